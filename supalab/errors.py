@@ -1,0 +1,88 @@
+"""Every error that supalab raises on purpose, as one tree; a bug in supalab is never one of these.
+
+::
+
+    SupalabError
+    ├── SettingsError      an argument that cannot work: a url, a key, a limit, a file (also a ValueError)
+    ├── LabError           the lab could not start, or is gone
+    ├── TrialError         a record of trials that cannot be read, or trials that must not be compared
+    └── ClientError        a request did not end well
+        ├── ApiError           the server answered with an error
+        ├── BadResponse        the server answered with something that is not the dialect
+        ├── DeadlineExceeded   the time was up (also a TimeoutError)
+        ├── ConnectionLost     the connection failed or broke before an answer (also a ConnectionError)
+        │   └── OutcomeUnknown     it broke during a write, which may or may not have been applied
+        └── ClientClosed       the client was closed before or while the request ran
+
+No message ever holds a key.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ApiError",
+    "BadResponse",
+    "ClientClosed",
+    "ClientError",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "LabError",
+    "OutcomeUnknown",
+    "SettingsError",
+    "SupalabError",
+    "TrialError",
+]
+
+
+class SupalabError(Exception):
+    """Any error that supalab raises on purpose."""
+
+
+class SettingsError(SupalabError, ValueError):
+    """An argument cannot work; the message names it, its value and the cure."""
+
+
+class LabError(SupalabError):
+    """The lab could not start, or it is gone; the message says why."""
+
+
+class TrialError(SupalabError):
+    """A record of trials cannot be read, or two trials must not be compared."""
+
+
+class ClientError(SupalabError):
+    """A request did not end with an answer that can be used."""
+
+
+class ApiError(ClientError):
+    """The server answered with an error: ``status`` (HTTP), ``code`` (PostgREST's or PostgreSQL's, if any), ``message``, ``details``, ``hint``."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, details: str | None = None, hint: str | None = None
+    ) -> None:
+        self.status, self.message, self.code, self.details, self.hint = status, message, code, details, hint
+        super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
+
+
+class BadResponse(ClientError):
+    """The server answered with something that is not the dialect: broken JSON, or a page of a gateway."""
+
+
+class DeadlineExceeded(ClientError, TimeoutError):
+    """The time was up; ``phase`` says what was being waited for: ``slot``, ``connect``, ``write`` or ``read``."""
+
+    def __init__(self, message: str, *, phase: str) -> None:
+        self.phase = phase
+        super().__init__(message)
+
+
+class ConnectionLost(ClientError, ConnectionError):
+    """The connection could not be made, or broke before a whole answer had come."""
+
+
+class OutcomeUnknown(ConnectionLost):
+    """The connection broke during a write: the server may or may not have applied it."""
+
+
+class ClientClosed(ClientError):
+    """The client was closed before or while the request ran; make a new one with ``async with``."""
