@@ -12,7 +12,7 @@
         ├── DeadlineExceeded   the time was up (also a TimeoutError)
         ├── ConnectionLost     the connection failed or broke before an answer (also a ConnectionError)
         │   └── OutcomeUnknown     it broke during a write, which may or may not have been applied
-        └── ClientClosed       the client was closed before or while the request ran
+        └── ClientClosed       the client was closed before or while the request ran (also a RuntimeError)
 
 No message ever holds a key.
 """
@@ -55,10 +55,20 @@ class ClientError(SupalabError):
 
 
 class ApiError(ClientError):
-    """The server answered with an error: ``status`` (HTTP), ``code`` (PostgREST's or PostgreSQL's, if any), ``message``, ``details``, ``hint``."""
+    """The server answered with an error; the attributes are those of its body.
+
+    ``status``: HTTP's. ``code``: PostgREST's or PostgreSQL's, None when a gateway answered.
+    ``details``, ``hint``: may be None.
+    """
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, details: str | None = None, hint: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        details: str | None = None,
+        hint: str | None = None,
     ) -> None:
         self.status, self.message, self.code, self.details, self.hint = status, message, code, details, hint
         super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
@@ -69,7 +79,7 @@ class BadResponse(ClientError):
 
 
 class DeadlineExceeded(ClientError, TimeoutError):
-    """The time was up; ``phase`` says what was being waited for: ``slot``, ``connect``, ``write`` or ``read``."""
+    """The time was up; ``phase`` says what was being waited for: a ``slot`` or the ``answer``."""
 
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase
@@ -84,5 +94,5 @@ class OutcomeUnknown(ConnectionLost):
     """The connection broke during a write: the server may or may not have applied it."""
 
 
-class ClientClosed(ClientError):
+class ClientClosed(ClientError, RuntimeError):
     """The client was closed before or while the request ran; make a new one with ``async with``."""

@@ -1,0 +1,191 @@
+"""The methods that every rung shares: arguments → a ``Call`` → the rung's own ``_request`` → rows. No I/O here.
+
+A rung is what it does in ``_request`` and ``aclose``; put two rungs side by side and you see the migration.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+from supalab import replies, wire
+from supalab.conditions import Filters
+from supalab.errors import ApiError
+from supalab.replies import Reply, Rows
+from supalab.settings import Settings
+from supalab.wire import Call, Count, Return, Row
+
+__all__ = ["Client", "slot_taken"]
+
+#: Set by whoever times a request: the rung calls it when the request leaves the queue and takes a slot.
+slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=wire.nobody_is_watching)
+
+
+class Client(ABC):
+    """What all rungs have in common; see ``SupabaseAsync`` for the one to use.
+
+    Every method raises SettingsError for arguments that cannot work, before anything is sent.
+    """
+
+    _settings: Settings
+
+    @abstractmethod
+    async def _request(self, call: Call) -> Reply:
+        """Send one call, wait for the whole answer."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Give back connections and threads; the client cannot be used afterwards."""
+
+    async def _ask(self, call: Call) -> Reply:
+        return await self._request(replace(call, started=slot_taken.get()))
+
+    @overload
+    async def select(
+        self,
+        table: str,
+        *,
+        columns: str | Sequence[str] = ...,
+        filters: Filters | None = ...,
+        order: str | Sequence[str] | None = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
+        count: Count | None = ...,
+        head: bool = ...,
+        single: Literal[False] = ...,
+        maybe_single: Literal[False] = ...,
+    ) -> Rows: ...
+
+    @overload
+    async def select(
+        self,
+        table: str,
+        *,
+        columns: str | Sequence[str] = ...,
+        filters: Filters | None = ...,
+        single: Literal[True],
+    ) -> Row: ...
+
+    @overload
+    async def select(
+        self,
+        table: str,
+        *,
+        columns: str | Sequence[str] = ...,
+        filters: Filters | None = ...,
+        maybe_single: Literal[True],
+    ) -> Row | None: ...
+
+    async def select(
+        self,
+        table: str,
+        *,
+        columns: str | Sequence[str] = "*",
+        filters: Filters | None = None,
+        order: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        count: Count | None = None,
+        head: bool = False,
+        single: bool = False,
+        maybe_single: bool = False,
+    ) -> Rows | Row | None:
+        """Read rows.
+
+        ``filters``: see ``supalab.filters``. ``order``: ``"prize.desc,id"``. ``count="exact"`` fills the rows'
+        ``total``; with ``head=True`` nothing but the count is sent. ``single=True`` returns the one row, and any other
+        number of rows is an error; ``maybe_single=True`` returns the one row or None.
+        """
+        if maybe_single:
+            limit = 2  # one more than wanted is enough to see that there are too many
+        call = wire.select(
+            table,
+            columns=columns,
+            filters=filters,
+            order=order,
+            limit=limit,
+            offset=offset,
+            count=count,
+            single=single,
+            head=head,
+        )
+        found = replies.rows(call, await self._ask(call))
+        if maybe_single and len(found) > 1:
+            raise ApiError(406, f"more than one row of {table!r} fits the filters of maybe_single")
+        return (found[0] if found else None) if single or maybe_single else found
+
+    async def insert(
+        self,
+        table: str,
+        new: Row | Sequence[Row],
+        *,
+        columns: str | Sequence[str] = "*",
+        return_: Return = "representation",
+    ) -> Rows:
+        """Add one row or many at once (all or none); returns them as stored, or nothing with ``return_="minimal"``."""
+        call = wire.insert(table, new, columns=columns, return_=return_)
+        return replies.rows(call, await self._ask(call))
+
+    async def upsert(
+        self,
+        table: str,
+        new: Row | Sequence[Row],
+        *,
+        on_conflict: str | Sequence[str] | None = None,
+        ignore_duplicates: bool = False,
+        columns: str | Sequence[str] = "*",
+        return_: Return = "representation",
+    ) -> Rows:
+        """Add rows; where one has the same key (or ``on_conflict`` columns), update it, or leave it alone."""
+        call = wire.insert(
+            table,
+            new,
+            columns=columns,
+            return_=return_,
+            on_conflict=on_conflict,
+            resolution="ignore-duplicates" if ignore_duplicates else "merge-duplicates",
+        )
+        return replies.rows(call, await self._ask(call))
+
+    async def update(
+        self,
+        table: str,
+        values: Row,
+        *,
+        filters: Filters,
+        columns: str | Sequence[str] = "*",
+        return_: Return = "representation",
+    ) -> Rows:
+        """Change the rows that fit the filters; returns them as they are now."""
+        call = wire.update(table, values, filters=filters, columns=columns, return_=return_)
+        return replies.rows(call, await self._ask(call))
+
+    async def delete(
+        self, table: str, *, filters: Filters, columns: str | Sequence[str] = "*", return_: Return = "representation"
+    ) -> Rows:
+        """Remove the rows that fit the filters; returns them as they were."""
+        call = wire.delete(table, filters=filters, columns=columns, return_=return_)
+        return replies.rows(call, await self._ask(call))
+
+    async def rpc(self, function: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Call a database function with named arguments; returns whatever JSON it answers."""
+        return replies.value(await self._ask(wire.call_function(function, arguments)))
+
+    async def close(self) -> None:
+        """The article's name for ``aclose``."""
+        await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._settings.url} limit={self._settings.limit}>"

@@ -1,0 +1,69 @@
+"""The article's "before": ``async def`` on the outside, ``requests`` in a few threads on the inside. Fake async.
+
+The faults are the lesson, so they stay: no more requests in flight than threads; a new connection for every request;
+cancelling a caller stops neither the thread nor the server; ``timeout`` bounds each gap between bytes, not the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from supalab.clients.base import Client
+from supalab.replies import Reply
+from supalab.settings import Settings
+from supalab.wire import Call
+
+__all__ = ["FakeSupabaseAsync"]
+
+# Left to itself, requests lets ~/.netrc replace our Authorization header and HTTP_PROXY take even loopback traffic.
+NO_PROXIES = {"http": "", "https": ""}
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class FakeSupabaseAsync(Client):
+    """The client to leave: at most ``limit`` requests at once, each in a thread and on a connection of its own."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        limit: int = 3,
+        timeout: float = 30.0,
+        ca_file: str | None = None,
+        rest_path: str = "/rest/v1",
+    ) -> None:
+        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path)
+        self._base = self._settings.base
+        self._headers = self._settings.headers
+        self._executor = ThreadPoolExecutor(max_workers=limit)
+
+    async def _request(self, call: Call) -> Reply:
+        loop = asyncio.get_event_loop()  # as in the article; today one writes get_running_loop()
+        return await loop.run_in_executor(self._executor, self._send, call)
+
+    def _send(self, call: Call) -> Reply:
+        call.started()
+        r = requests.request(
+            call.method,
+            self._base + call.target,
+            headers={**self._headers, **call.headers},
+            data=call.body,
+            timeout=self._settings.timeout,
+            verify=self._settings.ca_file or True,
+            allow_redirects=False,
+            auth=_no_netrc,
+            proxies=NO_PROXIES,
+        )
+        r.raise_for_status()
+        return Reply(r.status_code, r.headers, r.content)
+
+    async def aclose(self) -> None:
+        """Drop what still waits and let the threads finish what they have begun; nothing can stop those."""
+        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)

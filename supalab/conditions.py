@@ -1,0 +1,145 @@
+"""The types behind ``filters=`` and how they are written as query parameters; values are never glued in by hand. Pure.
+
+Source of the grammar: PostgREST's documentation, "Tables and Views", operators and reserved characters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, time
+from decimal import Decimal
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from supalab.errors import SettingsError
+
+Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
+#: A name, and perhaps a path into a JSON column: ``data->owner->>name``.
+COLUMN = re.compile(r"[^\W\d]\w{0,62}(->>?\w{1,63})*")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition on one column; made by ``eq``, ``gte``, … and negated by ``~``."""
+
+    operator: str
+    operand: str
+    #: ``text`` is quoted inside a group; ``list`` and ``word`` are already in the grammar's form.
+    form: Literal["text", "list", "word"] = "text"
+    negated: bool = False
+
+    def __invert__(self) -> Filter:
+        """The opposite condition. Rows with NULL in the column fit neither, as in SQL."""
+        return replace(self, negated=not self.negated)
+
+    def _written(self, operand: str) -> str:
+        return f"{'not.' if self.negated else ''}{self.operator}.{operand}"
+
+    def as_parameter(self) -> str:
+        """The form for a parameter of its own, where PostgREST takes a text as it stands."""
+        return self._written(self.operand)
+
+    def in_group(self) -> str:
+        """The form inside ``or=(…)``, where commas and brackets mean something, so texts are quoted."""
+        return self._written(quoted(self.operand) if self.form == "text" else self.operand)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions joined by ``or`` / ``and``; made by ``any_of`` and ``all_of``, negated by ``~``."""
+
+    joined_by: Literal["or", "and"]
+    members: tuple[tuple[str, Filter] | Group, ...]
+    negated: bool = False
+
+    def __invert__(self) -> Group:
+        """The opposite condition."""
+        return replace(self, negated=not self.negated)
+
+    @property
+    def name(self) -> str:
+        """The parameter's name: ``or``, ``not.and``, …"""
+        return f"not.{self.joined_by}" if self.negated else self.joined_by
+
+    def as_parameter(self) -> str:
+        """The members in brackets."""
+        return f"({','.join(map(_member, self.members))})"
+
+
+Condition: TypeAlias = Scalar | Filter | Sequence[Filter] | None
+#: What every method's ``filters=`` takes.
+Filters: TypeAlias = Mapping[str, Condition] | Group | Sequence["Mapping[str, Condition] | Group"]
+
+
+def parameters(filters: Filters | None) -> list[tuple[str, str]]:
+    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one."""
+    return [
+        (m.name, m.as_parameter()) if isinstance(m, Group) else (m[0], m[1].as_parameter()) for m in members_of(filters)
+    ]
+
+
+def column_name(name: object) -> str:
+    """Return ``name`` if it can be a column (or a path into a JSON column), else raise SettingsError."""
+    if not isinstance(name, str) or not COLUMN.fullmatch(name):
+        raise SettingsError(
+            f"{name!r} is not a column name: use letters, digits and _, and -> or ->> for paths into JSON"
+        )
+    return name
+
+
+def quoted(value: str) -> str:
+    """``value`` in double quotes, with quotes and backslashes escaped."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _member(member: tuple[str, Filter] | Group) -> str:
+    if isinstance(member, Group):
+        return member.name + member.as_parameter()
+    return f"{member[0]}.{member[1].in_group()}"
+
+
+def members_of(filters: Filters | None) -> list[tuple[str, Filter] | Group]:
+    """Flatten filters into single conditions and groups; raises SettingsError for what is neither."""
+    if filters is None:
+        return []
+    if isinstance(filters, Group):
+        return [filters]
+    if isinstance(filters, Mapping):
+        return [(column_name(name), one) for name, condition in filters.items() for one in _conditions(condition)]
+    if isinstance(filters, Sequence) and not isinstance(filters, str):
+        return [member for part in filters for member in members_of(part)]
+    raise SettingsError(
+        f"filters {filters!r} must be a mapping such as {{'prize': gte(1000)}}, or any_of(…), all_of(…)"
+    )
+
+
+def _conditions(condition: object) -> list[Filter]:
+    if isinstance(condition, Filter):
+        return [condition]
+    if condition is None:
+        return [Filter("is", "null", "word")]
+    if isinstance(condition, Sequence) and not isinstance(condition, str):
+        if all(isinstance(one, Filter) for one in condition):
+            return list(condition)
+        raise SettingsError(f"{condition!r} as a filter: write in_({condition!r}) for 'one of these'")
+    return [Filter("eq", text_of(condition))]
+
+
+def text_of(value: object) -> str:
+    """Write a scalar as PostgreSQL reads it; raises SettingsError for what is none, or cannot be stored."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{value} cannot be a filter's value: use a finite number")
+    if isinstance(value, str) and "\0" in value:
+        raise SettingsError("a filter's value holds a NUL character, which no text column can store")
+    if isinstance(value, (str, int, float, Decimal, UUID)):
+        return str(value)
+    raise SettingsError(
+        f"{value!r} cannot be a filter's value: use text, a number, True/False or a date (None: is_(None))"
+    )

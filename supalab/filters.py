@@ -1,0 +1,167 @@
+"""Conditions on rows, in Python's words: ``{"prize": gte(1000)}`` in, PostgREST's query parameters out. Pure.
+
+A plain value means *equal*, ``None`` means *is null*, a list of filters on one column means *all of them*::
+
+    {"host": "kaggle", "prize": [gte(1000), lt(5000)]}      both columns must fit
+    any_of({"host": "kaggle"}, {"prize": gte(10_000)})      one of the two is enough
+    {"status": ~in_(["closed", "cancelled"])}               ~ negates
+
+How they are written is in ``conditions.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from supalab.conditions import Condition, Filter, Filters, Group, Scalar, members_of, quoted, text_of
+from supalab.errors import SettingsError
+
+__all__ = [
+    "Filter",
+    "Filters",
+    "Group",
+    "all_of",
+    "any_of",
+    "contained_by",
+    "contains",
+    "distinct_from",
+    "eq",
+    "gt",
+    "gte",
+    "ilike",
+    "imatch",
+    "in_",
+    "is_",
+    "like",
+    "lt",
+    "lte",
+    "match",
+    "neq",
+    "overlaps",
+    "text_search",
+]
+
+
+def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition] | Group, ...]) -> Group:
+    members: list[tuple[str, Filter] | Group] = []
+    for part in groups:
+        inner = members_of(part)
+        # Several columns in one mapping belong together: inside an or they need their own brackets.
+        members += [Group("and", tuple(inner))] if joined_by == "or" and len(inner) > 1 else inner
+    if not members:
+        raise SettingsError("any_of() and all_of() need at least one condition")
+    return Group(joined_by, tuple(members))
+
+
+def any_of(*groups: Mapping[str, Condition] | Group) -> Group:
+    """At least one of the groups fits."""
+    return _group("or", groups)
+
+
+def all_of(*groups: Mapping[str, Condition] | Group) -> Group:
+    """All of the groups fit; useful inside ``any_of`` and with ``~``."""
+    return _group("and", groups)
+
+
+def eq(value: Scalar) -> Filter:
+    """Equal."""
+    return Filter("eq", text_of(value))
+
+
+def neq(value: Scalar) -> Filter:
+    """Not equal; rows with NULL do not fit (``distinct_from`` takes them in)."""
+    return Filter("neq", text_of(value))
+
+
+def gt(value: Scalar) -> Filter:
+    """Greater than."""
+    return Filter("gt", text_of(value))
+
+
+def gte(value: Scalar) -> Filter:
+    """Greater than or equal."""
+    return Filter("gte", text_of(value))
+
+
+def lt(value: Scalar) -> Filter:
+    """Less than."""
+    return Filter("lt", text_of(value))
+
+
+def lte(value: Scalar) -> Filter:
+    """Less than or equal."""
+    return Filter("lte", text_of(value))
+
+
+def like(pattern: str) -> Filter:
+    """Fits a pattern: ``*`` or ``%`` any text, ``_`` one character, a backslash takes the next one literally."""
+    return Filter("like", text_of(pattern))
+
+
+def ilike(pattern: str) -> Filter:
+    """As ``like``, in upper or lower case."""
+    return Filter("ilike", text_of(pattern))
+
+
+def match(pattern: str) -> Filter:
+    """Fits a regular expression (PostgreSQL's ``~``)."""
+    return Filter("match", text_of(pattern))
+
+
+def imatch(pattern: str) -> Filter:
+    """As ``match``, in upper or lower case."""
+    return Filter("imatch", text_of(pattern))
+
+
+def is_(value: bool | Literal["unknown", "not_null"] | None) -> Filter:
+    """Is null, true, false, unknown or not null."""
+    word = "null" if value is None else str(value).lower()
+    if word not in {"null", "true", "false", "unknown", "not_null"}:
+        raise SettingsError(f"is_({value!r}): use None, True, False, 'unknown' or 'not_null'")
+    return Filter("is", word, "word")
+
+
+def distinct_from(value: Scalar) -> Filter:
+    """Not equal, and NULL counts as a value of its own."""
+    return Filter("isdistinct", text_of(value))
+
+
+def in_(values: Iterable[Scalar]) -> Filter:
+    """One of these values."""
+    if isinstance(values, str):
+        raise SettingsError(f"in_({values!r}): pass a list of values, not one text")
+    return Filter("in", f"({','.join(quoted(text_of(value)) for value in values)})", "list")
+
+
+def contains(value: object) -> Filter:
+    """An array or JSON column contains all of these (``@>``)."""
+    return Filter("cs", _container(value))
+
+
+def contained_by(value: object) -> Filter:
+    """An array or JSON column holds nothing but these (``<@``)."""
+    return Filter("cd", _container(value))
+
+
+def overlaps(values: Iterable[Scalar]) -> Filter:
+    """An array column shares at least one of these (``&&``)."""
+    return Filter("ov", _container(list(values)))
+
+
+def text_search(query: str, *, config: str | None = None, kind: Literal["", "pl", "ph", "w"] = "") -> Filter:
+    """Full-text search; ``kind`` as PostgREST has it: ``pl`` plain, ``ph`` phrase, ``w`` as in a web search."""
+    if config is not None and not config.isidentifier():
+        raise SettingsError(f"config {config!r} is not a text search configuration such as 'english'")
+    return Filter(f"{kind}fts" + (f"({config})" if config else ""), text_of(query))
+
+
+def _container(value: object) -> str:
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, Mapping):
+        return text_of(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, Iterable):
+        return f"{{{','.join(quoted(text_of(one)) for one in value)}}}"
+    raise SettingsError(f"{value!r}: pass a list of values, or a mapping for a JSON column")
