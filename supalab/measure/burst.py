@@ -1,0 +1,69 @@
+"""A client and a workload go in, one span for every request comes out; runs in any event loop, a notebook's too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from supalab.clients.base import slot_taken
+from supalab.errors import ApiError
+from supalab.measure.trial import Span, Workload
+
+__all__ = ["Selects", "burst"]
+
+
+class Selects(Protocol):
+    """Any client that can be measured: all it needs is ``select``."""
+
+    async def select(self, table: str, *, columns: str, limit: int | None) -> Any:
+        """Return rows of a table."""
+
+
+async def burst(client: Selects, workload: Workload) -> list[Span]:
+    """Run the workload through the client and return its spans in the order of asking.
+
+    Seconds count from the call. A failure is an outcome, never an exception; only cancelling the burst ends it early.
+    """
+    spans: dict[int, Span] = {}
+    tickets, origin = iter(range(workload.requests)), time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(workload.callers or workload.requests, workload.requests)):
+            group.create_task(_caller(client, workload, tickets, origin, spans))
+    return [spans[ticket] for ticket in range(workload.requests)]
+
+
+async def _caller(
+    client: Selects, workload: Workload, tickets: Iterator[int], origin: float, spans: dict[int, Span]
+) -> None:
+    """Ask again as soon as answered, until the tickets are gone; with a caller for each ticket, once."""
+    once = workload.callers is None
+    for ticket in tickets:
+        spans[ticket] = await _timed(client, workload, lambda: time.perf_counter() - origin)
+        if once:
+            return
+
+
+async def _timed(client: Selects, workload: Workload, now: Callable[[], float]) -> Span:
+    started: list[float] = []
+    # May be called from the thread that sends the request; the first call of several is the one that counts.
+    slot_taken.set(lambda: started.append(now()))
+    asked = now()
+    outcome = await _outcome(client, workload)
+    done = now()
+    return Span(asked, min(started[0], done) if started else None, done, outcome)
+
+
+async def _outcome(client: Selects, workload: Workload) -> str:
+    task = asyncio.current_task()
+    try:
+        await client.select(workload.table, columns=workload.columns, limit=workload.limit)
+    except Exception as error:
+        return f"ApiError {error.status}" if isinstance(error, ApiError) else type(error).__name__
+    except asyncio.CancelledError:
+        # Cancelled by the client's own machinery: a failed request. By who awaits the burst: the end of it.
+        if task is None or task.cancelling():
+            raise
+        return "CancelledError"
+    return "ok"

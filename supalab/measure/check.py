@@ -1,0 +1,42 @@
+"""One request before a race: what would fail a hundred times goes in, one line that names the cure comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supalab.errors import SettingsError
+from supalab.measure.child import job, run_worker
+from supalab.measure.trial import Workload
+from supalab.settings import Settings
+
+__all__ = ["check", "cure"]
+
+# Ours has the clearest errors of all arms.
+CHECKING_ARM = "real-1"
+CHECK_S = 60.0
+
+
+def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
+    """Ask once for a row of the workload's table, in a process of its own.
+
+    Raises SettingsError when the address, the key, the table or the columns cannot work. A lab's own 5xx
+    (its error rate) is no reason to stop: the race counts those.
+    """
+    result = run_worker(job("check", CHECKING_ARM, settings, workload), limit_s=CHECK_S, tick=lambda _: None)
+    error = result.get("error")
+    if error and not (in_lab and (error["status"] or 0) >= 500):
+        raise SettingsError(cure(error, settings.url, workload))
+
+
+def cure(error: dict[str, Any], url: str, workload: Workload) -> str:
+    """Return one line that names what is wrong, its value and what to do."""
+    status, text = error["status"], " ".join(str(error["text"]).split())
+    if error["type"] in {"ConnectionLost", "DeadlineExceeded"}:
+        return f"url {url!r} cannot be reached ({text}): check the address, or leave it out to race in the lab"
+    if status in {401, 403}:
+        return f"key was refused by {url} ({text}): copy the project's publishable (anon) key again"
+    if status == 404:
+        return f"table {workload.table!r} is not at {url} ({text}): name a table that is there"
+    if status == 400:
+        return f"columns {workload.columns!r} of table {workload.table!r} cannot be read ({text}): name others"
+    return f"url {url!r} does not answer as a Supabase project does ({text}): check the address"

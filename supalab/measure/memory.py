@@ -1,0 +1,140 @@
+"""Memory, threads, CPU and event-loop lag of this process: instruments that take their own cost off what they read."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import psutil
+
+from supalab.measure.summary import percentile
+from supalab.measure.trial import Lag, Memory
+
+__all__ = ["LoopLag", "Sampler", "uss"]
+
+
+def uss(process: psutil.Process | None = None) -> int | None:
+    """Return the unique set size in bytes (what would be freed if the process ended), ``None`` if it is not told.
+
+    Source: psutil's ``memory_full_info``. RSS would count pages shared with other processes.
+    """
+    try:
+        return int((process or psutil.Process()).memory_full_info().uss)
+    except (psutil.Error, OSError, AttributeError):
+        return None
+
+
+class Sampler:
+    """A daemon thread that looks at memory and threads of this process every ``every`` seconds.
+
+    ``mark`` sets the base line; ``peaks`` reads what came since. ``cpu_s``: seconds of CPU it has used itself.
+    """
+
+    def __init__(self, every: float = 0.025) -> None:
+        self._every = every
+        self._process = psutil.Process()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._base: int | None = None
+        self._peak: int | None = None
+        self._threads_base = self._threads_peak = 0
+        self.cpu_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="supalab-sampler", daemon=True)
+
+    def start(self) -> Sampler:
+        """Start the thread and return the sampler."""
+        self._thread.start()
+        return self
+
+    def mark(self) -> None:
+        """Take what is seen now as the base line: later threads and memory are the client's."""
+        with self._lock:
+            self._base = self._peak = uss(self._process)
+            self._threads_base = self._threads_peak = self._process.num_threads()
+
+    def look(self) -> None:
+        """Look once, from any thread."""
+        with self._lock:
+            seen = uss(self._process)
+            if seen is not None:
+                self._peak = max(seen, self._peak or 0)
+            self._threads_peak = max(self._threads_peak, self._process.num_threads())
+
+    def stop(self) -> None:
+        """Look a last time and end the thread."""
+        self.look()
+        self._stopped.set()
+        self._thread.join()
+
+    @property
+    def memory(self) -> Memory | None:
+        """Base line and peak in bytes, ``None`` if this system does not tell."""
+        return None if self._base is None or self._peak is None else Memory(self._base, self._peak)
+
+    @property
+    def threads_peak(self) -> int:
+        """The most threads at once: those since the mark, and the main one."""
+        return 1 + self._threads_peak - self._threads_base
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every):
+            self.look()
+            self.cpu_s = time.thread_time()
+
+
+class LoopLag:
+    """A timer on the running event loop, every ``every`` seconds: how late it comes is how long the loop was held up.
+
+    ``cpu_per_tick``: seconds of CPU a tick costs, known after ``calibrate``.
+    """
+
+    def __init__(self, every: float = 0.005) -> None:
+        self._every = every
+        self._late: list[float] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self.cpu_per_tick = 0.0
+
+    async def calibrate(self, seconds: float = 0.15) -> None:
+        """Tick beside nothing at all for a while, to learn what a tick costs."""
+        before = time.process_time()
+        self.start()
+        await asyncio.sleep(seconds)
+        self.stop()
+        self.cpu_per_tick = (time.process_time() - before) / max(len(self._late), 1)
+        self._late.clear()
+
+    def start(self) -> None:
+        """Start ticking; needs a running event loop."""
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + self._every
+        self._timer = loop.call_at(self._due, self._tick, loop)
+
+    def stop(self) -> None:
+        """Stop ticking; a tick that is overdue counts as late as it is by now."""
+        if self._timer is None:
+            return
+        overdue = asyncio.get_running_loop().time() - self._due
+        if overdue > 0:
+            self._late.append(overdue)
+        self._timer.cancel()
+        self._timer = None
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the ticks since calibration have cost, by estimate."""
+        return self.cpu_per_tick * len(self._late)
+
+    @property
+    def lag(self) -> Lag | None:
+        """How late the ticks came, in seconds; ``None`` before the first."""
+        if not self._late:
+            return None
+        p50, p99 = percentile(self._late, 50), percentile(self._late, 99)
+        return Lag(p50 or 0.0, p99 or 0.0, max(self._late))
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._late.append(max(loop.time() - self._due, 0.0))
+        self._due = loop.time() + self._every
+        self._timer = loop.call_at(self._due, self._tick, loop)

@@ -1,0 +1,202 @@
+"""Arms and a workload go in; each arm runs in a fresh process against a fresh witness; a TrialSet comes out.
+
+``race`` → for each trial: reset the witness → worker process → its spans and figures + what the lab saw → ``Trial``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from supalab.clients.arms import DEFAULT_ARMS, Arm, arm
+from supalab.errors import LabError, SettingsError
+from supalab.lab.handle import Lab
+from supalab.measure.check import check
+from supalab.measure.child import job, run_worker
+from supalab.measure.trial import Backend, Lag, Memory, Span, Trial, TrialSet, Witnessed, Workload
+from supalab.settings import Settings
+
+__all__ = ["Progress", "RaceInterrupted", "race"]
+
+START_S = 0.8
+PATIENCE_S = 300.0
+PATIENCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a race is: ``fraction`` (0 to 1) of all, by expected seconds; the arm that runs; trials done and in all.
+
+    ``trial`` is the one that was just finished, else ``None``.
+    """
+
+    fraction: float
+    arm: str
+    done: int
+    total: int
+    trial: Trial | None = None
+
+
+class RaceInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a race: the worker and the race's own lab have gone; ``trials`` holds the finished ones."""
+
+    def __init__(self, trials: TrialSet) -> None:
+        self.trials = trials
+        super().__init__(f"interrupted after {len(trials)} trials")
+
+
+def race(
+    arms: Sequence[str] = DEFAULT_ARMS,
+    workload: Workload | None = None,
+    *,
+    repeat: int = 1,
+    lab: Lab | None = None,
+    settings: Settings | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    keep: list[Trial] | None = None,
+) -> TrialSet:
+    """Run every arm over the workload, ``repeat`` times, and return the trials.
+
+    Without ``lab`` and ``settings`` a lab of its own is started. A lab that is given keeps its conditions, but its
+    latency is the workload's for the time of the race. With ``settings`` a real project is asked: then there is
+    no witness, and the workload's latency counts as unknown. Arms take turns: all once, then all again, each time
+    another one first. ``keep``: a list to which each trial is added when it is finished. ``progress`` is called
+    in this thread, about ten times a second.
+
+    Raises SettingsError for arguments that cannot work (an unknown arm, a wrong key, a table that is not there, …)
+    before any trial, LabError, TrialError when a worker breaks, RaceInterrupted on Ctrl-C.
+    """
+    plan = _plan(arms, repeat)
+    if lab is not None and settings is not None:
+        raise SettingsError("lab and settings were both given: a race has one backend, give one of them")
+    workload = workload or Workload()
+    if settings is not None:
+        workload = replace(workload, latency=None)
+    trials: list[Trial] = [] if keep is None else keep
+    first = len(trials)
+    try:
+        with _backend(lab, settings, workload) as course:
+            check(course.settings, workload, in_lab=course.lab is not None)
+            _run(plan, course, progress, trials)
+    except KeyboardInterrupt:
+        raise RaceInterrupted(TrialSet(tuple(trials[first:]))) from None
+    return TrialSet(tuple(trials[first:]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What all trials of one race share; ``lab`` is ``None`` for a real project."""
+
+    workload: Workload
+    settings: Settings
+    backend: Backend
+    lab: Lab | None
+
+
+def _plan(arms: Sequence[str], repeat: int) -> list[tuple[int, Arm]]:
+    """Return (repeat, arm) in running order."""
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
+        raise SettingsError(f"repeat {repeat!r} is not a whole number from 1: use e.g. 3")
+    if isinstance(arms, str) or not arms:
+        raise SettingsError(f"arms {arms!r} is not a list of names: use e.g. {list(DEFAULT_ARMS[:2])}")
+    chosen = [arm(name) for name in arms]
+    twice = next((name for name in arms if list(arms).count(name) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"arm {twice!r} is named twice: name it once, and use repeat to run it again")
+    # Rotated, so that no arm is always the first one on a cold machine.
+    return [(turn, chosen[(place + turn) % len(chosen)]) for turn in range(repeat) for place in range(len(chosen))]
+
+
+@contextmanager
+def _backend(lab: Lab | None, settings: Settings | None, workload: Workload) -> Iterator[_Course]:
+    if settings is not None:
+        yield _Course(workload, settings, Backend(where=settings.url), None)
+        return
+    with ExitStack() as stack:
+        if lab is None:
+            lab = stack.enter_context(Lab(latency=workload.latency or 0.0))
+        elif workload.latency is not None:
+            stack.callback(lab.set, latency=lab.conditions.latency)
+            lab.set(latency=workload.latency)
+        yield _in_lab(lab, workload)
+
+
+def _in_lab(lab: Lab, workload: Workload) -> _Course:
+    c = lab.conditions
+    backend = Backend("lab", c.jitter, c.rtt, c.tls, c.error_rate)
+    ca_file = None if lab.ca_file is None else str(lab.ca_file)
+    return _Course(replace(workload, latency=c.latency), Settings(lab.url, lab.key, ca_file=ca_file), backend, lab)
+
+
+def _run(
+    plan: list[tuple[int, Arm]], course: _Course, progress: Callable[[Progress], None] | None, trials: list[Trial]
+) -> None:
+    tell = progress or (lambda _: None)
+    expected = [START_S + (course.workload.ideal_s(one.limit) or 0.0) for _, one in plan]
+    for done, (turn, one) in enumerate(plan):
+        before = sum(expected[:done])
+
+        def tick(seconds: float, before: float = before, done: int = done, name: str = one.name) -> None:
+            part = min(seconds, expected[done])
+            tell(Progress((before + part) / sum(expected), name, done, len(plan)))
+
+        trial = _trial(one, turn, course, tick)
+        trials.append(trial)
+        tell(Progress(sum(expected[: done + 1]) / sum(expected), one.name, done + 1, len(plan), trial))
+
+
+def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) -> Trial:
+    ideal = course.workload.ideal_s(one.limit) or math.ceil(course.workload.requests / one.limit)
+    # The race asks how fast, not who keeps a deadline: a queue of many seconds must not become an error.
+    patient = replace(course.settings, timeout=max(course.settings.timeout, 30 + 4 * ideal))
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    if course.lab is not None:
+        course.lab.reset()
+    result = run_worker(
+        job("trial", one.name, patient, course.workload), limit_s=PATIENCE_S + PATIENCE * ideal, tick=tick
+    )
+    if "error" in result:
+        raise SettingsError(f"arm {one.name!r} cannot run: {result['error']['text']}")
+    return Trial(
+        arm=one.name,
+        limit=one.limit,
+        workload=course.workload,
+        backend=course.backend,
+        witness=_witnessed(course.lab),
+        repeat=turn,
+        when=when,
+        **_figures(result),
+    )
+
+
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "spans": tuple(Span(*(_micro(part) for part in row)) for row in result["spans"]),
+        "memory": Memory(**result["memory"]) if result["memory"] else None,
+        "cpu_s": _micro(result["cpu_s"]),
+        "threads_peak": result["threads_peak"],
+        "loop_lag": Lag(*(_micro(result["loop_lag"][part]) for part in ("p50", "p99", "max")))
+        if result["loop_lag"]
+        else None,
+        "versions": result["versions"],
+        "machine": result["machine"],
+    }
+
+
+def _micro(value: Any) -> Any:
+    """Microseconds are what a record keeps: a trial is the same before and after it was a file."""
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _witnessed(lab: Lab | None) -> Witnessed | None:
+    if lab is None:
+        return None
+    w = lab.witness()
+    if w.served == 0 and w.peak == 0:
+        raise LabError("the lab saw none of the trial's requests: its witness was reset by somebody else")
+    timeline = tuple((_micro(float(at)), in_flight) for at, in_flight in w.timeline)
+    return Witnessed(w.peak, w.served, w.connections, w.abandoned, _micro(w.busy_s), timeline)

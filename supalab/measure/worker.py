@@ -1,0 +1,153 @@
+"""``python -m supalab.measure.worker``: a job (JSON line on stdin) → one trial in a fresh process → a JSON line.
+
+The key comes by stdin, never by argv, where other users could read it. stdin stays open: when it ends, or the parent's
+pid is not the parent's any more, the worker leaves at once, so it outlives nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from supalab.clients.arms import Arm, arm
+from supalab.errors import SupalabError
+from supalab.measure.burst import burst
+from supalab.measure.memory import LoopLag, Sampler
+from supalab.measure.trial import Workload
+from supalab.settings import Settings
+
+__all__ = ["late_imports", "main", "measured"]
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
+PARENT_POLL_S = 0.5
+# What these import at their first request only: not the request's memory, so it is loaded before the base line.
+# Found by `late_imports`; a test runs every default arm and looks that none is left.
+AT_FIRST_REQUEST: Mapping[str, tuple[str, ...]] = {
+    "requests": ("encodings.idna", "netrc", "stringprep"),
+    "httpcore": ("anyio", "anyio._backends._asyncio", "httpcore._backends.anyio", "sniffio"),
+    "aiohttp": ("encodings.idna", "stringprep"),
+}
+LIBRARIES = ("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop")
+GONE = 3
+
+
+def main() -> int:
+    """Do the one job on stdin; 0 when a result was printed, failures of the job included."""
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_leave_with, args=(job["parent"],), name="supalab-watch", daemon=True).start()
+    _without_proxies(os.environ)
+    try:
+        chosen, settings = arm(job["arm"]), Settings(**job["settings"])
+        result = asyncio.run(_job(job["kind"], chosen, settings, Workload(**job["workload"])))
+    except SupalabError as error:
+        result = {"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}}
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _leave_with(parent: int) -> None:
+    """Leave when stdin ends; on POSIX also when the parent changed (a fork of it may hold the pipe open)."""
+    if sys.platform == "win32":
+        os.read(0, 1)
+        os._exit(GONE)
+    import select
+
+    while os.getppid() == parent and not select.select([0], [], [], PARENT_POLL_S)[0]:
+        pass
+    os._exit(GONE)
+
+
+def _without_proxies(environ: Any) -> None:
+    """Keep loopback traffic on loopback; with no NETRC set, requests would read ~/.netrc and replace our key."""
+    for name in list(environ):
+        if name.lower() in PROXIES:
+            del environ[name]
+    environ["NETRC"] = os.devnull
+
+
+async def _job(kind: str, chosen: Arm, settings: Settings, workload: Workload) -> dict[str, Any]:
+    if kind == "check":
+        async with chosen.build(settings) as client:
+            rows = await client.select(workload.table, columns=workload.columns, limit=1)
+        return {"rows": len(rows)}
+    return await measured(chosen, settings, workload)
+
+
+async def measured(chosen: Arm, settings: Settings, workload: Workload) -> dict[str, Any]:
+    """Run one burst with all instruments on; JSON-ready, in the terms of ``Trial``.
+
+    CPU and threads count from before the client is made to the last answer; closing it is left out.
+    """
+    _load(chosen)
+    sampler, ticker = Sampler().start(), LoopLag()
+    client = None
+    try:
+        await ticker.calibrate()
+        gc.collect()
+        known = set(sys.modules)
+        sampler.mark()
+        ticker.start()
+        cpu, instruments = time.process_time(), sampler.cpu_s
+        client = chosen.build(settings)
+        spans = await burst(client, workload)
+        cpu = time.process_time() - cpu - (sampler.cpu_s - instruments) - ticker.cpu_s
+    finally:
+        ticker.stop()
+        sampler.stop()
+        if client is not None:
+            await client.aclose()
+    return {
+        "spans": [(span.asked, span.started, span.done, span.outcome) for span in spans],
+        "memory": asdict(sampler.memory) if sampler.memory else None,
+        "cpu_s": max(cpu, 0.0),
+        "threads_peak": sampler.threads_peak,
+        "loop_lag": asdict(ticker.lag) if ticker.lag else None,
+        "late_imports": late_imports(known),
+        "versions": _versions(),
+        "machine": _machine(),
+    }
+
+
+def _load(chosen: Arm) -> None:
+    chosen.load()
+    for library, modules in AT_FIRST_REQUEST.items():
+        for module in modules if library in sys.modules else ():
+            importlib.import_module(module)
+
+
+def late_imports(known: set[str]) -> list[str]:
+    """Return the modules imported since ``known`` was taken: they count as memory of the requests, wrongly."""
+    return sorted(set(sys.modules) - known)
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    loaded = {name: version(name.replace("_", "-")) for name in LIBRARIES if name in sys.modules}
+    return {"python": platform.python_version(), "supalab": version("supalab"), **loaded}
+
+
+def _machine() -> dict[str, str]:
+    import platform
+
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cpus": str(os.cpu_count() or "?"),
+        "implementation": platform.python_implementation(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What a trial is asked to do: numbers and a query go in, a checked, frozen workload comes out. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from supalab.errors import SettingsError
+
+__all__ = ["Workload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How many requests, how many callers at once, which query, at which latency.
+
+    ``latency``: seconds the lab takes for each request, ``None`` for a real project, where nobody sets it.
+    ``callers``: workers that each ask again as soon as they are answered; ``None``: all requests at once.
+    ``table``, ``columns``, ``limit``: the query; ``limit`` is rows for each request, ``None`` for all.
+    Raises SettingsError, which names the value and the cure.
+    """
+
+    requests: int = 100
+    latency: float | None = 0.15
+    callers: int | None = None
+    table: str = "contests"
+    columns: str = "*"
+    limit: int | None = 10
+
+    def __post_init__(self) -> None:
+        _check_count("requests", self.requests, "a race needs at least 1 request")
+        if self.callers is not None:
+            _check_count("callers", self.callers, "use at least 1 caller, or None for all at once")
+        if self.limit is not None:
+            _check_count("limit", self.limit, "ask for at least 1 row, or None for all")
+        if self.latency is not None:
+            object.__setattr__(self, "latency", _seconds(self.latency))
+        for name in ("table", "columns"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise SettingsError(f"{name} {getattr(self, name)!r} is empty or not text: name what to select")
+
+    def width(self, limit: int) -> int:
+        """Return how many requests an arm of this limit can have in flight here."""
+        return min(limit, self.requests, self.callers or self.requests)
+
+    def ideal_s(self, limit: int) -> float | None:
+        """Return the makespan in seconds if nothing but latency took time; ``None`` if latency is unknown."""
+        if self.latency is None:
+            return None
+        return math.ceil(self.requests / self.width(limit)) * self.latency
+
+
+def _check_count(name: str, value: object, cure: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(f"{name} {value!r} is not a whole number from 1: {cure}")
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise SettingsError(f"latency {value!r} is not a number of seconds from 0: use e.g. 0.15")
+    return float(value)
