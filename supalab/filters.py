@@ -6,7 +6,7 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     any_of({"host": "kaggle"}, {"prize": gte(10_000)})      one of the two is enough
     {"status": ~in_(["closed", "cancelled"])}               ~ negates
 
-How they are written is in ``conditions.py``.
+How they are written is in ``where.py``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from supalab.conditions import Condition, Filter, Filters, Group, Scalar, members_of, quoted, text_of
 from supalab.errors import SettingsError
+from supalab.where import Condition, Filter, Filters, Group, Scalar, members_of, quoted, text_of
 
 __all__ = [
     "Filter",

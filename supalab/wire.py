@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
-from supalab.conditions import COLUMN, Filters, column_name, parameters, text_of
 from supalab.errors import SettingsError
+from supalab.where import COLUMN, Filters, column_name, parameters, text_of
 
 __all__ = ["Call", "Row", "call_function", "delete", "insert", "select", "update"]
 

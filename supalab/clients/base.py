@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from supalab import replies, wire
-from supalab.conditions import Filters
 from supalab.errors import ApiError
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
+from supalab.where import Filters
 from supalab.wire import Call, Count, Return, Row
 
 __all__ = ["Client", "slot_taken"]

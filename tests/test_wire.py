@@ -1,0 +1,248 @@
+"""Arguments become requests, answers become rows or errors; nothing is sent in these tests."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supalab import filters as f
+from supalab import replies, wire
+from supalab.errors import ApiError, BadResponse, SettingsError
+from supalab.replies import Reply
+
+BAD_NAMES = [
+    "",
+    ".",
+    "..",
+    "../auth/v1/admin",
+    "a/b",
+    "a?b",
+    "a#b",
+    "a b",
+    "http://evil/x",
+    "a%2fb",
+    "a;b",
+    "1a",
+    "x" * 64,
+]
+
+
+def asked(call: wire.Call) -> list[tuple[str, str]]:
+    """The parameters as a server decodes them."""
+    return parse_qsl(urlsplit(call.target).query, keep_blank_values=True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "written"),
+    [
+        (7, "eq.7"),
+        ("kaggle", "eq.kaggle"),
+        ("a,b(c)", "eq.a,b(c)"),
+        (True, "eq.true"),
+        (None, "is.null"),
+        (date(2026, 1, 2), "eq.2026-01-02"),
+        (Decimal("1.50"), "eq.1.50"),
+        (f.neq("x"), "neq.x"),
+        (f.gt(1), "gt.1"),
+        (f.gte(1), "gte.1"),
+        (f.lt(1), "lt.1"),
+        (f.lte(1.5), "lte.1.5"),
+        (f.like("Win*"), "like.Win*"),
+        (f.ilike("%cup"), "ilike.%cup"),
+        (f.match("^a"), "match.^a"),
+        (f.imatch("^a"), "imatch.^a"),
+        (f.is_(False), "is.false"),
+        (f.is_("unknown"), "is.unknown"),
+        (f.distinct_from(3), "isdistinct.3"),
+        (f.in_([1, "a,b", 'say "hi"', "back\\slash"]), 'in.("1","a,b","say \\"hi\\"","back\\\\slash")'),
+        (f.in_([]), "in.()"),
+        (f.contains(["a", "b"]), 'cs.{"a","b"}'),
+        (f.contains({"a": 1}), 'cs.{"a": 1}'),
+        (f.contained_by(["a"]), 'cd.{"a"}'),
+        (f.overlaps(["a"]), 'ov.{"a"}'),
+        (f.text_search("fat cat", config="english", kind="w"), "wfts(english).fat cat"),
+        (~f.eq(7), "not.eq.7"),
+        (~~f.eq(7), "eq.7"),
+    ],
+)
+def test_a_condition_is_written_in_postgrests_words(condition: Any, written: str) -> None:
+    """Every operator has a function, a plain value means equal, and ~ negates."""
+    assert asked(wire.select("contests", filters={"id": condition}))[1:] == [("id", written)]
+
+
+def test_several_conditions_on_one_column_are_all_sent() -> None:
+    """A list of filters means all of them."""
+    call = wire.select("contests", filters={"prize": [f.gt(500), f.lte(15000)], "host": "zindi"})
+    assert asked(call)[1:] == [("prize", "gt.500"), ("prize", "lte.15000"), ("host", "eq.zindi")]
+
+
+def test_groups_nest_and_quote_their_values() -> None:
+    """Inside a group commas and brackets mean something, so every text stands in quotes; words and lists do not."""
+    group = f.any_of({"title": "a,b", "id": f.gt(3)}, {"host": None}, ~f.all_of({"id": f.in_([1, 2])}))
+    assert asked(wire.select("contests", filters=group))[1:] == [
+        ("or", '(and(title.eq."a,b",id.gt."3"),host.is.null,not.and(id.in.("1","2")))')
+    ]
+    assert asked(wire.select("contests", filters=[{"id": 1}, ~f.any_of({"id": 2})]))[1:] == [
+        ("id", "eq.1"),
+        ("not.or", '(id.eq."2")'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"id": object()},
+        {"id": [1, 2]},
+        {"id": float("nan")},
+        {"id": "a\0b"},
+        {"id;drop": 1},
+        {"": 1},
+        "id=eq.1",
+        {"id": f.eq},
+    ],
+)
+def test_what_cannot_be_a_filter_is_refused(filters: Any) -> None:
+    """Nothing is guessed and nothing is sent: the message names the value."""
+    with pytest.raises(SettingsError):
+        wire.select("contests", filters=filters)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: f.in_("abc"), lambda: f.is_("maybe"), f.any_of, lambda: f.text_search("a", config="a)b")]
+)
+def test_filters_that_make_no_sense_are_refused_when_made(make: Any) -> None:
+    """The mistake is shown at its own line."""
+    with pytest.raises(SettingsError):
+        make()
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_any_text_arrives_as_it_was(text: str) -> None:
+    """Whatever a value holds, the server decodes that value and no other parameter."""
+    assert asked(wire.select("t", filters={"a": f.eq(text)})) == [("select", "*"), ("a", f"eq.{text}")]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_cannot_lead_to_another_path(name: str) -> None:
+    """Tables, functions and columns are names, never addresses."""
+    for make in (
+        lambda: wire.select(name),
+        lambda: wire.insert(name, {}),
+        lambda: wire.update(name, {}, filters={"id": 1}),
+        lambda: wire.delete(name, filters={"id": 1}),
+        lambda: wire.call_function(name),
+        lambda: wire.select("t", filters={name: 1}),
+        lambda: wire.select("t", order=[name]),
+        lambda: wire.insert("t", {}, on_conflict=[name]),
+    ):
+        with pytest.raises(SettingsError):
+            make()
+
+
+@pytest.mark.parametrize("columns", ["id;drop", "id&a=1", "", "id'", "a\\b", ["id", "a/b"]])
+def test_columns_use_the_select_grammar_only(columns: Any) -> None:
+    """Alias, cast, JSON arrows and embedding pass; anything else does not."""
+    assert (
+        asked(wire.select("t", columns="id,n:title::text,data->>k,org(name)"))[0][1]
+        == "id,n:title::text,data->>k,org(name)"
+    )
+    with pytest.raises(SettingsError):
+        wire.select("t", columns=columns)
+
+
+@pytest.mark.parametrize("order", ["id.down", "id desc", ["prize.desc; drop"]])
+def test_an_order_has_only_known_words(order: Any) -> None:
+    """Direction and the place of NULLs, nothing else."""
+    assert asked(wire.select("t", order="prize.desc.nullslast, id"))[1] == ("order", "prize.desc.nullslast,id")
+    with pytest.raises(SettingsError):
+        wire.select("t", order=order)
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, True, "3"])
+def test_limit_and_offset_are_whole_numbers(bad: Any) -> None:
+    """A page is counted in rows."""
+    for name in ("limit", "offset"):
+        with pytest.raises(SettingsError, match=name):
+            wire.select("t", **{name: bad})
+
+
+def test_writes_carry_json_and_their_wishes() -> None:
+    """Insert, upsert, update and delete differ in method, Prefer header and parameters."""
+    new = wire.insert("t", {"a": "ü"})
+    assert (new.method, new.body, new.headers["Prefer"]) == ("POST", '{"a": "ü"}'.encode(), "return=representation")
+    mixed = wire.insert("t", [{"a": 1}, {"b": 2}], return_="minimal")
+    assert asked(mixed) == [("columns", "a,b")]
+    assert mixed.headers["Prefer"] == "return=minimal,missing=default"
+    up = wire.insert("t", [{"a": 1}], on_conflict="a", resolution="merge-duplicates")
+    assert asked(up) == [("select", "*"), ("on_conflict", "a")]
+    assert up.headers["Prefer"] == "return=representation,resolution=merge-duplicates"
+    assert wire.update("t", {"a": 1}, filters={"id": 1}).method == "PATCH"
+    assert wire.delete("t", filters={"id": 1}, return_="minimal").headers == {"Prefer": "return=minimal"}
+    assert wire.call_function("f", {"n": 1}).target == "/rpc/f"
+
+
+@pytest.mark.parametrize("filters", [None, {}, []])
+def test_no_write_reaches_every_row_by_accident(filters: Any) -> None:
+    """Update and delete without a condition are refused before they are sent."""
+    for make in (lambda: wire.update("t", {"a": 1}, filters=filters), lambda: wire.delete("t", filters=filters)):
+        with pytest.raises(SettingsError, match="every row"):
+            make()
+
+
+@pytest.mark.parametrize("row", [{"a": float("nan")}, {"a": object()}, {"a": {1, 2}}])
+def test_a_row_must_be_json(row: Any) -> None:
+    """NaN and Python's own objects have no place in JSON; dates and decimals are written as text."""
+    assert wire.insert("t", {"a": date(2026, 1, 2)}).body == b'{"a": "2026-01-02"}'
+    with pytest.raises(SettingsError):
+        wire.insert("t", row)
+
+
+def ok(body: bytes, total: str = "", status: int = 200) -> Reply:
+    return Reply(status, {"content-range": f"0-0/{total}"} if total else {}, body)
+
+
+def test_rows_know_the_total_and_whether_they_were_cut() -> None:
+    """A server that silently sends fewer rows than asked for is found out when the total is known."""
+    everything = wire.select("t", count="exact")
+    assert replies.rows(everything, ok(b'[{"a":1}]')).truncated is None
+    cut = replies.rows(everything, ok(b'[{"a":1}]', "3"))
+    assert (cut, cut.total, cut.truncated) == ([{"a": 1}], 3, True)
+    page = replies.rows(wire.select("t", count="exact", limit=1), ok(b'[{"a":1}]', "3"))
+    assert (page.total, page.truncated) == (3, False)
+    last = replies.rows(wire.select("t", count="exact", offset=2, limit=5), ok(b'[{"a":1}]', "3"))
+    assert last.truncated is False
+    assert replies.rows(wire.select("t", count="exact", head=True), ok(b"", "3")).total == 3
+    assert replies.rows(everything, ok(b"[]", "*")).total is None
+
+
+@pytest.mark.parametrize("body", [b"{not json", b"[" * 100_000, b"\xff\xfe", b"7", b'"text"'])
+def test_an_answer_outside_the_dialect_is_named_as_such(body: bytes) -> None:
+    """Broken or unexpected JSON with status 200 is an error, not data."""
+    with pytest.raises(BadResponse):
+        replies.rows(wire.select("t"), ok(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        (b'{"code":"42P01","message":"no such table","details":null,"hint":"look"}', "no such table", "42P01"),
+        (b'{"message":"No API key found in request"}', "No API key found in request", None),
+        (b"<html>Bad Gateway</html>", "<html>Bad Gateway</html>", None),
+        (b'"just text"', "just text", None),
+        (b"", "the server gave no reason", None),
+        (b"[1]", "[1]", None),
+        (b'{"code":5}', "the server gave no reason", "5"),
+    ],
+)
+def test_every_error_body_becomes_one_error(body: bytes, message: str, code: str | None) -> None:
+    """PostgREST's, the gateway's, a page of HTML, text or nothing: status, message, and a code if there is one."""
+    with pytest.raises(ApiError) as caught:
+        replies.value(Reply(502, {}, body))
+    assert (caught.value.status, caught.value.message, caught.value.code) == (502, message, code)
+    assert str(caught.value).startswith("502")
