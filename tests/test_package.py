@@ -1,0 +1,107 @@
+"""The package as such: cheap to import, typed, formatted, with one list of public names."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import supalab
+from supalab import errors
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "supalab").rglob("*.py"))
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_public_names_agree() -> None:
+    """__all__, what type checkers see and what is imported on first use are one list."""
+    tree = ast.parse((ROOT / "supalab" / "__init__.py").read_text(encoding="utf-8"))
+    seen = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(supalab.__all__) == (seen - {"annotations", "import_module", "TYPE_CHECKING"}) | {"__version__"}
+    for name in supalab.__all__:
+        assert getattr(supalab, name) is not None
+    assert dir(supalab) == sorted(supalab.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = supalab.nothing
+
+
+def test_the_error_tree_is_the_one_drawn() -> None:
+    """The docstring's drawing names every error, below its parent."""
+    drawn: list[tuple[int, str]] = [
+        (match.start(1), match[1])
+        for match in re.finditer(r"^ +[│├└─ ]*([A-Z]\w+)", errors.__doc__ or "", re.MULTILINE)
+    ]
+    assert {name for _, name in drawn} == set(errors.__all__)
+    columns = {name: len((errors.__doc__ or "")[:start].rpartition("\n")[2]) for start, name in drawn}
+    for name in errors.__all__:
+        parent = getattr(errors, name).__mro__[1].__name__
+        assert parent == "Exception" or columns[parent] < columns[name]
+
+
+def test_importing_supalab_loads_nothing_heavy() -> None:
+    """Neither the import nor --help pays for plotting, Jupyter or a network library."""
+    code = (
+        "import sys, supalab\nfrom supalab.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'matplotlib','jupyterlab','IPython','httpx','aiohttp','requests','uvicorn','rich','numpy','psutil'}\n"
+        "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
+    )
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "race" in done.stdout
+
+
+def test_importing_supalab_costs_at_most_half_more_than_httpx() -> None:
+    """Modules loaded stand for time here, because they do not depend on the machine: even the client stays close."""
+    count = "import sys; before = len(sys.modules); import {}; print(len(sys.modules) - before)"
+    httpx, ours = (int(run("-c", count.format(name)).stdout) for name in ("httpx", "supalab"))
+    assert ours <= 1.5 * httpx
+    client = int(run("-c", count.format("supalab; supalab.SupabaseAsync")).stdout)
+    assert client <= 1.5 * httpx
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / "supalab")))
+def test_modules_are_small_and_explain_themselves(path: Path) -> None:
+    """Under 250 lines, a docstring, functions under 35 lines, unless a comment beside the line says why."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert len(lines) < 250
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "every module says what flows through it"
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            reasoned = "long:" in lines[node.lineno - 2] + lines[node.lineno - 1]
+            assert length < 35 or reasoned, f"{node.name} has {length} lines"
+
+
+def test_imports_point_one_way() -> None:
+    """Pure rooms know no I/O, clients and lab never import measure, nothing imports the command line or the course."""
+    pure = {"errors", "settings", "where", "filters", "wire", "replies"}
+    for path in MODULES:
+        room = path.relative_to(ROOT / "supalab").parts[0].removesuffix(".py")
+        for name in re.findall(r"^\s*(?:from|import) (supalab[\w.]*)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            target = [*name.split("."), ""][1]
+            if room in pure:
+                assert target in pure, f"{path.name} imports {name}"
+            if room in {"clients", "lab"}:
+                assert target not in {"measure", "figures"}, f"{path.name} imports {name}"
+            assert target not in {"cli", "course"} or room in {"course", "__main__"}, f"{path.name} imports {name}"
+
+
+def test_ruff_and_mypy_agree() -> None:
+    """Lint, format and strict types are part of the tests."""
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+        done = run("-m", *command)
+        assert done.returncode == 0, done.stdout + done.stderr
