@@ -13,6 +13,8 @@ from supalab.measure.trial import Lag, Memory
 
 __all__ = ["LoopLag", "Sampler", "uss"]
 
+CALIBRATE_EVERY_S = 0.005
+
 
 def uss(process: psutil.Process | None = None) -> int | None:
     """Return the unique set size in bytes (what would be freed if the process ended), ``None`` if it is not told.
@@ -31,7 +33,7 @@ class Sampler:
     ``mark`` sets the base line; ``peaks`` reads what came since. ``cpu_s``: seconds of CPU it has used itself.
     """
 
-    def __init__(self, every: float = 0.025) -> None:
+    def __init__(self, every: float = 0.04) -> None:
         self._every = every
         self._process = psutil.Process()
         self._stopped = threading.Event()
@@ -89,7 +91,9 @@ class LoopLag:
     ``cpu_per_tick``: seconds of CPU a tick costs, known after ``calibrate``.
     """
 
-    def __init__(self, every: float = 0.005) -> None:
+    # Each wake-up of an idle loop costs 0.1 ms or so of CPU: at 5 ms apart a slow arm would pay more for its
+    # ticks than for its requests. 20 ms apart sees the same lags, only fewer of them.
+    def __init__(self, every: float = 0.02) -> None:
         self._every = every
         self._late: list[float] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -98,11 +102,13 @@ class LoopLag:
 
     async def calibrate(self, seconds: float = 0.15) -> None:
         """Tick beside nothing at all for a while, to learn what a tick costs."""
-        before = time.process_time()
+        every, self._every = self._every, CALIBRATE_EVERY_S
+        before = time.thread_time()
         self.start()
         await asyncio.sleep(seconds)
         self.stop()
-        self.cpu_per_tick = (time.process_time() - before) / max(len(self._late), 1)
+        self._every = every
+        self.cpu_per_tick = (time.thread_time() - before) / max(len(self._late), 1)
         self._late.clear()
 
     def start(self) -> None:

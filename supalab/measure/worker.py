@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import supalab
 from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
@@ -29,12 +30,11 @@ __all__ = ["late_imports", "main", "measured"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 PARENT_POLL_S = 0.5
-# What these import at their first request only: not the request's memory, so it is loaded before the base line.
-# Found by `late_imports`; a test runs every default arm and looks that none is left.
-AT_FIRST_REQUEST: Mapping[str, tuple[str, ...]] = {
-    "requests": ("encodings.idna", "netrc", "stringprep"),
-    "httpcore": ("anyio", "anyio._backends._asyncio", "httpcore._backends.anyio", "sniffio"),
-    "aiohttp": ("encodings.idna", "stringprep"),
+# What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
+# before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
+AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
+    "article": ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers"),
+    "real": ("httpx_aiohttp", "certifi", "importlib.readers"),
 }
 LIBRARIES = ("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop")
 GONE = 3
@@ -120,9 +120,8 @@ async def measured(chosen: Arm, settings: Settings, workload: Workload) -> dict[
 
 def _load(chosen: Arm) -> None:
     chosen.load()
-    for library, modules in AT_FIRST_REQUEST.items():
-        for module in modules if library in sys.modules else ():
-            importlib.import_module(module)
+    for module in AT_FIRST_USE.get(chosen.kind, ()):
+        importlib.import_module(module)
 
 
 def late_imports(known: set[str]) -> list[str]:
@@ -135,7 +134,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
     loaded = {name: version(name.replace("_", "-")) for name in LIBRARIES if name in sys.modules}
-    return {"python": platform.python_version(), "supalab": version("supalab"), **loaded}
+    return {"python": platform.python_version(), "supalab": supalab.__version__, **loaded}
 
 
 def _machine() -> dict[str, str]:
