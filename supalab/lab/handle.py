@@ -1,0 +1,201 @@
+"""The handle on a lab: a program starts, asks, changes and stops it here, in a few words; readings flow out."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supalab.errors import LabError, SettingsError
+from supalab.lab.conditions import Conditions
+from supalab.lab.options import DEFAULT_MAX_IN_FLIGHT, ServeOptions
+from supalab.lab.process import Child
+from supalab.lab.witness import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["Lab"]
+
+CONTROL_TIMEOUT_S = 30.0
+
+
+class Lab:
+    """A lab backend in a process of its own: ``with Lab(latency=0.15) as lab:`` or ``async with``.
+
+    ``port`` 0 takes any free one; times are seconds; for the conditions see ``Conditions``. ``seed`` is a ``.csv`` or
+    ``.sql`` file to serve in place of the shipped contests. ``random_seed`` starts the chance in jitter and errors.
+    ``max_in_flight`` is how many requests the lab takes at once before it answers 503.
+
+    Raises SettingsError, here, for a value that cannot work, and at the start for a seed that cannot be served.
+    """
+
+    _child: Child | None = None
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        latency: float = 0.0,
+        jitter: float = 0.0,
+        rtt: float = 0.0,
+        tls: bool = False,
+        error_rate: float = 0.0,
+        seed: str | os.PathLike[str] | None = None,
+        random_seed: int = 0,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+    ) -> None:
+        self._options = ServeOptions(
+            port=port,
+            conditions=Conditions(latency=latency, jitter=jitter, rtt=rtt, tls=tls, error_rate=error_rate),
+            seed=None if seed is None else Path(seed),
+            random_seed=random_seed,
+            max_in_flight=max_in_flight,
+        )
+        self._ca_file: Path | None = None
+
+    def start(self) -> Lab:
+        """Start the child and return this handle when it serves; a lab that runs already is left as it is.
+
+        Raises LabError when it does not start, with its reason or the end of its log.
+        """
+        if self._child is None:
+            child = Child(self._options)
+            self._child = child
+            self._learn_ca(child.ready)
+        return self
+
+    def stop(self) -> None:
+        """End the child; what is in flight has 2 seconds to finish. Safe to call twice."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+    def __enter__(self) -> Lab:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Lab:
+        try:
+            await _in_thread(self.start)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await _in_thread(self.stop)
+
+    def __del__(self) -> None:
+        child = self._child
+        if child is not None and child.owner == os.getpid():
+            child.kill()
+            warnings.warn(f"{self!r} was never stopped: use `with Lab()` or call stop()", ResourceWarning, stacklevel=2)
+
+    def __repr__(self) -> str:
+        child = self._child
+        return "<Lab, not running>" if child is None else f"<Lab {self._address(child)}, process {child.pid}>"
+
+    @property
+    def url(self) -> str:
+        """The address to give to a client; https while TLS is on."""
+        return self._address(self._running())
+
+    @property
+    def key(self) -> str:
+        """The key to give to a client; made anew at each start."""
+        return str(self._running().ready["key"])
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The authority to trust while TLS is on, a PEM file that lives as long as the lab; else None."""
+        self._running()
+        return self._ca_file
+
+    @property
+    def pid(self) -> int:
+        """The number of the lab's process."""
+        return self._running().pid
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions now."""
+        return self._told(self._ask("GET", "/conditions"))
+
+    def set(
+        self,
+        *,
+        latency: float | None = None,
+        jitter: float | None = None,
+        rtt: float | None = None,
+        tls: bool | None = None,
+        error_rate: float | None = None,
+    ) -> Conditions:
+        """Change some conditions while the lab runs and return them all.
+
+        Requests that arrive later meet the new ``latency``, ``jitter`` and ``error_rate``; ``rtt`` and ``tls`` are for
+        connections opened later, on the same port. Raises SettingsError for a value that cannot be played.
+        """
+        given = {"latency": latency, "jitter": jitter, "rtt": rtt, "tls": tls, "error_rate": error_rate}
+        changes = {name: value for name, value in given.items() if value is not None}
+        Conditions().changed(changes)
+        return self._told(self._ask("PATCH", "/conditions", changes))
+
+    def witness(self) -> Witness:
+        """Return what the lab saw since its start or the last reset; asking is not counted."""
+        return Witness.from_json(self._ask("GET", "/witness"))
+
+    def reset(self) -> None:
+        """Start the record and the sequences of chance again; connections and rows stay as they are."""
+        self._ask("POST", "/reset")
+
+    def _address(self, child: Child) -> str:
+        return f"{'https' if self._ca_file else 'http'}://127.0.0.1:{child.ready['port']}"
+
+    def _learn_ca(self, words: dict[str, Any]) -> None:
+        self._ca_file = Path(words["ca_file"]) if words["ca_file"] else None
+
+    def _told(self, words: dict[str, Any]) -> Conditions:
+        self._learn_ca(words)
+        return Conditions(**{name: value for name, value in words.items() if name != "ca_file"})
+
+    def _running(self) -> Child:
+        child = self._child
+        if child is None:
+            raise LabError("the lab is not running: use it inside `with Lab() as lab:`, or call start() first")
+        code = child.exit_code()
+        if code is not None:
+            raise LabError(f"the lab's process is gone (exit code {code}): start a new Lab{child.log_tail()}")
+        return child
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        child = self._running()
+        caller = http.client.HTTPConnection("127.0.0.1", child.ready["control_port"], timeout=CONTROL_TIMEOUT_S)
+        try:
+            caller.request(method, path, json.dumps(body), {"Authorization": f"Bearer {child.ready['token']}"})
+            response = caller.getresponse()
+            status, words = response.status, json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._running()
+            raise LabError(f"the lab did not answer {method} {path}: {error or type(error).__name__}") from error
+        finally:
+            caller.close()
+        if status != 200:
+            raise (SettingsError if status == 400 else LabError)(f"the lab refused {method} {path}: {words['message']}")
+        return dict(words)
+
+
+async def _in_thread(action: Callable[[], object]) -> None:
+    """Do ``action`` in a thread that is gone afterwards."""
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, action)

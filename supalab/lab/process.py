@@ -1,0 +1,148 @@
+"""The child process behind a ``Lab``: options flow in, its first line flows out, and it never outlives its owner."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supalab.errors import LabError, SettingsError
+
+if TYPE_CHECKING:
+    from supalab.lab.options import ServeOptions
+
+__all__ = ["Child"]
+
+READY_LIMIT_S = 30.0
+# The child ends by itself within 3 seconds; more means that it hangs.
+STOP_LIMIT_S = 4.0
+TAIL_BYTES = 2_000
+
+
+class Child:
+    """A started lab; ``ready`` holds what it said: its ports and its secrets.
+
+    Raises LabError when it does not start, with the child's reason, and SettingsError when the options are why.
+    """
+
+    def __init__(self, options: ServeOptions, *, ready_limit: float = READY_LIMIT_S) -> None:
+        self.owner = os.getpid()
+        self.folder = Path(tempfile.mkdtemp(prefix="supalab-"))
+        self._log = self.folder / "lab.log"
+        try:
+            self._process = self._spawn()
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise LabError(f"the lab could not be started with {sys.executable!r}: {error.strerror}") from None
+        try:
+            self.ready = self._first_words(options, ready_limit)
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        if not sys.executable:
+            raise LabError("the lab could not be started: this Python does not say where it is (sys.executable)")
+        # A session of its own: an interrupt meant for the kernel must not reach the lab.
+        apart: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                # -P: a learner's own random.py or uvicorn.py in this folder must not be imported in there.
+                [sys.executable, "-P", "-m", "supalab.lab"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(),
+                **apart,
+            )
+
+    def _first_words(self, options: ServeOptions, limit: float) -> dict[str, Any]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        job = {"parent": os.getpid(), "folder": str(self.folder), "options": options.as_json()}
+        watchdog = threading.Timer(limit, self._process.kill)
+        watchdog.start()
+        try:
+            with contextlib.suppress(OSError):  # it is dead already: its silence tells
+                stdin.write(json.dumps(job).encode() + b"\n")
+                stdin.flush()
+            line = stdout.readline()
+        finally:
+            watchdog.cancel()
+            watchdog.join()
+            stdout.close()
+        return self._understood(line, limit)
+
+    def _understood(self, line: bytes, limit: float) -> dict[str, Any]:
+        if not line:
+            code = self._process.wait()
+            raise LabError(f"the lab ended before it was ready (exit code {code}, limit {limit:g} s){self.log_tail()}")
+        try:
+            words: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise LabError(f"the lab's first line was not understood: {line[:80]!r}{self.log_tail()}") from None
+        if "error" in words:
+            raise (SettingsError if words["kind"] == "SettingsError" else LabError)(words["error"])
+        return words
+
+    def exit_code(self) -> int | None:
+        """Return the code it ended with, or None while it runs."""
+        return self._process.poll()
+
+    def log_tail(self) -> str:
+        """Return the end of its log as a clause for a message, or nothing if it said nothing."""
+        try:
+            said = self._log.read_bytes()[-TAIL_BYTES:].decode("utf-8", "replace").strip()
+        except OSError:
+            said = ""
+        return f"; the end of its log:\n{said}" if said else ""
+
+    def stop(self) -> None:
+        """Ask it to end, wait, and kill it if it does not; what is in flight has 2 seconds. Safe to call twice."""
+        if os.getpid() != self.owner:
+            return  # a forked copy must not end its parent's lab
+        try:
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_LIMIT_S)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once, whatever it does, and remove its files."""
+        if os.getpid() != self.owner:
+            return
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment, with the checkout's place in it when supalab runs from one that is not installed."""
+    environment = dict(os.environ)
+    root = Path(__file__).resolve().parents[2]
+    if root.name not in {"site-packages", "dist-packages"}:
+        paths = [environment.get("PYTHONPATH"), str(root)]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environment

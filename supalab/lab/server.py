@@ -1,0 +1,192 @@
+"""The lab itself, running: options flow in, two addresses flow out, and requests are served until it is told to end.
+
+``serve`` runs it in the foreground for ``supalab serve``; ``run`` is what the child process of ``Lab`` uses too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.server import ServerState
+
+from supalab.lab.app import LabApp
+from supalab.lab.conditions import Weather
+from supalab.lab.control import ControlApp
+from supalab.lab.front import FrontDoor
+from supalab.lab.gateway import Gate
+from supalab.lab.options import ServeOptions
+from supalab.lab.rest import Rest
+from supalab.lab.sockets import listen, raise_file_limit
+from supalab.lab.witness import Tally, Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Running", "ServeOptions", "run", "serve"]
+
+# Longer than any client keeps a connection, so that it is never the lab who hangs up on a request just sent.
+KEEP_ALIVE_S = 75
+GRACE_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A lab that is ready: where it listens and the secrets to enter; these never stand in a log."""
+
+    port: int
+    key: str
+    control_port: int
+    token: str
+    ca_file: Path | None
+
+    @property
+    def url(self) -> str:
+        """The address that clients are given."""
+        return f"{'https' if self.ca_file else 'http'}://127.0.0.1:{self.port}"
+
+
+class LabServer(uvicorn.Server):
+    """uvicorn's server, with a call when it is ready and an event that ends it, in place of its signals."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ending = ending
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, then say so."""
+        await super().startup(sockets)
+        self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look, ten times a second, whether the end was asked for."""
+        self.should_exit = self.should_exit or self._ending.is_set()
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: uvicorn would raise them again at the end, and a clean end must be exit code 0."""
+        yield
+
+
+def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], ending: Event) -> Witness:
+    """Serve until ``ending`` is set, then return the last reading; ``ready`` is called once, when requests may come.
+
+    ``folder`` is where files go that live as long as the lab. Requests in flight at the end have 2 seconds to finish.
+    Raises LabError and SettingsError when the lab cannot start.
+    """
+    with contextlib.ExitStack() as stack:
+        public, control = stack.enter_context(listen(options.port)), stack.enter_context(listen(0))
+        rest = Rest(options.seed)
+        stack.callback(rest.close)
+        raise_file_limit()
+        weather, tally = Weather(options.conditions, options.random_seed), Tally()
+        front = FrontDoor(AutoHTTPProtocol, weather, tally, folder / "ca.pem")
+        front.prepare(options.conditions)
+        port, control_port = public.getsockname()[1], control.getsockname()[1]
+        key, token = f"sb_lab_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
+        running = Running(port, key, control_port, token, front.ca_file if options.conditions.tls else None)
+        app = LabApp(rest, weather, tally, Gate(port, key), max_in_flight=options.max_in_flight)
+        server = LabServer(_config(app, front), lambda: ready(running), ending)
+        controller = ControlApp(control_port, token, weather, tally, front)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve_both(server, public, controller, control))
+        return tally.reading()
+
+
+async def _serve_both(
+    server: uvicorn.Server, public: socket.socket, controller: ControlApp, control: socket.socket
+) -> None:
+    config = _config(controller, AutoHTTPProtocol)
+    config.load()
+    state = ServerState()
+
+    def protocol() -> asyncio.Protocol:
+        return AutoHTTPProtocol(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+
+    listener = await asyncio.get_running_loop().create_server(protocol, sock=control)
+    try:
+        await server.serve(sockets=[public])
+    finally:
+        listener.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+
+
+def _config(app: object, http: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        cast("Any", app),
+        http=cast("Any", http),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        workers=1,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@contextlib.contextmanager
+def on_signals(action: Callable[[], None]) -> Iterator[None]:
+    """Call ``action`` on Ctrl-C and SIGTERM while the context lasts."""
+    names = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        names.append(signal.SIGBREAK)
+    before = {name: signal.signal(name, lambda *_: action()) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def serve(options: ServeOptions) -> int:
+    """Run a lab in this process until Ctrl-C or SIGTERM and return the exit code, 0.
+
+    Two lines go to standard output when it is ready, ``SUPABASE_URL=`` and ``SUPABASE_KEY=``; all else is said on
+    standard error. Raises LabError and SettingsError when it cannot start.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    ending = Event()
+    folder = Path(tempfile.mkdtemp(prefix="supalab-"))
+    try:
+        with on_signals(ending.set):
+            last = run(options, folder, _announce, ending)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stderr.write(f"{last}\n")
+    return 0
+
+
+def _announce(running: Running) -> None:
+    control = f"http://127.0.0.1:{running.control_port}/witness"
+    sys.stderr.write(f"what the lab saw: curl -H 'Authorization: Bearer {running.token}' {control}\n")
+    if running.ca_file:
+        sys.stderr.write(f"trust this certificate authority: {running.ca_file}\n")
+    sys.stdout.write(f"SUPABASE_URL={running.url}\nSUPABASE_KEY={running.key}\n")
+    sys.stdout.flush()

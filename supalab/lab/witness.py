@@ -1,0 +1,133 @@
+"""The lab's own record: requests and connections coming and going flow in, counts and a timeline flow out.
+
+``Tally`` lives in the lab and never grows; ``Witness`` is one reading of it, a plain value that survives JSON.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Tally", "Witness"]
+
+TIMELINE_ROOM = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the lab saw since it started or was last reset.
+
+    ``peak`` and ``current``: most requests in flight, and those in flight now; a request is in flight from its
+    accepted headers until its answer is sent. ``served``: requests finished, whatever
+    the status and whether or not the caller was still there. ``connections``:
+    connections opened. ``abandoned``: requests finished after their caller had left. ``errors``: answers spoiled by
+    the error rate. ``refused``: requests turned away by the limit, which were never in flight.
+    ``busy_s``: requests in flight, integrated over time, in seconds; divided by a span of seconds it is the mean in
+    flight. ``timeline``: (seconds, requests in flight) at each change, counted from the first request; long records
+    keep every second, fourth ... change only, and always the last.
+    """
+
+    peak: int
+    current: int
+    served: int
+    connections: int
+    abandoned: int
+    busy_s: float
+    timeline: tuple[tuple[float, int], ...]
+    errors: int = 0
+    refused: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        """Return the record as JSON's values; ``Witness.from_json`` makes it again."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Witness:
+        """Make the record again from what ``as_json`` gave."""
+        timeline = tuple((float(second), int(number)) for second, number in values["timeline"])
+        return cls(**{**values, "timeline": timeline})
+
+    def __str__(self) -> str:
+        return (
+            f"{self.served} requests served, at most {self.peak} in flight, {self.connections} connections, "
+            f"{self.abandoned} finished after their caller had left"
+        )
+
+
+class Tally:
+    """The counts while they are being made; memory is taken once, here."""
+
+    def __init__(self, *, room: int = TIMELINE_ROOM, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._room = room
+        self._seconds = array("d", bytes(8 * room))
+        self._numbers = array("i", [0]) * room
+        self.current = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Start the record again; requests in flight stay in flight and are the new peak."""
+        self.peak = self.current
+        self.served = self.connections = self.abandoned = self.errors = self.refused = 0
+        self._busy = 0.0
+        self._kept, self._seen, self._stride = 0, 0, 1
+        self._origin = self._last = self._clock()
+        if self.current:
+            self._keep(0.0)
+
+    def enter(self) -> None:
+        """A request is in flight from now on."""
+        self._change(1)
+        self.peak = max(self.peak, self.current)
+
+    def leave(self) -> None:
+        """A request is in flight no longer."""
+        self._change(-1)
+
+    def _change(self, step: int) -> None:
+        now = self._clock()
+        if not self._seen:
+            self._origin = self._last = now
+        self._busy += self.current * (now - self._last)
+        self._last = now
+        self.current += step
+        self._keep(now - self._origin)
+
+    def _keep(self, second: float) -> None:
+        if self._seen % self._stride == 0:
+            if self._kept == self._room:
+                self._thin()
+            self._seconds[self._kept] = second
+            self._numbers[self._kept] = self.current
+            self._kept += 1
+        self._seen += 1
+
+    def _thin(self) -> None:
+        half = (self._room + 1) // 2
+        self._seconds[:half] = self._seconds[::2]
+        self._numbers[:half] = self._numbers[::2]
+        self._kept, self._stride = half, self._stride * 2
+
+    def reading(self) -> Witness:
+        """Return the record as it stands now."""
+        busy = self._busy + self.current * (self._clock() - self._last)
+        timeline = list(zip(self._seconds[: self._kept], self._numbers[: self._kept], strict=True))
+        last = (self._last - self._origin, self.current)
+        if timeline and timeline[-1] != last:
+            timeline.append(last)
+        return Witness(
+            peak=self.peak,
+            current=self.current,
+            served=self.served,
+            connections=self.connections,
+            abandoned=self.abandoned,
+            busy_s=busy,
+            timeline=tuple(timeline),
+            errors=self.errors,
+            refused=self.refused,
+        )
