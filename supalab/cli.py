@@ -215,19 +215,12 @@ class _ProgressBar:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from supalab.lab.server import ServeOptions, serve
+    from supalab.lab.conditions import Conditions
+    from supalab.lab.options import ServeOptions
+    from supalab.lab.server import serve
 
-    return serve(
-        ServeOptions(
-            port=options.port,
-            latency=options.latency,
-            jitter=options.jitter,
-            rtt=options.rtt,
-            tls=options.tls,
-            error_rate=options.error_rate,
-            seed=options.seed,
-        )
-    )
+    conditions = Conditions(options.latency, options.jitter, options.rtt, options.tls, options.error_rate)
+    return serve(ServeOptions(port=options.port, conditions=conditions, seed=options.seed))
 
 
 def _lab(options: argparse.Namespace) -> int:
@@ -238,7 +231,7 @@ def _lab(options: argparse.Namespace) -> int:
         raise SettingsError(
             f"{notebooks} has no {FIRST_NOTEBOOK}: the course is in the project's checkout, install from it"
         )
-    from jupyterlab.labapp import LabApp
+    from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
 
     # No news from the network, which a workshop may not have, and nobody asked for.
     quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]

@@ -1,0 +1,99 @@
+"""For notebooks: a lab that a cell may start twice, a trial with ``await`` in the kernel's own loop, a progress line.
+
+A client and a lab flow in, a ``Trial`` with spans and witness flows out. Memory is left to ``race``, whose fresh
+processes hold nothing but the client: a kernel holds a plotting library too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import importlib.util
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from supalab.errors import LabError
+from supalab.lab.handle import Lab
+from supalab.measure.burst import burst
+from supalab.measure.trial import Backend, Trial, Witnessed, Workload
+
+if TYPE_CHECKING:
+    from supalab.clients.base import Client
+    from supalab.measure.race import Progress
+
+__all__ = ["observe", "progress_line", "ready_to_go", "start_lab"]
+
+NEEDED = ("httpx", "httpx_aiohttp", "requests", "matplotlib", "uvicorn", "psutil")
+BAR = 30
+
+_lab: Lab | None = None
+
+
+def start_lab(*, latency: float = 0.15) -> Lab:
+    """Return this kernel's lab, started if need be; running the cell again gives the same lab with these conditions.
+
+    ``latency``: seconds. The lab leaves when the kernel does, however it ends.
+    """
+    global _lab  # one lab for the kernel is the point
+    if _lab is not None:
+        with suppress(LabError):
+            _lab.set(latency=latency)
+            return _lab
+        _lab.stop()  # its process is gone: clean up after it and start another
+    _lab = Lab(latency=latency).start()
+    atexit.register(_lab.stop)
+    return _lab
+
+
+async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100) -> Trial:
+    """Send ``requests`` at once through ``client`` and return the trial, with what the lab saw of it.
+
+    ``arm``: the name for the pictures, such as ``fake-3``; its number is the client's limit. Safe to run again.
+    """
+    # In a thread, as every wait on a notebook's loop should be.
+    conditions = await asyncio.to_thread(lambda: lab.conditions)
+    workload = Workload(requests, conditions.latency)
+    await asyncio.to_thread(lab.reset)
+    spans = await burst(client, workload)
+    w = await asyncio.to_thread(lab.witness)
+    return Trial(
+        arm=arm,
+        limit=int(arm.rpartition("-")[2]),
+        workload=workload,
+        spans=tuple(spans),
+        backend=Backend("lab", conditions.jitter, conditions.rtt, conditions.tls, conditions.error_rate),
+        witness=Witnessed(w.peak, w.served, w.connections, w.abandoned, w.busy_s, w.timeline),
+    )
+
+
+def progress_line() -> Callable[[Progress], None]:
+    """Return something for ``race(progress=…)`` that fills one line below the cell; without a notebook it is silent.
+
+    It needs no widgets, and what is saved with the notebook is its last state.
+    """
+    try:
+        from IPython.display import DisplayHandle, display
+    except ImportError:  # pragma: no cover
+        return lambda so_far: None
+    line: DisplayHandle | None = display(_bar(0.0, "starting"), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def tell(so_far: Progress) -> None:
+        if line is not None:
+            line.update(_bar(so_far.fraction, f"{so_far.arm}, {so_far.done} of {so_far.total} trials"), raw=True)  # type: ignore[no-untyped-call]
+
+    return tell
+
+
+def _bar(fraction: float, words: str) -> dict[str, Any]:
+    full = round(BAR * min(fraction, 1.0))
+    return {"text/plain": f"{'█' * full}{'░' * (BAR - full)} {fraction:4.0%}  {words}"}
+
+
+def ready_to_go() -> str:
+    """Say in one line whether this kernel has what the course needs, and what to do if not."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"Missing here: {', '.join(missing)}. Choose the kernel of the environment that supalab is installed in."
+    return f"Ready: Python {platform.python_version()}, {', '.join(NEEDED)} are all here."
