@@ -1,0 +1,108 @@
+"""Words for pictures: trials go in, short labels and sentences with their numbers come out. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from supalab.measure.summary import summary
+from supalab.measure.trial import TrialSet
+from supalab.measure.workload import Workload
+
+__all__ = ["control_of", "describe", "duration", "headline", "megabytes", "same_pace", "shown_arms", "subtitle"]
+
+USUAL = ("fake-3", "fake-10", "real-10")
+REAL_KINDS = ("real", "article")
+SAME_PACE = 0.25
+MOST_ROWS = 6
+
+
+def duration(seconds: float) -> str:
+    """Return seconds for people: ``5.3 s``, ``154 ms``, ``0.8 ms``."""
+    if seconds >= 0.9995:
+        return f"{seconds:.1f} s" if seconds < 99.95 else f"{seconds:.0f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+
+
+def megabytes(number: float) -> str:
+    """Return bytes as megabytes (10^6) for people."""
+    return f"{number / 1e6:.1f} MB" if abs(number) < 99.5e6 else f"{number / 1e6:.0f} MB"
+
+
+def shown_arms(trials: TrialSet, arms: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the arms to draw: those asked for, else the usual three if all ran, else the first that ran."""
+    if arms is not None:
+        return tuple(dict.fromkeys(arm for name in arms for arm in (trials.of(name)[0].arm,)))
+    return USUAL if set(USUAL) <= set(trials.arms) else trials.arms[:MOST_ROWS]
+
+
+def control_of(arm: str, arms: Sequence[str]) -> str | None:
+    """Return the async arm that ``arm``, threads of the same limit, is the fair control for; else ``None``."""
+    kind, _, limit = arm.rpartition("-")
+    rivals = [other for other in arms if other.rpartition("-")[0] in REAL_KINDS and other.endswith(f"-{limit}")]
+    return rivals[-1] if kind == "fake" and rivals else None
+
+
+def same_pace(trials: TrialSet, one: str, other: str) -> float:
+    """Return the difference of two arms' median makespans over the smaller: 0.03 is three per cent."""
+    a, b = (median(trial.makespan_s for trial in trials.of(arm)) for arm in (one, other))
+    return abs(a - b) / min(a, b)
+
+
+def headline(trials: TrialSet, arms: Sequence[str]) -> str:
+    """Return a title with the makespans; it says "threads or async" only if the control kept pace."""
+    took = {arm: median(trial.makespan_s for trial in trials.of(arm)) for arm in arms}
+    pairs = [(arm, control_of(arm, arms)) for arm in arms]
+    pair = next(((control, real) for control, real in pairs if real), None)
+    slow = [arm for arm in arms if pair and arm not in pair]
+    if not pair or len(slow) != 1 or same_pace(trials, *pair) > SAME_PACE / 2.5:
+        return ", ".join(f"{arm} {duration(took[arm])}" for arm in arms)
+    few, many = trials.of(slow[0])[0].limit, trials.of(pair[1])[0].limit
+    return (
+        f"{few} at a time: {duration(took[slow[0]])}.  {many} at a time: {duration(took[pair[1]])}, "
+        "with threads or with async."
+    )
+
+
+def subtitle(workload: Workload, repeats: int) -> str:
+    """Return what was asked of every arm."""
+    n = workload.callers
+    callers = "all at once" if n is None or n >= workload.requests else f"from {n} caller{'s' * (n > 1)}"
+    each = "" if workload.latency is None else f", each {duration(workload.latency)} at the server"
+    again = f", median of {repeats} runs" if repeats > 1 else ""
+    plural = "s" if workload.requests > 1 else ""
+    return f"{workload.requests} request{plural} {callers}{each}{again}"
+
+
+def describe(trials: TrialSet, arms: Sequence[str] | None = None) -> str:
+    """Return the sentences that say what the pictures of these trials show, for those who cannot see them."""
+    if not len(trials):
+        return "No trial was finished, so there is nothing to show."
+    names = shown_arms(trials, arms)
+    rows = {row["arm"]: row for row in summary(trials)}
+    said = [subtitle(trials.workload, len(trials.of(names[0]))) + "."]
+    said += [_row_in_words(rows[arm]) for arm in names]
+    said += [_pair_in_words(trials, arm, real) for arm in names if (real := control_of(arm, names))]
+    return " ".join(said)
+
+
+def _row_in_words(row: dict[str, Any]) -> str:
+    said = []
+    if row["peak_in_flight"] is not None:
+        said.append(f"at most {row['peak_in_flight']} in flight over {row['connections']} connections")
+    else:
+        said.append("not witnessed by a lab")
+    said.append(f"done after {duration(row['makespan_s'])}")
+    if row["wait_p50_s"] is not None:
+        said.append(f"median wait {duration(row['wait_p50_s'])}, median service {duration(row['service_p50_s'])}")
+    if row["memory_added_bytes"] is not None:
+        said.append(f"{megabytes(row['memory_added_bytes'])} of memory added")
+    if row["errors"]:
+        said.append(f"{row['errors']} of {row['requests']} requests failed")
+    return f"{row['arm']}: {', '.join(said)}."
+
+
+def _pair_in_words(trials: TrialSet, control: str, real: str) -> str:
+    apart = same_pace(trials, control, real)
+    return f"{control} is the fair control of {real}: with the same limit they finish within {apart:.0%} of each other."

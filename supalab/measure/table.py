@@ -1,0 +1,123 @@
+"""Trials go in, a table with footnotes comes out: for a terminal (rich) or as plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from supalab.measure.summary import UNSTABLE_SPREAD, summary
+from supalab.measure.trial import TrialSet
+
+__all__ = ["WIDTH", "footnotes", "table", "text"]
+
+WIDTH = 100
+LAW_WITHIN = 0.10
+# Title, and how a row's cell is written; both lines of a title are short, so that eleven columns fit.
+COLUMNS = (
+    ("in\nflight", "{peak_in_flight}"),
+    ("conn-\nections", "{connections}"),
+    ("makespan\ns", "{makespan_s:.2f}"),
+    ("x\nideal", "{ideal_ratio:.2f}"),
+    ("requests\n/s", "{throughput_per_s:.1f}"),
+    ("wait ms\np50/p99", "{wait_p50_ms:.0f}/{wait_p99_ms:.0f}"),
+    ("service ms\np50/p99", "{service_p50_ms:.0f}/{service_p99_ms:.0f}"),
+    ("CPU ms/\nrequest", "{cpu_ms_per_request:.2f}"),
+    ("memory\n+MB", "{memory_added_mb:.1f}"),
+    ("errors", "{errors}"),
+)
+
+
+def table(trials: TrialSet) -> Group:
+    """Return the table and its footnotes for ``rich``; an arm a row, medians over its repeats."""
+    rows = summary(trials)
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("\narm", no_wrap=True)
+    for title, _ in COLUMNS:
+        grid.add_column(title if "\n" in title else f"\n{title}", justify="right", no_wrap=True)
+    for row in rows:
+        style = "bold red" if row["errors"] else ""
+        grid.add_row(row["arm"], *(_cell(form, row) for _, form in COLUMNS[:-1]), Text(str(row["errors"]), style))
+    notes = [Text(note, style="dim") for note in footnotes(trials)]
+    return Group(grid, Padding(Group(*notes), (1, 0, 0, 0))) if rows else Group(Text("No trial was finished."))
+
+
+def _cell(form: str, row: dict[str, Any]) -> str:
+    """Write a cell; what was not seen stays blank."""
+    shown = dict(row)
+    for name in ("wait_p50", "wait_p99", "service_p50", "service_p99"):
+        shown[f"{name}_ms"] = None if row[f"{name}_s"] is None else 1000 * row[f"{name}_s"]
+    added = row["memory_added_bytes"]
+    shown["memory_added_mb"] = None if added is None else added / 1e6
+    try:
+        return form.format(**shown)
+    except TypeError:  # a None in a place for a number
+        return ""
+
+
+def text(trials: TrialSet, width: int = WIDTH) -> str:
+    """Return table and footnotes as plain text, without colours, no line longer than ``width``."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console.print(table(trials))
+    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
+    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+
+
+def footnotes(trials: TrialSet) -> list[str]:
+    """Return the sentences that belong under the table: controls, Little's law, spread, blanks, errors."""
+    rows = summary(trials)
+    if not rows:
+        return []
+    said = [*_control(rows), *_law(rows), *_spread(rows), *_errors(trials)]
+    if any(row["peak_in_flight"] is None for row in rows):
+        said.append("Blank: only a lab can witness it (in flight, connections), or nobody knows the ideal.")
+    return said
+
+
+def _control(rows: Sequence[dict[str, Any]]) -> list[str]:
+    limits: dict[int, list[str]] = {}
+    for row in rows:
+        limits.setdefault(row["limit"], []).append(row["arm"])
+    pairs = [f"{', '.join(arms)} (limit {limit})" for limit, arms in limits.items() if len(arms) > 1]
+    if pairs:
+        return [f"Fair to compare, because they share a limit: {'; '.join(pairs)}."]
+    return ["No two arms share a limit: this race cannot tell a better client from a larger limit."] if rows[1:] else []
+
+
+def _law(rows: Sequence[dict[str, Any]]) -> list[str]:
+    ratios = {row["arm"]: row["littles_law"] for row in rows if row["littles_law"] is not None}
+    if not ratios:
+        return []
+    off = [f"{arm} {ratio:.2f}" for arm, ratio in ratios.items() if abs(ratio - 1) > LAW_WITHIN]
+    law = "Little's law (throughput x service time / in flight as witnessed)"
+    if off:
+        return [f"{law} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; the client adds that to each service."]
+    return [f"{law}: {min(ratios.values()):.2f} to {max(ratios.values()):.2f}, it holds."]
+
+
+def _spread(rows: Sequence[dict[str, Any]]) -> list[str]:
+    shaky = [
+        f"{row['arm']} {row['makespan_spread']:.0%}"
+        for row in rows
+        if row["makespan_spread"] is not None and row["makespan_spread"] > UNSTABLE_SPREAD
+    ]
+    if not shaky:
+        return []
+    return [f"May be unstable, the makespans of the repeats are far apart: {', '.join(shaky)}. Is the machine busy?"]
+
+
+def _errors(trials: TrialSet) -> list[str]:
+    said = []
+    for arm in trials.arms:
+        worst = max(trials.of(arm), key=lambda trial: trial.errors)
+        if worst.errors:
+            kinds = ", ".join(f"{count} x {name}" for name, count in worst.outcomes.items() if name != "ok")
+            said.append(
+                f"{arm}: {worst.errors} of {len(worst.spans)} failed ({kinds}); wait and service leave them out."
+            )
+    return said
