@@ -1,4 +1,4 @@
-"""Trials made by a small simulation, for tests that need no lab: slots and a queue go in, spans and a witness come out."""
+"""Trials made by a small simulation, for tests that need no lab: an arm goes in, spans and a witness come out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def made_trial(
     """One burst over ``limit`` slots, each service a little above the latency; the first ``fail`` requests fail."""
     workload = workload or Workload()
     kind, _, number = arm.rpartition("-")
-    limit, dice = int(number), random.Random(f"{arm} {repeat} {seed}")  # noqa: S311
+    limit, dice = int(number), random.Random(f"{arm} {repeat} {seed}")
     free = [0.004 + 0.0004 * slot for slot in range(limit)]
     spans = []
     for index in range(workload.requests):

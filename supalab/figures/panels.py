@@ -7,7 +7,7 @@ from statistics import median
 
 from matplotlib.axes import Axes
 
-from supalab.figures.look import INK, MUTED, colour, pale
+from supalab.figures.look import CLEAR, INK, MUTED, colour, pale
 from supalab.figures.words import duration, megabytes
 from supalab.measure.summary import typical
 from supalab.measure.trial import Trial
@@ -33,6 +33,7 @@ def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> Non
     """Draw requests in flight over time as the lab saw them: stepped, the middle one of repeated trials."""
     trial = middle(trials)
     if trial.witness is None or not trial.witness.timeline:
+        ax.set_yticks([])
         not_seen(ax, "not witnessed: only a lab can count this")
         return
     start = min((s.asked if s.started is None else s.started) for s in trial.spans)
@@ -61,6 +62,7 @@ def label_in_flight(ax: Axes, trials: Sequence[Trial], right: float) -> None:
         textcoords="offset points",
         ha="left" if beside else "right",
         va="center" if beside else "bottom",
+        bbox=CLEAR,
     )
 
 
@@ -84,7 +86,14 @@ def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "", room: fl
         if len(spans) > 1:
             ax.plot([one.latency for one in spans], [place] * len(spans), "o", markersize=4, color=INK, zorder=4)
         furthest = max(one.latency for one in spans)
-        ax.annotate(duration(span.latency), (furthest, place), xytext=(7, 0), textcoords="offset points", va="center")
+        ax.annotate(
+            duration(span.latency),
+            (furthest, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            bbox=CLEAR,
+        )
         if span.wait is None:
             ax.annotate("wait unknown", (room, place), ha="right", va="center", color=MUTED, style="italic")
 
@@ -95,9 +104,16 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
     ax.set_yticks([])
     ax.set_ylim(0.9, -0.9)
     if not added:
-        not_seen(ax, "not known")
+        not_seen(ax, "not measured")
         return
     ax.barh(0, median(added), BAR, color=colour(trials[0].arm), hatch=hatch, edgecolor="white")
     if len(added) > 1:
         ax.plot(added, [0] * len(added), "o", markersize=4, color=INK, zorder=4)
-    ax.annotate(megabytes(median(added) * 1e6), (max(added), 0), xytext=(7, 0), textcoords="offset points", va="center")
+    ax.annotate(
+        megabytes(median(added) * 1e6),
+        (max(added), 0),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="center",
+        bbox=CLEAR,
+    )

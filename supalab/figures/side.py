@@ -21,7 +21,7 @@ CONTROL_HATCH = ".."
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
 WIDTH_IN, ROW_IN, HEAD_IN, FOOT_IN = 11.0, 1.28, 1.52, 0.72
 COLUMNS = ("Requests in flight", "One request's latency", "Memory added")
-NOTES = ("counted by the server, over time", "", "at the peak")
+NOTES = ("over time, as the lab counted them", "", "at the peak")
 KEY = ("waiting for a slot", "being served")
 ABOUT = {
     "fake": "requests, {n} threads",
@@ -92,7 +92,7 @@ def _share(rows: Sequence[Sequence[Axes]], all_trials: Sequence[Sequence[Trial]]
     for row, trials in zip(rows, all_trials, strict=True):
         row[0].set(xlim=(0, right * 1.02), ylim=(0, peak * 1.18))
         row[1].set(xlim=(0, slow * 1.24))
-        row[2].set(xlim=(0, max(heavy, 0.1) * 1.6))
+        row[2].set(xlim=(0, max(heavy, 0.1) * 1.7))
         panels.label_in_flight(row[0], trials, right)
         for ax in row:
             ax.grid(visible=True, axis="x")

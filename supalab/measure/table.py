@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.padding import Padding
@@ -14,14 +15,16 @@ from rich.text import Text
 from supalab.measure.summary import UNSTABLE_SPREAD, summary
 from supalab.measure.trial import TrialSet
 
-__all__ = ["WIDTH", "footnotes", "table", "text"]
+__all__ = ["WIDTH", "footnotes", "show", "table", "text"]
 
 WIDTH = 100
+# What eleven columns need: in a narrower terminal its own wrapping is better than cut numbers.
+TABLE_WIDTH = 92
 LAW_WITHIN = 0.10
 # Title, and how a row's cell is written; both lines of a title are short, so that eleven columns fit.
 COLUMNS = (
-    ("in\nflight", "{peak_in_flight}"),
-    ("conn-\nections", "{connections}"),
+    ("in\nflight", "{peak_in_flight:d}"),
+    ("conn-\nections", "{connections:d}"),
     ("makespan\ns", "{makespan_s:.2f}"),
     ("x\nideal", "{ideal_ratio:.2f}"),
     ("requests\n/s", "{throughput_per_s:.1f}"),
@@ -58,6 +61,15 @@ def _cell(form: str, row: dict[str, Any]) -> str:
         return form.format(**shown)
     except TypeError:  # a None in a place for a number
         return ""
+
+
+def show(trials: TrialSet, file: IO[str] | None = None) -> None:
+    """Print the table: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
+    console = Console(file=file or sys.stdout)
+    if not console.is_terminal:
+        console.file.write(text(trials))
+        return
+    Console(file=console.file, width=max(console.width, TABLE_WIDTH)).print(table(trials), soft_wrap=False)
 
 
 def text(trials: TrialSet, width: int = WIDTH) -> str:
