@@ -1,0 +1,261 @@
+"""The grammar of regular expressions: a pattern flows in, a small machine of linked nodes flows out.
+
+It covers what PostgreSQL's expressions share with everyone's: literals, ``.``, brackets with classes, ``\\d \\w \\s``,
+``^ $``, word borders ``\\m \\M \\y``, groups, ``|``, ``* + ? {m,n}`` and their lazy forms. Back references and
+look-around are refused by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from supalab.lab.refusal import pg_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ACCEPT", "Node", "Program", "parse_regex"]
+
+ACCEPT = -1
+_MOST_NODES = 5_000
+_MOST_DEPTH = 50
+_CLASSES: dict[str, Callable[[str], bool]] = {
+    "d": str.isdigit,
+    "w": lambda char: char.isalnum() or char == "_",
+    "s": str.isspace,
+}
+_NAMED_CLASSES: dict[str, Callable[[str], bool]] = {
+    "alpha": str.isalpha,
+    "digit": str.isdigit,
+    "alnum": str.isalnum,
+    "upper": str.isupper,
+    "lower": str.islower,
+    "space": str.isspace,
+    "blank": lambda char: char in " \t",
+    "punct": lambda char: char.isprintable() and not char.isalnum() and not char.isspace(),
+    "xdigit": lambda char: char in "0123456789abcdefABCDEF",
+    "print": str.isprintable,
+    "graph": lambda char: char.isprintable() and not char.isspace(),
+    "cntrl": lambda char: ord(char) < 32 or ord(char) == 127,
+    "word": lambda char: char.isalnum() or char == "_",
+}
+_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
+_PLACES = {"m": "m", "M": "M", "y": "y", "Y": "Y", "A": "^", "Z": "$"}
+
+
+@dataclass(slots=True)
+class Node:
+    """One state: it reads a character that passes ``test``, or asks for a ``place``, or just forks to two others."""
+
+    after: int
+    test: Callable[[str], bool] | None = None
+    place: str | None = None
+    other: int | None = None
+
+
+@dataclass(slots=True)
+class Program:
+    """The whole machine; ``start`` is its first state, ``ACCEPT`` its last."""
+
+    nodes: list[Node] = field(default_factory=list)
+    start: int = ACCEPT
+
+    def add(self, node: Node) -> int:
+        if len(self.nodes) >= _MOST_NODES:
+            _invalid("regular expression is too complex")
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+
+# A part of an expression is a function: given the state to go on with, it adds its nodes and returns its own first.
+Part = "Callable[[int], int]"
+
+
+def _invalid(why: str) -> NoReturn:
+    raise pg_refusal("2201B", f"invalid regular expression: {why}")
+
+
+def parse_regex(pattern: str, *, fold: bool) -> Program:
+    """Return the machine of a pattern; raises ``Refusal`` 2201B with PostgreSQL's words for a broken one."""
+    parser = _Parser(pattern, fold=fold)
+    part = parser.alternatives(0)
+    if parser.at < len(pattern):
+        _invalid("parentheses () not balanced")
+    parser.program.start = part(ACCEPT)
+    return parser.program
+
+
+class _Parser:
+    def __init__(self, pattern: str, *, fold: bool) -> None:
+        self.pattern, self.fold, self.at = pattern, fold, 0
+        self.program = Program()
+
+    def peek(self) -> str:
+        return self.pattern[self.at : self.at + 1]
+
+    def take(self, text: str) -> bool:
+        found = self.pattern.startswith(text, self.at)
+        self.at += len(text) if found else 0
+        return found
+
+    def alternatives(self, depth: int) -> Callable[[int], int]:
+        if depth > _MOST_DEPTH:
+            _invalid("regular expression is too complex")
+        parts = [self.sequence(depth)]
+        while self.take("|"):
+            parts.append(self.sequence(depth))
+
+        def build(after: int) -> int:
+            first = parts[-1](after)
+            for part in reversed(parts[:-1]):
+                first = self.program.add(Node(part(after), other=first))
+            return first
+
+        return build
+
+    def sequence(self, depth: int) -> Callable[[int], int]:
+        parts: list[Callable[[int], int]] = []
+        while self.peek() not in ("", "|", ")"):
+            parts.append(self.repeated(self.atom(depth)))
+
+        def build(after: int) -> int:
+            for part in reversed(parts):
+                after = part(after)
+            return after
+
+        return build
+
+    def repeated(self, part: Callable[[int], int]) -> Callable[[int], int]:
+        bounds = self.bounds()
+        if bounds is None:
+            return part
+        self.take("?")  # lazy: which match is found makes no difference to whether there is one
+        if self.peek() in ("*", "+", "?"):
+            _invalid("quantifier operand invalid")
+        least, most = bounds
+
+        def build(after: int) -> int:
+            first = after
+            if most is None:
+                loop = self.program.add(Node(after))
+                self.program.nodes[loop].other = part(loop)
+                first = loop
+            for _ in range((most or least) - least):
+                first = self.program.add(Node(part(first), other=after))
+            for _ in range(least):
+                first = part(first)
+            return first
+
+        return build
+
+    def bounds(self) -> tuple[int, int | None] | None:
+        for sign, found in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
+            if self.take(sign):
+                return found
+        if self.peek() != "{" or not self.pattern[self.at + 1 : self.at + 2].isdigit():
+            return None
+        end = self.pattern.find("}", self.at)
+        if end < 0:
+            _invalid("braces {} not balanced")
+        low, comma, high = self.pattern[self.at + 1 : end].partition(",")
+        self.at = end + 1
+        if not (low.isdecimal() and (high.isdecimal() or not high)):
+            _invalid("invalid repetition count(s)")
+        least, most = int(low[:4]), int(high[:4]) if high else None if comma else int(low[:4])
+        if least > 255 or (most is not None and (most > 255 or most < least)):
+            _invalid("invalid repetition count(s)")
+        return least, most
+
+    def atom(self, depth: int) -> Callable[[int], int]:
+        char = self.peek()
+        self.at += 1
+        if char == "(":
+            return self.group(depth)
+        if char in ("*", "+", "?"):
+            _invalid("quantifier operand invalid")
+        if char in ("^", "$"):
+            return lambda after: self.program.add(Node(after, place=char))
+        if char == ".":
+            return self.one(lambda _: True)
+        if char == "[":
+            return self.one(self.bracket())
+        if char == "\\":
+            return self.escape()
+        return self.one(self.literal(char))
+
+    def one(self, test: Callable[[str], bool]) -> Callable[[int], int]:
+        return lambda after: self.program.add(Node(after, test))
+
+    def literal(self, char: str) -> Callable[[str], bool]:
+        if self.fold:
+            folded = char.lower()
+            return lambda other: other.lower() == folded
+        return lambda other: other == char
+
+    def group(self, depth: int) -> Callable[[int], int]:
+        if self.peek() == "?" and not self.take("?:"):
+            raise pg_refusal("0A000", "look-around in regular expressions is not supported by the lab")
+        part = self.alternatives(depth + 1)
+        if not self.take(")"):
+            _invalid("parentheses () not balanced")
+        return part
+
+    def escape(self) -> Callable[[int], int]:
+        char = self.peek()
+        self.at += 1
+        if not char:
+            _invalid("invalid escape \\ sequence")
+        if char in _PLACES:
+            return lambda after: self.program.add(Node(after, place=_PLACES[char]))
+        if char.lower() in _CLASSES:
+            return self.one(_class(char))
+        if char.isdigit() and char != "0":
+            raise pg_refusal("0A000", "back references in regular expressions are not supported by the lab")
+        if char.isalnum() and char not in _CONTROLS:
+            _invalid("invalid escape \\ sequence")
+        return self.one(self.literal(_CONTROLS.get(char, char)))
+
+    def bracket(self) -> Callable[[str], bool]:
+        negated = self.take("^")
+        tests: list[Callable[[str], bool]] = []
+        first = True
+        while first or not self.take("]"):
+            first = False
+            if not self.peek():
+                _invalid("brackets [] not balanced")
+            tests.append(self.bracket_item())
+        return lambda char: any(test(char) for test in tests) != negated
+
+    def bracket_item(self) -> Callable[[str], bool]:
+        if self.take("[:"):
+            name, colon, _ = self.pattern[self.at :].partition(":]")
+            if not colon or name not in _NAMED_CLASSES:
+                _invalid("invalid character class")
+            self.at += len(name) + 2
+            return _NAMED_CLASSES[name]
+        char = self.peek()
+        self.at += 1
+        if char == "\\":
+            char = self.peek()
+            self.at += 1
+            if char.lower() in _CLASSES and char:
+                return _class(char)
+            char = _CONTROLS.get(char, char)
+        if self.peek() == "-" and self.pattern[self.at + 1 : self.at + 2] not in ("", "]"):
+            last = self.pattern[self.at + 1]
+            self.at += 2
+            if last < char:
+                _invalid("invalid character range")
+            return self.range(char, last)
+        return self.literal(char)
+
+    def range(self, low: str, high: str) -> Callable[[str], bool]:
+        if self.fold:
+            return lambda char: low <= char.lower() <= high or low <= char.upper() <= high
+        return lambda char: low <= char <= high
+
+
+def _class(char: str) -> Callable[[str], bool]:
+    test = _CLASSES[char.lower()]
+    return (lambda other: not test(other)) if char.isupper() else test
