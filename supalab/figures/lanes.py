@@ -18,7 +18,7 @@ from supalab.measure.trial import Span, Trial, TrialSet
 __all__ = ["draw_lanes", "in_lanes", "timeline"]
 
 LANE_IN, GAP_IN, HEAD_IN, FOOT_IN, QUEUE_IN = 0.145, 0.36, 1.3, 0.7, 1.6
-MOST_LANES = 40
+MOST_LANES = 20
 BAR = 0.84
 
 
@@ -41,20 +41,22 @@ def in_lanes(spans: Sequence[Span], tolerance: float = 0.005) -> list[tuple[int,
 def draw_lanes(ax: Axes, trial: Trial) -> None:
     """Draw one trial's lanes from the top down; failed requests are hollow."""
     placed = in_lanes(trial.spans)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
     if not placed:
-        not_seen(ax, "no request took a slot that the client told of")
+        not_seen(ax, "not known: the client did not tell when a request took its slot")
         return
     lanes = 1 + max(lane for lane, _ in placed)
     for good in (True, False):
         boxes = [_box(lane, span) for lane, span in placed if span.ok is good]
         # Edges part the bars; in a crowd they would hide them.
-        line = 1.0 if len(boxes) <= 40 * lanes else 0.2
+        line = 1.0 if lanes <= MOST_LANES and len(boxes) <= 40 * lanes else 0.0
         face, edge, hatch = (colour(trial.arm), "white", "") if good else ("white", INK, "xxxx")
+        if not good and not line:
+            face, hatch = INK, ""
         if boxes:
             ax.add_collection(PolyCollection(boxes, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=line))
     ax.set_ylim(lanes - 0.4, -0.6)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
 
 
 def _box(lane: int, span: Span) -> list[tuple[float, float]]:
@@ -126,6 +128,10 @@ def _finish(ax: Axes, trial: Trial, right: float) -> None:
 def draw_waiting(ax: Axes, chosen: Sequence[Trial]) -> None:
     """Draw for each trial how many requests have been asked for but have no slot yet: its staircase."""
     names = [trial.arm for trial in chosen]
+    if all(span.started is None for trial in chosen for span in trial.spans):
+        ax.set_yticks([])
+        not_seen(ax, "not known: no client told when a request took its slot")
+        return
     for place, trial in enumerate(chosen):
         started = sorted(span.started for span in trial.spans if span.started is not None)
         waiting = [len(trial.spans) - done for done in range(len(started) + 1)]

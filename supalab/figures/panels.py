@@ -26,7 +26,9 @@ def middle(trials: Sequence[Trial]) -> Trial:
 
 def not_seen(ax: Axes, text: str) -> None:
     """Say in the panel that there is nothing to draw, rather than draw a guess."""
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=MUTED, style="italic")
+    ax.annotate(
+        text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=MUTED, style="italic", bbox=CLEAR
+    )
 
 
 def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:

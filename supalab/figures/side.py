@@ -25,7 +25,7 @@ NOTES = ("over time, as the lab counted them", "", "at the peak")
 KEY = ("waiting for a slot", "being served")
 ABOUT = {
     "fake": "requests, {n} threads",
-    "session": "one Session, {n} threads",
+    "session": "Session, {n} threads",
     "article": "httpx, as printed",
     "real": "async, limit {n}",
 }
@@ -90,7 +90,7 @@ def _share(rows: Sequence[Sequence[Axes]], all_trials: Sequence[Sequence[Trial]]
     slow = max((span.latency for trial in flat for span in trial.answered), default=1.0)
     heavy = max((trial.memory.added_bytes / 1e6 for trial in flat if trial.memory), default=1.0)
     for row, trials in zip(rows, all_trials, strict=True):
-        row[0].set(xlim=(0, right * 1.02), ylim=(0, peak * 1.18))
+        row[0].set(xlim=(0, right * 1.02), ylim=(0, peak * 1.3))
         row[1].set(xlim=(0, slow * 1.24))
         row[2].set(xlim=(0, max(heavy, 0.1) * 1.7))
         panels.label_in_flight(row[0], trials, right)

@@ -10,11 +10,23 @@ from supalab.measure.summary import summary
 from supalab.measure.trial import TrialSet
 from supalab.measure.workload import Workload
 
-__all__ = ["control_of", "describe", "duration", "headline", "megabytes", "same_pace", "shown_arms", "subtitle"]
+__all__ = [
+    "control_of",
+    "counted",
+    "describe",
+    "duration",
+    "headline",
+    "megabytes",
+    "same_pace",
+    "shown_arms",
+    "subtitle",
+]
 
 USUAL = ("fake-3", "fake-10", "real-10")
 REAL_KINDS = ("real", "article")
-SAME_PACE = 0.25
+# Makespans that differ by no more are said in one breath.
+SAME_PACE = 0.10
+MOST_IN_TITLE = 3
 MOST_ROWS = 6
 
 
@@ -53,11 +65,16 @@ def same_pace(trials: TrialSet, one: str, other: str) -> float:
 def headline(trials: TrialSet, arms: Sequence[str]) -> str:
     """Return a title with the makespans; it says "threads or async" only if the control kept pace."""
     took = {arm: median(trial.makespan_s for trial in trials.of(arm)) for arm in arms}
+    failed = {arm: max(trial.errors for trial in trials.of(arm)) for arm in arms}
     pairs = [(arm, control_of(arm, arms)) for arm in arms]
     pair = next(((control, real) for control, real in pairs if real), None)
     slow = [arm for arm in arms if pair and arm not in pair]
-    if not pair or len(slow) != 1 or same_pace(trials, *pair) > SAME_PACE / 2.5:
-        return ", ".join(f"{arm} {duration(took[arm])}" for arm in arms)
+    if len(arms) > MOST_IN_TITLE:
+        first, last = duration(min(took.values())), duration(max(took.values()))
+        return f"{len(arms)} arms: {first} to {last}" + (f", {sum(failed.values())} failures" * any(failed.values()))
+    if not pair or len(slow) != 1 or any(failed.values()) or same_pace(trials, *pair) > SAME_PACE:
+        said = {arm: f" ({failed[arm]} failed)" * (failed[arm] > 0) for arm in arms}
+        return ", ".join(f"{arm} {duration(took[arm])}{said[arm]}" for arm in arms)
     few, many = trials.of(slow[0])[0].limit, trials.of(pair[1])[0].limit
     return (
         f"{few} at a time: {duration(took[slow[0]])}.  {many} at a time: {duration(took[pair[1]])}, "
@@ -67,12 +84,17 @@ def headline(trials: TrialSet, arms: Sequence[str]) -> str:
 
 def subtitle(workload: Workload, repeats: int) -> str:
     """Return what was asked of every arm."""
-    n = workload.callers
-    callers = "all at once" if n is None or n >= workload.requests else f"from {n} caller{'s' * (n > 1)}"
-    each = "" if workload.latency is None else f", each {duration(workload.latency)} at the server"
+    asked, n = counted(workload.requests, "request"), workload.callers
+    if workload.requests > 1:
+        asked += " all at once" if n is None or n >= workload.requests else f" from {counted(n, 'caller')}"
+    each = f", each {duration(workload.latency)} at the server" if workload.latency else ""
     again = f", median of {repeats} runs" if repeats > 1 else ""
-    plural = "s" if workload.requests > 1 else ""
-    return f"{workload.requests} request{plural} {callers}{each}{again}"
+    return f"{asked}{each}{again}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 request``, ``2 requests``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def describe(trials: TrialSet, arms: Sequence[str] | None = None) -> str:
@@ -90,7 +112,7 @@ def describe(trials: TrialSet, arms: Sequence[str] | None = None) -> str:
 def _row_in_words(row: dict[str, Any]) -> str:
     said = []
     if row["peak_in_flight"] is not None:
-        said.append(f"at most {row['peak_in_flight']} in flight over {row['connections']} connections")
+        said.append(f"at most {row['peak_in_flight']} in flight over {counted(row['connections'], 'connection')}")
     else:
         said.append("not witnessed by a lab")
     said.append(f"done after {duration(row['makespan_s'])}")
