@@ -1,0 +1,124 @@
+"""Every notebook, found by glob: built from its source, without outputs, and running as people run it."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+
+from supalab.course.build import notebook, sources
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# jupyter_client leaves sockets to the garbage collector; that is no fault of the notebooks.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+def cells(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+def test_every_source_has_its_notebook_and_they_agree() -> None:
+    """Byte for byte: nobody edits one without the other (python -m supalab.course.build)."""
+    assert [path.stem for path in sources()] == [path.stem for path in NOTEBOOKS]
+    for source, built in zip(sources(), NOTEBOOKS, strict=True):
+        assert built.read_text(encoding="utf-8") == notebook(source.read_text(encoding="utf-8"), source.stem)
+
+
+@each
+def test_a_notebook_is_valid_and_holds_no_outputs(path: Path) -> None:
+    """Nothing of a run is committed: no outputs, no counts, no random ids."""
+    nbformat.validate(nbformat.read(path, as_version=4))
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells(path, "code"))
+    ids = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    assert ids == [f"{path.stem[:2]}-{number:02}" for number in range(1, len(ids) + 1)]
+
+
+@each
+def test_a_notebook_has_the_houses_shape(path: Path) -> None:
+    """20 to 30 cells, short code, about as much prose, minutes at the top, headings in order, no asyncio.run."""
+    code, prose = cells(path, "code"), cells(path, "markdown")
+    assert 20 <= len(code) + len(prose) <= 30
+    assert len(code) / 2 <= len(prose) <= 2 * len(code)
+    assert all(len([line for line in cell["source"] if line.strip()]) <= 20 for cell in code)
+    assert re.search(r"\*\*\d+ minutes", "".join(prose[0]["source"]))
+    levels = [len(mark) for cell in prose for mark in re.findall(r"^(#+) ", "".join(cell["source"]), re.MULTILINE)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert not re.search(r"^[^#]*asyncio\.run\(", "".join("".join(cell["source"]) for cell in code), re.MULTILINE)
+
+
+def labs() -> set[int]:
+    """The processes of labs that run on this machine and are ours."""
+    running = set()
+    for process in psutil.process_iter(["cmdline"]):
+        if "supalab.lab" in (process.info["cmdline"] or []):
+            running.add(process.pid)
+    return running
+
+
+@each
+def test_a_notebook_runs_in_a_fresh_kernel(path: Path) -> None:
+    """Top to bottom without an error, with pictures that carry their description, and no lab left behind."""
+    before = labs()
+    book = nbformat.read(path, as_version=4)
+    NotebookClient(book, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}}).execute()
+    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    pictures = [
+        output["data"]["text/html"] for output in outputs if "<img" in output.get("data", {}).get("text/html", "")
+    ]
+    assert pictures
+    assert all(re.search(r'alt="[^"]{40,}"', picture) for picture in pictures)
+    text = json.dumps(outputs)
+    assert str(Path.home()) not in text
+    assert "Traceback" not in text
+    assert labs() <= before
+
+
+@pytest.fixture
+def kernel() -> Iterator[KernelManager]:
+    """A kernel in the notebooks' folder."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(ROOT / "notebooks"))
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+@each
+def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_no_lab(path: Path, kernel: KernelManager) -> None:
+    """As JupyterLab's Run All does it: every cell is queued at once, all of them twice; then the kernel is killed."""
+    code = ["".join(cell["source"]) for cell in cells(path, "code")]
+    client = kernel.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        # Without the last cell, which stops the lab: the kernel is to die with its lab running.
+        asked = [client.execute(text) for text in [*code, *code[:-1]]]
+        answers: dict[str, str] = {}
+        end = time.monotonic() + 200
+        while len(answers) < len(asked) and time.monotonic() < end:
+            try:
+                message = client.get_shell_msg(timeout=1)
+            except queue.Empty:
+                continue
+            answers[message["parent_header"].get("msg_id")] = message["content"]["status"]
+        assert [answers.get(one, "lost") for one in asked] == ["ok"] * len(asked)
+        children = psutil.Process(kernel.provisioner.pid).children(recursive=True)
+        assert any("supalab.lab" in child.cmdline() for child in children)
+        kernel.signal_kernel(9)
+        gone, left = psutil.wait_procs(children, timeout=10)
+        assert not left
+    finally:
+        client.stop_channels()

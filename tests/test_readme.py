@@ -1,0 +1,55 @@
+"""The README tells the truth: its code runs, its commands are the ones CI runs, its table is the recorded one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_set_up_is_two_lines_and_ci_runs_the_second() -> None:
+    """A newcomer copies one line to see the race and one to run the tests."""
+    race, tests = blocks("sh")[0].splitlines()
+    assert race == "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/supalab race"
+    assert tests == 'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest'
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    pattern = re.search(r"grep -m1 -E '([^']+)' README.md", ci)
+    assert pattern
+    assert re.findall(pattern[1], TEXT, re.MULTILINE) == [tests]
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
+def test_every_python_block_runs_and_prints_what_is_shown(code: str) -> None:
+    """Where a block of output follows, it is what the code prints: counts depend on no machine."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    following = TEXT.split(code, 1)[1].removeprefix("```\n\n")
+    shown = re.match(r"```text\n(.*?)^```", following, re.MULTILINE | re.DOTALL)
+    assert done.stdout == (shown[1] if shown else "")
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link and picture is a file of the project."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_table_is_the_recorded_one() -> None:
+    """The figures shown come from the reference run, not from a hand."""
+    from supalab.measure import records, table
+
+    recorded = re.search(r"<!-- table: (\S+) -->\n+```text\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    assert recorded
+    assert recorded[2].rstrip() == table.text(records.load(ROOT / recorded[1])).rstrip()
