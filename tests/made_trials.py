@@ -37,7 +37,7 @@ def made_trial(
         spans=tuple(spans),
         witness=_witness(spans, limit, kind) if witnessed else None,
         memory=Memory(memory, memory + added),
-        cpu_s=0.0017 * workload.requests,
+        cpu_s=round(0.0017 * workload.requests, 6),
         threads_peak=1 + limit if kind in {"fake", "session"} else 1,
         loop_lag=Lag(0.001, 0.002, 0.004),
         repeat=repeat,

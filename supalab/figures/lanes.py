@@ -19,20 +19,23 @@ __all__ = ["draw_lanes", "in_lanes", "timeline"]
 
 LANE_IN, GAP_IN, HEAD_IN, FOOT_IN, QUEUE_IN = 0.145, 0.36, 1.3, 0.7, 1.6
 MOST_LANES = 20
+LATE_NOTE = 0.25
 BAR = 0.84
 
 
-def in_lanes(spans: Sequence[Span], tolerance: float = 0.005) -> list[tuple[int, Span]]:
+def in_lanes(spans: Sequence[Span], limit: int) -> list[tuple[int, Span]]:
     """Give every request that took a slot a lane, and return (lane, span) in the order of starting.
 
-    A request takes the lane that has been free longest; one opens only if all are busy. ``tolerance``, seconds:
-    a slot is taken again a moment before the old request's caller notes that it is done.
+    A request takes the lane that has been free longest; one opens only if all are busy. ``limit``: the slots there
+    should be. More lanes open only for requests that clearly overlap: on a busy machine a slot is taken
+    again some milliseconds before the old request's caller notes that it is done.
     """
     free: list[tuple[float, int]] = []
     placed = []
     for span in sorted((s for s in spans if s.started is not None), key=lambda s: (s.started, s.asked)):
         start = span.started or 0.0
-        lane = heapq.heappop(free)[1] if free and free[0][0] <= start + tolerance else len(free)
+        slack = LATE_NOTE * (span.done - start) if len(free) >= limit else 0.0
+        lane = heapq.heappop(free)[1] if free and free[0][0] <= start + slack else len(free)
         heapq.heappush(free, (span.done, lane))
         placed.append((lane, span))
     return placed
@@ -40,7 +43,7 @@ def in_lanes(spans: Sequence[Span], tolerance: float = 0.005) -> list[tuple[int,
 
 def draw_lanes(ax: Axes, trial: Trial) -> None:
     """Draw one trial's lanes from the top down; failed requests are hollow."""
-    placed = in_lanes(trial.spans)
+    placed = in_lanes(trial.spans, trial.limit)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     if not placed:
@@ -93,7 +96,7 @@ def timeline(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Figure
 
 
 def _height(trial: Trial) -> float:
-    lanes = 1 + max((lane for lane, _ in in_lanes(trial.spans)), default=0)
+    lanes = 1 + max((lane for lane, _ in in_lanes(trial.spans, trial.limit)), default=0)
     return max(LANE_IN * min(lanes, MOST_LANES), 0.45)
 
 

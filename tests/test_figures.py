@@ -1,0 +1,183 @@
+"""Pictures: what they show is in their words, they are the same twice, and odd trials do not break them."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import matplotlib.colors
+import pytest
+from made_trials import made_set, made_trial
+from matplotlib.figure import Figure
+
+from supalab import figures
+from supalab.errors import SettingsError, TrialError
+from supalab.figures.lanes import in_lanes
+from supalab.figures.look import COLOURS
+from supalab.measure.trial import Span, TrialSet
+from supalab.measure.workload import Workload
+
+DRAWINGS = (figures.side_by_side, figures.timeline)
+
+
+def texts(fig: Figure) -> list[str]:
+    fig.draw_without_rendering()
+    return [text.get_text() for text in fig.findobj(lambda a: hasattr(a, "get_text")) if text.get_text()]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_the_same_trials_give_the_same_bytes(draw, tmp_path):
+    """Two pictures of the same trials are identical files, whatever the caller's own settings are."""
+    first = figures.save(draw(made_set()), tmp_path / "a.png").read_bytes()
+    with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30}):
+        again = figures.save(draw(made_set()), tmp_path / "b.png").read_bytes()
+    assert first == again
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_a_picture_carries_its_words(draw, tmp_path):
+    """The description holds the numbers, goes into the PNG and becomes the notebook image's alternative text."""
+    fig = draw(made_set())
+    said = figures.describe(fig)
+    assert said == figures.describe(made_set())
+    assert all(part in said for part in ("fake-3: at most 3 in flight over 100 connections", "fair control"))
+    assert said[:40].encode("latin-1") in figures.save(fig, tmp_path / "a.png").read_bytes()
+    assert f'alt="{said[:40]}' in fig._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_the_control_is_called_the_control(draw):
+    """The arm with threads and the same limit is named as the fair control in the picture itself."""
+    assert any("fair control of real-10" in text for text in texts(draw(made_set())))
+
+
+def test_the_title_says_threads_or_async_only_if_the_control_kept_pace():
+    """A control that is slower, or errors, take the sentence out of the title."""
+    kept = texts(figures.side_by_side(made_set()))
+    assert any("with threads or with async" in text for text in kept)
+    slow = replace(made_trial("fake-10"), spans=tuple(replace(s, done=s.done * 2) for s in made_trial("fake-10").spans))
+    for control in (slow, made_trial("fake-10", fail=1)):
+        trials = TrialSet((made_trial("fake-3"), control, made_trial("real-10")))
+        assert not any("with threads or with async" in text for text in texts(figures.side_by_side(trials)))
+
+
+def test_failures_stand_beside_the_speeds():
+    """An arm that failed in part says so in the title, at its row and in the words."""
+    trials = TrialSet((made_trial("fake-3", fail=7), made_trial("real-3")))
+    fig = figures.side_by_side(trials)
+    assert sum("7 of 100 failed" in text or "(7 failed)" in text for text in texts(fig)) >= 2
+    assert "7 of 100 requests failed" in figures.describe(fig)
+
+
+def test_what_was_not_witnessed_is_said_instead_of_drawn():
+    """Without a lab the first column holds words and no steps."""
+    fig = figures.side_by_side(made_set(witnessed=False))
+    assert sum("not witnessed" in text for text in texts(fig)) == 3
+    assert not any(axes.collections for axes in fig.axes[::3])
+
+
+def _without_slots(trials: TrialSet) -> TrialSet:
+    return TrialSet(tuple(replace(t, spans=tuple(replace(s, started=None) for s in t.spans)) for t in trials))
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize(
+    "trials",
+    [
+        TrialSet((made_trial("fake-3", fail=100), made_trial("real-10"))),
+        made_set(workload=Workload(requests=1, latency=0.0)),
+        _without_slots(made_set(witnessed=False)),
+        TrialSet(tuple(replace(t, memory=None) for t in made_set())),
+        made_set("fake-3", "fake-100", "real-100", workload=Workload(300, 0.05)),
+        made_set("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10", repeats=3),
+    ],
+    ids=["all failed", "one request", "no slots known", "no memory", "crowded", "six arms"],
+)
+def test_odd_trials_make_a_picture_too(draw, trials, tmp_path):
+    """A PNG of the project's width comes out, whatever is missing."""
+    data = figures.save(draw(trials, arms=trials.arms), tmp_path / "odd.png").read_bytes()
+    assert struct.unpack(">I", data[16:20]) == (2200,)
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_a_given_figure_is_drawn_on(draw):
+    """Drawn into the caller's own figure, with its words put on it."""
+    mine = Figure(figsize=(11, 6))
+    assert draw(made_set(), fig=mine) is mine
+    assert mine.axes
+    assert "fake-3" in figures.describe(mine)
+
+
+def test_no_two_texts_meet():
+    """In the usual picture no words overlap and none leaves the page."""
+    for fig in (figures.side_by_side(made_set(repeats=2)), figures.timeline(made_set())):
+        fig.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in _drawn(fig)]
+        inside = fig.bbox
+        assert len(boxes) > 10
+        assert all(inside.x0 <= b.x0 and b.x1 <= inside.x1 and inside.y0 <= b.y0 and b.y1 <= inside.y1 for b in boxes)
+        pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
+        assert not [1 for a, b in pairs if _meet(a, b)]
+
+
+def _drawn(fig: Figure) -> list[Any]:
+    """The texts that are really drawn: matplotlib keeps labels of ticks outside the limits, too."""
+    found = list(fig.texts)
+    for ax in fig.axes:
+        found += [*ax.texts, ax._left_title, ax.xaxis.label]
+        for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, sorted(ax.get_ylim()))):
+            ticks = [tick for tick in axis.get_major_ticks() if limits[0] <= tick.get_loc() <= limits[1]]
+            found += [tick.label1 for tick in ticks if tick.label1.get_visible()]
+    return [text for text in found if text.get_text().strip()]
+
+
+def _meet(a: Any, b: Any) -> bool:
+    return min(a.x1, b.x1) - max(a.x0, b.x0) > 0.5 and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5
+
+
+def test_kinds_differ_in_lightness():
+    """In grey the kinds of client are still apart, fake and real by far."""
+
+    def grey(colour: str) -> float:
+        red, green, blue = matplotlib.colors.to_rgb(colour)
+        return 0.299 * red + 0.587 * green + 0.114 * blue
+
+    greys = sorted(map(grey, COLOURS.values()))
+    assert min(b - a for a, b in pairwise(greys)) > 0.02
+    assert grey(COLOURS["fake"]) - grey(COLOURS["real"]) > 0.3
+
+
+def test_as_many_lanes_as_slots():
+    """A burst over three slots takes three lanes, and every request is in one."""
+    placed = in_lanes(made_trial("fake-3").spans, 3)
+    assert {lane for lane, _ in placed} == {0, 1, 2}
+    assert len(placed) == 100
+
+
+def test_a_client_that_breaks_its_limit_shows_more_lanes():
+    """Requests that clearly overlap are never put into one lane, whatever the limit says."""
+    assert {lane for lane, _ in in_lanes([Span(0, 0, 1), Span(0, 0.2, 1.2), Span(0, 0.9, 1.9)], 1)} == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["picture.gif", "picture", "nowhere/picture.png"])
+def test_a_picture_that_cannot_be_written_is_refused_by_name(name, tmp_path):
+    """A wrong ending or a missing folder is one clear line."""
+    with pytest.raises(SettingsError, match="picture"):
+        figures.save(figures.side_by_side(made_set()), tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".pdf"])
+def test_vector_pictures_are_the_same_twice(suffix, tmp_path):
+    """No date and no random name gets into SVG or PDF."""
+    files = [figures.save(figures.timeline(made_set()), tmp_path / f"{i}{suffix}").read_bytes() for i in (1, 2)]
+    assert files[0] == files[1]
+
+
+def test_an_arm_that_did_not_run_is_refused():
+    """Asking for an absent arm names it."""
+    with pytest.raises(TrialError, match="'real-99'"):
+        figures.timeline(made_set(), arms=["real-99"])
+    with pytest.raises(TrialError, match="no trials"):
+        figures.side_by_side(TrialSet())
