@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from supalab.lab.messages import Answer
+from supalab.lab.reading import converters, shape_rows
 from supalab.lab.refusal import Refusal
+from supalab.lab.returned import location, returned_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from supalab.lab.media import Media
+    from supalab.lab.mutate import Mutation, Written
+    from supalab.lab.reading import Output, ReadPlan
 
-__all__ = ["content_range", "json_bytes", "range_status", "rows_body"]
+__all__ = [
+    "check_single",
+    "content_range",
+    "json_bytes",
+    "out_of_bounds",
+    "range_status",
+    "read_body",
+    "write_answer",
+]
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
@@ -59,11 +72,19 @@ def rows_body(media: Media, rows: Sequence[dict[str, Any]]) -> bytes:
     return json_bytes(rows[0] if media.single else rows)
 
 
-def csv_body(names: Sequence[str], shows: Sequence[Callable[[Any], str]], rows: Sequence[Sequence[Any]]) -> bytes:
+def csv_body(found: Sequence[Output], rows: Sequence[Sequence[Any]]) -> bytes:
     """Return rows as PostgREST writes CSV: PostgreSQL's row texts beneath the names; NULL is an empty field."""
-    lines = [",".join(_csv_text(show, value) for show, value in zip(shows, row, strict=False)) for row in rows]
-    header = ",".join(names) if rows else ""
-    return f"{header}\n{chr(10).join(lines)}".encode()
+    casts = [output.cast or _as_it_is for output in found]
+    shows = [output.type.show for output in found]
+    lines = [
+        ",".join(map(_csv_text, shows, [cast(value) for cast, value in zip(casts, row, strict=False)])) for row in rows
+    ]
+    header = ",".join(output.name for output in found) if rows else ""
+    return "\n".join([header, *lines] if rows else ["", ""]).encode()
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _csv_text(show: Callable[[Any], str], value: object) -> str:
@@ -73,3 +94,50 @@ def _csv_text(show: Callable[[Any], str], value: object) -> str:
     if text and not any(char in '",()\\' or char.isspace() for char in text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '""') + '"'
+
+
+def read_body(media: Media, plan: ReadPlan, rows: Sequence[tuple[Any, ...]]) -> bytes:
+    """Return the body of a read."""
+    if media.csv:
+        return csv_body(plan.outputs, rows)
+    return rows_body(media, shape_rows(plan.outputs, plan.converters, rows))
+
+
+def _returned_body(mutation: Mutation, written: Written) -> bytes:
+    values = returned_values(mutation.table, mutation.outputs, mutation.query, written.rows)
+    if mutation.media.csv:
+        return csv_body(mutation.outputs, values)
+    return rows_body(mutation.media, shape_rows(mutation.outputs, converters(mutation.outputs), values))
+
+
+def write_answer(mutation: Mutation, written: Written, profile: tuple[tuple[str, str], ...]) -> Answer:
+    """Return the answer to a write: its status and which headers it has depend on the method, as PostgREST's do."""
+    preferences, method = mutation.preferences, mutation.method
+    count = len(written.rows)
+    counted = count if preferences.count in ("exact", "estimated") else None
+    body = _returned_body(mutation, written) if mutation.full else b""
+    length = (("Content-Length", str(len(body))),) if mutation.full or method == "POST" else ()
+    content_type = (("Content-Type", mutation.media.content_type), *profile) if mutation.full else ()
+    applied = _applied(mutation)
+    if method == "POST":
+        where = location(mutation.table, written.rows) if preferences.returning == "headers-only" else ()
+        ranged = (("Content-Range", content_range(0, 0, counted)),)
+        merged = preferences.resolution == "merge-duplicates" and not written.new
+        return Answer(200 if merged else 201, (*length, *where, *ranged, *applied, *content_type), body)
+    if method == "PUT":
+        status = (201 if written.new else 200) if mutation.full else 204
+        return Answer(status, (*length, *content_type, *applied), body)
+    ranged = (("Content-Range", content_range(0, count if method == "PATCH" else 0, counted)),)
+    return Answer(200 if mutation.full else 204, (*ranged, *applied, *length, *content_type), body)
+
+
+def _applied(mutation: Mutation) -> tuple[tuple[str, str], ...]:
+    """Return ``Preference-Applied``: each method takes note of some preferences only."""
+    keyed = bool(mutation.table.primary_key) or mutation.query.on_conflict is not None
+    dropped = {
+        "POST": ["max-affected", *([] if keyed else ["resolution"])],
+        "PUT": ["resolution", "missing", "max-affected"],
+        "PATCH": ["resolution"],
+        "DELETE": ["resolution", "missing"],
+    }
+    return mutation.preferences.applied(*dropped[mutation.method])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from supalab.lab.query import Embed, Query
     from supalab.lab.schema import Schema, Table
 
-__all__ = ["Joined", "join_embeds"]
+__all__ = ["Joined", "check_paths", "join_embeds", "not_embedded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,24 @@ class Joined:
     demand: Piece | None = None
 
 
+def check_paths(embeds: Sequence[Embed], query: Query) -> None:
+    """Raise PGRST108 when a condition, sort key or limit names a resource that is not embedded."""
+    names = {embed.alias or embed.name for embed in embeds}
+    parts = (*query.order, *query.filters, *query.logic, *query.spans)
+    for path in [path for path, _ in parts]:
+        if path and path[0] not in names:
+            raise not_embedded(path[0])
+
+
+def not_embedded(name: str) -> Refusal:
+    """Return PGRST108 for a resource that is named but not selected."""
+    hint = f"Verify that '{name}' is included in the 'select' query parameter."
+    return Refusal(400, "PGRST108", f"'{name}' is not an embedded resource in this request", hint=hint)
+
+
 def join_embeds(schema: Schema, table: Table, embeds: Sequence[Embed], query: Query) -> tuple[Joined, ...]:
     """Return how each embedded resource is joined; raises PGRST200 without a foreign key, PGRST108 for a stray path."""
-    names = {embed.alias or embed.name for embed in embeds} | {embed.name for embed in embeds}
-    for path in [*[path for path, _ in query.filters], *[path for path, _ in query.logic]]:
-        if path and path[0] not in names:
-            message = f"'{path[0]}' is not an embedded resource in this request"
-            hint = f"Verify that '{path[0]}' is included in the 'select' query parameter."
-            raise Refusal(400, "PGRST108", message, hint=hint)
+    check_paths(embeds, query)
     for embed in embeds:
         raise _no_relationship(schema, table, embed)
     return ()

@@ -130,7 +130,10 @@ NOTHING = Span(0, -1)  # what limit=0 asks for: allowed, and without any row
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A whole query string, typed. Paths name the embedded resource a part belongs to; the empty path is the table itself."""
+    """A whole query string, typed.
+
+    Paths name the embedded resource that a part belongs to; the empty path is the table itself.
+    """
 
     select: tuple[SelectField | Embed, ...] = (SelectField(Field("*")),)
     filters: tuple[tuple[tuple[str, ...], Filter], ...] = ()
@@ -157,4 +160,4 @@ class Query:
     @property
     def sort(self) -> tuple[OrderTerm, ...]:
         """The sort keys of the table itself."""
-        return next((terms for path, terms in reversed(self.order) if not path), ())
+        return next((terms for path, terms in self.order if not path), ())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab.casts import caster
-from supalab.lab.embedding import Joined, join_embeds
+from supalab.lab.embedding import Joined, join_embeds, not_embedded
 from supalab.lab.operators import field_sql, where
 from supalab.lab.query import Embed, Field, SelectField
 from supalab.lab.refusal import Refusal, pg_refusal
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from supalab.lab.query import OrderTerm, Query, Tree
     from supalab.lab.schema import Schema, Table
 
-__all__ = ["Output", "ReadPlan", "order_sql", "outputs", "plan_read", "shape_rows"]
+__all__ = ["Output", "ReadPlan", "converters", "order_sql", "outputs", "plan_read", "shape_rows"]
 
 Row = dict[str, Any]
 
@@ -32,6 +32,7 @@ class Output:
     """One column of the answer: its name, its SQL, its type, and what a cast still does to the stored value."""
 
     name: str
+    field: Field
     piece: Piece
     type: PgType
     cast: Callable[[Value], Value] | None = None
@@ -74,9 +75,9 @@ def _output(table: Table, item: SelectField, field: Field, alias: str | None) ->
     piece, kind = field_sql(table, field, alias)
     name = item.alias or _path_name(field)
     if item.cast is None:
-        return Output(name, piece, kind)
+        return Output(name, field, piece, kind)
     target, cast = caster(kind, item.cast)
-    return Output(name, piece, target, cast)
+    return Output(name, field, piece, target, cast)
 
 
 def _path_name(field: Field) -> str:
@@ -101,28 +102,34 @@ def order_sql(table: Table, terms: Iterable[OrderTerm], alias: str | None = None
     return (f" ORDER BY {', '.join(parts)}" if parts else ""), values
 
 
-def plan_read(schema: Schema, table: Table, query: Query) -> ReadPlan:
-    """Return the plan of a GET on a table; raises ``Refusal`` for whatever PostgREST or PostgreSQL would refuse."""
+def plan_read(schema: Schema, table: Table, query: Query, source: Piece | None = None) -> ReadPlan:
+    """Return the plan of a GET on a table; raises ``Refusal`` for whatever PostgREST or PostgreSQL would refuse.
+
+    ``source``: SQL that gives the table's rows when it is not a table of the database but what a function returns.
+    """
     fields = [item for item in query.select if isinstance(item, SelectField)]
     embeds = [item for item in query.select if isinstance(item, Embed)]
     if not fields and not embeds:
         fields = [SelectField(Field("*"))]
     joins = join_embeds(schema, table, embeds, query)
     named = outputs(table, fields)
-    hidden = tuple(Output("", (table.columns[name].sql, ()), table.columns[name].type) for name in _keys(joins))
+    hidden = tuple(
+        Output("", Field(name), (table.columns[name].sql, ()), table.columns[name].type) for name in _keys(joins)
+    )
     columns = named + hidden
     filters = where(table, _own_conditions(query, joins))
     narrowed = _narrowed(filters, joins)
     order, order_values = order_sql(table, _own_order(query))
+    origin, origin_values = source or (table.sql, ())
     selected = ", ".join(output.piece[0] for output in columns) or "NULL"
     select_values = tuple(value for output in columns for value in output.piece[1])
     return ReadPlan(
-        f"SELECT {selected} FROM {table.sql}{narrowed[0]}{order} LIMIT ? OFFSET ?",
-        select_values + narrowed[1] + order_values,
-        f"SELECT count(*) FROM {table.sql}{narrowed[0]}",
-        narrowed[1],
+        f"SELECT {selected} FROM {origin}{narrowed[0]}{order} LIMIT ? OFFSET ?",
+        select_values + origin_values + narrowed[1] + order_values,
+        f"SELECT count(*) FROM {origin}{narrowed[0]}",
+        origin_values + narrowed[1],
         named,
-        tuple((place, made) for place, output in enumerate(named) if (made := output.convert()) is not None),
+        converters(named),
         joins,
     )
 
@@ -143,9 +150,7 @@ def _own_conditions(query: Query, joins: Sequence[Joined]) -> list[Tree]:
 def _own_order(query: Query) -> list[OrderTerm]:
     for term in query.sort:
         if term.relation is not None:
-            hint = f"Verify that '{term.relation}' is included in the 'select' query parameter."
-            message = f"'{term.relation}' is not an embedded resource in this request"
-            raise Refusal(400, "PGRST108", message, hint=hint)
+            raise not_embedded(term.relation)
     return list(query.sort)
 
 
@@ -159,15 +164,22 @@ def _narrowed(filters: Piece, joins: Sequence[Joined]) -> Piece:
     return sql, values
 
 
-def shape_rows(plan: ReadPlan, rows: list[tuple[Any, ...]]) -> list[Row]:
+def converters(found: Sequence[Output]) -> tuple[tuple[int, Callable[[Any], Any]], ...]:
+    """Return which places of a row still need converting, and how."""
+    return tuple((place, made) for place, output in enumerate(found) if (made := output.convert()) is not None)
+
+
+def shape_rows(
+    found: Sequence[Output], converting: Sequence[tuple[int, Callable[[Any], Any]]], rows: Sequence[tuple[Any, ...]]
+) -> list[Row]:
     """Return rows as the objects that become JSON, without what is embedded in them."""
-    names = [output.name for output in plan.outputs]
-    if not plan.converters:
+    names = [output.name for output in found]
+    if not converting:
         return [dict(zip(names, row, strict=False)) for row in rows]
     shaped = []
     for row in rows:
         values = list(row)
-        for place, convert in plan.converters:
+        for place, convert in converting:
             values[place] = convert(values[place])
         shaped.append(dict(zip(names, values, strict=False)))
     return shaped

@@ -51,7 +51,7 @@ _CLASS_STATUS = {
 
 
 class Refusal(Exception):
-    """A request that is answered with an error; raised anywhere below ``Rest.answer`` and turned into an answer there."""
+    """A request that is answered with an error; raised below ``Rest.answer`` and turned into an answer there."""
 
     def __init__(
         self, status: int, code: str, message: str, *, details: str | None = None, hint: str | None = None

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
-from supalab.lab.answers import check_single, content_range, csv_body, out_of_bounds, range_status, rows_body
+from supalab.lab import answers
+from supalab.lab.calls import called_arguments, plan_call
 from supalab.lab.dialect import parse_query, requested_span
-from supalab.lab.media import negotiate
+from supalab.lab.media import negotiate, negotiate_root
 from supalab.lab.messages import Answer
+from supalab.lab.mutate import plan_mutation, run_mutation
 from supalab.lab.names_hint import missing_table
+from supalab.lab.openapi import describe
 from supalab.lab.preferences import parse_preferences
-from supalab.lab.reading import plan_read, shape_rows
+from supalab.lab.procedures import find_procedure, known_procedures
+from supalab.lab.reading import plan_read
 from supalab.lab.refusal import Refusal
+from supalab.lab.resource import find_resource, profile_headers
 from supalab.lab.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from supalab.lab.messages import Request
-    from supalab.lab.query import Query
+    from supalab.lab.query import Query, Span
     from supalab.lab.reading import ReadPlan
+    from supalab.lab.resource import Resource
     from supalab.lab.schema import Table
 
 __all__ = ["Rest"]
@@ -38,11 +43,12 @@ class Rest:
     """PostgREST's answers over one seeded database.
 
     ``seed``: None for the shipped contests, or a ``.csv`` or ``.sql`` file; ``SettingsError`` for one that cannot be
-    used. ``max_rows``: no answer has more rows.
+    used. ``max_rows``: no read has more rows in its answer.
     """
 
     def __init__(self, seed: Path | None = None, *, max_rows: int = 1000) -> None:
         self._store = Store(seed)
+        self._procedures = known_procedures(self._store.schema)
         self._max_rows = max_rows
         self._plan = lru_cache(maxsize=2048)(self._make_plan)
 
@@ -62,49 +68,115 @@ class Rest:
             return Refusal(500, "XX000", "internal error").answer(head=head)
 
     def _answer(self, request: Request) -> Answer:
-        return self._read(request)
+        resource = find_resource(request.method, request.path, request.headers)
+        if request.method == "OPTIONS":
+            return self._options(resource, request)
+        if resource.kind == "root":
+            return self._describe(request)
+        if resource.kind == "call":
+            return self._call(resource.name, request)
+        if request.method in ("GET", "HEAD"):
+            plan, query = self._plan(resource.name, request.query)
+            return self._read(resource.name, plan, query, request)
+        return self._write(resource.name, request)
 
-    def _table(self, path: str) -> Table:
-        name = unquote(path.strip("/"), errors="replace")
+    # What is asked about
+
+    def _table(self, name: str) -> Table:
         table = self._store.schema.tables.get(name)
         if table is None:
             raise missing_table(name, self._store.schema.tables)
         return table
 
-    def _make_plan(self, path: str, query: str) -> tuple[ReadPlan, Query, Table]:
-        parsed = parse_query(query)
-        table = self._table(path)
-        return plan_read(self._store.schema, table, parsed), parsed, table
+    def _options(self, resource: Resource, request: Request) -> Answer:
+        allowed = "OPTIONS,GET,HEAD"
+        if resource.kind == "call":
+            _, arguments, posted_json = called_arguments(request)
+            find_procedure(self._procedures, resource.name, arguments, posted_json=posted_json)
+            allowed += ",POST"
+        elif resource.kind == "table":
+            table = self._table(resource.name)
+            put = ",PUT" if table.primary_key else ""
+            allowed += f",POST{put},PATCH,DELETE" if table.writable else ""
+        headers = (("Content-Length", "0"), ("Access-Control-Allow-Origin", "*"), ("Allow", allowed))
+        return Answer(200, headers, b"")
 
-    def _read(self, request: Request) -> Answer:
-        headers = request.headers
-        plan, query, table = self._plan(request.path, request.query)
-        span = requested_span(query, request.method, headers.get("range"))
-        media = negotiate(headers.get("accept", "*/*"))
-        preferences = parse_preferences(headers.get("prefer", ""))
-        preferences.check()
+    def _describe(self, request: Request) -> Answer:
+        content_type = negotiate_root(request.headers.get("accept", "*/*"))
+        body = answers.json_bytes(describe(self._store.schema, self._procedures))
+        head = request.method == "HEAD"
+        length = () if head else (("Content-Length", str(len(body))),)
+        profile = profile_headers(request.method, request.headers)
+        return Answer(200, (("Content-Type", content_type), *length, *profile), b"" if head else body)
+
+    # Reading
+
+    def _make_plan(self, name: str, raw_query: str) -> tuple[ReadPlan, Query]:
+        query = parse_query(raw_query)
+        requested_span(query, "HEAD", None)
+        return plan_read(self._store.schema, self._table(name), query), query
+
+    def _fetch(self, plan: ReadPlan, span: Span, *, counted: bool) -> tuple[list[tuple[Any, ...]], int | None]:
         limit = self._max_rows if span.limit is None else min(span.limit, self._max_rows)
         with self._store.reading() as store:
             rows = store.rows(plan.sql, (*plan.values, limit, span.lower))
-            counted = preferences.count is not None
             total = store.rows(plan.count_sql, plan.count_values)[0][0] if counted else None
-        check_single(media, len(rows))
-        status = range_status(span.lower, len(rows), total)
+        return rows, total
+
+    def _read(self, name: str, plan: ReadPlan, query: Query, request: Request) -> Answer:
+        head = request.method == "HEAD"
+        span = requested_span(query, request.method, request.headers.get("range"))
+        media = negotiate(request.headers.get("accept", "*/*"))
+        preferences = parse_preferences(request.headers.get("prefer", ""))
+        preferences.check()
+        rows, total = self._fetch(plan, span, counted=preferences.count is not None)
+        answers.check_single(media, len(rows))
+        status = answers.range_status(span.lower, len(rows), total)
         if status == 416:
-            body = out_of_bounds(span.lower, total or 0)
-        elif request.method == "HEAD":
-            body = b""
-        elif media.csv:
-            names = [output.name for output in plan.outputs]
-            body = csv_body(names, [output.type.show for output in plan.outputs], rows)
+            body = answers.out_of_bounds(span.lower, total or 0)
         else:
-            body = rows_body(media, shape_rows(plan, rows))
-        place = f"/{table.name}{'?' if query.canonical else ''}{query.canonical}"
-        answer_headers = [
-            ("Content-Range", content_range(span.lower, len(rows), total)),
+            body = b"" if head else answers.read_body(media, plan, rows)
+        place = f"/{name}?{query.canonical}" if query.canonical else f"/{name}"
+        headers = (
+            ("Content-Range", answers.content_range(span.lower, len(rows), total)),
             ("Content-Location", place),
-            *([] if request.method == "HEAD" else [("Content-Length", str(len(body)))]),
+            *(() if head else (("Content-Length", str(len(body))),)),
             ("Content-Type", media.content_type),
+            *profile_headers(request.method, request.headers),
             *preferences.applied("resolution", "missing", "return", "max-affected"),
-        ]
-        return Answer(status, tuple(answer_headers), b"" if request.method == "HEAD" else body)
+        )
+        return Answer(status, headers, b"" if head else body)
+
+    def _call(self, name: str, request: Request) -> Answer:
+        head = request.method == "HEAD"
+        plan, query, procedure = plan_call(self._store.schema, self._procedures, name, request)
+        span = requested_span(query, request.method, request.headers.get("range"))
+        media = negotiate(request.headers.get("accept", "*/*"))
+        preferences = parse_preferences(request.headers.get("prefer", ""))
+        preferences.check()
+        rows, total = self._fetch(plan, span, counted=preferences.count is not None)
+        answers.check_single(media, len(rows))
+        preferences.check_affected(len(rows))
+        status = answers.range_status(span.lower, len(rows), total)
+        if status == 416:
+            body = answers.out_of_bounds(span.lower, total or 0)
+        elif procedure.scalar and not media.csv:
+            body = answers.json_bytes(rows[0][0] if rows else None)
+        else:
+            body = answers.read_body(media, plan, rows)
+        headers = (
+            ("Content-Range", answers.content_range(span.lower, len(rows), total)),
+            *preferences.applied("resolution", "missing", "return"),
+            *(() if head else (("Content-Length", str(len(body))),)),
+            ("Content-Type", media.content_type),
+            *profile_headers(request.method, request.headers),
+        )
+        return Answer(status, headers, b"" if head else body)
+
+    # Writing
+
+    def _write(self, name: str, request: Request) -> Answer:
+        mutation = plan_mutation(self._store.schema, self._table, name, request)
+        with self._store.writing() as store:
+            written = run_mutation(store, mutation)
+        return answers.write_answer(mutation, written, profile_headers(request.method, request.headers))

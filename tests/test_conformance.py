@@ -1,0 +1,110 @@
+"""PostgREST itself as the judge: each case was observed on a real server, and the lab must answer the same.
+
+``SUPALAB_CONFORMANCE=FILE`` runs another file of the same form. Gateway cases are the server's own and are left to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supalab.lab.messages import Answer, Request
+from supalab.lab.rest import Rest
+
+FILE = Path(os.environ.get("SUPALAB_CONFORMANCE") or Path(__file__).parent / "conformance" / "postgrest_cases.json")
+BOOK: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+CASES = [case for case in [*BOOK["cases"], *BOOK.get("more_cases", [])] if "gateway" not in case["tags"]]
+
+
+def literal(value: object) -> str:
+    """Return a JSON value as an SQL literal."""
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
+
+
+def seed_script(rows: list[dict[str, Any]]) -> str:
+    """Return the script that makes the table of the cases and fills it."""
+    lines = [BOOK["ddl_postgres"] + ";"]
+    for row in rows:
+        lines.append(f"INSERT INTO {BOOK['table']} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});")
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("seeds")
+
+
+def open_rest(folder: Path, case: dict[str, Any]) -> Rest:
+    """Return a lab of its own for one case."""
+    path = folder / "seed.sql"
+    path.write_text(seed_script(case.get("setup_rows", BOOK["rows"])), encoding="utf-8")
+    return Rest(path)
+
+
+def send(rest: Rest, case: dict[str, Any]) -> Answer:
+    path, _, query = case["path"].partition("?")
+    headers = {"accept": "*/*", **{name.lower(): value for name, value in case.get("headers", {}).items()}}
+    return rest.answer(Request(case["method"], path, query, headers, (case.get("body") or "").encode()))
+
+
+def canonical(rows: list[Any]) -> Counter[str]:
+    return Counter(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def differences(answer: Answer, expect: dict[str, Any]) -> list[str]:
+    """Return what is not as expected, one line each; the empty list is a pass."""
+    found = [] if answer.status == expect["status"] else [f"status {answer.status}, not {expect['status']}"]
+    headers = {name.lower(): value for name, value in answer.headers}
+    for name, value in (expect.get("headers") or {}).items():
+        if headers.get(name.lower()) != value:
+            found.append(f"{name}: {headers.get(name.lower())!r}, not {value!r}")
+    found += [f"{name} is there" for name in expect.get("headers_absent", []) if name.lower() in headers]
+    if expect.get("empty_body") and answer.body:
+        found.append(f"the body is not empty: {answer.body!r}")
+    if "text" in expect and answer.body.decode().rstrip("\n") != expect["text"].rstrip("\n"):
+        found.append(f"text {answer.body.decode()!r}, not {expect['text']!r}")
+    return found + body_differences(answer, expect)
+
+
+def body_differences(answer: Answer, expect: dict[str, Any]) -> list[str]:
+    if not {"json", "json_unordered", "json_subset", "json_keys"} & expect.keys():
+        return []
+    body = json.loads(answer.body or b"null")
+    found = []
+    if "json" in expect and body != expect["json"]:
+        found.append(f"json {body!r}, not {expect['json']!r}")
+    if "json_unordered" in expect and canonical(body) != canonical(expect["json_unordered"]):
+        found.append(f"rows {body!r}, not {expect['json_unordered']!r}")
+    if "json_keys" in expect and sorted(body) != sorted(expect["json_keys"]):
+        found.append(f"keys {sorted(body)}, not {expect['json_keys']}")
+    for name, value in (expect.get("json_subset") or {}).items():
+        if body.get(name) != value:
+            found.append(f"{name} {body.get(name)!r}, not {value!r}")
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_lab_answers_as_postgrest_did(seeds: Path, case: dict[str, Any]) -> None:
+    """Status, body and headers of every case are those that the real server gave, follow-up requests included."""
+    rest = open_rest(seeds, case)
+    try:
+        answer = send(rest, case)
+        tries = [differences(answer, expect) for expect in [case["expect"], *case.get("accept_also", [])]]
+        assert [] in tries, tries[0]
+        for follow_up in case.get("then", []):
+            assert differences(send(rest, follow_up), follow_up["expect"]) == []
+    finally:
+        rest.close()
+
+
+def test_the_cases_are_not_forgotten() -> None:
+    """The file in the repository holds all the cases it came with, so that none is dropped in silence."""
+    if "SUPALAB_CONFORMANCE" not in os.environ:
+        assert len(CASES) == 58
