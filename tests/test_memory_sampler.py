@@ -1,0 +1,75 @@
+"""The instruments: they see what a client adds, and take themselves off."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from supalab.measure.memory import LoopLag, Sampler, uss
+
+
+def test_memory_that_comes_and_goes_is_in_the_peak():
+    """Twenty megabytes that live only between two looks of the caller are seen by the sampler."""
+    sampler = Sampler(every=0.005).start()
+    sampler.mark()
+    block = bytearray(20_000_000)
+    block[::4096] = b"x" * len(block[::4096])
+    time.sleep(0.1)
+    del block
+    sampler.stop()
+    assert sampler.memory is not None
+    assert 18e6 < sampler.memory.added_bytes < 40e6
+    assert sampler.cpu_s > 0
+
+
+def test_threads_are_counted_without_the_instrument():
+    """Three threads beside the main one are four, though the sampler is a thread too."""
+    sampler = Sampler().start()
+    sampler.mark()
+    gate = threading.Event()
+    threads = [threading.Thread(target=gate.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    sampler.look()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    sampler.stop()
+    assert sampler.threads_peak == 4
+
+
+def test_uss_is_a_part_of_this_process():
+    """The unique set size is a plausible number of bytes."""
+    assert 1_000_000 < (uss() or 0) < 10_000_000_000
+
+
+async def test_a_held_up_loop_shows_in_the_lag():
+    """A blocking call of 0.2 s is a lag of about as much; quiet ticks are far below."""
+    ticker = LoopLag(every=0.005)
+    ticker.start()
+    await asyncio.sleep(0.1)
+    time.sleep(0.2)  # blocks the loop, on purpose
+    await asyncio.sleep(0.02)
+    ticker.stop()
+    assert ticker.lag is not None
+    assert ticker.lag.max > 0.15
+    assert ticker.lag.p50 < ticker.lag.max / 4
+
+
+async def test_a_loop_held_up_to_the_end_is_seen_too():
+    """A tick that never came counts as late as it is when the ticker stops."""
+    ticker = LoopLag(every=0.005)
+    ticker.start()
+    time.sleep(0.1)
+    ticker.stop()
+    assert ticker.lag is not None
+    assert ticker.lag.max > 0.05
+
+
+async def test_calibration_learns_a_cost_and_leaves_no_ticks():
+    """After calibrating there is a price for a tick and no lag yet."""
+    ticker = LoopLag()
+    await ticker.calibrate(0.05)
+    assert 0 < ticker.cpu_per_tick < 0.01
+    assert (ticker.lag, ticker.cpu_s) == (None, 0)

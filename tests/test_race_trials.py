@@ -1,0 +1,257 @@
+"""The race: counts that the lab witnessed, failures that are counted, endings that leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from supalab.clients.arms import DEFAULT_ARMS
+from supalab.errors import SettingsError, TrialError
+from supalab.lab.handle import Lab
+from supalab.measure import records
+from supalab.measure.child import job, run_worker
+from supalab.measure.littles_law import law
+from supalab.measure.race import Progress, RaceInterrupted, _plan, race
+from supalab.measure.trial import TrialSet
+from supalab.measure.workload import Workload
+from supalab.settings import Settings
+
+SMALL = Workload(requests=30, latency=0.05)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def all_arms():
+    seen: list[Progress] = []
+    return race(workload=SMALL, progress=seen.append), seen
+
+
+def workers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if "measure.worker" in _words(child)]
+
+
+def _words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended a moment ago
+        return ""
+
+
+def test_the_lab_witnesses_every_arms_ceiling(all_arms):
+    """In flight never above the limit and reached by all; a connection each for fake, one a slot for real."""
+    trials, _ = all_arms
+    seen = {trial.arm: trial.witness for trial in trials}
+    assert tuple(seen) == DEFAULT_ARMS
+    assert {arm: w.peak for arm, w in seen.items()} == {arm: int(arm.rpartition("-")[2]) for arm in DEFAULT_ARMS}
+    assert {w.served for w in seen.values()} == {30}
+    assert (seen["fake-3"].connections, seen["fake-10"].connections) == (30, 30)
+    assert seen["real-3"].connections <= 3
+    assert seen["real-10"].connections <= 10
+    assert not any(trial.errors for trial in trials)
+
+
+def test_every_trial_has_all_its_figures(all_arms):
+    """Spans with slots, memory, CPU, threads, lag, versions and machine; Little's law ties them to the witness."""
+    for trial in all_arms[0]:
+        assert len(trial.spans) == 30
+        assert all(span.service is not None for span in trial.spans)
+        assert trial.memory is not None
+        assert trial.memory.added_bytes > 0
+        assert trial.cpu_s
+        assert trial.loop_lag is not None
+        assert {"python", "supalab"} <= set(trial.versions)
+        assert law(trial) == pytest.approx(1, abs=0.35)
+    threads = {trial.arm: trial.threads_peak for trial in all_arms[0]}
+    assert (threads["fake-3"], threads["fake-10"]) == (4, 11)
+    assert threads["real-10"] < 4
+
+
+def test_progress_rises_to_one_and_names_each_finished_trial(all_arms):
+    """The fraction never falls, ends at 1, and each arm's trial is handed over once."""
+    trials, seen = all_arms
+    fractions = [step.fraction for step in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert [step.trial for step in seen if step.trial] == list(trials)
+    assert len(seen) > 2 * len(trials)
+
+
+def test_a_race_survives_being_a_file(all_arms):
+    """What a race returns equals what its record gives back."""
+    assert records.loads(records.dumps(all_arms[0])) == all_arms[0]
+
+
+def test_arms_take_turns_and_none_is_always_first():
+    """All arms once, then all again, each turn another first."""
+    order = [(turn, one.name) for turn, one in _plan(("fake-3", "fake-10", "real-10"), 3)]
+    assert [name for _, name in order[::3]] == ["fake-3", "fake-10", "real-10"]
+    assert all({name for t, name in order if t == turn} == {"fake-3", "fake-10", "real-10"} for turn in range(3))
+
+
+def test_nothing_is_imported_in_the_middle_of_a_measurement(lab):
+    """Each default arm's imports are done before the base line: none is counted as a request's memory."""
+    lab.set(latency=0.01)
+    settings = Settings(lab.url, lab.key)
+    for arm in DEFAULT_ARMS:
+        result = run_worker(job("trial", arm, settings, replace(SMALL, requests=4)), limit_s=60, tick=lambda _: None)
+        foreign = [name for name in result["late_imports"] if name.partition(".")[0] not in sys.stdlib_module_names]
+        assert foreign == []
+        assert len(result["late_imports"]) < 10
+
+
+def test_errors_of_the_server_are_counted_not_dropped():
+    """A lab that fails every other request: as many spans as requests, the failures among them by name."""
+    with Lab(error_rate=0.5) as failing:
+        trials = race(["fake-3"], SMALL, lab=failing)
+        outcomes = trials.of("fake-3")[0].outcomes
+        assert sum(outcomes.values()) == 30
+        assert 0 < outcomes["ApiError 503"] < 30
+        assert trials.trials[0].backend.error_rate == 0.5
+
+
+def test_a_lab_where_everything_fails_still_makes_trials():
+    """All requests failed: a trial with thirty errors, not an exception."""
+    with Lab(error_rate=1.0) as failing:
+        assert race(["fake-3"], SMALL, lab=failing).of("fake-3")[0].errors == 30
+
+
+def test_a_given_lab_gets_its_latency_back(lab):
+    """The workload's latency holds for the race only."""
+    lab.set(latency=0.123)
+    race(["fake-3"], replace(SMALL, requests=3), lab=lab)
+    assert lab.conditions.latency == 0.123
+
+
+def test_a_real_project_has_no_witness_and_no_ideal(lab):
+    """Asked by address and key, only what the client can know is filled in."""
+    lab.set(latency=0.02)
+    trial = race(["real-3"], SMALL, settings=Settings(lab.url, lab.key)).trials[0]
+    assert (trial.witness, trial.ideal_s, trial.backend.where) == (None, None, lab.url)
+    assert trial.errors == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ({"arms": ["nope-3"]}, "nope-3"),
+        ({"arms": ["fake-0"]}, "0"),
+        ({"arms": []}, "not a list"),
+        ({"arms": "fake-3"}, "not a list"),
+        ({"arms": ["fake-3", "fake-3"]}, "twice"),
+        ({"repeat": 0}, "repeat 0"),
+        ({"settings": Settings("http://127.0.0.1:9", "key")}, "'http://127.0.0.1:9' cannot be reached"),
+    ],
+)
+def test_a_race_that_cannot_work_is_refused_in_one_line(arguments, said):
+    """Unknown arm, limit 0, no arms, no repeats, nobody at the address: one line before any trial."""
+    with pytest.raises(SettingsError, match=said) as refused:
+        race(**arguments)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_wrong_key_a_missing_table_and_a_missing_column_are_named(lab):
+    """One checking request finds them, and the key is never in the message."""
+    with pytest.raises(SettingsError, match="key was refused") as refused:
+        race(settings=Settings(lab.url, "not-the-key"))
+    assert "not-the-key" not in str(refused.value)
+    with pytest.raises(SettingsError, match="table 'nothing_here'"):
+        race(workload=replace(SMALL, table="nothing_here"), lab=lab)
+    with pytest.raises(SettingsError, match="columns 'no_such'"):
+        race(workload=replace(SMALL, columns="no_such"), lab=lab)
+
+
+def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(lab):
+    """Interrupted in the second trial: the first is in the exception and in ``keep``, and no worker lives."""
+    kept: list = []
+
+    def interrupt(step: Progress) -> None:
+        if step.done == 1 and step.trial is None:
+            assert len(workers()) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(RaceInterrupted) as stopped:
+        race(["fake-3", "real-3"], SMALL, lab=lab, progress=interrupt, keep=kept)
+    assert [trial.arm for trial in stopped.value.trials] == ["fake-3"]
+    assert TrialSet(tuple(kept)) == stopped.value.trials
+    assert workers() == []
+
+
+def test_a_worker_without_its_job_says_why_it_broke():
+    """A job that no worker understands ends in one line that quotes the worker's last words."""
+    with pytest.raises(TrialError, match="broke: KeyError"):
+        run_worker({"arm": "fake-3", "parent": os.getpid()}, limit_s=60, tick=lambda _: None)
+
+
+def test_a_trial_that_does_not_end_is_ended(lab):
+    """Past its time limit the worker is killed and the race says so."""
+    lab.set(latency=30)
+    with pytest.raises(TrialError, match="no result after 2 s"):
+        run_worker(job("trial", "real-3", Settings(lab.url, lab.key), SMALL), limit_s=2, tick=lambda _: None)
+    assert workers() == []
+
+
+PARENT = """
+import sys
+from supalab.measure.child import job, run_worker
+from supalab.measure.workload import Workload
+from supalab.settings import Settings
+told = []
+def tick(seconds):
+    if seconds > 1 and not told:
+        told.append(print("running", flush=True))
+run_worker(job("trial", "fake-3", Settings(sys.argv[1], sys.argv[2]), Workload(requests=9)), limit_s=60, tick=tick)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_worker_dies_with_its_parent(lab):
+    """Kill -9 the process that started it: the worker has gone soon after."""
+    lab.set(latency=30)
+    with subprocess.Popen([sys.executable, "-c", PARENT, lab.url, lab.key], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"running\n"
+        worker = psutil.Process(parent.pid).children()[0]
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    until = time.monotonic() + 10
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+def test_loopback_traffic_is_not_hijacked(lab, monkeypatch, tmp_path):
+    """Proxies and a netrc file in the environment change nothing for a worker."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password wrong\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    trials = race(["fake-3", "article-3", "real-3"], replace(SMALL, requests=3), lab=lab)
+    assert not any(trial.errors for trial in trials)
+
+
+def test_the_key_is_nowhere_to_be_read(lab, monkeypatch):
+    """Not in a worker's arguments, not in the record."""
+    seen: list[str] = []
+
+    def look(step: Progress) -> None:
+        seen.extend(map(_words, workers()))
+
+    trials = race(["fake-3"], SMALL, lab=lab, progress=look)
+    assert seen
+    assert not any(lab.key in line for line in seen)
+    assert lab.key not in records.dumps(trials)
+    assert json.loads(records.dumps(trials))["backend"]["where"] == "lab"
