@@ -32,7 +32,9 @@ def seed_script(rows: list[dict[str, Any]]) -> str:
     """Return the script that makes the table of the cases and fills it."""
     lines = [BOOK["ddl_postgres"] + ";"]
     for row in rows:
-        lines.append(f"INSERT INTO {BOOK['table']} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});")
+        lines.append(
+            f"INSERT INTO {BOOK['table']} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});"
+        )
     return "\n".join(lines)
 
 

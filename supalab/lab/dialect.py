@@ -6,7 +6,7 @@ Nothing here knows a table; what was parsed once is cached, because a busy clien
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
@@ -101,7 +101,7 @@ def _filters(
             continue
         path, field = parse(key, tree_path, f"tree path ({key})")
         try:
-            condition = parse(value, lambda scan, field=field: filter_value(scan, field), f"filter ({value})")
+            condition = parse(value, partial(filter_value, target=field), f"filter ({value})")
         except Refusal:
             if not is_call:
                 raise

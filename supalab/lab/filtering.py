@@ -64,7 +64,7 @@ def _operator(scan: Scanner) -> tuple[str, str | None]:
             extra = scan.attempt(modifier) if modifier else None
             scan.expect(".", "delimiter (.)")
             return name, extra
-    scan.mismatch(OPERATOR_LABEL)
+    return scan.mismatch(OPERATOR_LABEL)
 
 
 def _language(scan: Scanner) -> str:
@@ -88,7 +88,7 @@ def _is_value(scan: Scanner) -> str:
         if scan.text[scan.at : scan.at + len(name)].lower() == name:
             scan.at += len(name)
             return name
-    scan.mismatch(IS_LABEL)
+    return scan.mismatch(IS_LABEL)
 
 
 def _value_list(scan: Scanner) -> tuple[str, ...]:

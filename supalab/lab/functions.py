@@ -1,4 +1,4 @@
-"""Functions that PostgreSQL has and SQLite has not: they are registered on a connection and called from our SQL only."""
+"""Functions that PostgreSQL has and SQLite has not: a connection flows in, and has them for our SQL to call."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _json_contains(outer: str | None, inner: str | None) -> bool | None:
 
 def register_functions(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that the lab's SQL calls."""
-    functions: dict[str, tuple[int, Callable[..., object]]] = {
+    functions: dict[str, tuple[int, Callable[..., str | bool | None]]] = {
         "pg_like": (2, like),
         "pg_ilike": (2, ilike),
         "pg_match": (2, _match),

@@ -4,6 +4,8 @@ Each operator that PostgreSQL lacks for a column's type is refused with PostgreS
 from a request becomes part of the SQL text: values are bound, names are looked up in the schema.
 """
 
+# ruff: noqa: S608  (SQL is built here: names come from the schema and are quoted, values are always bound)
+
 from __future__ import annotations
 
 import json
@@ -53,7 +55,7 @@ _JSONB = cast_type("jsonb")
 
 
 def field_sql(table: Table, field: Field, alias: str | None = None) -> tuple[Piece, PgType]:
-    """Return a field as SQL, and its type; ``alias`` is the table's name in the SQL. Raises 42703 for no such column."""
+    """Return a field as SQL and its type; ``alias`` is the table's name in the SQL. Raises 42703 for no such column."""
     column = table.columns.get(field.name)
     if column is None:
         raise missing_column(table, field.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from datetime import datetime, time, timezone
+from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
@@ -182,7 +182,7 @@ def read_bytea(text: str) -> str:
 def _moment(kind: str, text: str) -> datetime:
     word = text.strip()
     if word.lower() in ("now", "today"):
-        moment = datetime.now(timezone.utc)
+        moment = datetime.now(UTC)
         return moment if word.lower() == "now" else moment.replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         return datetime.fromisoformat(re.sub(r"\s+(?=[+-]\d|[zZ]$)", "", word).replace("z", "Z"))
@@ -215,7 +215,7 @@ def read_timestamptz(text: str) -> str:
     """Return a moment in UTC as ``2026-01-31T09:30:00+00:00``; without a zone it is taken as UTC."""
     moment = _moment("timestamp with time zone", text)
     try:
-        moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         raise pg_refusal("22008", f'timestamp out of range: "{text}"') from None
     return _trimmed(moment.replace(tzinfo=None).isoformat()) + "+00:00"

@@ -1,4 +1,4 @@
-"""PostgreSQL's types over SQLite's values: text flows in through a type's ``read``, JSON flows out through its ``json``.
+"""PostgreSQL's types over SQLite's values: text flows in by a type's ``read``, JSON flows out by its ``json``.
 
 SQLite would take "abc" into an integer column; PostgreSQL refuses it with 22P02. So every value that comes from a
 request passes the type that its column was declared with, and is stored in one form only: integers and booleans as

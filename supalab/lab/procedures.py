@@ -103,7 +103,8 @@ def find_procedure(
         404,
         "PGRST202",
         f"Could not find the function public.{name}{message_part} in the schema cache",
-        details=f"Searched for the function public.{name}{details_part}, but no matches were found in the schema cache.",
+        details=f"Searched for the function public.{name}{details_part},"
+        " but no matches were found in the schema cache.",
         hint=_hint(procedures, procedure, name, listed),
     )
 

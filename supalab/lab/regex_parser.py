@@ -62,14 +62,11 @@ class Program:
     start: int = ACCEPT
 
     def add(self, node: Node) -> int:
+        """Add a node and return its number; raises 2201B when there are too many."""
         if len(self.nodes) >= _MOST_NODES:
             _invalid("regular expression is too complex")
         self.nodes.append(node)
         return len(self.nodes) - 1
-
-
-# A part of an expression is a function: given the state to go on with, it adds its nodes and returns its own first.
-Part = "Callable[[int], int]"
 
 
 def _invalid(why: str) -> NoReturn:
@@ -87,6 +84,8 @@ def parse_regex(pattern: str, *, fold: bool) -> Program:
 
 
 class _Parser:
+    """Recursive descent; each rule returns a function that, given the state to go on with, adds the rule's nodes."""
+
     def __init__(self, pattern: str, *, fold: bool) -> None:
         self.pattern, self.fold, self.at = pattern, fold, 0
         self.program = Program()

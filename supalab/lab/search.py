@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 from supalab.lab.refusal import pg_refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["LANGUAGES", "check_search", "matches_search"]
 
 LANGUAGES = frozenset({"simple", "english", "german", "french", "spanish", "italian", "portuguese", "russian", "dutch"})
 _STOP_WORDS = frozenset(
-    "a an and are as at be but by for from has have if in into is it its no not of on or s such t that the their then "
-    "there these they this to was were will with you your i we he she do does".split()
+    re.findall(
+        r"\w+",
+        "a an and are as at be but by for from has have if in into is it its no not of on or such that the their then "
+        "there these they this to was were will with you your i we he she do does",
+    )
 )
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\s*(?:([()&|!])|(<->|<\d+>)|('(?:[^']|'')*'|\w+)(:\*)?)")
 
 Words = tuple[str, ...]
-Test = "Callable[[Words], bool]"
 
 
 def _stem(word: str) -> str:
@@ -65,7 +64,7 @@ class _Formula:
             self.at = match.end()
         self.at = 0
 
-    def fail(self) -> None:
+    def fail(self) -> NoReturn:
         raise pg_refusal("42601", f'syntax error in tsquery: "{self.text}"')
 
     def next(self, symbol: str) -> bool:
