@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from supalab.lab.like import ilike, like
 from supalab.lab.query import JsonStep
+from supalab.lab.refusal import Refusal
 from supalab.lab.regex import compile_regex
 from supalab.lab.search import matches_search
 
@@ -82,8 +83,8 @@ def _json_contains(outer: str | None, inner: str | None) -> bool | None:
     return None if outer is None or inner is None else contains_json(json.loads(outer), json.loads(inner))
 
 
-def register_functions(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions that the lab's SQL calls."""
+def register_functions(connection: sqlite3.Connection) -> list[Refusal]:
+    """Give a connection the functions that the lab's SQL calls; return the list where their refusals will be."""
     functions: dict[str, tuple[int, Callable[..., str | bool | None]]] = {
         "pg_like": (2, like),
         "pg_ilike": (2, ilike),
@@ -93,5 +94,20 @@ def register_functions(connection: sqlite3.Connection) -> None:
         "pg_json_path": (2, _json_path),
         "pg_json_contains": (2, _json_contains),
     }
+    refused: list[Refusal] = []
     for name, (arity, function) in functions.items():
-        connection.create_function(name, arity, function, deterministic=True)
+        connection.create_function(name, arity, _guarded(function, refused), deterministic=True)
+    return refused
+
+
+def _guarded(function: Callable[..., str | bool | None], refused: list[Refusal]) -> Callable[..., str | bool | None]:
+    """SQLite swallows what a function raises: keep a refusal, so that the store can raise it again."""
+
+    def call(*arguments: object) -> str | bool | None:
+        try:
+            return function(*arguments)
+        except Refusal as refusal:
+            refused.append(refusal)
+            raise
+
+    return call

@@ -29,12 +29,6 @@ def _pieces(pattern: str) -> tuple[tuple[re.Pattern[str], int], ...]:
     return tuple((re.compile("".join(piece), re.DOTALL), len(piece)) for piece in pieces)
 
 
-def check_like(pattern: str) -> None:
-    """Raise 22025 for a pattern whose last character is a backslash that takes nothing."""
-    if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
-        raise pg_refusal("22025", "LIKE pattern must not end with escape character")
-
-
 def like(value: object, pattern: str) -> bool | None:
     """Whether ``value LIKE pattern``; None for NULL. Small and capital letters differ."""
     return None if value is None else _matches(str(value), pattern)
@@ -46,6 +40,8 @@ def ilike(value: object, pattern: str) -> bool | None:
 
 
 def _matches(value: str, pattern: str) -> bool:
+    if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+        return _unfinished(value, pattern[:-1])
     (first, size), *others = _pieces(pattern)
     if not others:
         return first.fullmatch(value) is not None
@@ -60,3 +56,10 @@ def _matches(value: str, pattern: str) -> bool:
         at = found.end()
     start = len(value) - last_size
     return start >= at and last.fullmatch(value, start) is not None
+
+
+def _unfinished(value: str, begun: str) -> bool:
+    """A last backslash takes nothing: PostgreSQL complains (22025) once a value has text left for it, and not before."""
+    if _matches(value, begun + "_%"):
+        raise pg_refusal("22025", "LIKE pattern must not end with escape character")
+    return False

@@ -75,8 +75,8 @@ def plan_mutation(schema: Schema, find_table: Callable[[str], Table], name: str,
     embeds = [item for item in query.select if isinstance(item, Embed)]
     check_paths(embeds, query)
     joins = join_embeds(schema, table, embeds, query)
-    found = returned_outputs(table, query)
     preferences = parse_preferences(request.headers.get("prefer", ""))
+    found = returned_outputs(table, query) if preferences.returning in ("representation", "headers-only") else ()
     if method == "PUT":
         _check_put(table, query)
     _check_columns(table, payload)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from supalab.lab.arrays import read_array
 from supalab.lab.functions import path_text
-from supalab.lab.like import check_like
 from supalab.lab.names_hint import missing_column
 from supalab.lab.pgtypes import PgType, cast_type
 from supalab.lab.query import Filter
@@ -142,9 +141,7 @@ def _pattern_builder(operator: str) -> tuple[Callable[[Piece, Value], Piece], Ca
 
     def read(pattern: str) -> Value:
         _TEXT.read(pattern)
-        if operator.endswith("like"):
-            check_like(pattern)
-        else:
+        if not operator.endswith("like"):
             compile_regex(pattern, fold=operator == "imatch")
         return pattern
 

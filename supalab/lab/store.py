@@ -45,7 +45,7 @@ class Store:
 
     def __init__(self, seed: Path | None = None, *, time_limit: float = 5.0) -> None:
         self._connection = open_seed(seed)
-        register_functions(self._connection)
+        self._refused = register_functions(self._connection)
         self._connection.execute("PRAGMA foreign_keys = ON")
         self.schema = read_schema(self._connection)
         self._lock = threading.Lock()
@@ -58,11 +58,15 @@ class Store:
         return int(time.monotonic() > self._deadline)
 
     def rows(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of one statement; raises ``Refusal`` 57014 when it takes too long."""
+        """Return all rows of one statement; raises ``Refusal``: 57014 when it takes too long, or a function's own."""
         self._deadline = time.monotonic() + self._time_limit
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
+            if self._refused:
+                refusal = self._refused[0]
+                self._refused.clear()
+                raise refusal from None
             if "interrupted" in str(error):
                 raise pg_refusal("57014", "canceling statement due to statement timeout") from None
             raise
