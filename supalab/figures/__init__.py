@@ -1,4 +1,7 @@
-"""Trials go in, pictures come out: measures nothing, never calls ``show``, needs no pyplot."""
+"""Trials go in, pictures come out: measures nothing, never calls ``show``, needs no pyplot.
+
+``side_by_side`` and ``timeline`` make whole pictures; the ``draw_*`` functions put one panel on axes of yours.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,25 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from supalab.figures.lanes import timeline
+from supalab.figures.lanes import draw_lanes, draw_waiting, timeline
 from supalab.figures.look import Picture, description, save
+from supalab.figures.panels import draw_in_flight, draw_latency, draw_memory
 from supalab.figures.side import side_by_side
 from supalab.figures.words import describe as describe_trials
 from supalab.measure.trial import TrialSet
 
-__all__ = ["Picture", "describe", "save", "side_by_side", "timeline"]
+__all__ = [
+    "Picture",
+    "describe",
+    "draw_in_flight",
+    "draw_lanes",
+    "draw_latency",
+    "draw_memory",
+    "draw_waiting",
+    "save",
+    "side_by_side",
+    "timeline",
+]
 
 
 def describe(what: TrialSet | Figure, arms: Sequence[str] | None = None) -> str:

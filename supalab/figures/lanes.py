@@ -15,11 +15,12 @@ from supalab.figures.side import WIDTH_IN, arm_label, head, row_label
 from supalab.figures.words import control_of, describe, duration, headline, shown_arms, subtitle
 from supalab.measure.trial import Span, Trial, TrialSet
 
-__all__ = ["draw_lanes", "in_lanes", "timeline"]
+__all__ = ["draw_lanes", "draw_waiting", "in_lanes", "timeline"]
 
 LANE_IN, GAP_IN, HEAD_IN, FOOT_IN, QUEUE_IN = 0.145, 0.36, 1.3, 0.7, 1.6
 MOST_LANES = 20
 LATE_NOTE = 0.25
+ABOUT_PICTURE = "Timeline: one lane for each slot, one bar for each request, and below them the queue."
 BAR = 0.84
 
 
@@ -91,7 +92,7 @@ def timeline(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Figure
         row_label(axes[-1], "the queue", ["requests still", "waiting for a slot"])
         axes[-1].set(xlim=(0, right * 1.02), xlabel="seconds")
         head(fig, headline(trials, names), f"Every bar is a request, every lane a slot. {about}.")
-    describe_on(fig, describe(trials, names))
+    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}")
     return fig
 
 

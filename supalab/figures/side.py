@@ -18,6 +18,7 @@ from supalab.measure.trial import Trial, TrialSet
 __all__ = ["CONTROL_HATCH", "WIDTH_IN", "arm_label", "head", "row_label", "side_by_side"]
 
 CONTROL_HATCH = ".."
+ABOUT_PICTURE = "Side by side: requests in flight over time, latency split into wait and service, memory added."
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
 WIDTH_IN, ROW_IN, HEAD_IN, FOOT_IN = 11.0, 1.28, 1.52, 0.72
 COLUMNS = ("Requests in flight", "One request's latency", "Memory added")
@@ -53,7 +54,7 @@ def side_by_side(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Fi
         _share(rows, [trials.of(arm) for arm in names])
         head(fig, headline(trials, names), subtitle(trials.workload, len(trials.of(names[0]))))
         _key(rows[0][1], names[0])
-    describe_on(fig, describe(trials, names))
+    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}")
     return fig
 
 

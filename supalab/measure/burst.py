@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from supalab.clients.base import slot_taken
-from supalab.errors import ApiError
 from supalab.measure.trial import Span, Workload
 
 __all__ = ["Selects", "burst"]
@@ -60,10 +59,16 @@ async def _outcome(client: Selects, workload: Workload) -> str:
     try:
         await client.select(workload.table, columns=workload.columns, limit=workload.limit)
     except Exception as error:
-        return f"ApiError {error.status}" if isinstance(error, ApiError) else type(error).__name__
+        return _named(error)
     except asyncio.CancelledError:
         # Cancelled by the client's own machinery: a failed request. By who awaits the burst: the end of it.
         if task is None or task.cancelling():
             raise
         return "CancelledError"
     return "ok"
+
+
+def _named(error: Exception) -> str:
+    """Return the error's type and HTTP status, e.g. ``ApiError 503``; requests and httpx keep it in a response."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return f"{type(error).__name__} {status}" if status else type(error).__name__

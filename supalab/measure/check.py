@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from supalab.errors import SettingsError
@@ -13,7 +14,7 @@ __all__ = ["check", "cure"]
 
 # Ours has the clearest errors of all arms.
 CHECKING_ARM = "real-1"
-CHECK_S = 60.0
+CHECK_S = 30.0
 
 
 def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
@@ -22,7 +23,9 @@ def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
     Raises SettingsError when the address, the key, the table or the columns cannot work. A lab's own 5xx
     (its error rate) is no reason to stop: the race counts those.
     """
-    result = run_worker(job("check", CHECKING_ARM, settings, workload), limit_s=CHECK_S, tick=lambda _: None)
+    soon = CHECK_S + (workload.latency or 0.0)
+    asked = job("check", CHECKING_ARM, replace(settings, timeout=soon), workload)
+    result = run_worker(asked, limit_s=2 * soon, tick=lambda _: None)
     error = result.get("error")
     if error and not (in_lab and (error["status"] or 0) >= 500):
         raise SettingsError(cure(error, settings.url, workload))

@@ -71,16 +71,11 @@ def race(
     before any trial, LabError, TrialError when a worker breaks, RaceInterrupted on Ctrl-C.
     """
     plan = _plan(arms, repeat)
-    if lab is not None and settings is not None:
-        raise SettingsError("lab and settings were both given: a race has one backend, give one of them")
-    workload = workload or Workload()
-    if settings is not None:
-        workload = replace(workload, latency=None)
     trials: list[Trial] = [] if keep is None else keep
     first = len(trials)
     try:
-        with _backend(lab, settings, workload) as course:
-            check(course.settings, workload, in_lab=course.lab is not None)
+        with _backend(lab, settings, workload or Workload()) as course:
+            check(course.settings, course.workload, in_lab=course.lab is not None)
             _run(plan, course, progress, trials)
     except KeyboardInterrupt:
         raise RaceInterrupted(TrialSet(tuple(trials[first:]))) from None
@@ -113,8 +108,10 @@ def _plan(arms: Sequence[str], repeat: int) -> list[tuple[int, Arm]]:
 
 @contextmanager
 def _backend(lab: Lab | None, settings: Settings | None, workload: Workload) -> Iterator[_Course]:
+    if lab is not None and settings is not None:
+        raise SettingsError("lab and settings were both given: a race has one backend, give one of them")
     if settings is not None:
-        yield _Course(workload, settings, Backend(where=settings.url), None)
+        yield _Course(replace(workload, latency=None), settings, Backend(where=settings.url), None)
         return
     with ExitStack() as stack:
         if lab is None:
