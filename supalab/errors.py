@@ -9,6 +9,7 @@
     └── ClientError        a request did not end well
         ├── ApiError           the server answered with an error
         ├── BadResponse        the server answered with something that is not the dialect
+        │   └── ResponseTooLarge   the answer is larger than the client was told to take
         ├── DeadlineExceeded   the time was up (also a TimeoutError)
         ├── ConnectionLost     the connection failed or broke before an answer (also a ConnectionError)
         │   └── OutcomeUnknown     it broke during a write, which may or may not have been applied
@@ -28,6 +29,7 @@ __all__ = [
     "DeadlineExceeded",
     "LabError",
     "OutcomeUnknown",
+    "ResponseTooLarge",
     "SettingsError",
     "SupalabError",
     "TrialError",
@@ -78,8 +80,12 @@ class BadResponse(ClientError):
     """The server answered with something that is not the dialect: broken JSON, or a page of a gateway."""
 
 
+class ResponseTooLarge(BadResponse):
+    """The answer is larger than the client was told to take; nothing of it was kept."""
+
+
 class DeadlineExceeded(ClientError, TimeoutError):
-    """The time was up; ``phase`` says what was being waited for: a ``slot`` or the ``answer``."""
+    """The time was up; ``phase`` says what was waited for: ``slot``, ``connect``, ``answer`` or ``pause``."""
 
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from supalab.errors import ApiError, BadResponse
@@ -15,11 +15,15 @@ __all__ = ["Reply", "Rows", "rows", "value"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it came: ``headers`` may be any mapping that ignores case."""
+    """An answer as it came: ``headers`` may be any mapping that ignores case.
+
+    ``hide`` is the key: a server may repeat it in an error, and no message of ours does.
+    """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
+    hide: str | None = field(default=None, repr=False)
 
 
 class Rows(list[Row]):
@@ -39,7 +43,7 @@ def rows(call: Call, reply: Reply) -> Rows:
     # No body: the call asked for none (head, return=minimal).
     found = [] if found is None else [found] if isinstance(found, dict) else found
     if not isinstance(found, list):
-        raise BadResponse(f"expected rows, got {type(found).__name__}: {_start_of(reply.body)}")
+        raise BadResponse(f"expected rows, got {type(found).__name__}: {_start_of(reply)}")
     result = Rows(found)
     result.total = _total(reply)
     if result.total is not None:
@@ -57,7 +61,7 @@ def value(reply: Reply) -> Any:
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise BadResponse(f"status {reply.status}, but the body is not JSON: {_start_of(reply.body)}") from error
+        raise BadResponse(f"status {reply.status}, but the body is not JSON: {_start_of(reply)}") from error
 
 
 def _api_error(reply: Reply) -> ApiError:
@@ -66,16 +70,20 @@ def _api_error(reply: Reply) -> ApiError:
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
-        text = said if isinstance(said, str) else _start_of(reply.body)
-        return ApiError(reply.status, text or "the server gave no reason")
+        said = {"message": said if isinstance(said, str) else _start_of(reply)}
     code, message, details, hint = (
-        None if said.get(name) is None else str(said[name]) for name in ("code", "message", "details", "hint")
+        None if said.get(name) is None else _without_key(str(said[name]), reply)
+        for name in ("code", "message", "details", "hint")
     )
     return ApiError(reply.status, message or "the server gave no reason", code=code, details=details, hint=hint)
 
 
-def _start_of(body: bytes) -> str:
-    return body[:200].decode("utf-8", "replace").strip()
+def _start_of(reply: Reply) -> str:
+    return _without_key(reply.body.decode("utf-8", "replace"), reply)[:200].strip()
+
+
+def _without_key(text: str, reply: Reply) -> str:
+    return text.replace(reply.hide, "(key)") if reply.hide else text
 
 
 def _total(reply: Reply) -> int | None:

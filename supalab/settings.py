@@ -25,7 +25,7 @@ class Settings:
     (a plain PostgREST server). ``limit``: requests in flight at once. ``timeout``: seconds; what it bounds is
     the rung's own lesson (a gap between bytes, each phase, or everything). ``ca_file``: a PEM file to trust
     instead of the system's authorities. ``rest_path``: what Supabase puts in front of PostgREST, ``""`` for
-    a plain server.
+    a plain server. ``schema``: the database schema to use, None for the server's first.
 
     Raises SettingsError, which names the argument and the cure, and never holds the key.
     """
@@ -36,6 +36,7 @@ class Settings:
     timeout: float = 30.0
     ca_file: str | None = None
     rest_path: str = "/rest/v1"
+    schema: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _checked_url(self.url))
@@ -44,6 +45,8 @@ class Settings:
         object.__setattr__(self, "timeout", _checked_timeout(self.timeout))
         object.__setattr__(self, "ca_file", _checked_ca_file(self.ca_file))
         object.__setattr__(self, "rest_path", self.rest_path.rstrip("/"))
+        if self.schema is not None and not self.schema.isidentifier():
+            raise SettingsError(f"schema {self.schema!r} is not a schema's name: use letters, digits and _")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -62,7 +65,8 @@ class Settings:
     @property
     def headers(self) -> dict[str, str]:
         """The headers every request carries; both official clients send the key in these two places."""
-        return {"apikey": self.key, "Authorization": f"Bearer {self.key}"} if self.key else {}
+        keys = {"apikey": self.key, "Authorization": f"Bearer {self.key}"} if self.key else {}
+        return keys | ({"Accept-Profile": self.schema, "Content-Profile": self.schema} if self.schema else {})
 
 
 def _checked_url(url: object) -> str:

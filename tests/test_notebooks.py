@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
 import re
@@ -55,7 +56,7 @@ def test_a_notebook_has_the_houses_shape(path: Path) -> None:
     assert re.search(r"\*\*\d+ minutes", "".join(prose[0]["source"]))
     levels = [len(mark) for cell in prose for mark in re.findall(r"^(#+) ", "".join(cell["source"]), re.MULTILINE)]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert not re.search(r"^[^#]*asyncio\.run\(", "".join("".join(cell["source"]) for cell in code), re.MULTILINE)
 
 
@@ -118,7 +119,7 @@ def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_no_lab(path: Pat
         children = psutil.Process(kernel.provisioner.pid).children(recursive=True)
         assert any("supalab.lab" in child.cmdline() for child in children)
         kernel.signal_kernel(9)
-        gone, left = psutil.wait_procs(children, timeout=10)
+        _, left = psutil.wait_procs(children, timeout=10)
         assert not left
     finally:
         client.stop_channels()

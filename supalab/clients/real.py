@@ -1,8 +1,8 @@
-"""The client you would ship: real async, with what production needs around it. ``Call`` → gate → httpx → ``Reply``.
+"""The client you would ship: real async, with what production needs around it. ``Call`` → gate → transport → ``Reply``.
 
 Beside the article's version: a gate in front of the pool (so that cancelled callers leave it whole), as many
-kept-alive connections as may be open, one deadline for everything, errors from one tree, and a lazily made client
-that knows its loop.
+kept-alive connections as may be open, one deadline for everything, retries for reads alone, a cap on answers, errors from
+one tree, and a lazily made connection pool that knows its loop.
 """
 
 from __future__ import annotations
@@ -10,37 +10,55 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
 
 import httpx
 
+from supalab.clients import paging, retry
 from supalab.clients.base import Client
-from supalab.clients.transports import Transport, aiohttp_transport, was_sent
-from supalab.errors import ClientClosed, ClientError, ConnectionLost, DeadlineExceeded, OutcomeUnknown
-from supalab.replies import Reply
+from supalab.clients.body import read_body
+from supalab.clients.failures import Phase, closed_meanwhile, late, lost
+from supalab.clients.transports import Transport, aiohttp_transport
+from supalab.errors import ClientClosed, ClientError
+from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.wire import Call
+from supalab.where import Filters
+from supalab.wire import Call, Row
 
 __all__ = ["SupabaseAsync"]
 
+MAX_BYTES = 64 * 1024 * 1024
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Open:
     """What belongs to one event loop and cannot be used on another."""
 
     loop: asyncio.AbstractEventLoop
     gate: asyncio.Semaphore
-    http: httpx.AsyncClient
+    transport: httpx.AsyncBaseTransport
+    chance: Random = field(default_factory=Random)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one request is, for the message if time runs out."""
+
+    phase: Phase = "slot"
 
 
 class SupabaseAsync(Client):
     """A Supabase (or PostgREST) client: at most ``limit`` requests at once, each done or failed in ``timeout`` seconds.
 
-    Nothing is opened before the first request, so it may be made outside a running loop; it belongs to the loop
+    ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the largest answer taken.
+    Nothing is opened before the first request, so the client may be made outside a running loop; it belongs to the loop
     of its first request, and starts afresh on a new one when that has been closed. ``transport`` makes the httpx
-    transport under it (see ``supalab.clients.transports``).
+    transport under it (see ``supalab.clients.transports``); for tests, ``lambda settings: httpx.MockTransport(handler)``.
 
-    Raises ApiError, BadResponse, DeadlineExceeded, ConnectionLost (OutcomeUnknown for a write) or ClientClosed.
+    Reads are sent up to three times; writes once. Raises ApiError, BadResponse (ResponseTooLarge), DeadlineExceeded,
+    ConnectionLost (OutcomeUnknown for a write that may have been applied) or ClientClosed.
     """
 
     def __init__(
@@ -52,72 +70,122 @@ class SupabaseAsync(Client):
         timeout: float = 30.0,
         ca_file: str | None = None,
         rest_path: str = "/rest/v1",
+        schema: str | None = None,
+        max_bytes: int = MAX_BYTES,
         transport: Transport = aiohttp_transport,
     ) -> None:
-        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path)
+        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema)
         self._base = self._settings.base
-        self._headers = self._settings.headers
+        self._headers = self._settings.headers | {"Accept-Encoding": "identity"}
+        self._max_bytes = max_bytes
         self._transport = transport
         self._open: _Open | None = None
         self._closed = False
         self._making = threading.Lock()
 
+    @classmethod
+    def from_env(cls, *, limit: int = 10, timeout: float = 30.0) -> SupabaseAsync:
+        """Make a client for the project in ``SUPABASE_URL`` with ``SUPABASE_KEY``; raises SettingsError without one."""
+        found = Settings.from_env()
+        return cls(found.url, found.key, limit=limit, timeout=timeout)
+
+    async def pages(
+        self,
+        table: str,
+        *,
+        columns: str = "*",
+        filters: Filters | None = None,
+        key: str = "id",
+        size: int = 500,
+    ) -> AsyncIterator[Rows]:
+        """Read a table of any length page by page, ordered by ``key``, a unique column among ``columns``.
+
+        Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing. A page's
+        ``truncated`` says that the server gave fewer rows than ``size`` although there were more.
+        """
+        async for page in paging.pages(self, table, columns=columns, filters=filters, key=key, size=size):
+            yield page
+
+    async def insert_many(
+        self,
+        table: str,
+        new: Iterable[Row],
+        *,
+        size: int = 500,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Insert any number of rows in requests of ``size``, one after another, and return how many there were.
+
+        Each request is all or nothing, the whole is not: an error carries a note of how many rows are in.
+        ``progress`` is called with that number after each request.
+        """
+        return await paging.insert_many(self, table, new, size=size, progress=progress)
+
+    async def _request(self, call: Call) -> Reply:
+        here = self._on_this_loop()
+        at = _Progress()
+        try:
+            async with asyncio.timeout(self._settings.timeout) as deadline:
+                outcome = await self._outcome(call, here, at, deadline.when() or 0.0)
+        except TimeoutError as error:
+            raise late(call, self._settings.timeout, at.phase) from error
+        if isinstance(outcome, Reply):
+            return outcome
+        if self._closed:
+            raise closed_meanwhile(call) from outcome
+        raise outcome
+
+    async def _outcome(self, call: Call, here: _Open, at: _Progress, deadline: float) -> Reply | ClientError:
+        """Try, and try again what is worth it; a try that could only begin after the deadline is left out."""
+        attempt = 1
+        while True:
+            at.phase = "slot"
+            async with here.gate:
+                at.phase = "answer"
+                call.started()
+                outcome = await self._sent(call, here)
+            if self._closed or not retry.worth_another(call.method, outcome, attempt):
+                return outcome
+            seconds = retry.pause(attempt, outcome, here.chance)
+            if here.loop.time() + seconds >= deadline:
+                return outcome
+            at.phase = "pause"
+            await asyncio.sleep(seconds)
+            attempt += 1
+
+    async def _sent(self, call: Call, here: _Open) -> Reply | ClientError:
+        """One try; a lost connection is an outcome like another, since a read may be worth a second try."""
+        request = httpx.Request(
+            call.method, self._base + call.target, headers=self._headers | dict(call.headers), content=call.body
+        )
+        response = None
+        try:
+            response = await here.transport.handle_async_request(request)
+            body = await read_body(response, self._max_bytes)
+        except (httpx.TransportError, OSError) as error:
+            return lost(error, call, self._settings.url, answering=response is not None)
+        return Reply(response.status_code, response.headers, body, hide=self._settings.key)
+
     def _on_this_loop(self) -> _Open:
         loop = asyncio.get_running_loop()
-        with self._making:  # no await in here: two callers cannot make two clients
+        with self._making:  # no await in here: two callers cannot make two pools
             if self._closed:
                 raise ClientClosed(
                     "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
                 )
             if self._open is None or self._open.loop.is_closed():
-                self._open = self._opened(loop)
+                gate = asyncio.Semaphore(self._settings.limit)
+                self._open = _Open(loop, gate, self._transport(self._settings))
             if self._open.loop is not loop:
                 raise ClientError("this client is in use on another event loop: make one client for each loop")
             return self._open
-
-    def _opened(self, loop: asyncio.AbstractEventLoop) -> _Open:
-        http = httpx.AsyncClient(
-            headers=self._headers,
-            timeout=None,  # noqa: S113  # _request sets one deadline over everything, which httpx has not
-            transport=self._transport(self._settings),
-            trust_env=False,
-        )
-        return _Open(loop, asyncio.Semaphore(self._settings.limit), http)
-
-    async def _request(self, call: Call) -> Reply:
-        here = self._on_this_loop()
-        phase = "slot"
-        try:
-            async with asyncio.timeout(self._settings.timeout), here.gate:
-                phase = "answer"
-                call.started()
-                r = await here.http.request(
-                    call.method, self._base + call.target, headers=call.headers, content=call.body
-                )
-        except Exception as error:
-            raise self._explained(error, call, phase) from error
-        return Reply(r.status_code, r.headers, r.content)
-
-    def _explained(self, error: Exception, call: Call, phase: str) -> Exception:
-        what = f"{call.method} {call.target.partition('?')[0]}"
-        if self._closed:
-            return ClientClosed(f"the client was closed while {what} was on its way")
-        if isinstance(error, TimeoutError):
-            waited = f"{what} was not done within {self._settings.timeout:g} s"
-            return DeadlineExceeded(
-                f"{waited}: it was waiting for {'a slot' if phase == 'slot' else 'the answer'}", phase=phase
-            )
-        reason = f"{self._settings.url}: {error or type(error).__name__}"
-        if call.method not in {"GET", "HEAD"} and was_sent(error):
-            return OutcomeUnknown(f"{what} may have been applied: the connection broke before the answer ({reason})")
-        return ConnectionLost(f"{what} failed: no answer from {reason}")
 
     async def aclose(self) -> None:
         """Close the connections; requests on their way raise ClientClosed."""
         self._closed = True
         here, self._open = self._open, None
         if here is not None and here.loop is asyncio.get_running_loop():
-            await here.http.aclose()
+            await here.transport.aclose()
 
     def __del__(self) -> None:
         if getattr(self, "_open", None) is not None:
