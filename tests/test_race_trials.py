@@ -256,3 +256,32 @@ def test_the_key_is_nowhere_to_be_read(lab, monkeypatch):
     assert not any(lab.key in line for line in seen)
     assert lab.key not in records.dumps(trials)
     assert json.loads(records.dumps(trials))["backend"]["where"] == "lab"
+
+
+RACE = """
+import sys
+from supalab.measure.race import RaceInterrupted, race
+from supalab.measure.workload import Workload
+try:
+    race(["fake-3", "fake-1"], Workload(30, 0.05), progress=lambda step: print(step.done, flush=True))
+except RaceInterrupted as stopped:
+    print("kept", *(trial.arm for trial in stopped.trials), flush=True)
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_real_ctrl_c_ends_workers_and_lab():
+    """SIGINT to the racing process: exit code and finished trials as promised, no child of it left."""
+    with subprocess.Popen([sys.executable, "-c", RACE], stdout=subprocess.PIPE, text=True) as racing:
+        assert racing.stdout is not None
+        while racing.stdout.readline() != "1\n":
+            assert racing.poll() is None
+        racing.stdout.readline()
+        children = psutil.Process(racing.pid).children(recursive=True)
+        racing.send_signal(signal.SIGINT)
+        said = racing.stdout.read()
+    assert racing.returncode == 130
+    assert said.endswith("kept fake-3\n")
+    assert len(children) >= 2
+    assert psutil.wait_procs(children, timeout=10)[1] == []

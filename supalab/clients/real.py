@@ -1,8 +1,8 @@
 """The client you would ship: real async, with what production needs around it. ``Call`` → gate → transport → ``Reply``.
 
 Beside the article's version: a gate in front of the pool (so that cancelled callers leave it whole), as many
-kept-alive connections as may be open, one deadline for everything, retries for reads alone, a cap on answers, errors from
-one tree, and a lazily made connection pool that knows its loop.
+kept-alive connections as may be open, one deadline for everything, retries for reads alone, a cap on answers,
+errors from one tree, and a lazily made connection pool that knows its loop.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from supalab.wire import Call, Row
 
 __all__ = ["SupabaseAsync"]
 
+#: Seconds by which connecting gives up before the deadline, so that the error can name it.
+MARGIN = 0.01
 MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -55,7 +57,7 @@ class SupabaseAsync(Client):
     ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the largest answer taken.
     Nothing is opened before the first request, so the client may be made outside a running loop; it belongs to the loop
     of its first request, and starts afresh on a new one when that has been closed. ``transport`` makes the httpx
-    transport under it (see ``supalab.clients.transports``); for tests, ``lambda settings: httpx.MockTransport(handler)``.
+    transport under it (see ``supalab.clients.transports``); in tests: ``lambda settings: httpx.MockTransport(handler)``.
 
     Reads are sent up to three times; writes once. Raises ApiError, BadResponse (ResponseTooLarge), DeadlineExceeded,
     ConnectionLost (OutcomeUnknown for a write that may have been applied) or ClientClosed.
@@ -100,8 +102,8 @@ class SupabaseAsync(Client):
     ) -> AsyncIterator[Rows]:
         """Read a table of any length page by page, ordered by ``key``, a unique column among ``columns``.
 
-        Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing. A page's
-        ``truncated`` says that the server gave fewer rows than ``size`` although there were more.
+        Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing.
+        A page's ``truncated`` says that the server gave fewer rows than ``size`` although there were more.
         """
         async for page in paging.pages(self, table, columns=columns, filters=filters, key=key, size=size):
             yield page
@@ -143,7 +145,7 @@ class SupabaseAsync(Client):
             async with here.gate:
                 at.phase = "answer"
                 call.started()
-                outcome = await self._sent(call, here)
+                outcome = await self._sent(call, here, at, deadline)
             if self._closed or not retry.worth_another(call.method, outcome, attempt):
                 return outcome
             seconds = retry.pause(attempt, outcome, here.chance)
@@ -153,15 +155,22 @@ class SupabaseAsync(Client):
             await asyncio.sleep(seconds)
             attempt += 1
 
-    async def _sent(self, call: Call, here: _Open) -> Reply | ClientError:
+    async def _sent(self, call: Call, here: _Open, at: _Progress, deadline: float) -> Reply | ClientError:
         """One try; a lost connection is an outcome like another, since a read may be worth a second try."""
         request = httpx.Request(
-            call.method, self._base + call.target, headers=self._headers | dict(call.headers), content=call.body
+            call.method,
+            self._base + call.target,
+            headers=self._headers | dict(call.headers),
+            content=call.body,
+            extensions={"timeout": {"connect": max(deadline - here.loop.time() - MARGIN, MARGIN)}},
         )
         response = None
         try:
             response = await here.transport.handle_async_request(request)
             body = await read_body(response, self._max_bytes)
+        except httpx.ConnectTimeout as error:
+            at.phase = "connect"
+            raise TimeoutError from error  # connecting may take all the time there is, so this is the deadline
         except (httpx.TransportError, OSError) as error:
             return lost(error, call, self._settings.url, answering=response is not None)
         return Reply(response.status_code, response.headers, body, hide=self._settings.key)

@@ -59,7 +59,7 @@ def _matches(value: str, pattern: str) -> bool:
 
 
 def _unfinished(value: str, begun: str) -> bool:
-    """A last backslash takes nothing: PostgreSQL complains (22025) once a value has text left for it, and not before."""
+    """A last backslash takes nothing: PostgreSQL complains (22025), but only once a value has text left for it."""
     if _matches(value, begun + "_%"):
         raise pg_refusal("22025", "LIKE pattern must not end with escape character")
     return False
