@@ -75,7 +75,7 @@ def timeline(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Figure
     that did not run.
     """
     names = shown_arms(trials, arms)
-    about = subtitle(trials.workload, 1)
+    about = subtitle(trials.workload)  # of repeats, one is drawn
     chosen = [middle(trials.of(arm)) for arm in names]
     with styled():
         heights = [_height(trial) for trial in chosen] + [QUEUE_IN]

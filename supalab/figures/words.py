@@ -82,13 +82,13 @@ def headline(trials: TrialSet, arms: Sequence[str]) -> str:
     )
 
 
-def subtitle(workload: Workload, repeats: int) -> str:
-    """Return what was asked of every arm."""
+def subtitle(workload: Workload, repeats: int = 1, dots: str = ", a dot for each") -> str:
+    """Return what was asked of every arm, and of how many runs a median is shown."""
     asked, n = counted(workload.requests, "request"), workload.callers
     if workload.requests > 1:
         asked += " all at once" if n is None or n >= workload.requests else f" from {counted(n, 'caller')}"
     each = f", each {duration(workload.latency)} at the server" if workload.latency else ""
-    again = f", median of {repeats} runs" if repeats > 1 else ""
+    again = f", median of {repeats} runs{dots}" if repeats > 1 else ""
     return f"{asked}{each}{again}"
 
 
@@ -103,7 +103,7 @@ def describe(trials: TrialSet, arms: Sequence[str] | None = None) -> str:
         return "No trial was finished, so there is nothing to show."
     names = shown_arms(trials, arms)
     rows = {row["arm"]: row for row in summary(trials)}
-    said = [subtitle(trials.workload, len(trials.of(names[0]))) + "."]
+    said = [subtitle(trials.workload, len(trials.of(names[0])), dots="") + "."]
     said += [_row_in_words(rows[arm]) for arm in names]
     said += [_pair_in_words(trials, arm, real) for arm in names if (real := control_of(arm, names))]
     return " ".join(said)
