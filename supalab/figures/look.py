@@ -79,14 +79,19 @@ def description(fig: Figure) -> str:
     return str(getattr(fig, "supalab_description", ""))
 
 
+def check_suffix(path: Path) -> None:
+    """Raise SettingsError unless the name ends in a kind of picture that can be written."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise SettingsError(f"cannot draw {str(path)!r}: let its name end in {', '.join(sorted(SUFFIXES))}")
+
+
 def save(fig: Figure, path: str | Path) -> Path:
     """Write a figure as PNG, SVG or PDF, by the name's ending, with its description inside; return the path.
 
     Same figure, same bytes. Raises SettingsError for another ending, or if the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise SettingsError(f"cannot draw {str(path)!r}: let its name end in {', '.join(sorted(SUFFIXES))}")
+    check_suffix(path)
     buffer = io.BytesIO()
     _write(fig, buffer, path.suffix.lower()[1:])
     try:

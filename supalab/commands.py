@@ -1,0 +1,175 @@
+"""What each command does: parsed options flow in, output and an exit code flow out. ``cli.py`` has the words.
+
+Heavy imports stand inside the functions, so that one command does not pay for another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supalab.errors import SettingsError
+
+if TYPE_CHECKING:
+    from supalab.lab.handle import Lab
+    from supalab.measure.race import Progress
+    from supalab.measure.trial import TrialSet, Workload
+    from supalab.settings import Settings
+
+__all__ = ["ARTICLE_LATENCY", "lab", "race", "serve"]
+
+ARTICLE_LATENCY = 0.45
+FIRST_NOTEBOOK = "00_start_here.ipynb"
+
+
+def race(options: argparse.Namespace) -> int:
+    """Run the arms side by side; print the table, write record and pictures."""
+    from supalab.figures.look import check_suffix
+    from supalab.measure.race import RaceInterrupted
+    from supalab.measure.race import race as run_race
+
+    check_suffix(options.figure)
+    figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))
+    for path in (options.json, *figures):
+        _check_writable(path)
+    arms, workload, settings = _arms(options.arms), _workload(options), _project(options)
+    code = 0
+    with ExitStack() as stack:
+        tell = stack.enter_context(_ProgressBar())
+        try:
+            trials = run_race(
+                arms,
+                workload,
+                repeat=options.repeat,
+                lab=stack.enter_context(_own_lab(options, workload)) if settings is None else None,
+                settings=settings,
+                progress=tell,
+            )
+        except RaceInterrupted as interrupted:
+            trials, code = interrupted.trials, 130
+    _report(trials, options.json, figures)
+    return code
+
+
+def _arms(names: str | None) -> Sequence[str]:
+    from supalab.clients.arms import DEFAULT_ARMS, arm
+
+    return DEFAULT_ARMS if names is None else [arm(name.strip()).name for name in names.split(",")]
+
+
+def _workload(options: argparse.Namespace) -> Workload:
+    from supalab.measure.trial import Workload
+
+    latency = options.latency if options.latency is not None else ARTICLE_LATENCY if options.as_in_article else 0.15
+    return Workload(options.requests, latency, options.callers, options.table, options.columns, options.rows)
+
+
+def _project(options: argparse.Namespace) -> Settings | None:
+    from supalab.settings import Settings
+
+    if options.url is None:
+        if options.key is not None:
+            raise SettingsError("--key goes with --url: give the project's address too, or neither for the lab")
+        return None
+    key = options.key or os.environ.get("SUPABASE_KEY") or None
+    return Settings(options.url, key, rest_path=options.rest_path)
+
+
+def _own_lab(options: argparse.Namespace, workload: Workload) -> Lab:
+    from supalab.lab.handle import Lab
+
+    return Lab(latency=workload.latency or 0.0, rtt=options.rtt, tls=options.tls)
+
+
+def _report(trials: TrialSet, record: Path | None, figures: tuple[Path, Path]) -> None:
+    from supalab.measure import records, table
+
+    if not len(trials):
+        print("supalab: stopped before the first trial was finished", file=sys.stderr)
+        return
+    table.show(trials)
+    written = [record] if record else []
+    if record:
+        records.save(trials, record)
+    written += _draw(trials, figures)
+    print(f"\nwritten: {', '.join(map(str, written))}")
+    print("next: supalab lab   (the course, from the first notebook on)")
+
+
+def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:
+    from supalab import figures
+
+    for draw, path in zip((figures.side_by_side, figures.timeline), paths, strict=True):
+        drawn = draw(trials)
+        figures.save(drawn, path)
+        print(f"\n{figures.describe(drawn)}")
+    return list(paths)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Raise SettingsError now if ``path`` cannot be written later, when minutes of measuring would be lost."""
+    if path is None:
+        return
+    existed = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise SettingsError(f"cannot write {str(path)!r} ({error.strerror}): choose another file or folder") from error
+    if not existed:
+        path.unlink()
+
+
+class _ProgressBar:
+    """One line on stderr while a race runs; nothing but the table goes to stdout."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.fields[done]}"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task("lab", total=1.0, done="")
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        self._bar.start()
+        return self._tell
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def _tell(self, so_far: Progress) -> None:
+        done = f"{so_far.done} of {so_far.total} trials"
+        self._bar.update(self._task, completed=so_far.fraction, description=so_far.arm, done=done)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve a lab in the foreground until Ctrl-C or SIGTERM."""
+    from supalab.lab.conditions import Conditions
+    from supalab.lab.options import ServeOptions
+    from supalab.lab.server import serve as run
+
+    conditions = Conditions(options.latency, options.jitter, options.rtt, options.tls, options.error_rate)
+    return run(ServeOptions(port=options.port, conditions=conditions, seed=options.seed))
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Open the course in JupyterLab, without news from the network."""
+    from supalab.shipped import shipped
+
+    notebooks = shipped("notebooks")
+    if not (notebooks / FIRST_NOTEBOOK).is_file():
+        raise SettingsError(
+            f"{notebooks} has no {FIRST_NOTEBOOK}: the course is in the project's checkout, install from it"
+        )
+    from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+
+    # No news from the network, which a workshop may not have, and nobody asked for.
+    quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    LabApp.launch_instance([str(notebooks / FIRST_NOTEBOOK), *quiet, *options.rest])
+    return 0
