@@ -11,24 +11,18 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab import gateway
+from supalab.lab.ahead import Ahead
 from supalab.lab.messages import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from typing import Protocol
 
+    from supalab.lab.ahead import Answering
     from supalab.lab.conditions import Weather
     from supalab.lab.witness import Tally
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
-
-    class Answering(Protocol):
-        """Anything that turns a request into an answer."""
-
-        def answer(self, request: Request) -> Answer:
-            """Answer one request; never raises."""
-
 
 __all__ = ["BODY_LIMIT", "LabApp", "read_body", "send_answer"]
 
@@ -52,6 +46,7 @@ class LabApp:
         self, rest: Answering, weather: Weather, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
     ) -> None:
         self._rest = rest
+        self._ahead = Ahead(rest)
         self._weather = weather
         self._tally = tally
         self._gate = gate
@@ -102,19 +97,27 @@ class LabApp:
         return await self._serve(request, arrived, receive)
 
     async def _serve(self, request: Request, arrived: float, receive: Receive) -> Answer:
-        """Work and wait: the work is part of the latency, and done at its start, while the server would be idle."""
+        """Work and wait at the same time; a caller who leaves meanwhile changes nothing but the counts."""
         until = arrived + self._weather.delay()
         if self._weather.fails():
             self._tally.errors += 1
+            await _sleep_until(until)
             answer = gateway.spoiled()
+        elif until > arrived:
+            job = self._ahead.put(request)
+            await _sleep_until(until)
+            answer = self._ahead.answer(job)
         else:
             answer = self._rest.answer(request)
-        wait = until - perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
         if has_left(receive):
             self._tally.abandoned += 1
         return answer
+
+
+async def _sleep_until(until: float) -> None:
+    wait = until - perf_counter()
+    if wait > 0:
+        await asyncio.sleep(wait)
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
