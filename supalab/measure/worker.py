@@ -34,7 +34,7 @@ PARENT_POLL_S = 0.5
 # before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "article": ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers"),
-    "real": ("httpx_aiohttp", "certifi", "importlib.readers"),
+    "real": ("supalab.clients.over_aiohttp", "certifi", "importlib.readers"),
 }
 LIBRARIES = ("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop")
 GONE = 3
