@@ -1,0 +1,238 @@
+"""The command line, run as people run it: two lines for the shell, a table, one clear line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from supalab import Lab
+
+SUMMARY_KEYS = [
+    "arm",
+    "requests",
+    "errors",
+    "peak_in_flight",
+    "connections",
+    "makespan_s",
+    "ideal_ratio",
+    "throughput_per_s",
+    "wait_p50_s",
+    "service_p50_s",
+    "latency_p99_s",
+    "cpu_ms_per_request",
+    "memory_added_bytes",
+]
+
+
+def supalab(*words: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "supalab", *map(str, words)],
+        cwd=cwd,
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) -> None:
+    """One line, and there are a table, a JSON record with the agreed keys, two pictures and what to do next."""
+    done = supalab(
+        "race", "--arms", "fake-3,real-10", "--requests", 20, "--latency", 0.03, "--repeat", 2,
+        "--json", "out.json", "--figure", "picture.png", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "fake-3" in done.stdout
+    assert "supalab lab" in done.stdout
+    assert "Traceback" not in done.stderr
+    whole = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(whole["trials"]) == 4
+    fake, real = whole["summary"]
+    assert list(fake)[: len(SUMMARY_KEYS)] == SUMMARY_KEYS
+    assert (fake["arm"], fake["peak_in_flight"], fake["connections"], fake["errors"]) == ("fake-3", 3, 20, 0)
+    assert (real["arm"], real["peak_in_flight"], real["connections"]) == ("real-10", 10, 10)
+    for picture in ("picture.png", "picture-timeline.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--arms", "fake-3,swift-9"], "swift-9"),
+        (["--arms", "fake-0"], "limit 0"),
+        (["--arms", "fake-3,fake-3"], "fake-3"),
+        (["--requests", "0"], "requests 0"),
+        (["--requests", "many"], "many"),
+        (["--latency", "-1"], "latency -1"),
+        (["--repeat", "0"], "repeat 0"),
+        (["--callers", "0"], "callers 0"),
+        (["--table", "no_such_table"], "no_such_table"),
+        (["--columns", "no_such_column"], "no_such_column"),
+        (["--json", "no/such/folder/out.json"], "no/such/folder"),
+        (["--figure", "."], "'.'"),
+        (["--figure", "picture.jpg"], "picture.jpg"),
+        (["--url", "http://127.0.0.1:9", "--key", "k"], "127.0.0.1:9"),
+        (["--url", "abc.supabase.co", "--key", "k"], "abc.supabase.co"),
+        (["--key", "sb_secret_XYZ"], "--url"),
+        (["--nonsense"], "--nonsense"),
+        (["--rtt", "-0.1"], "rtt"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_to_a_race_is_one_clear_line(words: list[str], told: str, tmp_path: Path) -> None:
+    """Exit code 2, one line on stderr that names the value, nothing on stdout, no file left behind."""
+    done = supalab("race", "--figure", "f.png", *words, cwd=tmp_path, env={"SUPABASE_KEY": ""})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "XYZ" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seed", "missing.csv"], "missing.csv"),
+        (["--seed", "broken.sql"], "broken.sql"),
+        (["--seed", "."], "'.'"),
+        (["--latency", "-1"], "latency"),
+        (["--error-rate", "2"], "error_rate"),
+        (["--port", "70000"], "70000"),
+        (["--port", "{taken}"], "{taken}"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_to_serve_is_one_clear_line(words: list[str], told: str, tmp_path: Path) -> None:
+    """A port in use, a seed that cannot be served, a number that makes no sense: named, exit code 2."""
+    (tmp_path / "broken.sql").write_text("create table a(id int); insert into nowhere values (1);\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = supalab("serve", *(word.replace("{taken}", port) for word in words), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told.replace("{taken}", port) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_wrong_key_is_one_clear_line_without_the_key(tmp_path: Path) -> None:
+    """The project says 401; the line says so, and does not repeat the key."""
+    with Lab() as lab:
+        done = supalab("race", "--url", lab.url, "--key", "sb_secret_WRONG", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "401" in done.stderr
+    assert "WRONG" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_real_project_is_raced_without_a_witness(tmp_path: Path) -> None:
+    """What only a lab can witness stays blank (null), and nothing is guessed; the key may come from the environment."""
+    with Lab(latency=0.02) as lab:
+        done = supalab(
+            "race", "--url", lab.url, "--arms", "fake-2,real-2", "--requests", 6, "--json", "out.json",
+            cwd=tmp_path, env={"SUPABASE_KEY": lab.key},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        text = (tmp_path / "out.json").read_text(encoding="utf-8")
+        assert lab.key not in text + done.stdout + done.stderr
+    for arm in json.loads(text)["summary"]:
+        assert arm["peak_in_flight"] is None
+        assert arm["connections"] is None
+        assert arm["ideal_ratio"] is None
+        assert (arm["requests"], arm["errors"]) == (6, 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT as a terminal does")
+def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> None:
+    """The second trial is interrupted: the first one's row and record are there, exit code 130, no child lives on."""
+    command = [
+        sys.executable, "-m", "supalab", "race", "--arms", "real-10,fake-1", "--requests", "40", "--latency", "0.2",
+        "--json", "out.json",
+    ]  # fmt: skip
+    racing = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    me = psutil.Process(racing.pid)
+    end = time.monotonic() + 60
+    # The slow second arm's worker is the one that has lived for two seconds.
+    while time.monotonic() < end:
+        workers = [child for child in me.children() if "supalab.measure.worker" in child.cmdline()]
+        if any(time.time() - worker.create_time() > 4 for worker in workers):
+            break
+        time.sleep(0.1)
+    children = me.children(recursive=True)
+    assert children
+    os.killpg(racing.pid, signal.SIGINT)
+    out, err = racing.communicate(timeout=30)
+    assert racing.returncode == 130
+    assert "real-10" in out
+    assert "Traceback" not in err
+    assert [arm["arm"] for arm in json.loads((tmp_path / "out.json").read_text())["summary"]] == ["real-10"]
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """``supalab serve`` on a seed of its own, and the two lines it printed."""
+    (tmp_path / "seed.sql").write_text(
+        "create table cups(id integer primary key, name text);insert into cups values (1,'a');"
+    )
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "supalab", "serve", "--seed", "seed.sql"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stdout is not None
+    lines = [serving.stdout.readline().strip() for _ in range(2)]
+    yield serving, dict(line.split("=", 1) for line in lines)
+    serving.kill()
+    serving.communicate(timeout=10)
+
+
+def test_serve_prints_two_lines_for_the_shell_and_serves(served: tuple[subprocess.Popen[str], dict[str, str]]) -> None:
+    """SUPABASE_URL=… and SUPABASE_KEY=…: any HTTP client can use them."""
+    _, env = served
+    assert list(env) == ["SUPABASE_URL", "SUPABASE_KEY"]
+    assert env["SUPABASE_URL"].startswith("http://127.0.0.1:")
+    request = urllib.request.Request(f"{env['SUPABASE_URL']}/rest/v1/cups", headers={"apikey": env["SUPABASE_KEY"]})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer) == [{"id": 1, "name": "a"}]
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{env['SUPABASE_URL']}/rest/v1/cups", timeout=10)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_cleanly(sent: signal.Signals, served: tuple[subprocess.Popen[str], dict[str, str]]) -> None:
+    """Ctrl-C and SIGTERM both end it with exit code 0 and no traceback."""
+    serving, _ = served
+    serving.send_signal(sent)
+    out, err = serving.communicate(timeout=15)
+    assert (serving.returncode, out) == (0, "")
+    assert "Traceback" not in err
+
+
+def test_a_word_too_many_and_no_word_at_all(tmp_path: Path) -> None:
+    """Without a command, or with an unknown one, there is one line that says what there is."""
+    for words in ([], ["swim"]):
+        done = supalab(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "--help" in done.stderr
