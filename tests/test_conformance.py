@@ -9,45 +9,24 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from lab_helpers import open_rest, seed_script
 
 from supalab.lab.messages import Answer, Request
-from supalab.lab.rest import Rest
+
+if TYPE_CHECKING:
+    from supalab.lab.rest import Rest
 
 FILE = Path(os.environ.get("SUPALAB_CONFORMANCE") or Path(__file__).parent / "conformance" / "postgrest_cases.json")
 BOOK: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 CASES = [case for case in [*BOOK["cases"], *BOOK.get("more_cases", [])] if "gateway" not in case["tags"]]
 
 
-def literal(value: object) -> str:
-    """Return a JSON value as an SQL literal."""
-    if value is None:
-        return "NULL"
-    return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
-
-
-def seed_script(rows: list[dict[str, Any]]) -> str:
-    """Return the script that makes the table of the cases and fills it."""
-    lines = [BOOK["ddl_postgres"] + ";"]
-    for row in rows:
-        lines.append(
-            f"INSERT INTO {BOOK['table']} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});"
-        )
-    return "\n".join(lines)
-
-
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("seeds")
-
-
-def open_rest(folder: Path, case: dict[str, Any]) -> Rest:
-    """Return a lab of its own for one case."""
-    path = folder / "seed.sql"
-    path.write_text(seed_script(case.get("setup_rows", BOOK["rows"])), encoding="utf-8")
-    return Rest(path)
 
 
 def send(rest: Rest, case: dict[str, Any]) -> Answer:
@@ -95,7 +74,7 @@ def body_differences(answer: Answer, expect: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_the_lab_answers_as_postgrest_did(seeds: Path, case: dict[str, Any]) -> None:
     """Status, body and headers of every case are those that the real server gave, follow-up requests included."""
-    rest = open_rest(seeds, case)
+    rest = open_rest(seeds, seed_script(BOOK, case.get("setup_rows", BOOK["rows"])))
     try:
         answer = send(rest, case)
         tries = [differences(answer, expect) for expect in [case["expect"], *case.get("accept_also", [])]]

@@ -1,0 +1,240 @@
+"""Writing through the whole dialect: bodies, defaults, constraints, upserts, and what is taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lab_helpers import ask, encoded, header, ids, open_rest, rows
+
+from supalab.lab.rest import Rest
+
+BACK = "return=representation"
+FORM = "application/x-www-form-urlencoded"
+OBJECT = "application/vnd.pgrst.object+json"
+
+
+@pytest.fixture
+def rest(tmp_path: Path) -> Iterator[Rest]:
+    opened = open_rest(tmp_path)
+    yield opened
+    opened.close()
+
+
+def row_13(**others: Any) -> dict[str, Any]:
+    return {"id": 13, "title": "New", **others}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"id":13,"title":"a b"}'),
+        ("application/json; charset=utf-8", b'[{"id":"13","title":"a b"}]'),
+        ("text/csv", b"id,title\n13,a b\n"),
+        (FORM, b"id=13&title=a+b"),
+    ],
+)
+def test_each_kind_of_body_makes_the_same_row(rest: Rest, content_type: str, body: bytes) -> None:
+    """Objects, arrays, CSV and forms are read alike; what is left out gets its default."""
+    answer = ask(rest, "POST", "/contests?select=id,title,status", body, content_type=content_type, prefer=BACK)
+    assert (answer.status, rows(answer)) == (201, [{"id": 13, "title": "a b", "status": "upcoming"}])
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status", "code", "message"),
+    [
+        ("", b"", 400, "PGRST102", "Empty or invalid json"),
+        ("", b"{", 400, "PGRST102", "Empty or invalid json"),
+        ("", b'{"id":NaN}', 400, "PGRST102", "Empty or invalid json"),
+        ("", b"\xff", 400, "PGRST102", "Empty or invalid json"),
+        ("", b'{"id":13,"title":"\\ud800"}', 400, "PGRST102", "Empty or invalid json"),
+        ("", b"[" * 100_000, 400, "PGRST102", "Empty or invalid json"),
+        ("", b'[{"id":13},{"title":"x"}]', 400, "PGRST102", "All object keys must match"),
+        ("", b"[1]", 400, "PGRST102", "All object keys must match"),
+        ("", b'{"nope":1}', 400, "PGRST204", "Could not find the 'nope' column of 'contests' in the schema cache"),
+        ("?columns=id,x", b"{}", 400, "PGRST204", "Could not find the 'x' column of 'contests' in the schema cache"),
+        ("?columns=id", b"{", 400, "22P02", "invalid input syntax for type json"),
+        ("?columns=id", b"1", 400, "22023", "cannot call json_to_recordset on a scalar"),
+        ("", b'{"id":"x","title":"a"}', 400, "22P02", 'invalid input syntax for type integer: "x"'),
+        ("", b'{"id":1.5,"title":"a"}', 400, "22P02", 'invalid input syntax for type integer: "1.5"'),
+        ("", b'{"id":true,"title":"a"}', 400, "22P02", 'invalid input syntax for type integer: "true"'),
+        ("", b'{"id":3000000000,"title":"a"}', 400, "22003", 'value "3000000000" is out of range for type integer'),
+        ("", b'{"id":13,"title":"\\u0000"}', 400, "22P05", "unsupported Unicode escape sequence"),
+        ("?select=nope", b'{"id":13,"title":"a"}', 400, "42703", "column contests.nope does not exist"),
+        ("?select=id&order=title", b'{"id":13,"title":"a"}', 400, "42703", "column contests.title does not exist"),
+    ],
+)
+def test_a_body_that_cannot_be_used_changes_nothing(
+    rest: Rest, target: str, body: bytes, status: int, code: str, message: str
+) -> None:
+    """Each has PostgREST's or PostgreSQL's code and words, and no row is written."""
+    answer = ask(rest, "POST", f"/contests{target}", body, prefer=BACK)
+    error = rows(answer)
+    assert (answer.status, error["code"], error["message"]) == (status, code, message)
+    assert len(ids(rest, "")) == 12
+
+
+def test_json_values_become_text_as_postgresql_writes_them(rest: Rest) -> None:
+    """A number keeps its digits, a truth value its word, an object its JSON."""
+    body = b'{"id":13,"title":1.50,"host":true,"category":{"a":[1]}}'
+    answer = ask(rest, "POST", "/contests?select=title,host,category", body, prefer=BACK)
+    assert rows(answer) == [{"title": "1.50", "host": "true", "category": '{"a": [1]}'}]
+
+
+def test_nothing_to_insert_is_still_created(rest: Rest) -> None:
+    """An empty array inserts no row and answers 201 all the same."""
+    answer = ask(rest, "POST", "/contests", [], prefer=f"{BACK},count=exact")
+    assert (answer.status, rows(answer), header(answer, "Content-Range")) == (201, [], "*/0")
+
+
+def test_headers_only_says_where_the_row_is(rest: Rest) -> None:
+    """``Location`` has the primary key of the one row; for two rows there is none."""
+    one = ask(rest, "POST", "/contests", row_13(), prefer="return=headers-only")
+    assert (header(one, "Location"), header(one, "Content-Length"), one.body) == ("/contests?id=eq.13", "0", b"")
+    two = ask(
+        rest, "POST", "/contests", [{"id": 14, "title": "a"}, {"id": 15, "title": "b"}], prefer="return=headers-only"
+    )
+    assert header(two, "Location") is None
+
+
+def test_a_missing_value_shows_the_failing_row(rest: Rest) -> None:
+    """23502 lists the row as PostgreSQL would have stored it, defaults in, long values cut."""
+    answer = ask(rest, "POST", "/contests", {"id": 13, "host": "x" * 70})
+    expected = f"Failing row contains (13, null, {'x' * 64}..., null, null, upcoming, null, null)."
+    assert (rows(answer)["code"], rows(answer)["details"]) == ("23502", expected)
+
+
+def test_duplicates_name_the_first_broken_constraint(rest: Rest) -> None:
+    """The primary key is looked at before ``url``, as PostgreSQL does."""
+    both = rows(ask(rest, "POST", "/contests", {"id": 1, "title": "x", "url": "https://contests.test/c/2"}))
+    assert (both["code"], both["details"]) == ("23505", "Key (id)=(1) already exists.")
+    url = rows(ask(rest, "POST", "/contests", row_13(url="https://contests.test/c/2")))
+    assert url["message"] == 'duplicate key value violates unique constraint "contests_url_key"'
+    assert url["details"] == "Key (url)=(https://contests.test/c/2) already exists."
+
+
+def test_upserts_count_what_is_new(rest: Rest) -> None:
+    """Merging is 201 as soon as one row is new, else 200; columns left out keep their values."""
+    prefer = f"{BACK},resolution=merge-duplicates"
+    old = ask(rest, "POST", "/contests?select=id,title,host", {"id": 1, "title": "M"}, prefer=prefer)
+    assert (old.status, rows(old)) == (200, [{"id": 1, "title": "M", "host": "kaggle"}])
+    mixed = ask(rest, "POST", "/contests?select=id", [{"id": 1, "title": "M"}, row_13()], prefer=prefer)
+    assert (mixed.status, rows(mixed)) == (201, [{"id": 1}, {"id": 13}])
+    ignored = ask(
+        rest, "POST", "/contests?select=id", {"id": 1, "title": "Z"}, prefer=f"{BACK},resolution=ignore-duplicates"
+    )
+    assert (ignored.status, rows(ignored)) == (201, [])
+    assert rows(ask(rest, "GET", "/contests?id=eq.1&select=title")) == [{"title": "M"}]
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status", "code"),
+    [
+        ("?on_conflict=host", {"id": 13, "title": "a"}, 400, "42P10"),
+        ("?on_conflict=nope", {"id": 13, "title": "a"}, 400, "42703"),
+        ("", [{"id": 13, "title": "a"}, {"id": 13, "title": "b"}], 500, "21000"),
+        ("", {"id": 1, "host": "x"}, 400, "23502"),
+        ("?on_conflict=url", {"id": 1, "title": "a", "url": "u"}, 409, "23505"),
+    ],
+)
+def test_an_upsert_that_cannot_be_decided_is_refused(
+    rest: Rest, target: str, body: object, status: int, code: str
+) -> None:
+    """No constraint over the columns, one row twice, a NULL before the conflict, or another constraint broken."""
+    answer = ask(rest, "POST", f"/contests{target}", body, prefer="resolution=merge-duplicates")
+    assert (answer.status, rows(answer)["code"]) == (status, code)
+    assert len(ids(rest, "")) == 12
+
+
+def test_put_writes_exactly_the_row_it_names(rest: Rest) -> None:
+    """A PUT names the whole primary key, in the URL and the body alike."""
+    new = ask(rest, "PUT", "/contests?id=eq.13", row_13(), prefer=BACK)
+    again = ask(rest, "PUT", "/contests?id=eq.13", row_13(), prefer=BACK)
+    silent = ask(rest, "PUT", "/contests?id=eq.13", row_13(title="T"))
+    assert (new.status, again.status, silent.status, silent.body) == (201, 200, 204, b"")
+    refused = {
+        "?id=eq.14": (400, "PGRST115"),
+        "?id=gt.13": (405, "PGRST105"),
+        "?title=eq.New": (405, "PGRST105"),
+        "?id=eq.13&or=(id.eq.13)": (405, "PGRST105"),
+        "": (405, "PGRST105"),
+        "?id=eq.13&limit=1": (400, "PGRST114"),
+    }
+    for target, expected in refused.items():
+        answer = ask(rest, "PUT", f"/contests{target}", row_13())
+        assert (answer.status, rows(answer)["code"]) == expected
+    assert len(ids(rest, "")) == 13
+
+
+def test_patch_changes_what_fits_and_says_how_many(rest: Rest) -> None:
+    """The range counts the changed rows; nothing to set or nothing found is no error."""
+    changed = ask(rest, "PATCH", "/contests?host=eq.kaggle", {"status": "x"}, prefer="count=exact")
+    assert (changed.status, header(changed, "Content-Range")) == (204, "0-2/3")
+    for target, body in (("?id=eq.99", {"status": "x"}), ("?id=eq.1", {}), ("", {})):
+        answer = ask(rest, "PATCH", f"/contests{target}", body, prefer=BACK)
+        assert (answer.status, header(answer, "Content-Range"), rows(answer)) == (200, "*/*", [])
+    sorted_back = ask(rest, "PATCH", "/contests?host=eq.zindi&select=id&order=id.desc", {"prize": 1}, prefer=BACK)
+    assert rows(sorted_back) == [{"id": 11}, {"id": 5}, {"id": 3}]
+
+
+def test_columns_choose_what_a_body_may_set(rest: Rest) -> None:
+    """Keys besides ``columns`` are not looked at; missing ones are NULL, or defaults when asked for."""
+    target = "/contests?id=eq.1&columns=status,prize&select=title,status,prize"
+    null = ask(rest, "PATCH", target, {"title": "no", "prize": 5}, prefer=BACK)
+    assert rows(null) == [{"title": "Tabular Sprint: Round 1", "status": None, "prize": 5}]
+    default = ask(rest, "PATCH", target, {}, prefer=f"{BACK},missing=default")
+    assert rows(default) == [{"title": "Tabular Sprint: Round 1", "status": "upcoming", "prize": None}]
+    assert header(default, "Preference-Applied") == "missing=default, return=representation"
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_write_to_all_rows_is_refused(rest: Rest, method: str) -> None:
+    """Without a condition on the table it is 21000, as on Supabase."""
+    verb = "UPDATE" if method == "PATCH" else "DELETE"
+    for target in ("", "?limit=1", "?select=id"):
+        answer = ask(rest, method, f"/contests{target}", {"status": "x"})
+        assert (answer.status, rows(answer)["message"]) == (400, f"{verb} requires a WHERE clause")
+    assert ids(rest, "status=eq.x") == []
+
+
+def test_more_than_was_allowed_is_taken_back(rest: Rest) -> None:
+    """``max-affected`` (strict only) and a single object both undo a write that hits more rows."""
+    limited = ask(rest, "DELETE", "/contests?host=eq.kaggle", prefer="handling=strict,max-affected=2")
+    assert (limited.status, rows(limited)["code"], rows(limited)["details"]) == (
+        400,
+        "PGRST124",
+        "The query affects 3 rows",
+    )
+    single = ask(rest, "PATCH", "/contests?host=eq.kaggle", {"status": "x"}, accept=OBJECT)
+    assert (single.status, rows(single)["code"]) == (406, "PGRST116")
+    inserted = ask(rest, "POST", "/contests", [row_13(), {"id": 14, "title": "b"}], accept=OBJECT)
+    assert inserted.status == 406
+    assert (ids(rest, "host=eq.kaggle"), ids(rest, "status=eq.x"), len(ids(rest, ""))) == ([1, 6, 12], [], 12)
+    lenient = ask(rest, "DELETE", "/contests?host=eq.kaggle", prefer="max-affected=2,count=exact")
+    assert (lenient.status, header(lenient, "Content-Range")) == (204, "*/3")
+
+
+def test_without_rows_back_select_is_not_looked_at(rest: Rest) -> None:
+    """PostgREST returns nothing then, so an unknown column in ``select`` does not matter."""
+    assert ask(rest, "POST", "/contests?select=nope&order=nope", row_13()).status == 201
+
+
+def test_written_rows_come_back_as_csv(rest: Rest) -> None:
+    """A write answers in the form that ``Accept`` asks for."""
+    answer = ask(rest, "POST", "/contests?select=id,title", row_13(title="a,b"), prefer=BACK, accept="text/csv")
+    assert (answer.status, answer.body) == (201, b'id,title\n13,"a,b"')
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30))
+def test_any_text_that_was_written_is_found_again(rest: Rest, text: str) -> None:
+    """A text goes in by JSON and is found by ``eq``, ``in`` and ``or``, whatever is in it."""
+    ask(rest, "PATCH", "/contests?id=eq.1", {"host": text})
+    quoted = encoded('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    for query in (f"host=eq.{encoded(text)}", f"host=in.({quoted},{quoted})", f"or=(host.eq.{quoted},id.eq.0)"):
+        assert 1 in ids(rest, query)
+    assert rows(ask(rest, "GET", "/contests?id=eq.1&select=host")) == [{"host": text}]

@@ -1,0 +1,267 @@
+"""Declared types and constraints over SQLite: what a seed declares is kept as PostgreSQL would keep it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab_helpers import ask, open_rest, rows
+
+from supalab.lab.refusal import Refusal
+from supalab.lab.regex import compile_regex
+from supalab.lab.rest import Rest
+from supalab.lab.store import Store
+
+SCRIPT = """
+CREATE TABLE teams(
+  id integer primary key autoincrement, name text not null check (length(name) > 1), active boolean default true,
+  made timestamptz, score numeric(6,2), meta jsonb, raw json, tag varchar(3), key uuid unique, day date, rate float8,
+  small smallint, big bigint, loud text generated always as (upper(name)) stored
+);
+CREATE TABLE members(
+  id serial primary key, team_id integer references teams(id), nick text, constraint nick_len check (nick <> 'bad'),
+  unique (team_id, nick)
+);
+INSERT INTO teams(name, active, made, score, meta, raw, day, rate) VALUES
+  ('Alpha', 'yes', '2026-01-02 03:04:05+01', '1.50', '{"b": {"c": [1, 2]}, "a": "x"}', '[1]', '2026-01-02', 0.1),
+  ('Beta', 0, NULL, 10, NULL, NULL, NULL, NULL);
+INSERT INTO members VALUES (1, 1, 'ann'), (2, 1, 'bob');
+"""
+
+
+@pytest.fixture
+def rest(tmp_path: Path) -> Iterator[Rest]:
+    opened = open_rest(tmp_path, SCRIPT)
+    yield opened
+    opened.close()
+
+
+def test_values_of_a_seed_take_the_form_of_their_type(rest: Rest) -> None:
+    """Booleans, times, numbers and JSON come out as PostgREST writes them, whatever the script put in."""
+    row = rows(ask(rest, "GET", "/teams?id=eq.1&select=active,made,score,meta,raw,day,rate,loud"))[0]
+    assert row == {
+        "active": True,
+        "made": "2026-01-02T02:04:05+00:00",
+        "score": 1.5,
+        "meta": {"a": "x", "b": {"c": [1, 2]}},
+        "raw": [1],
+        "day": "2026-01-02",
+        "rate": 0.1,
+        "loud": "ALPHA",
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code", "message"),
+    [
+        ("active", "maybe", "22P02", 'invalid input syntax for type boolean: "maybe"'),
+        ("active", "o", "22P02", 'invalid input syntax for type boolean: "o"'),
+        ("made", "soon", "22007", 'invalid input syntax for type timestamp with time zone: "soon"'),
+        ("made", "2026-02-30", "22008", 'date/time field value out of range: "2026-02-30"'),
+        ("day", "x", "22007", 'invalid input syntax for type date: "x"'),
+        ("score", 123456, "22003", "numeric field overflow"),
+        ("score", "1,5", "22P02", 'invalid input syntax for type numeric: "1,5"'),
+        ("tag", "abcd", "22001", "value too long for type character varying(3)"),
+        ("key", "zz", "22P02", 'invalid input syntax for type uuid: "zz"'),
+        ("rate", "1e999", "22003", '"1e999" is out of range for type double precision'),
+        ("small", 40000, "22003", 'value "40000" is out of range for type smallint'),
+        ("big", 2**63, "22003", f'value "{2**63}" is out of range for type bigint'),
+        ("loud", "x", "428C9", 'cannot insert a non-DEFAULT value into column "loud"'),
+        ("name", "x", "23514", 'new row for relation "teams" violates check constraint "teams_name_check"'),
+    ],
+)
+def test_a_value_that_does_not_fit_its_type_is_refused(
+    rest: Rest, column: str, value: object, code: str, message: str
+) -> None:
+    """SQLite would store nearly all of these; PostgreSQL's code and words come instead."""
+    answer = ask(rest, "POST", "/teams", {"name": "Gamma", column: value})
+    assert (rows(answer)["code"], rows(answer)["message"]) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "stored"),
+    [
+        ("active", "T", True),
+        ("active", "of", False),
+        ("score", 2.555, 2.56),
+        ("score", "7", 7),
+        ("tag", "ab   ", "ab "),
+        ("key", "{A0EEBC99-9C0B4EF8-BB6D6BB9-BD380A11}", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("day", "2026-02-03T10:00:00", "2026-02-03"),
+        ("made", "2026-02-03", "2026-02-03T00:00:00+00:00"),
+        ("made", "2026-02-03T10:00:00.500-02:30", "2026-02-03T12:30:00.5+00:00"),
+        ("meta", [{"b": None}], [{"b": None}]),
+        ("meta", "text", "text"),
+        ("rate", "Infinity", "Infinity"),
+        ("big", 2**63 - 1, 2**63 - 1),
+        ("small", "  -5 ", -5),
+    ],
+)
+def test_a_value_takes_the_one_form_of_its_type(rest: Rest, column: str, value: object, stored: object) -> None:
+    """What PostgreSQL accepts in several spellings is stored and given back in one."""
+    target = f"/teams?select={column}"
+    answer = ask(rest, "POST", target, {"name": "Gamma", column: value}, prefer="return=representation")
+    assert rows(answer) == [{column: stored}]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("active=is.true", [1]),
+        ("active=not.is.true", [2]),
+        ("active=eq.f", [2]),
+        ("active=in.(yes,no)", [1, 2]),
+        ("score=gt.1.5", [2]),
+        ("made=lt.2026-01-02T03:00:00Z", [1]),
+        ("day=eq.2026-01-02", [1]),
+        ("meta->>a=eq.x", [1]),
+        ('meta->b=eq.{"c":[1,2]}', [1]),
+        ("meta->b->c->>-1=eq.2", [1]),
+        ('meta=cs.{"b":{"c":[2]}}', [1]),
+        ('meta=cd.{"a":"x","b":{"c":[1,2]},"z":1}', [1]),
+        ('meta=eq.{"a":"x","b":{"c":[1,2]}}', [1]),
+    ],
+)
+def test_conditions_compare_by_type(rest: Rest, query: str, found: list[int]) -> None:
+    """Truth values, numbers, moments and JSON are compared as such, not as their texts."""
+    assert [row["id"] for row in rows(ask(rest, "GET", f"/teams?select=id&order=id&{query}"))] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("raw=eq.1", "42883"), ("order=raw", "42883"), ("active=like.x", "42883"), ("key=eq.1", "22P02")],
+)
+def test_types_without_an_operator_say_so(rest: Rest, query: str, code: str) -> None:
+    """json has no equality and no order, booleans no LIKE."""
+    assert rows(ask(rest, "GET", f"/teams?{query}"))["code"] == code
+
+
+FOREIGN: list[tuple[str, str, Any, str, str]] = [
+    (
+        "POST",
+        "/members",
+        {"team_id": 99, "nick": "x"},
+        'insert or update on table "members" violates foreign key constraint "members_team_id_fkey"',
+        'Key (team_id)=(99) is not present in table "teams".',
+    ),
+    (
+        "PATCH",
+        "/members?id=eq.1",
+        {"team_id": 98},
+        'insert or update on table "members" violates foreign key constraint "members_team_id_fkey"',
+        'Key (team_id)=(98) is not present in table "teams".',
+    ),
+    (
+        "DELETE",
+        "/teams?id=eq.1",
+        None,
+        'update or delete on table "teams" violates foreign key constraint "members_team_id_fkey" on table "members"',
+        'Key (id)=(1) is still referenced from table "members".',
+    ),
+    (
+        "POST",
+        "/members",
+        {"team_id": 1, "nick": "ann"},
+        'duplicate key value violates unique constraint "members_team_id_nick_key"',
+        "Key (team_id, nick)=(1, ann) already exists.",
+    ),
+    (
+        "PATCH",
+        "/members?id=eq.1",
+        {"nick": "bob"},
+        'duplicate key value violates unique constraint "members_team_id_nick_key"',
+        "Key (team_id, nick)=(1, bob) already exists.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "body", "message", "details"), FOREIGN)
+def test_broken_keys_name_the_constraint_and_the_key(
+    rest: Rest, method: str, target: str, body: object, message: str, details: str
+) -> None:
+    """409 with PostgreSQL's made-up constraint name and the values in question; nothing is changed."""
+    answer = ask(rest, method, target, body)
+    assert (answer.status, rows(answer)["message"], rows(answer)["details"]) == (409, message, details)
+    assert len(rows(ask(rest, "GET", "/members"))) == 2
+
+
+def test_a_named_check_keeps_its_name(rest: Rest) -> None:
+    """A constraint that the script names is named in the error, on insert and on update."""
+    for method, target in (("POST", "/members"), ("PATCH", "/members?id=eq.1")):
+        error = rows(ask(rest, method, target, {"nick": "bad"}))
+        assert error["message"] == 'new row for relation "members" violates check constraint "nick_len"'
+
+
+def test_columns_that_number_themselves_do(rest: Rest) -> None:
+    """AUTOINCREMENT and serial give the next number, in one request and over several."""
+    many = ask(rest, "POST", "/members?select=id", [{"nick": "x"}, {"nick": "y"}], prefer="return=representation")
+    assert [row["id"] for row in rows(many)] == [3, 4]
+    one = ask(rest, "POST", "/teams?select=id", {"name": "Gamma"}, prefer="return=representation")
+    assert rows(one) == [{"id": 3}]
+
+
+def test_a_statement_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    """A query over a huge join is interrupted and answered as PostgreSQL's statement timeout."""
+    (tmp_path / "seed.sql").write_text(
+        "CREATE TABLE n(i int); INSERT INTO n WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c LIMIT 2000)"
+        " SELECT i FROM c; CREATE VIEW v AS SELECT a.i FROM n a, n b, n c WHERE a.i + b.i + c.i < 0;"
+    )
+    store = Store(tmp_path / "seed.sql", time_limit=0.2)
+    started = time.monotonic()
+    with store.reading() as held, pytest.raises(Refusal, match="57014"):
+        held.rows('SELECT * FROM "v"')
+    assert time.monotonic() - started < 20
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "sql", ["ATTACH 'x.db' AS x", "PRAGMA writable_schema = 1", "DROP TABLE contests", "CREATE TABLE t(a)"]
+)
+def test_the_database_refuses_what_no_request_may_do(sql: str) -> None:
+    """Should SQL of another's making ever get there, it opens no file and changes no setting or schema."""
+    store = Store()
+    with store.reading() as held, pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        held.rows(sql)
+    store.close()
+
+
+def test_a_regular_expression_cannot_run_away() -> None:
+    """An expression that takes Python's engine for ever is linear here."""
+    started = time.monotonic()
+    assert not compile_regex("^(a+)+$", fold=False).found_in("a" * 5_000 + "b")
+    assert not compile_regex("(x|x|xx)*y", fold=False).found_in("x" * 5_000)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("^a.*z$", "abcz", True),
+        ("a{2,3}b", "aab", True),
+        ("^a{2,3}b", "ab", False),
+        ("[[:digit:]]+[^0-9]", "12x", True),
+        (r"\mcup\M", "a cup!", True),
+        (r"\mcup\M", "cupboard", False),
+        ("(?:ab|cd){2}", "abcd", True),
+        ("[]a]+", "]", True),
+        ("a|", "", True),
+        (r"\u", "u", None),
+        ("[z-a]", "b", None),
+        ("(a", "a", None),
+        ("a)", "a", None),
+        ("a{3,2}", "a", None),
+        ("a**", "a", None),
+        ("((a{255}){255}){255}", "a", None),
+    ],
+)
+def test_expressions_mean_what_postgresql_means(pattern: str, text: str, found: bool | None) -> None:
+    """The usual signs work, broken expressions (None) are 2201B."""
+    if found is None:
+        with pytest.raises(Refusal, match="2201B"):
+            compile_regex(pattern, fold=False)
+    else:
+        assert compile_regex(pattern, fold=False).found_in(text) is found
