@@ -30,7 +30,8 @@ from supalab.lab.front import FrontDoor
 from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
 from supalab.lab.rest import Rest
-from supalab.lab.sockets import listen, raise_file_limit
+from supalab.lab.sockets import listen
+from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.lab.witness import Tally, Witness
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
         rest = Rest(options.seed)
         stack.callback(rest.close)
         raise_file_limit()
+        calm_collector()
         weather, tally = Weather(options.conditions, options.random_seed), Tally()
         front = FrontDoor(AutoHTTPProtocol, weather, tally, folder / "ca.pem")
         front.prepare(options.conditions)
@@ -103,7 +105,7 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
         app = LabApp(rest, weather, tally, Gate(port, key), max_in_flight=options.max_in_flight)
         server = LabServer(_config(app, front), lambda: ready(running), ending)
         controller = ControlApp(control_port, token, weather, tally, front)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve_both(server, public, controller, control))
         return tally.reading()
 
@@ -141,14 +143,6 @@ def _config(app: object, http: object) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 @contextlib.contextmanager

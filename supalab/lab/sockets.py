@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 import sys
 
 from supalab.errors import LabError
 
-__all__ = ["listen", "raise_file_limit"]
+__all__ = ["listen"]
 
 HOST = "127.0.0.1"
-FILES_WANTED = 8_192
 
 
 def listen(port: int) -> socket.socket:
@@ -39,16 +37,3 @@ def _why_not(port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use: end what listens there, or give port 0 for any free one"
     return f"port {port} cannot be used ({error.strerror}): give port 0 for any free one"
-
-
-def raise_file_limit() -> None:
-    """Allow a thousand connections and more where the soft limit is lower (256 on macOS)."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,45 @@
+"""What a lab does to the process it has for itself: its loop, its file limit, its garbage collector; nothing flows."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ["calm_collector", "loop_factory", "raise_file_limit"]
+
+FILES_WANTED = 8_192
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the maker of uvloop's event loop where it is installed, else None for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def calm_collector() -> None:
+    """Let garbage be collected more seldom: at a thousand in flight it took a sixth of the lab's precision."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def raise_file_limit() -> None:
+    """Allow a thousand connections and more where the soft limit is lower (256 on macOS)."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
