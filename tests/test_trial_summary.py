@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from made_trials import made_set, made_trial
 
 from supalab.measure import table
 from supalab.measure.summary import percentile, spread, summary, typical
-from supalab.measure.trial import Memory, Span, Trial, TrialSet, Witnessed
+from supalab.measure.trial import Backend, Memory, Span, Trial, TrialSet, Witnessed
 from supalab.measure.workload import Workload
 
 KEYS = [
@@ -119,3 +121,10 @@ def test_what_nobody_witnessed_is_blank_and_explained():
 def test_no_finished_trial_is_said_not_drawn():
     """An interrupted race without results still prints one sentence."""
     assert table.text(TrialSet()) == "No trial was finished.\n"
+
+
+def test_littles_law_is_not_checked_across_a_wire():
+    """With a round trip, TLS or no latency the lab and the client time different things: no verdict."""
+    far = TrialSet(tuple(replace(trial, backend=Backend(rtt=0.04)) for trial in made_set()))
+    assert any("Little's law" in note for note in table.footnotes(made_set()))
+    assert not any("Little's law" in note for note in table.footnotes(far))

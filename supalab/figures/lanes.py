@@ -19,7 +19,8 @@ __all__ = ["draw_lanes", "draw_waiting", "in_lanes", "timeline"]
 
 LANE_IN, GAP_IN, HEAD_IN, FOOT_IN, QUEUE_IN = 0.145, 0.36, 1.3, 0.7, 1.6
 MOST_LANES = 20
-LATE_NOTE = 0.25
+# The part of its time by which a request may seem to overlap the one before it in its slot.
+LATE_NOTE = 0.5
 ABOUT_PICTURE = "Timeline: one lane for each slot, one bar for each request, and below them the queue."
 BAR = 0.84
 

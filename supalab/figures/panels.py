@@ -16,6 +16,7 @@ __all__ = ["draw_in_flight", "draw_latency", "draw_memory", "middle", "not_seen"
 
 WAITING_HATCH = "////"
 BAR = 0.52
+UNKNOWN = "#c3c9d0"
 RANKS = ((50, "median"), (99, "p99"))
 
 
@@ -55,7 +56,7 @@ def label_in_flight(ax: Axes, trials: Sequence[Trial], right: float) -> None:
     trial = middle(trials)
     if trial.witness is None or not trial.witness.timeline:
         return
-    said = f"{trial.witness.peak} in flight, done after {duration(median(t.makespan_s for t in trials))}"
+    said = f"{trial.witness.peak} in flight, done after {duration(trial.makespan_s)}"
     beside = trial.makespan_s < 0.5 * right
     ax.annotate(
         said,
@@ -68,11 +69,8 @@ def label_in_flight(ax: Axes, trials: Sequence[Trial], right: float) -> None:
     )
 
 
-def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "", room: float = 1.0) -> None:
-    """Draw the median and the 99th request as bars of waiting and being served; a dot for each repeat.
-
-    ``room`` is the longest latency of the whole picture in seconds: labels are placed by it.
-    """
+def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
+    """Draw the median and the 99th request as bars of waiting and being served; a dot for each repeat."""
     arm = trials[0].arm
     ax.set_yticks([0, 1], [name for _, name in RANKS])
     ax.set_ylim(1.62, -0.62)
@@ -84,7 +82,8 @@ def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "", room: fl
         span = sorted(spans, key=lambda one: one.latency)[(len(spans) - 1) // 2]
         wait = span.wait or 0.0
         ax.barh(place, wait, BAR, color=pale(arm), hatch=WAITING_HATCH, edgecolor="white")
-        ax.barh(place, span.latency - wait, BAR, left=wait, color=colour(arm), hatch=hatch, edgecolor="white")
+        served = colour(arm) if span.wait is not None else UNKNOWN
+        ax.barh(place, span.latency - wait, BAR, left=wait, color=served, hatch=hatch, edgecolor="white")
         if len(spans) > 1:
             ax.plot([one.latency for one in spans], [place] * len(spans), "o", markersize=4, color=INK, zorder=4)
         furthest = max(one.latency for one in spans)
@@ -96,8 +95,6 @@ def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "", room: fl
             va="center",
             bbox=CLEAR,
         )
-        if span.wait is None:
-            ax.annotate("wait unknown", (room, place), ha="right", va="center", color=MUTED, style="italic")
 
 
 def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:

@@ -18,6 +18,8 @@ from supalab.measure.trial import Trial, TrialSet
 __all__ = ["CONTROL_HATCH", "WIDTH_IN", "arm_label", "head", "row_label", "side_by_side"]
 
 CONTROL_HATCH = ".."
+# Nearer to 0 than this part of the scale, a number would run into the 0.
+CLOSE = 0.15
 ABOUT_PICTURE = "Side by side: requests in flight over time, latency split into wait and service, memory added."
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
 WIDTH_IN, ROW_IN, HEAD_IN, FOOT_IN = 11.0, 1.28, 1.52, 0.72
@@ -61,7 +63,7 @@ def side_by_side(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Fi
 def _fill(row: Sequence[Axes], trials: Sequence[Trial], names: Sequence[str]) -> None:
     hatch = CONTROL_HATCH if control_of(trials[0].arm, names) else ""
     panels.draw_in_flight(row[0], trials, hatch=hatch)
-    panels.draw_latency(row[1], trials, hatch=hatch, room=1.0)
+    panels.draw_latency(row[1], trials, hatch=hatch)
     panels.draw_memory(row[2], trials, hatch=hatch)
     arm_label(row[0], trials, names)
 
@@ -71,6 +73,9 @@ def arm_label(ax: Axes, trials: Sequence[Trial], names: Sequence[str]) -> None:
     arm, real = trials[0].arm, control_of(trials[0].arm, names)
     about = ABOUT.get(arm.rpartition("-")[0], "limit {n}").format(n=trials[0].limit)
     lines = [about, *([f"fair control of {real}"] if real else [])]
+    answered = [span for trial in trials for span in trial.answered]
+    if answered and all(span.wait is None for span in answered):
+        lines.append("wait not known")
     errors = max(trial.errors for trial in trials)
     if errors:
         lines.append(f"{errors} of {len(trials[0].spans)} failed")
@@ -95,6 +100,7 @@ def _share(rows: Sequence[Sequence[Axes]], all_trials: Sequence[Sequence[Trial]]
         row[1].set(xlim=(0, slow * 1.24))
         row[2].set(xlim=(0, max(heavy, 0.1) * 1.7))
         panels.label_in_flight(row[0], trials, right)
+        row[0].set_yticks([tick for tick in row[0].get_yticks() if tick == 0 or tick > CLOSE * peak])
         for ax in row:
             ax.grid(visible=True, axis="x")
             ax.tick_params(labelbottom=row is rows[-1])

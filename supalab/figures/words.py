@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 from supalab.measure.summary import summary
@@ -58,13 +58,13 @@ def control_of(arm: str, arms: Sequence[str]) -> str | None:
 
 def same_pace(trials: TrialSet, one: str, other: str) -> float:
     """Return the difference of two arms' median makespans over the smaller: 0.03 is three per cent."""
-    a, b = (median(trial.makespan_s for trial in trials.of(arm)) for arm in (one, other))
+    a, b = (median_low(trial.makespan_s for trial in trials.of(arm)) for arm in (one, other))
     return abs(a - b) / min(a, b)
 
 
 def headline(trials: TrialSet, arms: Sequence[str]) -> str:
     """Return a title with the makespans; it says "threads or async" only if the control kept pace."""
-    took = {arm: median(trial.makespan_s for trial in trials.of(arm)) for arm in arms}
+    took = {arm: median_low(trial.makespan_s for trial in trials.of(arm)) for arm in arms}
     failed = {arm: max(trial.errors for trial in trials.of(arm)) for arm in arms}
     pairs = [(arm, control_of(arm, arms)) for arm in arms]
     pair = next(((control, real) for control, real in pairs if real), None)

@@ -85,7 +85,7 @@ def footnotes(trials: TrialSet) -> list[str]:
     rows = summary(trials)
     if not rows:
         return []
-    said = [*_control(rows), *_law(rows), *_spread(rows), *_errors(trials)]
+    said = [*_control(rows), *_law(trials, rows), *_spread(rows), *_errors(trials)]
     if any(row["peak_in_flight"] is None for row in rows):
         said.append("Blank: only a lab can witness it (in flight, connections), or nobody knows the ideal.")
     return said
@@ -101,14 +101,16 @@ def _control(rows: Sequence[dict[str, Any]]) -> list[str]:
     return ["No two arms share a limit: this race cannot tell a better client from a larger limit."] if rows[1:] else []
 
 
-def _law(rows: Sequence[dict[str, Any]]) -> list[str]:
-    ratios = {row["arm"]: row["littles_law"] for row in rows if row["littles_law"] is not None}
-    if not ratios:
+def _law(trials: TrialSet, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Check the law only where lab and client time the same thing: no wire between them, no pause before a retry."""
+    ratios = {row["arm"]: row["littles_law"] for row in rows if row["littles_law"] is not None and not row["errors"]}
+    backend = trials.trials[0].backend
+    if not ratios or backend.rtt or backend.tls or backend.error_rate or not trials.workload.latency:
         return []
     off = [f"{arm} {ratio:.2f}" for arm, ratio in ratios.items() if abs(ratio - 1) > LAW_WITHIN]
     law = "Little's law (throughput x service time / in flight as witnessed)"
     if off:
-        return [f"{law} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; the client adds that to each service."]
+        return [f"{law} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; the client's own work is the rest."]
     return [f"{law}: {min(ratios.values()):.2f} to {max(ratios.values()):.2f}, it holds."]
 
 
