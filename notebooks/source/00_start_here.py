@@ -28,7 +28,8 @@ ready_to_go()
 #
 #     async def select(self, table):
 #         loop = asyncio.get_event_loop()
-#         return await loop.run_in_executor(self._executor, self._get, table)  # requests.get
+#         # _get is a plain method that calls requests.get
+#         return await loop.run_in_executor(self._executor, self._get, table)
 # ```
 #
 # Every method says `async def`. Callers `await` it, reviewers nod. Underneath, a blocking library runs in a few threads. We call that
@@ -67,7 +68,7 @@ from supalab.course import observe
 
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
     fake_3 = await observe(db, lab, "fake-3")
-print(f"{fake_3.makespan_s:.1f} s; the witness: {lab.witness()}")
+print(f"done after {fake_3.makespan_s:.1f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
 # A hundred callers were waiting, and the server never had more than three requests to do. With 3 at a time, 100 requests need 34
@@ -82,7 +83,7 @@ print(f"{fake_3.makespan_s:.1f} s; the witness: {lab.witness()}")
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=10) as db:
     real_10 = await observe(db, lab, "real-10")
-print(f"{real_10.makespan_s:.1f} s; the witness: {lab.witness()}")
+print(f"done after {real_10.makespan_s:.1f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
 # That is the kind of result one writes an article about: the real client finished several times sooner. But was it
@@ -96,7 +97,7 @@ print(f"{real_10.makespan_s:.1f} s; the witness: {lab.witness()}")
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=10) as db:
     fake_10 = await observe(db, lab, "fake-10")
-print(f"{fake_10.makespan_s:.1f} s; the witness: {lab.witness()}")
+print(f"done after {fake_10.makespan_s:.1f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
 # ## See it
@@ -110,10 +111,10 @@ from supalab.measure.trial import TrialSet
 timeline(TrialSet((fake_3, fake_10, real_10)))
 
 # %% [markdown]
-# Ten threads are as fast as ten coroutines here. The speed-up came from *ten at once*, not from leaving threads. So is the migration worth
-# nothing? Look at the connections again, and at what this picture cannot show: what a waiting request costs in memory and CPU,
-# what happens when a caller gives up, and what happens at a thousand at once, where threads and even some real clients fall over.
-# That is what the course is about.
+# Compare the ends of `fake-10` and `real-10`, then those of `fake-3` and `fake-10`. Which step shortened the work: from threads to async, or
+# from 3 at once to 10 at once? So is leaving the threads worth nothing? Look at the connections again. And this picture cannot show
+# what a waiting request costs in memory and CPU, what happens when a caller gives up, or how either client behaves with a thousand
+# requests in flight. Those are the questions of this course.
 
 # %% [markdown]
 # ## Side by side
@@ -143,7 +144,7 @@ table.show(trials)
 # - **in flight** and **connections** are the witness's numbers, not the client's.
 # - **makespan** is from the first question to the last answer; **x ideal** compares it with what latency alone would take at this limit.
 # - **wait** is the time for a slot, **service** the time from the slot to the answer. Nearly all of a burst's latency is wait.
-# - **memory** is what the client added to its own process. At ten in flight there is little between the arms; at a thousand there is much.
+# - **CPU** and **memory** are the client's own: milliseconds for each request, and what it added to its process.
 #
 # Your numbers will differ from a neighbour's. The counts and the ratios should not.
 
