@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from supalab.clients.fake import FakeSupabaseAsync
     from supalab.clients.real import SupabaseAsync
     from supalab.lab.handle import Lab
+    from supalab.measure.race import race
+    from supalab.measure.workload import Workload
     from supalab.settings import Settings
 
 __version__ = "0.1.0"
@@ -23,6 +25,8 @@ _HOME = {
     "Lab": "supalab.lab.handle",
     "Settings": "supalab.settings",
     "SupabaseAsync": "supalab.clients.real",
+    "Workload": "supalab.measure.workload",
+    "race": "supalab.measure.race",
 }
 
 __all__ = [
@@ -31,7 +35,9 @@ __all__ = [
     "Lab",
     "Settings",
     "SupabaseAsync",
+    "Workload",
     "__version__",
+    "race",
 ]
 
 

@@ -104,10 +104,9 @@ def _report(trials: TrialSet, record: Path | None, figures: tuple[Path, Path]) -
 def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:
     from supalab import figures
 
-    for draw, path in zip((figures.side_by_side, figures.timeline), paths, strict=True):
-        drawn = draw(trials)
-        figures.save(drawn, path)
-        print(f"\n{figures.describe(drawn)}")
+    figures.save(figures.side_by_side(trials), paths[0])
+    figures.save(figures.timeline(trials), paths[1])
+    print(f"\nThe pictures: {figures.describe(trials)}")
     return list(paths)
 
 

@@ -123,8 +123,8 @@ timeline(TrialSet((fake_3, fake_10, real_10)))
 # a fresh process, with the witness reset before each. (About 12 seconds.)
 
 # %%
+from supalab import race
 from supalab.course import progress_line
-from supalab.measure.race import race
 
 trials = race(["fake-3", "fake-10", "real-10"], lab=lab, progress=progress_line())
 
