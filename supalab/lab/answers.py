@@ -6,24 +6,24 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab.messages import Answer
-from supalab.lab.reading import converters, shape_rows
 from supalab.lab.refusal import Refusal
-from supalab.lab.returned import location, returned_values
+from supalab.lab.returned import location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from supalab.lab.media import Media
     from supalab.lab.mutate import Mutation, Written
-    from supalab.lab.reading import Output, ReadPlan
+    from supalab.lab.outputs import Output
 
 __all__ = [
     "check_single",
     "content_range",
+    "csv_body",
     "json_bytes",
     "out_of_bounds",
     "range_status",
-    "read_body",
+    "rows_body",
     "write_answer",
 ]
 
@@ -96,18 +96,10 @@ def _csv_text(show: Callable[[Any], str], value: object) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '""') + '"'
 
 
-def read_body(media: Media, plan: ReadPlan, rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Return the body of a read."""
-    if media.csv:
-        return csv_body(plan.outputs, rows)
-    return rows_body(media, shape_rows(plan.outputs, plan.converters, rows))
-
-
 def _returned_body(mutation: Mutation, written: Written) -> bytes:
-    values = returned_values(mutation.table, mutation.outputs, mutation.query, written.rows)
     if mutation.media.csv:
-        return csv_body(mutation.outputs, values)
-    return rows_body(mutation.media, shape_rows(mutation.outputs, converters(mutation.outputs), values))
+        return csv_body(mutation.outputs, written.shown or [])
+    return rows_body(mutation.media, written.objects or [])
 
 
 def write_answer(mutation: Mutation, written: Written, profile: tuple[tuple[str, str], ...]) -> Answer:

@@ -6,18 +6,19 @@ because its result is not what the client allows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab.answers import check_single
+from supalab.lab.attach import attach_embeds, key_columns
 from supalab.lab.dialect import parse_query, requested_span
-from supalab.lab.embedding import check_paths, join_embeds
+from supalab.lab.embedding import join_embeds
 from supalab.lab.media import negotiate
+from supalab.lab.outputs import converters, shape_rows
 from supalab.lab.payload import Payload, read_payload
 from supalab.lab.preferences import parse_preferences
-from supalab.lab.query import Embed
 from supalab.lab.refusal import Refusal
-from supalab.lab.returned import check_order, returned_outputs
+from supalab.lab.returned import check_order, returned_outputs, shown_values, sorted_rows
 from supalab.lab.writing import Conflict, delete_rows, insert_rows, typed_rows, update_rows
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from supalab.lab.embedding import Joined
     from supalab.lab.media import Media
     from supalab.lab.messages import Request
+    from supalab.lab.outputs import Output
     from supalab.lab.preferences import Preferences
     from supalab.lab.query import Query
-    from supalab.lab.reading import Output
     from supalab.lab.schema import Schema, Table
     from supalab.lab.store import Store
 
@@ -56,10 +57,15 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write did: the stored rows it touched, and how many of them are new (None: it was no upsert)."""
+    """What a write did: the stored rows it touched, how many of them are new (None: it was no upsert), and the body.
+
+    ``shown``: the rows as asked for, in stored form; ``objects``: the same as objects for JSON.
+    """
 
     rows: list[tuple[Any, ...]]
     new: int | None = None
+    shown: list[tuple[Any, ...]] | None = None
+    objects: list[dict[str, Any]] | None = None
 
 
 def plan_mutation(schema: Schema, find_table: Callable[[str], Table], name: str, request: Request) -> Mutation:
@@ -72,9 +78,7 @@ def plan_mutation(schema: Schema, find_table: Callable[[str], Table], name: str,
         columns = query.columns if method in ("POST", "PATCH") else None
         payload = read_payload(request.body, request.headers.get("content-type", "application/json"), columns)
     table = find_table(name)
-    embeds = [item for item in query.select if isinstance(item, Embed)]
-    check_paths(embeds, query)
-    joins = join_embeds(schema, table, embeds, query)
+    joins = join_embeds(schema, table, _returned_part(query))
     preferences = parse_preferences(request.headers.get("prefer", ""))
     found = returned_outputs(table, query) if preferences.returning in ("representation", "headers-only") else ()
     if method == "PUT":
@@ -85,6 +89,12 @@ def plan_mutation(schema: Schema, find_table: Callable[[str], Table], name: str,
     if preferences.returning == "representation":
         check_order(table, found, query)
     return Mutation(method, table, query, payload, preferences, media, found, joins)
+
+
+def _returned_part(query: Query) -> Query:
+    """Return the query as it is for the rows that come back: the table's own conditions chose what to write."""
+    filters = tuple(part for part in query.filters if part[0])
+    return replace(query, filters=filters, logic=tuple(part for part in query.logic if part[0]))
 
 
 def _check_columns(table: Table, payload: Payload) -> None:
@@ -110,7 +120,17 @@ def run_mutation(store: Store, mutation: Mutation) -> Written:
         check_single(mutation.media, len(written.rows))
     if mutation.method in ("PATCH", "DELETE"):
         mutation.preferences.check_affected(len(written.rows))
-    return written
+    return _with_objects(store, mutation, written) if mutation.full else written
+
+
+def _with_objects(store: Store, mutation: Mutation, written: Written) -> Written:
+    """Add the rows that come back, with what is embedded in them as it is now."""
+    rows = sorted_rows(mutation.table, mutation.query, written.rows)
+    shown = shown_values(mutation.outputs, rows)
+    objects = shape_rows(mutation.outputs, converters(mutation.outputs), shown)
+    keys = [tuple(row[name] for name in key_columns(mutation.joins)) for row in rows]
+    attach_embeds(store, mutation.joins, objects, keys)
+    return replace(written, shown=shown, objects=objects)
 
 
 def _post(store: Store, mutation: Mutation) -> Written:

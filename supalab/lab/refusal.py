@@ -54,7 +54,13 @@ class Refusal(Exception):
     """A request that is answered with an error; raised below ``Rest.answer`` and turned into an answer there."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, details: str | None = None, hint: str | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        details: str | list[dict[str, str]] | None = None,
+        hint: str | None = None,
     ) -> None:
         self.status, self.code, self.message, self.details, self.hint = status, code, message, details, hint
         super().__init__(f"{status} {code}: {message}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supalab.lab import answers
+from supalab.lab.attach import attach_embeds
 from supalab.lab.calls import called_arguments, plan_call
 from supalab.lab.dialect import parse_query, requested_span
 from supalab.lab.media import negotiate, negotiate_root
@@ -18,6 +19,7 @@ from supalab.lab.messages import Answer
 from supalab.lab.mutate import plan_mutation, run_mutation
 from supalab.lab.names_hint import missing_table
 from supalab.lab.openapi import describe
+from supalab.lab.outputs import shape_rows
 from supalab.lab.preferences import parse_preferences
 from supalab.lab.procedures import find_procedure, known_procedures
 from supalab.lab.reading import plan_read
@@ -28,6 +30,7 @@ from supalab.lab.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from supalab.lab.media import Media
     from supalab.lab.messages import Request
     from supalab.lab.query import Query, Span
     from supalab.lab.reading import ReadPlan
@@ -37,6 +40,14 @@ if TYPE_CHECKING:
 __all__ = ["Rest"]
 
 _log = logging.getLogger("supalab.lab")
+
+
+class Fetched(NamedTuple):
+    """What a read found: the stored rows, the same as objects for JSON, and how many there are in all if counted."""
+
+    rows: list[tuple[Any, ...]]
+    objects: list[dict[str, Any]]
+    total: int | None
 
 
 class Rest:
@@ -76,8 +87,7 @@ class Rest:
         if resource.kind == "call":
             return self._call(resource.name, request)
         if request.method in ("GET", "HEAD"):
-            plan, query = self._plan(resource.name, request.query)
-            return self._read(resource.name, plan, query, request)
+            return self._read(resource.name, request)
         return self._write(resource.name, request)
 
     # What is asked about
@@ -116,62 +126,50 @@ class Rest:
         requested_span(query, "HEAD", None)
         return plan_read(self._store.schema, self._table(name), query), query
 
-    def _fetch(self, plan: ReadPlan, span: Span, *, counted: bool) -> tuple[list[tuple[Any, ...]], int | None]:
+    def _fetch(self, plan: ReadPlan, span: Span, media: Media, *, counted: bool) -> Fetched:
         limit = self._max_rows if span.limit is None else min(span.limit, self._max_rows)
         with self._store.reading() as store:
             rows = store.rows(plan.sql, (*plan.values, limit, span.lower))
             total = store.rows(plan.count_sql, plan.count_values)[0][0] if counted else None
-        return rows, total
+            objects = [] if media.csv else shape_rows(plan.outputs, plan.converting, rows)
+            if plan.joins:
+                attach_embeds(store, plan.joins, objects, [row[len(plan.outputs) :] for row in rows])
+        return Fetched(rows, objects, total)
 
-    def _read(self, name: str, plan: ReadPlan, query: Query, request: Request) -> Answer:
+    def _answer_rows(self, request: Request, plan: ReadPlan, query: Query, *, scalar: bool, place: str) -> Answer:
         head = request.method == "HEAD"
         span = requested_span(query, request.method, request.headers.get("range"))
         media = negotiate(request.headers.get("accept", "*/*"))
         preferences = parse_preferences(request.headers.get("prefer", ""))
         preferences.check()
-        rows, total = self._fetch(plan, span, counted=preferences.count is not None)
-        answers.check_single(media, len(rows))
-        status = answers.range_status(span.lower, len(rows), total)
-        if status == 416:
-            body = answers.out_of_bounds(span.lower, total or 0)
-        else:
-            body = b"" if head else answers.read_body(media, plan, rows)
-        place = f"/{name}?{query.canonical}" if query.canonical else f"/{name}"
+        fetched = self._fetch(plan, span, media, counted=preferences.count is not None)
+        count, total = len(fetched.rows), fetched.total
+        answers.check_single(media, count)
+        if not place:
+            preferences.check_affected(count)
+        status = answers.range_status(span.lower, count, total)
+        body = answers.out_of_bounds(span.lower, total or 0) if status == 416 else b""
+        if not (head or body):
+            body = _read_body(media, plan, fetched, scalar=scalar)
+        dropped = ("max-affected",) if place else ()
         headers = (
-            ("Content-Range", answers.content_range(span.lower, len(rows), total)),
-            ("Content-Location", place),
+            ("Content-Range", answers.content_range(span.lower, count, total)),
+            *((("Content-Location", place),) if place else ()),
             *(() if head else (("Content-Length", str(len(body))),)),
             ("Content-Type", media.content_type),
             *profile_headers(request.method, request.headers),
-            *preferences.applied("resolution", "missing", "return", "max-affected"),
+            *preferences.applied("resolution", "missing", "return", *dropped),
         )
         return Answer(status, headers, b"" if head else body)
+
+    def _read(self, name: str, request: Request) -> Answer:
+        plan, query = self._plan(name, request.query)
+        place = f"/{name}?{query.canonical}" if query.canonical else f"/{name}"
+        return self._answer_rows(request, plan, query, scalar=False, place=place)
 
     def _call(self, name: str, request: Request) -> Answer:
-        head = request.method == "HEAD"
         plan, query, procedure = plan_call(self._store.schema, self._procedures, name, request)
-        span = requested_span(query, request.method, request.headers.get("range"))
-        media = negotiate(request.headers.get("accept", "*/*"))
-        preferences = parse_preferences(request.headers.get("prefer", ""))
-        preferences.check()
-        rows, total = self._fetch(plan, span, counted=preferences.count is not None)
-        answers.check_single(media, len(rows))
-        preferences.check_affected(len(rows))
-        status = answers.range_status(span.lower, len(rows), total)
-        if status == 416:
-            body = answers.out_of_bounds(span.lower, total or 0)
-        elif procedure.scalar and not media.csv:
-            body = answers.json_bytes(rows[0][0] if rows else None)
-        else:
-            body = answers.read_body(media, plan, rows)
-        headers = (
-            ("Content-Range", answers.content_range(span.lower, len(rows), total)),
-            *preferences.applied("resolution", "missing", "return"),
-            *(() if head else (("Content-Length", str(len(body))),)),
-            ("Content-Type", media.content_type),
-            *profile_headers(request.method, request.headers),
-        )
-        return Answer(status, headers, b"" if head else body)
+        return self._answer_rows(request, plan, query, scalar=procedure.scalar, place="")
 
     # Writing
 
@@ -180,3 +178,11 @@ class Rest:
         with self._store.writing() as store:
             written = run_mutation(store, mutation)
         return answers.write_answer(mutation, written, profile_headers(request.method, request.headers))
+
+
+def _read_body(media: Media, plan: ReadPlan, fetched: Fetched, *, scalar: bool) -> bytes:
+    if media.csv:
+        return answers.csv_body(plan.outputs, fetched.rows)
+    if scalar:
+        return answers.json_bytes(fetched.rows[0][0] if fetched.rows else None)
+    return answers.rows_body(media, fetched.objects)

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from supalab.lab.functions import follow_path
-from supalab.lab.query import Embed, Field, SelectField
-from supalab.lab.reading import outputs
+from supalab.lab.outputs import outputs
+from supalab.lab.query import Field, SelectField
 from supalab.lab.refusal import pg_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from supalab.lab.outputs import Output
     from supalab.lab.query import OrderTerm, Query
-    from supalab.lab.reading import Output
     from supalab.lab.schema import Table
 
-__all__ = ["location", "returned_outputs", "returned_values"]
+__all__ = ["check_order", "location", "returned_outputs", "shown_values", "sorted_rows"]
 
 
 def returned_outputs(table: Table, query: Query) -> tuple[Output, ...]:
     """Return what ``select`` asks of the written rows; raises what it would raise of a GET."""
     fields = [item for item in query.select if isinstance(item, SelectField)]
-    embeds = [item for item in query.select if isinstance(item, Embed)]
-    return outputs(table, fields or ([] if embeds else [SelectField(Field("*"))]))
+    return outputs(table, fields if query.select else [SelectField(Field("*"))])
 
 
 def check_order(table: Table, found: Sequence[Output], query: Query) -> None:
@@ -39,15 +38,17 @@ def check_order(table: Table, found: Sequence[Output], query: Query) -> None:
             raise pg_refusal("42703", f"column {table.name}.{term.field.name} does not exist")
 
 
-def returned_values(
-    table: Table, found: Sequence[Output], query: Query, rows: Sequence[tuple[Any, ...]]
-) -> list[tuple[Any, ...]]:
-    """Return the stored values of the columns asked for, sorted as asked, not yet in their JSON form."""
-    names = list(table.columns)
-    dicts = [dict(zip(names, row, strict=True)) for row in rows]
+def sorted_rows(table: Table, query: Query, rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return whole stored rows by column name, sorted as asked."""
+    dicts = [dict(zip(table.columns, row, strict=True)) for row in rows]
     for term in reversed(query.sort):
         dicts = _sorted_by(dicts, term)
-    return [tuple(_at(row[output.field.name], output.field) for output in found) for row in dicts]
+    return dicts
+
+
+def shown_values(found: Sequence[Output], rows: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return the stored values of the columns asked for, not yet cast nor in their JSON form."""
+    return [tuple(_at(row[output.field.name], output.field) for output in found) for row in rows]
 
 
 def _at(value: Any, field: Field) -> Any:
