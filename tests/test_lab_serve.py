@@ -1,0 +1,108 @@
+"""``serve`` in the foreground: two lines for the shell, everything else on standard error, a clean end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.request
+from typing import Any
+
+import pytest
+
+from supalab.errors import LabError, SettingsError
+from supalab.lab.conditions import Conditions
+from supalab.lab.server import ServeOptions, serve
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+START = "from supalab.lab.server import *; from supalab.lab.conditions import Conditions; raise SystemExit(serve({}))"
+
+
+def _serving(options: str = "ServeOptions()") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", START.format(options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _two_lines(server: subprocess.Popen[str]) -> tuple[str, str]:
+    assert server.stdout is not None
+    first, second = server.stdout.readline(), server.stdout.readline()
+    assert re.fullmatch(r"SUPABASE_URL=https?://127\.0\.0\.1:\d+\n", first)
+    # Nothing in it that a shell would take for its own.
+    assert re.fullmatch(r"SUPABASE_KEY=[A-Za-z0-9_-]+\n", second)
+    return first.strip().partition("=")[2], second.strip().partition("=")[2]
+
+
+def _get(url: str, context: ssl.SSLContext | None = None, **headers: str) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20, context=context) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_two_lines_then_a_clean_end(name: str) -> None:
+    """Exactly two lines go to standard output; Ctrl-C and SIGTERM end it with code 0 and a summary."""
+    with _serving() as server:
+        url, key = _two_lines(server)
+        assert _get(f"{url}/rest/v1/contests?select=id&id=eq.1", apikey=key) == b'[{"id":1}]'
+        server.send_signal(getattr(signal, name))
+        out, err = server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert out == ""
+    assert "1 requests served, at most 1 in flight, 1 connections" in err
+    assert key not in err
+    assert "Traceback" not in err
+
+
+@posix_only
+def test_it_says_how_to_read_the_witness() -> None:
+    """The line on standard error holds an address and a token that work."""
+    with _serving() as server:
+        _two_lines(server)
+        assert server.stderr is not None
+        hint = re.search(r"curl -H 'Authorization: (Bearer \S+)' (http://\S+)", server.stderr.readline())
+        assert hint is not None
+        assert b'"served": 0' in _get(hint[2], authorization=hint[1])
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+@posix_only
+def test_with_tls_it_says_whom_to_trust() -> None:
+    """The named file makes a client trust the lab."""
+    with _serving("ServeOptions(conditions=Conditions(tls=True))") as server:
+        url, key = _two_lines(server)
+        assert server.stderr is not None
+        server.stderr.readline()
+        ca_file = server.stderr.readline().partition(": ")[2].strip()
+        context = ssl.create_default_context(cafile=ca_file)
+        assert url.startswith("https:")
+        assert _get(f"{url}/rest/v1/contests?select=id&id=eq.1", context, apikey=key) == b'[{"id":1}]'
+        server.terminate()
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    """It is raised, not printed: the command line decides how to say it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LabError, match=f"port {port} is in use"):
+            serve(ServeOptions(port=port))
+
+
+@pytest.mark.parametrize("values", [{"port": 70_000}, {"seed": "nowhere.sql"}, {"max_in_flight": -1}])
+def test_bad_options_are_refused_when_built(values: dict[str, Any]) -> None:
+    """No server starts on options that cannot work."""
+    with pytest.raises(SettingsError, match=next(iter(values))):
+        ServeOptions(**values)
+
+
+def test_options_survive_the_way_to_the_child() -> None:
+    """What the child makes of the JSON equals what the parent had."""
+    options = ServeOptions(port=1, conditions=Conditions(latency=0.1, tls=True), random_seed=3, max_in_flight=9)
+    assert ServeOptions.from_json(options.as_json()) == options
