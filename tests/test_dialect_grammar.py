@@ -79,6 +79,7 @@ def test_order_keys_have_a_direction_and_a_place_for_nulls() -> None:
         ("id=foo.1", '"failed to parse filter (foo.1)" (line 1, column 1)', "operator (eq, gt, ...)"),
         ("id=eq().1", '"failed to parse filter (eq().1)" (line 1, column 4)', 'unexpected ")"'),
         ("id=in.1", '"failed to parse filter (in.1)" (line 1, column 4)', 'expecting "("'),
+        ("id=is().1", '"failed to parse filter (is().1)" (line 1, column 3)', "operator (eq, gt, ...)"),
         ("id=is.maybe", '"failed to parse filter (is.maybe)" (line 1, column 4)', "null, not_null, true"),
         ("order=id.down", '"failed to parse order (id.down)" (line 1, column 4)', '"asc", "desc"'),
         ("select=id::", '"failed to parse select parameter (id::)" (line 1, column 5)', "end of input"),

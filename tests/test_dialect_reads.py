@@ -109,6 +109,13 @@ def test_what_postgresql_refuses_is_refused_in_its_words(
     assert (answer.status, error["code"], error["message"]) == (status, code, message)
 
 
+def test_a_list_may_be_long(rest: Rest) -> None:
+    """Thousands of values in one ``in`` are one condition, of numbers as of texts."""
+    assert ids(rest, f"id=in.({','.join(map(str, range(3, 5000)))})") == list(range(3, 13))
+    assert ids(rest, f"host=in.(zindi,{','.join(f'h{number}' for number in range(2000))})") == [3, 5, 11]
+    assert ids(rest, f"id=eq(any).{{{','.join(map(str, range(5, 3000)))}}}") == list(range(5, 13))
+
+
 def test_a_nearly_right_name_gets_a_hint(rest: Rest) -> None:
     """Columns and tables that are off by a letter are named in the hint, others are not."""
     near = rows(ask(rest, "GET", "/contests?select=titel"))
@@ -248,6 +255,7 @@ def test_functions_are_called_by_get_and_post(rest: Rest) -> None:
         {"status": name, "contests": number} for name, number in (("closed", 3), ("open", 5), ("upcoming", 3))
     ]
     assert rows(ask(rest, "POST", "/rpc/total_prize", b"")) == 191000
+    assert rows(ask(rest, "GET", "/rpc/total_prize?of_category=nlp&select=total_prize->x,total_prize")) is None
     assert rows(ask(rest, "GET", "/rpc/total_prize?of_category=nlp")) == 13000
 
 

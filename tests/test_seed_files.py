@@ -148,3 +148,22 @@ def test_a_dump_with_triggers_views_and_transactions_is_served(tmp_path: Path) -
     assert rows(ask(rest, "GET", "/t?id=eq.2")) == [{"id": 2, "name": "c", "seen": 1}]
     assert rows(ask(rest, "POST", "/names", {"name": "x"}))["message"] == 'cannot insert into view "names"'
     rest.close()
+
+
+def test_a_table_may_have_any_name(tmp_path: Path) -> None:
+    """Names of every script are served; the headers that repeat them stay ASCII."""
+    rest = serve(
+        tmp_path, "日本 'x\".sql".replace('"', ""), 'CREATE TABLE "日本 ""x"(id integer primary key, "a b" text);'
+    )
+    target = "/%E6%97%A5%E6%9C%AC%20%22x"
+    made = ask(rest, "POST", target, {"id": 1, "a b": "c"}, prefer="return=headers-only")
+    read = ask(rest, "GET", f"{target}?select=%22a%20b%22")
+    assert rows(read) == [{"a b": "c"}]
+    assert all(value.isascii() for answer in (made, read) for _, value in answer.headers)
+    rest.close()
+
+
+def test_an_answer_needs_room_for_a_row() -> None:
+    """A ``max_rows`` below 1 is a setting that cannot work."""
+    with pytest.raises(SettingsError, match="max_rows 0"):
+        Rest(max_rows=0)

@@ -38,11 +38,11 @@ def _operation(scan: Scanner, target: Field, value: Callable[[Scanner], str]) ->
     if not negated:
         scan.at = start
     start = scan.at
-    if scan.take("in."):
+    if _word(scan, "in"):
         return Filter(target, "in", _value_list(scan), negated)
-    if scan.take("is."):
+    if _word(scan, "is"):
         return Filter(target, "is", (_is_value(scan),), negated)
-    if scan.take("isdistinct."):
+    if _word(scan, "isdistinct"):
         return Filter(target, "isdistinct", (value(scan),), negated)
     found = scan.attempt(_operator)
     if found is None:
@@ -52,6 +52,15 @@ def _operation(scan: Scanner, target: Field, value: Callable[[Scanner], str]) ->
         scan.mismatch(at=start)
     operator, modifier = found
     return Filter(target, operator, (value(scan),), negated, modifier)
+
+
+def _word(scan: Scanner, name: str) -> bool:
+    """Consume an operator with the dot behind it, or nothing."""
+    start = scan.at
+    if scan.take(name) and scan.take("."):
+        return True
+    scan.at = start
+    return False
 
 
 def _operator(scan: Scanner) -> tuple[str, str | None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
 from supalab.lab.media import body_type
+from supalab.lab.pgreaders import read_json
 from supalab.lab.refusal import Refusal, pg_refusal
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ def _raw_rows(body: bytes) -> tuple[Mapping[str, Any], ...]:
     try:
         value = load_json(body)
     except ValueError:
-        details = None if body.strip() else "The input string ended unexpectedly."
-        raise pg_refusal("22P02", "invalid input syntax for type json", details=details) from None
+        read_json(body.decode("utf-8", "replace"))  # says what is wrong with it
+        raise pg_refusal("22P02", "invalid input syntax for type json") from None
     if isinstance(value, dict):
         return (value,)
     if not isinstance(value, list):

@@ -62,7 +62,7 @@ _ALL = (
         "The sum of all prizes, or of those of one category.",
         {"of_category": ("text", "")},
         ("prize", "category"),
-        "SELECT coalesce(sum(prize), 0) AS total_prize FROM contests WHERE ?1 = '' OR category = ?1",
+        "SELECT coalesce(sum(prize), 0) AS total_prize FROM contests WHERE ? IN ('', category)",
         {"total_prize": "bigint"},
         scalar=True,
     ),

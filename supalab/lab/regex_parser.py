@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from supalab.lab.refusal import pg_refusal
+from supalab.lab.regex_sets import CLASSES, CONTROLS, NAMED_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,27 +21,6 @@ __all__ = ["ACCEPT", "Node", "Program", "parse_regex"]
 ACCEPT = -1
 _MOST_NODES = 5_000
 _MOST_DEPTH = 50
-_CLASSES: dict[str, Callable[[str], bool]] = {
-    "d": str.isdigit,
-    "w": lambda char: char.isalnum() or char == "_",
-    "s": str.isspace,
-}
-_NAMED_CLASSES: dict[str, Callable[[str], bool]] = {
-    "alpha": str.isalpha,
-    "digit": str.isdigit,
-    "alnum": str.isalnum,
-    "upper": str.isupper,
-    "lower": str.islower,
-    "space": str.isspace,
-    "blank": lambda char: char in " \t",
-    "punct": lambda char: char.isprintable() and not char.isalnum() and not char.isspace(),
-    "xdigit": lambda char: char in "0123456789abcdefABCDEF",
-    "print": str.isprintable,
-    "graph": lambda char: char.isprintable() and not char.isspace(),
-    "cntrl": lambda char: ord(char) < 32 or ord(char) == 127,
-    "word": lambda char: char.isalnum() or char == "_",
-}
-_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
 _PLACES = {"m": "m", "M": "M", "y": "y", "Y": "Y", "A": "^", "Z": "$"}
 
 
@@ -207,13 +187,13 @@ class _Parser:
             _invalid("invalid escape \\ sequence")
         if char in _PLACES:
             return lambda after: self.program.add(Node(after, place=_PLACES[char]))
-        if char.lower() in _CLASSES:
+        if char.lower() in CLASSES:
             return self.one(_class(char))
         if char.isdigit() and char != "0":
             raise pg_refusal("0A000", "back references in regular expressions are not supported by the lab")
-        if char.isalnum() and char not in _CONTROLS:
+        if char.isalnum() and char not in CONTROLS:
             _invalid("invalid escape \\ sequence")
-        return self.one(self.literal(_CONTROLS.get(char, char)))
+        return self.one(self.literal(CONTROLS.get(char, char)))
 
     def bracket(self) -> Callable[[str], bool]:
         negated = self.take("^")
@@ -229,18 +209,18 @@ class _Parser:
     def bracket_item(self) -> Callable[[str], bool]:
         if self.take("[:"):
             name, colon, _ = self.pattern[self.at :].partition(":]")
-            if not colon or name not in _NAMED_CLASSES:
+            if not colon or name not in NAMED_CLASSES:
                 _invalid("invalid character class")
             self.at += len(name) + 2
-            return _NAMED_CLASSES[name]
+            return NAMED_CLASSES[name]
         char = self.peek()
         self.at += 1
         if char == "\\":
             char = self.peek()
             self.at += 1
-            if char.lower() in _CLASSES and char:
+            if char.lower() in CLASSES and char:
                 return _class(char)
-            char = _CONTROLS.get(char, char)
+            char = CONTROLS.get(char, char)
         if self.peek() == "-" and self.pattern[self.at + 1 : self.at + 2] not in ("", "]"):
             last = self.pattern[self.at + 1]
             self.at += 2
@@ -256,5 +236,5 @@ class _Parser:
 
 
 def _class(char: str) -> Callable[[str], bool]:
-    test = _CLASSES[char.lower()]
+    test = CLASSES[char.lower()]
     return (lambda other: not test(other)) if char.isupper() else test

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
+from supalab.errors import SettingsError
 from supalab.lab import answers
 from supalab.lab.attach import attach_embeds
 from supalab.lab.calls import called_arguments, plan_call
@@ -58,6 +60,8 @@ class Rest:
     """
 
     def __init__(self, seed: Path | None = None, *, max_rows: int = 1000) -> None:
+        if max_rows < 1:
+            raise SettingsError(f"max_rows {max_rows}: an answer needs room for at least 1 row")
         self._store = Store(seed)
         self._procedures = known_procedures(self._store.schema)
         self._max_rows = max_rows
@@ -164,7 +168,7 @@ class Rest:
 
     def _read(self, name: str, request: Request) -> Answer:
         plan, query = self._plan(name, request.query)
-        place = f"/{name}?{query.canonical}" if query.canonical else f"/{name}"
+        place = f"/{quote(name)}?{query.canonical}" if query.canonical else f"/{quote(name)}"
         return self._answer_rows(request, plan, query, scalar=False, place=place)
 
     def _call(self, name: str, request: Request) -> Answer:

@@ -83,4 +83,4 @@ def location(table: Table, rows: Sequence[tuple[Any, ...]]) -> tuple[tuple[str, 
         value = row[name]
         test = "is.null" if value is None else f"eq.{table.columns[name].type.text(value)}"
         parts.append(f"{quote(name, safe='-_.~')}={quote(test, safe='-_.~')}")
-    return (("Location", f"/{table.name}?{'&'.join(parts)}"),)
+    return (("Location", f"/{quote(table.name)}?{'&'.join(parts)}"),)
