@@ -7,6 +7,7 @@ pid is not the parent's any more, the worker leaves at once, so it outlives nobo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
@@ -32,11 +33,26 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 PARENT_POLL_S = 0.5
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
 # before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
+HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers")
+OVER_AIOHTTP = ("supalab.clients.over_aiohttp", "certifi", "importlib.readers")
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
-    "article": ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers"),
-    "real": ("supalab.clients.over_aiohttp", "certifi", "importlib.readers"),
+    "article": HTTPX,
+    "real": OVER_AIOHTTP,
+    "real-httpx": HTTPX,
+    "httpx": HTTPX,
+    "httpx-over-aiohttp": OVER_AIOHTTP,
+    "httpx2": ("httpcore2", "httpcore2._backends.anyio", "anyio._backends._asyncio", "truststore"),
+    "niquests": (
+        "urllib3_future.contrib.hface.protocols.http1._h11",
+        "urllib3_future.contrib.resolver._async.system",
+    ),
+    "supabase": HTTPX,
+    "to-thread": HTTPX,
 }
-LIBRARIES = ("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop")
+LIBRARIES = (
+    *("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop"),
+    *("httpx2", "httpcore2", "niquests", "urllib3_future", "supabase", "postgrest"),
+)
 GONE = 3
 
 
@@ -121,7 +137,9 @@ async def measured(chosen: Arm, settings: Settings, workload: Workload) -> dict[
 def _load(chosen: Arm) -> None:
     chosen.load()
     for module in AT_FIRST_USE.get(chosen.kind, ()):
-        importlib.import_module(module)
+        # Another version of a library may keep its parts elsewhere: then they are loaded late, and that is all.
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(module)
 
 
 def late_imports(known: set[str]) -> list[str]:
