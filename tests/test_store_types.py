@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_helpers import ask, open_rest, rows
+from lab_helpers import ask, header, open_rest, rows
 
 from supalab.lab.refusal import Refusal
 from supalab.lab.regex import compile_regex
 from supalab.lab.rest import Rest
 from supalab.lab.store import Store
+from supalab.lab.zones import known_zone
 
 SCRIPT = """
 CREATE TABLE teams(
@@ -265,3 +266,15 @@ def test_expressions_mean_what_postgresql_means(pattern: str, text: str, found: 
             compile_regex(pattern, fold=False)
     else:
         assert compile_regex(pattern, fold=False).found_in(text) is found
+
+
+@pytest.mark.skipif(not known_zone("America/Los_Angeles"), reason="this machine has no time zone database")
+def test_moments_are_shown_in_the_time_zone_that_is_preferred(rest: Rest) -> None:
+    """``Prefer: timezone`` moves moments with a zone; an unknown zone is ignored, or refused by strict handling."""
+    known = ask(rest, "GET", "/teams?select=made&id=eq.1", prefer="timezone=America/Los_Angeles")
+    assert rows(known) == [{"made": "2026-01-01T18:04:05-08:00"}]
+    assert header(known, "Preference-Applied") == "timezone=America/Los_Angeles"
+    unknown = ask(rest, "GET", "/teams?select=made&id=eq.1", prefer="timezone=Invalid/Zone")
+    assert (rows(unknown), header(unknown, "Preference-Applied")) == ([{"made": "2026-01-02T02:04:05+00:00"}], None)
+    strict = ask(rest, "GET", "/teams", prefer="handling=strict, timezone=Invalid/Zone")
+    assert rows(strict)["details"] == "Invalid preferences: timezone=Invalid/Zone"

@@ -20,6 +20,7 @@ from supalab.lab.preferences import parse_preferences
 from supalab.lab.refusal import Refusal
 from supalab.lab.returned import check_order, returned_outputs, shown_values, sorted_rows
 from supalab.lab.writing import Conflict, delete_rows, insert_rows, typed_rows, update_rows
+from supalab.lab.zones import show_in_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +129,8 @@ def _with_objects(store: Store, mutation: Mutation, written: Written) -> Written
     rows = sorted_rows(mutation.table, mutation.query, written.rows)
     shown = shown_values(mutation.outputs, rows)
     objects = shape_rows(mutation.outputs, converters(mutation.outputs), shown)
+    if mutation.preferences.timezone is not None:
+        show_in_zone(mutation.outputs, objects, mutation.preferences.timezone)
     keys = [tuple(row[name] for name in key_columns(mutation.joins)) for row in rows]
     attach_embeds(store, mutation.joins, objects, keys)
     return replace(written, shown=shown, objects=objects)

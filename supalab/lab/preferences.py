@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from supalab.lab.refusal import Refusal
+from supalab.lab.zones import known_zone
 
 __all__ = ["Preferences", "parse_preferences"]
 
@@ -19,7 +20,6 @@ _CHOICES = {
     "handling": ("strict", "lenient"),
 }
 _TRANSACTION = ("tx=commit", "tx=rollback")  # known, but without effect: Supabase does not let a request choose
-_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,4 @@ def parse_preferences(header: str) -> Preferences:
 def _open_choice(name: str, value: str) -> bool:
     if name == "max-affected":
         return re.fullmatch(r"-?[0-9]{1,18}", value) is not None
-    return name == "timezone" and _zone_known(value)
-
-
-@lru_cache(maxsize=256)
-def _zone_known(name: str) -> bool:
-    from zoneinfo import ZoneInfo, available_timezones  # here: few requests name a time zone
-
-    if not _ZONE.fullmatch(name):
-        return False
-    return name in available_timezones() if available_timezones() else bool(ZoneInfo)
+    return name == "timezone" and known_zone(value)

@@ -28,6 +28,7 @@ from supalab.lab.reading import plan_read
 from supalab.lab.refusal import Refusal
 from supalab.lab.resource import find_resource, profile_headers
 from supalab.lab.store import Store
+from supalab.lab.zones import show_in_zone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +148,8 @@ class Rest:
         preferences = parse_preferences(request.headers.get("prefer", ""))
         preferences.check()
         fetched = self._fetch(plan, span, media, counted=preferences.count is not None)
+        if preferences.timezone is not None:
+            show_in_zone(plan.outputs, fetched.objects, preferences.timezone)
         count, total = len(fetched.rows), fetched.total
         answers.check_single(media, count)
         if not place:
