@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,8 @@ class Settings:
     (a plain PostgREST server). ``limit``: requests in flight at once. ``timeout``: seconds; what it bounds is
     the rung's own lesson (a gap between bytes, each phase, or everything). ``ca_file``: a PEM file to trust
     instead of the system's authorities. ``rest_path``: what Supabase puts in front of PostgREST, ``""`` for
-    a plain server. ``schema``: the database schema to use, None for the server's first.
+    a plain server. ``schema``: the database schema to use, None for the server's first. ``token``: the JWT of a
+    signed-in user, who then takes the key's place in ``Authorization``; never printed either.
 
     Raises SettingsError, which names the argument and the cure, and never holds the key.
     """
@@ -37,14 +39,16 @@ class Settings:
     ca_file: str | None = None
     rest_path: str = "/rest/v1"
     schema: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _checked_url(self.url))
-        object.__setattr__(self, "key", _checked_key(self.key))
+        object.__setattr__(self, "key", _checked_key("key", self.key))
+        object.__setattr__(self, "token", _checked_key("token", self.token))
         object.__setattr__(self, "limit", checked_limit(self.limit))
         object.__setattr__(self, "timeout", _checked_timeout(self.timeout))
         object.__setattr__(self, "ca_file", _checked_ca_file(self.ca_file))
-        object.__setattr__(self, "rest_path", self.rest_path.rstrip("/"))
+        object.__setattr__(self, "rest_path", _checked_path(self.rest_path))
         if self.schema is not None and not self.schema.isidentifier():
             raise SettingsError(f"schema {self.schema!r} is not a schema's name: use letters, digits and _")
 
@@ -65,8 +69,15 @@ class Settings:
     @property
     def headers(self) -> dict[str, str]:
         """The headers every request carries; both official clients send the key in these two places."""
-        keys = {"apikey": self.key, "Authorization": f"Bearer {self.key}"} if self.key else {}
+        keys = {"apikey": self.key} if self.key else {}
+        if self.token or self.key:
+            keys["Authorization"] = f"Bearer {self.token or self.key}"
         return keys | ({"Accept-Profile": self.schema, "Content-Profile": self.schema} if self.schema else {})
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may hold: the key and the token, as far as there are any."""
+        return tuple(secret for secret in (self.token, self.key) if secret)
 
 
 def _checked_url(url: object) -> str:
@@ -83,6 +94,7 @@ def _checked_url(url: object) -> str:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # what no name server takes: an empty or too long label
         port_is_valid = parts.port is None or parts.port > 0
     except ValueError:
         parts, port_is_valid = urlsplit(""), False
@@ -94,15 +106,23 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _checked_key(key: object) -> str | None:
+def _checked_path(path: object) -> str:
+    if not isinstance(path, str) or not re.fullmatch(r"(/[\w~-]+)*/?", path, re.ASCII):
+        raise SettingsError(f"rest_path {path!r} is not a path such as '/rest/v1', or '' for none")
+    return path.rstrip("/")
+
+
+def _checked_key(name: str, key: object) -> str | None:
     if key is None:
         return None
     # Only the field is named: httpx and requests print a key with a stray newline whole in their own errors.
     if not isinstance(key, str) or not key:
-        raise SettingsError("key is empty or not text: pass the project's publishable or secret key")
+        raise SettingsError(
+            f"{name} is empty or not text: pass the project's publishable or secret key, or a user's JWT"
+        )
     if not all("!" <= letter <= "~" for letter in key):
         raise SettingsError(
-            "key has a space, a line break or a letter outside ASCII: copy it again, without blanks around it"
+            f"{name} has a space, a line break or a letter outside ASCII: copy it again, without blanks around it"
         )
     return key
 
@@ -114,6 +134,13 @@ def checked_limit(limit: object) -> int:
             f"limit {limit!r} is not a number from 1 to {MAX_LIMIT}: it is how many requests may be in flight"
         )
     return limit
+
+
+def checked_size(name: str, size: int) -> int:
+    """Return ``size`` if it is a whole number from 1 up, else raise SettingsError."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise SettingsError(f"{name} {size!r} is not a whole number from 1 up")
+    return size
 
 
 def _checked_timeout(timeout: object) -> float:

@@ -13,16 +13,16 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from supalab import replies, wire
-from supalab.errors import ApiError
+from supalab.errors import ApiError, BadResponse, SettingsError
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
 from supalab.where import Filters
-from supalab.wire import Call, Count, Return, Row
+from supalab.wire import Call, Count, Return, Row, nobody_is_watching
 
 __all__ = ["Client", "slot_taken"]
 
 #: Set by whoever times a request: the rung calls it when the request leaves the queue and takes a slot.
-slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=wire.nobody_is_watching)
+slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
 
 
 class Client(ABC):
@@ -42,7 +42,11 @@ class Client(ABC):
         """Give back connections and threads; the client cannot be used afterwards."""
 
     async def _ask(self, call: Call) -> Reply:
-        return await self._request(replace(call, started=slot_taken.get()))
+        started = slot_taken.get()
+        return await self._request(call if started is nobody_is_watching else replace(call, started=started))
+
+    async def _rows(self, call: Call) -> Rows:
+        return replies.rows(call, await self._ask(call), self._settings.secrets)
 
     @overload
     async def select(
@@ -67,6 +71,9 @@ class Client(ABC):
         *,
         columns: str | Sequence[str] = ...,
         filters: Filters | None = ...,
+        order: str | Sequence[str] | None = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
         single: Literal[True],
     ) -> Row: ...
 
@@ -77,6 +84,9 @@ class Client(ABC):
         *,
         columns: str | Sequence[str] = ...,
         filters: Filters | None = ...,
+        order: str | Sequence[str] | None = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
         maybe_single: Literal[True],
     ) -> Row | None: ...
 
@@ -100,7 +110,9 @@ class Client(ABC):
         ``total``; with ``head=True`` nothing but the count is sent. ``single=True`` returns the one row, and any other
         number of rows is an error; ``maybe_single=True`` returns the one row or None.
         """
-        if maybe_single:
+        if (single or maybe_single) and (head or (single and maybe_single)):
+            raise SettingsError("single, maybe_single and head exclude each other: choose one")
+        if maybe_single and limit is None:
             limit = 2  # one more than wanted is enough to see that there are too many
         call = wire.select(
             table,
@@ -113,9 +125,11 @@ class Client(ABC):
             single=single,
             head=head,
         )
-        found = replies.rows(call, await self._ask(call))
+        found = await self._rows(call)
         if maybe_single and len(found) > 1:
             raise ApiError(406, f"more than one row of {table!r} fits the filters of maybe_single")
+        if single and not found:
+            raise BadResponse(f"status 200, but not the one row of {table!r} that was asked for")
         return (found[0] if found else None) if single or maybe_single else found
 
     async def insert(
@@ -128,7 +142,7 @@ class Client(ABC):
     ) -> Rows:
         """Add one row or many at once (all or none); returns them as stored, or nothing with ``return_="minimal"``."""
         call = wire.insert(table, new, columns=columns, return_=return_)
-        return replies.rows(call, await self._ask(call))
+        return await self._rows(call)
 
     async def upsert(
         self,
@@ -149,7 +163,7 @@ class Client(ABC):
             on_conflict=on_conflict,
             resolution="ignore-duplicates" if ignore_duplicates else "merge-duplicates",
         )
-        return replies.rows(call, await self._ask(call))
+        return await self._rows(call)
 
     async def update(
         self,
@@ -162,18 +176,18 @@ class Client(ABC):
     ) -> Rows:
         """Change the rows that fit the filters; returns them as they are now."""
         call = wire.update(table, values, filters=filters, columns=columns, return_=return_)
-        return replies.rows(call, await self._ask(call))
+        return await self._rows(call)
 
     async def delete(
         self, table: str, *, filters: Filters, columns: str | Sequence[str] = "*", return_: Return = "representation"
     ) -> Rows:
         """Remove the rows that fit the filters; returns them as they were."""
         call = wire.delete(table, filters=filters, columns=columns, return_=return_)
-        return replies.rows(call, await self._ask(call))
+        return await self._rows(call)
 
     async def rpc(self, function: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Call a database function with named arguments; returns whatever JSON it answers."""
-        return replies.value(await self._ask(wire.call_function(function, arguments)))
+        return replies.value(await self._ask(wire.call_function(function, arguments)), self._settings.secrets)
 
     async def close(self) -> None:
         """The article's name for ``aclose``."""

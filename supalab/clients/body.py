@@ -64,4 +64,6 @@ def _inflate(body: bytes, window: int, cap: int, keep: bool) -> bytes:
             pieces += [piece] * keep
     except zlib.error as error:
         raise BadResponse(f"the compressed body is broken: {error}") from error
+    if not machine.eof:
+        raise BadResponse("the compressed body breaks off")
     return b"".join(pieces)

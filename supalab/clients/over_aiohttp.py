@@ -44,11 +44,23 @@ class OverAiohttp(AiohttpTransport):
         try:
             return await super().handle_async_request(request)
         except (httpx.TransportError, aiohttp.ClientError) as error:
-            cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-            meant = next((ours for theirs, ours in MEANING if isinstance(cause, theirs)), None)
-            if meant is None:
-                raise
-            raise meant(str(cause) or type(cause).__name__, request=request) from cause
+            found = _meant(error, request)
+        raise found
+
+
+def _meant(error: Exception, request: httpx.Request) -> Exception:
+    """httpx's word for an error of aiohttp's, or of httpx-aiohttp's about one."""
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    meant = next((ours for theirs, ours in MEANING if isinstance(cause, theirs)), None)
+    if meant is None:
+        return error
+    if isinstance(cause, aiohttp.ClientResponseError):
+        found = meant(cause.message, request=request)
+        found.__cause__ = cause.__cause__  # it would show all headers of the request, the key among them
+        return found
+    found = meant(str(cause) or type(cause).__name__, request=request)
+    found.__cause__ = cause
+    return found
 
 
 def _session(limit: int, context: ssl.SSLContext) -> aiohttp.ClientSession:

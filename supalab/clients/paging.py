@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,43 +10,52 @@ from supalab.clients.base import Client
 from supalab.errors import ClientError, SettingsError
 from supalab.filters import gt
 from supalab.replies import Rows
-from supalab.where import Condition, Filters, Group, column_name
+from supalab.settings import checked_size
+from supalab.where import Filters, Group, column_name
 from supalab.wire import Row
 
 __all__ = ["insert_many", "pages"]
 
 
 async def pages(
-    client: Client, table: str, *, columns: str = "*", filters: Filters | None = None, key: str = "id", size: int = 500
+    client: Client,
+    table: str,
+    *,
+    columns: str | Sequence[str] = "*",
+    filters: Filters | None = None,
+    key: str = "id",
+    size: int = 500,
 ) -> AsyncIterator[Rows]:
     """Yield pages ordered by ``key``, each starting behind the last key seen; see ``SupabaseAsync.pages``."""
-    _check_size(size)
+    checked_size("size", size)
     column_name(key)
-    page = await _page(client, table, columns, filters, key, size, None)
+
+    wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
+
+    async def after(page: Rows | None) -> Rows:
+        place = [] if page is None else [{key: gt(_last(page, key))}]
+        return await client.select(table, columns=columns, filters=[*place, *wanted], order=key, limit=size)
+
+    page = await after(None)
     while page:
-        if key not in page[-1]:
-            raise SettingsError(f"pages are ordered by {key!r}: name it among the columns {columns!r}")
-        # Only an empty page is the end: a server that cuts (Supabase at 1,000 rows) sends short ones before it.
-        after = await _page(client, table, columns, filters, key, size, page[-1][key])
-        page.truncated = bool(after) and len(page) < size
+        # A short page is the last one, or a server cuts (Supabase at 1,000 rows): only the next one tells.
+        following = await after(page) if len(page) < size else None
+        page.truncated = bool(following)
         yield page
-        page = after
+        page = await after(page) if following is None else following
 
 
-async def _page(
-    client: Client, table: str, columns: str, filters: Filters | None, key: str, size: int, last: Any
-) -> Rows:
-    behind: list[dict[str, Condition] | Any] = [] if last is None else [{key: gt(last)}]
-    if filters is not None:
-        behind += [filters] if isinstance(filters, (dict, Group)) else list(filters)
-    return await client.select(table, columns=columns, filters=behind, order=key, limit=size)
+def _last(page: Rows, key: str) -> Any:
+    if page[-1].get(key) is None:
+        raise SettingsError(f"pages are ordered by {key!r}: name it among the columns, and it must never be null")
+    return page[-1][key]
 
 
 async def insert_many(
     client: Client, table: str, new: Iterable[Row], *, size: int = 500, progress: Callable[[int], None] | None = None
 ) -> int:
     """Insert rows in requests of ``size`` and return their number; see ``SupabaseAsync.insert_many``."""
-    _check_size(size)
+    checked_size("size", size)
     rows, done = iter(new), 0
     while portion := list(islice(rows, size)):
         try:
@@ -58,8 +67,3 @@ async def insert_many(
         if progress:
             progress(done)
     return done
-
-
-def _check_size(size: object) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise SettingsError(f"size {size!r} is not a whole number of rows from 1 up")

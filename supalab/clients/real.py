@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
+from typing import Self
 
 import httpx
 
@@ -23,7 +25,7 @@ from supalab.clients.failures import Phase, closed_meanwhile, late, lost
 from supalab.clients.transports import Transport, aiohttp_transport
 from supalab.errors import ClientClosed, ClientError
 from supalab.replies import Reply, Rows
-from supalab.settings import Settings
+from supalab.settings import Settings, checked_size
 from supalab.where import Filters
 from supalab.wire import Call, Row
 
@@ -41,6 +43,8 @@ class _Open:
     loop: asyncio.AbstractEventLoop
     gate: asyncio.Semaphore
     transport: httpx.AsyncBaseTransport
+    closing: AsyncGenerator[None, None]
+    under_way: set[asyncio.Timeout] = field(default_factory=set)
     chance: Random = field(default_factory=Random)
 
 
@@ -56,8 +60,9 @@ class SupabaseAsync(Client):
 
     ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the largest answer taken.
     Nothing is opened before the first request, so the client may be made outside a running loop; it belongs to the loop
-    of its first request, and starts afresh on a new one when that has been closed. ``transport`` makes the httpx
-    transport under it (see ``supalab.clients.transports``); in tests: ``lambda settings: httpx.MockTransport(handler)``.
+    of its first request, and starts afresh on a new one when that has ended. ``token`` is a signed-in user's JWT, sent
+    in the key's place as ``Authorization``; ``schema`` another database schema. ``transport`` makes the httpx
+    transport under it (see ``supalab.clients.transports``); in tests: ``lambda _: httpx.MockTransport(handler)``.
 
     Reads are sent up to three times; writes once. Raises ApiError, BadResponse (ResponseTooLarge), DeadlineExceeded,
     ConnectionLost (OutcomeUnknown for a write that may have been applied) or ClientClosed.
@@ -73,34 +78,37 @@ class SupabaseAsync(Client):
         ca_file: str | None = None,
         rest_path: str = "/rest/v1",
         schema: str | None = None,
+        token: str | None = None,
         max_bytes: int = MAX_BYTES,
         transport: Transport = aiohttp_transport,
     ) -> None:
-        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema)
+        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
         self._base = self._settings.base
         self._headers = self._settings.headers | {"Accept-Encoding": "identity"}
-        self._max_bytes = max_bytes
+        self._max_bytes = checked_size("max_bytes", max_bytes)
         self._transport = transport
         self._open: _Open | None = None
         self._closed = False
         self._making = threading.Lock()
 
     @classmethod
-    def from_env(cls, *, limit: int = 10, timeout: float = 30.0) -> SupabaseAsync:
+    def from_env(
+        cls, *, limit: int = 10, timeout: float = 30.0, schema: str | None = None, token: str | None = None
+    ) -> Self:
         """Make a client for the project in ``SUPABASE_URL`` with ``SUPABASE_KEY``; raises SettingsError without one."""
         found = Settings.from_env()
-        return cls(found.url, found.key, limit=limit, timeout=timeout)
+        return cls(found.url, found.key, limit=limit, timeout=timeout, schema=schema, token=token)
 
     async def pages(
         self,
         table: str,
         *,
-        columns: str = "*",
+        columns: str | Sequence[str] = "*",
         filters: Filters | None = None,
         key: str = "id",
         size: int = 500,
     ) -> AsyncIterator[Rows]:
-        """Read a table of any length page by page, ordered by ``key``, a unique column among ``columns``.
+        """Read a table of any length page by page, ordered by ``key``: a unique column among ``columns``, never null.
 
         Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing.
         A page's ``truncated`` says that the server gave fewer rows than ``size`` although there were more.
@@ -126,11 +134,17 @@ class SupabaseAsync(Client):
     async def _request(self, call: Call) -> Reply:
         here = self._on_this_loop()
         at = _Progress()
+        deadline = asyncio.timeout(self._settings.timeout)
+        here.under_way.add(deadline)
         try:
-            async with asyncio.timeout(self._settings.timeout) as deadline:
+            async with deadline:
                 outcome = await self._outcome(call, here, at, deadline.when() or 0.0)
         except TimeoutError as error:
+            if self._closed:
+                raise closed_meanwhile(call) from error
             raise late(call, self._settings.timeout, at.phase) from error
+        finally:
+            here.under_way.discard(deadline)
         if isinstance(outcome, Reply):
             return outcome
         if self._closed:
@@ -168,12 +182,14 @@ class SupabaseAsync(Client):
         try:
             response = await here.transport.handle_async_request(request)
             body = await read_body(response, self._max_bytes)
-        except httpx.ConnectTimeout as error:
-            at.phase = "connect"
-            raise TimeoutError from error  # connecting may take all the time there is, so this is the deadline
+            return Reply(response.status_code, response.headers, body)
         except (httpx.TransportError, OSError) as error:
-            return lost(error, call, self._settings.url, answering=response is not None)
-        return Reply(response.status_code, response.headers, body, hide=self._settings.key)
+            broken = error
+        answering = response is not None
+        if isinstance(broken, httpx.ConnectTimeout) and not answering:
+            at.phase = "connect"
+            raise TimeoutError from broken  # connecting may take all the time there is, so this is the deadline
+        return lost(broken, call, self._settings, answering=answering)
 
     def _on_this_loop(self) -> _Open:
         loop = asyncio.get_running_loop()
@@ -183,19 +199,47 @@ class SupabaseAsync(Client):
                     "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
                 )
             if self._open is None or self._open.loop.is_closed():
-                gate = asyncio.Semaphore(self._settings.limit)
-                self._open = _Open(loop, gate, self._transport(self._settings))
+                self._open = self._opened(loop)
             if self._open.loop is not loop:
                 raise ClientError("this client is in use on another event loop: make one client for each loop")
             return self._open
 
+    def _opened(self, loop: asyncio.AbstractEventLoop) -> _Open:
+        transport = self._transport(self._settings)
+        closing = _closed_at_the_end(transport)
+        with suppress(StopIteration):
+            closing.asend(None).send(None)  # up to its yield, where it waits for nothing
+        return _Open(loop, asyncio.Semaphore(self._settings.limit), transport, closing)
+
     async def aclose(self) -> None:
-        """Close the connections; requests on their way raise ClientClosed."""
+        """Close the connections; requests under way, wherever they wait, raise ClientClosed."""
         self._closed = True
         here, self._open = self._open, None
-        if here is not None and here.loop is asyncio.get_running_loop():
-            await here.transport.aclose()
+        if here is None or here.loop.is_closed():
+            return
+        if here.loop is asyncio.get_running_loop():
+            await _shut(here)
+        else:
+            asyncio.run_coroutine_threadsafe(_shut(here), here.loop)
 
     def __del__(self) -> None:
         if getattr(self, "_open", None) is not None:
             warnings.warn(f"{self!r} was never closed: use 'async with'", ResourceWarning, source=self, stacklevel=2)
+
+
+async def _closed_at_the_end(transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None, None]:
+    """Close a transport when this generator is closed; a loop does that to all its generators before it ends.
+
+    So a client that ``asyncio.run`` leaves open loses no connection and prints no complaint of a lower layer.
+    """
+    try:
+        yield
+    finally:
+        await transport.aclose()
+
+
+async def _shut(here: _Open) -> None:
+    for deadline in here.under_way:
+        if not deadline.expired():
+            deadline.reschedule(0.0)  # long ago: whatever the request waits for ends now
+    await here.closing.aclose()
