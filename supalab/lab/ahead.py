@@ -10,61 +10,70 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from supalab.lab.messages import Answer, Request
+    from collections.abc import Callable
 
-__all__ = ["Ahead", "Answering", "Job"]
+__all__ = ["Ahead", "Job"]
 
 # After so long the event loop may see to arrivals and timers.
 TURN_S = 0.001
 
-
-class Answering(Protocol):
-    """Anything that turns a request into an answer."""
-
-    def answer(self, request: Request) -> Answer:
-        """Answer one request; never raises."""
+Asked = TypeVar("Asked")
+Made = TypeVar("Made")
 
 
-class Job:
-    """One request and, once it was worked on, its answer."""
+class Job(Generic[Asked, Made]):
+    """One piece of work: what was asked and, once it was worked on, what was made of it or why not."""
 
-    __slots__ = ("answer", "request")
+    __slots__ = ("asked", "done", "error", "made")
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.answer: Answer | None = None
+    made: Made
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.done = False
+        self.error: Exception | None = None
 
 
-class Ahead:
-    """The queue of requests that wait to be worked on, in the order of their arrival."""
+class Ahead(Generic[Asked, Made]):
+    """The queue of what waits to be worked on, in the order of arrival; ``work`` is done exactly once for each."""
 
-    def __init__(self, rest: Answering) -> None:
-        self._rest = rest
-        self._jobs: deque[Job] = deque()
+    def __init__(self, work: Callable[[Asked], Made]) -> None:
+        self._work = work
+        self._jobs: deque[Job[Asked, Made]] = deque()
         self._under_way = False
 
-    def put(self, request: Request) -> Job:
-        """Queue ``request``; it will be worked on soon, or at the latest when its answer is asked for."""
-        job = Job(request)
+    def put(self, asked: Asked) -> Job[Asked, Made]:
+        """Queue a piece of work; it will be done soon, or at the latest when its result is asked for."""
+        job: Job[Asked, Made] = Job(asked)
         self._jobs.append(job)
         if not self._under_way:
             self._under_way = True
             asyncio.get_running_loop().call_soon(self._turn)
         return job
 
-    def answer(self, job: Job) -> Answer:
-        """Return the answer to ``job``, working on it now if that was not done yet."""
-        if job.answer is None:
-            job.answer = self._rest.answer(job.request)
-        return job.answer
+    def result(self, job: Job[Asked, Made]) -> Made:
+        """Return what was made of ``job``, working on it now if that was not done yet; raises what the work raised."""
+        self._do(job)
+        if job.error is not None:
+            raise job.error
+        return job.made
+
+    def _do(self, job: Job[Asked, Made]) -> None:
+        if job.done:
+            return
+        job.done = True
+        try:
+            job.made = self._work(job.asked)
+        except Exception as error:  # kept for the one who asks for the result
+            job.error = error
 
     def _turn(self) -> None:
         end = perf_counter() + TURN_S
         while self._jobs and perf_counter() < end:
-            self.answer(self._jobs.popleft())
+            self._do(self._jobs.popleft())
         self._under_way = bool(self._jobs)
         if self._under_way:
             asyncio.get_running_loop().call_soon(self._turn)

@@ -16,15 +16,25 @@ from supalab.lab.messages import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from typing import Protocol
 
-    from supalab.lab.ahead import Answering
     from supalab.lab.conditions import Weather
     from supalab.lab.witness import Tally
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
+    class Answering(Protocol):
+        """Anything that turns a request into an answer."""
+
+        def answer(self, request: Request) -> Answer:
+            """Answer one request."""
+
+
 __all__ = ["BODY_LIMIT", "LabApp", "read_body", "send_answer"]
+
+# An answer as ASGI's two messages.
+Messages = tuple[dict[str, Any], dict[str, Any]]
 
 BODY_LIMIT = 1024 * 1024
 
@@ -46,7 +56,7 @@ class LabApp:
         self, rest: Answering, weather: Weather, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
     ) -> None:
         self._rest = rest
-        self._ahead = Ahead(rest)
+        self._ahead = Ahead(self._work)
         self._weather = weather
         self._tally = tally
         self._gate = gate
@@ -63,7 +73,8 @@ class LabApp:
             return await send_answer(send, gateway.too_busy(self._max_in_flight))
         tally.enter()
         try:
-            await send_answer(send, await self._answer(scope, headers, receive), scope["method"])
+            for message in await self._answer(scope, headers, receive):
+                await send(message)
             tally.served += 1
         except CallerLeft:
             pass
@@ -77,41 +88,44 @@ class LabApp:
             tally.leave()
         return None
 
-    async def _answer(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive) -> Answer:
+    async def _answer(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive) -> Messages:
         arrived = perf_counter()
         path: bytes = scope["raw_path"]
         rest = path[len(gateway.BASE) :] or b"/"
         if not path.startswith(gateway.BASE) or not rest.startswith(b"/"):
-            return gateway.NO_ROUTE
+            return _messages(gateway.NO_ROUTE)
         query = scope["query_string"].decode("latin-1")
         refusal = self._gate.refusal(headers, query)
         if refusal is not None:
-            return refusal
+            return _messages(refusal)
         try:
             body = await read_body(receive, headers, BODY_LIMIT)
         except BodyTooLarge:
-            return gateway.too_large(BODY_LIMIT)
+            return _messages(gateway.too_large(BODY_LIMIT))
         for secret in ("apikey", "authorization"):
             headers.pop(secret, None)
         request = Request(scope["method"], rest.decode("latin-1"), gateway.without_key(query), headers, body)
         return await self._serve(request, arrived, receive)
 
-    async def _serve(self, request: Request, arrived: float, receive: Receive) -> Answer:
+    async def _serve(self, request: Request, arrived: float, receive: Receive) -> Messages:
         """Work and wait at the same time; a caller who leaves meanwhile changes nothing but the counts."""
         until = arrived + self._weather.delay()
         if self._weather.fails():
             self._tally.errors += 1
             await _sleep_until(until)
-            answer = gateway.spoiled()
+            messages = _messages(gateway.spoiled(), request.method)
         elif until > arrived:
             job = self._ahead.put(request)
             await _sleep_until(until)
-            answer = self._ahead.answer(job)
+            messages = self._ahead.result(job)
         else:
-            answer = self._rest.answer(request)
+            messages = self._work(request)
         if has_left(receive):
             self._tally.abandoned += 1
-        return answer
+        return messages
+
+    def _work(self, request: Request) -> Messages:
+        return _messages(self._rest.answer(request), request.method)
 
 
 async def _sleep_until(until: float) -> None:
@@ -155,11 +169,19 @@ def has_left(receive: Receive) -> bool:
     return False
 
 
-async def send_answer(send: Send, answer: Answer, method: str = "GET") -> None:
-    """Send ``answer`` to a request by ``method``, with its length where it has a body and none was given."""
+def _messages(answer: Answer, method: str = "GET") -> Messages:
+    """Return ``answer`` to a request by ``method`` as ASGI's messages, with its length where a body has none given."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
     bodiless = answer.status in {204, 304} or method == "HEAD"
     if not bodiless and not any(name.lower() == b"content-length" for name, _ in headers):
         headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if bodiless else answer.body})
+    return (
+        {"type": "http.response.start", "status": answer.status, "headers": headers},
+        {"type": "http.response.body", "body": b"" if bodiless else answer.body},
+    )
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send ``answer``."""
+    for message in _messages(answer):
+        await send(message)

@@ -48,7 +48,7 @@ class ControlApp:
             return await send_answer(send, too_large(BODY_LIMIT))
         except CallerLeft:
             return None
-        return await send_answer(send, self._answer(scope["method"], scope["path"], body), scope["method"])
+        return await send_answer(send, self._answer(scope["method"], scope["path"], body))
 
     def _answer(self, method: str, path: str, body: bytes) -> Answer:
         match method, path:
