@@ -5,6 +5,7 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     {"host": "kaggle", "prize": [gte(1000), lt(5000)]}      both columns must fit
     any_of({"host": "kaggle"}, {"prize": gte(10_000)})      one of the two is enough
     {"status": ~in_(["closed", "cancelled"])}               ~ negates
+    {"title": any_value(ilike, ["*cup*", "*prize*"])}       one of several patterns
 
 How they are written is in ``where.py``.
 """
@@ -12,8 +13,9 @@ How they are written is in ``where.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Literal
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 from supalab.errors import SettingsError
 from supalab.where import Condition, Filter, Filters, Group, Scalar, members_of, quoted, text_of
@@ -22,12 +24,15 @@ __all__ = [
     "Filter",
     "Filters",
     "Group",
+    "adjacent",
     "all_of",
     "any_of",
+    "any_value",
     "contained_by",
     "contains",
     "distinct_from",
     "eq",
+    "every_value",
     "gt",
     "gte",
     "ilike",
@@ -35,13 +40,21 @@ __all__ = [
     "in_",
     "is_",
     "like",
+    "literally",
     "lt",
     "lte",
     "match",
     "neq",
+    "not_left_of",
+    "not_right_of",
     "overlaps",
+    "strictly_left",
+    "strictly_right",
     "text_search",
 ]
+
+#: The operators that PostgREST takes with (any) and (all).
+QUANTIFIED = {"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"}
 
 
 def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition] | Group, ...]) -> Group:
@@ -96,13 +109,25 @@ def lte(value: Scalar) -> Filter:
 
 
 def like(pattern: str) -> Filter:
-    """Fits a pattern: ``*`` or ``%`` any text, ``_`` one character, a backslash takes the next one literally."""
+    """Fits a pattern: ``*`` or ``%`` any text, ``_`` one character, a backslash takes the next one literally.
+
+    Pass text that is not a pattern through ``literally``: ``like(literally(typed) + "*")`` begins with it.
+    """
     return Filter("like", text_of(pattern))
 
 
 def ilike(pattern: str) -> Filter:
     """As ``like``, in upper or lower case."""
     return Filter("ilike", text_of(pattern))
+
+
+def literally(text: str) -> str:
+    """``text`` as a part of a ``like`` pattern that stands for itself.
+
+    PostgREST turns every ``*`` into ``%``, escaped or not, so a star becomes ``_``, which fits any one character;
+    where that is too much, use ``match``.
+    """
+    return re.sub(r"[\\%_]", r"\\\g<0>", text).replace("*", "_")
 
 
 def match(pattern: str) -> Filter:
@@ -135,6 +160,24 @@ def in_(values: Iterable[Scalar]) -> Filter:
     return Filter("in", f"({','.join(quoted(text_of(value)) for value in values)})", "list")
 
 
+def any_value(condition: Callable[[Any], Filter], values: Iterable[Scalar]) -> Filter:
+    """The condition holds for at least one of the values: ``any_value(ilike, ["*cup*", "*prize*"])``."""
+    return _quantified("any", condition, values)
+
+
+def every_value(condition: Callable[[Any], Filter], values: Iterable[Scalar]) -> Filter:
+    """The condition holds for each of the values: ``every_value(like, ["A*", "*z"])``."""
+    return _quantified("all", condition, values)
+
+
+def _quantified(word: str, condition: Callable[[Any], Filter], values: Iterable[Scalar]) -> Filter:
+    each = [condition(value) for value in values] if not isinstance(values, str) else []
+    operators = {one.operator for one in each if not one.negated} & QUANTIFIED
+    if len(operators) != 1 or not all(one.operator in operators for one in each):
+        raise SettingsError(f"{word} of {values!r}: give one of eq, gt, gte, lt, lte, like, … and a list of values")
+    return Filter(f"{operators.pop()}({word})", _array(one.operand for one in each))
+
+
 def contains(value: object) -> Filter:
     """An array or JSON column contains all of these (``@>``)."""
     return Filter("cs", _container(value))
@@ -146,8 +189,33 @@ def contained_by(value: object) -> Filter:
 
 
 def overlaps(values: Iterable[Scalar]) -> Filter:
-    """An array column shares at least one of these (``&&``)."""
-    return Filter("ov", _container(list(values)))
+    """An array column shares at least one of these (``&&``); for a range column pass a text such as ``[1,5)``."""
+    return Filter("ov", _container(values))
+
+
+def strictly_left(range_: str) -> Filter:
+    """A range column ends before this range begins (``<<``); a range is written ``[1,5)``."""
+    return Filter("sl", text_of(range_))
+
+
+def strictly_right(range_: str) -> Filter:
+    """A range column begins after this range ends (``>>``)."""
+    return Filter("sr", text_of(range_))
+
+
+def not_right_of(range_: str) -> Filter:
+    """A range column does not reach beyond this range's end (``&<``)."""
+    return Filter("nxr", text_of(range_))
+
+
+def not_left_of(range_: str) -> Filter:
+    """A range column does not reach before this range's beginning (``&>``)."""
+    return Filter("nxl", text_of(range_))
+
+
+def adjacent(range_: str) -> Filter:
+    """A range column touches this range, with nothing between or in common (``-|-``)."""
+    return Filter("adj", text_of(range_))
 
 
 def text_search(query: str, *, config: str | None = None, kind: Literal["", "pl", "ph", "w"] = "") -> Filter:
@@ -163,5 +231,9 @@ def _container(value: object) -> str:
     if isinstance(value, Mapping):
         return text_of(json.dumps(value, ensure_ascii=False))
     if isinstance(value, Iterable):
-        return f"{{{','.join(quoted(text_of(one)) for one in value)}}}"
+        return _array(text_of(one) for one in value)
     raise SettingsError(f"{value!r}: pass a list of values, or a mapping for a JSON column")
+
+
+def _array(texts: Iterable[str]) -> str:
+    return f"{{{','.join(map(quoted, texts))}}}"

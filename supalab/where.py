@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from decimal import Decimal
+from enum import Enum
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from supalab.errors import SettingsError
 Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
 #: A name, and perhaps a path into a JSON column: ``data->owner->>name``.
 COLUMN = re.compile(r"[^\W\d]\w{0,62}(->>?\w{1,63})*")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +132,16 @@ def _conditions(condition: object) -> list[Filter]:
 
 def text_of(value: object) -> str:
     """Write a scalar as PostgreSQL reads it; raises SettingsError for what is none, or cannot be stored."""
+    if isinstance(value, Enum):
+        return text_of(value.value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingsError(f"{value} cannot be a filter's value: use a finite number")
-    if isinstance(value, str) and "\0" in value:
-        raise SettingsError("a filter's value holds a NUL character, which no text column can store")
+    if isinstance(value, str) and UNSTORABLE.search(value):
+        raise SettingsError("a filter's value holds a NUL or half a surrogate pair, which no text column can store")
     if isinstance(value, (str, int, float, Decimal, UUID)):
         return str(value)
     raise SettingsError(
