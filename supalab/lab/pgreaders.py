@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"[ \t\n\r\f\v]*([+-]?[0-9]+)[ \t\n\r\f\v]*")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
-_UUID = re.compile(r"\{?[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}\}?")
+_HEX = r"[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}"
+_UUID = re.compile(rf"{_HEX}|\{{{_HEX}\}}")
+_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 
@@ -73,7 +75,7 @@ def float_reader(name: str) -> Callable[[str], float]:
         if not _NUMBER.fullmatch(text):
             _syntax(name, text)
         value = float(text)
-        if math.isinf(value):
+        if math.isinf(value) or (value == 0 and re.match(r"[^eE]*[1-9]", text)):
             raise pg_refusal("22003", f'"{text.strip()}" is out of range for type {name}')
         return value
 
@@ -180,7 +182,7 @@ def read_bytea(text: str) -> str:
 
 
 def _moment(kind: str, text: str) -> datetime:
-    word = text.strip()
+    word = _DAY.sub(lambda day: f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}", text.strip(), count=1)
     if word.lower() in ("now", "today"):
         moment = datetime.now(UTC)
         return moment if word.lower() == "now" else moment.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -203,6 +205,8 @@ def read_time(text: str) -> str:
     try:
         return _trimmed(time.fromisoformat(text.strip()).replace(tzinfo=None).isoformat())
     except ValueError:
+        if re.match(r"\s*\d{1,2}:\d{2}", text):
+            raise pg_refusal("22008", f'date/time field value out of range: "{text}"') from None
         return _syntax("time", text, "22007")
 
 

@@ -75,7 +75,7 @@ class _Parser:
 
     def take(self, text: str) -> bool:
         found = self.pattern.startswith(text, self.at)
-        self.at += len(text) if found else 0
+        self.at += found * len(text)
         return found
 
     def alternatives(self, depth: int) -> Callable[[int], int]:
@@ -110,8 +110,7 @@ class _Parser:
         if bounds is None:
             return part
         self.take("?")  # lazy: which match is found makes no difference to whether there is one
-        if self.peek() in ("*", "+", "?"):
-            _invalid("quantifier operand invalid")
+        self.refuse_quantifier()
         least, most = bounds
 
         def build(after: int) -> int:
@@ -128,11 +127,23 @@ class _Parser:
 
         return build
 
+    def refuse_quantifier(self) -> None:
+        """There is nothing here that could be repeated: raise 2201B if a quantifier comes next."""
+        if self.peek() in ("*", "+", "?") or self.at_bound():
+            _invalid("quantifier operand invalid")
+
+    def at_bound(self) -> bool:
+        return self.peek() == "{" and self.pattern[self.at + 1 : self.at + 2].isdigit()
+
+    def place(self, place: str) -> Callable[[int], int]:
+        self.refuse_quantifier()
+        return lambda after: self.program.add(Node(after, place=place))
+
     def bounds(self) -> tuple[int, int | None] | None:
         for sign, found in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
             if self.take(sign):
                 return found
-        if self.peek() != "{" or not self.pattern[self.at + 1 : self.at + 2].isdigit():
+        if not self.at_bound():
             return None
         end = self.pattern.find("}", self.at)
         if end < 0:
@@ -147,14 +158,13 @@ class _Parser:
         return least, most
 
     def atom(self, depth: int) -> Callable[[int], int]:
+        self.refuse_quantifier()
         char = self.peek()
         self.at += 1
         if char == "(":
             return self.group(depth)
-        if char in ("*", "+", "?"):
-            _invalid("quantifier operand invalid")
         if char in ("^", "$"):
-            return lambda after: self.program.add(Node(after, place=char))
+            return self.place(char)
         if char == ".":
             return self.one(lambda _: True)
         if char == "[":
@@ -176,9 +186,7 @@ class _Parser:
         if self.peek() == "?" and not self.take("?:"):
             raise pg_refusal("0A000", "look-around in regular expressions is not supported by the lab")
         part = self.alternatives(depth + 1)
-        if not self.take(")"):
-            _invalid("parentheses () not balanced")
-        return part
+        return part if self.take(")") else _invalid("parentheses () not balanced")
 
     def escape(self) -> Callable[[int], int]:
         char = self.peek()
@@ -186,7 +194,7 @@ class _Parser:
         if not char:
             _invalid("invalid escape \\ sequence")
         if char in _PLACES:
-            return lambda after: self.program.add(Node(after, place=_PLACES[char]))
+            return self.place(_PLACES[char])
         if char.lower() in CLASSES:
             return self.one(_class(char))
         if char.isdigit() and char != "0":
@@ -230,9 +238,10 @@ class _Parser:
         return self.literal(char)
 
     def range(self, low: str, high: str) -> Callable[[str], bool]:
-        if self.fold:
-            return lambda char: low <= char.lower() <= high or low <= char.upper() <= high
-        return lambda char: low <= char <= high
+        fold = self.fold
+        return lambda char: (
+            low <= char <= high or (fold and any(low <= c <= high for c in (char.lower(), char.upper())))
+        )
 
 
 def _class(char: str) -> Callable[[str], bool]:
