@@ -14,6 +14,7 @@ from lab_helpers import ask, encoded, header, ids, open_rest, rows
 from supalab.lab.rest import Rest
 
 BACK = "return=representation"
+COLUMN = st.sampled_from(["id", "title", "host", "prize", "url", "nope"])
 FORM = "application/x-www-form-urlencoded"
 OBJECT = "application/vnd.pgrst.object+json"
 
@@ -238,3 +239,28 @@ def test_any_text_that_was_written_is_found_again(rest: Rest, text: str) -> None
     for query in (f"host=eq.{encoded(text)}", f"host=in.({quoted},{quoted})", f"or=(host.eq.{quoted},id.eq.0)"):
         assert 1 in ids(rest, query)
     assert rows(ask(rest, "GET", "/contests?id=eq.1&select=host")) == [{"host": text}]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(COLUMN, inner, max_size=4),
+    max_leaves=8,
+)
+TARGETS = [
+    "",
+    "?id=eq.1",
+    "?columns=id,title",
+    "?on_conflict=url",
+    "?select=id,x:title::int&id=gt.1",
+    "?id=in.(1,2)&order=id",
+]
+PREFERS = [BACK, "resolution=merge-duplicates", f"{BACK},missing=default", "return=headers-only,count=exact"]
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(["POST", "PATCH", "PUT", "DELETE"]), st.sampled_from(TARGETS), JSON, st.sampled_from(PREFERS))
+def test_no_body_makes_the_lab_fail(rest: Rest, method: str, target: str, body: object, prefer: str) -> None:
+    """Whatever JSON is sent to whatever target, the answer is a success or a refusal with its reason."""
+    answer = ask(rest, method, f"/contests{target}", body, prefer=prefer)
+    assert answer.status in (200, 201, 204, 400, 404, 405, 409), answer.body
+    assert ask(rest, "GET", "/contests?limit=1").status == 200

@@ -31,7 +31,7 @@ _INTEGER = re.compile(r"\s*(-?[0-9]{1,18})\s*")
 Path = tuple[str, ...]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def parse_query(query: str, *, is_call: bool = False) -> Query:
     """Return the typed form of a raw query string; ``is_call``: parameters without an operator are arguments.
 

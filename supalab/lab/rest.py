@@ -66,7 +66,7 @@ class Rest:
         self._store = Store(seed)
         self._procedures = known_procedures(self._store.schema)
         self._max_rows = max_rows
-        self._plan = lru_cache(maxsize=2048)(self._make_plan)
+        self._plan = lru_cache(maxsize=512)(self._make_plan)
 
     def close(self) -> None:
         """Close the database; what was written to it is gone, the seed file is as it was."""
