@@ -20,34 +20,35 @@ class Selects(Protocol):
         """Return rows of a table."""
 
 
-async def burst(client: Selects, workload: Workload) -> list[Span]:
+async def burst(client: Selects, workload: Workload, *, watch: bool = True) -> list[Span]:
     """Run the workload through the client and return its spans in the order of asking.
 
-    Seconds count from the call. A failure is an outcome, never an exception; only cancelling the burst ends it early.
+    ``watch``: ask the client when each request takes its slot, which costs some clients time. Seconds count from the call. A failure is an outcome, never an exception; only cancelling the burst ends it early.
     """
     spans: dict[int, Span] = {}
     tickets, origin = iter(range(workload.requests)), time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(min(workload.callers or workload.requests, workload.requests)):
-            group.create_task(_caller(client, workload, tickets, origin, spans))
+            group.create_task(_caller(client, workload, tickets, origin, spans, watch))
     return [spans[ticket] for ticket in range(workload.requests)]
 
 
 async def _caller(
-    client: Selects, workload: Workload, tickets: Iterator[int], origin: float, spans: dict[int, Span]
+    client: Selects, workload: Workload, tickets: Iterator[int], origin: float, spans: dict[int, Span], watch: bool
 ) -> None:
     """Ask again as soon as answered, until the tickets are gone; with a caller for each ticket, once."""
     once = workload.callers is None
     for ticket in tickets:
-        spans[ticket] = await _timed(client, workload, lambda: time.perf_counter() - origin)
+        spans[ticket] = await _timed(client, workload, lambda: time.perf_counter() - origin, watch)
         if once:
             return
 
 
-async def _timed(client: Selects, workload: Workload, now: Callable[[], float]) -> Span:
+async def _timed(client: Selects, workload: Workload, now: Callable[[], float], watch: bool) -> Span:
     started: list[float] = []
-    # May be called from the thread that sends the request; the first call of several is the one that counts.
-    slot_taken.set(lambda: started.append(now()))
+    if watch:
+        # May be called from the thread that sends the request; the first call of several is the one that counts.
+        slot_taken.set(lambda: started.append(now()))
     asked = now()
     outcome = await _outcome(client, workload)
     done = now()

@@ -58,6 +58,7 @@ def race(
     settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
     keep: list[Trial] | None = None,
+    bare: int | None = None,
 ) -> TrialSet:
     """Run every arm over the workload, ``repeat`` times, and return the trials.
 
@@ -65,7 +66,8 @@ def race(
     latency is the workload's for the time of the race. With ``settings`` a real project is asked: then there is
     no witness, and the workload's latency counts as unknown. Arms take turns: all once, then all again, each time
     another one first. ``keep``: a list to which each trial is added when it is finished. ``progress`` is called
-    in this thread, about ten times a second.
+    in this thread, about ten times a second. ``bare``: run so many requests first that do not count, and then
+    without instruments: no memory, no lag, no slots, but CPU and times that nothing disturbs.
 
     Raises SettingsError for arguments that cannot work (an unknown arm, a wrong key, a table that is not there, …)
     before any trial, LabError, TrialError when a worker breaks, RaceInterrupted on Ctrl-C.
@@ -76,7 +78,7 @@ def race(
     try:
         with _backend(lab, settings, workload or Workload()) as course:
             check(course.settings, course.workload, in_lab=course.lab is not None)
-            _run(plan, course, progress, trials)
+            _run(plan, replace(course, bare=bare), progress, trials)
     except KeyboardInterrupt:
         raise RaceInterrupted(TrialSet(tuple(trials[first:]))) from None
     return TrialSet(tuple(trials[first:]))
@@ -90,6 +92,7 @@ class _Course:
     settings: Settings
     backend: Backend
     lab: Lab | None
+    bare: int | None = None
 
 
 def _plan(arms: Sequence[str], repeat: int) -> list[tuple[int, Arm]]:
@@ -149,13 +152,14 @@ def _run(
 def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) -> Trial:
     ideal = course.workload.ideal_s(one.limit) or math.ceil(course.workload.requests / one.limit)
     # The race asks how fast, not who keeps a deadline: a queue of many seconds must not become an error.
-    patient = replace(course.settings, timeout=max(course.settings.timeout, 30 + 4 * ideal))
+    patient = replace(course.settings, timeout=max(course.settings.timeout, (30 if course.bare is None else 300) + 4 * ideal))
     when = datetime.now(UTC).isoformat(timespec="seconds")
     if course.lab is not None:
         course.lab.reset()
-    result = run_worker(
-        job("trial", one.name, patient, course.workload), limit_s=PATIENCE_S + PATIENCE * ideal, tick=tick
-    )
+    asked = job("trial", one.name, patient, course.workload)
+    if course.bare is not None:
+        asked |= {"kind": "bench", "warm_up": course.bare}
+    result = run_worker(asked, limit_s=PATIENCE_S + PATIENCE * ideal, tick=tick)
     if "error" in result:
         raise SettingsError(f"arm {one.name!r} cannot run: {result['error']['text']}")
     return Trial(

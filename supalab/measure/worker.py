@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import supalab
@@ -27,7 +27,7 @@ from supalab.measure.memory import LoopLag, Sampler
 from supalab.measure.trial import Workload
 from supalab.settings import Settings
 
-__all__ = ["late_imports", "main", "measured"]
+__all__ = ["late_imports", "main", "measured", "unobserved"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 PARENT_POLL_S = 0.5
@@ -63,7 +63,8 @@ def main() -> int:
     _without_proxies(os.environ)
     try:
         chosen, settings = arm(job["arm"]), Settings(**job["settings"])
-        result = asyncio.run(_job(job["kind"], chosen, settings, Workload(**job["workload"])))
+        workload, warm_up = Workload(**job["workload"]), job.get("warm_up", 0)
+        result = asyncio.run(_job(job["kind"], chosen, settings, workload, warm_up))
     except SupalabError as error:
         result = {"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}}
     sys.stdout.write(json.dumps(result) + "\n")
@@ -91,11 +92,13 @@ def _without_proxies(environ: Any) -> None:
     environ["NETRC"] = os.devnull
 
 
-async def _job(kind: str, chosen: Arm, settings: Settings, workload: Workload) -> dict[str, Any]:
+async def _job(kind: str, chosen: Arm, settings: Settings, workload: Workload, warm_up: int) -> dict[str, Any]:
     if kind == "check":
         async with chosen.build(settings) as client:
             rows = await client.select(workload.table, columns=workload.columns, limit=1)
         return {"rows": len(rows)}
+    if kind == "bench":
+        return await unobserved(chosen, settings, workload, warm_up)
     return await measured(chosen, settings, workload)
 
 
@@ -129,6 +132,34 @@ async def measured(chosen: Arm, settings: Settings, workload: Workload) -> dict[
         "threads_peak": sampler.threads_peak,
         "loop_lag": asdict(ticker.lag) if ticker.lag else None,
         "late_imports": late_imports(known),
+        "versions": _versions(),
+        "machine": _machine(),
+    }
+
+
+async def unobserved(chosen: Arm, settings: Settings, workload: Workload, warm_up: int) -> dict[str, Any]:
+    """Run one burst with no instrument but the process's own clock of CPU; JSON-ready, in the terms of ``Trial``.
+
+    Before that come ``warm_up`` requests that count for nothing: what is paid once for each process, such as
+    loading certificates, is not a request's cost. Nobody asks when a slot is taken either, as some pools answer dearly.
+    """
+    from supalab.lab.tuning import raise_file_limit
+
+    _load(chosen)
+    raise_file_limit()
+    client = chosen.build(settings)
+    try:
+        await burst(client, replace(workload, requests=max(warm_up, 1)), watch=False)
+        gc.collect()
+        cpu = time.process_time()
+        spans = await burst(client, workload, watch=False)
+        cpu = time.process_time() - cpu
+    finally:
+        await client.aclose()
+    return {
+        "spans": [(span.asked, span.started, span.done, span.outcome) for span in spans],
+        **{"memory": None, "threads_peak": None, "loop_lag": None},
+        "cpu_s": cpu,
         "versions": _versions(),
         "machine": _machine(),
     }
