@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab.like import ilike, like
+from supalab.lab.patterns import compile_pattern
 from supalab.lab.query import JsonStep
 from supalab.lab.refusal import Refusal
-from supalab.lab.regex import compile_regex
 from supalab.lab.search import matches_search
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ __all__ = ["contains_json", "follow_path", "path_text", "register_functions"]
 
 
 def _match(value: object, pattern: str) -> bool | None:
-    return None if value is None else compile_regex(pattern, fold=False).found_in(str(value))
+    return None if value is None else compile_pattern(pattern, fold=False)(str(value))
 
 
 def _imatch(value: object, pattern: str) -> bool | None:
-    return None if value is None else compile_regex(pattern, fold=True).found_in(str(value))
+    return None if value is None else compile_pattern(pattern, fold=True)(str(value))
 
 
 def follow_path(document: Any, path: tuple[JsonStep, ...]) -> Any:

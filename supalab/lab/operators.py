@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from supalab.lab.arrays import read_array
 from supalab.lab.functions import path_text
 from supalab.lab.names_hint import missing_column
+from supalab.lab.patterns import compile_pattern
 from supalab.lab.pgtypes import PgType, cast_type
 from supalab.lab.query import Filter
 from supalab.lab.refusal import pg_refusal
-from supalab.lab.regex import compile_regex
 from supalab.lab.search import check_search
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _pattern_builder(operator: str) -> tuple[Callable[[Piece, Value], Piece], Ca
     def read(pattern: str) -> Value:
         _TEXT.read(pattern)
         if not operator.endswith("like"):
-            compile_regex(pattern, fold=operator == "imatch")
+            compile_pattern(pattern, fold=operator == "imatch")
         return pattern
 
     return (lambda field, value: (f"{function}({field[0]}, ?)", (*field[1], value))), read
