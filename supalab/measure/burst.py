@@ -23,7 +23,8 @@ class Selects(Protocol):
 async def burst(client: Selects, workload: Workload, *, watch: bool = True) -> list[Span]:
     """Run the workload through the client and return its spans in the order of asking.
 
-    ``watch``: ask the client when each request takes its slot, which costs some clients time. Seconds count from the call. A failure is an outcome, never an exception; only cancelling the burst ends it early.
+    ``watch``: ask the client when each request takes its slot, which costs some clients time. Seconds count from
+    the call. A failure is an outcome, never an exception; only cancelling the burst ends it early.
     """
     spans: dict[int, Span] = {}
     tickets, origin = iter(range(workload.requests)), time.perf_counter()

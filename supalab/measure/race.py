@@ -152,7 +152,8 @@ def _run(
 def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) -> Trial:
     ideal = course.workload.ideal_s(one.limit) or math.ceil(course.workload.requests / one.limit)
     # The race asks how fast, not who keeps a deadline: a queue of many seconds must not become an error.
-    patient = replace(course.settings, timeout=max(course.settings.timeout, (30 if course.bare is None else 300) + 4 * ideal))
+    patience = (30 if course.bare is None else 300) + 4 * ideal
+    patient = replace(course.settings, timeout=max(course.settings.timeout, patience))
     when = datetime.now(UTC).isoformat(timespec="seconds")
     if course.lab is not None:
         course.lab.reset()

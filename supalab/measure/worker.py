@@ -158,7 +158,9 @@ async def unobserved(chosen: Arm, settings: Settings, workload: Workload, warm_u
         await client.aclose()
     return {
         "spans": [(span.asked, span.started, span.done, span.outcome) for span in spans],
-        **{"memory": None, "threads_peak": None, "loop_lag": None},
+        "memory": None,
+        "threads_peak": None,
+        "loop_lag": None,
         "cpu_s": cpu,
         "versions": _versions(),
         "machine": _machine(),
