@@ -228,7 +228,7 @@ async def test_the_environment_cannot_redirect_requests(
 
 
 async def test_opening_and_closing_leaves_nothing_behind(rung: str, lab: Lab) -> None:
-    """Twenty clients, opened, used and closed: descriptors and threads are as before."""
+    """Fifty clients, opened, used and closed: descriptors, threads and children are as before."""
     import psutil
 
     async def once() -> None:
@@ -239,11 +239,12 @@ async def test_opening_and_closing_leaves_nothing_behind(rung: str, lab: Lab) ->
     await once()
     gc.collect()
     await asyncio.sleep(0.05)
-    before = (me.num_fds() if os.name == "posix" else me.num_handles(), me.num_threads())
-    for _ in range(20):
+    before = (me.num_fds() if os.name == "posix" else me.num_handles(), me.num_threads(), len(me.children()))
+    for _ in range(50):
         await once()
     gc.collect()
     await asyncio.sleep(0.05)
-    after = (me.num_fds() if os.name == "posix" else me.num_handles(), me.num_threads())
+    after = (me.num_fds() if os.name == "posix" else me.num_handles(), me.num_threads(), len(me.children()))
     assert after[0] <= before[0] + 2
     assert after[1] <= before[1] + 2
+    assert after[2] == before[2]

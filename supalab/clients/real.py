@@ -33,7 +33,8 @@ __all__ = ["SupabaseAsync"]
 
 #: Seconds by which connecting gives up before the deadline, so that the error can name it.
 MARGIN = 0.01
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
+CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ class SupabaseAsync(Client):
         self._max_bytes = checked_size("max_bytes", max_bytes)
         self._transport = transport
         self._open: _Open | None = None
-        self._closed = False
+        self._closed = self._entered = False
         self._making = threading.Lock()
 
     @classmethod
@@ -195,9 +196,7 @@ class SupabaseAsync(Client):
         loop = asyncio.get_running_loop()
         with self._making:  # no await in here: two callers cannot make two pools
             if self._closed:
-                raise ClientClosed(
-                    "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
-                )
+                raise ClientClosed(CLOSED)
             if self._open is None or self._open.loop.is_closed():
                 self._open = self._opened(loop)
             if self._open.loop is not loop:
@@ -210,6 +209,14 @@ class SupabaseAsync(Client):
         with suppress(StopIteration):
             closing.asend(None).send(None)  # up to its yield, where it waits for nothing
         return _Open(loop, asyncio.Semaphore(self._settings.limit), transport, closing)
+
+    async def __aenter__(self) -> Self:
+        if self._closed:
+            raise ClientClosed(CLOSED)
+        if self._entered:
+            raise ClientError("this client is in an 'async with' already, whose end would close it for both: use one")
+        self._entered = True
+        return self
 
     async def aclose(self) -> None:
         """Close the connections; requests under way, wherever they wait, raise ClientClosed."""
