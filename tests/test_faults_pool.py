@@ -1,4 +1,4 @@
-"""Rows 1-12 of the fault table: queues, connections, event loops, closing; beside them, what the article's client does."""
+"""Rows 1-12 of the fault table: queues, connections, event loops, closing; beside them, what the article's does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from faultserver import FaultServer, hang, reply, slow
 
 from supalab import ArticleSupabaseAsync, SupabaseAsync
 from supalab.clients.base import Client
-from supalab.clients.transports import Transport, aiohttp_transport, httpx_transport
+from supalab.clients.transports import aiohttp_transport
 from supalab.errors import ClientClosed, ClientError, DeadlineExceeded
 
 KEY = "sb_publishable_of_these_tests"
@@ -44,11 +44,10 @@ async def cancel_in_the_queue(client: Client, rounds: int) -> None:
     await asyncio.gather(*(worker() for _ in range(20)))
 
 
-@pytest.mark.parametrize("transport", [aiohttp_transport, httpx_transport])
-async def test_row_01_cancelled_callers_leave_the_queue_whole(transport: Transport) -> None:
+async def test_row_01_cancelled_callers_leave_the_queue_whole() -> None:
     """After a thousand cancellations in the queue the limit's worth of plain calls runs at once."""
     with FaultServer(slow(0.01)) as server:
-        async with SupabaseAsync(server.url, KEY, limit=4, transport=transport) as client:
+        async with SupabaseAsync(server.url, KEY, limit=4) as client:
             await cancel_in_the_queue(client, 50)
             server.fault, server.peak, server.now = slow(0.2), 0, 0
             assert await burst(client, 4) == [[{"id": 1}]] * 4
