@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lab_helpers import encoded
 
-from supalab.lab.dialect import header_span, parse_query, requested_span
-from supalab.lab.query import Embed, Field, Filter, Logic, OrderTerm, SelectField, Span
-from supalab.lab.refusal import Refusal
+from supalab.lab.dialect.parse import header_span, parse_query, requested_span
+from supalab.lab.dialect.query import Embed, Field, Filter, Logic, OrderTerm, SelectField, Span
+from supalab.lab.dialect.refusal import Refusal
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

@@ -8,8 +8,8 @@ import pytest
 from lab_helpers import ask, header, rows
 
 from supalab.errors import SettingsError
-from supalab.lab.make_contests import contests_csv
 from supalab.lab.rest import Rest
+from supalab.lab.store.make_contests import contests_csv
 from supalab.shipped import shipped
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from lab_helpers import ask, header, open_rest, rows
 
-from supalab.lab.patterns import compile_pattern
-from supalab.lab.refusal import Refusal
+from supalab.lab.dialect.refusal import Refusal
 from supalab.lab.rest import Rest
-from supalab.lab.store import Store
-from supalab.lab.zones import known_zone
+from supalab.lab.store.database import Store
+from supalab.lab.store.zones import known_zone
+from supalab.lab.types.patterns import compile_pattern
 
 SCRIPT = """
 CREATE TABLE teams(

@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from supalab.errors import SettingsError
-from supalab.lab import answers
-from supalab.lab.attach import attach_embeds
-from supalab.lab.calls import called_arguments, plan_call
-from supalab.lab.dialect import parse_query, requested_span
-from supalab.lab.media import negotiate, negotiate_root
+from supalab.lab.dialect.media import negotiate, negotiate_root
+from supalab.lab.dialect.parse import parse_query, requested_span
+from supalab.lab.dialect.preferences import parse_preferences
+from supalab.lab.dialect.refusal import Refusal
+from supalab.lab.dialect.resource import find_resource, profile_headers
 from supalab.lab.messages import Answer
-from supalab.lab.mutate import plan_mutation, run_mutation
-from supalab.lab.names_hint import missing_table
-from supalab.lab.openapi import describe
-from supalab.lab.outputs import shape_rows
-from supalab.lab.preferences import parse_preferences
-from supalab.lab.procedures import find_procedure, known_procedures
-from supalab.lab.reading import plan_read
-from supalab.lab.refusal import Refusal
-from supalab.lab.resource import find_resource, profile_headers
-from supalab.lab.store import Store
-from supalab.lab.zones import show_in_zone
+from supalab.lab.store import answers
+from supalab.lab.store.attach import attach_embeds
+from supalab.lab.store.calls import called_arguments, plan_call
+from supalab.lab.store.database import Store
+from supalab.lab.store.mutate import plan_mutation, run_mutation
+from supalab.lab.store.names_hint import missing_table
+from supalab.lab.store.openapi import describe
+from supalab.lab.store.outputs import shape_rows
+from supalab.lab.store.procedures import find_procedure, known_procedures
+from supalab.lab.store.reading import plan_read
+from supalab.lab.store.zones import show_in_zone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from supalab.lab.media import Media
+    from supalab.lab.dialect.media import Media
+    from supalab.lab.dialect.query import Query, Span
+    from supalab.lab.dialect.resource import Resource
     from supalab.lab.messages import Request
-    from supalab.lab.query import Query, Span
-    from supalab.lab.reading import ReadPlan
-    from supalab.lab.resource import Resource
-    from supalab.lab.schema import Table
+    from supalab.lab.store.reading import ReadPlan
+    from supalab.lab.store.schema import Table
 
 __all__ = ["Rest"]
 

@@ -1,0 +1,127 @@
+"""Bodies of writes: bytes and a content type flow in, rows of JSON values by column name flow out.
+
+Which bodies are taken, and with which words the others are refused, is PostgREST's: JSON objects or arrays of objects
+with the same keys, CSV with a header, or one URL-encoded form.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl
+
+from supalab.lab.dialect.media import body_type
+from supalab.lab.dialect.refusal import Refusal, pg_refusal
+from supalab.lab.types.pgreaders import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Payload", "load_json", "read_payload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The rows of a body, and the columns that they set: those of the rows, or those that ``columns`` names."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    columns: tuple[str, ...]
+
+
+class _Number(float):
+    """A number with a fraction or exponent that remembers how it was written: ``1.50`` into a text column stays so."""
+
+    __slots__ = ("written",)
+    written: str
+
+    def __str__(self) -> str:
+        return self.written
+
+
+def _number(text: str) -> _Number:
+    number = _Number(text)
+    number.written = text
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def load_json(body: bytes) -> Any:
+    """Return the value in a JSON body; raises ``ValueError`` for anything that is not JSON in UTF-8."""
+    text = body.decode("utf-8")
+    try:
+        value = json.loads(text, parse_float=_number, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if "\\ud" in text.lower():
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text: UnicodeEncodeError
+    return value
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(400, "PGRST102", message)
+
+
+def read_payload(body: bytes, content_type: str, columns: tuple[str, ...] | None) -> Payload:
+    """Return the rows of a body; ``columns`` is what the query string names, if it does.
+
+    Raises ``Refusal`` PGRST102 for what cannot be used, and PostgreSQL's own errors when ``columns`` is given,
+    because PostgREST then hands the body on unread.
+    """
+    kind = body_type(content_type)
+    if kind == "csv":
+        return _uniform(_csv_rows(body), "All lines must have same number of fields")
+    if kind == "form":
+        pairs = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        return Payload((pairs,), tuple(sorted(pairs)))
+    if columns is not None:
+        return Payload(_raw_rows(body), tuple(sorted(set(columns))))
+    try:
+        value = load_json(body)
+    except ValueError:
+        raise _invalid("Empty or invalid json") from None
+    return _uniform(value, "All object keys must match")
+
+
+def _uniform(value: Any, complaint: str) -> Payload:
+    if isinstance(value, dict):
+        return Payload((value,), tuple(sorted(value)))
+    if not isinstance(value, list) or not value:
+        return Payload((), ())
+    keys = value[0].keys() if isinstance(value[0], dict) else None
+    if keys is None or any(not isinstance(row, dict) or row.keys() != keys for row in value):
+        raise _invalid(complaint)
+    return Payload(tuple(value), tuple(sorted(keys)))
+
+
+def _raw_rows(body: bytes) -> tuple[Mapping[str, Any], ...]:
+    try:
+        value = load_json(body)
+    except ValueError:
+        read_json(body.decode("utf-8", "replace"))  # says what is wrong with it
+        raise pg_refusal("22P02", "invalid input syntax for type json") from None
+    if isinstance(value, dict):
+        return (value,)
+    if not isinstance(value, list):
+        raise pg_refusal("22023", "cannot call json_to_recordset on a scalar")
+    if any(not isinstance(row, dict) for row in value):
+        raise pg_refusal("22023", "argument of json_to_recordset must be an array of objects")
+    return tuple(value)
+
+
+def _csv_rows(body: bytes) -> list[dict[str, str | None]]:
+    try:
+        lines = list(csv.reader(io.StringIO(body.decode("utf-8"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise _invalid("parse error (not a CSV text in UTF-8)") from None
+    if not lines:
+        raise _invalid("parse error (not enough input)")
+    header, *rows = (line for line in lines if line)
+    if any(len(row) != len(header) for row in rows):
+        raise _invalid("All lines must have same number of fields")
+    return [{name: None if value == "NULL" else value for name, value in zip(header, row, strict=True)} for row in rows]

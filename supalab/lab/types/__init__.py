@@ -1,0 +1,1 @@
+"""PostgreSQL's types and patterns in Python: text flows in, values or its own errors flow out. Pure."""
