@@ -33,7 +33,8 @@ def requirement_names(lines: list[str]) -> set[str]:
 def test_conda_and_binder_install_what_pip_installs() -> None:
     """environment.yml lists pyproject's dependencies, word for word, and then the package itself."""
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    listed = [line.strip()[2:].strip("\"'") for line in text.partition("- pip:\n")[2].splitlines()]
+    lines = [line.strip()[2:] for line in text.partition("- pip:\n")[2].splitlines()]
+    listed = [ast.literal_eval(line) if line[0] in "'\"" else line for line in lines]
     assert listed == [*PROJECT["dependencies"], "-e ."]
     assert re.search(r"^  - python=3\.1[1-4]$", text, re.MULTILINE)
 
