@@ -31,7 +31,8 @@ from supalab.wire import Call, Row
 
 __all__ = ["SupabaseAsync"]
 
-#: Seconds by which connecting gives up before the deadline, so that the error can name it.
+#: Seconds before the deadline in which nothing is begun any more: connecting gives up, so that the error can name it,
+#: and a slot that comes so late is left to others, since a write sent then would surely end in doubt.
 MARGIN = 0.01
 MAX_BYTES = 32 * 1024 * 1024
 CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
@@ -86,6 +87,7 @@ class SupabaseAsync(Client):
         self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
         self._base = self._settings.base
         self._headers = self._settings.headers | {"Accept-Encoding": "identity"}
+        self._margin = min(MARGIN, self._settings.timeout / 10)
         self._max_bytes = checked_size("max_bytes", max_bytes)
         self._transport = transport
         self._open: _Open | None = None
@@ -158,6 +160,8 @@ class SupabaseAsync(Client):
         while True:
             at.phase = "slot"
             async with here.gate:
+                if here.loop.time() >= deadline - self._margin:
+                    raise TimeoutError
                 at.phase = "answer"
                 call.started()
                 outcome = await self._sent(call, here, at, deadline)
@@ -177,7 +181,7 @@ class SupabaseAsync(Client):
             self._base + call.target,
             headers=self._headers | dict(call.headers),
             content=call.body,
-            extensions={"timeout": {"connect": max(deadline - here.loop.time() - MARGIN, MARGIN)}},
+            extensions={"timeout": {"connect": deadline - self._margin - here.loop.time()}},
         )
         response = None
         try:
