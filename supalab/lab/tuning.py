@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["calm_collector", "loop_factory", "raise_file_limit"]
 
 FILES_WANTED = 8_192
+NEW_OBJECTS = 200_000
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -26,10 +27,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def calm_collector() -> None:
-    """Let garbage be collected more seldom: at a thousand in flight it took a sixth of the lab's precision."""
+    """Let the collector look only when more objects are new than thousands of requests in flight hold.
+
+    A request holds some thirty; with Python's own threshold of 700 to 2,000 each wave of a thousand was searched over
+    and over, in vain, for answers leave no cycles behind: p99 was about a fifth longer.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(NEW_OBJECTS, 20, 20)
 
 
 def raise_file_limit() -> None:
