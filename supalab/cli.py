@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from supalab import __version__, commands
+from supalab import __version__, commands, commands_bench
 from supalab.errors import SupalabError
 
 __all__ = ["main"]
@@ -50,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="supalab", description="Fake async against real async, measured by a server that counts.")
     parser.add_argument("--version", action="version", version=f"supalab {__version__}")
-    verbs = parser.add_subparsers(title="commands", metavar="race | serve | lab", required=True)
+    verbs = parser.add_subparsers(title="commands", metavar="race | bench | serve | lab", required=True)
     _add_race(verbs.add_parser("race", help="run the clients side by side: table, figure, JSON"))
+    commands_bench.add_bench(verbs.add_parser("bench", help="run many clients over set cases: CPU, pace, goals"))
     _add_serve(verbs.add_parser("serve", help="serve a lab backend that speaks PostgREST's dialect"))
     lab = verbs.add_parser("lab", help="open the course in JupyterLab; further arguments go to JupyterLab")
     lab.set_defaults(run=commands.lab)
@@ -61,6 +62,7 @@ def _parser() -> Parser:
 def _add_race(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=commands.race)
     parser.add_argument("--arms", metavar="A,B,…", help="e.g. fake-3,real-10 (default: fake, its controls, real)")
+    parser.add_argument("--peers", action="store_true", help='others\' clients too: pip install -e ".[peers]"')
     parser.add_argument("--requests", type=int, default=100, metavar="N", help="requests of a trial (100)")
     parser.add_argument("--callers", type=int, metavar="N", help="callers at once (default: all requests at once)")
     parser.add_argument("--latency", type=float, metavar="S", help="seconds the lab takes for a request (0.15)")

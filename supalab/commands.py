@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from supalab.measure.trial import TrialSet, Workload
     from supalab.settings import Settings
 
-__all__ = ["ARTICLE_LATENCY", "lab", "race", "serve"]
+__all__ = ["ARTICLE_LATENCY", "ProgressBar", "check_writable", "lab", "race", "serve"]
 
 ARTICLE_LATENCY = 0.45
 FIRST_NOTEBOOK = "00_start_here.ipynb"
@@ -36,11 +36,11 @@ def race(options: argparse.Namespace) -> int:
     check_suffix(options.figure)
     figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))
     for path in (options.json, *figures):
-        _check_writable(path)
-    arms, workload, settings = _arms(options.arms), _workload(options), _project(options)
+        check_writable(path)
+    arms, workload, settings = _arms(options), _workload(options), _project(options)
     code = 0
     with ExitStack() as stack:
-        tell = stack.enter_context(_ProgressBar())
+        tell = stack.enter_context(ProgressBar())
         try:
             trials = run_race(
                 arms,
@@ -56,10 +56,18 @@ def race(options: argparse.Namespace) -> int:
     return code
 
 
-def _arms(names: str | None) -> Sequence[str]:
-    from supalab.clients.arms import DEFAULT_ARMS, arm
+def _arms(options: argparse.Namespace) -> Sequence[str]:
+    from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS, arm, missing
 
-    return DEFAULT_ARMS if names is None else [arm(name.strip()).name for name in names.split(",")]
+    named = [*DEFAULT_ARMS] if options.arms is None else [name.strip() for name in options.arms.split(",")]
+    chosen = [arm(name).name for name in named]
+    for name in PEER_ARMS if options.peers else ():
+        lacking = missing(name.rpartition("-")[0])
+        if lacking and name == "niquests-10":  # not in the extra, so not having it is no mistake
+            print(f"niquests-10 is left out: it {lacking}", file=sys.stderr)
+        elif name not in chosen:
+            chosen.append(arm(name).name)
+    return chosen
 
 
 def _workload(options: argparse.Namespace) -> Workload:
@@ -110,7 +118,7 @@ def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:
     return list(paths)
 
 
-def _check_writable(path: Path | None) -> None:
+def check_writable(path: Path | None) -> None:
     """Raise SettingsError now if ``path`` cannot be written later, when minutes of measuring would be lost."""
     if path is None:
         return
@@ -124,7 +132,7 @@ def _check_writable(path: Path | None) -> None:
         path.unlink()
 
 
-class _ProgressBar:
+class ProgressBar:
     """One line on stderr while a race runs; nothing but the table goes to stdout."""
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from supalab.figures.knee import draw_against_limit, knee
 from supalab.figures.lanes import draw_lanes, draw_waiting, timeline
 from supalab.figures.look import Picture, description, save
 from supalab.figures.panels import draw_in_flight, draw_latency, draw_memory
@@ -19,11 +20,13 @@ from supalab.measure.trial import TrialSet
 __all__ = [
     "Picture",
     "describe",
+    "draw_against_limit",
     "draw_in_flight",
     "draw_lanes",
     "draw_latency",
     "draw_memory",
     "draw_waiting",
+    "knee",
     "save",
     "side_by_side",
     "timeline",

@@ -61,7 +61,7 @@ COST_MS = {
 UNKNOWN_MS = 3.0
 START_S, CASE_S = 1.0, 1.5
 #: A trial that takes longer than this many seconds is run twice at most, or is left out.
-LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S = 15.0, 45.0, 20.0
+LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S = 15.0, 45.0, 40.0
 LONG_REPEATS = 2
 
 
