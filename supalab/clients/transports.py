@@ -37,7 +37,8 @@ def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """httpx's own connections, with as many kept alive as may be open, so that none is dropped and redialled.
 
     For comparisons. A request that is cancelled at an unlucky moment can cost this pool a connection for ever, even
-    behind the gate (httpcore 1.0.9, seen after some hundred cancellations); the default's does not.
+    behind the gate (httpcore 1.0.9, seen after some hundred cancellations); and at DEBUG, httpcore logs the headers
+    that a server sends, whatever they repeat. The default has neither fault.
     """
     limits = httpx.Limits(max_connections=settings.limit, max_keepalive_connections=settings.limit)
     return httpx.AsyncHTTPTransport(verify=tls(settings), limits=limits, trust_env=False)
