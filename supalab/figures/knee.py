@@ -134,9 +134,10 @@ def _name(
         height = float(ax.transData.transform((limit, _middle(values)))[1])
         ends.setdefault(limit, []).append((height, kind))
     points_each = 72.0 / ax.figure.dpi
+    floor = ax.get_window_extent().y0 * points_each + LABEL_GAP_PT / 2
     for limit, found in ends.items():
         found.sort()
-        places = _apart([height * points_each for height, _ in found], LABEL_GAP_PT)
+        places = _apart([height * points_each for height, _ in found], LABEL_GAP_PT, floor)
         for (height, kind), place in zip(found, places, strict=True):
             at = (limit, _middle(lines[kind][-1][1]))
             _write(ax, at, place - height * points_each, kind + _errors(bench, cases, kind), kind)
@@ -151,22 +152,22 @@ def _write(ax: Axes, at: tuple[float, float], shift: float, name: str, kind: str
     )  # fmt: skip
 
 
-def _apart(places: Sequence[float], gap: float) -> list[float]:
-    """Move ascending places apart to at least ``gap``, as little as that takes: groups spread around their middle."""
+def _apart(places: Sequence[float], gap: float, floor: float) -> list[float]:
+    """Move ascending places apart to at least ``gap``, as little as that takes, and none below ``floor``.
+
+    Places that are too close form a group, which spreads around its middle.
+    """
     groups: list[list[float]] = []
     for place in places:
         groups.append([place])
-        while len(groups) > 1 and _top(groups[-2], gap) + gap > _bottom(groups[-1], gap):
+        while len(groups) > 1 and _spread(groups[-2], gap, floor)[-1] + gap > _spread(groups[-1], gap, floor)[0]:
             groups[-2:] = [groups[-2] + groups[-1]]
-    return [_bottom(group, gap) + gap * index for group in groups for index in range(len(group))]
+    return [place for group in groups for place in _spread(group, gap, floor)]
 
 
-def _bottom(group: Sequence[float], gap: float) -> float:
-    return sum(group) / len(group) - gap * (len(group) - 1) / 2
-
-
-def _top(group: Sequence[float], gap: float) -> float:
-    return sum(group) / len(group) + gap * (len(group) - 1) / 2
+def _spread(group: Sequence[float], gap: float, floor: float) -> list[float]:
+    bottom = max(sum(group) / len(group) - gap * (len(group) - 1) / 2, floor)
+    return [bottom + gap * index for index in range(len(group))]
 
 
 def _errors(bench: Bench, cases: Sequence[Case], kind: str) -> str:

@@ -87,7 +87,7 @@ def _outcomes(row: Row) -> str:
 
 def _goals(found: tuple[Goal, ...]) -> Table:
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("goal", no_wrap=True)
+    grid.add_column("goal")  # may wrap: errors can make what stands beside a goal long
     for title in ("at most", "measured", ""):
         grid.add_column(title, justify="right" if title else "left", no_wrap=True)
     for goal in found:
