@@ -1,6 +1,6 @@
 """httpx's transport on aiohttp's connections: an httpx request flows in, an httpx response or error flows out.
 
-A module of its own because importing aiohttp doubles the time of an import; ``aiohttp_transport`` loads it when needed.
+A module of its own because importing aiohttp doubles the time of an import; ``fast_transport`` loads it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from supalab.clients import paging, retry
 from supalab.clients.base import Client
 from supalab.clients.body import read_body
 from supalab.clients.failures import Phase, closed_meanwhile, late, lost
-from supalab.clients.transports import Transport, aiohttp_transport
+from supalab.clients.transports import Transport, fast_transport
 from supalab.errors import ClientClosed, ClientError
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings, checked_size
@@ -82,14 +82,14 @@ class SupabaseAsync(Client):
         schema: str | None = None,
         token: str | None = None,
         max_bytes: int = MAX_BYTES,
-        transport: Transport = aiohttp_transport,
+        transport: Transport | None = None,
     ) -> None:
         self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
         self._base = self._settings.base
         self._headers = self._settings.headers | {"Accept-Encoding": "identity"}
         self._margin = min(MARGIN, self._settings.timeout / 10)
         self._max_bytes = checked_size("max_bytes", max_bytes)
-        self._transport = transport
+        self._transport = transport or fast_transport()
         self._open: _Open | None = None
         self._closed = self._entered = False
         self._making = threading.Lock()
@@ -160,8 +160,8 @@ class SupabaseAsync(Client):
         while True:
             at.phase = "slot"
             async with here.gate:
-                if here.loop.time() >= deadline - self._margin:
-                    raise TimeoutError
+                if self._closed or here.loop.time() >= deadline - self._margin:
+                    raise TimeoutError  # the slot came too late
                 at.phase = "answer"
                 call.started()
                 outcome = await self._sent(call, here, at, deadline)
