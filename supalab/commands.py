@@ -176,7 +176,12 @@ def lab(options: argparse.Namespace) -> int:
         )
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
 
-    # No news from the network, which a workshop may not have, and nobody asked for.
-    quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    LabApp.launch_instance([str(notebooks / FIRST_NOTEBOOK), *quiet, *options.rest])
+    chosen = [
+        f"--ServerApp.root_dir={notebooks}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
+        # No news from the network, which a workshop may not have, and nobody asked for.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    LabApp.launch_instance([*chosen, *options.rest])
     return 0

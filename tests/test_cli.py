@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -236,3 +237,35 @@ def test_a_word_too_many_and_no_word_at_all(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
         assert "--help" in done.stderr
+
+
+def answered(url: str) -> Any:
+    """The JSON at an address that will be there soon."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return json.load(answer)
+        except urllib.error.URLError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ends it with SIGTERM")
+def test_lab_opens_jupyterlab_on_the_first_notebook(tmp_path: Path) -> None:
+    """JupyterLab says which page it opens, and that page is the first notebook; it asks nobody for news."""
+    command = [sys.executable, "-m", "supalab", "lab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+    private = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
+    opening = subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | private, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert opening.stderr is not None
+    try:
+        url = next(word for line in opening.stderr for word in line.split() if word.startswith("http://127.0.0.1:"))
+        assert "/lab/tree/00_start_here.ipynb?token=" in url
+        # It says so a moment before it listens.
+        assert answered(url.replace("/lab/tree/", "/api/contents/"))["type"] == "notebook"
+    finally:
+        opening.terminate()
+        opening.communicate(timeout=30)
