@@ -53,10 +53,8 @@ class Witness:
         return cls(**{**values, "timeline": timeline})
 
     def __str__(self) -> str:
-        return (
-            f"{self.served} requests served, at most {self.peak} in flight, {self.connections} connections, "
-            f"{self.abandoned} finished after their caller had left"
-        )
+        seen = f"{self.served} requests served, at most {self.peak} in flight, {self.connections} connections"
+        return f"{seen}, {self.abandoned} finished after their caller had left" if self.abandoned else seen
 
 
 class Tally:
