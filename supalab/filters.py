@@ -182,12 +182,15 @@ def _quantified(word: str, condition: Callable[[Any], Filter], values: Iterable[
 
 
 def contains(value: object) -> Filter:
-    """An array or JSON column contains all of these (``@>``)."""
+    """An array or JSON column contains all of these (``@>``): a list for an array, a mapping for JSON.
+
+    Text is sent as it stands: a list in JSON is written ``'["a"]'``, a range ``[1,5)``.
+    """
     return Filter("cs", _container(value))
 
 
 def contained_by(value: object) -> Filter:
-    """An array or JSON column holds nothing but these (``<@``)."""
+    """An array or JSON column holds nothing but these (``<@``); values as for ``contains``."""
     return Filter("cd", _container(value))
 
 
