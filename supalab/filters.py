@@ -157,7 +157,7 @@ def in_(values: Iterable[Scalar]) -> Filter:
     """One of these values."""
     if isinstance(values, str):
         raise SettingsError(f"in_({values!r}): pass a list of values, not one text")
-    texts = [quoted(text_of(value)) for value in values]
+    texts = [str(value) if type(value) is int else quoted(text_of(value)) for value in values]
     if texts == ['""']:
         texts *= 2  # PostgREST takes in.("") for the empty list, which fits nothing
     return Filter("in", f"({','.join(texts)})", "list")

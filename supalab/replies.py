@@ -47,8 +47,9 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     if not isinstance(found, list) or (found and not isinstance(found[0], dict)):
         raise BadResponse(f"expected rows, got {type(found).__name__}: {_start_of(reply, hide)}")
     result = Rows(found)
-    result.total = _total(reply)
-    if result.total is not None and call.headers.get("Prefer") == "count=exact":
+    if call.headers.get("Prefer", "").startswith("count="):
+        result.total = _total(reply)
+    if result.total is not None and call.headers["Prefer"] == "count=exact":
         asked = result.total - call.offset if call.limit is None else min(call.limit, result.total - call.offset)
         result.truncated = call.method == "GET" and len(result) < asked
     return result

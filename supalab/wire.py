@@ -25,6 +25,8 @@ OBJECT = "application/vnd.pgrst.object+json"
 #: Everything that PostgREST's select grammar uses, and nothing that could leave the parameter.
 COLUMNS = re.compile(r'[\w\s*,:()!.>"-]+')
 JSON_BODY = {"Content-Type": "application/json"}
+#: httpx sends at most 65,536 characters of address, many servers take less.
+LONGEST = 60_000
 ORDER_WORDS = {"asc", "desc", "nullsfirst", "nullslast"}
 
 
@@ -115,7 +117,13 @@ def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call
 
 
 def _target(path: str, params: list[tuple[str, str]]) -> str:
-    return f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
+    target = f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
+    if len(target) > LONGEST:
+        raise SettingsError(
+            f"the request's address would be {len(target)} characters long, and the longest that is sent has {LONGEST}:"
+            " ask in portions, with fewer values in each in_([…])"
+        )
+    return target
 
 
 def _table(table: object) -> str:

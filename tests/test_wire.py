@@ -60,7 +60,7 @@ def asked(call: wire.Call) -> list[tuple[str, str]]:
         (f.is_(False), "is.false"),
         (f.is_("unknown"), "is.unknown"),
         (f.distinct_from(3), "isdistinct.3"),
-        (f.in_([1, "a,b", 'say "hi"', "back\\slash"]), 'in.("1","a,b","say \\"hi\\"","back\\\\slash")'),
+        (f.in_([1, "a,b", 'say "hi"', "back\\slash"]), 'in.(1,"a,b","say \\"hi\\"","back\\\\slash")'),
         (f.in_([]), "in.()"),
         (f.contains(["a", "b"]), 'cs.{"a","b"}'),
         (f.contains({"a": 1}), 'cs.{"a": 1}'),
@@ -86,7 +86,7 @@ def test_groups_nest_and_quote_their_values() -> None:
     """Inside a group commas and brackets mean something, so every text stands in quotes; words and lists do not."""
     group = f.any_of({"title": "a,b", "id": f.gt(3)}, {"host": None}, ~f.all_of({"id": f.in_([1, 2])}))
     assert asked(wire.select("contests", filters=group))[1:] == [
-        ("or", '(and(title.eq."a,b",id.gt."3"),host.is.null,not.and(id.in.("1","2")))')
+        ("or", '(and(title.eq."a,b",id.gt."3"),host.is.null,not.and(id.in.(1,2)))')
     ]
     assert asked(wire.select("contests", filters=[{"id": 1}, ~f.any_of({"id": 2})]))[1:] == [
         ("id", "eq.1"),

@@ -19,6 +19,9 @@ __all__ = ["OverAiohttp"]
 
 #: Seconds an idle connection is kept; below the 60 to 75 s after which common servers and gateways hang up.
 KEEP_ALIVE = 30.0
+#: Bytes in a header: PostgREST repeats the whole query in Content-Location, and a long in.(…) is longer than aiohttp's
+#: usual 8,190.
+LONGEST_HEADER = 256 * 1024
 # httpx-aiohttp 0.2 calls every lost connection a ConnectTimeout, and lets some of aiohttp's own errors through.
 # Whether a connection was made decides whether a write may have been applied, so here is the exact map; first match.
 MEANING: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
@@ -65,8 +68,13 @@ def _meant(error: Exception, request: httpx.Request) -> Exception:
 
 def _session(limit: int, context: ssl.SSLContext) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=limit, ssl=context, keepalive_timeout=KEEP_ALIVE)
-    # No cookies: one caller's session must not become another's.
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),  # one caller's session must not become another's
+        trust_env=False,
+        max_line_size=LONGEST_HEADER,
+        max_field_size=LONGEST_HEADER,
+    )
     # aiohttp sends a DELETE again when a kept connection breaks; a write is never sent twice. It has no public switch.
     session._retry_connection = False
     return session
