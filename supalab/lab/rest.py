@@ -128,7 +128,6 @@ class Rest:
 
     def _make_plan(self, name: str, raw_query: str) -> tuple[ReadPlan, Query]:
         query = parse_query(raw_query)
-        requested_span(query, "HEAD", None)
         return plan_read(self._store.schema, self._table(name), query), query
 
     def _fetch(self, plan: ReadPlan, span: Span, media: Media, *, counted: bool) -> Fetched:
@@ -147,6 +146,8 @@ class Rest:
         media = negotiate(request.headers.get("accept", "*/*"))
         preferences = parse_preferences(request.headers.get("prefer", ""))
         preferences.check()
+        if not head:
+            answers.check_geo(media)
         fetched = self._fetch(plan, span, media, counted=preferences.count is not None)
         if preferences.timezone is not None:
             show_in_zone(plan.outputs, fetched.objects, preferences.timezone)
@@ -170,7 +171,11 @@ class Rest:
         return Answer(status, headers, b"" if head else body)
 
     def _read(self, name: str, request: Request) -> Answer:
-        plan, query = self._plan(name, request.query)
+        try:
+            plan, query = self._plan(name, request.query)
+        except Refusal as refusal:
+            _check_what_comes_first(request, refusal)
+            raise
         place = f"/{quote(name)}?{query.canonical}" if query.canonical else f"/{quote(name)}"
         return self._answer_rows(request, plan, query, scalar=False, place=place)
 
@@ -185,6 +190,16 @@ class Rest:
         with self._store.writing() as store:
             written = run_mutation(store, mutation)
         return answers.write_answer(mutation, written, profile_headers(request.method, request.headers))
+
+
+def _check_what_comes_first(request: Request, refusal: Refusal) -> None:
+    """Raise what PostgREST refuses before it comes to ``refusal``: ranges, then what the database need not see."""
+    if refusal.code == "PGRST100":
+        return
+    requested_span(parse_query(request.query), request.method, request.headers.get("range"))
+    if not refusal.code.startswith("PGRST"):
+        negotiate(request.headers.get("accept", "*/*"))
+        parse_preferences(request.headers.get("prefer", "")).check()
 
 
 def _read_body(media: Media, plan: ReadPlan, fetched: Fetched, *, scalar: bool) -> bytes:

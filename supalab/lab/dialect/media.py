@@ -13,12 +13,16 @@ __all__ = ["CSV", "JSON", "Media", "body_type", "negotiate", "negotiate_root"]
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One form of an answer: its ``Content-Type``, and whether it is a single object, CSV, without its nulls."""
+    """One form of an answer: its ``Content-Type``, and whether it is a single object, CSV, without its nulls.
+
+    ``geo``: GeoJSON, which PostgREST offers but the database can only write with PostGIS.
+    """
 
     content_type: str
     single: bool = False
     csv: bool = False
     stripped: bool = False
+    geo: bool = False
 
 
 JSON = Media(JSON_TYPE)
@@ -28,7 +32,7 @@ _MIME = re.compile(
     r"([A-Za-z0-9.*]+)/([A-Za-z0-9.*+-]+)((?:\s*;\s*[A-Za-z0-9-]+\s*=\s*(?:\"[^\"]*\"|[A-Za-z0-9|-]+))*)"
 )
 _PARAMETER = re.compile(r";\s*([A-Za-z0-9-]+)\s*=\s*(?:\"([^\"]*)\"|([A-Za-z0-9|-]+))")
-_QUALITY = re.compile(r";\s*q\s*=\s*([0-9.]+)\s*$")
+_QUALITY = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def _split(mime: str) -> tuple[str, dict[str, str]]:
@@ -40,16 +44,13 @@ def _split(mime: str) -> tuple[str, dict[str, str]]:
 
 
 def _accepted(header: str) -> list[str]:
-    """Return the media types of an ``Accept`` header, the best liked first."""
-    ranked: list[tuple[float, str]] = []
-    for part in header.split(","):
-        quality = _QUALITY.search(part)
-        mime = _QUALITY.sub("", part).strip()
-        try:
-            ranked.append((float(quality[1]) if quality else 1.0, mime))
-        except ValueError:
-            ranked.append((0.0, mime))
-    return [mime for _, mime in sorted(ranked, key=lambda item: -item[0])]
+    """Return the media types of an ``Accept`` header, the best liked first; of equals, the more specific one."""
+    ranked: list[tuple[float, int, str]] = []
+    for part in header.replace(" ", "").split(","):
+        mime, _, weight = part.partition(";q=")
+        quality = _QUALITY.match(weight)
+        ranked.append((float(quality[0]) if quality else 1.0, mime.count(";") - mime.count("*"), mime))
+    return [mime for *_, mime in sorted(ranked, key=lambda item: (-item[0], -item[1]))]
 
 
 def _media(mime: str) -> Media | None:
@@ -64,6 +65,8 @@ def _media(mime: str) -> Media | None:
         return Media(kind, stripped=stripped)
     if name in ("*/*", "application/json"):
         return JSON
+    if name == "application/geo+json":
+        return Media(f"{name}; charset=utf-8", geo=True)
     return CSV if name == "text/csv" else None
 
 

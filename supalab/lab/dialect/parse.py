@@ -131,13 +131,18 @@ def _owner(key: str) -> Path:
 
 
 def _canonical(query: str) -> str:
-    pairs = []
+    """Return the query as ``Content-Location`` shows it: sorted by name, the values of one name joined by commas."""
+    values: dict[str, list[str]] = {}
     for part in _SEPARATORS.split(query):
         key, _, value = part.partition("=")
         if part:
-            pairs.append(tuple(unquote_to_bytes(text.replace("+", " ")) for text in (key, value)))
-    pairs.sort(key=lambda pair: pair[0])
-    return "&".join("=".join(quote(text, safe="-_.~") for text in pair) for pair in pairs)
+            values.setdefault(_encoded(key), []).append(_encoded(value))
+    return "&".join(f"{key}={','.join(values[key])}" for key in sorted(values, key=unquote_to_bytes))
+
+
+def _encoded(text: str) -> str:
+    """Encode a part anew. PostgREST encodes bytes as if each were a character of its own, and so does this."""
+    return quote(unquote_to_bytes(text.replace("+", " ")).decode("latin-1"), safe="-_.~")
 
 
 def header_span(value: str | None) -> Span:

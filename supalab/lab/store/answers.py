@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from supalab.lab.dialect.refusal import Refusal
+from supalab.lab.dialect.refusal import Refusal, pg_refusal
 from supalab.lab.messages import Answer
 from supalab.lab.store.returned import location
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from supalab.lab.store.outputs import Output
 
 __all__ = [
+    "check_geo",
     "check_single",
     "content_range",
     "csv_body",
@@ -52,6 +53,13 @@ def out_of_bounds(lower: int, total: int) -> bytes:
     """Return the body of a 416: the error object, which PostgREST sends without its ``Proxy-Status`` header."""
     details = f"An offset of {lower} was requested, but there are only {total} rows."
     return Refusal(416, "PGRST103", "Requested range not satisfiable", details=details).body()
+
+
+def check_geo(media: Media) -> None:
+    """Raise 42883 for GeoJSON: PostgREST asks the database for it, which has no such function without PostGIS."""
+    if media.geo:
+        hint = "No function matches the given name and argument types. You might need to add explicit type casts."
+        raise pg_refusal("42883", "function st_asgeojson(record) does not exist", hint=hint)
 
 
 def check_single(media: Media, count: int) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-__all__ = ["contains_json", "follow_path", "path_text", "register_functions"]
+__all__ = ["contains_json", "follow_path", "leads_to_itself", "path_text", "register_functions"]
 
 
 def _match(value: object, pattern: str) -> bool | None:
@@ -35,11 +35,16 @@ def follow_path(document: Any, path: tuple[JsonStep, ...]) -> Any:
         elif isinstance(document, list) and isinstance(step.key, int):
             inside = -len(document) <= step.key < len(document)
             document = document[step.key] if inside else None
-        else:
-            return None
+        elif isinstance(document, dict | list) or step.key not in (0, -1):
+            return None  # of a lone scalar jsonb makes an array of one
         if step.as_text and document is not None and not isinstance(document, str):
             document = json.dumps(document, ensure_ascii=False)
     return document
+
+
+def leads_to_itself(path: tuple[JsonStep, ...]) -> bool:
+    """Whether a path, followed from a lone scalar, ends where it began: it asks for the first or the last element."""
+    return all(step.key in (0, -1) for step in path)
 
 
 def path_text(path: tuple[JsonStep, ...]) -> str:

@@ -13,13 +13,13 @@ from supalab.lab.dialect.media import negotiate
 from supalab.lab.dialect.parse import parse_query, requested_span
 from supalab.lab.dialect.payload import Payload, read_payload
 from supalab.lab.dialect.preferences import parse_preferences
-from supalab.lab.dialect.refusal import Refusal
-from supalab.lab.store.answers import check_single
+from supalab.lab.dialect.refusal import Refusal, pg_refusal
+from supalab.lab.store.answers import check_geo, check_single
 from supalab.lab.store.attach import attach_embeds, key_columns
 from supalab.lab.store.embedding import join_embeds
-from supalab.lab.store.outputs import converters, shape_rows
+from supalab.lab.store.outputs import converters, refuse_aggregates, shape_rows
 from supalab.lab.store.returned import check_order, returned_outputs, shown_values, sorted_rows
-from supalab.lab.store.writing import Conflict, delete_rows, insert_rows, typed_rows, update_rows
+from supalab.lab.store.writing import Conflict, count_rows, delete_rows, insert_rows, typed_rows, update_rows
 from supalab.lab.store.zones import show_in_zone
 
 if TYPE_CHECKING:
@@ -80,15 +80,17 @@ def plan_mutation(schema: Schema, find_table: Callable[[str], Table], name: str,
         payload = read_payload(request.body, request.headers.get("content-type", "application/json"), columns)
     table = find_table(name)
     joins = join_embeds(schema, table, _returned_part(query))
+    refuse_aggregates(query.select)
     preferences = parse_preferences(request.headers.get("prefer", ""))
-    found = returned_outputs(table, query) if preferences.returning in ("representation", "headers-only") else ()
     if method == "PUT":
         _check_put(table, query)
     _check_columns(table, payload)
     preferences.check()
     media = negotiate(request.headers.get("accept", "*/*"))
+    found = returned_outputs(table, query) if preferences.returning in ("representation", "headers-only") else ()
     if preferences.returning == "representation":
         check_order(table, found, query)
+        check_geo(media)
     return Mutation(method, table, query, payload, preferences, media, found, joins)
 
 
@@ -127,7 +129,7 @@ def run_mutation(store: Store, mutation: Mutation) -> Written:
 def _with_objects(store: Store, mutation: Mutation, written: Written) -> Written:
     """Add the rows that come back, with what is embedded in them as it is now."""
     rows = sorted_rows(mutation.table, mutation.query, written.rows)
-    shown = shown_values(mutation.outputs, rows)
+    shown = shown_values(mutation.table, mutation.outputs, rows)
     objects = shape_rows(mutation.outputs, converters(mutation.outputs), shown)
     if mutation.preferences.timezone is not None:
         show_in_zone(mutation.outputs, objects, mutation.preferences.timezone)
@@ -150,6 +152,9 @@ def _put(store: Store, mutation: Mutation) -> Written:
     table, payload = mutation.table, mutation.payload
     rows = typed_rows(store, table, payload, use_defaults=False)
     wanted = [(item.field.name, item.values[0]) for _, item in mutation.query.filters]
+    absent = next((name for name, _ in wanted if name not in payload.columns), None)
+    if absent is not None:
+        raise pg_refusal("42703", f"column pgrst_body.{absent} does not exist")
     keys = [(name, table.columns[name].type.read(text)) for name, text in wanted]
     fitting = [row for row in rows if all(row.get(name) == value for name, value in keys)]
     conflict = Conflict(table, table.primary_key, merge=True)
@@ -164,8 +169,14 @@ def _patch(store: Store, mutation: Mutation) -> Written:
     if not payload.columns:
         return Written([])  # nothing to set: PostgREST then updates nothing, whatever the filters
     use_defaults = mutation.preferences.missing == "default"
-    rows: Sequence[Any] = typed_rows(store, table, payload, use_defaults=use_defaults)
-    return Written(update_rows(store, table, rows[0], mutation.query.conditions) if rows else [])
+    conditions = mutation.query.conditions
+    try:
+        rows: Sequence[Any] = typed_rows(store, table, payload, use_defaults=use_defaults)
+    except Refusal:
+        if conditions and not count_rows(store, table, conditions):
+            return Written([])  # PostgreSQL does not look at values that it has no row for
+        raise
+    return Written(update_rows(store, table, rows[0], conditions) if rows else [])
 
 
 def _delete(store: Store, mutation: Mutation) -> Written:

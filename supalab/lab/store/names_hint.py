@@ -38,10 +38,10 @@ def closest(name: str, names: Iterable[str], least: float = _LIKENESS) -> str | 
     return best if score >= least else None
 
 
-def missing_column(table: Table, name: str) -> Refusal:
-    """Return 42703, with PostgreSQL's hint when exactly one column has nearly that name."""
+def missing_column(table: Table, name: str, known: Iterable[str] | None = None) -> Refusal:
+    """Return 42703, with PostgreSQL's hint when one or two columns have nearly that name; ``known``: of only these."""
     short = name[:100]
-    distances = sorted((_distance(short, own), own) for own in table.columns)
+    distances = sorted((_distance(short, own), own) for own in known or table.columns)
     near = [own for size, own in distances if size == distances[0][0] and size <= min(_FURTHEST, len(short) // 2)]
     hints = " or the column ".join(f'"{table.name}.{own}"' for own in near[:2])
     hint = f"Perhaps you meant to reference the column {hints}." if near and len(near) <= 2 else None

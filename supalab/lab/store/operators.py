@@ -9,11 +9,12 @@ from a request becomes part of the SQL text: values are bound, names are looked 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from supalab.lab.dialect.query import Filter
 from supalab.lab.dialect.refusal import pg_refusal
-from supalab.lab.store.functions import path_text
+from supalab.lab.store.functions import leads_to_itself, path_text
 from supalab.lab.store.names_hint import missing_column
 from supalab.lab.types.arrays import read_array
 from supalab.lab.types.patterns import compile_pattern
@@ -61,9 +62,16 @@ def field_sql(table: Table, field: Field, alias: str | None = None) -> tuple[Pie
     sql = f"{alias}.{column.sql}" if alias else column.sql
     if not field.path:
         return (sql, ()), column.type
-    if column.type.family not in ("json", "jsonb"):
-        return ("NULL", ()), _TEXT if field.path[-1].as_text else _JSONB  # to_jsonb of a scalar has nothing inside
-    return (f"pg_json_path({sql}, ?)", (path_text(field.path),)), _TEXT if field.path[-1].as_text else column.type
+    for step, following in pairwise(field.path):
+        if step.as_text:
+            arrow = "->>" if following.as_text else "->"
+            raise _no_operator(_TEXT, arrow, "unknown" if isinstance(following.key, str) else "integer")
+    kind = _TEXT if field.path[-1].as_text else _JSONB if column.type.family != "json" else column.type
+    if column.type.family in ("json", "jsonb"):
+        return (f"pg_json_path({sql}, ?)", (path_text(field.path),)), kind
+    if column.type.family != "boolean" and leads_to_itself(field.path):
+        return (f"pg_json_path(json_quote({sql}), ?)", (path_text(field.path),)), kind
+    return ("NULL", ()), kind
 
 
 def where(table: Table, trees: Iterable[Tree], alias: str | None = None) -> Piece:
@@ -186,7 +194,6 @@ def _special(field: Piece, kind: PgType, filter_: Filter) -> Piece:
         values = (*field[1], value) if operator == "cs" else (value, *field[1])
         return f"pg_json_contains({order})", values
     if kind.family == "integer" and operator in ("sl", "sr"):
-        kind.read(filter_.values[0])
         word = "NOT" if filter_.negated else "WHERE"
         raise pg_refusal("42804", f"argument of {word} must be type boolean, not type {kind.name}")
     if operator == "cd" and kind.family != "json":
@@ -200,6 +207,6 @@ def _require_equality(kind: PgType, sign: str) -> None:
         raise _no_operator(kind, sign)
 
 
-def _no_operator(kind: PgType, sign: str) -> Exception:
+def _no_operator(kind: PgType, sign: str, operand: str = "unknown") -> Exception:
     hint = f"No operator matches the given name and argument types. {_ADD_CASTS}"
-    return pg_refusal("42883", f"operator does not exist: {kind.name} {sign} unknown", hint=hint)
+    return pg_refusal("42883", f"operator does not exist: {kind.name} {sign} {operand}", hint=hint)

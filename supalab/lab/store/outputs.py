@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from supalab.lab.dialect.query import Field
+from supalab.lab.dialect.query import Field, SelectField
 from supalab.lab.dialect.refusal import Refusal, pg_refusal
 from supalab.lab.store.operators import field_sql
 from supalab.lab.types.casts import caster
@@ -13,12 +13,12 @@ from supalab.lab.types.casts import caster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from supalab.lab.dialect.query import OrderTerm, SelectField
+    from supalab.lab.dialect.query import Embed, OrderTerm
     from supalab.lab.store.operators import Piece
     from supalab.lab.store.schema import Table
     from supalab.lab.types.pgtypes import PgType, Value
 
-__all__ = ["Output", "Row", "converters", "order_sql", "outputs", "shape_rows"]
+__all__ = ["Output", "Row", "converters", "order_sql", "outputs", "refuse_aggregates", "shape_rows"]
 
 Row = dict[str, Any]
 
@@ -43,12 +43,17 @@ class Output:
         return lambda value: None if value is None else to_json(cast(value))
 
 
-def outputs(table: Table, items: Iterable[SelectField]) -> tuple[Output, ...]:
+def refuse_aggregates(items: Iterable[SelectField | Embed]) -> None:
+    """Raise PGRST123 for an aggregate: they are off, as on Supabase."""
+    if any(isinstance(item, SelectField) and item.aggregate is not None for item in items):
+        raise Refusal(400, "PGRST123", "Use of aggregate functions is not allowed")
+
+
+def outputs(table: Table, items: Sequence[SelectField]) -> tuple[Output, ...]:
     """Return the columns that a select list names, ``*`` spread out; raises 42703, 42704, 42846 or PGRST123."""
+    refuse_aggregates(items)
     found: list[Output] = []
     for item in items:
-        if item.aggregate is not None:
-            raise Refusal(400, "PGRST123", "Use of aggregate functions is not allowed")
         fields = [Field(name) for name in table.columns] if item.field.name == "*" else [item.field]
         found += [_output(table, item, field) for field in fields]
     return tuple(found)
@@ -56,7 +61,8 @@ def outputs(table: Table, items: Iterable[SelectField]) -> tuple[Output, ...]:
 
 def _output(table: Table, item: SelectField, field: Field) -> Output:
     piece, kind = field_sql(table, field)
-    name = item.alias or _path_name(field)
+    alias = item.alias if field is item.field else None  # what "*" spreads into keeps its names
+    name = alias or _path_name(field)
     if item.cast is None:
         return Output(name, field, piece, kind)
     target, cast = caster(kind, item.cast)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from supalab.lab.dialect.query import Field, SelectField
-from supalab.lab.dialect.refusal import pg_refusal
 from supalab.lab.store.functions import follow_path
+from supalab.lab.store.names_hint import missing_column
 from supalab.lab.store.outputs import outputs
 
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ __all__ = ["check_order", "location", "returned_outputs", "shown_values", "sorte
 
 
 def returned_outputs(table: Table, query: Query) -> tuple[Output, ...]:
-    """Return what ``select`` asks of the written rows; raises what it would raise of a GET."""
+    """Return what ``select`` asks of the written rows; raises what it would raise of a GET.
+
+    An empty ``select`` gives the primary key: PostgREST has the database return nothing else.
+    """
     fields = [item for item in query.select if isinstance(item, SelectField)]
-    return outputs(table, fields if query.select else [SelectField(Field("*"))])
+    if not query.select:
+        fields = [SelectField(Field(name)) for name in table.primary_key]
+    return outputs(table, fields)
 
 
 def check_order(table: Table, found: Sequence[Output], query: Query) -> None:
@@ -35,36 +40,35 @@ def check_order(table: Table, found: Sequence[Output], query: Query) -> None:
     known = {output.field.name for output in found} | set(table.primary_key)
     for term in query.sort:
         if term.field.name not in known:
-            raise pg_refusal("42703", f"column {table.name}.{term.field.name} does not exist")
+            raise missing_column(table, term.field.name, known)
 
 
 def sorted_rows(table: Table, query: Query, rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Return whole stored rows by column name, sorted as asked."""
     dicts = [dict(zip(table.columns, row, strict=True)) for row in rows]
     for term in reversed(query.sort):
-        dicts = _sorted_by(dicts, term)
+        dicts = _sorted_by(table, dicts, term)
     return dicts
 
 
-def shown_values(found: Sequence[Output], rows: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
+def shown_values(table: Table, found: Sequence[Output], rows: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Return the stored values of the columns asked for, not yet cast nor in their JSON form."""
-    return [tuple(_at(row[output.field.name], output.field) for output in found) for row in rows]
+    return [tuple(_at(table, row, output.field) for output in found) for row in rows]
 
 
-def _at(value: Any, field: Field) -> Any:
+def _at(table: Table, row: dict[str, Any], field: Field) -> Any:
+    value = row[field.name]
     if not field.path or value is None:
         return value
-    try:
-        found = follow_path(json.loads(str(value)), field.path)
-    except ValueError:
-        return None  # no JSON: nothing lies inside a scalar
+    stored_json = table.columns[field.name].type.family in ("json", "jsonb")
+    found = follow_path(json.loads(value) if stored_json else value, field.path)
     if found is None or field.path[-1].as_text:
         return found
     return json.dumps(found, ensure_ascii=False)
 
 
-def _sorted_by(rows: list[dict[str, Any]], term: OrderTerm) -> list[dict[str, Any]]:
-    with_keys = [(_at(row[term.field.name], term.field), row) for row in rows]
+def _sorted_by(table: Table, rows: list[dict[str, Any]], term: OrderTerm) -> list[dict[str, Any]]:
+    with_keys = [(_at(table, row, term.field), row) for row in rows]
     there = [pair for pair in with_keys if pair[0] is not None]
     nulls = [row for key, row in with_keys if key is None]
     there.sort(key=lambda pair: pair[0], reverse=term.descending)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from supalab.lab.store.schema import Column, Table
     from supalab.lab.types.pgtypes import Value
 
-__all__ = ["Conflict", "delete_rows", "insert_rows", "typed_rows", "update_rows"]
+__all__ = ["Conflict", "count_rows", "delete_rows", "insert_rows", "typed_rows", "update_rows"]
 
 Row = tuple[Any, ...]
 NewRow = dict[str, "Value"]
@@ -146,6 +146,12 @@ def update_rows(store: Store, table: Table, row: NewRow, trees: Sequence[Tree]) 
         return store.rows(sql, (*row.values(), *values))
     except sqlite3.IntegrityError as error:
         raise violations.on_update(store, table, row, (filters, values), str(error)) from None
+
+
+def count_rows(store: Store, table: Table, trees: Sequence[Tree]) -> int:
+    """Return how many rows fit the conditions."""
+    filters, values = where(table, trees)
+    return int(store.rows(f"SELECT count(*) FROM {table.sql}{filters}", values)[0][0])
 
 
 def delete_rows(store: Store, table: Table, trees: Sequence[Tree]) -> list[Row]:

@@ -130,7 +130,7 @@ _LIMITED = {
     "character varying": "character varying",
     "char": "character",
     "character": "character",
-    "bpchar": "character",
+    "bpchar": "bpchar",
     "nvarchar": "character varying",
 }
 
