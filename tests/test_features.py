@@ -361,6 +361,14 @@ def only(transport: httpx.AsyncBaseTransport, settings: Settings) -> httpx.Async
     return transport
 
 
+async def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
+    """Before anything is sent, and in words."""
+    (tmp_path / "ca.pem").write_text("no certificate")
+    async with SupabaseAsync("https://127.0.0.1:9", KEY, ca_file=str(tmp_path / "ca.pem")) as client:
+        with pytest.raises(SettingsError, match="ca_file .*ca.pem"):
+            await client.select("t")
+
+
 async def test_httpx_own_connections_can_be_chosen(shop: Lab) -> None:
     """The same client over httpx's pool."""
     async with SupabaseAsync(shop.url, shop.key, transport=httpx_transport) as client:

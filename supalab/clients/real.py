@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from random import Random
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import httpx
@@ -22,6 +20,7 @@ from supalab.clients import paging, retry
 from supalab.clients.base import Client
 from supalab.clients.body import read_body
 from supalab.clients.failures import Phase, closed_meanwhile, late, lost
+from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import Transport, fast_transport
 from supalab.errors import ClientClosed, ClientError
 from supalab.replies import Reply, Rows
@@ -36,18 +35,6 @@ __all__ = ["SupabaseAsync"]
 MARGIN = 0.01
 MAX_BYTES = 32 * 1024 * 1024
 CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
-
-
-@dataclass(slots=True)
-class _Open:
-    """What belongs to one event loop and cannot be used on another."""
-
-    loop: asyncio.AbstractEventLoop
-    gate: asyncio.Semaphore
-    transport: httpx.AsyncBaseTransport
-    closing: AsyncGenerator[None, None]
-    under_way: set[asyncio.Timeout] = field(default_factory=set)
-    chance: Random = field(default_factory=Random)
 
 
 @dataclass(slots=True)
@@ -90,7 +77,7 @@ class SupabaseAsync(Client):
         self._margin = min(MARGIN, self._settings.timeout / 10)
         self._max_bytes = checked_size("max_bytes", max_bytes)
         self._transport = transport or fast_transport()
-        self._open: _Open | None = None
+        self._open: Pool | None = None
         self._closed = self._entered = False
         self._making = threading.Lock()
 
@@ -102,7 +89,7 @@ class SupabaseAsync(Client):
         found = Settings.from_env()
         return cls(found.url, found.key, limit=limit, timeout=timeout, schema=schema, token=token)
 
-    async def pages(
+    def pages(
         self,
         table: str,
         *,
@@ -116,8 +103,7 @@ class SupabaseAsync(Client):
         Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing.
         A page's ``truncated`` says that the server gave fewer rows than ``size`` although there were more.
         """
-        async for page in paging.pages(self, table, columns=columns, filters=filters, key=key, size=size):
-            yield page
+        return paging.pages(self, table, columns=columns, filters=filters, key=key, size=size)
 
     async def insert_many(
         self,
@@ -154,7 +140,7 @@ class SupabaseAsync(Client):
             raise closed_meanwhile(call) from outcome
         raise outcome
 
-    async def _outcome(self, call: Call, here: _Open, at: _Progress, deadline: float) -> Reply | ClientError:
+    async def _outcome(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply | ClientError:
         """Try, and try again what is worth it; a try that could only begin after the deadline is left out."""
         attempt = 1
         while True:
@@ -174,7 +160,7 @@ class SupabaseAsync(Client):
             await asyncio.sleep(seconds)
             attempt += 1
 
-    async def _sent(self, call: Call, here: _Open, at: _Progress, deadline: float) -> Reply | ClientError:
+    async def _sent(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply | ClientError:
         """One try; a lost connection is an outcome like another, since a read may be worth a second try."""
         request = httpx.Request(
             call.method,
@@ -196,23 +182,16 @@ class SupabaseAsync(Client):
             raise TimeoutError from broken  # connecting may take all the time there is, so this is the deadline
         return lost(broken, call, self._settings, answering=answering)
 
-    def _on_this_loop(self) -> _Open:
+    def _on_this_loop(self) -> Pool:
         loop = asyncio.get_running_loop()
         with self._making:  # no await in here: two callers cannot make two pools
             if self._closed:
                 raise ClientClosed(CLOSED)
             if self._open is None or self._open.loop.is_closed():
-                self._open = self._opened(loop)
+                self._open = open_pool(self._transport(self._settings), self._settings.limit)
             if self._open.loop is not loop:
                 raise ClientError("this client is in use on another event loop: make one client for each loop")
             return self._open
-
-    def _opened(self, loop: asyncio.AbstractEventLoop) -> _Open:
-        transport = self._transport(self._settings)
-        closing = _closed_at_the_end(transport)
-        with suppress(StopIteration):
-            closing.asend(None).send(None)  # up to its yield, where it waits for nothing
-        return _Open(loop, asyncio.Semaphore(self._settings.limit), transport, closing)
 
     async def __aenter__(self) -> Self:
         if self._closed:
@@ -229,28 +208,10 @@ class SupabaseAsync(Client):
         if here is None or here.loop.is_closed():
             return
         if here.loop is asyncio.get_running_loop():
-            await _shut(here)
+            await here.aclose()
         else:
-            asyncio.run_coroutine_threadsafe(_shut(here), here.loop)
+            asyncio.run_coroutine_threadsafe(here.aclose(), here.loop)
 
     def __del__(self) -> None:
         if getattr(self, "_open", None) is not None:
             warnings.warn(f"{self!r} was never closed: use 'async with'", ResourceWarning, source=self, stacklevel=2)
-
-
-async def _closed_at_the_end(transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None, None]:
-    """Close a transport when this generator is closed; a loop does that to all its generators before it ends.
-
-    So a client that ``asyncio.run`` leaves open loses no connection and prints no complaint of a lower layer.
-    """
-    try:
-        yield
-    finally:
-        await transport.aclose()
-
-
-async def _shut(here: _Open) -> None:
-    for deadline in here.under_way:
-        if not deadline.expired():
-            deadline.reschedule(0.0)  # long ago: whatever the request waits for ends now
-    await here.closing.aclose()

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import httpx
 
+from supalab.errors import SettingsError
 from supalab.settings import Settings
 from supalab.wire import Call, nobody_is_watching
 
@@ -22,8 +23,16 @@ Transport: TypeAlias = Callable[[Settings], httpx.AsyncBaseTransport]
 
 
 def tls(settings: Settings) -> ssl.SSLContext | bool:
-    """What to verify certificates against: the settings' own authorities, or True for httpx's default."""
-    return ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
+    """What to verify certificates against: the settings' own authorities, or True for httpx's default.
+
+    Raises SettingsError for a file that holds none.
+    """
+    if settings.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise SettingsError(f"ca_file {settings.ca_file!r} cannot be read as PEM certificates: {error}") from error
 
 
 def fast_transport() -> Transport:
