@@ -50,7 +50,7 @@ def made_row(case: Case, kind: str, *, errors: int = 0, times: float = 1.0) -> R
 def made_bench(**changes: float) -> Bench:
     """A bench like a full one, without what takes minutes; ``real=2`` makes ours twice as dear."""
     # The costs that the plan guesses from say what is in; whatever is installed here, all kinds are.
-    todo = plan(CLIENTS, CASES, 3)
+    todo = plan(CLIENTS, CASES, 3, quick=True)
     arms = dict.fromkeys((run.case, name.rpartition("-")[0]) for run in todo.runs for name in run.arms)
     rows = tuple(made_row(case, kind, times=changes.get(kind, 1.0)) for case, kind in arms)
     machine, versions = {"system": "Linux"}, {"python": "3.11.7"}
@@ -58,10 +58,11 @@ def made_bench(**changes: float) -> Bench:
 
 
 def test_the_plan_is_the_one_agreed() -> None:
-    """Three bursts at limits 10, 100 and 1,000, and no latency one after another and 10 wide; 5 repeats."""
+    """Three bursts at limits 10, 100 and 1,000, a cold one, no latency one after another and 10 wide; 5 repeats."""
     sizes = [(c.workload.requests, c.limit, c.workload.latency) for c in CASES[:3]]
     assert sizes == [(100, 10, 0.15), (1000, 100, 0.05), (2000, 1000, 0.15)]
-    assert [(c.limit, c.workload.callers, c.workload.latency) for c in CASES[3:]] == [(1, 1, 0.0), (10, 10, 0.0)]
+    assert [(c.limit, c.workload.callers, c.workload.latency) for c in CASES[4:]] == [(1, 1, 0.0), (10, 10, 0.0)]
+    assert (CASES[3].workload, CASES[3].limit, CASES[3].warm_up) == (CASES[0].workload, 10, 0)
     todo = planned(["real", "aiohttp"])
     assert [(run.case.name, run.arms, run.repeat) for run in todo.runs] == [
         (case.name, (f"real-{case.limit}", f"aiohttp-{case.limit}"), 5) for case in CASES
@@ -69,9 +70,10 @@ def test_the_plan_is_the_one_agreed() -> None:
     assert todo.remarks == ()
 
 
-def test_what_takes_minutes_is_left_out_or_run_less_often_and_said() -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_takes_long_is_left_out_or_run_less_often_and_said(quick: bool) -> None:
     """Every arm that is not in the plan, or not as often as asked, has a remark with its reason."""
-    todo = plan(CLIENTS, CASES, 5)
+    todo = plan(CLIENTS, CASES, 5, quick=quick)
     ran = {(run.case.name, name): 0 for run in todo.runs for name in run.arms}
     for run in todo.runs:
         for name in run.arms:
@@ -80,7 +82,7 @@ def test_what_takes_minutes_is_left_out_or_run_less_often_and_said() -> None:
     said = {(remark.case, remark.arm): remark.text for remark in todo.remarks}
     assert all_arms - set(ran) == {key for key, text in said.items() if "left out" in text}
     assert {key for key, times in ran.items() if times < 5} == {key for key in said if key in ran}
-    assert ("limit-1000", "httpx-1000") in all_arms - set(ran)
+    assert (("limit-1000", "supabase-1000") in all_arms - set(ran)) is quick
     assert {key for key, times in ran.items() if times == 5} >= {("limit-1000", "real-1000"), ("limit-10", "httpx-10")}
     assert all(" s" in text for text in said.values())
     assert todo.expected_s > sum(run.repeat * len(run.arms) for run in todo.runs)
@@ -248,11 +250,11 @@ def test_the_command_says_how_long_first_and_writes_what_was_found(tmp_path: Pat
     """Expected time and remarks on stderr before it starts; tables and the picture's words on stdout; two files."""
     done = supalab("--clients", "real", "--quick", "--json", "b.json", "--figure", "knee.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[0].startswith("5 trials, about ")
+    assert done.stderr.splitlines()[0].startswith("6 trials, about ")
     assert "errors, 2,000 at once" in done.stdout
     assert "The knee" in done.stdout
     found = load(tmp_path / "b.json")
-    assert [one.errors for one in found.rows] == [0] * 5
+    assert [one.errors for one in found.rows] == [0] * 6
     assert found.find("limit-1000", "real-1000").peak_in_flight <= 1000
     assert (tmp_path / "knee.png").read_bytes().startswith(b"\x89PNG")
 

@@ -51,9 +51,9 @@ def knee(bench: Bench, *, fig: Figure | None = None) -> Figure:
     """Draw CPU per request and makespan over the ideal against the limit, one line for each client.
 
     A point is the median of its repeats, the bar through it reaches from the lowest to the highest. Draws on ``fig``
-    if one is given. A bench without any case that has a latency makes an empty picture that says so.
+    if one is given. Cases without latency or without warm-up are left out; if none is left, the picture says so.
     """
-    cases = [case for case in bench.cases if case.workload.latency]
+    cases = [case for case in bench.cases if case.workload.latency and case.warm_up]
     with styled():
         fig = fig or Picture(figsize=(WIDTH_IN, HEIGHT_IN))
         grid = fig.add_gridspec(1, 2, left=0.055, right=0.985, top=0.78, bottom=0.155, wspace=0.14)
@@ -208,7 +208,7 @@ def _foot(bench: Bench, cases: Sequence[Case]) -> str:
     kinds = _kinds(bench, cases)
     early = any("left out" in remark.text and remark.case for remark in bench.remarks)
     said = [text for kind, text in WHO_IS_WHO if kind in kinds]
-    return "; ".join(said) + ("\nA line that ends early: at the next limit it would take minutes." if early else "")
+    return "; ".join(said) + ("\nA line that ends early: the next limit would take too long." if early else "")
 
 
 def _described(bench: Bench, cases: Sequence[Case]) -> str:

@@ -23,7 +23,10 @@ CLIENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One workload at one limit, after ``warm_up`` requests that do not count; ``only``: run no other kinds."""
+    """One workload at one limit, after ``warm_up`` requests that do not count; ``only``: run no other kinds.
+
+    With no warm-up the making of the client counts as well.
+    """
 
     name: str
     limit: int
@@ -38,30 +41,31 @@ CASES = (
     Case("limit-10", 10, Workload(100, 0.15), about="100 requests at once, 150 ms each", only=BURSTS_ONLY),
     Case("limit-100", 100, Workload(1000, 0.05), about="1,000 requests at once, 50 ms each", only=BURSTS_ONLY),
     Case("limit-1000", 1000, Workload(2000, 0.15), about="2,000 requests at once, 150 ms each", only=BURSTS_ONLY),
+    Case("cold-10", 10, Workload(100, 0.15), 0, "as limit-10, the making of the client counted", BURSTS_ONLY),
     Case("zero-1", 1, Workload(500, 0.0, callers=1), 50, "no latency, one request after another"),
     Case("zero-10", 10, Workload(1500, 0.0, callers=10), 100, "no latency, 10 callers"),
 )
 #: The same questions, with fewer requests where the answer does not need them.
-QUICK_CASES = (*CASES[:3], *(replace(case, workload=replace(case.workload, requests=400)) for case in CASES[3:]))
+QUICK_CASES = (*CASES[:4], *(replace(case, workload=replace(case.workload, requests=400)) for case in CASES[4:]))
 
 #: CPU in ms for a request at a limit of so many (a 2-core machine, November 2026): good for guessing how long a trial
 #: takes, and for nothing else.
 COST_MS = {
     "real": {1: 0.6, 1000: 1.0},
-    "real-httpx": {1: 2.0, 100: 12.0, 1000: 32.0},
-    "httpx": {1: 2.0, 100: 33.0, 1000: 60.0},
+    "real-httpx": {1: 1.0, 100: 10.0, 1000: 18.0},
+    "httpx": {1: 2.5, 100: 9.5, 1000: 17.5},
     "httpx2": {1: 1.0, 1000: 8.0},
     "httpx-over-aiohttp": {1: 0.5},
     "aiohttp": {1: 0.3},
     "niquests": {1: 0.8, 1000: 3.0},
-    "supabase": {1: 2.0, 100: 12.0, 1000: 36.0},
+    "supabase": {1: 1.5, 100: 9.5, 1000: 20.0},
     "fake": {1: 1.7, 1000: 3.0},
     "session": {1: 1.2, 1000: 3.0},
 }
 UNKNOWN_MS = 3.0
 START_S, CASE_S = 1.0, 1.5
 #: A trial that takes longer than this many seconds is run twice at most, or is left out.
-LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S = 15.0, 45.0, 40.0
+LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S = 15.0, 60.0, 25.0
 LONG_REPEATS = 2
 
 

@@ -5,6 +5,7 @@ Every value is a ratio or a count within one run on one machine; what was not ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from supalab.measure.bench_result import Bench
@@ -30,7 +31,10 @@ class Goal:
 def goals(bench: Bench) -> tuple[Goal, ...]:
     """Return all goals, measured as far as the bench went."""
     return (
-        _cpu("CPU, limit 10: ours / official client", 0.40, bench, "limit-10", "real-10", "supabase-10"),
+        _cpu(
+            "CPU, limit 10: ours / official client", 0.40, bench, "limit-10", "real-10", "supabase-10",
+            _elsewhere(bench, "supabase", {"cold-10": "making the client counted", "zero-10": "no latency"}),
+        ),
         _cpu("CPU, limit 100: ours / official, same limit", 0.12, bench, "limit-100", "real-100", "supabase-100"),
         _pace("makespan / ideal, limit 10: ours", 1.08, bench, "limit-10", "real-10", ()),
         _pace(
@@ -39,11 +43,11 @@ def goals(bench: Bench) -> tuple[Goal, ...]:
         ),
         _cpu(
             "CPU, limit 10: ours / bare aiohttp", 1.9, bench, "limit-10", "real-10", "aiohttp-10",
-            _zero(bench, "aiohttp"),
+            _elsewhere(bench, "aiohttp", {"zero-1": "no latency, one by one", "zero-10": "10 callers"}),
         ),
         _cpu(
             "CPU, no latency: ours / bare httpx on our transport", 1.20, bench, "zero-10", "real-10",
-            "httpx-over-aiohttp-10", _zero(bench, "httpx-over-aiohttp", (1,)),
+            "httpx-over-aiohttp-10", _elsewhere(bench, "httpx-over-aiohttp", {"zero-1": "one by one"}),
         ),
         _errors("errors, 2,000 at once, limit 1,000: ours", bench, "limit-1000", "real-1000"),
     )  # fmt: skip
@@ -74,14 +78,15 @@ def _errors(name: str, bench: Bench, case: str, ours: str) -> Goal:
     return Goal(name, 0, mine.errors, _said(made, _failed(bench, case, (ours,))))
 
 
-def _zero(bench: Bench, kind: str, limits: tuple[int, ...] = (1, 10)) -> str:
-    """The same ratio where there is no latency, one request after another and with 10 callers."""
+def _elsewhere(bench: Bench, kind: str, cases: Mapping[str, str]) -> str:
+    """The same ratio in other cases, by name and what is said of them."""
     said = []
-    for limit in limits:
-        mine, other = (bench.find(f"zero-{limit}", f"{name}-{limit}") for name in ("real", kind))
+    for case, words in cases.items():
+        limit = case.rpartition("-")[2]
+        mine, other = (bench.find(case, f"{name}-{limit}") for name in ("real", kind))
         if mine is not None and other is not None and other.cpu:
-            said.append(f"{'one by one' if limit == 1 else f'{limit} callers'} {mine.cpu / other.cpu:.2f}")
-    return f"no latency, {', '.join(said)}" if said else ""
+            said.append(f"{words} {mine.cpu / other.cpu:.2f}")
+    return ", ".join(said)
 
 
 def _not_run(bench: Bench, case: str, arms: tuple[str, ...]) -> str:

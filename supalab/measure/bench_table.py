@@ -56,8 +56,7 @@ def _clients(bench: Bench) -> Table:
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column("CPU ms/request\nx ideal", no_wrap=True)
     for case in bench.cases:
-        size = f"{case.workload.requests} requests"
-        grid.add_column(f"{case.name}\n{size}", justify="right", no_wrap=True)
+        grid.add_column(f"{case.name}\nn = {case.workload.requests}", justify="right", no_wrap=True)
     for kind in dict.fromkeys(row.kind for row in bench.rows):
         rows = [bench.find(case.name, f"{kind}-{case.limit}") for case in bench.cases]
         grid.add_row(kind, *(_cell(row) for row in rows))
@@ -65,11 +64,11 @@ def _clients(bench: Bench) -> Table:
 
 
 def _cell(row: Row | None) -> str:
-    """``0.71  1.06x``; what did not run is a dash, errors are counted."""
+    """``0.71  1.06x``; what did not run is a dash, a star leads to the errors below."""
     if row is None:
         return "-"
     pace = f"  {row.ratio:5.2f}x" if row.ratio is not None else ""
-    return f"{row.cpu:.2f}{pace}" + (f"  {row.errors} errors" if row.errors else "")
+    return f"{row.cpu:.2f}{pace}" + ("*" if row.errors else "")
 
 
 def _notes(bench: Bench) -> list[str]:
@@ -77,7 +76,7 @@ def _notes(bench: Bench) -> list[str]:
     said = [f"{times}; CPU of the client's process after a warm-up; -: did not run."]
     said += [remark_text(remark) for remark in bench.remarks]
     failed = [row for row in bench.rows if row.errors]
-    said += [f"{row.arm} ({row.case}): {_outcomes(row)}" for row in failed]
+    said += [f"* {row.arm} ({row.case}), the worst trial: {_outcomes(row)}" for row in failed]
     return said if bench.finished else [*said, "Interrupted: cases and repeats are missing."]
 
 

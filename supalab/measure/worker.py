@@ -141,17 +141,21 @@ async def unobserved(chosen: Arm, settings: Settings, workload: Workload, warm_u
     """Run one burst with no instrument but the process's own clock of CPU; JSON-ready, in the terms of ``Trial``.
 
     Before that come ``warm_up`` requests that count for nothing: what is paid once for each process, such as
-    loading certificates, is not a request's cost. Nobody asks when a slot is taken either, as some pools answer dearly.
+    loading certificates, is not a request's cost. With none, the making of the client is counted, as a script pays it.
+    Nobody asks when a slot is taken either, as some pools answer dearly.
     """
     from supalab.lab.tuning import raise_file_limit
 
     _load(chosen)
     raise_file_limit()
+    gc.collect()
+    cpu = time.process_time()
     client = chosen.build(settings)
     try:
-        await burst(client, replace(workload, requests=max(warm_up, 1)), watch=False)
-        gc.collect()
-        cpu = time.process_time()
+        if warm_up:
+            await burst(client, replace(workload, requests=warm_up), watch=False)
+            gc.collect()
+            cpu = time.process_time()
         spans = await burst(client, workload, watch=False)
         cpu = time.process_time() - cpu
     finally:
