@@ -90,6 +90,16 @@ class FaultServer:
         """The address for a client."""
         return f"http://127.0.0.1:{self.port}"
 
+    async def calm(self, fault: Fault) -> None:
+        """Wait until nothing has been in flight for a moment, then start counting the peak again, with this fault."""
+        async with asyncio.timeout(20):
+            still = 0
+            while still < 10:
+                seen = len(self.requests)
+                await asyncio.sleep(0.02)
+                still = still + 1 if self.now == 0 and seen == len(self.requests) else 0
+        self.fault, self.peak = fault, 0
+
     def __enter__(self) -> Self:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="faults", daemon=True)

@@ -48,7 +48,7 @@ async def test_row_39_a_task_group_stops_the_others_and_the_client_lives_on() ->
             assert [type(error) for error in caught.value.exceptions] == [ApiError]
             assert not asyncio.all_tasks() - {asyncio.current_task()}
             assert len(server.requests) < 50
-            server.fault, server.peak, server.now = slow(0.2), 0, 0
+            await server.calm(slow(0.2))
             assert await asyncio.gather(*(client.select("t") for _ in range(5))) == [ONE] * 5
             assert server.peak == 5
 
