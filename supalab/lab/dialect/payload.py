@@ -10,15 +10,12 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from supalab.lab.dialect.media import body_type
 from supalab.lab.dialect.refusal import Refusal, pg_refusal
-from supalab.lab.types.pgreaders import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from supalab.lab.types.pgjson import keep_texts, syntax_details
 
 __all__ = ["Payload", "load_json", "read_payload"]
 
@@ -27,7 +24,7 @@ __all__ = ["Payload", "load_json", "read_payload"]
 class Payload:
     """The rows of a body, and the columns that they set: those of the rows, or those that ``columns`` names."""
 
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[dict[str, Any], ...]
     columns: tuple[str, ...]
 
 
@@ -79,8 +76,13 @@ def read_payload(body: bytes, content_type: str, columns: tuple[str, ...] | None
     if kind == "form":
         pairs = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         return Payload((pairs,), tuple(sorted(pairs)))
-    if columns is not None:
-        return Payload(_raw_rows(body), tuple(sorted(set(columns))))
+    payload = _json_payload(body) if columns is None else Payload(_raw_rows(body), tuple(sorted(set(columns))))
+    if any(isinstance(value, dict | list) for row in payload.rows for value in row.values()):
+        keep_texts(body.decode(), payload.rows)
+    return payload
+
+
+def _json_payload(body: bytes) -> Payload:
     try:
         value = load_json(body)
     except ValueError:
@@ -99,12 +101,12 @@ def _uniform(value: Any, complaint: str) -> Payload:
     return Payload(tuple(value), tuple(sorted(keys)))
 
 
-def _raw_rows(body: bytes) -> tuple[Mapping[str, Any], ...]:
+def _raw_rows(body: bytes) -> tuple[dict[str, Any], ...]:
     try:
         value = load_json(body)
     except ValueError:
-        read_json(body.decode("utf-8", "replace"))  # says what is wrong with it
-        raise pg_refusal("22P02", "invalid input syntax for type json") from None
+        details = syntax_details(body.decode("utf-8", "replace")) or None
+        raise pg_refusal("22P02", "invalid input syntax for type json", details=details) from None
     if isinstance(value, dict):
         return (value,)
     if not isinstance(value, list):
@@ -123,6 +125,5 @@ def _csv_rows(body: bytes) -> list[dict[str, str | None]]:
     if not header or (not rows and not body.endswith((b"\n", b"\r"))):
         raise _invalid('parse error (not enough input) at ""')
     # A field too many is dropped; rows of different lengths are refused by whoever compares their names.
-    return [
-        {name: None if value == "NULL" else value for name, value in zip(header, row, strict=False)} for row in rows
-    ]
+    named = [zip(header, row, strict=False) for row in rows]
+    return [{name: None if value == "NULL" else value for name, value in pairs} for pairs in named]

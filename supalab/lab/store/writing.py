@@ -15,6 +15,7 @@ from supalab.lab.dialect.refusal import Refusal, pg_refusal
 from supalab.lab.store import violations
 from supalab.lab.store.names_hint import missing_column
 from supalab.lab.store.operators import where
+from supalab.lab.types.pgjson import jsonb_form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,9 +83,11 @@ def typed_rows(store: Store, table: Table, payload: Payload, *, use_defaults: bo
         row: NewRow = {}
         for column in columns:
             missing = use_defaults and column.name not in given
-            row[column.name] = (
-                _default(store, table, column) if missing else column.type.from_json(given.get(column.name))
-            )
+            value = given.get(column.name)
+            if missing:
+                row[column.name] = _default(store, table, column)
+            else:  # to fill in defaults, PostgREST turns the body into jsonb
+                row[column.name] = column.type.from_json(jsonb_form(value) if use_defaults else value)
         rows.append(row)
     return rows
 

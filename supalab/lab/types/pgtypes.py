@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from supalab.lab.dialect.refusal import pg_refusal
 from supalab.lab.types import pgreaders as readers
+from supalab.lab.types.pgjson import JsonText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ class PgType:
         if value is None:
             return None
         if self.family in ("json", "jsonb"):
-            return self.read(json.dumps(value, ensure_ascii=False))
+            return self.read(value if isinstance(value, JsonText) else json.dumps(value, ensure_ascii=False))
         return self.read(payload_text(value))
 
 
