@@ -20,7 +20,6 @@ AGGREGATES = ("sum", "avg", "count", "max", "min")
 
 def select_list(scan: Scanner) -> tuple[SelectField | Embed, ...]:
     """Read ``select``: fields and embedded resources; an empty text gives an empty tuple."""
-    scan.skip_blanks()
     if not scan.peek() or scan.looking_at(")"):
         return ()
     items = [_select_item(scan)]
