@@ -73,7 +73,7 @@ def _cell(row: Row | None) -> str:
 
 def _notes(bench: Bench) -> list[str]:
     times = "one trial of each" if bench.repeat == 1 else f"medians of {bench.repeat} trials of each, taking turns"
-    said = [f"{times}; CPU of the client's process after a warm-up; -: did not run."]
+    said = [f"{times}; CPU of the client's process after a warm-up (cold: none); -: did not run."]
     said += [remark_text(remark) for remark in bench.remarks]
     failed = [row for row in bench.rows if row.errors]
     said += [f"* {row.arm} ({row.case}), the worst trial: {_outcomes(row)}" for row in failed]
