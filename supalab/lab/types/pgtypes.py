@@ -65,7 +65,13 @@ def payload_text(value: object) -> str:
 
 
 def _json_float(value: float) -> float | str:
-    return str(value).replace("inf", "Infinity") if value in (float("inf"), float("-inf")) else value
+    if value in (float("inf"), float("-inf")):
+        return _float_text(value)
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+
+
+def _float_text(value: Any) -> str:
+    return str(float(value)).replace("inf", "Infinity").removesuffix(".0")
 
 
 def _text_type(name: str, limit: int | None) -> PgType:
@@ -78,6 +84,10 @@ def _numeric_type(precision: int | None, scale: int | None) -> PgType:
     return PgType("numeric", "number", readers.numeric_reader(precision, scale))
 
 
+def _float_type(name: str) -> PgType:
+    return PgType(name, "number", readers.float_reader(name), _json_float, _float_text)
+
+
 def _bool_text(value: int) -> str:
     return "t" if value else "f"
 
@@ -87,8 +97,10 @@ _SIMPLE: dict[str, PgType] = {
     "smallint": PgType("smallint", "integer", readers.integer_reader("smallint", 15)),
     "integer": PgType("integer", "integer", readers.integer_reader("integer", 31)),
     "bigint": PgType("bigint", "integer", readers.integer_reader("bigint", 63)),
-    "real": PgType("real", "number", readers.float_reader("real"), _json_float),
-    "double precision": PgType("double precision", "number", readers.float_reader("double precision"), _json_float),
+    "real": _float_type("real"),
+    "double precision": PgType(
+        "double precision", "number", readers.float_reader("double precision"), _json_float, _float_text
+    ),
     "boolean": PgType("boolean", "boolean", readers.read_boolean, bool, _bool_text),
     "json": PgType("json", "json", readers.read_json, json.loads),
     "jsonb": PgType("jsonb", "jsonb", readers.read_jsonb, json.loads),
