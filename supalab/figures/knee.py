@@ -199,7 +199,8 @@ def _about(bench: Bench, cases: Sequence[Case]) -> str:
         f"{case.workload.requests:,} requests of {1000 * (case.workload.latency or 0):g} ms (limit {case.limit:,})"
         for case in cases
     )
-    again = f", median of {bench.repeat} runs" if bench.repeat > 1 else ", one run of each"
+    fewer = "up to " * any("times only" in remark.text for remark in bench.remarks)
+    again = f", median of {fewer}{bench.repeat} runs" if bench.repeat > 1 else ", one run of each"
     return f"{sizes}{again}"
 
 
