@@ -46,11 +46,15 @@ _log = logging.getLogger("supalab.lab")
 
 
 class Fetched(NamedTuple):
-    """What a read found: the stored rows, the same as objects for JSON, and how many there are in all if counted."""
+    """What a read found: the stored rows, the same for JSON, and how many there are in all if counted.
+
+    For JSON they are objects, or else the rows are themselves the texts of objects (``texts``).
+    """
 
     rows: list[tuple[Any, ...]]
     objects: list[dict[str, Any]]
     total: int | None
+    texts: bool
 
 
 class Rest:
@@ -130,15 +134,17 @@ class Rest:
         query = parse_query(raw_query)
         return plan_read(self._store.schema, self._table(name), query), query
 
-    def _fetch(self, plan: ReadPlan, span: Span, media: Media, *, counted: bool) -> Fetched:
+    def _fetch(self, plan: ReadPlan, span: Span, media: Media, *, counted: bool, scalar: bool) -> Fetched:
         limit = self._max_rows if span.limit is None else min(span.limit, self._max_rows)
+        texts = None if media.csv or media.stripped or scalar else plan.texts
+        sql, values = texts or (plan.sql, plan.values)
         with self._store.reading() as store:
-            rows = store.rows(plan.sql, (*plan.values, limit, span.lower))
+            rows = store.rows(sql, (*values, limit, span.lower))
             total = store.rows(plan.count_sql, plan.count_values)[0][0] if counted else None
-            objects = [] if media.csv else shape_rows(plan.outputs, plan.converting, rows)
+            objects = [] if texts or media.csv else shape_rows(plan.outputs, plan.converting, rows)
             if plan.joins:
                 attach_embeds(store, plan.joins, objects, [row[len(plan.outputs) :] for row in rows])
-        return Fetched(rows, objects, total)
+        return Fetched(rows, objects, total, texts is not None)
 
     def _answer_rows(self, request: Request, plan: ReadPlan, query: Query, *, scalar: bool, place: str) -> Answer:
         head = request.method == "HEAD"
@@ -148,7 +154,7 @@ class Rest:
         preferences.check()
         if not head:
             answers.check_geo(media)
-        fetched = self._fetch(plan, span, media, counted=preferences.count is not None)
+        fetched = self._fetch(plan, span, media, counted=preferences.count is not None, scalar=scalar)
         if preferences.timezone is not None:
             show_in_zone(plan.outputs, fetched.objects, preferences.timezone)
         count, total = len(fetched.rows), fetched.total
@@ -207,4 +213,6 @@ def _read_body(media: Media, plan: ReadPlan, fetched: Fetched, *, scalar: bool) 
         return answers.csv_body(plan.outputs, fetched.rows)
     if scalar:
         return answers.json_bytes(fetched.rows[0][0] if fetched.rows else None)
+    if fetched.texts:
+        return answers.texts_body(media, fetched.rows)
     return answers.rows_body(media, fetched.objects)

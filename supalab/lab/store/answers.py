@@ -25,6 +25,7 @@ __all__ = [
     "out_of_bounds",
     "range_status",
     "rows_body",
+    "texts_body",
     "write_answer",
 ]
 
@@ -78,6 +79,13 @@ def rows_body(media: Media, rows: Sequence[dict[str, Any]]) -> bytes:
     if media.stripped:
         rows = [_without_nulls(row) for row in rows]
     return json_bytes(rows[0] if media.single else rows)
+
+
+def texts_body(media: Media, rows: Sequence[tuple[str]]) -> bytes:
+    """Return rows that are texts of JSON objects as ``rows_body`` returns objects."""
+    if media.single:
+        return rows[0][0].encode()
+    return f"[{','.join([text for (text,) in rows])}]".encode()
 
 
 def csv_body(found: Sequence[Output], rows: Sequence[Sequence[Any]]) -> bytes:

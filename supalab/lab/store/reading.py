@@ -15,7 +15,7 @@ from supalab.lab.store.operators import condition, joined
 from supalab.lab.store.outputs import converters, order_sql, outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from supalab.lab.dialect.query import Query
     from supalab.lab.store.embedding import Joined
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadPlan", "plan_read"]
 
+_MOST_PAIRS = 50  # SQLite functions take at most 100 arguments, or 127
+
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
     """SQL for the rows (to be followed by LIMIT and OFFSET) and for their count, with the values they bind.
 
-    Each row has the columns of ``outputs``, then the keys of ``joins``.
+    Each row has the columns of ``outputs``, then the keys of ``joins``. ``texts``: SQL and values for the same rows,
+    each as the text of its JSON object, which the database writes faster; None where that would not do.
     """
 
     sql: str
@@ -41,6 +44,7 @@ class ReadPlan:
     outputs: tuple[Output, ...]
     converting: tuple[tuple[int, Callable[[Any], Any]], ...]
     joins: tuple[Joined, ...] = ()
+    texts: Piece | None = None
 
 
 def plan_read(schema: Schema, table: Table, query: Query, source: Piece | None = None) -> ReadPlan:
@@ -58,12 +62,30 @@ def plan_read(schema: Schema, table: Table, query: Query, source: Piece | None =
     selected = [output.piece[0] for output in found] + [table.columns[name].sql for name in key_columns(joins)]
     select_values = tuple(value for output in found for value in output.piece[1])
     rest = f"FROM {origin} WHERE {filters}" if tests else f"FROM {origin}"
+    rest_values = origin_values + filter_values
+    tail = f"{rest}{order} LIMIT ? OFFSET ?"
+    row = None if joins else _row_text(found)
     return ReadPlan(
-        f"SELECT {', '.join(selected)} {rest}{order} LIMIT ? OFFSET ?",
-        select_values + origin_values + filter_values + order_values,
+        f"SELECT {', '.join(selected)} {tail}",
+        select_values + rest_values + order_values,
         f"SELECT count(*) {rest}",
-        origin_values + filter_values,
+        rest_values,
         found,
         converters(found),
         joins,
+        None if row is None else (f"SELECT {row[0]} {tail}", row[1] + rest_values + order_values),
     )
+
+
+def _row_text(found: Sequence[Output]) -> Piece | None:
+    """Return SQL for a row as the text of a JSON object; None where values still need converting.
+
+    Numbers with a fraction are Python's to write, moments may be asked for in a time zone.
+    """
+    left_alone = all(
+        output.convert() is None and output.type.family not in ("number", "timestamptz") for output in found
+    )
+    if not left_alone or len(found) > _MOST_PAIRS:
+        return None
+    pairs = ", ".join(f"?, {output.piece[0]}" for output in found)
+    return f"json_object({pairs})", tuple(value for output in found for value in (output.name, *output.piece[1]))
