@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import median, median_high
 from typing import Any
 
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import TrialError
+from supalab.measure import textfile
 from supalab.measure.bench_cases import Case, Remark
 from supalab.measure.trial import Trial, Workload
 
@@ -150,17 +151,9 @@ def _row(plain: dict[str, Any]) -> Row:
 
 def save(bench: Bench, path: str | Path) -> Path:
     """Write the bench to a file and return its path; raises SettingsError if it cannot be written."""
-    try:
-        Path(path).write_text(dumps(bench), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SettingsError(f"cannot write {str(path)!r}: {error.strerror or error}; choose another path") from None
-    return Path(path)
+    return textfile.write(dumps(bench), path)
 
 
 def load(path: str | Path) -> Bench:
     """Read a bench from a file; raises SettingsError if it cannot be read, TrialError if it is no such record."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {str(path)!r}: {error}; choose a file that supalab bench wrote") from None
-    return loads(text)
+    return loads(textfile.read(path, "supalab bench"))

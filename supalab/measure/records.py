@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import TrialError
+from supalab.measure import textfile
 from supalab.measure.summary import summary
 from supalab.measure.trial import Backend, Lag, Memory, Span, Trial, TrialSet, Witnessed, Workload
 
@@ -113,17 +114,9 @@ def _trial_from_dict(plain: dict[str, Any], workload: Workload, backend: Backend
 
 def save(trials: TrialSet, path: str | Path) -> Path:
     """Write the trials to a file and return its path; raises SettingsError if it cannot be written."""
-    try:
-        Path(path).write_text(dumps(trials), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SettingsError(f"cannot write {str(path)!r}: {error.strerror or error}; choose another path") from None
-    return Path(path)
+    return textfile.write(dumps(trials), path)
 
 
 def load(path: str | Path) -> TrialSet:
     """Read trials from a file; raises SettingsError if it cannot be read, TrialError if it is no such record."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {str(path)!r}: {error}; choose a file that supalab race wrote") from None
-    return loads(text)
+    return loads(textfile.read(path, "supalab race"))
