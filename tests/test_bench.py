@@ -16,6 +16,7 @@ import psutil
 import pytest
 from made_trials import made_trial
 from matplotlib.text import Text
+from processes import running
 from test_figures import _drawn, _meet
 
 from supalab import figures
@@ -268,7 +269,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     )  # fmt: skip
     me, seen, end = psutil.Process(benching.pid), set(), time.monotonic() + 60
     while len(seen) < 4 and time.monotonic() < end:
-        seen |= {child.pid for child in me.children() if "supalab.measure.worker" in " ".join(child.cmdline())}
+        seen |= {child.pid for child in running(me, "supalab.measure.worker")}
         time.sleep(0.05)
     children = me.children(recursive=True)
     os.killpg(benching.pid, signal.SIGINT)

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from processes import running
 
 from supalab import Lab
 
@@ -171,7 +172,7 @@ def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> N
     end = time.monotonic() + 60
     # The slow second arm's worker is the one that has lived for two seconds.
     while time.monotonic() < end:
-        workers = [child for child in me.children() if "supalab.measure.worker" in child.cmdline()]
+        workers = running(me, "supalab.measure.worker")
         if any(time.time() - worker.create_time() > 4 for worker in workers):
             break
         time.sleep(0.1)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from processes import running
 
 from supalab.course.build import notebook, sources
 
@@ -117,7 +118,7 @@ def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_no_lab(path: Pat
             answers[message["parent_header"].get("msg_id")] = message["content"]["status"]
         assert [answers.get(one, "lost") for one in asked] == ["ok"] * len(asked)
         children = psutil.Process(kernel.provisioner.pid).children(recursive=True)
-        assert any("supalab.lab" in child.cmdline() for child in children)
+        assert running(psutil.Process(kernel.provisioner.pid), "supalab.lab")
         kernel.signal_kernel(9)
         _, left = psutil.wait_procs(children, timeout=10)
         assert not left
