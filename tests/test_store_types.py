@@ -282,3 +282,40 @@ def test_moments_are_shown_in_the_time_zone_that_is_preferred(rest: Rest) -> Non
     assert (rows(unknown), header(unknown, "Preference-Applied")) == ([{"made": "2026-01-02T02:04:05+00:00"}], None)
     strict = ask(rest, "GET", "/teams", prefer="handling=strict, timezone=Invalid/Zone")
     assert rows(strict)["details"] == "Invalid preferences: timezone=Invalid/Zone"
+
+
+INSIDE = [
+    "10",
+    "9",
+    "-3",
+    "1.5",
+    "0",
+    '"b"',
+    '"a"',
+    "null",
+    "true",
+    "false",
+    "[1]",
+    "[]",
+    '{"a":1}',
+    "{}",
+    "1e2",
+    "-2.5",
+]
+
+
+def test_values_inside_jsonb_compare_as_postgresql_compares_them(tmp_path: Path) -> None:
+    """Numbers by size, and kinds in the order that PostgreSQL 15 gave, in filters, in order, and after a write."""
+    values = ", ".join(f"({number}, '{{\"n\": {value}}}')" for number, value in enumerate(INSIDE))
+    rest = open_rest(tmp_path, f"CREATE TABLE held(id integer primary key, d jsonb); INSERT INTO held VALUES {values};")
+    by_value = [11, 7, 6, 5, 2, 15, 4, 3, 1, 0, 14, 9, 8, 10, 13, 12]
+    found = rows(ask(rest, "GET", "/held?select=id&order=d->n,id"))
+    assert [row["id"] for row in found] == by_value
+    above = rows(ask(rest, "GET", "/held?select=id&d->n=gt.9&order=id"))
+    assert [row["id"] for row in above] == [0, 8, 9, 10, 12, 13, 14]
+    assert rows(ask(rest, "GET", "/held?select=id&d->n=eq.100.0")) == [{"id": 14}]
+    assert rows(ask(rest, "GET", "/held?select=id&d->n=is.null")) == []
+    assert rows(ask(rest, "GET", "/held?select=id&d->>n=is.null")) == [{"id": 7}]
+    written = ask(rest, "DELETE", "/held?select=id,d&id=gte.0&order=d->n", prefer="return=representation")
+    assert [row["id"] for row in rows(written)] == by_value
+    rest.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from supalab.lab.dialect.query import JsonStep
 from supalab.lab.dialect.refusal import Refusal
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-__all__ = ["contains_json", "follow_path", "leads_to_itself", "path_text", "register_functions"]
+__all__ = ["contains_json", "follow_path", "json_order", "leads_to_itself", "path_text", "register_functions"]
+
+_SIGN = 1 << 63
+_LARGEST = 1.7e308
+_MISSING = object()
 
 
 def _match(value: object, pattern: str) -> bool | None:
@@ -27,16 +32,19 @@ def _imatch(value: object, pattern: str) -> bool | None:
     return None if value is None else compile_pattern(pattern, fold=True)(str(value))
 
 
-def follow_path(document: Any, path: tuple[JsonStep, ...]) -> Any:
-    """Return what lies at the end of a JSON path, or None; a last ``->>`` gives it as text."""
+def follow_path(document: Any, path: tuple[JsonStep, ...], missing: Any = None) -> Any:
+    """Return what lies at the end of a JSON path, or ``missing``; a last ``->>`` gives it as text."""
     for step in path:
         if isinstance(document, dict) and isinstance(step.key, str):
-            document = document.get(step.key)
+            found = step.key in document
         elif isinstance(document, list) and isinstance(step.key, int):
-            inside = -len(document) <= step.key < len(document)
-            document = document[step.key] if inside else None
-        elif isinstance(document, dict | list) or step.key not in (0, -1):
-            return None  # of a lone scalar jsonb makes an array of one
+            found = -len(document) <= step.key < len(document)
+        else:  # of a lone scalar jsonb makes an array of one
+            found = not isinstance(document, dict | list) and step.key in (0, -1)
+        if not found:
+            return missing
+        if isinstance(document, dict | list):
+            document = cast("Any", document)[step.key]
         if step.as_text and document is not None and not isinstance(document, str):
             document = json.dumps(document, ensure_ascii=False)
     return document
@@ -62,8 +70,8 @@ def _json_path(value: object, path: str) -> str | None:
     if value is None:
         return None
     steps = _path(path)
-    found = follow_path(json.loads(str(value)), steps)
-    if found is None:
+    found = follow_path(json.loads(str(value)), steps, _MISSING)
+    if found is _MISSING or (found is None and steps[-1].as_text):
         return None
     return str(found) if steps[-1].as_text else json.dumps(found, ensure_ascii=False)
 
@@ -88,6 +96,26 @@ def _json_contains(outer: str | None, inner: str | None) -> bool | None:
     return None if outer is None or inner is None else contains_json(json.loads(outer), json.loads(inner))
 
 
+def json_order(text: str | None) -> str | None:
+    """Return a text that sorts as jsonb does: null, text, number, truth value, array, object; None for NULL.
+
+    An empty array comes before all else: that is how PostgreSQL has it.
+    """
+    if text is None:
+        return None
+    value = json.loads(text)
+    if isinstance(value, bool):
+        return f"3{value:d}"
+    if isinstance(value, int | float):
+        (bits,) = struct.unpack(">Q", struct.pack(">d", min(max(value, -_LARGEST), _LARGEST) + 0.0))
+        return f"2{bits ^ (_SIGN * 2 - 1 if bits & _SIGN else _SIGN):016x}"
+    if value == []:
+        return " "
+    if isinstance(value, list | dict):
+        return f"{4 if isinstance(value, list) else 5}{len(value):08}{text}"
+    return "0" if value is None else f"1{value}"
+
+
 def register_functions(connection: sqlite3.Connection) -> list[Refusal]:
     """Give a connection the functions that the lab's SQL calls; return the list where their refusals will be."""
     functions: dict[str, tuple[int, Callable[..., str | bool | None]]] = {
@@ -98,6 +126,7 @@ def register_functions(connection: sqlite3.Connection) -> list[Refusal]:
         "pg_search": (3, matches_search),
         "pg_json_path": (2, _json_path),
         "pg_json_contains": (2, _json_contains),
+        "pg_json_order": (1, json_order),
     }
     refused: list[Refusal] = []
     for name, (arity, function) in functions.items():

@@ -127,7 +127,7 @@ def _compared(field: Piece, kind: PgType, filter_: Filter) -> Piece:
         build, read = _pattern_builder(operator)
     else:
         _require_equality(kind, SIGNS[operator])
-        build, read = _comparison_builder(operator), kind.read
+        build, read = _comparison_builder(operator, kind), kind.read
     if operator in ("like", "ilike"):
         value = value.replace("*", "%")
     if filter_.modifier is None:
@@ -139,8 +139,10 @@ def _compared(field: Piece, kind: PgType, filter_: Filter) -> Piece:
     return joined(pieces, " AND ") if pieces else ("1", ())
 
 
-def _comparison_builder(operator: str) -> Callable[[Piece, Value], Piece]:
+def _comparison_builder(operator: str, kind: PgType) -> Callable[[Piece, Value], Piece]:
     sign = COMPARISONS[operator]
+    if kind.family == "jsonb":
+        return lambda field, value: (f"pg_json_order({field[0]}) {sign} pg_json_order(?)", (*field[1], value))
     return lambda field, value: (f"{field[0]} {sign} ?", (*field[1], value))
 
 

@@ -88,6 +88,7 @@ def order_sql(
         if kind.family == "json":
             hint = "Use an explicit ordering operator or modify the query."
             raise pg_refusal("42883", "could not identify an ordering operator for type json", hint=hint)
+        sql = f"pg_json_order({sql})" if kind.family == "jsonb" else sql
         nulls_first = term.descending if term.nulls_first is None else term.nulls_first
         parts.append(f"{sql} {'DESC' if term.descending else 'ASC'} NULLS {'FIRST' if nulls_first else 'LAST'}")
         values += bound

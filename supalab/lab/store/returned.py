@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from supalab.lab.dialect.query import Field, SelectField
-from supalab.lab.store.functions import follow_path
+from supalab.lab.store.functions import follow_path, json_order
 from supalab.lab.store.names_hint import missing_column
+from supalab.lab.store.operators import field_sql
 from supalab.lab.store.outputs import outputs
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from supalab.lab.store.schema import Table
 
 __all__ = ["check_order", "location", "returned_outputs", "shown_values", "sorted_rows"]
+
+_MISSING = object()
 
 
 def returned_outputs(table: Table, query: Query) -> tuple[Output, ...]:
@@ -61,14 +64,16 @@ def _at(table: Table, row: dict[str, Any], field: Field) -> Any:
     if not field.path or value is None:
         return value
     stored_json = table.columns[field.name].type.family in ("json", "jsonb")
-    found = follow_path(json.loads(value) if stored_json else value, field.path)
-    if found is None or field.path[-1].as_text:
-        return found
+    found = follow_path(json.loads(value) if stored_json else value, field.path, _MISSING)
+    if found is _MISSING or field.path[-1].as_text:
+        return None if found is _MISSING else found
     return json.dumps(found, ensure_ascii=False)
 
 
 def _sorted_by(table: Table, rows: list[dict[str, Any]], term: OrderTerm) -> list[dict[str, Any]]:
-    with_keys = [(_at(table, row, term.field), row) for row in rows]
+    _, kind = field_sql(table, term.field)
+    keys = [_at(table, row, term.field) for row in rows]
+    with_keys = list(zip(map(json_order, keys) if kind.family == "jsonb" else keys, rows, strict=True))
     there = [pair for pair in with_keys if pair[0] is not None]
     nulls = [row for key, row in with_keys if key is None]
     there.sort(key=lambda pair: pair[0], reverse=term.descending)
