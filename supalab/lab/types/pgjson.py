@@ -60,10 +60,10 @@ def jsonb_form(value: object) -> object:
 
 _TOKEN = re.compile(
     r"""(?P<sign>[{}\[\],:])|(?P<string>"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")"""
-    r"|(?P<scalar>(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)(?!\w))"
+    r"|(?P<scalar>(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)(?![\w.]))"
 )
 _BLANKS = re.compile(r"[ \t\n\r]*")
-_WORD = re.compile(r"\".*|-?\w+|.", re.DOTALL)
+_WORD = re.compile(r"\".*|-?\w+[.\w]*|.", re.DOTALL)
 
 
 class _Wrong(Exception):

@@ -1,0 +1,61 @@
+"""JSON in bodies: what PostgreSQL says of a broken one, and nested values kept as they were written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supalab.lab.dialect.payload import read_payload
+from supalab.lab.types.pgjson import syntax_details
+
+# Told by PostgreSQL 15.
+BROKEN = [
+    ("", "The input string ended unexpectedly."),
+    ('{"a":', "The input string ended unexpectedly."),
+    ("}{", 'Expected JSON value, but found "}".'),
+    ("{]", 'Expected string or "}", but found "]".'),
+    ('{"a"}', 'Expected ":", but found "}".'),
+    ('{"a":1,}', 'Expected string, but found "}".'),
+    ('{"a":1 "b"}', 'Expected "," or "}", but found ""b"".'),
+    ("[1,]", 'Expected JSON value, but found "]".'),
+    ("[1 2]", 'Expected "," or "]", but found "2".'),
+    ("[] []", 'Expected end of input, but found "[".'),
+    ("{'a':1}", 'Token "\'" is invalid.'),
+    ("nope", 'Token "nope" is invalid.'),
+    ("01", 'Token "01" is invalid.'),
+    ('{"a":NaN}', 'Token "NaN" is invalid.'),
+    ('"abc', 'Token ""abc" is invalid.'),
+]
+
+
+@pytest.mark.parametrize("text, details", BROKEN)
+def test_a_broken_text_is_told_in_postgresqls_words(text: str, details: str) -> None:
+    """The first thing wrong decides, and what stands there is shown."""
+    assert syntax_details(text) == details
+
+
+@pytest.mark.parametrize("text", ["1", ' {"a": [1, {"b": null}], "c": "\\u00eb"} ', "[[], {}]", "-1.5e+3"])
+def test_whole_json_has_nothing_wrong(text: str) -> None:
+    """The reader takes what is JSON, to its end."""
+    assert syntax_details(text) == ""
+
+
+def test_nesting_without_end_is_told_and_not_fatal() -> None:
+    """A text nested a hundred thousand deep gets details as well."""
+    assert syntax_details("[" * 100_000) == "The input is nested too deeply."
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        ('{"a": {"x": 1}, "b": [1,  2]}', [{"a": '{"x": 1}', "b": "[1,  2]"}]),
+        ('[{"a":[]},\n {"a": {"x":{"y":[{}]}} } ]', [{"a": "[]"}, {"a": '{"x":{"y":[{}]}}'}]),
+        ('[{"a":"{"}, {"a":{"b":"}"}}]', [{"a": "{"}, {"a": '{"b":"}"}'}]),
+        ('{"a": [1], "a": [2]}', [{"a": "[2]"}]),
+        ('{"a": [1], "a": "x"}', [{"a": "x"}]),
+    ],
+)
+def test_nested_values_are_kept_letter_by_letter(body: str, expected: list[dict[str, Any]]) -> None:
+    """Blanks, order and braces inside strings stay; of a key that comes twice the last value counts."""
+    assert list(read_payload(body.encode(), "application/json", None).rows) == expected
