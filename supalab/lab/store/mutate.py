@@ -13,6 +13,7 @@ from supalab.lab.dialect.media import negotiate
 from supalab.lab.dialect.parse import parse_query, requested_span
 from supalab.lab.dialect.payload import Payload, read_payload
 from supalab.lab.dialect.preferences import parse_preferences
+from supalab.lab.dialect.query import Filter
 from supalab.lab.dialect.refusal import Refusal, pg_refusal
 from supalab.lab.store.answers import check_geo, check_single
 from supalab.lab.store.attach import attach_embeds, key_columns
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from supalab.lab.dialect.media import Media
     from supalab.lab.dialect.preferences import Preferences
-    from supalab.lab.dialect.query import Query
+    from supalab.lab.dialect.query import Query, Tree
     from supalab.lab.messages import Request
     from supalab.lab.store.database import Store
     from supalab.lab.store.embedding import Joined
@@ -173,10 +174,20 @@ def _patch(store: Store, mutation: Mutation) -> Written:
     try:
         rows: Sequence[Any] = typed_rows(store, table, payload, use_defaults=use_defaults)
     except Refusal:
-        if conditions and not count_rows(store, table, conditions):
-            return Written([])  # PostgreSQL does not look at values that it has no row for
+        if _by_unique_key(table, conditions) and not count_rows(store, table, conditions):
+            return Written([])  # PostgreSQL looks for the row first, and then has no use for the values
         raise
     return Written(update_rows(store, table, rows[0], conditions) if rows else [])
+
+
+def _by_unique_key(table: Table, conditions: Sequence[Tree]) -> bool:
+    """Whether at most one row can fit, because a unique column must have one value."""
+    return any(
+        isinstance(tree, Filter)
+        and (tree.operator, tree.negated, tree.modifier, tree.field.path) == ("eq", False, None, ())
+        and table.unique_over((tree.field.name,)) is not None
+        for tree in conditions
+    )
 
 
 def _delete(store: Store, mutation: Mutation) -> Written:
