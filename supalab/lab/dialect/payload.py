@@ -64,7 +64,9 @@ def _invalid(message: str) -> Refusal:
     return Refusal(400, "PGRST102", message)
 
 
-def read_payload(body: bytes, content_type: str, columns: tuple[str, ...] | None) -> Payload:
+def read_payload(
+    body: bytes, content_type: str, columns: tuple[str, ...] | None, *, use_defaults: bool = False
+) -> Payload:
     """Return the rows of a body; ``columns`` is what the query string names, if it does.
 
     Raises ``Refusal`` PGRST102 for what cannot be used, and PostgreSQL's own errors when ``columns`` is given,
@@ -76,7 +78,7 @@ def read_payload(body: bytes, content_type: str, columns: tuple[str, ...] | None
     if kind == "form":
         pairs = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         return Payload((pairs,), tuple(sorted(pairs)))
-    payload = _json_payload(body) if columns is None else Payload(_raw_rows(body), tuple(sorted(set(columns))))
+    payload = _json_payload(body) if columns is None else _raw_payload(body, columns, use_defaults=use_defaults)
     if any(isinstance(value, dict | list) for row in payload.rows for value in row.values()):
         keep_texts(body.decode(), payload.rows)
     return payload
@@ -101,19 +103,21 @@ def _uniform(value: Any, complaint: str) -> Payload:
     return Payload(tuple(value), tuple(sorted(keys)))
 
 
-def _raw_rows(body: bytes) -> tuple[dict[str, Any], ...]:
+def _raw_payload(body: bytes, columns: tuple[str, ...], *, use_defaults: bool) -> Payload:
+    """Return the rows of a body that PostgreSQL reads itself: as json, or as jsonb to fill in defaults."""
     try:
         value = load_json(body)
     except ValueError:
         details = syntax_details(body.decode("utf-8", "replace")) or None
         raise pg_refusal("22P02", "invalid input syntax for type json", details=details) from None
-    if isinstance(value, dict):
-        return (value,)
-    if not isinstance(value, list):
-        raise pg_refusal("22023", "cannot call json_to_recordset on a scalar")
-    if any(not isinstance(row, dict) for row in value):
-        raise pg_refusal("22023", "argument of json_to_recordset must be an array of objects")
-    return tuple(value)
+    rows = [value] if isinstance(value, dict) else value
+    kind = "jsonb" if use_defaults else "json"
+    if not isinstance(rows, list):
+        scalar = "cannot extract elements from a scalar"
+        raise pg_refusal("22023", scalar if use_defaults else "cannot call json_to_recordset on a scalar")
+    if any(not isinstance(row, dict) for row in rows):
+        raise pg_refusal("22023", f"argument of {kind}_to_recordset must be an array of objects")
+    return Payload(tuple(rows), tuple(sorted(set(columns))))
 
 
 def _csv_rows(body: bytes) -> list[dict[str, str | None]]:

@@ -75,14 +75,15 @@ def plan_mutation(schema: Schema, find_table: Callable[[str], Table], name: str,
     method = request.method
     query = parse_query(request.query)
     requested_span(query, method, None)
+    preferences = parse_preferences(request.headers.get("prefer", ""))
     payload = Payload((), ())
     if method != "DELETE":
         columns = query.columns if method in ("POST", "PATCH") else None
-        payload = read_payload(request.body, request.headers.get("content-type", "application/json"), columns)
+        content_type = request.headers.get("content-type", "application/json")
+        payload = read_payload(request.body, content_type, columns, use_defaults=preferences.missing == "default")
     table = find_table(name)
     joins = join_embeds(schema, table, _returned_part(query))
     refuse_aggregates(query.select)
-    preferences = parse_preferences(request.headers.get("prefer", ""))
     if method == "PUT":
         _check_put(table, query)
     _check_columns(table, payload)
