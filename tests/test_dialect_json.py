@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supalab.lab.dialect.payload import read_payload
+from supalab.lab.messages import Request
+from supalab.lab.rest import Rest
 from supalab.lab.types.pgjson import syntax_details
 
 # Told by PostgreSQL 15.
@@ -59,3 +63,14 @@ def test_nesting_without_end_is_told_and_not_fatal() -> None:
 def test_nested_values_are_kept_letter_by_letter(body: str, expected: list[dict[str, Any]]) -> None:
     """Blanks, order and braces inside strings stay; of a key that comes twice the last value counts."""
     assert list(read_payload(body.encode(), "application/json", None).rows) == expected
+
+
+def test_a_bare_number_is_json_too(tmp_path: Path) -> None:
+    """SQLite keeps it as a number: it is still read, compared, sorted and contained as JSON."""
+    seed = tmp_path / "seed.sql"
+    seed.write_text("create table t(id integer primary key, j jsonb);insert into t values (1,'7'),(2,'[7]'),(3,'1.5');")
+    store = Rest(seed)
+    for query, ids in {"j=eq.7": [1], "j=gt.2&j=lt.8": [1], "j=cs.7&order=id": [1, 2], "order=j": [3, 1, 2]}.items():
+        answer = store.answer(Request("GET", "/t", f"select=id&{query}", {}))
+        assert [row["id"] for row in json.loads(answer.body)] == ids
+    store.close()

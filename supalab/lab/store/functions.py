@@ -92,18 +92,18 @@ def _item_contains(own: Any, item: Any) -> bool:
     return contains_json(own, item)
 
 
-def _json_contains(outer: str | None, inner: str | None) -> bool | None:
-    return None if outer is None or inner is None else contains_json(json.loads(outer), json.loads(inner))
+def _json_contains(outer: str | float | None, inner: str | float | None) -> bool | None:
+    return None if outer is None or inner is None else contains_json(json.loads(str(outer)), json.loads(str(inner)))
 
 
-def json_order(text: str | None) -> str | None:
+def json_order(text: str | float | None) -> str | None:
     """Return a text that sorts as jsonb does: null, text, number, truth value, array, object; None for NULL.
 
     An empty array comes before all else: that is how PostgreSQL has it.
     """
     if text is None:
         return None
-    value = json.loads(text)
+    value = json.loads(str(text))  # SQLite keeps a bare number as a number
     if isinstance(value, bool):
         return f"3{value:d}"
     if isinstance(value, int | float):

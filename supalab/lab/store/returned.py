@@ -64,7 +64,7 @@ def _at(table: Table, row: dict[str, Any], field: Field) -> Any:
     if not field.path or value is None:
         return value
     stored_json = table.columns[field.name].type.family in ("json", "jsonb")
-    found = follow_path(json.loads(value) if stored_json else value, field.path, _MISSING)
+    found = follow_path(json.loads(str(value)) if stored_json else value, field.path, _MISSING)
     if found is _MISSING or field.path[-1].as_text:
         return None if found is _MISSING else found
     return json.dumps(found, ensure_ascii=False)

@@ -64,6 +64,11 @@ def payload_text(value: object) -> str:
     return str(value)
 
 
+def _json_value(stored: str | int | float) -> object:
+    """Return stored JSON as a value; SQLite keeps a bare number in a column declared as JSON as a number."""
+    return json.loads(stored) if isinstance(stored, str) else stored
+
+
 def _json_float(value: float) -> float | str:
     if value in (float("inf"), float("-inf")):
         return _float_text(value)
@@ -102,8 +107,8 @@ _SIMPLE: dict[str, PgType] = {
         "double precision", "number", readers.float_reader("double precision"), _json_float, _float_text
     ),
     "boolean": PgType("boolean", "boolean", readers.read_boolean, bool, _bool_text),
-    "json": PgType("json", "json", readers.read_json, json.loads),
-    "jsonb": PgType("jsonb", "jsonb", readers.read_jsonb, json.loads),
+    "json": PgType("json", "json", readers.read_json, _json_value),
+    "jsonb": PgType("jsonb", "jsonb", readers.read_jsonb, _json_value),
     "uuid": PgType("uuid", "uuid", readers.read_uuid),
     "date": PgType("date", "date", readers.read_date),
     "time": PgType("time without time zone", "time", readers.read_time),
