@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from supalab.clients.article import ArticleSupabaseAsync
     from supalab.clients.fake import FakeSupabaseAsync
     from supalab.clients.real import SupabaseAsync
+    from supalab.clients.session import SessionSupabaseAsync
     from supalab.lab.handle import Lab
     from supalab.measure.race import race
     from supalab.measure.workload import Workload
@@ -23,6 +24,7 @@ _HOME = {
     "ArticleSupabaseAsync": "supalab.clients.article",
     "FakeSupabaseAsync": "supalab.clients.fake",
     "Lab": "supalab.lab.handle",
+    "SessionSupabaseAsync": "supalab.clients.session",
     "Settings": "supalab.settings",
     "SupabaseAsync": "supalab.clients.real",
     "Workload": "supalab.measure.workload",
@@ -33,6 +35,7 @@ __all__ = [
     "ArticleSupabaseAsync",
     "FakeSupabaseAsync",
     "Lab",
+    "SessionSupabaseAsync",
     "Settings",
     "SupabaseAsync",
     "Workload",

@@ -8,7 +8,7 @@
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
 # - **You need** nothing but this kernel: no network, no account.
 #
-# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom. Every cell may be run again.
+# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom. Each may be run a second time.
 
 # %%
 from supalab import FakeSupabaseAsync, SupabaseAsync
@@ -158,8 +158,13 @@ table.show(trials)
 # %% [markdown]
 # ## What comes next
 #
-# The lab stops when this kernel does; you can stop it now. To go on: read `supalab/clients/fake.py` beside
-# `supalab/clients/article.py` and `real.py`. They differ only where the migration is.
+# Open `supalab/clients/fake.py` and `supalab/clients/article.py` side by side: they share every method and differ in how one request is
+# sent. That difference is the migration. Then read `real.py`, where a client gets what production needs around it: a gate, one deadline,
+# retries for reads, errors from one tree. The cell below is yours: change the limit, or ask the lab for something else.
+#
+# The lab leaves with this kernel; there is nothing to clean up.
 
 # %%
-lab.stop()
+async with SupabaseAsync(lab.url, lab.key, limit=30) as db:
+    yours = await observe(db, lab, "real-30")
+print(f"done after {yours.makespan_s:.1f} s. The witness: {lab.witness()}")
