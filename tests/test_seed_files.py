@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,26 @@ def test_an_answer_needs_room_for_a_row() -> None:
     """A ``max_rows`` below 1 is a setting that cannot work."""
     with pytest.raises(SettingsError, match="max_rows 0"):
         Rest(max_rows=0)
+
+
+ENDLESS = (
+    "create table t(id int); with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c;"
+)
+
+
+def test_a_script_that_does_not_end_is_refused_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line says where the script was, for how long it may run and what to do."""
+    monkeypatch.setattr("supalab.lab.store.seed._SCRIPT_S", 0.2)
+    with pytest.raises(
+        SettingsError, match=r"endless\.sql: line 1: the script takes longer than 0\.2 s; make it smaller"
+    ):
+        serve(tmp_path, "endless.sql", ENDLESS)
+
+
+def test_the_time_of_the_script_is_not_the_time_of_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the seed is loaded its limit is over, however long the lab runs."""
+    monkeypatch.setattr("supalab.lab.store.seed._SCRIPT_S", 0.3)
+    rest = serve(tmp_path, "many.sql", "create table many(id integer primary key);")
+    time.sleep(0.4)
+    assert ask(rest, "POST", "/many", [{"id": number} for number in range(3000)]).status == 201
+    rest.close()

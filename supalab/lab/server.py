@@ -23,6 +23,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
+from supalab.errors import SettingsError
 from supalab.lab.app import LabApp
 from supalab.lab.conditions import Weather
 from supalab.lab.control import ControlApp
@@ -163,14 +164,30 @@ def serve(options: ServeOptions) -> int:
     """Run a lab in this process until Ctrl-C or SIGTERM and return the exit code, 0.
 
     Two lines go to standard output when it is ready, ``SUPABASE_URL=`` and ``SUPABASE_KEY=``; all else is said on
-    standard error. Raises LabError and SettingsError when it cannot start.
+    standard error. A signal that comes before that, while a seed loads, ends it at once and silently, with 0 too.
+    Raises LabError and SettingsError when it cannot start.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    ending = Event()
+    ending, announced = Event(), Event()
+
+    def end() -> None:
+        ending.set()
+        if not announced.is_set():
+            raise KeyboardInterrupt  # nobody looks at the event yet
+
+    def ready(running: Running) -> None:
+        announced.set()
+        _announce(running)
+
     folder = Path(tempfile.mkdtemp(prefix="supalab-"))
     try:
-        with on_signals(ending.set):
-            last = run(options, folder, _announce, ending)
+        with on_signals(end):
+            last = run(options, folder, ready, ending)
+    except (KeyboardInterrupt, SettingsError):
+        # Raised inside a statement of the seed, SQLite swallows the interrupt and calls the statement interrupted.
+        if not ending.is_set():
+            raise
+        return 0
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     sys.stderr.write(f"{last}\n")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,9 @@ CONTESTS_COLUMNS = {
     "description": "text",
 }
 _LARGEST = 256 * 1024 * 1024
+# Below the 30 seconds after which a Lab's owner gives its child up, so that the reason is heard.
+_SCRIPT_S = 20.0
+_STEPS = 20_000  # SQLite's instructions between two looks at the clock, where signals are handled too
 
 
 def open_seed(seed: Path | None) -> sqlite3.Connection:
@@ -124,6 +128,8 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _run_script(connection: sqlite3.Connection, path: Path, text: str) -> None:
     connection.set_authorizer(_no_other_files)
+    deadline = time.monotonic() + _SCRIPT_S
+    connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
     try:
         for line, statement in _statements(text):
             try:
@@ -131,10 +137,13 @@ def _run_script(connection: sqlite3.Connection, path: Path, text: str) -> None:
             except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
                 words = " ".join(statement.split())
                 shown = words if len(words) <= 60 else words[:57] + "..."
-                raise SettingsError(f"seed {path}: line {line}: {error}, in: {shown}") from None
+                late = time.monotonic() > deadline
+                reason = f"the script takes longer than {_SCRIPT_S:g} s; make it smaller" if late else error
+                raise SettingsError(f"seed {path}: line {line}: {reason}, in: {shown}") from None
         if connection.in_transaction:
             connection.execute("COMMIT")
     finally:
+        connection.set_progress_handler(None, 0)
         connection.set_authorizer(None)
     if not read_schema(connection).tables:
         raise SettingsError(f"seed {path}: makes no table; there is nothing to serve")
