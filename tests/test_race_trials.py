@@ -285,3 +285,12 @@ def test_a_real_ctrl_c_ends_workers_and_lab():
     assert said.endswith("kept fake-3\n")
     assert len(children) >= 2
     assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_a_learners_own_modules_do_not_break_the_worker(lab, monkeypatch, tmp_path):
+    """Files named like modules of Python's, or like a client's library, are not imported by a trial."""
+    for name in ("httpx.py", "random.py", "json.py", "supalab.py", "requests.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported by mistake')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    trials = race(["fake-2", "real-2"], Workload(4, 0.0), lab=lab)
+    assert [(trial.arm, trial.errors) for trial in trials] == [("fake-2", 0), ("real-2", 0)]

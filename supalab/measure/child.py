@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from supalab.errors import TrialError
+from supalab.lab.process import _environment
 from supalab.measure.trial import Workload
 from supalab.settings import Settings
 
@@ -43,10 +44,12 @@ def run_worker(job: Mapping[str, Any], *, limit_s: float, tick: Callable[[float]
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "supalab.measure.worker"],
+            # As the lab's child: a learner's own random.py or httpx.py in this folder is not imported in there.
+            [sys.executable, "-P", "-m", "supalab.measure.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=_environment(),
             # Ctrl-C reaches the whole foreground group: the worker is in none, its parent ends it.
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
