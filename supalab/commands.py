@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, SupalabError
 
 if TYPE_CHECKING:
     from supalab.lab.handle import Lab
     from supalab.measure.race import Progress
-    from supalab.measure.trial import TrialSet, Workload
+    from supalab.measure.trial import Trial, TrialSet, Workload
     from supalab.settings import Settings
 
 __all__ = ["ARTICLE_LATENCY", "ProgressBar", "check_writable", "lab", "race", "serve"]
@@ -32,12 +32,15 @@ def race(options: argparse.Namespace) -> int:
     from supalab.figures.look import check_suffix
     from supalab.measure.race import RaceInterrupted
     from supalab.measure.race import race as run_race
+    from supalab.measure.trial import TrialSet
 
     check_suffix(options.figure)
     figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))
     for path in (options.json, *figures):
         check_writable(path)
     arms, workload, settings = _arms(options), _workload(options), _project(options)
+    finished: list[Trial] = []
+    broken: SupalabError | None = None
     code = 0
     with ExitStack() as stack:
         tell = stack.enter_context(ProgressBar())
@@ -49,10 +52,18 @@ def race(options: argparse.Namespace) -> int:
                 lab=stack.enter_context(_own_lab(options, workload)) if settings is None else None,
                 settings=settings,
                 progress=tell,
+                keep=finished,
             )
         except RaceInterrupted as interrupted:
             trials, code = interrupted.trials, 130
+        except SupalabError as error:
+            if not finished:
+                raise
+            trials, broken = TrialSet(tuple(finished)), error
     _report(trials, options.json, figures)
+    if broken is not None:
+        sys.stdout.flush()  # the reason comes after the table also where both go into one file
+        raise broken
     return code
 
 

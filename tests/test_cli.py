@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ import pytest
 from processes import running
 
 from supalab import Lab
+from supalab.cli import main
+from supalab.clients.arms import Arm
+from supalab.measure import race
+from supalab.measure.trial import Trial
 
 SUMMARY_KEYS = [
     "arm",
@@ -168,24 +172,49 @@ def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> N
     racing = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    me = psutil.Process(racing.pid)
-    end = time.monotonic() + 60
-    # The slow second arm's worker is the one that has lived for two seconds.
-    while time.monotonic() < end:
-        workers = running(me, "supalab.measure.worker")
-        if any(time.time() - worker.create_time() > 4 for worker in workers):
-            break
-        time.sleep(0.1)
-    children = me.children(recursive=True)
-    assert children
-    os.killpg(racing.pid, signal.SIGINT)
-    out, err = racing.communicate(timeout=30)
+    try:
+        me = psutil.Process(racing.pid)
+        end = time.monotonic() + 60
+        # The slow second arm's worker is the one that has lived for two seconds.
+        while time.monotonic() < end:
+            workers = running(me, "supalab.measure.worker")
+            if any(time.time() - worker.create_time() > 4 for worker in workers):
+                break
+            time.sleep(0.1)
+        children = me.children(recursive=True)
+        assert children
+        os.killpg(racing.pid, signal.SIGINT)
+        out, err = racing.communicate(timeout=30)
+    finally:
+        racing.kill()  # its worker and its lab notice
+        racing.communicate(timeout=30)
     assert racing.returncode == 130
     assert "real-10" in out
     assert "Traceback" not in err
     assert [arm["arm"] for arm in json.loads((tmp_path / "out.json").read_text())["summary"]] == ["real-10"]
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+def test_a_lab_that_dies_takes_no_finished_trial_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second arm has no lab any more: the first one's row, record and pictures are there, then one line and 2."""
+    whole = race._trial
+
+    def dying(one: Arm, turn: int, course: Any, tick: Callable[[float], None]) -> Trial:
+        if one.name == "real-2":
+            psutil.Process(course.lab.pid).kill()
+        return whole(one, turn, course, tick)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(race, "_trial", dying)
+    assert main(["race", "--arms", "fake-2,real-2", "--requests", "4", "--latency", "0", "--json", "out.json"]) == 2
+    said = capsys.readouterr()
+    assert "fake-2" in said.out
+    assert "the lab's process is gone" in said.err
+    assert [arm["arm"] for arm in json.loads((tmp_path / "out.json").read_text())["summary"]] == ["fake-2"]
+    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.fixture
