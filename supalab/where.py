@@ -21,6 +21,8 @@ Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
 #: A name, and perhaps a path into a JSON column: ``data->owner->>name``.
 COLUMN = re.compile(r"[^\W\d]\w{0,62}(->>?\w{1,63})*")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+#: What means something else as a parameter's name, to PostgREST or (``apikey``) to Supabase's gateway.
+RESERVED = frozenset({"select", "columns", "on_conflict", "order", "limit", "offset", "and", "or", "apikey"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,21 @@ Filters: TypeAlias = Mapping[str, Condition] | Group | Sequence["Mapping[str, Co
 
 
 def parameters(filters: Filters | None) -> list[tuple[str, str]]:
-    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one."""
-    return [
-        (m.name, m.as_parameter()) if isinstance(m, Group) else (m[0], m[1].as_parameter()) for m in members_of(filters)
-    ]
+    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one.
+
+    Every parameter is a condition, whatever its column is called.
+    """
+    return [_parameter(member) for member in members_of(filters)]
+
+
+def _parameter(member: tuple[str, Filter] | Group) -> tuple[str, str]:
+    if isinstance(member, Group):
+        return member.name, member.as_parameter()
+    name, condition = member
+    if name.lower() in RESERVED:
+        # As a parameter, a column called "columns" would be no condition at all; inside a group it is a column.
+        return _parameter(Group("and", (member,)))
+    return name, condition.as_parameter()
 
 
 def column_name(name: object) -> str:

@@ -165,7 +165,7 @@ def _prefer(*wishes: object) -> dict[str, str]:
 
 
 def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
-    where = parameters(filters)
+    where = parameters(filters)  # conditions and nothing else
     if not where:
         raise SettingsError(f"{verb} without filters would change every row of the table: pass filters={{…}}")
     return where

@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 
 from supalab import Lab, SupabaseAsync
 from supalab.errors import ApiError, SettingsError
-from supalab.filters import any_of, any_value, eq, ilike, in_, like, literally, match, neq
+from supalab.filters import any_of, any_value, eq, gte, ilike, in_, like, literally, match, neq
+from supalab.where import RESERVED
 
 SEED = """
 CREATE TABLE things (id INTEGER PRIMARY KEY, text TEXT, data JSON);
 INSERT INTO things VALUES (1, 'never touched', '{"a": 1}');
+CREATE TABLE odd (id INTEGER PRIMARY KEY, "select" TEXT, columns TEXT, on_conflict TEXT, "order" TEXT, "limit" TEXT,
+  "offset" TEXT, "and" TEXT, "or" TEXT, apikey TEXT, "not" TEXT);
 """
 #: What a text column of PostgreSQL stores: anything but NUL and half surrogate pairs.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
@@ -140,6 +143,22 @@ def test_any_json_comes_back_as_it_was(table: Table, value: Any, text: str) -> N
     changed = {"text": text[::-1], "data": [value, {"again": value}]}
     assert table.run(table.db.update("things", changed, filters={"id": 2})) == [{"id": 2, **changed}]
     assert table.run(table.db.upsert("things", [row])) == [row]
+
+
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "not"])
+def test_a_column_called_like_a_parameter_is_a_column(table: Table, name: str) -> None:
+    """Read, changed and deleted by it: the rows that fit and no others, alone and beside another condition."""
+    db = table.db
+    table.run(db.upsert("odd", [{"id": 1, name: 'a,"b)'}, {"id": 2, name: "other"}, {"id": 3, name: None}]))
+    conditions = (('a,"b)', [1]), (neq("other"), [1]), (in_(["other"]), [2]), (None, [3]), (like("*th*"), [2]))
+    for condition, ids in conditions:
+        for filters in ({name: condition}, {"id": gte(1), name: condition}, any_of({name: condition}, {"id": -1})):
+            found = table.run(db.select("odd", columns="id", filters=filters, order="id", limit=9))
+            assert [row["id"] for row in found] == ids
+    assert [row["id"] for row in table.run(db.update("odd", {name: "new"}, filters={name: "other"}))] == [2]
+    assert table.run(db.delete("odd", filters={name: "no row has this"})) == []
+    assert [row["id"] for row in table.run(db.delete("odd", filters={"id": gte(1), name: "new"}))] == [2]
+    assert len(table.run(db.delete("odd", filters={"id": gte(0)}))) == 2
 
 
 @pytest.mark.parametrize("number", [0, 7, -1.5])

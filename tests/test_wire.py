@@ -15,6 +15,7 @@ from supalab import filters as f
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, SettingsError
 from supalab.replies import Reply
+from supalab.where import RESERVED
 
 BAD_NAMES = [
     "",
@@ -187,7 +188,23 @@ def test_writes_carry_json_and_their_wishes() -> None:
     assert wire.call_function("f", {"n": 1}).target == "/rpc/f"
 
 
-@pytest.mark.parametrize("filters", [None, {}, []])
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "Order"])
+def test_a_column_may_be_called_like_a_parameter(name: str) -> None:
+    """Its condition is written inside a group, where the name is a column's, and replaces no parameter."""
+    written = [("and", f'({name}.eq."x)")')]
+    assert asked(wire.select("t", filters={name: "x)"}, order="id", limit=1)) == [
+        ("select", "*"),
+        *written,
+        ("order", "id"),
+        ("limit", "1"),
+    ]
+    assert asked(wire.update("t", {"a": 1}, filters={name: "x)"}, return_="minimal")) == written
+    assert asked(wire.delete("t", filters={name: "x)"}, return_="minimal")) == written
+    assert asked(wire.delete("t", filters={name: ~f.in_([1])}, return_="minimal")) == [("and", f"({name}.not.in.(1))")]
+    assert asked(wire.delete("t", filters={f"{name}->>a": 1}, return_="minimal")) == [(f"{name}->>a", "eq.1")]
+
+
+@pytest.mark.parametrize("filters", [None, {}, [], [{}], [[], {}]])
 def test_no_write_reaches_every_row_by_accident(filters: Any) -> None:
     """Update and delete without a condition are refused before they are sent."""
     for make in (lambda: wire.update("t", {"a": 1}, filters=filters), lambda: wire.delete("t", filters=filters)):
