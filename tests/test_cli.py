@@ -212,7 +212,7 @@ def test_a_lab_that_dies_takes_no_finished_trial_along(
     assert main(["race", "--arms", "fake-2,real-2", "--requests", "4", "--latency", "0", "--json", "out.json"]) == 2
     said = capsys.readouterr()
     assert "fake-2" in said.out
-    assert "the lab's process is gone" in said.err
+    assert "supalab: the lab" in said.err
     assert [arm["arm"] for arm in json.loads((tmp_path / "out.json").read_text())["summary"]] == ["fake-2"]
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -120,9 +120,14 @@ def _backend(lab: Lab | None, settings: Settings | None, workload: Workload) -> 
         if lab is None:
             lab = stack.enter_context(Lab(latency=workload.latency or 0.0))
         elif workload.latency is not None:
-            stack.callback(lab.set, latency=lab.conditions.latency)
+            stack.callback(_put_back, lab, lab.conditions.latency)
             lab.set(latency=workload.latency)
         yield _in_lab(lab, workload)
+
+
+def _put_back(lab: Lab, latency: float) -> None:
+    with suppress(LabError):  # it is gone: what went wrong before that is the reason to tell
+        lab.set(latency=latency)
 
 
 def _in_lab(lab: Lab, workload: Workload) -> _Course:
