@@ -61,6 +61,8 @@ def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition
     members: list[tuple[str, Filter] | Group] = []
     for part in groups:
         inner = members_of(part)
+        if not inner and joined_by == "or":
+            raise SettingsError(f"any_of(…, {part!r}): no condition fits every row, so any_of would too; leave it out")
         # Several columns in one mapping belong together: inside an or they need their own brackets.
         members += [Group("and", tuple(inner))] if joined_by == "or" and len(inner) > 1 else inner
     if not members:
@@ -74,7 +76,7 @@ def any_of(*groups: Mapping[str, Condition] | Group) -> Group:
 
 
 def all_of(*groups: Mapping[str, Condition] | Group) -> Group:
-    """All of the groups fit; useful inside ``any_of`` and with ``~``."""
+    """All of the groups fit, and an empty one asks for nothing; useful inside ``any_of`` and with ``~``."""
     return _group("and", groups)
 
 

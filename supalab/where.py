@@ -21,6 +21,8 @@ Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
 #: A name, and perhaps a path into a JSON column: ``data->owner->>name``.
 COLUMN = re.compile(r"[^\W\d]\w{0,62}(->>?\w{1,63})*")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+#: Sequences to Python, but no lists of anything that a filter could mean.
+NO_LIST = (str, bytes, bytearray, memoryview)
 #: What means something else as a parameter's name, to PostgREST or (``apikey``) to Supabase's gateway.
 RESERVED = frozenset({"select", "columns", "on_conflict", "order", "limit", "offset", "and", "or", "apikey"})
 
@@ -124,7 +126,7 @@ def members_of(filters: Filters | None) -> list[tuple[str, Filter] | Group]:
         return [filters]
     if isinstance(filters, Mapping):
         return [(column_name(name), one) for name, condition in filters.items() for one in _conditions(condition)]
-    if isinstance(filters, Sequence) and not isinstance(filters, str):
+    if isinstance(filters, Sequence) and not isinstance(filters, NO_LIST):
         return [member for part in filters for member in members_of(part)]
     raise SettingsError(
         f"filters {filters!r} must be a mapping such as {{'prize': gte(1000)}}, or any_of(…), all_of(…)"
@@ -136,7 +138,11 @@ def _conditions(condition: object) -> list[Filter]:
         return [condition]
     if condition is None:
         return [Filter("is", "null", "word")]
-    if isinstance(condition, Sequence) and not isinstance(condition, str):
+    if isinstance(condition, Sequence) and not isinstance(condition, NO_LIST):
+        if not condition:  # dropped, it would widen the whole to rows that nobody meant
+            raise SettingsError(
+                "an empty list as a filter says nothing: write in_([]) for 'no row', or leave the column out"
+            )
         if all(isinstance(one, Filter) for one in condition):
             return list(condition)
         raise SettingsError(f"{condition!r} as a filter: write in_({condition!r}) for 'one of these'")

@@ -211,10 +211,11 @@ async def test_pages_by_any_unique_column(db: SupabaseAsync) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": 0}, {"size": True}, {"key": "id;drop"}, {"columns": "name"}, {"key": "price"}]
+    "wrong",
+    [{"size": 0}, {"size": True}, {"key": "id;drop"}, {"columns": "name"}, {"key": "price"}, {"filters": ""}],
 )
 async def test_pages_refuse_what_cannot_order_them(db: SupabaseAsync, wrong: dict[str, Any]) -> None:
-    """A size of nothing, a key that is no name, is not read, or may be null."""
+    """A size of nothing, a key that is no name, is not read, or may be null; filters that are none."""
     with pytest.raises(SettingsError):
         _ = [page async for page in db.pages("items", **wrong)]
 

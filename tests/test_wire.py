@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -100,6 +101,17 @@ def test_groups_nest_and_quote_their_values() -> None:
     [
         {"id": object()},
         {"id": [1, 2]},
+        {"id": []},
+        {"id": ()},
+        {"host": "kaggle", "id": []},
+        [{"host": "kaggle"}, {"id": []}],
+        {"id": b""},
+        {"id": b"12"},
+        {"id": {}},
+        {"id": {1}},
+        b"",
+        "",
+        0,
         {"id": float("nan")},
         {"id": "a\0b"},
         {"id;drop": 1},
@@ -110,12 +122,29 @@ def test_groups_nest_and_quote_their_values() -> None:
 )
 def test_what_cannot_be_a_filter_is_refused(filters: Any) -> None:
     """Nothing is guessed and nothing is sent: the message names the value."""
-    with pytest.raises(SettingsError):
-        wire.select("contests", filters=filters)
+    for make in (wire.select, wire.delete, partial(wire.update, values={"a": 1})):
+        with pytest.raises(SettingsError):
+            make("contests", filters=filters)
+
+
+def test_nothing_in_a_list_of_filters_asks_for_nothing() -> None:
+    """All parts of a list must fit, so an empty part takes no row away and adds none."""
+    assert asked(wire.select("t", filters=[{}, {"id": 1}])) == [("select", "*"), ("id", "eq.1")]
+    assert f.all_of({}, {"id": 1}) == f.all_of({"id": 1})
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: f.in_("abc"), lambda: f.is_("maybe"), f.any_of, lambda: f.text_search("a", config="a)b")]
+    "make",
+    [
+        lambda: f.in_("abc"),
+        lambda: f.is_("maybe"),
+        f.any_of,
+        lambda: f.any_of({}, {"id": 1}),
+        lambda: f.any_of({"id": 1}, {}),
+        lambda: f.any_of({"id": 1}, {"id": []}),
+        lambda: f.all_of({}),
+        lambda: f.text_search("a", config="a)b"),
+    ],
 )
 def test_filters_that_make_no_sense_are_refused_when_made(make: Any) -> None:
     """The mistake is shown at its own line."""

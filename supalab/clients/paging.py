@@ -11,7 +11,7 @@ from supalab.errors import ClientError, SettingsError
 from supalab.filters import gt
 from supalab.replies import Rows
 from supalab.settings import checked_size
-from supalab.where import Filters, Group, column_name
+from supalab.where import Filters, Group, column_name, parameters
 from supalab.wire import Row
 
 __all__ = ["insert_many", "pages"]
@@ -29,6 +29,7 @@ async def pages(
     """Yield pages ordered by ``key``, each starting behind the last key seen; see ``SupabaseAsync.pages``."""
     checked_size("size", size)
     column_name(key)
+    parameters(filters)  # raises for what is no filter: below, something empty would be taken for none
 
     wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
 
