@@ -171,6 +171,11 @@ NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
         ("9" * 400, None),
         ("Wed, 99 Nov 2026 12:00:30 GMT", None),
         ("Wed, 18 Nov 99999 12:00:30 GMT", None),
+        (f"Wed, 18 Nov {'9' * 300} 12:00:30 GMT", None),
+        (f"Wed, 18 Nov {'9' * 5000} 12:00:30 GMT", None),
+        (f"Wed, 18 Nov 2026 12:00:30 +{'9' * 300}", None),
+        (f"Wed, {'9' * 300} Nov 2026 12:00:30 GMT", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
     ],
 )
 def test_row_20_retry_after_is_read_in_every_form(written: str, seconds: float | None) -> None:

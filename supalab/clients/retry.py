@@ -50,7 +50,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return float(written)
     try:
         when = parsedate_to_datetime(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a year of 300 digits overflows
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
