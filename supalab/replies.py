@@ -44,7 +44,7 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     found = value(reply, hide)
     # No body: the call asked for none (head, return=minimal).
     found = [] if found is None else [found] if isinstance(found, dict) else found
-    if not isinstance(found, list) or (found and not isinstance(found[0], dict)):
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise BadResponse(f"expected rows, got {type(found).__name__}: {_start_of(reply, hide)}")
     result = Rows(found)
     if call.headers.get("Prefer", "").startswith("count="):
@@ -105,4 +105,5 @@ def _start_of(reply: Reply, hide: Iterable[str]) -> str:
 
 def _total(reply: Reply) -> int | None:
     written = reply.headers.get("content-range", "").rpartition("/")[2]
-    return int(written) if written.isdecimal() else None
+    # No table has 10**18 rows, and int() itself refuses thousands of digits.
+    return int(written) if written.isdecimal() and written.isascii() and len(written) <= 18 else None

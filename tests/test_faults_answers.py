@@ -104,7 +104,9 @@ async def test_row_24_broken_json_is_no_data(verb: str) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("body", [b"7", b"null7", b'"text"', b"[1,2]", b"true"])
+@pytest.mark.parametrize(
+    "body", [b"7", b"null7", b'"text"', b"[1,2]", b'[{"a":1},5]', b"[{},null]", b"[{},[]]", b"true"]
+)
 async def test_row_24_json_that_is_no_rows_is_refused(body: bytes) -> None:
     """A select brings rows or an error, never a number."""
     with FaultServer(reply("200 OK", body)) as server, pytest.raises(BadResponse):
@@ -223,7 +225,9 @@ async def test_row_38_an_estimate_does_not_accuse() -> None:
     assert (rows.total, rows.truncated) == (1000, None)
 
 
-@pytest.mark.parametrize("written", ["*/*", "0-0/*", "nonsense", "0-0/-1"])
+@pytest.mark.parametrize(
+    "written", ["*/*", "0-0/*", "nonsense", "0-0/-1", "0-0/1e3", "0-0/" + "9" * 19, "0-0/" + "9" * 5000]
+)
 async def test_row_38_a_total_that_is_unknown_is_none(written: str) -> None:
     """Whatever stands in Content-Range."""
     with FaultServer(reply("200 OK", b"[]", f"Content-Range: {written}")) as server:
