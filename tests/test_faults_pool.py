@@ -305,3 +305,71 @@ async def test_closing_from_another_loop_closes_the_pool_where_it_lives() -> Non
         with pytest.raises(ClientClosed):
             await asyncio.wait_for(call, 5)
         await asyncio.to_thread(wait_for, lambda: server.open == 0)
+
+
+class SlowToClose(httpx.AsyncBaseTransport):
+    """A transport whose end takes a while, and says when it is reached; ``wrong`` is raised there."""
+
+    def __init__(self, wrong: Exception | None = None) -> None:
+        self.closed = False
+        self.wrong = wrong
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[{"id": 1}])
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0.3)
+        self.closed = True
+        if self.wrong:
+            raise self.wrong
+
+
+async def test_closing_from_another_loop_is_done_when_it_returns() -> None:
+    """aclose waits for the client's own loop, so whoever called it may count on the end of all connections."""
+    transport = SlowToClose()
+    client = SupabaseAsync("http://db.test", KEY, transport=lambda _: transport)
+    await client.select("t")
+
+    async def elsewhere() -> bool:
+        await client.aclose()
+        return transport.closed
+
+    assert await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+
+
+async def test_what_goes_wrong_while_closing_from_another_loop_is_told_there() -> None:
+    """The error of the transport's end reaches the caller of aclose, not only a log."""
+    client = SupabaseAsync("http://db.test", KEY, transport=lambda _: SlowToClose(OSError("no end")))
+    await client.select("t")
+    with pytest.raises(OSError, match="no end"):
+        await asyncio.to_thread(lambda: asyncio.run(client.aclose()))
+
+
+async def test_closing_from_another_loop_waits_no_longer_than_the_timeout() -> None:
+    """The client's loop is blocked by the very thread that closes: no deadlock, and the loop closes it afterwards."""
+    transport = SlowToClose()
+    client = SupabaseAsync("http://db.test", KEY, timeout=0.3, transport=lambda _: transport)
+    await client.select("t")
+    thread = threading.Thread(target=lambda: asyncio.run(client.aclose()))
+    thread.start()
+    thread.join(10)  # on the loop, on purpose
+    assert not thread.is_alive()
+    assert not transport.closed
+    async with asyncio.timeout(5):
+        while not transport.closed:
+            await asyncio.sleep(0.01)
+
+
+def test_closing_for_a_loop_that_rests_does_not_wait_for_it() -> None:
+    """A loop between two calls closes the pool when it next runs; nobody waits for that."""
+    transport = SlowToClose()
+    client = SupabaseAsync("http://db.test", KEY, transport=lambda _: transport)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(client.select("t"))
+        asyncio.run(asyncio.wait_for(client.aclose(), 5))
+        assert not transport.closed
+        loop.run_until_complete(asyncio.sleep(0.6))
+        assert transport.closed
+    finally:
+        loop.close()

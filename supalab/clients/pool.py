@@ -31,6 +31,21 @@ class Pool:
                 deadline.reschedule(0.0)  # long ago
         await self.closing.aclose()
 
+    async def aclose_from_elsewhere(self, patience: float) -> None:
+        """Have the pool's own loop close it, and wait for that while it runs, ``patience`` seconds at most.
+
+        A loop that rests closes it when it runs again; one that ends closes it by itself (see ``open_pool``).
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + patience  # the other loop may be blocked, perhaps by whoever waits for this one
+        closing = asyncio.run_coroutine_threadsafe(self.aclose(), self.loop)
+        # Looked at now and then, not wrapped: a loop that has stopped never tells, and one that is blocked would
+        # tell this one when it may be gone.
+        while not closing.done() and self.loop.is_running() and now() < end:
+            await asyncio.sleep(0.01)
+        if closing.done() and not closing.cancelled():
+            closing.result()
+
 
 def open_pool(transport: httpx.AsyncBaseTransport, limit: int) -> Pool:
     """Make the pool of the running loop; without an ``await``, so that no other caller can come between."""

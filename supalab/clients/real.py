@@ -202,15 +202,19 @@ class SupabaseAsync(Client):
         return self
 
     async def aclose(self) -> None:
-        """Close the connections; requests under way, wherever they wait, raise ClientClosed."""
-        self._closed = True
-        here, self._open = self._open, None
+        """Close the connections; requests under way, wherever they wait, raise ClientClosed.
+
+        From another event loop too: it waits, ``timeout`` seconds at most, until the client's own loop has done it.
+        """
+        with self._making:
+            self._closed = True
+            here, self._open = self._open, None
         if here is None or here.loop.is_closed():
             return
         if here.loop is asyncio.get_running_loop():
             await here.aclose()
         else:
-            asyncio.run_coroutine_threadsafe(here.aclose(), here.loop)
+            await here.aclose_from_elsewhere(self._settings.timeout)
 
     def __del__(self) -> None:
         if getattr(self, "_open", None) is not None:
