@@ -41,7 +41,7 @@ class Pool:
         closing = asyncio.run_coroutine_threadsafe(self.aclose(), self.loop)
         # Looked at now and then, not wrapped: a loop that has stopped never tells, and one that is blocked would
         # tell this one when it may be gone.
-        while not closing.done() and self.loop.is_running() and now() < end:
+        while not closing.done() and self.loop.is_running() and now() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if closing.done() and not closing.cancelled():
             closing.result()
