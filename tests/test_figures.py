@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from supalab import figures
 from supalab.errors import SettingsError, TrialError
 from supalab.figures.lanes import in_lanes
 from supalab.figures.look import COLOURS
-from supalab.measure.trial import Span, TrialSet
+from supalab.measure.trial import Memory, Span, Trial, TrialSet
 from supalab.measure.workload import Workload
 
 DRAWINGS = (figures.side_by_side, figures.timeline)
@@ -61,6 +62,36 @@ def test_the_title_says_threads_or_async_only_if_the_control_kept_pace():
     for control in (slow, made_trial("fake-10", fail=1)):
         trials = TrialSet((made_trial("fake-3"), control, made_trial("real-10")))
         assert not any("with threads or with async" in text for text in texts(figures.side_by_side(trials)))
+
+
+def _slower(arm: str, factor: float) -> Trial:
+    trial = made_trial(arm)
+    return replace(trial, spans=tuple(replace(span, done=round(span.done * factor, 6)) for span in trial.spans))
+
+
+def test_the_words_say_same_pace_only_where_the_title_would():
+    """Within a tenth they finish together; beyond it the later one is named, whichever it is; 0 % is not claimed."""
+    together = figures.describe(TrialSet((_slower("fake-10", 1), replace(_slower("fake-10", 1), arm="real-10"))))
+    assert "with the same limit they finish within less than 1% of each other" in together
+    late = figures.describe(TrialSet((_slower("fake-10", 2), made_trial("real-10"))))
+    assert re.search(r"with the same limit fake-10 finishes 1\.\d s \((9|10)\d%\) after real-10\.", late)
+    early = figures.describe(TrialSet((made_trial("fake-10"), _slower("real-10", 2))))
+    assert re.search(r"with the same limit real-10 finishes 1\.\d s \((9|10)\d%\) after fake-10\.", early)
+    assert "within" not in late + early
+
+
+def test_the_memory_of_repeats_is_called_a_median_and_stands_off_the_dots():
+    """An outlier's dot gets no number beside it; a single trial's number stays beside its bar."""
+    outlier = replace(made_trial("real-10", repeat=1), memory=Memory(0, 9_000_000))
+    fig = figures.side_by_side(TrialSet((made_trial("real-10"), outlier)))
+    label = next(text for text in fig.axes[2].texts if "MB" in text.get_text())
+    assert label.get_text().startswith("median ")
+    fig.draw_without_rendering()
+    dots = fig.axes[2].transData.transform([(9.0, 0.0)])[0]
+    assert not label.get_window_extent().contains(*dots)
+    assert label.get_window_extent().y0 > dots[1]
+    single = figures.side_by_side(TrialSet((made_trial("real-10"),)))
+    assert any(re.fullmatch(r"[\d.]+ MB", text.get_text()) for text in single.axes[2].texts)
 
 
 def test_failures_stand_beside_the_speeds():

@@ -106,13 +106,15 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
         not_seen(ax, "not measured")
         return
     ax.barh(0, median(added), BAR, color=colour(trials[0].arm), hatch=hatch, edgecolor="white")
-    if len(added) > 1:
+    said, repeated = megabytes(median(added) * 1e6), len(added) > 1
+    if repeated:
         ax.plot(added, [0] * len(added), "o", markersize=4, color=INK, zorder=4)
+    # With repeats above the bar: beside the dots it would be read as the last one's value.
     ax.annotate(
-        megabytes(median(added) * 1e6),
-        (max(added), 0),
-        xytext=(7, 0),
+        f"median {said}" if repeated else said,
+        (0, -BAR / 2) if repeated else (added[0], 0),
+        xytext=(2, 4) if repeated else (7, 0),
         textcoords="offset points",
-        va="center",
+        va="bottom" if repeated else "center",
         bbox=CLEAR,
     )

@@ -58,13 +58,17 @@ def control_of(arm: str, arms: Sequence[str]) -> str | None:
 
 def same_pace(trials: TrialSet, one: str, other: str) -> float:
     """Return the difference of two arms' median makespans over the smaller: 0.03 is three per cent."""
-    a, b = (median_low(trial.makespan_s for trial in trials.of(arm)) for arm in (one, other))
+    a, b = _took(trials, one), _took(trials, other)
     return abs(a - b) / min(a, b)
+
+
+def _took(trials: TrialSet, arm: str) -> float:
+    return median_low(trial.makespan_s for trial in trials.of(arm))
 
 
 def headline(trials: TrialSet, arms: Sequence[str]) -> str:
     """Return a title with the makespans; it says "threads or async" only if the control kept pace."""
-    took = {arm: median_low(trial.makespan_s for trial in trials.of(arm)) for arm in arms}
+    took = {arm: _took(trials, arm) for arm in arms}
     failed = {arm: max(trial.errors for trial in trials.of(arm)) for arm in arms}
     pairs = [(arm, control_of(arm, arms)) for arm in arms]
     pair = next(((control, real) for control, real in pairs if real), None)
@@ -127,4 +131,8 @@ def _row_in_words(row: dict[str, Any]) -> str:
 
 def _pair_in_words(trials: TrialSet, control: str, real: str) -> str:
     apart = same_pace(trials, control, real)
-    return f"{control} is the fair control of {real}: with the same limit they finish within {apart:.0%} of each other."
+    said = f"{control} is the fair control of {real}: with the same limit"
+    if apart <= SAME_PACE:
+        return f"{said} they finish within {'less than 1%' if apart < 0.005 else f'{apart:.0%}'} of each other."
+    first, last = sorted((control, real), key=lambda arm: _took(trials, arm))
+    return f"{said} {last} finishes {duration(_took(trials, last) - _took(trials, first))} ({apart:.0%}) after {first}."
