@@ -128,3 +128,16 @@ def test_littles_law_is_not_checked_across_a_wire():
     far = TrialSet(tuple(replace(trial, backend=Backend(rtt=0.04)) for trial in made_set()))
     assert any("Little's law" in note for note in table.footnotes(made_set()))
     assert not any("Little's law" in note for note in table.footnotes(far))
+
+
+@pytest.mark.parametrize(
+    ("factor", "said", "unsaid"), [(2, "beside the latency", "below"), (0.5, "busy for longer", "above")]
+)
+def test_littles_law_says_why_it_is_off_in_the_direction_it_is_off(factor, said, unsaid):
+    """More in the client than in the lab is work; more in the lab than in the client is something else."""
+    trial = made_trial("real-10")
+    witness = replace(trial.witness, busy_s=trial.witness.busy_s / factor)
+    law = next(note for note in table.footnotes(TrialSet((replace(trial, witness=witness),))) if "Little's law" in note)
+    assert "is off" in law
+    assert said in law
+    assert unsaid not in law

@@ -36,8 +36,9 @@ def mean_in_flight(trial: Trial) -> float | None:
 def law(trial: Trial) -> float | None:
     """Return throughput times mean service time over the mean in flight that the lab saw: 1 when they agree.
 
-    All requests that took a slot count, failed ones too, as the lab saw them too. Above 1 by what the
-    client itself adds to each service. ``None`` if nothing was witnessed or no slot is known.
+    All requests that took a slot count, failed ones too, as the lab saw them too. Above 1 by what is
+    done beside the latency, by the client above all; below 1 when the lab was busy for longer than the client says
+    it was served. ``None`` if nothing was witnessed or no slot is known.
     """
     seen = mean_in_flight(trial)
     services = [span.service for span in trial.spans if span.service is not None]

@@ -21,6 +21,8 @@ WIDTH = 100
 # What eleven columns need: in a narrower terminal its own wrapping is better than cut numbers.
 TABLE_WIDTH = 92
 LAW_WITHIN = 0.10
+ABOVE_ONE = "above 1 the rest is work beside the latency"
+BELOW_ONE = "below 1 the lab was busy for longer than the client says it was served"
 # Title, and how a row's cell is written; both lines of a title are short, so that eleven columns fit.
 COLUMNS = (
     ("in\nflight", "{peak_in_flight:d}"),
@@ -110,7 +112,9 @@ def _law(trials: TrialSet, rows: Sequence[dict[str, Any]]) -> list[str]:
     off = [f"{arm} {ratio:.2f}" for arm, ratio in ratios.items() if abs(ratio - 1) > LAW_WITHIN]
     law = "Little's law (throughput x service time / in flight as witnessed)"
     if off:
-        return [f"{law} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; the client's own work is the rest."]
+        why = [ABOVE_ONE] * any(ratio > 1 + LAW_WITHIN for ratio in ratios.values())
+        why += [BELOW_ONE] * any(ratio < 1 - LAW_WITHIN for ratio in ratios.values())
+        return [f"{law} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; {'; '.join(why)}."]
     return [f"{law}: {min(ratios.values()):.2f} to {max(ratios.values()):.2f}, it holds."]
 
 
