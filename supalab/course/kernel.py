@@ -10,11 +10,12 @@ import asyncio
 import atexit
 import importlib.util
 import platform
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from supalab.errors import LabError
+from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
 from supalab.measure.trial import Backend, Trial, Witnessed, Workload
@@ -32,14 +33,15 @@ _lab: Lab | None = None
 
 
 def start_lab(*, latency: float = 0.15) -> Lab:
-    """Return this kernel's lab, started if need be; running the cell again gives the same lab with these conditions.
+    """Return this kernel's lab, started if need be; running the cell again gives the same lab as it was at its start.
 
-    ``latency``: seconds. The lab leaves when the kernel does, however it ends.
+    ``latency``: seconds; the other conditions are off, whatever a cell has set. The lab leaves when the kernel does,
+    however it ends.
     """
     global _lab  # one lab for the kernel is the point
     if _lab is not None:
         with suppress(LabError):
-            _lab.set(latency=latency)
+            _lab.set(latency=latency, jitter=0.0, rtt=0.0, tls=False, error_rate=0.0)
             return _lab
         _lab.stop()  # its process is gone: clean up after it and start another
     _lab = Lab(latency=latency).start()
@@ -51,7 +53,9 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100) ->
     """Send ``requests`` at once through ``client`` and return the trial, with what the lab saw of it.
 
     ``arm``: the name for the pictures, such as ``fake-3``; its number is the client's limit. Safe to run again.
+    Raises SettingsError for a name without a number, or with another one than the limit of the client.
     """
+    limit = _limit(arm, client)
     # In a thread, as every wait on a notebook's loop should be.
     conditions = await asyncio.to_thread(lambda: lab.conditions)
     workload = Workload(requests, conditions.latency)
@@ -60,12 +64,23 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100) ->
     w = await asyncio.to_thread(lab.witness)
     return Trial(
         arm=arm,
-        limit=int(arm.rpartition("-")[2]),
+        limit=limit,
         workload=workload,
         spans=tuple(spans),
         backend=Backend("lab", conditions.jitter, conditions.rtt, conditions.tls, conditions.error_rate),
         witness=Witnessed(w.peak, w.served, w.connections, w.abandoned, w.busy_s, w.timeline),
     )
+
+
+def _limit(arm: str, client: object) -> int:
+    number = arm.rpartition("-")[2]
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
+        raise SettingsError(f"arm {arm!r} does not end in the client's limit: call it e.g. {arm.rstrip('-')}-10")
+    # A client of one's own need not have settings; then the name is taken at its word.
+    own = getattr(getattr(client, "_settings", None), "limit", None)
+    if own is not None and own != int(number):
+        raise SettingsError(f"arm {arm!r} says {number}, but the client's limit is {own}: make the two agree")
+    return int(number)
 
 
 def progress_line() -> Callable[[Progress], None]:
