@@ -13,7 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from supalab.clients.arms import DEFAULT_ARMS
+from supalab.clients.arms import DEFAULT_ARMS, arm
 from supalab.errors import SettingsError, TrialError
 from supalab.lab.handle import Lab
 from supalab.measure import records
@@ -294,3 +294,12 @@ def test_a_learners_own_modules_do_not_break_the_worker(lab, monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     trials = race(["fake-2", "real-2"], Workload(4, 0.0), lab=lab)
     assert [(trial.arm, trial.errors) for trial in trials] == [("fake-2", 0), ("real-2", 0)]
+
+
+def test_an_arm_has_one_name():
+    """Leading zeros would make a second name for the same arm; ``to-thread`` alone is the one with 10 threads."""
+    pytest.importorskip("supabase")
+    assert arm("to-thread") == arm("to-thread-10")
+    for name in ("real-0010", "real-00", "real-\u0663"):
+        with pytest.raises(SettingsError, match="no arm is called"):
+            arm(name)

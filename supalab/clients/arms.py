@@ -78,6 +78,7 @@ KINDS = {
 DEFAULT_ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10")
 #: What ``supalab race --peers`` runs beside them.
 PEER_ARMS = ("httpx-10", "httpx2-10", "aiohttp-10", "niquests-10", "supabase-10", "to-thread-10")
+ALIASES = {"to-thread": "to-thread-10"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,13 @@ class Arm:
 
 
 def arm(name: str) -> Arm:
-    """Look up ``kind-limit``, e.g. ``real-10``; raises SettingsError that names what there is, or what to install."""
-    found = re.fullmatch(r"([a-z0-9-]+)-(\d{1,6})", name)
+    """Look up ``kind-limit``, e.g. ``real-10``; raises SettingsError that names what there is, or what to install.
+
+    ``to-thread`` alone is ``to-thread-10``.
+    """
+    name = ALIASES.get(name, name)
+    # No leading zeros: one arm under two names would be two arms to a table.
+    found = re.fullmatch(r"([a-z0-9-]+)-(0|[1-9]\d{0,5})", name)
     if not found or found[1] not in KINDS:
         kinds = ", ".join(f"{kind}-N" for kind in KINDS)
         raise SettingsError(f"no arm is called {name!r}: use {kinds} with N requests in flight, e.g. fake-3")

@@ -102,7 +102,8 @@ def _plan(arms: Sequence[str], repeat: int) -> list[tuple[int, Arm]]:
     if isinstance(arms, str) or not arms:
         raise SettingsError(f"arms {arms!r} is not a list of names: use e.g. {list(DEFAULT_ARMS[:2])}")
     chosen = [arm(name) for name in arms]
-    twice = next((name for name in arms if list(arms).count(name) > 1), None)
+    names = [one.name for one in chosen]
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SettingsError(f"arm {twice!r} is named twice: name it once, and use repeat to run it again")
     # Rotated, so that no arm is always the first one on a cold machine.
