@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from supalab.measure.trial import Trial, TrialSet, Workload
     from supalab.settings import Settings
 
-__all__ = ["ARTICLE_LATENCY", "ProgressBar", "check_writable", "lab", "race", "serve"]
+__all__ = ["ARTICLE_LATENCY", "ProgressBar", "check_outputs", "lab", "race", "serve"]
 
 ARTICLE_LATENCY = 0.45
 FIRST_NOTEBOOK = "00_start_here.ipynb"
@@ -36,8 +36,7 @@ def race(options: argparse.Namespace) -> int:
 
     check_suffix(options.figure)
     figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))
-    for path in (options.json, *figures):
-        check_writable(path)
+    check_outputs(options.json, *figures)
     arms, workload, settings = _arms(options), _workload(options), _project(options)
     finished: list[Trial] = []
     broken: SupalabError | None = None
@@ -95,6 +94,11 @@ def _project(options: argparse.Namespace) -> Settings | None:
         if options.key is not None:
             raise SettingsError("--key goes with --url: give the project's address too, or neither for the lab")
         return None
+    given = {"--latency": options.latency is not None, "--as-in-article": options.as_in_article}
+    given |= {"--rtt": options.rtt != 0, "--tls": options.tls}
+    ours = ", ".join(flag for flag, there in given.items() if there)
+    if ours:
+        raise SettingsError(f"{ours}: only a lab's conditions can be chosen, not those of --url: leave one of them out")
     key = options.key or os.environ.get("SUPABASE_KEY") or None
     return Settings(options.url, key, rest_path=options.rest_path)
 
@@ -129,10 +133,18 @@ def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:
     return list(paths)
 
 
-def check_writable(path: Path | None) -> None:
-    """Raise SettingsError now if ``path`` cannot be written later, when minutes of measuring would be lost."""
-    if path is None:
-        return
+def check_outputs(*paths: Path | None) -> None:
+    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two."""
+    given = [path for path in paths if path is not None]
+    places = [os.path.normcase(path.resolve()) for path in given]
+    twice = next((path for path, place in zip(given, places, strict=True) if places.count(place) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"{str(twice)!r} would be written twice: give record and pictures names of their own")
+    for path in given:
+        _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
     existed = path.exists()
     try:
         with path.open("ab"):

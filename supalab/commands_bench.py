@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands import ProgressBar, check_writable
+from supalab.commands import ProgressBar, check_outputs
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def bench(options: argparse.Namespace) -> int:
         from supalab.figures.look import check_suffix
 
         check_suffix(options.figure)
-    for path in (options.json, options.figure):
-        check_writable(path)
+    check_outputs(options.json, options.figure)
     how = {"clients": _kinds(options.clients), "repeat": options.repeat, "quick": options.quick}
     todo = planned(**how)
     trials = sum(run.repeat * len(run.arms) for run in todo.runs)

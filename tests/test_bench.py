@@ -235,6 +235,7 @@ def supalab(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["--repeat", "0"], "repeat 0"),
         (["--json", "no/such/out.json"], "no/such"),
         (["--figure", "picture.jpg"], "picture.jpg"),
+        (["--figure", "b.png", "--json", "b.png"], "'b.png' would be written twice"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )

@@ -34,6 +34,8 @@ def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
 def cure(error: dict[str, Any], url: str, workload: Workload) -> str:
     """Return one line that names what is wrong, its value and what to do."""
     status, text = error["status"], " ".join(str(error["text"]).split())
+    if error["type"] == "SettingsError":  # nothing was asked of the server, and the text has the cure
+        return text
     if error["type"] in {"ConnectionLost", "DeadlineExceeded"}:
         return f"url {url!r} cannot be reached ({text}): check the address, or leave it out to race in the lab"
     if status in {401, 403}:
