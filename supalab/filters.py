@@ -12,13 +12,12 @@ How they are written is in ``where.py``.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from supalab.errors import SettingsError
-from supalab.where import Condition, Filter, Filters, Group, Scalar, members_of, quoted, text_of
+from supalab.where import Condition, Filter, Filters, Group, Scalar, json_bytes, listed, members_of, quoted, text_of
 
 __all__ = [
     "Filter",
@@ -129,7 +128,7 @@ def literally(text: str) -> str:
     PostgREST turns every ``*`` into ``%``, escaped or not, so a star becomes ``_``, which fits any one character;
     where that is too much, use ``match``.
     """
-    return re.sub(r"[\\%_]", r"\\\g<0>", text).replace("*", "_")
+    return re.sub(r"[\\%_]", r"\\\g<0>", text_of(text)).replace("*", "_")
 
 
 def match(pattern: str) -> Filter:
@@ -157,9 +156,7 @@ def distinct_from(value: Scalar) -> Filter:
 
 def in_(values: Iterable[Scalar]) -> Filter:
     """One of these values."""
-    if isinstance(values, str):
-        raise SettingsError(f"in_({values!r}): pass a list of values, not one text")
-    texts = [str(value) if type(value) is int else quoted(text_of(value)) for value in values]
+    texts = [text_of(value) if type(value) is int else quoted(text_of(value)) for value in listed("in_", values)]
     if texts == ['""']:
         texts *= 2  # PostgREST takes in.("") for the empty list, which fits nothing
     return Filter("in", f"({','.join(texts)})", "list")
@@ -176,8 +173,8 @@ def every_value(condition: Callable[[Any], Filter], values: Iterable[Scalar]) ->
 
 
 def _quantified(word: str, condition: Callable[[Any], Filter], values: Iterable[Scalar]) -> Filter:
-    each = [condition(value) for value in values] if not isinstance(values, str) else []
-    operators = {one.operator for one in each if not one.negated} & QUANTIFIED
+    each = [condition(value) for value in listed(word, values)] if callable(condition) else []
+    operators = {one.operator for one in each if isinstance(one, Filter) and not one.negated} & QUANTIFIED
     if len(operators) != 1 or not all(one.operator in operators for one in each):
         raise SettingsError(f"{word} of {values!r}: give one of eq, gt, gte, lt, lte, like, … and a list of values")
     return Filter(f"{operators.pop()}({word})", _array(one.operand for one in each))
@@ -228,8 +225,10 @@ def adjacent(range_: str) -> Filter:
 
 def text_search(query: str, *, config: str | None = None, kind: Literal["", "pl", "ph", "w"] = "") -> Filter:
     """Full-text search; ``kind`` as PostgREST has it: ``pl`` plain, ``ph`` phrase, ``w`` as in a web search."""
-    if config is not None and not config.isidentifier():
+    if config is not None and not (isinstance(config, str) and config.isidentifier()):
         raise SettingsError(f"config {config!r} is not a text search configuration such as 'english'")
+    if kind not in ("", "pl", "ph", "w"):
+        raise SettingsError(f"kind {kind!r} is not a kind of text search: use '', 'pl', 'ph' or 'w'")
     return Filter(f"{kind}fts" + (f"({config})" if config else ""), text_of(query))
 
 
@@ -237,10 +236,8 @@ def _container(value: object) -> str:
     if isinstance(value, str):
         return text_of(value)
     if isinstance(value, Mapping):
-        return text_of(json.dumps(value, ensure_ascii=False))
-    if isinstance(value, Iterable):
-        return _array(text_of(one) for one in value)
-    raise SettingsError(f"{value!r}: pass a list of values, or a mapping for a JSON column")
+        return text_of(json_bytes(value, "a filter's value").decode())
+    return _array(text_of(one) for one in listed("a container", value))
 
 
 def _array(texts: Iterable[str]) -> str:

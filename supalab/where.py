@@ -5,14 +5,15 @@ Source of the grammar: PostgREST's documentation, "Tables and Views", operators 
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from supalab.errors import SettingsError
@@ -20,6 +21,8 @@ from supalab.errors import SettingsError
 Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
 #: A name, and perhaps a path into a JSON column: ``data->owner->>name``.
 COLUMN = re.compile(r"[^\W\d]\w{0,62}(->>?\w{1,63})*")
+#: Larger than any column of numbers needs; str() itself refuses numbers of thousands of digits.
+TOO_LARGE = 10**1000
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: Sequences to Python, but no lists of anything that a filter could mean.
 NO_LIST = (str, bytes, bytearray, memoryview)
@@ -107,6 +110,23 @@ def column_name(name: object) -> str:
     return name
 
 
+def listed(name: str, given: object) -> list[Any]:
+    """The elements of a list (or anything else to iterate over); raises SettingsError for a text, bytes and no list."""
+    if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
+        raise SettingsError(f"{name} {given!r}: pass a list")
+    return list(given)
+
+
+def texts(name: str, given: object) -> list[str]:
+    """The parts of a text with commas, or of a list of texts; raises SettingsError for what is neither."""
+    if isinstance(given, str):
+        return given.split(",") if given else []
+    parts = listed(name, given)
+    if not all(isinstance(part, str) for part in parts):
+        raise SettingsError(f"{name} {given!r}: pass a text such as 'id,title', or a list of such texts")
+    return parts
+
+
 def quoted(value: str) -> str:
     """``value`` in double quotes, with quotes and backslashes escaped."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -161,8 +181,18 @@ def text_of(value: object) -> str:
         raise SettingsError(f"{value} cannot be a filter's value: use a finite number")
     if isinstance(value, str) and UNSTORABLE.search(value):
         raise SettingsError("a filter's value holds a NUL or half a surrogate pair, which no text column can store")
+    if isinstance(value, int) and not -TOO_LARGE < value < TOO_LARGE:
+        raise SettingsError("a number of more than 1,000 digits cannot be written into a request")
     if isinstance(value, (str, int, float, Decimal, UUID)):
         return str(value)
     raise SettingsError(
         f"{value!r} cannot be a filter's value: use text, a number, True/False or a date (None: is_(None))"
     )
+
+
+def json_bytes(value: object, what: str) -> bytes:
+    """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which names ``what`` it is."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=text_of).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{what} cannot be written as JSON: {error}") from error

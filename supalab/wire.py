@@ -5,21 +5,22 @@ The arguments of ``select(…)``, ``insert(…)``, … → ``Call`` (method, tar
 
 from __future__ import annotations
 
-import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import quote, urlencode
 
 from supalab.errors import SettingsError
-from supalab.where import COLUMN, Filters, column_name, parameters, text_of
+from supalab.where import COLUMN, Filters, column_name, json_bytes, parameters, text_of, texts
 
 __all__ = ["Call", "Row", "call_function", "delete", "insert", "select", "update"]
 
 Row: TypeAlias = dict[str, Any]
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
 Return: TypeAlias = Literal["representation", "minimal"]
+Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 
 OBJECT = "application/vnd.pgrst.object+json"
 #: Everything that PostgREST's select grammar uses, and nothing that could leave the parameter.
@@ -63,10 +64,13 @@ def select(
 ) -> Call:
     """Write a read; ``single`` asks for one object, and the server refuses any other number of rows."""
     params = [("select", _columns(columns)), *parameters(filters)]
-    if order:
-        params.append(("order", _order(order)))
+    terms = [] if order is None else _order(order)
+    if terms:
+        params.append(("order", ",".join(terms)))
     params += [(name, _not_negative(name, n)) for name, n in (("limit", limit), ("offset", offset)) if n is not None]
-    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(count and f"count={count}")
+    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(
+        "" if count is None else _wish("count", count, Count)
+    )
     return Call("HEAD" if head else "GET", _target(_table(table), params), headers, offset=offset or 0, limit=limit)
 
 
@@ -77,16 +81,20 @@ def insert(
     columns: str | Sequence[str] = "*",
     return_: Return = "representation",
     on_conflict: str | Sequence[str] | None = None,
-    resolution: Literal["merge-duplicates", "ignore-duplicates"] | None = None,
+    resolution: Resolution | None = None,
 ) -> Call:
     """Write an insert, or an upsert when ``resolution`` is given; a key that a row lacks takes its default."""
+    wishes = [_wish("return", return_, Return)]
+    if resolution is not None:
+        wishes.append(_wish("resolution", resolution, Resolution))
     params = [("select", _columns(columns))] if return_ == "representation" else []
-    if on_conflict:
-        params.append(("on_conflict", _names(on_conflict)))
+    conflict = [] if on_conflict is None else texts("on_conflict", on_conflict)
+    if conflict:
+        params.append(("on_conflict", _names(conflict)))
     keys = _all_keys(new)
     if keys:
         params.append(("columns", _names(keys)))
-    prefer = _prefer(f"return={return_}", resolution and f"resolution={resolution}", keys and "missing=default")
+    prefer = _prefer(*wishes, "missing=default" if keys else "")
     return Call("POST", _target(_table(table), params), prefer | JSON_BODY, _json(new))
 
 
@@ -100,7 +108,8 @@ def update(
 ) -> Call:
     """Write an update of the rows that fit the filters; raises SettingsError without any."""
     params = _where("update", filters) + ([("select", _columns(columns))] if return_ == "representation" else [])
-    return Call("PATCH", _target(_table(table), params), _prefer(f"return={return_}") | JSON_BODY, _json(values))
+    prefer = _prefer(_wish("return", return_, Return))
+    return Call("PATCH", _target(_table(table), params), prefer | JSON_BODY, _json(_mapping("values", values)))
 
 
 def delete(
@@ -108,12 +117,13 @@ def delete(
 ) -> Call:
     """Write a delete of the rows that fit the filters; raises SettingsError without any."""
     params = _where("delete", filters) + ([("select", _columns(columns))] if return_ == "representation" else [])
-    return Call("DELETE", _target(_table(table), params), _prefer(f"return={return_}"))
+    return Call("DELETE", _target(_table(table), params), _prefer(_wish("return", return_, Return)))
 
 
 def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call:
     """Write a call of a database function with named arguments."""
-    return Call("POST", _target(f"/rpc{_table(name)}", []), dict(JSON_BODY), _json(dict(arguments or {})))
+    given = {} if arguments is None else _mapping("arguments", arguments)
+    return Call("POST", _target(f"/rpc{_table(name)}", []), dict(JSON_BODY), _json(given))
 
 
 def _target(path: str, params: list[tuple[str, str]]) -> str:
@@ -134,33 +144,40 @@ def _table(table: object) -> str:
 
 
 def _columns(columns: str | Sequence[str]) -> str:
-    written = columns if isinstance(columns, str) else ",".join(columns)
+    written = ",".join(texts("columns", columns))
     if not COLUMNS.fullmatch(written):
         raise SettingsError(f"columns {columns!r}: use names such as 'id,title', with PostgREST's :alias and ::cast")
     return written
 
 
-def _names(names: str | Sequence[str]) -> str:
-    return ",".join(column_name(n.strip()) for n in (names.split(",") if isinstance(names, str) else names))
+def _names(names: Sequence[object]) -> str:
+    return ",".join(column_name(name.strip() if isinstance(name, str) else name) for name in names)
 
 
-def _order(order: str | Sequence[str]) -> str:
-    terms = [term.strip() for term in (order.split(",") if isinstance(order, str) else order)]
+def _order(order: str | Sequence[str]) -> list[str]:
+    terms = [term.strip() for term in texts("order", order)]
     for term in terms:
         name, *words = term.split(".")
         if not COLUMN.fullmatch(name) or not set(words) <= ORDER_WORDS:
             raise SettingsError(f"order {term!r}: write a column's name, then .asc or .desc, .nullsfirst or .nullslast")
-    return ",".join(terms)
+    return terms
 
 
 def _not_negative(name: str, number: object) -> str:
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise SettingsError(f"{name} {number!r} is not a whole number from 0 up")
-    return str(number)
+    return text_of(number)
 
 
-def _prefer(*wishes: object) -> dict[str, str]:
-    said = [str(wish) for wish in wishes if wish]
+def _wish(name: str, word: object, known: object) -> str:
+    # Checked though typed: it becomes part of a header, which a line break would end.
+    if word not in get_args(known):
+        raise SettingsError(f"{name} {word!r}: use one of {', '.join(map(repr, get_args(known)))}")
+    return f"{name}={word}"
+
+
+def _prefer(*wishes: str) -> dict[str, str]:
+    said = [wish for wish in wishes if wish]
     return {"Prefer": ",".join(said)} if said else {}
 
 
@@ -173,13 +190,22 @@ def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
 
 def _all_keys(new: Row | Sequence[Row]) -> list[str]:
     """Every key of rows that differ in their keys, in the order first seen; empty when they agree."""
-    if isinstance(new, Mapping) or len({frozenset(row) for row in new}) < 2:
+    if isinstance(new, Mapping):
+        return []
+    if not isinstance(new, Sequence) or not all(isinstance(row, Mapping) for row in new):
+        raise SettingsError(
+            f"{reprlib.repr(new)} cannot be inserted: pass a row such as {{'id': 1}}, or a list of rows"
+        )
+    if len({frozenset(row) for row in new}) < 2:
         return []
     return list(dict.fromkeys(key for row in new for key in row))
 
 
+def _mapping(name: str, given: object) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"{name} {reprlib.repr(given)}: pass a mapping such as {{'id': 1}}")
+    return dict(given)
+
+
 def _json(body: object) -> bytes:
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, default=text_of).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SettingsError(f"the row cannot be written as JSON: {error}") from error
+    return json_bytes(body, "the row")

@@ -246,6 +246,9 @@ async def test_many_rows_go_in_by_portions(db: SupabaseAsync, shop: Lab) -> None
     assert (await db.select("numbers", filters={"word": "new"}, count="exact", head=True)).total == 1050
     await db.delete("numbers", filters={"word": "new"}, return_="minimal")
     assert await db.insert_many("numbers", []) == 0
+    for wrong in ({"id": 1}, 5, "id", [5]):
+        with pytest.raises(SettingsError):
+            await db.insert_many("numbers", wrong)  # type: ignore[arg-type]
 
 
 async def test_a_portion_that_fails_says_how_many_are_in(db: SupabaseAsync) -> None:

@@ -143,6 +143,21 @@ def test_nothing_in_a_list_of_filters_asks_for_nothing() -> None:
         lambda: f.any_of({"id": 1}, {}),
         lambda: f.any_of({"id": 1}, {"id": []}),
         lambda: f.all_of({}),
+        lambda: f.in_(5),
+        lambda: f.in_(b"ab"),
+        lambda: f.in_({"id": 1}),
+        lambda: f.contains(5),
+        lambda: f.contains(b"ab"),
+        lambda: f.contains({"a": object()}),
+        lambda: f.contains({"a": float("nan")}),
+        lambda: f.overlaps(5),
+        lambda: f.any_value(f.eq, 5),
+        lambda: f.any_value("like", ["a"]),
+        lambda: f.any_value(str, ["a"]),
+        lambda: f.every_value(f.eq, b"ab"),
+        lambda: f.text_search("a", config=5),
+        lambda: f.text_search("a", kind="x"),
+        lambda: f.literally(None),
         lambda: f.text_search("a", config="a)b"),
     ],
 )
@@ -231,6 +246,71 @@ def test_a_column_may_be_called_like_a_parameter(name: str) -> None:
     assert asked(wire.delete("t", filters={name: "x)"}, return_="minimal")) == written
     assert asked(wire.delete("t", filters={name: ~f.in_([1])}, return_="minimal")) == [("and", f"({name}.not.in.(1))")]
     assert asked(wire.delete("t", filters={f"{name}->>a": 1}, return_="minimal")) == [(f"{name}->>a", "eq.1")]
+
+
+@pytest.mark.parametrize("bad", [5, None, True, {"id": 1}, [1], ["id", None], b"id", [b"id"], object()])
+def test_names_are_text_or_a_list_of_texts(bad: Any) -> None:
+    """Columns, an order and the columns of a conflict: anything else is an error of ours, never a TypeError."""
+    calls = [
+        lambda: wire.select("t", columns=bad),
+        lambda: wire.insert("t", {}, columns=bad),
+        lambda: wire.update("t", {}, filters={"id": 1}, columns=bad),
+        lambda: wire.delete("t", filters={"id": 1}, columns=bad),
+    ]
+    if bad is not None:  # which means that there is none
+        calls += [lambda: wire.select("t", order=bad), lambda: wire.insert("t", {}, on_conflict=bad)]
+    for call in calls:
+        with pytest.raises(SettingsError):
+            call()
+
+
+def test_any_list_of_names_will_do() -> None:
+    """The keys of a mapping, a tuple, a generator; nothing in it means no order and no conflict."""
+    row = {"id": 1, "title": "a"}
+    for columns in (row.keys(), ("id", "title"), (name for name in row), "id,title"):
+        assert asked(wire.select("t", columns=columns)) == [("select", "id,title")]  # type: ignore[arg-type]
+    for nothing in (None, "", [], ()):
+        assert asked(wire.select("t", order=nothing)) == [("select", "*")]
+        assert asked(wire.insert("t", {}, on_conflict=nothing)) == [("select", "*")]
+
+
+@pytest.mark.parametrize("bad", ["exact\r\nX: y", "bogus", "", 0, False, 5, ["exact"], "Exact", "minimal,count=exact"])
+def test_wishes_are_words_that_the_server_knows(bad: Any) -> None:
+    """They stand in a header, which no line break may end and no comma may lengthen."""
+    for call in (
+        lambda: wire.select("t", count=bad),
+        lambda: wire.insert("t", {}, return_=bad),
+        lambda: wire.insert("t", {}, resolution=bad),
+        lambda: wire.update("t", {}, filters={"id": 1}, return_=bad),
+        lambda: wire.delete("t", filters={"id": 1}, return_=bad),
+    ):
+        with pytest.raises(SettingsError, match="use one of"):
+            call()
+
+
+@pytest.mark.parametrize("bad", [[1], [{"id": 1}, 5], [None], 5, None, "row", b"row", [["id", 1]], {1}])
+def test_rows_and_arguments_are_mappings(bad: Any) -> None:
+    """One row or a list of them to insert, one to update with, and arguments by name."""
+    with pytest.raises(SettingsError, match="list of rows"):
+        wire.insert("t", bad)
+    with pytest.raises(SettingsError, match="mapping"):
+        wire.update("t", bad, filters={"id": 1})
+    if bad is not None:  # which means that there are none
+        with pytest.raises(SettingsError, match="mapping"):
+            wire.call_function("f", bad)
+
+
+@pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=["large", "small"])
+def test_a_number_without_end_is_refused(number: int) -> None:
+    """Python itself will not write it."""
+    for call in (
+        lambda: wire.select("t", limit=abs(number)),
+        lambda: wire.select("t", filters={"id": number}),
+        lambda: f.in_([number]),
+        lambda: wire.insert("t", {"id": number}),
+    ):
+        with pytest.raises(SettingsError):
+            call()
 
 
 @pytest.mark.parametrize("filters", [None, {}, [], [{}], [[], {}]])

@@ -57,6 +57,8 @@ async def insert_many(
 ) -> int:
     """Insert rows in requests of ``size`` and return their number; see ``SupabaseAsync.insert_many``."""
     checked_size("size", size)
+    if isinstance(new, Mapping) or not isinstance(new, Iterable):
+        raise SettingsError(f"insert_many takes a list of rows, or anything else that brings them, not {new!r}")
     rows, done = iter(new), 0
     while portion := list(islice(rows, size)):
         try:
