@@ -235,6 +235,15 @@ async def test_the_first_page_is_there_at_once() -> None:
     assert len(server.requests) == 3
 
 
+async def test_a_row_added_behind_a_short_page_looks_like_a_cut() -> None:
+    """Nobody can tell them apart from outside, so truncated says what was seen: more rows behind a short page."""
+    bodies = (b'[{"id":1}]', b'[{"id":2}]', b"[]")
+    with FaultServer(in_turn(*(reply("200 OK", body) for body in bodies))) as server:
+        async with SupabaseAsync(server.url, KEY) as client:
+            pages = [(page[0]["id"], page.truncated) async for page in client.pages("t", size=2)]
+    assert pages == [(1, True), (2, False)]
+
+
 async def test_many_rows_go_in_by_portions(db: SupabaseAsync, shop: Lab) -> None:
     """A generator of 1,050 rows in requests of 500: progress after each, and all of them are there."""
     said: list[int] = []

@@ -26,7 +26,10 @@ async def pages(
     key: str = "id",
     size: int = 500,
 ) -> AsyncIterator[Rows]:
-    """Yield pages ordered by ``key``, each starting behind the last key seen; see ``SupabaseAsync.pages``."""
+    """Yield pages ordered by ``key``, each starting behind the last key seen; see ``SupabaseAsync.pages``.
+
+    ``truncated``: rows came behind a page shorter than ``size``, so the server cut it, or rows were added meanwhile.
+    """
     checked_size("size", size)
     column_name(key)
     parameters(filters)  # raises for what is no filter: below, something empty would be taken for none
