@@ -101,7 +101,7 @@ class SupabaseAsync(Client):
         """Read a table of any length page by page, ordered by ``key``: a unique column among ``columns``, never null.
 
         Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing.
-        A page's ``truncated`` says that it is shorter than ``size`` and yet more rows came behind it: the server cut it,
+        A page's ``truncated`` says that it is shorter than ``size`` and yet rows came behind it: the server cut it,
         or rows were added meanwhile; the rows are all there either way.
         """
         return paging.pages(self, table, columns=columns, filters=filters, key=key, size=size)
