@@ -33,7 +33,7 @@ TINY = (
     Case("zero-1", 1, Workload(10, 0.0, callers=1), warm_up=3),
 )
 COSTS = {"real": 0.6, "real-httpx": 2.0, "httpx": 3.0, "httpx2": 1.0, "httpx-over-aiohttp": 0.55, "aiohttp": 0.4,
-         "niquests": 1.0, "supabase": 2.0, "fake": 1.8, "session": 1.2}  # fmt: skip
+         "niquests": 1.0, "supabase": 2.0, "to-thread": 1.5, "fake": 1.8, "session": 1.2}  # fmt: skip
 
 
 def made_row(case: Case, kind: str, *, errors: int = 0, times: float = 1.0) -> Row:
@@ -86,6 +86,7 @@ def test_what_takes_long_is_left_out_or_run_less_often_and_said(quick: bool) -> 
     assert (("limit-1000", "supabase-1000") in all_arms - set(ran)) is quick
     assert {key for key, times in ran.items() if times == 5} >= {("limit-1000", "real-1000"), ("limit-10", "httpx-10")}
     assert all(" s" in text for text in said.values())
+    assert ("limit-10", "to-thread-10") in ran
     assert todo.expected_s > sum(run.repeat * len(run.arms) for run in todo.runs)
 
 

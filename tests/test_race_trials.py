@@ -105,8 +105,8 @@ def test_nothing_is_imported_in_the_middle_of_a_measurement(lab):
     """Each default arm's imports are done before the base line: none is counted as a request's memory."""
     lab.set(latency=0.01)
     settings = Settings(lab.url, lab.key)
-    for arm in DEFAULT_ARMS:
-        result = run_worker(job("trial", arm, settings, replace(SMALL, requests=4)), limit_s=60, tick=lambda _: None)
+    for name in DEFAULT_ARMS:
+        result = run_worker(job("trial", name, settings, replace(SMALL, requests=4)), limit_s=60, tick=lambda _: None)
         foreign = [name for name in result["late_imports"] if name.partition(".")[0] not in sys.stdlib_module_names]
         assert foreign == []
         assert len(result["late_imports"]) < 10

@@ -35,8 +35,9 @@ LOOKS: Mapping[str, tuple[str, str, str]] = {
 }
 WHO_IS_WHO = (
     ("real", "real: ours"),
-    ("real-httpx", "real-httpx: ours over httpx's own connections"),
+    ("real-httpx", "real-httpx: ours over httpx's own pool"),
     ("supabase", "supabase: the official client, gated"),
+    ("to-thread", "to-thread: its sync one"),
     ("fake", "fake, session: requests in threads"),
     ("httpx", "all others: bare"),
 )
