@@ -222,25 +222,30 @@ async def test_row_20_a_wish_that_makes_no_sense_is_ignored(asked: str) -> None:
     assert len(server.requests) == 3
 
 
-async def test_row_21_a_body_that_drips_ends_at_the_deadline() -> None:
+BOUNDS_ONLY_GAPS = pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="the timeout of requests and of httpx counts from byte to byte: a body that drips may take for ever",
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(FakeSupabaseAsync, marks=BOUNDS_ONLY_GAPS),
+        pytest.param(ArticleSupabaseAsync, marks=BOUNDS_ONLY_GAPS),
+        SupabaseAsync,
+    ],
+)
+async def test_row_21_a_body_that_drips_ends_at_the_deadline(kind: type[Client]) -> None:
     """Each byte comes in time, the whole does not."""
-    with FaultServer(drip()) as server:
-        async with SupabaseAsync(server.url, KEY, timeout=0.5) as client:
+    with FaultServer(drip(25)) as server:
+        async with kind(server.url, KEY, timeout=0.5) as client:  # type: ignore[call-arg]
             start = time.perf_counter()
             with pytest.raises(DeadlineExceeded, match="the answer") as caught:
                 await client.select("t")
-            assert 0.45 < time.perf_counter() - start < 2  # the whole body takes 4 s
+            assert 0.45 < time.perf_counter() - start < 2  # the whole body takes 2.5 s
     assert caught.value.phase == "answer"
-
-
-@pytest.mark.parametrize("kind", [FakeSupabaseAsync, ArticleSupabaseAsync])
-async def test_row_21_a_timeout_between_bytes_bounds_nothing(kind: type[Client]) -> None:
-    """A timeout of 0.3 s, an answer that takes 1 s: requests and httpx are content, since no gap was too long."""
-    with FaultServer(drip(10)) as server:
-        async with kind(server.url, KEY, timeout=0.3) as client:  # type: ignore[call-arg]
-            start = time.perf_counter()
-            assert await client.select("t") == []
-            assert time.perf_counter() - start > 0.6
 
 
 def chain(error: BaseException | None) -> list[BaseException]:

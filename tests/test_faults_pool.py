@@ -44,22 +44,22 @@ async def cancel_in_the_queue(client: Client, rounds: int) -> None:
     await asyncio.gather(*(worker() for _ in range(20)))
 
 
-async def test_row_01_cancelled_callers_leave_the_queue_whole() -> None:
-    """After a thousand cancellations in the queue the limit's worth of plain calls runs at once."""
-    with FaultServer(slow(0.01)) as server:
-        async with SupabaseAsync(server.url, KEY, limit=4) as client:
-            await cancel_in_the_queue(client, 50)
-            await server.calm(slow(0.2))
-            assert await burst(client, 4) == [[{"id": 1}]] * 4
-            assert server.peak == 4
+KEEPS_CONNECTIONS = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="in httpx's pool a caller who is cancelled as his turn comes keeps his connection: soon none is left",
+)
 
 
-async def test_row_01_cancelled_callers_kill_the_articles_pool() -> None:
-    """In httpx's pool a caller who is cancelled as his turn comes keeps his connection: soon none is left, for ever."""
+@pytest.mark.parametrize("kind", [SupabaseAsync, pytest.param(ArticleSupabaseAsync, marks=KEEPS_CONNECTIONS)])
+async def test_row_01_cancelled_callers_leave_the_queue_whole(kind: type[Client]) -> None:
+    """After hundreds of cancellations in the queue the limit's worth of plain calls runs at once."""
     with FaultServer(slow(0.02)) as server:
-        async with ArticleSupabaseAsync(server.url, KEY, limit=2, timeout=0.5) as client:
+        async with kind(server.url, KEY, limit=2, timeout=2) as client:  # type: ignore[call-arg]
             await cancel_in_the_queue(client, 30)
-            assert [type(one) for one in await burst(client, 3)] == [httpx.PoolTimeout] * 3
+            await server.calm(slow(0.2))
+            assert await burst(client, 2) == [[{"id": 1}]] * 2
+            assert server.peak == 2
 
 
 async def test_row_02_the_deadline_covers_the_wait_for_a_slot() -> None:

@@ -9,7 +9,8 @@ import pytest
 import requests
 from faultserver import FaultServer, hang, reply, slow
 
-from supalab import FakeSupabaseAsync, SupabaseAsync
+from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync
+from supalab.clients.base import Client
 from supalab.clients.session import SessionSupabaseAsync
 
 KEY = "sb_publishable_of_these_tests"
@@ -39,10 +40,26 @@ async def test_row_13_cancelling_fake_async_does_not_stop_a_write() -> None:
         assert server.left == []
 
 
-async def test_row_13_cancelling_real_async_hangs_up() -> None:
-    """The same with the real client: the server sees its caller leave."""
+NOBODY_STOPS_A_THREAD = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="nobody can stop a thread: the caller is told 'cancelled', and the row is written all the same",
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(FakeSupabaseAsync, marks=NOBODY_STOPS_A_THREAD),
+        pytest.param(SessionSupabaseAsync, marks=NOBODY_STOPS_A_THREAD),
+        ArticleSupabaseAsync,
+        SupabaseAsync,
+    ],
+)
+async def test_row_13_cancelling_a_write_hangs_up(kind: type[Client]) -> None:
+    """The server sees its caller leave, and never finishes the write."""
     with FaultServer(slow(0.5)) as server:
-        async with SupabaseAsync(server.url, KEY) as client:
+        async with kind(server.url, KEY) as client:  # type: ignore[call-arg]
             call = asyncio.create_task(client.insert("t", {"id": 1}))
             await until(server, 1)
             call.cancel()
