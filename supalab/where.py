@@ -110,10 +110,10 @@ def column_name(name: object) -> str:
     return name
 
 
-def listed(name: str, given: object) -> list[Any]:
-    """The elements of a list (or anything else to iterate over); raises SettingsError for a text, bytes and no list."""
+def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
+    """The elements of a list, or of another iterable; raises SettingsError, which names ``cure``, for what is none."""
     if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
-        raise SettingsError(f"{name} {given!r}: pass a list")
+        raise SettingsError(f"{name} {given!r}: pass {cure}")
     return list(given)
 
 
@@ -121,9 +121,10 @@ def texts(name: str, given: object) -> list[str]:
     """The parts of a text with commas, or of a list of texts; raises SettingsError for what is neither."""
     if isinstance(given, str):
         return given.split(",") if given else []
-    parts = listed(name, given)
+    cure = "a text such as 'id,title', or a list of texts"
+    parts = listed(name, given, cure)
     if not all(isinstance(part, str) for part in parts):
-        raise SettingsError(f"{name} {given!r}: pass a text such as 'id,title', or a list of such texts")
+        raise SettingsError(f"{name} {given!r}: pass {cure}")
     return parts
 
 

@@ -260,7 +260,7 @@ def test_names_are_text_or_a_list_of_texts(bad: Any) -> None:
     if bad is not None:  # which means that there is none
         calls += [lambda: wire.select("t", order=bad), lambda: wire.insert("t", {}, on_conflict=bad)]
     for call in calls:
-        with pytest.raises(SettingsError):
+        with pytest.raises(SettingsError, match="a list of texts|not a column name"):
             call()
 
 
