@@ -32,37 +32,26 @@ def race(options: argparse.Namespace) -> int:
     from supalab.figures.look import check_suffix
     from supalab.measure.race import RaceInterrupted
     from supalab.measure.race import race as run_race
-    from supalab.measure.trial import TrialSet
 
     check_suffix(options.figure)
     figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))
     check_outputs(options.json, *figures)
     arms, workload, settings = _arms(options), _workload(options), _project(options)
     finished: list[Trial] = []
-    broken: SupalabError | None = None
     code = 0
-    with ExitStack() as stack:
-        tell = stack.enter_context(ProgressBar())
-        try:
-            trials = run_race(
-                arms,
-                workload,
-                repeat=options.repeat,
-                lab=stack.enter_context(_own_lab(options, workload)) if settings is None else None,
-                settings=settings,
-                progress=tell,
-                keep=finished,
-            )
-        except RaceInterrupted as interrupted:
-            trials, code = interrupted.trials, 130
-        except SupalabError as error:
-            if not finished:
-                raise
-            trials, broken = TrialSet(tuple(finished)), error
-    _report(trials, options.json, figures)
-    if broken is not None:
-        sys.stdout.flush()  # the reason comes after the table also where both go into one file
-        raise broken
+    try:
+        with ExitStack() as stack:
+            tell = stack.enter_context(ProgressBar())
+            lab = stack.enter_context(_own_lab(options, workload)) if settings is None else None
+            run_race(arms, workload, repeat=options.repeat, lab=lab, settings=settings, progress=tell, keep=finished)
+    except RaceInterrupted:
+        code = 130
+    except SupalabError:
+        if finished:
+            _report(finished, options.json, figures)
+            sys.stdout.flush()  # the reason comes after the table also where both go into one file
+        raise
+    _report(finished, options.json, figures)
     return code
 
 
@@ -109,9 +98,11 @@ def _own_lab(options: argparse.Namespace, workload: Workload) -> Lab:
     return Lab(latency=workload.latency or 0.0, rtt=options.rtt, tls=options.tls)
 
 
-def _report(trials: TrialSet, record: Path | None, figures: tuple[Path, Path]) -> None:
+def _report(finished: Sequence[Trial], record: Path | None, figures: tuple[Path, Path]) -> None:
     from supalab.measure import records, table
+    from supalab.measure.trial import TrialSet
 
+    trials = TrialSet(tuple(finished))
     if not len(trials):
         print("supalab: stopped before the first trial was finished", file=sys.stderr)
         return
