@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -112,7 +113,13 @@ def _report(finished: Sequence[Trial], record: Path | None, figures: tuple[Path,
         records.save(trials, record)
     written += _draw(trials, figures)
     print(f"\nwritten: {', '.join(map(str, written))}")
-    print("next: supalab lab   (the course, from the first notebook on)")
+    print(f"next: {_myself()} lab   (the course, from the first notebook on)")
+
+
+def _myself() -> str:
+    """How this command was called, so that the next one can be typed the same way."""
+    called = Path(sys.argv[0])
+    return "supalab" if shutil.which("supalab") or called.stem != "supalab" else str(called)
 
 
 def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:

@@ -18,7 +18,7 @@ from supalab.errors import LabError, SettingsError
 if TYPE_CHECKING:
     from supalab.lab.options import ServeOptions
 
-__all__ = ["Child"]
+__all__ = ["Child", "child_environment"]
 
 READY_LIMIT_S = 30.0
 # The child ends by itself within 3 seconds; more means that it hangs.
@@ -66,7 +66,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(),
+                env=child_environment(),
                 **apart,
             )
 
@@ -138,7 +138,7 @@ class Child:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return this environment, with the checkout's place in it when supalab runs from one that is not installed."""
     environment = dict(os.environ)
     root = Path(__file__).resolve().parents[2]

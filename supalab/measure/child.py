@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from supalab.errors import TrialError
-from supalab.lab.process import _environment
+from supalab.lab.process import child_environment
 from supalab.measure.trial import Workload
 from supalab.settings import Settings
 
@@ -49,7 +49,7 @@ def run_worker(job: Mapping[str, Any], *, limit_s: float, tick: Callable[[float]
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=_environment(),
+            env=child_environment(),
             # Ctrl-C reaches the whole foreground group: the worker is in none, its parent ends it.
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
