@@ -53,3 +53,14 @@ def test_the_table_is_the_recorded_one() -> None:
     recorded = re.search(r"<!-- table: (\S+) -->\n+```text\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     assert recorded
     assert recorded[2].rstrip() == table.text(records.load(ROOT / recorded[1])).rstrip()
+
+
+def test_the_benchs_table_is_the_recorded_one() -> None:
+    """The same for the bench, on the reference runs' own page."""
+    from supalab.measure import bench_result, bench_table
+
+    folder = ROOT / "data" / "reference"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    recorded = re.search(r"<!-- bench: (\S+) -->\n+```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert recorded
+    assert recorded[2].rstrip() == bench_table.text(bench_result.load(folder / recorded[1])).rstrip()
