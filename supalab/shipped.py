@@ -1,6 +1,6 @@
-"""Where the files that come with supalab are: names flow in, a path flows out.
+"""Where the files are that come with a checkout, beside the package: names flow in, a path flows out.
 
-An installed wheel carries them in ``supalab/_shipped``; a checkout (or an editable install) has them at its root.
+An installed wheel is without them: the lab then makes its contests anew, and the course asks for a checkout.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from pathlib import Path
 
 __all__ = ["shipped"]
 
-_PACKAGE = Path(__file__).resolve().parent
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def shipped(*parts: str) -> Path:
     """Return the path of a shipped file or folder, such as ``shipped("data", "contests.csv")``; it may not exist."""
-    installed = _PACKAGE.joinpath("_shipped", *parts)
-    return installed if installed.exists() else _PACKAGE.parent.joinpath(*parts)
+    return _ROOT.joinpath(*parts)

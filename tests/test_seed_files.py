@@ -9,6 +9,7 @@ import pytest
 from lab_helpers import ask, header, rows
 
 from supalab.errors import SettingsError
+from supalab.lab.messages import Request
 from supalab.lab.rest import Rest
 from supalab.lab.store.make_contests import contests_csv
 from supalab.shipped import shipped
@@ -23,6 +24,17 @@ def serve(folder: Path, name: str, content: str | bytes) -> Rest:
 def test_the_shipped_file_is_what_its_script_makes() -> None:
     """Byte for byte, so that nobody edits the data without the script that describes it."""
     assert shipped("data", "contests.csv").read_bytes() == contests_csv().encode()
+
+
+def test_without_the_file_the_same_contests_are_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An installed wheel has no data folder, and serves the same rows."""
+    request = Request("GET", "/contests", "order=id", {})
+    from_file = Rest()
+    monkeypatch.setattr("supalab.lab.store.seed.shipped", lambda *parts: tmp_path.joinpath(*parts))
+    made = Rest()
+    assert made.answer(request) == from_file.answer(request)
+    made.close()
+    from_file.close()
 
 
 def test_the_shipped_table_has_five_hundred_rows_and_its_constraints() -> None:
