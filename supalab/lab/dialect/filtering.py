@@ -6,7 +6,7 @@ Where the real parser stops reading without complaint (behind a closed list, say
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from supalab.lab.dialect.names import comma, field, field_name, identifier, quoted
 from supalab.lab.dialect.query import Filter, Logic
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from supalab.lab.dialect.scanner import Scanner
 
 __all__ = ["filter_value", "logic_path", "logic_tree"]
+
+Item = TypeVar("Item")
 
 OPERATOR_LABEL = "operator (eq, gt, ...)"
 IS_LABEL = "isVal: (null, not_null, true, false, unknown)"
@@ -101,16 +103,21 @@ def _is_value(scan: Scanner) -> str:
 
 
 def _value_list(scan: Scanner) -> tuple[str, ...]:
+    return _bracketed(scan, _element, lambda scan: scan.take(","))
+
+
+def _bracketed(scan: Scanner, one: Callable[[Scanner], Item], more: Callable[[Scanner], bool]) -> tuple[Item, ...]:
+    """Read ``(one,one,…)`` with blanks around the brackets; ``more`` takes what stands between two."""
     scan.skip_blanks()
     scan.expect("(")
     scan.skip_blanks()
-    values = [_element(scan)]
-    while scan.take(","):
-        values.append(_element(scan))
+    items = [one(scan)]
+    while more(scan):
+        items.append(one(scan))
     scan.skip_blanks()
     scan.expect(")")
     scan.skip_blanks()
-    return tuple(values)
+    return tuple(items)
 
 
 def _whole_quoted(scan: Scanner) -> str:
@@ -147,20 +154,7 @@ def logic_tree(scan: Scanner) -> Tree:
     if operator is None:
         scan.mismatch("logic operator (and, or)")
     scan.at += len(operator)
-    return Logic(operator, _logic_children(scan), negated)
-
-
-def _logic_children(scan: Scanner) -> tuple[Tree, ...]:
-    scan.skip_blanks()
-    scan.expect("(")
-    scan.skip_blanks()
-    children = [logic_tree(scan)]
-    while comma(scan):
-        children.append(logic_tree(scan))
-    scan.skip_blanks()
-    scan.expect(")")
-    scan.skip_blanks()
-    return tuple(children)
+    return Logic(operator, _bracketed(scan, logic_tree, comma), negated)
 
 
 def _logic_filter(scan: Scanner) -> Filter:
