@@ -126,11 +126,7 @@ class Client(ABC):
             head=head,
         )
         found = await self._rows(call)
-        if maybe_single and len(found) > 1:
-            raise ApiError(406, f"more than one row of {table!r} fits the filters of maybe_single")
-        if single and not found:
-            raise BadResponse(f"status 200, but not the one row of {table!r} that was asked for")
-        return (found[0] if found else None) if single or maybe_single else found
+        return _the_one(found, table, must_be=single) if single or maybe_single else found
 
     async def insert(
         self,
@@ -203,3 +199,11 @@ class Client(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._settings.url} limit={self._settings.limit}>"
+
+
+def _the_one(found: Rows, table: str, *, must_be: bool) -> Row | None:
+    if len(found) > 1 and not must_be:
+        raise ApiError(406, f"more than one row of {table!r} fits the filters of maybe_single")
+    if must_be and not found:
+        raise BadResponse(f"status 200, but not the one row of {table!r} that was asked for")
+    return found[0] if found else None
