@@ -11,9 +11,12 @@ import psutil
 from supalab.measure.summary import percentile
 from supalab.measure.trial import Lag, Memory
 
-__all__ = ["LoopLag", "Sampler", "uss"]
+__all__ = ["TICKER_S", "LoopLag", "Sampler", "uss"]
 
 CALIBRATE_EVERY_S = 0.005
+# Each wake-up of an idle loop costs 0.1 ms or so of CPU: at 5 ms apart a slow arm would pay more for its
+# ticks than for its requests. 20 ms apart sees the same lags, only fewer of them.
+TICKER_S = 0.02
 
 
 def uss(process: psutil.Process | None = None) -> int | None:
@@ -91,9 +94,7 @@ class LoopLag:
     ``cpu_per_tick``: seconds of CPU a tick costs, known after ``calibrate``.
     """
 
-    # Each wake-up of an idle loop costs 0.1 ms or so of CPU: at 5 ms apart a slow arm would pay more for its
-    # ticks than for its requests. 20 ms apart sees the same lags, only fewer of them.
-    def __init__(self, every: float = 0.02) -> None:
+    def __init__(self, every: float = TICKER_S) -> None:
         self._every = every
         self._late: list[float] = []
         self._timer: asyncio.TimerHandle | None = None

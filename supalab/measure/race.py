@@ -59,6 +59,8 @@ def race(
     progress: Callable[[Progress], None] | None = None,
     keep: list[Trial] | None = None,
     bare: int | None = None,
+    ticker_s: float | None = None,
+    checked: bool = False,
 ) -> TrialSet:
     """Run every arm over the workload, ``repeat`` times, and return the trials.
 
@@ -67,7 +69,8 @@ def race(
     no witness, and the workload's latency counts as unknown. Arms take turns: all once, then all again, each time
     another one first. ``keep``: a list to which each trial is added when it is finished. ``progress`` is called
     in this thread, about ten times a second. ``bare``: run so many requests first that do not count, and then
-    without instruments: no memory, no lag, no slots, but CPU and times that nothing disturbs.
+    without instruments: no memory, no lag, no slots, but CPU and times that nothing disturbs. ``ticker_s``: seconds
+    between the ticks that find the loop's lag. ``checked``: all is known to work here, so make no request beforehand.
 
     Raises SettingsError for arguments that cannot work (an unknown arm, a wrong key, a table that is not there, …)
     before any trial, LabError, TrialError when a worker breaks, RaceInterrupted on Ctrl-C.
@@ -77,8 +80,9 @@ def race(
     first = len(trials)
     try:
         with _backend(lab, settings, workload or Workload()) as course:
-            check(course.settings, course.workload, in_lab=course.lab is not None)
-            _run(plan, replace(course, bare=bare), progress, trials)
+            if not checked:
+                check(course.settings, course.workload, in_lab=course.lab is not None)
+            _run(plan, replace(course, bare=bare, ticker_s=ticker_s), progress, trials)
     except KeyboardInterrupt:
         raise RaceInterrupted(TrialSet(tuple(trials[first:]))) from None
     return TrialSet(tuple(trials[first:]))
@@ -93,6 +97,7 @@ class _Course:
     backend: Backend
     lab: Lab | None
     bare: int | None = None
+    ticker_s: float | None = None
 
 
 def _plan(arms: Sequence[str], repeat: int) -> list[tuple[int, Arm]]:
@@ -163,7 +168,7 @@ def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) 
     when = datetime.now(UTC).isoformat(timespec="seconds")
     if course.lab is not None:
         course.lab.reset()
-    asked = job("trial", one.name, patient, course.workload)
+    asked = job("trial", one.name, patient, course.workload) | {"ticker": course.ticker_s}
     if course.bare is not None:
         asked |= {"kind": "bench", "warm_up": course.bare}
     result = run_worker(asked, limit_s=PATIENCE_S + PATIENCE * ideal, tick=tick)

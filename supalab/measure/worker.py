@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import supalab
 from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
-from supalab.measure.memory import LoopLag, Sampler
+from supalab.measure.machine import machine, versions
+from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload
 from supalab.settings import Settings
 
@@ -37,6 +37,9 @@ HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "ce
 OVER_AIOHTTP = ("supalab.clients.over_aiohttp", "certifi", "importlib.readers")
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "article": HTTPX,
+    "httpx-threads": HTTPX,
+    "kept": HTTPX,
+    "gated": HTTPX,
     "real": OVER_AIOHTTP,
     "real-httpx": HTTPX,
     "httpx": HTTPX,
@@ -49,10 +52,6 @@ AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "supabase": HTTPX,
     "to-thread": HTTPX,
 }
-LIBRARIES = (
-    *("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop"),
-    *("httpx2", "httpcore2", "niquests", "urllib3_future", "supabase", "postgrest"),
-)
 GONE = 3
 
 
@@ -63,8 +62,8 @@ def main() -> int:
     _without_proxies(os.environ)
     try:
         chosen, settings = arm(job["arm"]), Settings(**job["settings"])
-        workload, warm_up = Workload(**job["workload"]), job.get("warm_up", 0)
-        result = asyncio.run(_job(job["kind"], chosen, settings, workload, warm_up))
+        workload = Workload(**job["workload"])
+        result = asyncio.run(_job(job, chosen, settings, workload))
     except SupalabError as error:
         result = {"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}}
     sys.stdout.write(json.dumps(result) + "\n")
@@ -92,23 +91,26 @@ def _without_proxies(environ: Any) -> None:
     environ["NETRC"] = os.devnull
 
 
-async def _job(kind: str, chosen: Arm, settings: Settings, workload: Workload, warm_up: int) -> dict[str, Any]:
-    if kind == "check":
+async def _job(job: Mapping[str, Any], chosen: Arm, settings: Settings, workload: Workload) -> dict[str, Any]:
+    if job["kind"] == "check":
         async with chosen.build(settings) as client:
             rows = await client.select(workload.table, columns=workload.columns, limit=1)
         return {"rows": len(rows)}
-    if kind == "bench":
-        return await unobserved(chosen, settings, workload, warm_up)
-    return await measured(chosen, settings, workload)
+    if job["kind"] == "bench":
+        return await unobserved(chosen, settings, workload, job["warm_up"])
+    return await measured(chosen, settings, workload, job.get("ticker"))
 
 
-async def measured(chosen: Arm, settings: Settings, workload: Workload) -> dict[str, Any]:
+async def measured(
+    chosen: Arm, settings: Settings, workload: Workload, ticker_s: float | None = None
+) -> dict[str, Any]:
     """Run one burst with all instruments on; JSON-ready, in the terms of ``Trial``.
 
-    CPU and threads count from before the client is made to the last answer; closing it is left out.
+    ``ticker_s``: seconds between the ticks that find the loop's lag. CPU and threads count from before the client is
+    made to the last answer; closing it is left out.
     """
     _load(chosen)
-    sampler, ticker = Sampler().start(), LoopLag()
+    sampler, ticker = Sampler().start(), LoopLag(ticker_s or TICKER_S)
     client = None
     try:
         await ticker.calibrate()
@@ -132,8 +134,8 @@ async def measured(chosen: Arm, settings: Settings, workload: Workload) -> dict[
         "threads_peak": sampler.threads_peak,
         "loop_lag": asdict(ticker.lag) if ticker.lag else None,
         "late_imports": late_imports(known),
-        "versions": _versions(),
-        "machine": _machine(),
+        "versions": versions(),
+        "machine": machine(),
     }
 
 
@@ -166,8 +168,8 @@ async def unobserved(chosen: Arm, settings: Settings, workload: Workload, warm_u
         "threads_peak": None,
         "loop_lag": None,
         "cpu_s": cpu,
-        "versions": _versions(),
-        "machine": _machine(),
+        "versions": versions(),
+        "machine": machine(),
     }
 
 
@@ -182,25 +184,6 @@ def _load(chosen: Arm) -> None:
 def late_imports(known: set[str]) -> list[str]:
     """Return the modules imported since ``known`` was taken: they count as memory of the requests, wrongly."""
     return sorted(set(sys.modules) - known)
-
-
-def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
-
-    loaded = {name: version(name.replace("_", "-")) for name in LIBRARIES if name in sys.modules}
-    return {"python": platform.python_version(), "supalab": supalab.__version__, **loaded}
-
-
-def _machine() -> dict[str, str]:
-    import platform
-
-    return {
-        "system": platform.system(),
-        "processor": platform.machine(),
-        "cpus": str(os.cpu_count() or "?"),
-        "implementation": platform.python_implementation(),
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""Several races for one question: experiments go in, each runs in one shared lab under its own conditions, sets of
+trials come out by the experiments' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from supalab.clients.arms import arm
+from supalab.errors import SettingsError
+from supalab.lab.handle import Lab
+from supalab.measure.machine import merged
+from supalab.measure.race import START_S, Progress, RaceInterrupted, race
+from supalab.measure.trial import Trial, TrialSet, Workload
+
+__all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "run", "share_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One race of a campaign: arms that take turns over a workload, ``repeat`` times, under these conditions.
+
+    ``rtt``: seconds of a round trip; ``tls``: speak TLS. ``bare`` and ``ticker_s`` are for ``race``.
+    """
+
+    name: str
+    arms: tuple[str, ...]
+    workload: Workload = field(default_factory=Workload)
+    repeat: int = 1
+    rtt: float = 0.0
+    tls: bool = False
+    bare: int | None = None
+    ticker_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.arms:
+            arm(name)
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds it should take on a quiet machine: processes, latency and round trips, but no work."""
+        return self.repeat * sum(START_S + self._trial_s(arm(name).limit) for name in self.arms)
+
+    def _trial_s(self, limit: int) -> float:
+        # A new connection costs a round trip, TLS two more; the request itself has one. The worst case is assumed.
+        trips = (2 + 2 * self.tls) * self.rtt * -(-self.workload.requests // self.workload.width(limit))
+        return (self.workload.ideal_s(limit) or 0.0) + trips
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What came out: trials by experiment, and where and when (UTC, ISO 8601) they were run."""
+
+    trials: Mapping[str, TrialSet]
+    when: str
+
+    def __getitem__(self, name: str) -> TrialSet:
+        return self.trials[name]
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """The machine of the trials."""
+        return merged(trial.machine for trials in self.trials.values() for trial in trials)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of all that the trials loaded."""
+        return merged(trial.versions for trials in self.trials.values() for trial in trials)
+
+
+class CampaignInterrupted(KeyboardInterrupt):
+    """Ctrl-C: nothing runs any more; ``campaign`` holds what was finished, the last experiment perhaps in part."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign = campaign
+        super().__init__(f"interrupted in experiment {len(campaign.trials)}")
+
+
+def expected_s(experiments: Sequence[Experiment]) -> float:
+    """Return the seconds that all should take on a quiet machine."""
+    return sum(one.expected_s for one in experiments)
+
+
+def run(
+    experiments: Sequence[Experiment],
+    *,
+    lab: Lab | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Campaign:
+    """Run the experiments one after another, in a lab of their own unless one is given, whose conditions are put back.
+
+    ``progress`` counts trials and expected seconds of the whole campaign. Raises what ``race`` raises, and
+    CampaignInterrupted on Ctrl-C.
+    """
+    names = [one.name for one in experiments]
+    if not names or len(set(names)) != len(names):
+        raise SettingsError(f"experiments {names!r} need one name each, and there must be one: name them apart")
+    found: dict[str, TrialSet] = {}
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        with ExitStack() as stack:
+            here = lab or stack.enter_context(Lab())
+            before = here.conditions
+            stack.callback(lambda: here.set(rtt=before.rtt, tls=before.tls, latency=before.latency))
+            for place, one in enumerate(experiments):
+                here.set(rtt=one.rtt, tls=one.tls)
+                kept: list[Trial] = []
+                try:
+                    _race(one, here, kept, share_of(experiments, place, progress))
+                finally:
+                    if kept:
+                        found[one.name] = TrialSet(tuple(kept))
+    except RaceInterrupted:
+        raise CampaignInterrupted(Campaign(found, when)) from None
+    return Campaign(found, when)
+
+
+def _race(one: Experiment, lab: Lab, kept: list[Trial], tell: Callable[[Progress], None]) -> None:
+    race(
+        one.arms,
+        one.workload,
+        repeat=one.repeat,
+        lab=lab,
+        progress=tell,
+        keep=kept,
+        bare=one.bare,
+        ticker_s=one.ticker_s,
+        checked=True,
+    )
+
+
+def share_of(
+    experiments: Sequence[Experiment], place: int, progress: Callable[[Progress], None] | None
+) -> Callable[[Progress], None]:
+    """Return what turns one experiment's progress into the whole campaign's, by expected seconds."""
+    seconds = [one.expected_s for one in experiments]
+    trials = [one.repeat * len(one.arms) for one in experiments]
+
+    def tell(so_far: Progress) -> None:
+        if progress is not None:
+            fraction = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / sum(seconds)
+            progress(Progress(fraction, so_far.arm, sum(trials[:place]) + so_far.done, sum(trials), so_far.trial))
+
+    return tell
