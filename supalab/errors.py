@@ -5,6 +5,7 @@
     SupalabError
     ├── SettingsError      an argument that cannot work: a url, a key, a limit, a file (also a ValueError)
     ├── LabError           the lab could not start, or is gone
+    ├── AgentError         the contest agent could not start, or is gone
     ├── TrialError         a record of trials that cannot be read, or trials that must not be compared
     └── ClientError        a request did not end well
         ├── ApiError           the server answered with an error
@@ -21,6 +22,7 @@ No message ever holds a key.
 from __future__ import annotations
 
 __all__ = [
+    "AgentError",
     "ApiError",
     "BadResponse",
     "ClientClosed",
@@ -46,6 +48,10 @@ class SettingsError(SupalabError, ValueError):
 
 class LabError(SupalabError):
     """The lab could not start, or it is gone; the message says why."""
+
+
+class AgentError(SupalabError):
+    """The contest agent could not start, or its process is gone; the message says why."""
 
 
 class TrialError(SupalabError):

@@ -1,4 +1,7 @@
-"""The child process behind a ``Lab``: options flow in, its first line flows out, and it never outlives its owner."""
+"""A child process behind a handle such as ``Lab``: options flow in, its first line flows out, and it never outlives us.
+
+The child's own end of this is ``leash.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +13,58 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from supalab.errors import LabError, SettingsError
+from supalab.errors import LabError, SettingsError, SupalabError
 
-if TYPE_CHECKING:
-    from supalab.lab.options import ServeOptions
-
-__all__ = ["Child", "child_environment"]
+__all__ = ["LAB", "Child", "Program", "child_environment"]
 
 READY_LIMIT_S = 30.0
-# The child ends by itself within 3 seconds; more means that it hangs.
-STOP_LIMIT_S = 4.0
 TAIL_BYTES = 2_000
 
 
-class Child:
-    """A started lab; ``ready`` holds what it said: its ports and its secrets.
+class Options(Protocol):
+    """What a program is started with."""
 
-    Raises LabError when it does not start, with the child's reason, and SettingsError when the options are why.
+    def as_json(self) -> dict[str, object]:
+        """Return the options as JSON's values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a child runs: ``python -m module``; ``name`` is what messages call it, ``error`` what they are raised as.
+
+    ``stop_limit``: seconds in which it ends by itself when it is told to; more means that it hangs.
     """
 
-    def __init__(self, options: ServeOptions, *, ready_limit: float = READY_LIMIT_S) -> None:
+    module: str
+    name: str
+    error: type[SupalabError]
+    stop_limit: float
+
+
+LAB = Program("supalab.lab", "lab", LabError, stop_limit=4.0)
+
+
+class Child:
+    """A started program; ``ready`` holds what it said: its ports and its secrets.
+
+    Raises the program's error when it does not start, with the child's reason, and SettingsError when the options are
+    why.
+    """
+
+    def __init__(self, options: Options, program: Program = LAB, *, ready_limit: float = READY_LIMIT_S) -> None:
         self.owner = os.getpid()
+        self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="supalab-"))
-        self._log = self.folder / "lab.log"
+        self.log = self.folder / f"{program.name}.log"
         try:
             self._process = self._spawn()
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise LabError(f"the lab could not be started with {sys.executable!r}: {error.strerror}") from None
+            raise self._error(f"could not be started with {sys.executable!r}: {error.strerror}") from None
         try:
             self.ready = self._first_words(options, ready_limit)
         except BaseException:
@@ -52,17 +76,20 @@ class Child:
         """The process's number."""
         return self._process.pid
 
+    def _error(self, what: str) -> SupalabError:
+        return self.program.error(f"the {self.program.name} {what}")
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         if not sys.executable:
-            raise LabError("the lab could not be started: this Python does not say where it is (sys.executable)")
-        # A session of its own: an interrupt meant for the kernel must not reach the lab.
+            raise self._error("could not be started: this Python does not say where it is (sys.executable)")
+        # A session of its own: an interrupt meant for the kernel must not reach the child.
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             return subprocess.Popen(
                 # -P: a learner's own random.py or uvicorn.py in this folder must not be imported in there.
-                [sys.executable, "-P", "-m", "supalab.lab"],
+                [sys.executable, "-P", "-m", self.program.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -70,7 +97,7 @@ class Child:
                 **apart,
             )
 
-    def _first_words(self, options: ServeOptions, limit: float) -> dict[str, Any]:
+    def _first_words(self, options: Options, limit: float) -> dict[str, Any]:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -91,13 +118,13 @@ class Child:
     def _understood(self, line: bytes, limit: float) -> dict[str, Any]:
         if not line:
             code = self._process.wait()
-            raise LabError(f"the lab ended before it was ready (exit code {code}, limit {limit:g} s){self.log_tail()}")
+            raise self._error(f"ended before it was ready (exit code {code}, limit {limit:g} s){self.log_tail()}")
         try:
             words: dict[str, Any] = json.loads(line)
         except ValueError:
-            raise LabError(f"the lab's first line was not understood: {line[:80]!r}{self.log_tail()}") from None
+            raise self._error(f"said a first line that was not understood: {line[:80]!r}{self.log_tail()}") from None
         if "error" in words:
-            raise (SettingsError if words["kind"] == "SettingsError" else LabError)(words["error"])
+            raise (SettingsError if words["kind"] == "SettingsError" else self.program.error)(words["error"])
         return words
 
     def exit_code(self) -> int | None:
@@ -107,21 +134,21 @@ class Child:
     def log_tail(self) -> str:
         """Return the end of its log as a clause for a message, or nothing if it said nothing."""
         try:
-            said = self._log.read_bytes()[-TAIL_BYTES:].decode("utf-8", "replace").strip()
+            said = self.log.read_bytes()[-TAIL_BYTES:].decode("utf-8", "replace").strip()
         except OSError:
             said = ""
         return f"; the end of its log:\n{said}" if said else ""
 
     def stop(self) -> None:
-        """Ask it to end, wait, and kill it if it does not; what is in flight has 2 seconds. Safe to call twice."""
+        """Ask it to end, wait, and kill it if it does not; what is in flight has time to finish. Safe to call twice."""
         if os.getpid() != self.owner:
-            return  # a forked copy must not end its parent's lab
+            return  # a forked copy must not end its parent's child
         try:
             assert self._process.stdin is not None
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_LIMIT_S)
+                self._process.wait(self.program.stop_limit)
         finally:
             self.kill()
 

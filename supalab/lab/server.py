@@ -10,8 +10,6 @@ import contextlib
 import logging
 import secrets
 import shutil
-import signal
-import socket
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -31,12 +29,14 @@ from supalab.lab.front import FrontDoor
 from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
 from supalab.lab.rest import Rest
+from supalab.lab.serving import HeldServer, on_signals
 from supalab.lab.sockets import listen
 from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.lab.witness import Tally, Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import socket
+    from collections.abc import Callable
 
 __all__ = ["Running", "ServeOptions", "run", "serve"]
 
@@ -61,30 +61,6 @@ class Running:
         return f"{'https' if self.ca_file else 'http'}://127.0.0.1:{self.port}"
 
 
-class LabServer(uvicorn.Server):
-    """uvicorn's server, with a call when it is ready and an event that ends it, in place of its signals."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Event) -> None:
-        super().__init__(config)
-        self._ready = ready
-        self._ending = ending
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then say so."""
-        await super().startup(sockets)
-        self._ready()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look, ten times a second, whether the end was asked for."""
-        self.should_exit = self.should_exit or self._ending.is_set()
-        return await super().on_tick(counter)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: uvicorn would raise them again at the end, and a clean end must be exit code 0."""
-        yield
-
-
 def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], ending: Event) -> Witness:
     """Serve until ``ending`` is set, then return the last reading; ``ready`` is called once, when requests may come.
 
@@ -104,7 +80,7 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
         key, token = f"sb_lab_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
         running = Running(port, key, control_port, token, front.ca_file if options.conditions.tls else None)
         app = LabApp(rest, weather, tally, Gate(port, key), max_in_flight=options.max_in_flight)
-        server = LabServer(_config(app, front), lambda: ready(running), ending)
+        server = HeldServer(_config(app, front), lambda: ready(running), ending)
         controller = ControlApp(control_port, token, weather, tally, front)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve_both(server, public, controller, control))
@@ -144,20 +120,6 @@ def _config(app: object, http: object) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-
-
-@contextlib.contextmanager
-def on_signals(action: Callable[[], None]) -> Iterator[None]:
-    """Call ``action`` on Ctrl-C and SIGTERM while the context lasts."""
-    names = [signal.SIGINT, signal.SIGTERM]
-    if sys.platform == "win32":
-        names.append(signal.SIGBREAK)
-    before = {name: signal.signal(name, lambda *_: action()) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def serve(options: ServeOptions) -> int:
