@@ -1,4 +1,4 @@
-"""For notebooks: a lab that a cell may start twice, a trial with ``await`` in the kernel's own loop, a progress line.
+"""For notebooks: a lab that a cell may start twice, a trial with ``await`` in the kernel's own loop.
 
 A client and a lab flow in, a ``Trial`` with spans and witness flows out. Memory is left to ``race``, whose fresh
 processes hold nothing but the client: a kernel holds a plotting library too.
@@ -11,9 +11,8 @@ import atexit
 import importlib.util
 import platform
 import re
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
@@ -22,12 +21,10 @@ from supalab.measure.trial import Backend, Trial, Witnessed, Workload
 
 if TYPE_CHECKING:
     from supalab.clients.base import Client
-    from supalab.measure.race import Progress
 
-__all__ = ["observe", "progress_line", "ready_to_go", "start_lab"]
+__all__ = ["observe", "ready_to_go", "start_lab"]
 
 NEEDED = ("httpx", "httpx_aiohttp", "requests", "matplotlib", "uvicorn", "psutil")
-BAR = 30
 
 _lab: Lab | None = None
 
@@ -81,29 +78,6 @@ def _limit(arm: str, client: object) -> int:
     if own is not None and own != int(number):
         raise SettingsError(f"arm {arm!r} says {number}, but the client's limit is {own}: make the two agree")
     return int(number)
-
-
-def progress_line() -> Callable[[Progress], None]:
-    """Return something for ``race(progress=…)`` that fills one line below the cell; without a notebook it is silent.
-
-    It needs no widgets, and what is saved with the notebook is its last state.
-    """
-    try:
-        from IPython.display import DisplayHandle, display
-    except ImportError:  # pragma: no cover
-        return lambda so_far: None
-    line: DisplayHandle | None = display(_bar(0.0, "starting"), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-
-    def tell(so_far: Progress) -> None:
-        if line is not None:
-            line.update(_bar(so_far.fraction, f"{so_far.arm}, {so_far.done} of {so_far.total} trials"), raw=True)  # type: ignore[no-untyped-call]
-
-    return tell
-
-
-def _bar(fraction: float, words: str) -> dict[str, Any]:
-    full = round(BAR * min(fraction, 1.0))
-    return {"text/plain": f"{'█' * full}{'░' * (BAR - full)} {fraction:4.0%}  {words}"}
 
 
 def ready_to_go() -> str:

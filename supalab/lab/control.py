@@ -1,13 +1,14 @@
 """The control path: readings flow out, conditions and resets flow in, on a port and with a token of its own.
 
-``GET /witness``, ``POST /reset``, ``GET /conditions``, ``PATCH /conditions``. Nothing here is counted, delayed or
-limited, so that looking never changes what is seen.
+``GET /witness``, ``GET /now?SECONDS`` (what changed after so many), ``POST /reset``, ``GET /conditions``,
+``PATCH /conditions``. Nothing here is counted, delayed or limited, so that looking never changes what is seen.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import SettingsError
@@ -48,10 +49,12 @@ class ControlApp:
             return await send_answer(send, too_large(BODY_LIMIT))
         except CallerLeft:
             return None
-        return await send_answer(send, self._answer(scope["method"], scope["path"], body))
+        return await send_answer(send, self._answer(scope["method"], scope["path"], body, scope["query_string"]))
 
-    def _answer(self, method: str, path: str, body: bytes) -> Answer:
+    def _answer(self, method: str, path: str, body: bytes, query: bytes) -> Answer:
         match method, path:
+            case "GET", "/now":
+                return json_answer(200, asdict(self._tally.glance(float(query))))
             case "GET", "/witness":
                 return json_answer(200, self._tally.reading().as_json())
             case "POST", "/reset":

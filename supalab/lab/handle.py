@@ -7,18 +7,16 @@ import http.client
 import json
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import Conditions
 from supalab.lab.options import DEFAULT_MAX_IN_FLIGHT, ServeOptions
-from supalab.lab.process import Child
-from supalab.lab.witness import Witness
+from supalab.lab.process import Child, in_thread
+from supalab.lab.witness import Now, Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = ["Lab"]
@@ -85,7 +83,7 @@ class Lab:
 
     async def __aenter__(self) -> Lab:
         try:
-            await _in_thread(self.start)
+            await in_thread(self.start)
         except asyncio.CancelledError:
             self.stop()
             raise
@@ -94,7 +92,7 @@ class Lab:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        await _in_thread(self.stop)
+        await in_thread(self.stop)
 
     def __del__(self) -> None:
         child = self._child
@@ -193,9 +191,3 @@ class Lab:
         if status != 200:
             raise (SettingsError if status == 400 else LabError)(f"the lab refused {method} {path}: {words['message']}")
         return dict(words)
-
-
-async def _in_thread(action: Callable[[], object]) -> None:
-    """Do ``action`` in a thread that is gone afterwards."""
-    with ThreadPoolExecutor(1) as pool:
-        await asyncio.get_running_loop().run_in_executor(pool, action)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Tally", "Witness"]
+__all__ = ["Now", "Tally", "Witness"]
 
 TIMELINE_ROOM = 20_000
 
@@ -55,6 +56,27 @@ class Witness:
     def __str__(self) -> str:
         seen = f"{self.served} requests served, at most {self.peak} in flight, {self.connections} connections"
         return f"{seen}, {self.abandoned} finished after their caller had left" if self.abandoned else seen
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A glance at the lab while it works, much cheaper than a whole ``Witness``.
+
+    ``second``: seconds since the first request; ``changes``: (seconds, requests in flight) since the last glance.
+    """
+
+    current: int
+    peak: int
+    served: int
+    connections: int
+    second: float
+    changes: tuple[tuple[float, int], ...]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Now:
+        """Make the glance again from what the lab wrote."""
+        changes = tuple((float(second), int(number)) for second, number in values["changes"])
+        return cls(**{**values, "changes": changes})
 
 
 class Tally:
@@ -110,6 +132,13 @@ class Tally:
         self._seconds[:half] = self._seconds[::2]
         self._numbers[:half] = self._numbers[::2]
         self._kept, self._stride = half, self._stride * 2
+
+    def glance(self, after: float) -> Now:
+        """Return the counts now and the changes later than ``after`` seconds."""
+        first = bisect_right(self._seconds, after, 0, self._kept)
+        changes = zip(self._seconds[first : self._kept], self._numbers[first : self._kept], strict=True)
+        second = self._clock() - self._origin if self._seen else 0.0
+        return Now(self.current, self.peak, self.served, self.connections, second, tuple(changes))
 
     def reading(self) -> Witness:
         """Return the record as it stands now."""

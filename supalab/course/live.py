@@ -1,0 +1,110 @@
+"""Watch a race while it runs: its progress goes in, the lab is glanced at, a drawing below the cell fills.
+
+No widgets: an updatable display, which every notebook front end has, and whose last state is saved with the notebook.
+Elsewhere it is a plain progress bar.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from supalab.course.progress import displayed, progress_line
+from supalab.course.slots import Row, drawn, in_words
+from supalab.errors import LabError
+from supalab.lab.handle import Lab
+from supalab.measure.trial import Trial
+
+if TYPE_CHECKING:
+    from supalab.measure.race import Progress
+
+__all__ = ["LiveView", "live_view"]
+
+EVERY_S = 0.25
+#: A look may take this share of the time between two looks, so that watching changes nothing that is seen.
+SHARE = 0.01
+
+Show = Callable[[dict[str, Any]], None]
+
+
+class LiveView:
+    """What ``live_view`` gives: called with a race's progress, it draws; ``rows`` is what it has drawn last."""
+
+    def __init__(self, lab: Lab, show: Show, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._lab = lab
+        self._show = show
+        self._clock = clock
+        self._next = clock()
+        self._rows: dict[str, Row] = {}
+        show(payload(()))
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """One row for each arm that has begun, in this order."""
+        return tuple(self._rows.values())
+
+    def __call__(self, so_far: Progress) -> None:
+        """Take in how far the race is; draws at most four times a second, and whenever a trial ends."""
+        if so_far.trial is not None:
+            self._rows[so_far.trial.arm] = finished(so_far.trial)
+            self.draw()
+        elif self._clock() >= self._next:
+            self.look(so_far.arm)
+
+    def look(self, arm: str) -> None:
+        """Glance at the lab and draw what an arm has come to."""
+        began = self._clock()
+        row = self._rows.get(arm)
+        if row is None or row.done:
+            row = Row(arm)
+        with suppress(LabError):  # the race itself says what is wrong with its lab
+            now = self._lab.now(row.changes[-1][0] if row.changes else -1.0)
+            if not row.changes or now.second >= row.second:
+                row = replace(
+                    row,
+                    changes=row.changes + now.changes,
+                    second=now.second,
+                    served=now.served,
+                    peak=now.peak,
+                    connections=now.connections,
+                )
+                self._rows[arm] = row
+                self.draw()
+        took = self._clock() - began
+        self._next = began + max(EVERY_S, took / SHARE)
+
+    def draw(self) -> None:
+        """Show all rows as they are."""
+        self._show(payload(self.rows))
+
+
+def finished(trial: Trial) -> Row:
+    """Return a trial's row when all is known; without a witness it is empty but for its time."""
+    seen = trial.witness
+    if seen is None:
+        return Row(trial.arm, second=trial.makespan_s, served=len(trial.answered), done=True)
+    return Row(trial.arm, seen.timeline, trial.makespan_s, seen.served, seen.peak, seen.connections, done=True)
+
+
+def payload(rows: tuple[Row, ...]) -> dict[str, Any]:
+    """Return the drawing for a display: an image with its words as alternative text, and the words."""
+    words = in_words(rows)
+    if not rows:
+        return {"text/plain": words}
+    data = base64.b64encode(drawn(rows).encode()).decode("ascii")
+    picture = f'<img alt="{html.escape(words, quote=True)}" src="data:image/svg+xml;base64,{data}">'
+    return {"text/html": picture, "text/plain": words}
+
+
+def live_view(lab: Lab) -> Callable[[Progress], None]:
+    """Return something for ``race(lab=lab, progress=…)`` that shows requests taking their slots as it happens.
+
+    The numbers are the lab's. In a terminal it is a progress bar, and nothing where there is no place for one.
+    """
+    show = displayed()
+    return progress_line() if show is None else LiveView(lab, show)
