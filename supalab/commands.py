@@ -154,15 +154,16 @@ def _check_writable(path: Path) -> None:
 
 
 class ProgressBar:
-    """One line on stderr while a race runs; nothing but the table goes to stdout."""
+    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "trials") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.fields[done]}"))
         self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task("lab", total=1.0, done="")
+        self._unit = unit
 
     def __enter__(self) -> Callable[[Progress], None]:
         self._bar.start()
@@ -172,7 +173,7 @@ class ProgressBar:
         self._bar.stop()
 
     def _tell(self, so_far: Progress) -> None:
-        done = f"{so_far.done} of {so_far.total} trials"
+        done = f"{so_far.done} of {so_far.total} {self._unit}"
         self._bar.update(self._task, completed=so_far.fraction, description=so_far.arm, done=done)
 
 

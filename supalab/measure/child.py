@@ -36,16 +36,24 @@ def job(kind: str, arm: str, settings: Settings, workload: Workload) -> dict[str
     }
 
 
-def run_worker(job: Mapping[str, Any], *, limit_s: float, tick: Callable[[float], None]) -> dict[str, Any]:
+def run_worker(
+    job: Mapping[str, Any],
+    *,
+    limit_s: float,
+    tick: Callable[[float], None],
+    module: str = "supalab.measure.worker",
+    who: str | None = None,
+) -> dict[str, Any]:
     """Run one job in a fresh process and return its result; ``tick`` is called with the seconds so far meanwhile.
 
-    Raises TrialError when the worker breaks or needs more than ``limit_s``. However this ends, Ctrl-C included,
-    the worker has gone.
+    ``module`` is what the process runs, ``who`` what its errors call it (the worker of the job's arm). Raises
+    TrialError when the worker breaks or needs more than ``limit_s``. However this ends, Ctrl-C included, the worker
+    has gone.
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             # As the lab's child: a learner's own random.py or httpx.py in this folder is not imported in there.
-            [sys.executable, "-P", "-m", "supalab.measure.worker"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -58,7 +66,7 @@ def run_worker(job: Mapping[str, Any], *, limit_s: float, tick: Callable[[float]
             line = _converse(process, json.dumps(job).encode() + b"\n", limit_s, tick)
         finally:
             _end(process)
-        return _understood(line, log, str(job["arm"]))
+        return _understood(line, log, who or f"the worker of arm {job['arm']!r}")
 
 
 def _converse(process: subprocess.Popen[bytes], line: bytes, limit_s: float, tick: Callable[[float], None]) -> bytes:
@@ -100,11 +108,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _understood(line: bytes, log: IO[bytes], arm: str) -> dict[str, Any]:
+def _understood(line: bytes, log: IO[bytes], who: str) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(line)
     except ValueError:
         log.seek(0)
         tail = log.read()[-LOG_TAIL:].decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise TrialError(f"the worker of arm {arm!r} broke: {tail[-1]}") from None
+        raise TrialError(f"{who} broke: {tail[-1]}") from None
     return result

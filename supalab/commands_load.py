@@ -1,0 +1,120 @@
+"""What ``supalab load`` and ``supalab capacity`` do: options flow in; tables, records, pictures, a code flow out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supalab.commands import ProgressBar, check_outputs
+
+if TYPE_CHECKING:
+    from supalab.load.plan import Plan
+    from supalab.load.run import LoadRecord
+
+__all__ = ["add_load", "load"]
+
+PATH = "/contests?size=10"
+LATENCY_S = 0.15
+
+
+def add_load(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the command's words."""
+    parser.set_defaults(run=load)
+    parser.add_argument("url", nargs="?", help="the service (default: our own agent over a lab, see --client)")
+    parser.add_argument("--rate", default="5..40", metavar="R", help="requests a second: 20, 5,10,15 or 5..40 (5..40)")
+    parser.add_argument("--step", type=float, metavar="R", help="what a range goes up by (default: it doubles)")
+    parser.add_argument("--callers", type=int, metavar="N", help="so many closed callers instead of open arrivals")
+    parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="seconds of each rate (10)")
+    parser.add_argument("--path", default=PATH, help=f"what is asked for ({PATH})")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds of a caller's patience (10)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="chance in the arrivals (1)")
+    parser.add_argument(
+        "--client", default="real", help="without url: the agent's client: fake, article, real-10 (real)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every request")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw response time against rate")
+
+
+def load(options: argparse.Namespace) -> int:
+    """Put the loads on a service, one rate after another; print the table, write record and picture."""
+    from supalab.load.run import LoadRecord, expected_s, loads, made_on
+    from supalab.load.shots import Load
+    from supalab.measure.race import Progress
+
+    _check_figure(options.figure)
+    check_outputs(options.json, options.figure)
+    planned = _plans(options, "http://127.0.0.1:1")  # checked before anything is started
+    say(f"{len(planned)} loads, about {expected_s(planned):.0f} s")
+    done: list[Load] = []
+    code, when = 0, datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        with _service(options) as (url, about), ProgressBar("loads") as tell:
+            plans = _plans(options, url)
+            loads(plans, keep=done, progress=lambda share, n: tell(Progress(share, _name(plans, n), n, len(plans))))
+    except KeyboardInterrupt:
+        code = 130
+    if code and not done:
+        say("stopped before the first load was over")
+        return code
+    _report(LoadRecord(when=when, about=about, finished=not code, loads=tuple(done), **made_on()), options)
+    return code
+
+
+def _plans(options: argparse.Namespace, url: str) -> list[Plan]:
+    from supalab.load.plan import Plan, target
+    from supalab.load.schedule import rates
+
+    where = target(options.url or url, options.path)
+    common = {"seed": options.seed, "timeout": options.timeout}
+    if options.callers is not None:
+        return [Plan(where, options.duration, callers=options.callers, **common)]
+    return [Plan(where, options.duration, rate=rate, **common) for rate in rates(options.rate, options.step)]
+
+
+def _name(plans: Sequence[Plan], number: int) -> str:
+    plan = plans[min(number, len(plans) - 1)]
+    return f"{plan.rate:g}/s" if plan.rate is not None else f"{plan.callers} callers"
+
+
+@contextmanager
+def _service(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """The service's address and what it is; without one given, our own agent over a lab."""
+    if options.url is not None:
+        # Without the query, here and in the record: some services take a key there.
+        yield options.url, f"GET {options.path.partition('?')[0]} of {options.url}"
+        return
+    from supalab.contest_agent.handle import Agent
+    from supalab.lab.handle import Lab
+
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab(latency=LATENCY_S))
+        agent = stack.enter_context(Agent(client=options.client, url=lab.url, key=lab.key))
+        yield agent.url, f"GET {options.path} of contest-agent on {options.client}, backend {1000 * LATENCY_S:.0f} ms"
+
+
+def _check_figure(path: Path | None) -> None:
+    if path is not None:
+        from supalab.figures.look import check_suffix
+
+        check_suffix(path)
+
+
+def say(line: str) -> None:
+    """To stderr, where the progress bar is: stdout is for what was found."""
+    sys.stderr.write(f"{line}\n")
+
+
+def _report(record: LoadRecord, options: argparse.Namespace) -> None:
+    from supalab.load.printed import show
+    from supalab.load.run import RECORD
+    from supalab.load.table import table
+
+    show(table(record))
+    if options.json is not None:
+        RECORD.save(record, options.json)
+        say(f"written: {options.json}")
