@@ -120,13 +120,14 @@ timeline(TrialSet((fake_3, fake_10, real_10)))
 # ## Side by side
 #
 # Memory cannot be measured in this kernel, which has a plotting library loaded. `race` runs every **arm** (a kind of client and its limit) in
-# a fresh process, with the witness reset before each. (About 12 seconds.)
+# a fresh process, with the witness reset before each. Watch the slots fill while it runs: every bar is a request, counted by the lab.
+# (About 12 seconds.)
 
 # %%
 from supalab import race
-from supalab.course import progress_line
+from supalab.course import live_view
 
-trials = race(["fake-3", "fake-10", "real-10"], lab=lab, progress=progress_line())
+trials = race(["fake-3", "fake-10", "real-10"], lab=lab, progress=live_view(lab))
 
 # %%
 from supalab.figures import side_by_side

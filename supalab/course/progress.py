@@ -24,7 +24,7 @@ def displayed() -> Callable[[dict[str, Any]], None] | None:
         from IPython.display import DisplayHandle
     except ImportError:  # pragma: no cover
         return None
-    if getattr(get_ipython(), "kernel", None) is None:  # type: ignore[no-untyped-call]
+    if getattr(get_ipython(), "kernel", None) is None:
         return None
     handle = DisplayHandle()  # type: ignore[no-untyped-call]
     fresh = [True]

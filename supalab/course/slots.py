@@ -15,7 +15,7 @@ from supalab.figures.look import INK, MUTED, colour
 __all__ = ["Bar", "Row", "bars", "drawn", "in_words"]
 
 WIDTH, LEFT, RIGHT, TOP, GAP = 900, 150, 24, 12, 34
-LANE, MOST_LANES, MOST_BARS = 9, 24, 600
+LANE, MOST_LANES, MOST_BARS, STEPS = 9, 24, 600, 90
 TICKS = 6
 
 
@@ -70,13 +70,13 @@ def drawn(rows: Sequence[Row]) -> str:
     until = max([row.second for row in rows] + [0.5])
     height, parts = TOP, list[str]()
     for row in rows:
-        tall = LANE * min(max(row.peak, 1), MOST_LANES)
+        tall = LANE * max(row.peak, 1) if row.peak <= MOST_LANES else STEPS
         parts += _row(row, height, tall, (WIDTH - LEFT - RIGHT) / until)
         height += tall + GAP
-    parts += _axis(height - GAP + 6, until)
+    parts += _axis(height - GAP + 20, until)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height + 4}" '
-        f'viewBox="0 0 {WIDTH} {height + 4}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>'
     )
 

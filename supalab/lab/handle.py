@@ -153,6 +153,10 @@ class Lab:
         """Return what the lab saw since its start or the last reset; asking is not counted."""
         return Witness.from_json(self._ask("GET", "/witness"))
 
+    def now(self, after: float = -1.0) -> Now:
+        """Return a glance: the counts now, and how requests in flight changed later than ``after`` seconds."""
+        return Now.from_json(self._ask("GET", f"/now?{after!r}"))
+
     def reset(self) -> None:
         """Start the record and the sequences of chance again; connections and rows stay as they are."""
         self._ask("POST", "/reset")

@@ -1,0 +1,177 @@
+"""A race that can be watched: lanes from counts, a drawing that is well-formed, looks that cost next to nothing."""
+
+from __future__ import annotations
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from made_trials import made_trial
+
+from supalab import Lab, race
+from supalab.course import progress
+from supalab.course.live import LiveView, finished, live_view, payload
+from supalab.course.slots import MOST_LANES, Bar, Row, bars, drawn, in_words
+from supalab.errors import LabError
+from supalab.lab.witness import Now, Tally
+from supalab.measure.race import Progress
+from supalab.measure.trial import Workload
+
+
+def test_each_request_takes_the_lowest_free_lane_and_the_oldest_leaves_first() -> None:
+    """Two at once and then a third in the place of the first: three bars on two lanes, the last not ended."""
+    found = bars([(0.0, 1), (0.1, 2), (0.5, 1), (0.6, 2), (0.7, 1)])
+    assert found == [Bar(0, 0.0, 0.5), Bar(1, 0.1, 0.7), Bar(0, 0.6, None)]
+
+
+def test_a_thinned_record_still_fills_as_many_lanes_as_it_counts() -> None:
+    """Where changes are left out, the count jumps by more than one; the lanes follow the count."""
+    found = bars([(0.0, 5), (1.0, 2), (2.0, 0)])
+    assert len({bar.lane for bar in found}) == 5
+    assert [bar.ended for bar in found].count(1.0) == 3
+
+
+def shapes(svg: str, kind: str) -> list[ET.Element]:
+    return ET.fromstring(svg).findall(f"{{http://www.w3.org/2000/svg}}{kind}")
+
+
+def test_the_drawing_has_a_bar_for_each_request_and_its_words() -> None:
+    """One rectangle for each request beside the white ground, in flight as an outline; labels are escaped."""
+    row = Row("a<b-3", ((0.0, 1), (0.1, 2), (0.5, 1)), 0.7, 1, 2, 2)
+    svg = drawn([row])
+    rectangles = shapes(svg, "rect")
+    assert len(rectangles) == 1 + 2
+    assert [one.get("fill") == "none" for one in rectangles[1:]] == [False, True]
+    assert "1 in flight, 1 answered, at most 2 at once, 2 connections" in "".join(ET.fromstring(svg).itertext())
+    assert in_words([row]) == "a<b-3: 1 in flight, 1 answered after 0.7 s."
+
+
+def test_more_lanes_than_a_screen_has_are_drawn_as_steps() -> None:
+    """A hundred in flight is one area, not a hundred lanes, however long the record is."""
+    changes = tuple((k / 1000, k % (4 * MOST_LANES)) for k in range(10_000))
+    svg = drawn([Row("real-100", changes, 10.0, 5000, 4 * MOST_LANES, 100)])
+    assert len(shapes(svg, "polygon")) == 1
+    assert len(shapes(svg, "rect")) == 1
+    assert len(svg) < 50_000
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.04, 0.9, 7.0, 130.0, 5000.0])
+def test_every_length_has_an_axis_of_a_few_round_seconds(seconds: float) -> None:
+    """Between two and seven marks, whatever the race takes."""
+    marks = [text for text in shapes(drawn([Row("real-3", second=seconds)]), "text") if text.get("text-anchor")]
+    assert 2 <= len(marks) <= 7
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SlowLab:
+    """A lab whose glance takes ``took`` seconds of a made-up clock."""
+
+    def __init__(self, clock: Clock, took: float) -> None:
+        self._clock, self._took, self.asked = clock, took, list[float]()
+
+    def now(self, after: float = -1.0) -> Now:
+        self.asked.append(after)
+        self._clock.now += self._took
+        return Now(3, 3, len(self.asked), 7, self._clock.now, ((self._clock.now, 3),))
+
+
+def watch(view: Callable[[Progress], None], clock: Clock, seconds: float) -> None:
+    """Tell the view ten times a second, as a race does."""
+    until = clock.now + seconds
+    while clock.now < until:
+        view(Progress(0.1, "fake-3", 0, 2))
+        clock.now += 0.1
+
+
+@pytest.mark.parametrize(("took", "most"), [(0.0, 41), (0.001, 41), (0.02, 6), (0.5, 1)])
+def test_looking_takes_a_hundredth_of_the_time_at_most(took: float, most: int) -> None:
+    """Four looks a second where a look is cheap, fewer where it is dear."""
+    clock = Clock()
+    lab = SlowLab(clock, took)
+    view = LiveView(lab, lambda parts: None, clock=clock)  # type: ignore[arg-type]
+    watch(view, clock, 10.0)
+    assert 1 <= len(lab.asked) <= most
+    assert took * (len(lab.asked) - 1) <= 0.01 * clock.now
+
+
+def test_a_look_asks_only_for_what_is_new() -> None:
+    """The first glance asks for all, the next ones for what came after the last change that is known."""
+    clock = Clock()
+    lab = SlowLab(clock, 0.001)
+    view = LiveView(lab, lambda parts: None, clock=clock)  # type: ignore[arg-type]
+    watch(view, clock, 1.0)
+    assert lab.asked[0] == -1.0
+    assert lab.asked[1:] == [second for second, _ in view.rows[0].changes[:-1]]
+
+
+def test_a_lab_that_is_gone_is_the_races_matter() -> None:
+    """A glance that fails draws nothing and raises nothing."""
+
+    class Gone:
+        def now(self, after: float) -> Now:
+            raise LabError("gone")
+
+    view = LiveView(Gone(), lambda parts: None)  # type: ignore[arg-type]
+    view(Progress(0.1, "fake-3", 0, 2))
+    assert view.rows == ()
+
+
+def test_a_glance_counts_what_the_witness_counts() -> None:
+    """Only the changes after the given second, and the counts of now."""
+    clock = Clock()
+    tally = Tally(room=8, clock=clock)
+    assert tally.glance(-1.0) == Now(0, 0, 0, 0, 0.0, ())
+    for second in (1.0, 2.0, 3.0):
+        clock.now = second
+        tally.enter()
+    clock.now = 4.5
+    assert tally.glance(0.0) == Now(3, 3, 0, 0, 3.5, ((1.0, 2), (2.0, 3)))
+
+
+def test_a_watched_race_shows_the_labs_own_counts() -> None:
+    """At the end there is a finished row for each arm, as witnessed; on the way, rows that were not finished."""
+    shown: list[dict[str, Any]] = []
+    with Lab() as lab:
+        view = LiveView(lab, shown.append)
+        trials = race(["fake-2", "real-5"], Workload(20, 0.1), lab=lab, progress=view, checked=True)
+    assert [(row.arm, row.peak, row.served, row.done) for row in view.rows] == [
+        ("fake-2", 2, 20, True),
+        ("real-5", 5, 20, True),
+    ]
+    assert view.rows == tuple(finished(trial) for trial in trials)
+    assert any(" in flight, " in parts["text/plain"] for parts in shown)
+    html = shown[-1]["text/html"]
+    assert f'alt="{shown[-1]["text/plain"]}"' in html
+    found = re.search(r"base64,([^\"]+)", html)
+    assert found
+    ET.fromstring(base64.b64decode(found[1]))
+
+
+def test_without_a_witness_the_row_says_what_is_known() -> None:
+    """A trial against a real project has a time and answers, and no lanes."""
+    row = finished(made_trial("real-3", witnessed=False))
+    assert row.done
+    assert "real-3" in payload((row,))["text/plain"]
+
+
+def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No kernel: nothing into a file, one line that is written over in a terminal."""
+    with Lab() as lab:
+        tell = live_view(lab)
+    tell(Progress(0.5, "fake-3", 1, 2))
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress.progress_line()(Progress(0.5, "fake-3", 1, 2))
+    assert re.search(r"█{15}░{15}  50%  fake-3, 1 of 2 trials$", capsys.readouterr().err)
