@@ -22,6 +22,7 @@ from typing import Any
 from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
+from supalab.measure.costs_cancelled import cancelled
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload
@@ -63,12 +64,19 @@ def main() -> int:
     try:
         chosen, settings = arm(job["arm"]), Settings(**job["settings"])
         workload = Workload(**job["workload"])
-        result = asyncio.run(_job(job, chosen, settings, workload))
+        if job["kind"] == "cancel":
+            _load(chosen)
+            cancelled(lambda: chosen.build(settings), workload, job["cancel"], _say)
+            return 0
+        _say(asyncio.run(_job(job, chosen, settings, workload)))
     except SupalabError as error:
-        result = {"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}}
+        _say({"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}})
+    return 0
+
+
+def _say(result: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
-    return 0
 
 
 def _leave_with(parent: int) -> None:
