@@ -5,6 +5,7 @@ The child's own end of this is ``leash.py``.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,13 +14,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from supalab.errors import LabError, SettingsError, SupalabError
 
-__all__ = ["LAB", "Child", "Program", "child_environment"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LAB", "Child", "Program", "child_environment", "in_thread"]
 
 READY_LIMIT_S = 30.0
 TAIL_BYTES = 2_000
@@ -139,18 +144,24 @@ class Child:
             said = ""
         return f"; the end of its log:\n{said}" if said else ""
 
-    def stop(self) -> None:
-        """Ask it to end, wait, and kill it if it does not; what is in flight has time to finish. Safe to call twice."""
+    def stop(self) -> int | None:
+        """Ask it to end, wait, and kill it if it does not; what is in flight has time to finish. Safe to call twice.
+
+        Returns its exit code.
+        """
         if os.getpid() != self.owner:
-            return  # a forked copy must not end its parent's child
+            return None  # a forked copy must not end its parent's child
         try:
             assert self._process.stdin is not None
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
+            if sys.platform != "win32":
+                self._process.terminate()  # it may be deaf on that ear: a process forked here holds its input open
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(self.program.stop_limit)
         finally:
             self.kill()
+        return self._process.returncode
 
     def kill(self) -> None:
         """End it at once, whatever it does, and remove its files."""
@@ -173,3 +184,9 @@ def child_environment() -> dict[str, str]:
         paths = [environment.get("PYTHONPATH"), str(root)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return environment
+
+
+async def in_thread(action: Callable[[], object]) -> None:
+    """Do ``action`` in a thread that is gone afterwards."""
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, action)
