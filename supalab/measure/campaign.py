@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import product
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
@@ -45,9 +46,10 @@ class Experiment:
         return self.repeat * sum(START_S + self._trial_s(arm(name).limit) for name in self.arms)
 
     def _trial_s(self, limit: int) -> float:
+        whole = [self.workload, *([replace(self.workload, requests=self.bare)] if self.bare else [])]
         # A new connection costs a round trip, TLS two more; the request itself has one. The worst case is assumed.
-        trips = (2 + 2 * self.tls) * self.rtt * -(-self.workload.requests // self.workload.width(limit))
-        return (self.workload.ideal_s(limit) or 0.0) + trips
+        trips = (2 + 2 * self.tls) * self.rtt
+        return sum((load.ideal_s(limit) or 0.0) + trips * -(-load.requests // load.width(limit)) for load in whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,19 @@ def run(
     *,
     lab: Lab | None = None,
     progress: Callable[[Progress], None] | None = None,
+    rounds: int = 1,
 ) -> Campaign:
     """Run the experiments one after another, in a lab of their own unless one is given, whose conditions are put back.
 
-    ``progress`` counts trials and expected seconds of the whole campaign. Raises what ``race`` raises, and
-    CampaignInterrupted on Ctrl-C.
+    ``rounds``: run all of them so many times, one round after another, each time another arm first: a machine that
+    gets busier on the way does so to all alike. A trial's ``repeat`` counts through the rounds. ``progress`` counts
+    trials and expected seconds of the whole campaign. Raises what ``race`` raises, and CampaignInterrupted on Ctrl-C.
     """
     names = [one.name for one in experiments]
     if not names or len(set(names)) != len(names):
         raise SettingsError(f"experiments {names!r} need one name each, and there must be one: name them apart")
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise SettingsError(f"rounds {rounds!r} is not a whole number from 1: use e.g. 3")
     found: dict[str, TrialSet] = {}
     when = datetime.now(UTC).isoformat(timespec="seconds")
     try:
@@ -105,17 +111,23 @@ def run(
             here = lab or stack.enter_context(Lab())
             before = here.conditions
             stack.callback(lambda: here.set(rtt=before.rtt, tls=before.tls, latency=before.latency))
-            for place, one in enumerate(experiments):
+            for turn, (place, one) in product(range(rounds), enumerate(experiments)):
                 here.set(rtt=one.rtt, tls=one.tls)
                 kept: list[Trial] = []
                 try:
-                    _race(one, here, kept, share_of(experiments, place, progress))
+                    _race(_turned(one, turn), here, kept, share_of(experiments, place, progress, turn, rounds))
                 finally:
                     if kept:
-                        found[one.name] = TrialSet(tuple(kept))
+                        again = tuple(replace(trial, repeat=turn * one.repeat + trial.repeat) for trial in kept)
+                        found[one.name] = found.get(one.name, TrialSet()) + TrialSet(again)
     except RaceInterrupted:
         raise CampaignInterrupted(Campaign(found, when)) from None
     return Campaign(found, when)
+
+
+def _turned(one: Experiment, turn: int) -> Experiment:
+    first = turn % max(len(one.arms), 1)
+    return replace(one, arms=one.arms[first:] + one.arms[:first])
 
 
 def _race(one: Experiment, lab: Lab, kept: list[Trial], tell: Callable[[Progress], None]) -> None:
@@ -133,15 +145,23 @@ def _race(one: Experiment, lab: Lab, kept: list[Trial], tell: Callable[[Progress
 
 
 def share_of(
-    experiments: Sequence[Experiment], place: int, progress: Callable[[Progress], None] | None
+    experiments: Sequence[Experiment],
+    place: int,
+    progress: Callable[[Progress], None] | None,
+    turn: int = 0,
+    rounds: int = 1,
 ) -> Callable[[Progress], None]:
-    """Return what turns one experiment's progress into the whole campaign's, by expected seconds."""
+    """Return what turns one experiment's progress, in this turn of the rounds, into the whole campaign's.
+
+    The fraction is of expected seconds.
+    """
     seconds = [one.expected_s for one in experiments]
     trials = [one.repeat * len(one.arms) for one in experiments]
 
     def tell(so_far: Progress) -> None:
         if progress is not None:
-            fraction = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / sum(seconds)
-            progress(Progress(fraction, so_far.arm, sum(trials[:place]) + so_far.done, sum(trials), so_far.trial))
+            part = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / sum(seconds)
+            done = turn * sum(trials) + sum(trials[:place]) + so_far.done
+            progress(Progress((turn + part) / rounds, so_far.arm, done, rounds * sum(trials), so_far.trial))
 
     return tell
