@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from supalab import __version__, commands, commands_bench
+from supalab import __version__, commands, commands_bench, commands_record
 from supalab.errors import SupalabError
 
 __all__ = ["main"]
@@ -50,10 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="supalab", description="Fake async against real async, measured by a server that counts.")
     parser.add_argument("--version", action="version", version=f"supalab {__version__}")
-    verbs = parser.add_subparsers(title="commands", metavar="race | bench | serve | lab", required=True)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_race(verbs.add_parser("race", help="run the clients side by side: table, figure, JSON"))
     commands_bench.add_bench(verbs.add_parser("bench", help="run many clients over set cases: CPU, pace, goals"))
     _add_serve(verbs.add_parser("serve", help="serve a lab backend that speaks PostgREST's dialect"))
+    commands_record.add_record(verbs.add_parser("record", help="measure all reference material anew, or compare"))
     lab = verbs.add_parser("lab", help="open the course in JupyterLab; further arguments go to JupyterLab")
     lab.set_defaults(run=commands.lab)
     return parser

@@ -46,21 +46,12 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_the_table_is_the_recorded_one() -> None:
-    """The figures shown come from the reference run, not from a hand."""
-    from supalab.measure import records, table
+@pytest.mark.parametrize("page", ["README.md", "data/reference/README.md"])
+def test_every_table_is_the_recorded_one(page: str) -> None:
+    """The figures shown come from the reference runs, not from a hand."""
+    from supalab.reference.pages import marked, refreshed
+    from supalab.reference.recipes import RECIPES
 
-    recorded = re.search(r"<!-- table: (\S+) -->\n+```text\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    assert recorded
-    assert recorded[2].rstrip() == table.text(records.load(ROOT / recorded[1])).rstrip()
-
-
-def test_the_benchs_table_is_the_recorded_one() -> None:
-    """The same for the bench, on the reference runs' own page."""
-    from supalab.measure import bench_result, bench_table
-
-    folder = ROOT / "data" / "reference"
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    recorded = re.search(r"<!-- bench: (\S+) -->\n+```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert recorded
-    assert recorded[2].rstrip() == bench_table.text(bench_result.load(folder / recorded[1])).rstrip()
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert marked(text)
+    assert refreshed(text, RECIPES, ROOT / "data" / "reference") == text
