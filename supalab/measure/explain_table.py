@@ -1,0 +1,147 @@
+"""An explanation goes in, tables with a sentence for each factor come out: for a terminal (rich) or as plain text."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from supalab.measure.explain_chain import ARTICLE_FACTORS, LINKS
+from supalab.measure.explain_result import Earned, Explanation, LinkStep, Side, Step, earned
+from supalab.measure.explain_words import (
+    about,
+    failures,
+    headline,
+    link_about,
+    link_headline,
+    link_lines,
+    sentence,
+    sums,
+)
+
+__all__ = ["show", "text"]
+
+WIDTH = 100
+LINK_UNIT = "Milliseconds by which a request holds its slot for less; ~: not to be told from noise, -: not measured"
+COLUMNS = (
+    "before\ns",
+    "after\ns",
+    "earned s\nmedian (lowest..highest)",
+    "of the\nwhole",
+    "CPU ms/request\nbefore -> after",
+)
+
+
+def show(found: Explanation, file: IO[str] | None = None) -> None:
+    """Print the tables: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
+    console = Console(file=file or sys.stdout)
+    if not console.is_terminal:
+        console.file.write(text(found))
+        return
+    Console(file=console.file, width=max(console.width, WIDTH)).print(_all(found))
+
+
+def text(found: Explanation, width: int = WIDTH) -> str:
+    """Return tables and sentences as plain text, no line longer than ``width``."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False, highlight=False)
+    console.print(_all(found))
+    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
+    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+
+
+def _all(found: Explanation) -> Group:
+    parts: list[RenderableType] = [Text(headline(found), "bold"), Text(about(found), "dim"), Text()]
+    parts += [_steps(found), Text(), *_listed(sentence(step, found) for step in found.steps)]
+    parts += [Text(), *(Text(line, "dim") for line in (*sums(found), *_notes(found)))]
+    if found.links:
+        parts += [
+            Text(),
+            Text(link_headline(found), "bold"),
+            Text(LINK_UNIT, "dim"),
+            Text(link_about(found), "dim"),
+            _links(found),
+        ]
+        parts += [Text(), *_listed(link_lines(found))]
+    return Group(*parts, *(Text(line, "bold red") for line in failures(found)))
+
+
+def _listed(lines: Iterable[str]) -> list[RenderableType]:
+    """Sentences with a dash, the next lines indented."""
+    rows = []
+    for line in lines:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_row("-", Text(line))
+        rows.append(row)
+    return list(rows)
+
+
+def _notes(found: Explanation) -> list[str]:
+    return [] if found.finished else [f"Interrupted: only the {found.rounds} finished rounds count."]
+
+
+def _grid(first: str, columns: Sequence[str]) -> Table:
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column(f"\n{first}", no_wrap=True)
+    for title in columns:
+        grid.add_column(title, justify="right", no_wrap=True)
+    return grid
+
+
+def _steps(found: Explanation) -> Table:
+    """A factor a row, its arms under it; after the article's factors its own step, at the end the whole."""
+    grid, whole = _grid("factor", COLUMNS), found.whole
+    for place, step in enumerate(found.steps):
+        if place == ARTICLE_FACTORS:
+            _total(grid, "= the article's step", whole.before, whole.article, found)
+        _row(grid, step, found)
+    _total(grid, "= the way to ours", whole.before, whole.ours, found)
+    return grid
+
+
+def _row(grid: Table, step: Step, found: Explanation) -> None:
+    share = found.share(step)
+    grid.add_row(
+        step.change,
+        f"{step.before.seconds:.2f}",
+        f"{step.after.seconds:.2f}",
+        _spread(found.seconds(step)),
+        "" if share is None else f"{share:.1%}",
+        f"{step.before.cpu:.2f} -> {step.after.cpu:.2f}",
+    )
+    grid.add_row(Text(f"  {step.before.arm} -> {step.after.arm}", "dim"))
+
+
+def _total(grid: Table, name: str, before: Side, after: Side, found: Explanation) -> None:
+    got = earned(before, after)
+    share = f"{got.middle / found.earned_s:.1%}" if found.earned_s > 0 else ""
+    cpu = f"{before.cpu:.2f} -> {after.cpu:.2f}"
+    cells = (name, f"{before.seconds:.2f}", f"{after.seconds:.2f}", _spread(got), share, cpu)
+    grid.add_row(*(Text(cell, "bold") for cell in cells))
+
+
+def _spread(got: Earned) -> str:
+    return f"{got.middle:+.3f} ({got.lowest:+.3f}..{got.highest:+.3f})"
+
+
+def _links(found: Explanation) -> Table:
+    """A factor a row, a link a column."""
+    names = [link.name for link in LINKS if any(step.link == link.name for step in found.links)]
+    grid = _grid("factor", [f"\n{name}" for name in names])
+    for key in dict.fromkeys(step.factor for step in found.links):
+        steps = {step.link: step for step in found.links if step.factor == key}
+        change = next(iter(steps.values())).change
+        grid.add_row(change, *(_link_cell(steps.get(name), found) for name in names))
+    return grid
+
+
+def _link_cell(step: LinkStep | None, found: Explanation) -> str:
+    """``+84``; what noise could have made has a tilde, what was not measured is a dash."""
+    if step is None:
+        return "-"
+    got = found.slot_ms(step)
+    return f"{'' if got.told else '~'}{got.middle:+.0f}"
