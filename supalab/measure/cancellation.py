@@ -6,24 +6,29 @@ to its end, as servers do, whether or not anybody listens; it knows that nobody 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from supalab.clients.arms import Arm, arm
-from supalab.errors import LabError, SettingsError, TrialError
+from supalab.errors import SettingsError, TrialError
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.archive import Form, rounded
-from supalab.measure.child import job, run_worker
 from supalab.measure.costs_cancelled import THENS
+from supalab.measure.costs_lab import (
+    CostsInterrupted,
+    ask_worker,
+    checked_names,
+    checked_repeat,
+    kept_conditions,
+    now,
+    rotated,
+    teller,
+)
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
 from supalab.measure.workload import Workload
-from supalab.settings import Settings
 
 __all__ = ["ARMS", "CANCELLATION", "Cancellations", "Cancelled", "cancellation", "expected_s", "judged"]
 
@@ -128,99 +133,55 @@ def cancellation(
 
     Each arm runs ``repeat`` times for each of: asking once more, closing the client, just ending the program. In
     a lab of its own unless one is given, which gets its latency back. Raises SettingsError for values that cannot work,
-    LabError, and TrialError when a worker breaks.
+    LabError, TrialError when a worker breaks, and CostsInterrupted on Ctrl-C.
     """
     chosen, workload = _checked(arms, callers, latency, at_s, repeat)
-    plan = [(turn, one, then) for turn in range(repeat) for one in _rotated(chosen, turn) for then in THENS]
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    found: list[tuple[Cancelled, dict[str, Any]]] = []
+    plan = [(turn, one, then) for turn in range(repeat) for one in rotated(chosen, turn) for then in THENS]
     weights = [_run_s(one.name, callers, latency) for _, one, _ in plan]
-    with _at_latency(lab, latency) as here:
-        for done, (turn, one, then) in enumerate(plan):
-            tell = _teller(progress, weights, done, one.name)
-            found.append(_run(one, turn, then, workload, at_s, here, tell))
-            tell(weights[done])
-    return Cancellations(
-        callers,
-        latency,
-        at_s,
-        tuple(run for run, _ in found),
-        when,
-        merged(raw["machine"] for _, raw in found),
-        merged(raw["versions"] for _, raw in found),
-    )
+    when, raws = now(), list[dict[str, Any]]()
+    runs: list[Cancelled] = []
+
+    def found() -> Cancellations:
+        machine, versions = (merged(raw[what] for raw in raws) for what in ("machine", "versions"))
+        return Cancellations(callers, latency, at_s, tuple(runs), when, machine, versions)
+
+    try:
+        with kept_conditions(lab) as here:
+            for done, (turn, one, then) in enumerate(plan):
+                tell = teller(progress, weights, done, one.name)
+                raw, seen = _run(one, then, workload, at_s, here, tell)
+                raws.append(raw)
+                runs.append(judged(one, turn, then, raw, seen))
+                tell(weights[done])
+    except KeyboardInterrupt:
+        raise CostsInterrupted(found() if runs else None) from None
+    return found()
 
 
 def _checked(arms: Sequence[str], callers: int, latency: float, at_s: float, repeat: int) -> tuple[list[Arm], Workload]:
-    if isinstance(arms, str) or not arms or len(set(arms)) != len(arms):
-        raise SettingsError(f"arms {arms!r} is not a list of different names: use e.g. {list(ARMS)}")
-    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-        raise SettingsError(f"repeat {repeat!r} is not a whole number from 1: use e.g. 3")
+    checked_repeat(repeat)
     workload = Workload(callers, latency)
     if not 0 < at_s < latency:
         raise SettingsError(
             f"at_s {at_s!r} is not between 0 and the latency, {latency} s: nothing would be left to cancel"
         )
-    return [arm(name) for name in arms], workload
-
-
-def _rotated(chosen: Sequence[Arm], turn: int) -> Iterator[Arm]:
-    """Another arm first in each turn, so that none is always the one on a cold machine."""
-    return (chosen[(place + turn) % len(chosen)] for place in range(len(chosen)))
-
-
-@contextmanager
-def _at_latency(lab: Lab | None, latency: float) -> Iterator[Lab]:
-    with ExitStack() as stack:
-        if lab is None:
-            yield stack.enter_context(Lab(latency=latency))
-            return
-        before = lab.conditions.latency
-        lab.set(latency=latency)
-        try:
-            yield lab
-        finally:
-            with suppress(LabError):  # it is gone: what went wrong before that is the reason to tell
-                lab.set(latency=before)
-
-
-def _teller(
-    progress: Callable[[Progress], None] | None, weights: Sequence[float], done: int, name: str
-) -> Callable[[float], None]:
-    whole, before = sum(weights), sum(weights[:done])
-
-    def tell(seconds: float) -> None:
-        if progress is not None:
-            part = min(seconds, weights[done])
-            finished = done + (part == weights[done])
-            progress(Progress((before + part) / whole, name, finished, len(weights)))
-
-    return tell
+    return [arm(name) for name in checked_names("arms", arms, ARMS)], workload
 
 
 def _run(
-    one: Arm, turn: int, then: str, workload: Workload, at_s: float, lab: Lab, tick: Callable[[float], None]
-) -> tuple[Cancelled, dict[str, Any]]:
-    _quiet(lab, workload)
-    lab.reset()
-    ca_file = None if lab.ca_file is None else str(lab.ca_file)
-    patient = Settings(lab.url, lab.key, timeout=TIMEOUT_S + 2 * (workload.latency or 0.0), ca_file=ca_file)
-    asked = job("cancel", one.name, patient, workload)
-    asked["cancel"] = {"at_s": at_s, "then": then}
-    raw = run_worker(asked, limit_s=PATIENCE_S + _run_s(one.name, workload.requests, workload.latency or 0), tick=tick)
-    if "error" in raw:
-        raise SettingsError(f"arm {one.name!r} cannot run: {raw['error']['text']}")
-    return judged(one, turn, then, raw, _quiet(lab, workload)), raw
-
-
-def _quiet(lab: Lab, workload: Workload) -> Witness:
-    """Wait until the lab has finished what it still works on, and return its record."""
-    end = time.monotonic() + PATIENCE_S + (workload.latency or 0.0)
-    while (seen := lab.witness()).current:
-        if time.monotonic() > end:
-            raise LabError(f"the lab still has {seen.current} requests in flight: does somebody else use it?")
-        time.sleep(0.02)
-    return seen
+    one: Arm, then: str, workload: Workload, at_s: float, lab: Lab, tick: Callable[[float], None]
+) -> tuple[dict[str, Any], Witness]:
+    latency = workload.latency or 0.0
+    return ask_worker(
+        "cancel",
+        one,
+        workload,
+        lab,
+        tick,
+        timeout=TIMEOUT_S + 2 * latency,
+        limit_s=PATIENCE_S + 3 * _run_s(one.name, workload.requests, latency),
+        more={"cancel": {"at_s": at_s, "then": then}},
+    )
 
 
 def judged(one: Arm, turn: int, then: str, raw: Mapping[str, Any], seen: Witness) -> Cancelled:

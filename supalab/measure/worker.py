@@ -23,6 +23,7 @@ from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
 from supalab.measure.costs_cancelled import cancelled
+from supalab.measure.costs_held import held
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload
@@ -34,8 +35,12 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 PARENT_POLL_S = 0.5
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
 # before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
-HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers")
-OVER_AIOHTTP = ("supalab.clients.over_aiohttp", "certifi", "importlib.readers")
+# encodings.idna: the loop looks up each address by it, were it a number.
+HTTPX = (
+    *("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers"),
+    "encodings.idna",
+)
+OVER_AIOHTTP = ("supalab.clients.over_aiohttp", "certifi", "importlib.readers", "encodings.idna")
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "article": HTTPX,
     "httpx-threads": HTTPX,
@@ -68,6 +73,9 @@ def main() -> int:
             _load(chosen)
             cancelled(lambda: chosen.build(settings), workload, job["cancel"], _say)
             return 0
+        if job["kind"] == "memory":
+            _load(chosen)
+            asyncio.run(held(lambda: chosen.build(settings), workload, job["patience"], _say_and_leave))
         _say(asyncio.run(_job(job, chosen, settings, workload)))
     except SupalabError as error:
         _say({"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}})
@@ -77,6 +85,12 @@ def main() -> int:
 def _say(result: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
+
+
+def _say_and_leave(result: dict[str, Any]) -> None:
+    """End with requests in flight, whose threads and callers nobody waits for."""
+    _say(result)
+    os._exit(0)
 
 
 def _leave_with(parent: int) -> None:

@@ -1,0 +1,90 @@
+"""The worker's side of a memory cell: a client and its callers go in, the memory held with all in flight comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from supalab.clients.arms import Racer
+from supalab.errors import TrialError
+from supalab.lab.tuning import raise_file_limit
+from supalab.measure.machine import machine, versions
+from supalab.measure.memory import uss, written
+from supalab.measure.workload import Workload
+
+__all__ = ["at_rest", "held"]
+
+LOOK_S = 0.05
+# Between two looks a process that only waits uses less CPU than this, and one that still sends uses more.
+REST_CPU_S = 0.002
+RESTS = 4
+
+
+async def held(
+    build: Callable[[], Racer], workload: Workload, patience: float, say: Callable[[dict[str, Any]], None]
+) -> None:
+    """Ask with all callers at once, wait until nothing moves any more, read the memory then, and ``say`` it.
+
+    JSON-ready. The base line is taken when all is imported and no client is made. Nothing but this loop looks, and it
+    looks once: no sampler runs beside the clients. ``patience``: seconds after which it is read all the same;
+    ``at_rest`` says whether that was too early, ``done`` how many callers had been answered by then.
+    """
+    raise_file_limit()
+    gc.collect()
+    known, threads = set(sys.modules), threading.active_count()
+    base = _both()
+    client = build()
+    began = time.perf_counter()
+    callers = [asyncio.create_task(_one(client, workload)) for _ in range(workload.requests)]
+    still = await at_rest(patience)
+    settled = time.perf_counter() - began
+    seen = _both()
+    say(
+        {
+            "base": base,
+            "seen": seen,
+            "settle_s": settled,
+            "at_rest": still,
+            "done": sum(caller.done() for caller in callers),
+            "threads": threading.active_count() - threads,
+            "late_imports": sorted(set(sys.modules) - known),
+            "versions": versions(),
+            "machine": machine(),
+        }
+    )
+
+
+async def at_rest(
+    patience: float,
+    *,
+    cpu: Callable[[], float] = time.process_time,
+    clock: Callable[[], float] = time.perf_counter,
+    pause: Callable[[float], Any] = asyncio.sleep,
+) -> bool:
+    """Wait until this process has only waited for some looks in a row; False if that took more than ``patience``."""
+    end, rests, before = clock() + patience, 0, cpu()
+    while rests < RESTS:
+        if clock() > end:
+            return False
+        await pause(LOOK_S)
+        used = cpu()
+        rests = rests + 1 if used - before < REST_CPU_S else 0
+        before = used
+    return True
+
+
+def _both() -> tuple[int, int]:
+    """Unique set size, and the part of it that was written to."""
+    whole, own = uss(), written()
+    if whole is None or own is None:
+        raise TrialError("this system does not tell a process's unique set size: memory cannot be measured here")
+    return whole, own
+
+
+async def _one(client: Racer, workload: Workload) -> None:
+    await client.select(workload.table, columns=workload.columns, limit=workload.limit)
