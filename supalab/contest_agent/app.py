@@ -65,6 +65,7 @@ async def _one_client(app: FastAPI) -> AsyncIterator[None]:
     options: AgentOptions = app.state.options
     # The one line in which fake, article and real differ: which class is made.
     client = cast("Client", client_arm(options.client).build(options.settings))
+    app.openapi()  # made now, since it takes tens of milliseconds and no request should wait for it
     async with client as app.state.db:
         yield
 

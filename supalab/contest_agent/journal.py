@@ -50,33 +50,38 @@ class Journal:
         self._app = app
         self._state = state
         self._meters: Meters = state.meters
+        self._secrets: Sequence[str] = state.options.settings.secrets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and keep a record of it."""
-        if scope["type"] != "http" or scope["path"] in UNSEEN:
-            scope.setdefault("state", {})["request_id"] = ""
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request_id = _id_of(scope)
+        request_id = _id_of(scope, self._secrets)
         scope.setdefault("state", {})["request_id"] = request_id
-        began, status, cause = perf_counter(), CUT_SHORT, ""
+        began, status, cause, answering = perf_counter(), CUT_SHORT, "", False
 
         async def named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answering = message["status"], True
                 self._sign(message, request_id)
             await send(message)
 
-        self._meters.begun()
+        seen = scope["path"] not in UNSEEN
+        if seen:
+            self._meters.begun()
         try:
             await self._app(scope, receive, named)
         except CallerLeft:
             status = CALLER_LEFT
         except Exception as error:
-            cause = type(error).__name__
-            await problem(_trouble_in(error, request_id), request_id)(scope, receive, named)
+            cause, trouble = type(error).__name__, _trouble_in(error, request_id)
+            if answering:
+                raise  # half an answer cannot be mended: the server hangs up
+            await problem(trouble, request_id)(scope, receive, named)
         finally:
-            self._write(scope, request_id, status, perf_counter() - began, cause)
+            if seen:
+                self._write(scope, request_id, status, perf_counter() - began, cause)
         return None
 
     def _sign(self, message: Message, request_id: str) -> None:
@@ -106,9 +111,10 @@ def _trouble_in(error: Exception, request_id: str) -> Trouble:
     return trouble or BUG
 
 
-def _id_of(scope: Scope) -> str:
+def _id_of(scope: Scope, secrets: Sequence[str]) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if SANE_ID.fullmatch(given) else uuid4().hex
+    sane = SANE_ID.fullmatch(given) and without(given, secrets) == given
+    return given if sane else uuid4().hex
 
 
 class JsonLines(logging.Formatter):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = ["CATEGORIES", "Change", "Contest", "ContestId", "Contests", "Deadlines", "Health", "NewContest", "Search"]
 
@@ -20,11 +21,27 @@ Order: TypeAlias = Literal[
 ContestId: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST, description="A contest's number.")]
 Prize: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST, description="Whole units of money.")]
 TeamSize: TypeAlias = Annotated[int, Field(ge=1, le=1_000)]
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*")
+
+
+def _written_out(value: object) -> object:
+    """Refuse numbers, which pydantic would take for seconds since 1970."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and DATE_TIME.fullmatch(value)):
+        raise ValueError("write date and time as 2026-04-01T12:00:00Z")
+    return value
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 #: No NUL: PostgreSQL cannot store one in a text.
 Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Prose: TypeAlias = Annotated[str, Field(max_length=5_000, pattern=r"^[^\x00]*$")]
 Address: TypeAlias = Annotated[
-    str, Field(max_length=500, pattern=r"^https?://[!-~]+$", examples=["https://contests.test/c/9"])
+    str,
+    Field(
+        max_length=500,
+        pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?$",
+        examples=["https://contests.test/c/9"],
+    ),
 ]
 
 
@@ -87,7 +104,7 @@ class Upcoming(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     category: list[Category] = Field([*CATEGORIES], min_length=1, max_length=len(CATEGORIES))
-    after: AwareDatetime | None = Field(None, description="Leave out what ends before this moment.")
+    after: Moment | None = Field(None, description="Leave out what ends before this moment.")
     each: int = Field(5, ge=1, le=20, description="The most contests of one category.")
 
 
@@ -99,8 +116,8 @@ class _Written(BaseModel):
     host: Words | None = None
     category: Category | None = None
     prize: Prize | None = None
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     url: Address | None = None
     team_size_max: TeamSize | None = None
     description: Prose | None = None

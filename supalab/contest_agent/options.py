@@ -1,4 +1,4 @@
-"""How to start a contest agent: arguments flow in, a checked, frozen value flows out, which travels to the child as JSON.
+"""How to start a contest agent: arguments flow in, a frozen, checked value flows out and travels to the child as JSON.
 
 All the times of a request follow from one, the client's ``timeout``, so that each bound is a little wider than the one
 inside it, and a clean end stays within the 10 seconds that Cloud Run grants after SIGTERM.

@@ -81,12 +81,14 @@ TABLE: dict[str, Trouble] = {
     "supalab.ClientError": WRONG,
     # httpx: the article's client
     "httpx.PoolTimeout": FULL,
+    "httpx.ConnectTimeout": BUSY,
     "httpx.TimeoutException": LATE,
     "httpx.DecodingError": BROKEN,
     "httpx.RemoteProtocolError": BUSY,  # mostly: the server hung up
     "httpx.TransportError": BUSY,
     "httpx.HTTPError": WRONG,
     # requests: fake async
+    "requests.ConnectTimeout": BUSY,
     "requests.Timeout": LATE,
     "requests.ConnectionError": BUSY,
     "requests.ChunkedEncodingError": BUSY,
@@ -95,6 +97,8 @@ TABLE: dict[str, Trouble] = {
     # a backend's row that is no contest
     "pydantic_core.ValidationError": BROKEN,
 }
+#: What our own client waited for when its time was up; nothing was sent yet.
+BY_PHASE = {"slot": FULL, "connect": BUSY}
 BY_STATUS = {
     400: INVALID,
     422: INVALID,
@@ -124,8 +128,8 @@ def trouble_of(error: BaseException) -> Trouble | None:
         return trouble_of(error.exceptions[0])
     names = [f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__]
     found = next((TABLE[name] for name in names if name in TABLE), None)
-    if found is LATE and getattr(error, "phase", None) == "slot":
-        return FULL
+    if found is LATE:
+        return BY_PHASE.get(getattr(error, "phase", ""), LATE)
     status = status_of(error)
     if found is None or found is not WRONG or status is None:
         return found

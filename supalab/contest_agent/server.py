@@ -1,4 +1,4 @@
-"""The service, running: options flow in, the port flows out, and requests are served until it is told to end.
+"""The service, running: options flow in, its address flows out, and requests are served until it is told to end.
 
 The end loses nothing that was accepted. First the listener goes, and whoever stands in its queue is let in; then, for
 a moment, connections that rest are still answered, with ``Connection: close``; then those in flight are waited for;
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from supalab.contest_agent.options import AgentOptions
 
-__all__ = ["run"]
+__all__ = ["run", "serve"]
 
 #: How long a connection that rests may still bring a request once the end was asked for, in seconds.
 LAST_CALL_S = 1.0
@@ -92,6 +92,12 @@ def run(options: AgentOptions, ready: Callable[[int], None], ending: Event) -> N
         server = LosingNothing(_config(app, options), app, lambda: ready(port), ending)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(server.serve(sockets=[sock]))
+
+
+def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) -> None:
+    """Do as ``run``, for a command: ``ready`` is called with the address."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    run(options, lambda port: ready(f"http://{host}:{port}"), ending)
 
 
 def _config(app: FastAPI, options: AgentOptions) -> uvicorn.Config:

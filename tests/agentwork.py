@@ -1,0 +1,45 @@
+"""Helpers of the service's tests: an app with its lifespan and a caller of it, without a socket between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from supalab import Lab
+from supalab.contest_agent.app import create_app
+from supalab.contest_agent.options import AgentOptions
+
+#: Each kind of client that the service can stand on.
+CLIENTS = ["fake-3", "session-10", "article-10", "real-10"]
+PROBLEM_KEYS = {"type", "title", "status", "detail", "request_id", "errors"}
+
+
+def options_for(lab: Lab, client: str, **more: Any) -> AgentOptions:
+    """Return what a service on ``lab`` is started with."""
+    return AgentOptions(**{"client": client, "url": lab.url, "key": lab.key, **more})
+
+
+@asynccontextmanager
+async def caller_of(options: AgentOptions) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the app's lifespan around a client that calls it."""
+    app = create_app(options)
+    async with (
+        app.router.lifespan_context(app),
+        # A bug should be the service's to answer, as behind a real server.
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent.test") as caller,
+    ):
+        yield caller
+
+
+def problem_in(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Return the problem that an answer holds, having looked at its shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body.keys() == PROBLEM_KEYS
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
