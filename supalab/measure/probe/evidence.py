@@ -28,7 +28,7 @@ def evidence(seen: Seen) -> tuple[Evidence, ...]:
         _connects(seen, bursts),
         _peaks(seen, bursts),
         _reuse(seen),
-        *_others(bursts),
+        *_others(bursts, found),
     ]
     return tuple(rows)
 
@@ -69,9 +69,17 @@ def _threads(bursts: Sequence[Burst], found: Shares) -> Evidence:
     )
     if found.threads > MUCH:
         return Evidence("other threads", seen, "a thread waits for each request")
+    if _outside_in_threads(found):
+        work = _mean(bursts, sum(one.waits.threads_work for one in bursts))
+        seen += f"; {work:.1f} were in code outside Python"
+        return Evidence("other threads", seen, "a thread waits for each request, outside Python")
     if max(shares([one]).threads for one in bursts) > LITTLE:
         return Evidence("other threads", seen, "threads wait for some of the requests")
     return Evidence("other threads", seen, "threads do not wait for the requests")
+
+
+def _outside_in_threads(found: Shares) -> bool:
+    return found.unseen > MUCH and found.at_work > MUCH
 
 
 def _loop_thread(bursts: Sequence[Burst], found: Shares) -> Evidence:
@@ -148,11 +156,14 @@ def _reuse(seen: Seen) -> Evidence:
     return Evidence("one call after another", said, "a new connection each" if new >= 0.8 else "connections are kept")
 
 
-def _others(bursts: Sequence[Burst]) -> list[Evidence]:
+def _others(bursts: Sequence[Burst], found: Shares) -> list[Evidence]:
     """What is there now and then, and misleads: it is said, and speaks for nothing."""
     rows: Mapping[str, tuple[float, str]] = {
         "threads at other servers": (sum(one.waits.threads_elsewhere for one in bursts), "in a read of another server"),
-        "threads at other work": (sum(one.waits.threads_work for one in bursts), "at work that is no read of the lab"),
+        "threads at other work": (
+            0.0 if _outside_in_threads(found) else sum(one.waits.threads_work for one in bursts),
+            "at work that is no read of the lab",
+        ),
         "name look-ups": (sum(one.waits.threads_resolving for one in bursts), "looking up a name"),
     }
     return [

@@ -41,6 +41,8 @@ STILL, AWAKE = 0.6, 0.4
 # In a blocking client at most one request is in flight; two come from what was sent before the loop stood still.
 ONE = 1
 NO_REUSE, FULL = 0.8, 0.9
+# New connections for each request in flight: one is enough for as long as they are kept.
+REDIALS = 1.5
 PLATEAU = 0.6
 HELD_UP_S = 0.25
 
@@ -189,6 +191,8 @@ def _remarks(seen: Seen, bursts: Sequence[Burst], kind: str) -> tuple[str, ...]:
     new = new_connections(seen)
     if new is not None and new >= NO_REUSE:
         said.append("no connection reuse")
+    elif any(one.connections > REDIALS * one.peak for one in bursts):
+        said.append("drops connections under load")
     each = requests_per_call(seen)
     if each >= 1.5:
         said.append(f"{each:.0f} requests for each call")

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LabAddress", "shows_sockets", "watched"]
+__all__ = ["LabAddress", "is_connected", "shows_sockets", "watched"]
 
 HOSTS = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
@@ -38,6 +38,14 @@ class LabAddress:
             return self.is_peer_of(looked_at)
         finally:
             looked_at.detach()  # it belongs to somebody else: closing it here would be a theft
+
+
+def is_connected(sock: socket.socket) -> bool:
+    """Whether anybody is at the other end of a socket."""
+    try:
+        return bool(sock.getpeername())
+    except OSError:
+        return False
 
 
 def shows_sockets(loop: object) -> bool:

@@ -6,8 +6,9 @@ takes the lab's url and key and returns one of these.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from supalab.errors import SettingsError, SupalabError
 __all__ = ["METHOD", "TABLE", "Call", "PlainCall", "Subject", "awaited", "opened", "understood"]
 
 METHOD, TABLE = "select", "contests"
+MAKE_S = 3.0
 #: Makes one request; what it returns can be awaited, or iterated with ``async for``.
 Call = Callable[[], Any]
 
@@ -27,11 +29,11 @@ class PlainCall(SettingsError):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was handed over, and how it is used: ``factory`` is called with (url, key) first."""
+    """What was handed over, and how it is used: ``factory``, if there is one, is called with (url, key) first."""
 
     what: Any
     name: str
-    factory: bool
+    factory: Callable[[str, str], Any] | None = None
     method: str | None = None
     args: tuple[Any, ...] = (TABLE,)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -41,51 +43,56 @@ def understood(
     what: Any,
     *,
     lab_given: bool,
+    in_environment: bool = False,
     method: str | None = None,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     name: str | None = None,
 ) -> Subject:
-    """Return how ``what`` is to be used; raises SettingsError, with the line to write, for what cannot be probed."""
+    """Return how ``what`` is to be used; raises SettingsError, with the line to write, for what cannot be probed.
+
+    ``in_environment``: the lab's url and key are there, so that a factory may do without arguments.
+    """
     if inspect.iscoroutine(what):
         what.close()
         raise SettingsError(
             "probe was given a call that has already been made: hand over the function itself, "
             'without brackets, e.g. probe(lambda: db.select("contests"), lab=lab)'
         )
-    factory = _is_factory(what, lab_given)
-    if not factory and not lab_given:
+    if isinstance(args, str):
+        raise SettingsError(f"args {args!r} is a text: write args=({args!r},)")
+    factory = _factory(what, lab_given, in_environment)
+    if factory is None and not lab_given:
         raise SettingsError(
             "probe does not know which lab your client asks: write probe(…, lab=lab), or hand over what makes "
             "the client from a url and a key, e.g. probe(lambda url, key: MyClient(url, key))"
         )
-    if isinstance(args, str):
-        raise SettingsError(f"args {args!r} is a text: write args=({args!r},)")
-    shown = name or _name_of(what)
     given = (TABLE,) if args is None else tuple(args)
-    subject = Subject(what, shown, factory, method, given, dict(kwargs or {}))
-    if not factory:
+    subject = Subject(what, name or _name_of(what), factory, method, given, dict(kwargs or {}))
+    if factory is None:
         call_of(what, subject)  # what cannot be called is refused now
     return subject
 
 
-def _is_factory(what: Any, lab_given: bool) -> bool:
-    """Whether it wants a url and a key; what takes anything is one only where it has no lab to know of."""
+def _factory(what: Any, lab_given: bool, in_environment: bool) -> Callable[[str, str], Any] | None:
+    """What makes a client of a url and a key; what takes anything does so only where it has no lab to know of."""
     if not callable(what):
-        return False
-    needs, takes = _binds(what), _binds(what, "url", "key")
-    if needs is None:
-        return False
-    return bool(takes) and (not needs or inspect.isclass(what) or not lab_given)
+        return None
+    needs_nothing, takes_both = _binds(what), _binds(what, "url", "key")
+    if takes_both and (in_environment or not needs_nothing or inspect.isclass(what) or not lab_given):
+        return lambda url, key: what(url, key)
+    if in_environment and needs_nothing:
+        return lambda url, key: what()
+    return None
 
 
-def _binds(what: Any, *given: str) -> bool | None:
+def _binds(what: Any, *given: str) -> bool:
     try:
         inspect.signature(what).bind(*given)
     except TypeError:
         return False
     except ValueError:  # written in C, and says nothing of its arguments
-        return None
+        return not given
     return True
 
 
@@ -102,9 +109,10 @@ def call_of(what: Any, subject: Subject) -> Call:
     name = subject.method or METHOD
     method = getattr(what, name, None)
     if not callable(method):
+        given = "returned" if subject.factory else "is"
         raise SettingsError(
-            f"{subject.name} is a {type(what).__name__} here, which has no method {name!r}: name one that makes a "
-            'request, e.g. method="get", args=("contests",), or hand over an async function without arguments'
+            f"{subject.name} {given} a {type(what).__name__}, which has no method {name!r}: name one that makes a "
+            "request (get, say, with its arguments), or hand over an async function that makes one"
         )
     return lambda: method(*subject.args, **subject.kwargs)
 
@@ -115,12 +123,13 @@ async def opened(subject: Subject, url: str, key: str) -> AsyncIterator[Call]:
 
     Raises SettingsError when it cannot be made.
     """
-    if not subject.factory:
+    if subject.factory is None:
         yield call_of(subject.what, subject)
         return
-    made = await _made(subject, url, key)
-    if not _is_client(made, subject) and _asks_itself(subject):
-        yield lambda: subject.what(url, key)
+    make = subject.factory
+    made, by_itself = await _made(make, subject, url, key)
+    if by_itself and subject.method is None:
+        yield lambda: make(url, key)
         return
     entered = await made.__aenter__() if hasattr(made, "__aenter__") else made
     try:
@@ -129,26 +138,34 @@ async def opened(subject: Subject, url: str, key: str) -> AsyncIterator[Call]:
         await _closed(made)
 
 
-async def _made(subject: Subject, url: str, key: str) -> Any:
+async def _made(make: Callable[[str, str], Any], subject: Subject, url: str, key: str) -> tuple[Any, bool]:
+    """Return the client; or, if an async function made a request instead of one, that it is a call by itself."""
     try:
-        made = subject.what(url, key)
-        return await made if inspect.isawaitable(made) else made
+        made = make(url, key)
     except SupalabError:
         raise
     except Exception as error:
         said = str(error).replace(key, "(the key)").strip().partition("\n")[0]
         why = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        raise SettingsError(f"{subject.name}(url, key) did not make a client: {why}") from error
+        raise SettingsError(f"{subject.name} did not make a client: {why}") from error
+    if inspect.isasyncgen(made):
+        await made.aclose()
+        return None, True
+    if not inspect.isawaitable(made):
+        return made, False
+    try:
+        made = await asyncio.wait_for(_result(made), MAKE_S)
+    except Exception:  # then the first call will tell, and better than from here
+        return None, True
+    return made, not _is_client(made, subject)
+
+
+async def _result(made: Awaitable[Any]) -> Any:
+    return await made
 
 
 def _is_client(made: Any, subject: Subject) -> bool:
     return callable(made) or callable(getattr(made, subject.method or METHOD, None))
-
-
-def _asks_itself(subject: Subject) -> bool:
-    """Whether it is no factory after all: an async function of url and key that makes one request."""
-    inner = getattr(subject.what, "func", subject.what)
-    return inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
 
 
 async def _closed(made: Any) -> None:

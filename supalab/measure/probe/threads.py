@@ -13,7 +13,7 @@ from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any, Literal
 
-from supalab.measure.probe.sockets import LabAddress, watched
+from supalab.measure.probe.sockets import LabAddress, is_connected, watched
 
 __all__ = ["Doing", "Place", "doing", "loop_doing", "place"]
 
@@ -63,7 +63,7 @@ def doing(frame: FrameType, lab: LabAddress, at_rest: set[Place]) -> Doing:
         return READING
     if place(frame) in at_rest:
         return RESTING
-    return Doing("elsewhere") if found else WORKING
+    return Doing("elsewhere") if any(map(is_connected, found)) else WORKING
 
 
 def loop_doing(frame: FrameType, loop: object, lab: LabAddress, at_rest: set[Place]) -> Doing:

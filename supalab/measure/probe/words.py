@@ -45,7 +45,7 @@ def sentences(finding: Finding, seen: Seen) -> tuple[str, ...]:
     if f"limited to {limit}" in finding.remarks:
         said.append(f"It keeps at most {limit} in flight, whatever you start; the rest waits in a queue of its own.")
     if "no connection reuse" in finding.remarks:
-        said.append("It opens a new connection for each request, which costs one round trip more, with TLS three.")
+        said.append("It opens a new connection for each request, which costs one more round trip, with TLS two.")
     elif new_connections(seen) == 0:
         said.append("It uses its connections again.")
     named = {f"limited to {limit}", "no connection reuse"}
