@@ -1,7 +1,17 @@
-"""Notebook sources in, notebooks out: ``notebooks/source/*.py`` (percent format) → ``notebooks/*.ipynb``.
+"""Notebook sources in, notebooks out: ``notebooks/source/*.py`` → ``notebooks/*.ipynb`` and ``notebooks/solutions/``.
 
-A source is plain Python that a reviewer can read: ``# %% [markdown]`` starts prose, ``# %%`` starts code.
-The notebooks have no outputs, no counts and no random ids. To rebuild: ``python -m supalab.course.build``.
+A source is plain Python (percent format) that a reviewer can read and run: ``# %% [markdown]`` starts prose, ``# %%``
+starts code, ``# %% exercise 03a`` starts a cell that the learner fills. Such a cell holds the solution, and the stub
+in comments::
+
+    async def _get_client(self):
+        # <solution>
+        return self._client
+        # </solution>
+        #: raise NotDone("make the client at the first call")
+
+The learner's notebook has the lines behind ``#:`` in place of the solution; the solution notebook has the solution.
+Notebooks have no outputs, no counts and no random ids. To rebuild: ``python -m supalab.course.build``.
 """
 
 from __future__ import annotations
@@ -9,25 +19,82 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["main", "notebook", "sources"]
+__all__ = ["Cell", "built", "cells", "main", "notebook", "solution_of", "sources"]
 
-MARKER = re.compile(r"^# %%(?P<prose> \[markdown\])?\s*$")
+MARKER = re.compile(r"^# %%(?P<prose> \[markdown\])?(?: exercise (?P<exercise>\d\d[a-z]))?\s*$")
+BEGIN, END, STUB = "# <solution>", "# </solution>", re.compile(r"^(\s*)#: ?(.*)$")
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 
 
-def notebook(source: str, name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a source: prose, or code, which may be an exercise's; its lines without the marker."""
+
+    prose: bool
+    exercise: str | None
+    lines: tuple[str, ...]
+
+    def text(self, *, solved: bool) -> str:
+        """Return what the cell holds in a notebook: prose without its comment marks, an exercise solved or not."""
+        if self.prose:
+            return _joined(re.sub(r"^# ?", "", line) for line in self.lines)
+        return _joined(_solved(self.lines) if solved else _unsolved(self.lines))
+
+
+def cells(source: str) -> list[Cell]:
+    """Cut a source at its markers; what stands before the first one is for editors only."""
+    found: list[tuple[re.Match[str], list[str]]] = []
+    for line in source.splitlines():
+        marker = MARKER.match(line)
+        if marker:
+            found.append((marker, []))
+        elif found:
+            found[-1][1].append(line)
+    return [Cell(marker["prose"] is not None, marker["exercise"], tuple(lines)) for marker, lines in found]
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "\n".join(lines).strip("\n")
+
+
+def _solved(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if not STUB.match(line) and line.strip() not in {BEGIN, END}]
+
+
+def _unsolved(lines: Iterable[str]) -> list[str]:
+    kept, inside = list[str](), False
+    for line in lines:
+        inside = (inside or line.strip() == BEGIN) and line.strip() != END
+        if not inside and line.strip() != END:
+            kept.append(STUB.sub(r"\1\2", line))
+    return kept
+
+
+def notebook(source: str, name: str, *, solved: bool = False) -> str:
     """Turn one source into the text of a notebook; ``name`` starts its cells' ids."""
-    cells = [_cell(prose, lines, f"{name[:2]}-{number:02}") for number, (prose, lines) in enumerate(_split(source), 1)]
-    whole = {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    parts = [_part(cell, f"{name[:2]}-{number:02}", solved) for number, cell in enumerate(cells(source), 1)]
+    whole = {"cells": parts, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
+    about = {} if cell.exercise is None else {"tags": [f"exercise-{cell.exercise}"]}
+    text = cell.text(solved=solved)
+    common = {"id": cell_id, "metadata": about, "source": text.splitlines(keepends=True)}
+    if cell.prose:
+        return {"cell_type": "markdown"} | common
+    return {"cell_type": "code", "execution_count": None, "outputs": []} | common
 
 
 def sources() -> list[Path]:
@@ -35,33 +102,33 @@ def sources() -> list[Path]:
     return sorted(shipped("notebooks", "source").glob("*.py"))
 
 
-def main() -> int:
-    """Write every notebook beside its folder of sources."""
+def solution_of(exercise: str) -> str:
+    """Return the code of an exercise's solution; raises SettingsError for an exercise that no notebook has."""
     for path in sources():
-        target = path.parent.parent / f"{path.stem}.ipynb"
-        target.write_text(notebook(path.read_text(encoding="utf-8"), path.stem), encoding="utf-8", newline="\n")
-        sys.stdout.write(f"{target.name}\n")
+        for cell in cells(path.read_text(encoding="utf-8")):
+            if cell.exercise == exercise:
+                return cell.text(solved=True)
+    raise SettingsError(f"no notebook has an exercise {exercise!r}: its number stands above its cell, such as 01a")
+
+
+def built() -> Mapping[Path, str]:
+    """Return every notebook's text by its path: the learner's, and a solved one for those that have exercises."""
+    made: dict[Path, str] = {}
+    for path in sources():
+        source, folder = path.read_text(encoding="utf-8"), path.parent.parent
+        made[folder / f"{path.stem}.ipynb"] = notebook(source, path.stem)
+        if any(cell.exercise for cell in cells(source)):
+            made[folder / "solutions" / f"{path.stem}.ipynb"] = notebook(source, path.stem, solved=True)
+    return made
+
+
+def main() -> int:
+    """Write every notebook."""
+    for path, text in built().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        sys.stdout.write(f"{path.name}\n")
     return 0
-
-
-def _split(source: str) -> list[tuple[bool, list[str]]]:
-    """Cut at the markers into (is prose, lines); what stands before the first marker is for editors only."""
-    cells: list[tuple[bool, list[str]]] = []
-    for line in source.splitlines():
-        marker = MARKER.match(line)
-        if marker:
-            cells.append((marker["prose"] is not None, []))
-        elif cells:
-            cells[-1][1].append(line)
-    return cells
-
-
-def _cell(prose: bool, lines: list[str], cell_id: str) -> dict[str, Any]:
-    text = "\n".join(re.sub(r"^# ?", "", line) if prose else line for line in lines).strip("\n")
-    common = {"id": cell_id, "metadata": {}, "source": text.splitlines(keepends=True)}
-    if prose:
-        return {"cell_type": "markdown"} | common
-    return {"cell_type": "code", "execution_count": None, "outputs": []} | common
 
 
 if __name__ == "__main__":

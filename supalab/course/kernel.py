@@ -14,6 +14,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from supalab.course.live import watched
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
@@ -21,6 +22,7 @@ from supalab.measure.trial import Backend, Trial, Witnessed, Workload
 
 if TYPE_CHECKING:
     from supalab.clients.base import Client
+    from supalab.lab.conditions import Conditions
 
 __all__ = ["observe", "ready_to_go", "start_lab"]
 
@@ -46,10 +48,11 @@ def start_lab(*, latency: float = 0.15) -> Lab:
     return _lab
 
 
-async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100) -> Trial:
+async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, watch: bool = False) -> Trial:
     """Send ``requests`` at once through ``client`` and return the trial, with what the lab saw of it.
 
-    ``arm``: the name for the pictures, such as ``fake-3``; its number is the client's limit. Safe to run again.
+    ``arm``: the name for the pictures, such as ``fake-3``; its number is the client's limit. ``watch``: show below
+    the cell how the slots fill, four times a second. Safe to run again.
     Raises SettingsError for a name without a number, or with another one than the limit of the client.
     """
     limit = _limit(arm, client)
@@ -57,6 +60,17 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100) ->
     conditions = await asyncio.to_thread(lambda: lab.conditions)
     workload = Workload(requests, conditions.latency)
     await asyncio.to_thread(lab.reset)
+    if not watch:
+        return await _observed(client, lab, arm, limit, workload, conditions)
+    async with watched(lab, arm) as show:
+        trial = await _observed(client, lab, arm, limit, workload, conditions)
+        show(trial)
+    return trial
+
+
+async def _observed(
+    client: Client, lab: Lab, arm: str, limit: int, workload: Workload, conditions: Conditions
+) -> Trial:
     spans = await burst(client, workload)
     w = await asyncio.to_thread(lab.witness)
     return Trial(

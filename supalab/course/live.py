@@ -6,24 +6,23 @@ Elsewhere it is a plain progress bar.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import html
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from supalab.course.progress import displayed, progress_line
 from supalab.course.slots import Row, drawn, in_words
 from supalab.errors import LabError
 from supalab.lab.handle import Lab
+from supalab.measure.race import Progress
 from supalab.measure.trial import Trial
 
-if TYPE_CHECKING:
-    from supalab.measure.race import Progress
-
-__all__ = ["LiveView", "live_view"]
+__all__ = ["LiveView", "live_view", "watched"]
 
 EVERY_S = 0.25
 #: A look may take this share of the time between two looks, so that watching changes nothing that is seen.
@@ -59,24 +58,30 @@ class LiveView:
     def look(self, arm: str) -> None:
         """Glance at the lab and draw what an arm has come to."""
         began = self._clock()
+        if self.glance(arm):
+            self.draw()
+        self._next = began + max(EVERY_S, (self._clock() - began) / SHARE)
+
+    def glance(self, arm: str) -> bool:
+        """Take in what the lab has seen of an arm since the last glance; return whether there is something to draw."""
         row = self._rows.get(arm)
         if row is None or row.done:
             row = Row(arm)
-        with suppress(LabError):  # the race itself says what is wrong with its lab
+        try:
             now = self._lab.now(row.changes[-1][0] if row.changes else -1.0)
-            if not row.changes or now.second >= row.second:
-                row = replace(
-                    row,
-                    changes=row.changes + now.changes,
-                    second=now.second,
-                    served=now.served,
-                    peak=now.peak,
-                    connections=now.connections,
-                )
-                self._rows[arm] = row
-                self.draw()
-        took = self._clock() - began
-        self._next = began + max(EVERY_S, took / SHARE)
+        except LabError:  # the race itself says what is wrong with its lab
+            return False
+        if row.changes and now.second < row.second:
+            return False  # somebody has reset the record
+        self._rows[arm] = replace(
+            row,
+            changes=row.changes + now.changes,
+            second=now.second,
+            served=now.served,
+            peak=now.peak,
+            connections=now.connections,
+        )
+        return True
 
     def draw(self) -> None:
         """Show all rows as they are."""
@@ -99,6 +104,31 @@ def payload(rows: tuple[Row, ...]) -> dict[str, Any]:
     data = base64.b64encode(drawn(rows).encode()).decode("ascii")
     picture = f'<img alt="{html.escape(words, quote=True)}" src="data:image/svg+xml;base64,{data}">'
     return {"text/html": picture, "text/plain": words}
+
+
+@asynccontextmanager
+async def watched(lab: Lab, arm: str) -> AsyncIterator[Callable[[Trial], None]]:
+    """Show requests taking their slots while the body of this block awaits them; call what it gives with the trial.
+
+    It glances in a thread, as every wait on a notebook's loop should be. Outside a notebook nothing is shown.
+    """
+    show = displayed()
+    if show is None:
+        yield lambda trial: None
+        return
+    view = LiveView(lab, show)
+    looking = asyncio.create_task(_looked(view, arm))
+    try:
+        yield lambda trial: view(Progress(1.0, arm, 1, 1, trial))
+    finally:
+        looking.cancel()
+
+
+async def _looked(view: LiveView, arm: str) -> None:
+    while True:
+        await asyncio.sleep(EVERY_S)
+        if await asyncio.to_thread(view.glance, arm):
+            view.draw()
 
 
 def live_view(lab: Lab) -> Callable[[Progress], None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -15,7 +15,7 @@ from supalab.figures.side import WIDTH_IN, arm_label, head, row_label
 from supalab.figures.words import control_of, describe, duration, headline, shown_arms, subtitle
 from supalab.measure.trial import Span, Trial, TrialSet
 
-__all__ = ["draw_lanes", "draw_waiting", "in_lanes", "timeline"]
+__all__ = ["draw_guess", "draw_lanes", "draw_waiting", "in_lanes", "timeline"]
 
 LANE_IN, GAP_IN, HEAD_IN, FOOT_IN, QUEUE_IN = 0.145, 0.36, 1.3, 0.7, 1.6
 MOST_LANES = 20
@@ -69,13 +69,20 @@ def _box(lane: int, span: Span) -> list[tuple[float, float]]:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def timeline(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Figure | None = None) -> Figure:
+def timeline(
+    trials: TrialSet,
+    *,
+    arms: Sequence[str] | None = None,
+    guesses: Mapping[str, float | None] | None = None,
+    fig: Figure | None = None,
+) -> Figure:
     """Draw the lanes of each arm above one another, and below them how many requests still wait, on one time axis.
 
-    Of repeated trials the middle one is drawn. Draws on ``fig`` if one is given. Raises TrialError for an arm
-    that did not run.
+    Of repeated trials the middle one is drawn. ``guesses``: makespans that somebody expected, in seconds by arm,
+    ``None`` for no guess. Draws on ``fig`` if one is given. Raises TrialError for an arm that did not run.
     """
     names = shown_arms(trials, arms)
+    expected = {arm: guess for arm, guess in (guesses or {}).items() if guess is not None and arm in names}
     about = subtitle(trials.workload)  # of repeats, one is drawn
     chosen = [middle(trials.of(arm)) for arm in names]
     with styled():
@@ -83,18 +90,37 @@ def timeline(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Figure
         whole = HEAD_IN + sum(heights) + GAP_IN * len(chosen) + FOOT_IN
         fig = fig or Picture(figsize=(WIDTH_IN, whole))
         axes = _stack(fig, heights)
-        right = max(trial.makespan_s for trial in chosen)
+        right = max([trial.makespan_s for trial in chosen] + [guess * 1.1 for guess in expected.values()])
         for ax, trial in zip(axes, chosen, strict=False):
             draw_lanes(ax, trial)
             ax.set_xlim(0, right * 1.02)
             _finish(ax, trial, right)
             arm_label(ax, trials.of(trial.arm), names)
+            if trial.arm in expected:
+                draw_guess(ax, expected[trial.arm])
         draw_waiting(axes[-1], chosen)
         row_label(axes[-1], "the queue", ["requests still", "waiting for a slot"])
         axes[-1].set(xlim=(0, right * 1.02), xlabel="seconds")
         head(fig, headline(trials, names), f"Every bar is a request, every lane a slot. {about}.")
-    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}")
+    said = "".join(f" The guess for {arm} was {duration(guess)}." for arm, guess in expected.items())
+    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}{said}")
     return fig
+
+
+def draw_guess(ax: Axes, seconds: float) -> None:
+    """Mark the time that somebody expected: a dashed line through the panel, with its name on top."""
+    ax.axvline(seconds, color=INK, linestyle=(0, (4, 3)), linewidth=1.6, zorder=5)
+    ax.annotate(
+        f"guess: {duration(seconds)}",
+        (seconds, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        bbox=CLEAR,
+        zorder=6,
+    )
 
 
 def _height(trial: Trial) -> float:

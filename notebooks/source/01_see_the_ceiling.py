@@ -1,0 +1,162 @@
+# The source of 01_see_the_ceiling.ipynb; rebuild with: python -m supalab.course.build
+
+# %% [markdown]
+# # 01 · See the ceiling
+#
+# **8 minutes.** You find out how many requests a client really has in flight, and why its makespan could not be any other.
+#
+# - **You will** watch a fake async client hit its ceiling; read it off the witness; compute a makespan before you measure it.
+# - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.
+
+# %%
+import math
+
+from supalab import FakeSupabaseAsync
+from supalab.course import NotDone, check, observe, predict, sized, start_lab
+
+lab = start_lab(latency=0.15)
+n = sized(60, at_least=30)
+print(f"{n} requests, each {lab.conditions.latency:g} s at the server")
+
+# %% [markdown]
+# ## Nothing in the code says three
+#
+# This is how people use the client. Every line looks concurrent: all coroutines are made, `gather` starts them all.
+#
+# ```python
+# await asyncio.gather(*(db.select("contests") for _ in range(n)))
+# ```
+#
+# Only the constructor knows better: `ThreadPoolExecutor(max_workers=3)`. An `await` on `run_in_executor` waits for one of three threads first,
+# and for the server after that.
+
+# %% [markdown]
+# ## Predict
+#
+# Each of the requests takes 0.15 s, and 3 of them run at a time. How many seconds from the first question to the last answer?
+# Put a number in place of `None`, or leave it: then you just watch.
+
+# %%
+guess = predict(f"{n} requests, 3 at a time", None)
+guess
+
+# %% [markdown]
+# ## Run, and watch the slots
+#
+# Each bar is a request, counted by the lab, not by the client. An outline is a request that is still in flight. (About 3 seconds.)
+
+# %%
+async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
+    fake_3 = await observe(db, lab, "fake-3", requests=n, watch=True)
+
+# %%
+print(guess.beside(fake_3.makespan_s))
+print(lab.witness())
+
+# %% [markdown]
+# ## What the server saw
+#
+# The witness says: never more than 3 at once. That is the **ceiling**, and no number of callers lifts it. It also says how many connections
+# were opened: one for each request, because `requests.get` keeps none.
+#
+# Now the same trial from the client's side, with the queue below it. Your guess is the dashed line, if you made one.
+
+# %%
+from supalab.figures import timeline
+from supalab.measure.trial import TrialSet
+
+timeline(TrialSet((fake_3,)), guesses={"fake-3": guess.value})
+
+# %% [markdown]
+# ## Two parts of one latency
+#
+# A caller does not see threads. It sees how long its `await` took, and that has two parts: **wait**, until a thread was free, and **service**,
+# from there to the answer. Look at the last request of the burst:
+
+# %%
+last = max(fake_3.answered, key=lambda span: span.latency)
+print(f"wait {last.wait:.2f} s + service {last.service:.2f} s = {last.latency:.2f} s")
+print(f"The server worked on it for {fake_3.workload.latency:g} s.")
+
+# %% [markdown]
+# The server is not slow, and neither is the network. The request spent nearly all of its time in a queue inside the client, where no
+# server log and no database dashboard will ever show it.
+
+# %% [markdown]
+# ## Little's law
+#
+# Throughput, time and requests in flight are not three figures but two:
+#
+# > **in flight = throughput × time**
+#
+# It holds for every system that starts and ends empty, whatever happens inside. So you can check any client's story. Let's take the
+# client's own throughput and service time, and compare the product with what the lab counted.
+
+# %%
+from supalab.measure.littles_law import in_flight, mean_in_flight
+
+served = sum(span.service for span in fake_3.answered) / len(fake_3.answered)
+said = in_flight(fake_3.throughput_per_s, served)
+print(f"The client: {fake_3.throughput_per_s:.1f} requests/s x {served:.3f} s = {said:.2f} in flight")
+print(f"The lab:    {mean_in_flight(fake_3):.2f} in flight on average")
+
+# %% [markdown]
+# The two agree within a few per cent; what is left over is the client's own work before and after the server's. Read the law the other way
+# round, and it gives you the ceiling in requests per second: at most 3 in flight, 0.15 s each, so at most 3 / 0.15 = 20 a second.
+# Nothing you do to the callers can change that.
+
+# %% [markdown]
+# ## Exercise 01a · Predict the makespan
+#
+# Write a function that tells how long a burst takes with any number of requests, any pool and any latency. The check tries it on
+# pools that you have not seen, by running them.
+#
+# What it should give:
+#
+# | requests | threads | latency | makespan |
+# |---|---|---|---|
+# | 100 | 3 | 0.15 s | 5.1 s |
+# | 100 | 10 | 0.15 s | 1.5 s |
+
+
+# %% exercise 01a
+def makespan(requests: int, threads: int, latency: float) -> float:
+    """Seconds from the first question to the last answer, if nothing but latency takes time."""
+    # <solution>
+    return math.ceil(requests / threads) * latency
+    # </solution>
+    #: raise NotDone("how many rounds are there, and how long is one? math.ceil rounds up")
+
+
+# %%
+await check("01a", makespan)
+
+# %% [markdown]
+# ## In practice
+#
+# - **Find the number.** Somewhere in a fake async client there is a `max_workers`. If there is none, the default is used: the number of
+#   processors plus 4, and 32 at most. `asyncio.to_thread` shares one such pool among everything in your process.
+# - **A ceiling is not always a fault.** It protects the server from you. The real client at the end of this course has one too; it is
+#   called `limit`, you can see it, and it costs no threads.
+# - **Averages hide a queue.** Half of the callers in your picture waited longer than the median. Ask for wait and service apart.
+
+# %% [markdown]
+# ## Recap
+#
+# <details><summary>With 3 threads, you double the number of callers. What happens to the throughput?</summary>
+#
+# Nothing: it stays at 3 / latency. The queue is twice as long, so every caller waits twice as long.
+# </details>
+#
+# <details><summary>The server becomes twice as fast. What happens to the makespan?</summary>
+#
+# It halves: each round takes one latency. That is why a client's ceiling often goes unnoticed until the server has a slow day.
+# </details>
+#
+# <details><summary>A dashboard says "average response 450 ms" and the server's log says 150 ms. Who is right?</summary>
+#
+# Both can be: the log has the service, the dashboard wait and service together. Little's law tells you how many requests stood in the queue.
+# </details>
+#
+# **Next:** the ceiling is one thing that fake async does. [Start here](00_start_here.ipynb) showed another, the fair control: raise it
+# to 10 threads, and it keeps pace with a real async client.

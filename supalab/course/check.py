@@ -1,0 +1,96 @@
+"""A learner's answer goes in, is tried at a lab, and kind feedback comes out: findings, a hint, another, the solution.
+
+Judged is what an answer *does*, never how it is written. A check never raises for what a learner wrote, so the rest of
+the notebook runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from supalab.course.feedback import Feedback, Finding, State
+from supalab.errors import SettingsError
+
+__all__ = ["Exercise", "Judge", "NotDone", "check", "forget", "judged"]
+
+PATIENCE_S = 20.0
+#: After so many tries the second hint comes, after so many the solution.
+SECOND_HINT, SOLUTION = 2, 3
+
+Judge: TypeAlias = Callable[[Any], Awaitable[Sequence[Finding]]]
+
+_tries: Counter[str] = Counter()
+
+
+class NotDone(Exception):  # it says where somebody is, not that something broke
+    """What a stub raises: this exercise has not been done yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """One exercise: its number and title, two hints, and the judge that tries an answer at a lab."""
+
+    number: str
+    title: str
+    hints: tuple[str, str]
+    judge: Judge
+
+
+async def check(number: str, answer: Any) -> Feedback:
+    """Try an answer to an exercise such as ``"01a"`` and return what the lab saw, with the next hint if need be.
+
+    Raises SettingsError for a number that is no exercise's.
+    """
+    from supalab.course.build import solution_of
+    from supalab.course.exercises import EXERCISES
+
+    exercise = EXERCISES.get(number)
+    if exercise is None:
+        raise SettingsError(f"there is no exercise {number!r}: choose from {', '.join(EXERCISES)}")
+    findings = await judged(exercise, answer)
+    if findings is None:
+        return Feedback(number, exercise.title, State.NOT_DONE)
+    if all(finding.ok for finding in findings):
+        _tries[number] = 0
+        return Feedback(number, exercise.title, State.DONE, findings)
+    _tries[number] += 1
+    hints = exercise.hints if _tries[number] >= SECOND_HINT else exercise.hints[:1]
+    solution = solution_of(number) if _tries[number] >= SOLUTION else ""
+    return Feedback(number, exercise.title, State.LOOK_AGAIN, findings, hints, solution)
+
+
+def forget(number: str) -> None:
+    """Start an exercise's hints again."""
+    _tries[number] = 0
+
+
+async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | None:
+    """Return what the judge found, ``None`` if the answer is still the stub; what breaks in there is a finding."""
+    if answer is ...:
+        return None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return tuple(await exercise.judge(answer))
+    except TimeoutError:
+        words = "It waited for something that never came. Is there an await on a thing that nobody finishes?"
+        return (Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words),)
+    except Exception as error:
+        # A judge is ours and tested; what breaks in it is the answer.
+        return None if unfinished(error) else (_broke(error),)
+
+
+def unfinished(error: BaseException) -> bool:
+    """Return whether a stub is among the causes of an error."""
+    if isinstance(error, NotDone):
+        return True
+    below = [*(error.exceptions if isinstance(error, BaseExceptionGroup) else ()), error.__cause__, error.__context__]
+    return any(unfinished(one) for one in below if one is not None)
+
+
+def _broke(error: Exception) -> Finding:
+    text = " ".join(str(error).split()) or "no message"
+    return Finding("your code", "to run", f"{type(error).__name__}: {text}", False, "It raised an error on the way.")

@@ -1,0 +1,64 @@
+"""Notebook 01: a learner's formula for the makespan goes in, bursts at a lab say how near it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from supalab.clients.fake import FakeSupabaseAsync
+from supalab.course.check import Exercise
+from supalab.course.feedback import Finding
+from supalab.lab.handle import Lab
+from supalab.measure.burst import burst
+from supalab.measure.workload import Workload
+
+__all__ = ["EXERCISES"]
+
+LATENCY_S = 0.1
+#: (requests, limit): rounds that are all full; a last one that is not; fewer requests than slots.
+CASES = ((9, 3), (7, 6), (2, 8))
+#: A measured makespan is a little above the latencies' sum; a formula that leaves that out is right.
+BELOW, ABOVE = 0.75, 1.15
+
+
+async def makespans(formula: Callable[[int, int, float], Any]) -> list[Finding]:
+    """Compare ``formula(requests, limit, latency)``, seconds, with what the fake client takes at a lab."""
+    found = []
+    async with Lab(latency=LATENCY_S) as lab:
+        for requests, limit in CASES:
+            told = float(formula(requests, limit, LATENCY_S))
+            async with FakeSupabaseAsync(lab.url, lab.key, limit=limit) as db:
+                spans = await burst(db, Workload(requests, LATENCY_S))
+            found.append(_compared(requests, limit, told, max(span.done for span in spans)))
+    return found
+
+
+def _compared(requests: int, limit: int, told: float, took: float) -> Finding:
+    fits = BELOW * took <= told <= ABOVE * took
+    what = f"{requests} requests of {LATENCY_S:g} s, {limit} threads"
+    return Finding(
+        what, f"about {took:.2f} s, as measured", f"{told:.2f} s", fits, "" if fits else _why(requests, limit, told)
+    )
+
+
+def _why(requests: int, limit: int, told: float) -> str:
+    if limit > 1 and abs(told - requests * LATENCY_S) < 0.01:
+        return "This is the time of one request after another. The threads work side by side: how many rounds is that?"
+    if requests < limit:
+        return "With fewer requests than threads, some threads stay idle; one round is the least there can be."
+    if requests % limit and abs(told - requests / limit * LATENCY_S) < 0.01:
+        return "The last round is not full, and yet it takes as long as the others: half a round does not exist."
+    return "Count the rounds: each takes one latency, and there are as many as it takes to serve everybody."
+
+
+EXERCISES = (
+    Exercise(
+        "01a",
+        "predict the makespan",
+        (
+            "All threads start together and end together: think in rounds of `limit` requests.",
+            "The number of rounds is requests / limit, rounded up: math.ceil does it. Each round takes one latency.",
+        ),
+        makespans,
+    ),
+)

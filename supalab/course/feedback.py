@@ -1,0 +1,106 @@
+"""What a check says: findings at the lab go in, kind words, a table and the next hint come out. Pure.
+
+It says what was observed and what was expected, never that somebody is wrong.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Feedback", "Finding", "State"]
+
+
+class State(Enum):
+    """How far an exercise is."""
+
+    NOT_DONE = "not done yet"
+    LOOK_AGAIN = "look again"
+    DONE = "done"
+
+
+MARKS = {State.NOT_DONE: "○", State.LOOK_AGAIN: "◐", State.DONE: "●"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what was expected, what was observed, and words for when they differ."""
+
+    what: str
+    expected: str
+    observed: str
+    ok: bool
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A check's whole answer; shows itself in a notebook. ``solution`` is code, folded until somebody opens it."""
+
+    exercise: str
+    title: str
+    state: State
+    findings: tuple[Finding, ...] = ()
+    hints: tuple[str, ...] = ()
+    solution: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the exercise is done."""
+        return self.state is State.DONE
+
+    @property
+    def headline(self) -> str:
+        """One line: the exercise, how far it is, and what that means."""
+        said = {
+            State.NOT_DONE: "not done yet. That is fine: everything below runs without it, and you can come back.",
+            State.LOOK_AGAIN: "nearly. Here is what the lab saw.",
+            State.DONE: "done. The lab agrees.",
+        }
+        return f"{MARKS[self.state]} Exercise {self.exercise}, {self.title}: {said[self.state]}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is said of the findings that differ."""
+        return tuple(finding.words for finding in self.findings if not finding.ok and finding.words)
+
+    def __str__(self) -> str:
+        rows = [f"  {_mark(f)} {f.what}: {f.observed} (expected {f.expected})" for f in self.findings]
+        hints = [f"  Hint {number}: {hint}" for number, hint in enumerate(self.hints, 1)]
+        folded = ["  The solution is folded below the hints in a notebook."] if self.solution else []
+        return "\n".join([self.headline, *rows, *(f"  {text}" for text in self.words), *hints, *folded])
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": str(self)}
+
+    def html(self) -> str:
+        """Return the answer as HTML that inherits the theme's colours; nothing is said by colour alone."""
+        parts = [f"<p><strong>{html.escape(self.headline)}</strong></p>", _table(self.findings)]
+        parts += [f"<p>{html.escape(text)}</p>" for text in self.words]
+        parts += [f"<p><em>Hint {n}.</em> {html.escape(hint)}</p>" for n, hint in enumerate(self.hints, 1)]
+        if self.solution:
+            code = html.escape(self.solution)
+            parts.append(f"<details><summary>One solution (open it if you like)</summary><pre>{code}</pre></details>")
+        return "".join(parts)
+
+
+def _mark(finding: Finding) -> str:
+    return "✓" if finding.ok else "✗"
+
+
+def _table(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("", "looked at", "expected", "observed"))
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="text-align:left">{html.escape(text)}</td>'
+            for text in (_mark(f), f.what, f.expected, f.observed)
+        )
+        + "</tr>"
+        for f in findings
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

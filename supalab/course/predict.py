@@ -1,0 +1,46 @@
+"""A guess before a measurement: a number or nothing goes in, something that the pictures can draw comes out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from supalab.errors import SettingsError
+
+__all__ = ["Guess", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What somebody expects: ``value`` in ``unit``, ``None`` if they would rather look first."""
+
+    about: str
+    value: float | None = None
+    unit: str = "s"
+
+    def __repr__(self) -> str:
+        if self.value is None:
+            return f"No guess for {self.about}. That is fine: run on, and see whether the picture surprises you."
+        return f"Noted: {self.value:g} {self.unit} for {self.about}. The picture will show it."
+
+    def beside(self, measured: float) -> str:
+        """Return the guess and what was measured, in one sentence that nobody need be ashamed of."""
+        if self.value is None:
+            return f"Measured: {measured:.3g} {self.unit} for {self.about}."
+        said = f"You guessed {self.value:g} {self.unit} for {self.about}, and {measured:.3g} {self.unit} were measured"
+        if not self.value or not measured:
+            return f"{said}."
+        times = max(self.value / measured, measured / self.value)
+        if times < 1.15:
+            return f"{said}: spot on."
+        way = "more" if self.value > measured else "less"
+        return f"{said}: {way} by a factor of {times:.1f}. What made the difference?"
+
+
+def predict(about: str, value: float | None = None, *, unit: str = "s") -> Guess:
+    """Note what you expect before you measure; ``None`` skips it. Raises SettingsError for what is no number."""
+    if value is not None:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:
+            raise SettingsError(f"a guess of {value!r} is not a number from 0: write e.g. 5, or None to skip it")
+    return Guess(about, None if value is None else float(value), unit)

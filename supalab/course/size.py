@@ -1,0 +1,46 @@
+"""How large a measurement this machine can bear: the usual size goes in, it or a smaller one comes out.
+
+Workshops run on Binder too, with one processor and little memory: there a lesson must be as short as elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cpus", "memory_bytes", "sized", "small"]
+
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
+LITTLE_MEMORY = 2 * 1024**3
+
+
+def cpus(quota: Path = CPU_MAX) -> float:
+    """Return the processors that this process may use: those it is bound to, or a container's share of time."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        most, period = quota.read_text(encoding="ascii").split()
+        return min(bound, int(most) / int(period))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return float(bound)
+
+
+def memory_bytes(limit: Path = MEMORY_MAX) -> int:
+    """Return the memory that this process may use, in bytes: the machine's, or a container's share."""
+    import psutil
+
+    whole = int(psutil.virtual_memory().total)
+    try:
+        return min(whole, int(limit.read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return whole
+
+
+def small() -> bool:
+    """Return whether this is a small machine: less than two processors, or less than 2 GiB of memory."""
+    return cpus() < 2 or memory_bytes() < LITTLE_MEMORY
+
+
+def sized(usual: int, at_least: int = 1) -> int:
+    """Return the usual number of requests, or a third of it on a small machine, but no fewer than ``at_least``."""
+    return max(usual // 3, at_least) if small() else usual

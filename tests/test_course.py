@@ -1,0 +1,233 @@
+"""The course's furniture: exercises judged by behaviour, stubs from solutions, guesses, sizes that fit the machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_trials import made_set
+
+from supalab.course import NotDone, check, predict, size
+from supalab.course.build import built, cells, notebook, solution_of, sources
+from supalab.course.check import Exercise, forget, judged
+from supalab.course.exercises import EXERCISES
+from supalab.course.feedback import Feedback, Finding, State
+from supalab.errors import SettingsError
+from supalab.figures import describe, timeline
+
+SOURCE = """# for editors only
+# %% [markdown]
+# # A title
+#
+# Prose.
+# %%
+x = 1
+# %% exercise 03a
+def f(n: int) -> int:
+    # <solution>
+    half = n // 2
+    return half
+    # </solution>
+    #: raise NotDone("half of it")
+"""
+
+
+def texts(book: str) -> list[str]:
+    return ["".join(cell["source"]) for cell in json.loads(book)["cells"]]
+
+
+def test_a_source_gives_a_stub_and_a_solution() -> None:
+    """The learner's cell has the comment's line in the solution's place; prose and other cells are the same."""
+    learner, solved = notebook(SOURCE, "03_x"), notebook(SOURCE, "03_x", solved=True)
+    assert texts(learner) == [
+        "# A title\n\nProse.",
+        "x = 1",
+        'def f(n: int) -> int:\n    raise NotDone("half of it")',
+    ]
+    assert texts(solved) == [*texts(learner)[:2], "def f(n: int) -> int:\n    half = n // 2\n    return half"]
+    assert [cell["id"] for cell in json.loads(learner)["cells"]] == ["03-01", "03-02", "03-03"]
+    assert [cell["metadata"] for cell in json.loads(learner)["cells"]] == [{}, {}, {"tags": ["exercise-03a"]}]
+
+
+def exercise_cells() -> Iterator[tuple[str, str, str]]:
+    """(number, stub, solution) of every exercise in the sources."""
+    for path in sources():
+        for cell in cells(path.read_text(encoding="utf-8")):
+            if cell.exercise:
+                yield cell.exercise, cell.text(solved=False), cell.text(solved=True)
+
+
+def test_every_exercise_has_a_cell_and_every_cell_an_exercise() -> None:
+    """Numbers agree both ways, each notebook's begin with its own number, and nothing of a solution is in a stub."""
+    found = [number for number, _, _ in exercise_cells()]
+    assert found == list(EXERCISES)
+    for path in sources():
+        numbers = [cell.exercise for cell in cells(path.read_text(encoding="utf-8")) if cell.exercise]
+        assert all(number.startswith(path.stem[:2]) for number in numbers)
+    for number, stub, solution in exercise_cells():
+        assert stub != solution
+        assert "solution>" not in stub + solution
+        assert solution_of(number) == solution
+    with pytest.raises(SettingsError, match="no notebook has an exercise '99z'"):
+        solution_of("99z")
+    assert all("<solution>" not in text for text in built().values())
+
+
+def made(code: str) -> Any:
+    """Run an exercise's cell and return the thing that it defines last: what the notebook gives to its check."""
+    scope: dict[str, Any] = {"math": math, "NotDone": NotDone}
+    before = set(scope)
+    exec(compile(code, "cell", "exec"), scope)
+    return scope[[name for name in scope if name not in before and name != "__builtins__"][-1]]
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    yield
+    for number in EXERCISES:
+        forget(number)
+
+
+@pytest.mark.parametrize(("number", "stub", "solution"), list(exercise_cells()), ids=lambda text: text[:3])
+async def test_every_stub_is_not_done_and_every_solution_passes(number: str, stub: str, solution: str) -> None:
+    """As shipped, an exercise is unsolved and says so kindly; as solved, the lab agrees."""
+    fresh = await check(number, made(stub))
+    assert (fresh.state, fresh.findings, fresh.hints) == (State.NOT_DONE, (), ())
+    done = await check(number, made(solution))
+    assert done.passed, str(done)
+    assert len(done.findings) > 0
+
+
+#: Three plausible wrong answers for each exercise, and a piece of what they must be told.
+WRONG: dict[str, Sequence[tuple[Any, str]]] = {
+    "01a": (
+        (lambda requests, threads, latency: requests * latency, "one request after another"),
+        (lambda requests, threads, latency: requests / threads * latency, "half a round does not exist"),
+        (lambda requests, threads, latency: latency, "Count the rounds"),
+    ),
+}
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+async def test_plausible_wrong_answers_get_the_right_words(number: str) -> None:
+    """Each is told what the lab saw and why that may be; first one hint, then two, then the folded solution."""
+    assert len(WRONG[number]) >= 3
+    for answer, told in WRONG[number]:
+        forget(number)
+        found = await check(number, answer)
+        assert found.state is State.LOOK_AGAIN
+        assert told in " ".join(found.words)
+        assert found.hints == EXERCISES[number].hints[:1]
+        assert "wrong" not in str(found).lower()
+    second, third = await check(number, answer), await check(number, answer)
+    assert (second.hints, second.solution) == (EXERCISES[number].hints, "")
+    assert third.solution == solution_of(number)
+    assert "<details>" in third.html()
+
+
+def an_exercise(judge: Callable[[Any], Awaitable[Sequence[Finding]]]) -> Exercise:
+    return Exercise("99a", "a test", ("one", "two"), judge)
+
+
+async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error, even in a task group, or a hang never ends the notebook; a stub deep inside is still a stub."""
+
+    async def calls(answer: Any) -> Sequence[Finding]:
+        await answer()
+        return (Finding("it", "to run", "it ran", True),)
+
+    async def breaks() -> None:
+        raise KeyError("name")
+
+    async def hangs() -> None:
+        import asyncio
+
+        await asyncio.Event().wait()
+
+    async def stub() -> None:
+        try:
+            raise ExceptionGroup("group", [NotDone("half")])
+        except ExceptionGroup as error:
+            raise RuntimeError("client broke") from error
+
+    monkeypatch.setattr(sys.modules["supalab.course.check"], "PATIENCE_S", 0.05)
+    broke = await judged(an_exercise(calls), breaks)
+    assert broke
+    assert broke[0].observed == "KeyError: 'name'"
+    hung = await judged(an_exercise(calls), hangs)
+    assert hung
+    assert "still running" in hung[0].observed
+    assert await judged(an_exercise(calls), stub) is None
+    assert await judged(an_exercise(calls), ...) is None
+
+
+async def test_an_unknown_exercise_is_told_what_there_is() -> None:
+    """A typing error in the number is not the learner's failure."""
+    with pytest.raises(SettingsError, match="choose from 01a"):
+        await check("1a", None)
+
+
+def test_feedback_is_text_and_html_without_colour() -> None:
+    """Marks and words carry the meaning; what a learner wrote is escaped."""
+    finding = Finding("<b>", "1 & 2", "3", False, "Look <again>.")
+    said = Feedback("01a", "a title", State.LOOK_AGAIN, (finding,), ("first", "second"), "x < 1")
+    assert "✗ <b>: 3 (expected 1 & 2)" in str(said)
+    assert all(text in said.html() for text in ("&lt;b&gt;", "1 &amp; 2", "Look &lt;again&gt;.", "x &lt; 1", "✗"))
+    assert "color" not in said.html()
+
+
+@pytest.mark.parametrize(
+    ("value", "measured", "said"),
+    [(None, 3.0, "Measured: 3 s"), (3.1, 3.0, "spot on"), (9.0, 3.0, "more by a factor of 3.0"), (0.0, 3.0, "0 s for")],
+)
+def test_a_guess_is_set_beside_what_was_measured(value: float | None, measured: float, said: str) -> None:
+    """Kindly, and skipping is allowed."""
+    assert said in predict("x", value).beside(measured)
+    assert predict("x", value).value == value
+
+
+@pytest.mark.parametrize("value", [-1, math.inf, math.nan, "5", True])
+def test_a_guess_that_is_no_number_is_refused(value: Any) -> None:
+    """In one line that says what to write."""
+    with pytest.raises(SettingsError, match="write e.g. 5, or None to skip it"):
+        predict("x", value)
+
+
+def test_a_guess_is_drawn_and_described() -> None:
+    """The dashed line stands at the guess, the axis reaches it, and the description has it; no guess, no line."""
+    trials = made_set("fake-3", "real-3")
+    with_guess, without = timeline(trials, guesses={"fake-3": 40.0, "real-3": None}), timeline(trials)
+    lines = [[line for line in ax.lines if line.get_linestyle() == "--"] for ax in with_guess.axes]
+    assert [line.get_xdata()[0] for panel in lines for line in panel] == [40.0]
+    assert with_guess.axes[0].get_xlim()[1] > 40.0
+    assert "The guess for fake-3 was 40.0 s." in describe(with_guess)
+    assert not [line for ax in without.axes for line in ax.lines if line.get_linestyle() == "--"]
+
+
+def test_sizes_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's share counts, not the machine it runs on; a small one gets a third, never less than needed."""
+    quota = tmp_path / "cpu.max"
+    quota.write_text("50000 100000\n", encoding="ascii")
+    assert size.cpus(quota) == 0.5
+    quota.write_text("max 100000\n", encoding="ascii")
+    assert size.cpus(quota) == size.cpus(tmp_path / "none") >= 1
+    limit = tmp_path / "memory.max"
+    limit.write_text("1000000\n", encoding="ascii")
+    assert size.memory_bytes(limit) == 1_000_000
+    assert size.memory_bytes(tmp_path / "none") > 100_000_000
+    monkeypatch.setattr(size, "small", lambda: True)
+    assert (size.sized(60), size.sized(60, at_least=30)) == (20, 30)
+    monkeypatch.setattr(size, "small", lambda: False)
+    assert size.sized(60) == 60
+
+
+def test_minutes_are_declared_by_every_notebook() -> None:
+    """A timetable can be made of them."""
+    for path in sources():
+        assert re.search(r"^# \*\*\d+ minutes\.\*\*", path.read_text(encoding="utf-8"), re.MULTILINE), path.name
