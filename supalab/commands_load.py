@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 from supalab.commands import ProgressBar, check_outputs
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from supalab.capacity.result import Capacity
     from supalab.load.plan import Plan
     from supalab.load.run import LoadRecord
 
-__all__ = ["add_load", "load"]
+__all__ = ["add_capacity", "add_load", "capacity", "load"]
 
 PATH = "/contests?size=10"
 LATENCY_S = 0.15
@@ -61,7 +64,7 @@ def load(options: argparse.Namespace) -> int:
     if code and not done:
         say("stopped before the first load was over")
         return code
-    _report(LoadRecord(when=when, about=about, finished=not code, loads=tuple(done), **made_on()), options)
+    _report_loads(LoadRecord(when=when, about=about, finished=not code, loads=tuple(done), **made_on()), options)
     return code
 
 
@@ -109,7 +112,7 @@ def say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def _report(record: LoadRecord, options: argparse.Namespace) -> None:
+def _report_loads(record: LoadRecord, options: argparse.Namespace) -> None:
     from supalab.load.printed import show
     from supalab.load.run import RECORD
     from supalab.load.table import table
@@ -118,3 +121,71 @@ def _report(record: LoadRecord, options: argparse.Namespace) -> None:
     if options.json is not None:
         RECORD.save(record, options.json)
         say(f"written: {options.json}")
+    if options.figure is not None:
+        from supalab.figures.capacity import load_picture
+
+        _draw(load_picture(record), options.figure)
+
+
+def _draw(picture: Figure, path: Path) -> None:
+    from supalab.figures.look import description, save
+
+    save(picture, path)
+    sys.stdout.write(f"\n{description(picture)}\n")
+    say(f"written: {path}")
+
+
+def add_capacity(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the command's words."""
+    parser.set_defaults(run=capacity)
+    parser.add_argument("--clients", metavar="A,B,…", help="fake-3,fake-10,article-10,real-10 or others (these four)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="chance in the arrivals (1)")
+    parser.add_argument("--quick", action="store_true", help="a look in under three minutes: short steps, coarse end")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw response time against arrival rate")
+
+
+def capacity(options: argparse.Namespace) -> int:
+    """Find what a service on each client can take; print the tables, write record and picture."""
+    from supalab.capacity.measure import QUICK, CapacityInterrupted, expected_s
+    from supalab.capacity.measure import capacity as measure
+    from supalab.measure.race import Progress
+
+    _check_figure(options.figure)
+    check_outputs(options.json, options.figure)
+    clients, how = _clients(options), QUICK if options.quick else {}
+    say(f"{len(clients)} clients, about {expected_s(clients, **how) / 60:.0f} minutes on a quiet machine")
+    code = 0
+    try:
+        with ProgressBar("steps") as tell:
+            found = measure(
+                clients, seed=options.seed, progress=lambda *at: tell(Progress(at[0], at[1], at[2], at[3])), **how
+            )
+    except CapacityInterrupted as interrupted:
+        found, code = interrupted.found, 130
+    _report_capacity(found, options)
+    return code
+
+
+def _clients(options: argparse.Namespace) -> tuple[str, ...]:
+    from supalab.capacity.scene import ARMS
+    from supalab.clients.arms import arm
+
+    return ARMS if options.clients is None else tuple(arm(name.strip()).name for name in options.clients.split(","))
+
+
+def _report_capacity(found: Capacity, options: argparse.Namespace) -> None:
+    from supalab.capacity.result import FORM
+    from supalab.capacity.table import table
+    from supalab.load.printed import show
+
+    show(table(found))
+    if not found.arms:
+        return
+    if options.json is not None:
+        FORM.save(found, options.json)
+        say(f"written: {options.json}")
+    if options.figure is not None:
+        from supalab.figures.capacity import capacity_picture
+
+        _draw(capacity_picture(found), options.figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean, pstdev
@@ -152,6 +153,22 @@ def test_answers_a_second_last_until_the_last_one() -> None:
     assert (load.sent_per_s, load.answered_per_s) == (10.0, 5.0)
 
 
+def test_a_crowd_comes_besides_and_leaves() -> None:
+    """The usual callers come as they would without it, and all of the crowd are leavers, in its time."""
+    plan = Plan(URL, duration=10.0, rate=20.0, crowd_rate=50.0, crowd_from=3.0, crowd_until=5.0)
+    assert [at for at, leaves in plan.arrivals if not leaves] == list(poisson(20.0, 10.0))
+    crowd = [at for at, leaves in plan.arrivals if leaves]
+    assert 70 < len(crowd) < 130
+    assert 3.0 <= min(crowd) <= max(crowd) < 5.0
+    with pytest.raises(SettingsError, match="crowd"):
+        replace(plan, crowd_until=11.0)
+
+
+def staying(times: Sequence[float]) -> list[tuple[float, bool]]:
+    """A schedule of callers who stay."""
+    return [(at, False) for at in times]
+
+
 async def answered() -> str:
     await asyncio.sleep(0.02)
     return "ok"
@@ -165,7 +182,7 @@ async def never() -> str:
 async def test_an_open_load_does_not_wait_for_answers() -> None:
     """All requests are in flight together although none is answered: their callers give up, and none is dropped."""
     times = [i / 100 for i in range(20)]
-    shots = await fire_open(replace(PLAN, timeout=0.5), times, never)
+    shots = await fire_open(replace(PLAN, timeout=0.5), staying(times), never)
     assert [shot.intended for shot in shots] == times
     assert {shot.outcome for shot in shots} == {TIMEOUT}
     assert max(shot.sent for shot in shots) < min(shot.done for shot in shots)
@@ -181,7 +198,7 @@ async def test_a_generator_that_was_late_says_so() -> None:
         return "ok"
 
     blocked: list[bool] = []
-    shots = await fire_open(PLAN, [0.01, 0.02, 0.03, 0.3], blocks_once)
+    shots = await fire_open(PLAN, staying([0.01, 0.02, 0.03, 0.3]), blocks_once)
     assert shots[1].slip_s > LATE_S
     assert shots[1].response_s >= shots[1].slip_s
     assert shots[3].slip_s < shots[1].slip_s
@@ -190,7 +207,7 @@ async def test_a_generator_that_was_late_says_so() -> None:
 
 async def test_the_cap_is_an_outcome() -> None:
     """What is over the cap is not sent, and is in the result all the same."""
-    shots = await fire_open(replace(PLAN, cap=3, timeout=0.3), [0.01 * i for i in range(10)], never)
+    shots = await fire_open(replace(PLAN, cap=3, timeout=0.3), staying([0.01 * i for i in range(10)]), never)
     outcomes = [shot.outcome for shot in shots]
     assert outcomes.count(TIMEOUT) == 3
     assert outcomes.count(CAPPED) == 7
@@ -198,10 +215,10 @@ async def test_the_cap_is_an_outcome() -> None:
 
 async def test_callers_leave_early_by_plan() -> None:
     """Those who leave do so after their time, the others stay to their timeout."""
-    plan = replace(PLAN, leave_share=0.5, leave_after=0.05, timeout=0.3)
-    shots = await fire_open(plan, [0.001 * i for i in range(40)], never)
+    plan = replace(PLAN, rate=200.0, leave_share=0.5, leave_after=0.05, timeout=0.3)
+    shots = await fire_open(plan, plan.arrivals, never)
     left = [shot for shot in shots if shot.outcome == LEFT]
-    assert len(left) == sum(leavers(40, 0.5, plan.seed))
+    assert len(left) == sum(leavers(len(shots), 0.5, plan.seed))
     assert max(s.done - s.intended for s in left) < min(s.done - s.intended for s in shots if s.outcome == TIMEOUT)
 
 

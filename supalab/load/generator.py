@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import aiohttp
 
 from supalab.load.plan import Plan
-from supalab.load.schedule import leavers, poisson
+from supalab.load.schedule import leavers
 from supalab.load.shots import CAPPED, LEFT, LOST, OK, REFUSED, TIMEOUT, Shot
 
 __all__ = ["Send", "fire", "fire_closed", "fire_open"]
@@ -43,7 +43,7 @@ async def fire(plan: Plan, began: Callable[[], None] = lambda: None) -> list[Sho
         began()
         if plan.callers is not None:
             return await fire_closed(plan, send)
-        return await fire_open(plan, poisson(plan.rate or 0.0, plan.duration, plan.seed), send)
+        return await fire_open(plan, plan.arrivals, send)
 
 
 async def _outcome(session: aiohttp.ClientSession, url: str) -> str:
@@ -57,18 +57,17 @@ async def _outcome(session: aiohttp.ClientSession, url: str) -> str:
     return OK if 200 <= response.status < 300 else f"HTTP {response.status}"
 
 
-async def fire_open(plan: Plan, schedule: Sequence[float], send: Send) -> list[Shot]:
-    """Send at each time of the schedule, and wait for all answers at the end."""
+async def fire_open(plan: Plan, schedule: Sequence[tuple[float, bool]], send: Send) -> list[Shot]:
+    """Send at each time of the schedule (and whether its caller leaves), and wait for all answers at the end."""
     clock = asyncio.get_running_loop().time
     origin = clock()
-    leaves = leavers(len(schedule), plan.leave_share, plan.seed)
     shots: list[Shot] = []
     flying: set[asyncio.Task[None]] = set()
 
     async def one(intended: float, leaver: bool) -> None:
         shots.append(await _shot(plan, send, origin, intended, leaver))
 
-    for intended, leaver in zip(schedule, leaves, strict=True):
+    for intended, leaver in schedule:
         ahead = origin + intended - clock()
         if ahead > 0:
             await asyncio.sleep(ahead)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from supalab.errors import SettingsError
-from supalab.load.schedule import MOST_PER_S
+from supalab.load.schedule import MOST_PER_S, leavers, poisson
 
 __all__ = ["Plan", "target"]
 
@@ -22,9 +22,10 @@ class Plan:
 
     ``url``: the whole address with path and query; answers are GET's. ``duration``: seconds in which requests start.
     ``timeout``: seconds, from the intended start, after which a caller gives up: an outcome like another.
-    ``leave_share`` of the callers (0 to 1) leave already after ``leave_after`` seconds. ``cap``: requests in flight
-    at once, beyond which none is sent; those are outcomes too. ``headers`` go with each request; they
-    and the url, whose query may hold a key, are never printed.
+    ``leave_share`` of the callers (0 to 1) leave already after ``leave_after`` seconds; a crowd that comes besides, at
+    ``crowd_rate`` from ``crowd_from`` to ``crowd_until`` seconds, leaves then to the last one. ``cap``: requests in
+    flight at once, beyond which none is sent; those are outcomes too. ``headers`` go with each request; they and the
+    url, whose query may hold a key, are never printed.
 
     Raises SettingsError for what cannot work.
     """
@@ -37,6 +38,9 @@ class Plan:
     timeout: float = 10.0
     leave_share: float = 0.0
     leave_after: float = 0.1
+    crowd_rate: float | None = None
+    crowd_from: float = 0.0
+    crowd_until: float = 0.0
     cap: int = 2_000
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -48,12 +52,29 @@ class Plan:
             _check("rate", self.rate, MOST_PER_S, "requests a second")
         if self.callers is not None and not _whole(self.callers, MOST_CALLERS):
             raise SettingsError(f"callers {self.callers!r} is not a whole number from 1 to {MOST_CALLERS}")
+        if self.crowd_rate is not None:
+            _check("crowd_rate", self.crowd_rate, MOST_PER_S, "requests a second")
+            if self.rate is None or not 0 <= self.crowd_from < self.crowd_until <= self.duration:
+                raise SettingsError(
+                    f"a crowd from {self.crowd_from!r} to {self.crowd_until!r} s does not fit into open arrivals of "
+                    f"{self.duration!r} s"
+                )
         for name in ("duration", "timeout", "leave_after"):
             _check(name, getattr(self, name), LONGEST_S, "seconds")
         if not 0 <= self.leave_share <= 1:
             raise SettingsError(f"leave_share {self.leave_share!r} is not a share from 0 to 1")
         if not _whole(self.cap, 100_000):
             raise SettingsError(f"cap {self.cap!r} is not a number of requests in flight from 1 to 100000")
+
+    @property
+    def arrivals(self) -> list[tuple[float, bool]]:
+        """When open arrivals are meant to start, and whether that caller leaves early; in order of time."""
+        times = poisson(self.rate or 0.0, self.duration, self.seed) if self.rate else ()
+        found = list(zip(times, leavers(len(times), self.leave_share, self.seed), strict=True))
+        if self.crowd_rate is not None:
+            crowd = poisson(self.crowd_rate, self.crowd_until - self.crowd_from, self.seed + 1)
+            found += [(self.crowd_from + at, True) for at in crowd]
+        return sorted(found)
 
     @property
     def most_s(self) -> float:

@@ -1,0 +1,61 @@
+"""The capacity experiment for real, small: two services over one lab, counts exact, the ratio loose."""
+
+from __future__ import annotations
+
+import pytest
+
+from supalab.capacity.measure import CapacityInterrupted, capacity
+from supalab.errors import SettingsError
+
+
+def test_three_threads_cannot_take_what_ten_at_once_can() -> None:
+    """At 40 a second three slots of 150 ms are overrun and ten are not; each request is one of the backend."""
+    seen: list[tuple[float, str, int, int]] = []
+    found = capacity(
+        ("fake-3", "real-10"), steps=(5.0, 40.0), duration=2.0, requests=1, fine=1.0,
+        progress=lambda *at: seen.append(at),
+    )  # fmt: skip
+    few, real = found.arms
+    assert (few.arm, real.arm, found.finished) == ("fake-3", "real-10", True)
+    for one in found.arms:
+        assert one.idle_backend_requests == one.idle_requests > 10
+        assert one.memory_idle_bytes is not None
+        assert one.memory_idle_bytes > 10_000_000
+        for step in one.steps:
+            assert step.in_flight_peak <= one.limit
+            # A caller who gives up is not answered, whatever the backend did.
+            assert step.requests - sum(step.errors.values()) <= step.backend_requests <= step.requests
+    assert few.steps[1].in_flight_peak == 3
+    assert not few.steps[1].good
+    assert few.steps[1].p95 is None or few.steps[1].p95 > 2 * (real.steps[1].p95 or 0.0)
+    assert real.steps[1].in_flight_peak > 3
+    assert real.steps[1].in_flight_mean == pytest.approx(0.15 * real.steps[1].answered_per_s, rel=0.25)
+    assert [at[0] for at in seen] == sorted(at[0] for at in seen)
+
+
+def test_ctrl_c_keeps_the_steps_that_are_finished() -> None:
+    """The experiment is interrupted in its second step: the first is in what it found."""
+
+    def progress(share: float, arm: str, done: int, total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(CapacityInterrupted) as stopped:
+        capacity(("real-10",), steps=(20.0, 40.0), duration=0.5, requests=1, fine=1.0, progress=progress)
+    (arm,) = stopped.value.found.arms
+    assert [step.rate for step in arm.steps] == [20.0]
+    assert not stopped.value.found.finished
+
+
+def test_arguments_that_cannot_work_are_one_line() -> None:
+    """No such arm, one twice, steps that go down, no latency: refused before anything is started."""
+    for arms, how in (
+        (("slow-3",), {}),
+        (("fake-3", "fake-3"), {}),
+        ((), {}),
+        (("fake-3",), {"steps": (20.0, 10.0)}),
+        (("fake-3",), {"latency": 0.0}),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            capacity(arms, **how)  # type: ignore[arg-type]
+        assert "\n" not in str(refused.value)
