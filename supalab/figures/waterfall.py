@@ -17,12 +17,12 @@ from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on
 from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.explain_chain import ARTICLE_FACTORS
 from supalab.measure.explain_result import Earned, Explanation, Side, Step
-from supalab.measure.explain_words import about, failures, headline, sentence, sums
+from supalab.measure.explain_words import about, failures, headline, sums
 
 __all__ = ["EARNED", "LOST", "UNTOLD", "Look", "draw_cpu", "draw_waterfall", "key", "look_of", "waterfall"]
 
-ROW_IN, HEAD_IN, FOOT_IN = 0.46, 1.5, 1.4
-BAR, KEY_IN = 0.6, 0.56
+ROW_IN, HEAD_IN, FOOT_IN = 0.46, 1.35, 1.45
+BAR, KEY_IN = 0.6, 0.62
 #: A remainder is drawn if it is more than this part of the whole.
 SHOWN = 0.01
 
@@ -86,17 +86,13 @@ def draw_waterfall(ax: Axes, found: Explanation) -> None:
     for place, row in enumerate(rows):
         if row.side is not None:
             ax.barh(place, row.top, BAR, color=colour(row.side.arm))
-            said = f"{row.top:.2f} s"
+            _say(ax, row.top, place, f"{row.top:.2f} s", "bold")
         else:
             got = found.seconds(row.step) if row.step else None
-            look = look_of(got) if got else LEFT
-            _bar(ax, place, row.top, row.bottom, look)
-            if got:
-                ends = [row.top - got.lowest, row.top - got.highest]
-                ax.plot(ends, [place] * 2, "-", color=INK, linewidth=1.4, marker="|", markersize=6, zorder=5)
-            said = f"{row.bottom - row.top:+.2f} s".replace("-", "\N{MINUS SIGN}")
-        weight = "bold" if row.side is not None else "normal"
-        _say(ax, max(row.top, row.bottom), place, said, weight)
+            _bar(ax, place, row.top, row.bottom, look_of(got) if got else LEFT)
+            ends = [row.top - got.lowest, row.top - got.highest] if got else []
+            ax.plot(ends, [place] * len(ends), "-", color=INK, linewidth=1.4, marker="|", markersize=6, zorder=5)
+            _say(ax, max(row.top, row.bottom, *ends), place, _change(row.bottom - row.top, found), "normal")
         if place + 1 < len(rows):
             ax.plot([row.bottom] * 2, [place + BAR / 2, place + 1 - BAR / 2], color=MUTED, linewidth=0.8, zorder=1)
     _frame(ax, len(rows), max(max(row.top, row.bottom) for row in rows) * 1.16)
@@ -122,6 +118,12 @@ def draw_cpu(ax: Axes, found: Explanation) -> None:
     ax.set_xlabel("milliseconds")
 
 
+def _change(seconds: float, found: Explanation) -> str:
+    """Write seconds with a sign, and a third decimal where the whole is short."""
+    digits = 2 if abs(found.earned_s) >= 2 else 3
+    return f"{seconds:+.{digits}f} s".replace("-", "\N{MINUS SIGN}")
+
+
 def look_of(got: Earned) -> Look:
     """Return how something earned is drawn: by its sign, or as noise."""
     if not got.told:
@@ -135,8 +137,9 @@ def key(fig: Figure, looks: Sequence[Look]) -> None:
         Patch(facecolor=look.face, hatch=look.hatch, edgecolor=look.edge, linewidth=1.0, label=look.name)
         for look in looks
     ]
+    corner = (10 / 72 / WIDTH_IN, KEY_IN / fig.get_figheight())
     fig.legend(
-        handles=patches, loc="lower left", bbox_to_anchor=(10 / 72 / WIDTH_IN, KEY_IN / fig.get_figheight()), ncols=len(looks),
+        handles=patches, loc="lower left", bbox_to_anchor=corner, ncols=len(looks),
         frameon=False, fontsize=9.5, handlelength=1.4, columnspacing=1.6, borderpad=0,
     )  # fmt: skip
 
@@ -154,7 +157,8 @@ def _add(rows: list[Row], found: Explanation, steps: Sequence[Step], name: str, 
     level = rows[-1].bottom
     for step in steps:
         lower = level - found.seconds(step).middle
-        arms = f"{step.before.arm} → {step.after.arm}"
+        failed = max(step.before.errors, step.after.errors)
+        arms = f"{step.before.arm} → {step.after.arm}" + f", {failed} failed" * (failed > 0)
         rows.append(Row(step.change.replace(", then ", " → "), arms, level, lower, step=step))
         level = lower
     if abs(level - end.seconds) > SHOWN * abs(found.earned_s):
@@ -208,23 +212,28 @@ def _names(ax: Axes, rows: Sequence[Row]) -> None:
 
 
 def _title(found: Explanation) -> str:
-    return headline(found).replace(" s to ", " s → ", 1)
+    return headline(found).replace(" s to ", " s → ")
 
 
 def _foot(found: Explanation) -> str:
-    spread = "Bars: medians; a line through a bar's end: from the lowest to the highest round. "
+    spread = "Bars: medians; the line at a bar's end: from the lowest to the highest round. "
     left, whole = found.remainder_s, found.earned_s
-    part = f" ({abs(left) / whole:.1%} of the whole)" if whole > 0 else ""
-    said = f"Levels in bold were measured at once; of the way between them the factors leave {left:.2f} s{part}."
-    return "\n".join([(spread if found.rounds > 1 else "") + said, *failures(found)][:2])
+    part = f", {abs(left) / whole:.1%} of the whole" if whole > 0 else ""
+    return (
+        f"{spread if found.rounds > 1 else ''}What starts at zero was measured at once.\n"
+        f"All factors together leave {left:.3f} s unexplained{part}."
+    )
 
 
 def _described(found: Explanation) -> str:
     said = [f"Waterfall: what each factor of the step earned. {headline(found)}.", f"{about(found)}."]
-    said += [
-        f"{step.change}: {found.seconds(step).middle:+.3f} s earned ({found.seconds(step).lowest:+.3f} to "
-        f"{found.seconds(step).highest:+.3f}), CPU of a request {step.before.cpu:.2f} to {step.after.cpu:.2f} ms. "
-        f"{sentence(step, found)}"
-        for step in found.steps
-    ]
+    said += [_factor(step, found) for step in found.steps]
     return " ".join([*said, *sums(found), *failures(found)])
+
+
+def _factor(step: Step, found: Explanation) -> str:
+    got = found.seconds(step)
+    verdict = look_of(got).name
+    spread = f" ({got.lowest:+.3f} to {got.highest:+.3f})" if found.rounds > 1 else ""
+    cpu = f"CPU of a request {step.before.cpu:.2f} to {step.after.cpu:.2f} ms"
+    return f"{step.change}: {got.middle:+.3f} s{spread}, {verdict}; {cpu}, {look_of(found.cpu_ms(step)).name}."

@@ -59,7 +59,7 @@ def sentence(step: Step, found: Explanation) -> str:
 
 def _time(got: Earned, share: float | None) -> str:
     if not got.told:
-        return NOTHING
+        return f"{NOTHING} ({got.middle:+.3f} s)"
     part = f", {abs(share):.0%} of the whole" if share is not None and abs(share) >= MUCH else ""
     return f"{'earns' if got.middle > 0 else 'costs'} {seconds(abs(got.middle))}{part}"
 
@@ -84,16 +84,32 @@ def _middle(side: Side) -> int:
 
 
 def headline(found: Explanation) -> str:
-    """Return the way down in seconds, and what earned the most of it."""
+    """Return the way down in seconds (before, the article's after, ours), and what earned the most of it."""
     whole = found.whole
-    ends = f"{whole.before.seconds:.1f} s to {whole.ours.seconds:.1f} s"
+    ends = " to ".join(f"{side.seconds:.1f} s" for side in (whole.before, whole.article, whole.ours))
     best = max(found.steps, key=lambda step: found.seconds(step).middle)
     share = found.share(best)
     if share is None:
         return f"{ends}: nothing was earned"
+    if not found.seconds(best).told:
+        return f"{ends}: no factor can be told from noise"
     part = "nearly all" if 0.97 <= share <= 1.03 else "more than all" if share > 1.03 else f"{share:.0%}"
-    subject = what(best.factor, found.limits)
-    return f"{ends}: {part} of it earned by {subject[0].lower() + subject[1:]}"
+    return f"{ends}: {part} of it earned by {_briefly(best.factor, found.limits)}"
+
+
+def _briefly(factor: str, limits: tuple[int, int]) -> str:
+    before, after = limits
+    names = {
+        "limit": f"{after} threads in place of {before}",
+        "reuse": "using connections again",
+        "library": "httpx in place of requests",
+        "async": "async in place of threads",
+        "keepalive": f"keeping all {after} connections",
+        "gate": "a gate before the pool",
+        "around": "what ours adds",
+        "transport": "aiohttp's connections",
+    }
+    return names[factor]
 
 
 def about(found: Explanation) -> str:

@@ -1,0 +1,100 @@
+"""The pictures of an explanation: every factor in their words, nothing overlaps, odd explanations do not break them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from test_explain import LEVELS, made_explanation
+from test_figures import _drawn, _meet
+
+from supalab.errors import TrialError
+from supalab.figures.look import description, save
+from supalab.figures.waterfall import draw_cpu, draw_waterfall, waterfall
+from supalab.figures.waterfall_links import by_link, draw_by_link
+from supalab.measure.explain_result import Explanation
+
+DRAWINGS = (waterfall, by_link)
+
+
+def _texts(fig: Figure) -> list[str]:
+    fig.draw_without_rendering()
+    return [text.get_text() for text in _drawn(fig)]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_the_same_explanation_gives_the_same_bytes_with_its_words(
+    draw: Callable[[Explanation], Figure], tmp_path: Path
+) -> None:
+    """Two pictures are identical files, and each carries its description."""
+    first, again = (save(draw(made_explanation()), tmp_path / f"{name}.png").read_bytes() for name in "ab")
+    assert first == again
+    assert description(draw(made_explanation())).encode("latin-1") in first
+
+
+def test_the_description_names_every_factor_with_its_numbers() -> None:
+    """Seconds, spread, verdict and CPU of all eight, both sums; over links, each factor and link."""
+    found = made_explanation()
+    said = description(waterfall(found))
+    for step in found.steps:
+        assert f"{step.change}: {found.seconds(step).middle:+.3f} s" in said
+        assert f"CPU of a request {step.before.cpu:.2f} to {step.after.cpu:.2f} ms" in said
+    assert said.count("its factors sum to") == 2
+    assert all(f"({step.link})" in description(by_link(found)) for step in found.links)
+
+
+def test_a_bar_hangs_where_the_one_before_it_ended() -> None:
+    """Levels start at zero, factors lead from one level to the next, in the order of the chain."""
+    ax = Figure().subplots()
+    draw_waterfall(ax, made_explanation())
+    bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    assert len(bars) == 11
+    assert [ends[row][0] for row in (0, 5, 10)] == [0, 0, 0]
+    assert [ends[row][1] for row in (0, 5, 10)] == pytest.approx([LEVELS[0], LEVELS[4], LEVELS[8]])
+    assert ends[1] == pytest.approx((LEVELS[1], LEVELS[0]))
+    assert ends[4] == pytest.approx((LEVELS[3], LEVELS[4])), "async costs: the bar rises again"
+
+
+def test_a_remainder_has_a_row_when_it_is_over_one_per_cent() -> None:
+    """Seconds on no factor are drawn and named; a hundredth of the whole is not."""
+    assert "remainder" not in _texts(waterfall(made_explanation(off=0.05)))
+    assert _texts(waterfall(made_explanation(off=0.5))).count("remainder") == 1
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        made_explanation(),
+        made_explanation(jitter=0.08, off=0.6, errors=7),
+        made_explanation(off=LEVELS[0]),
+        replace(made_explanation(), limits=(3, 100), rounds=1),
+    ],
+    ids=["usual", "noisy and failed", "nothing earned", "another limit"],
+)
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_no_two_texts_meet(draw: Callable[[Explanation], Figure], found: Explanation) -> None:
+    """No words overlap and none leaves the page, whatever was found."""
+    fig = draw(found)
+    fig.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in _drawn(fig)]
+    page = fig.bbox
+    assert [said for said, b in boxes if b.x0 < page.x0 or b.x1 > page.x1 or b.y0 < page.y0 or b.y1 > page.y1] == []
+    pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
+    assert [(a[0], b[0]) for a, b in pairs if _meet(a[1], b[1])] == []
+
+
+def test_panels_go_on_axes_of_yours_and_nothing_to_draw_is_said() -> None:
+    """Each draw function fills the axes it is given; without links there is no picture of them."""
+    axes = Figure().subplots(3)
+    for ax, draw in zip(axes, (draw_waterfall, draw_cpu, draw_by_link), strict=True):
+        draw(ax, made_explanation())
+        assert ax.has_data()
+    with pytest.raises(TrialError, match="no links"):
+        by_link(made_explanation(links=False))
+    mine = Figure(figsize=(11, 8))
+    assert waterfall(made_explanation(), fig=mine) is mine
