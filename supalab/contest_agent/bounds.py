@@ -47,10 +47,10 @@ class Bounds:
                 finally:
                     if watching is not None:
                         watching.cancel()
-        except TimeoutError:
+        except Exception as error:
             if one.left:
-                raise CallerLeft from None
-            if one.answering or not bound.expired():
+                raise CallerLeft from error
+            if one.answering or not bound.expired() or not isinstance(error, TimeoutError):
                 raise
             await problem(LATE, scope["state"]["request_id"])(scope, receive, send)
         return None

@@ -1,0 +1,219 @@
+"""``supalab agent``, run as people and Cloud Run run it: two lines for the shell, a clean end, a line for a mistake."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from labwork import soon
+
+import supalab
+from supalab import Lab
+from supalab.commands_agent import add_agent, agent
+from supalab.errors import SettingsError
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+HARNESS = """
+import sys
+from argparse import ArgumentParser
+from supalab.commands_agent import add_agent
+parser = ArgumentParser()
+add_agent(parser)
+options = parser.parse_args()
+try:
+    sys.exit(options.run(options))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+DOCKERFILE = Path(supalab.__file__).parent / "contest_agent" / "Dockerfile"
+CLEAN = {"PORT": "", "SUPABASE_URL": "", "SUPABASE_KEY": ""}
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_agent(parser)
+    return parser.parse_args(words)
+
+
+@contextmanager
+def running(*words: str, code: str = HARNESS, **env: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Run the command and yield its process and what its two lines say."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env=os.environ | CLEAN | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert all(lines), process.communicate()[1]
+        yield process, dict(line.strip().split("=", 1) for line in lines)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_it_brings_a_lab_of_its_own_and_takes_it_along(name: str) -> None:
+    """Two addresses, both alive; Ctrl-C or SIGTERM ends both with code 0; the log is JSON, a line a request."""
+    with running("--client", "fake", "--latency", "0.01") as (process, said):
+        assert list(said) == ["CONTEST_AGENT_URL", "SUPABASE_URL"]
+        url = said["CONTEST_AGENT_URL"]
+        assert httpx.get(f"{url}/health").json() == {"status": "ok", "client": "fake-3"}
+        assert httpx.get(f"{url}/contests", params={"size": 3}).json()["total"] == 500
+        labs = psutil.Process(process.pid).children()
+        assert len(labs) == 1
+        process.send_signal(getattr(signal, name))
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert out == ""
+    assert soon(lambda: not labs[0].is_running())
+    greeting, *lines = err.splitlines()
+    assert url in greeting
+    assert [json.loads(line)["path"] for line in lines] == ["/health", "/contests"]
+
+
+@posix_only
+def test_a_second_interrupt_ends_it_at_once(lab: Lab) -> None:
+    """The first lets a slow request finish, the second does not wait for it."""
+    with (
+        Lab(latency=30) as slow,
+        running("--url", slow.url, "--timeout", "20", SUPABASE_KEY=slow.key) as (process, said),
+    ):
+        asked = psutil.Process(process.pid)
+        with httpx.Client() as caller, pytest.raises(httpx.HTTPError):
+            # The caller's own patience is short; the write it leaves behind is what the service waits for.
+            caller.post(f"{said['CONTEST_AGENT_URL']}/contests", json={"id": 9_001, "title": "x"}, timeout=0.5)
+        process.send_signal(signal.SIGINT)
+        assert not soon(lambda: not asked.is_running() or asked.status() == psutil.STATUS_ZOMBIE, 0.5)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode == 130
+
+
+def test_the_environment_chooses_backend_and_port(lab: Lab) -> None:
+    """As Cloud Run starts it: PORT, SUPABASE_URL and SUPABASE_KEY, and no argument with a secret."""
+    with Lab() as gone:
+        port = gone.url.rpartition(":")[2]
+    with running(PORT=port, SUPABASE_URL=lab.url, SUPABASE_KEY=lab.key) as (process, said):
+        assert said == {"CONTEST_AGENT_URL": f"http://127.0.0.1:{port}", "SUPABASE_URL": lab.url}
+        assert psutil.Process(process.pid).children() == []
+        assert httpx.get(f"http://127.0.0.1:{port}/ready").json()["client"] == "real-10"
+
+
+def test_words_go_before_the_environment(lab: Lab) -> None:
+    """--port wins over PORT, --lab over SUPABASE_URL."""
+    with running("--port", "0", "--lab", PORT="1", SUPABASE_URL=lab.url) as (_, said):
+        assert not said["CONTEST_AGENT_URL"].endswith(":1")
+        assert said["SUPABASE_URL"] != lab.url
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "told"),
+    [
+        (["--client", "swift"], {}, "swift"),
+        (["--client", "aiohttp-10"], {}, "only reads"),
+        (["--client", "fake-0"], {}, "limit 0"),
+        (["--lab", "--url", "http://127.0.0.1:9"], {}, "--lab and --url"),
+        (["--key", "sb_secret_XYZ"], {}, "--key goes with --url"),
+        (["--url", "abc.supabase.co"], {}, "abc.supabase.co"),
+        (["--latency", "1"], {"SUPABASE_URL": "http://127.0.0.1:9"}, "--latency"),
+        (["--latency", "-1"], {}, "latency is -1"),
+        (["--timeout", "0"], {}, "timeout 0"),
+        (["--port", "70000"], {}, "port is 70000"),
+        (["--host", ""], {}, "host is empty"),
+        ([], {"PORT": "http"}, "PORT is 'http'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: list[str], env: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each names the word or variable, before anything is started, and never a key."""
+    for name, value in (CLEAN | env).items():
+        monkeypatch.setenv(name, value)
+    before = psutil.Process().children()
+    with pytest.raises(SettingsError) as caught:
+        agent(parsed(*words))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "XYZ" not in str(caught.value)
+    assert psutil.Process().children() == before
+
+
+def instructions() -> dict[str, list[str]]:
+    """The Dockerfile's instructions by name."""
+    text = re.sub(r"\\\n", " ", DOCKERFILE.read_text(encoding="utf-8"))
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, rest = line.partition(" ")
+            found.setdefault(name, []).append(rest.strip())
+    return found
+
+
+def test_the_dockerfile_is_fit_for_cloud_run() -> None:
+    """Exec form with words that the command knows, all addresses, a user who is not root, PORT, no secret."""
+    found = instructions()
+    (command,) = found["CMD"]
+    program, verb, *words = json.loads(command)
+    assert (program, verb) == ("supalab", "agent")
+    options = parsed(*words)
+    assert (options.client, options.host, options.port) == ("real", "0.0.0.0", None)
+    assert "ENTRYPOINT" not in found
+    assert found["USER"][-1] not in {"root", "0"}
+    assert any(user.endswith(f" {found['USER'][-1]}") for user in found["RUN"] if "useradd" in user)
+    assert any(setting.startswith("PORT=") for setting in found["ENV"])
+    assert not any("KEY" in line for name in ("ENV", "ARG", "RUN", "COPY") for line in found.get(name, []))
+
+
+@posix_only
+def test_the_dockerfile_installs_what_the_service_imports(lab: Lab) -> None:
+    """With nothing to import but what the packages it names bring along, the service starts and serves."""
+    (line,) = [run for run in instructions()["RUN"] if "--no-deps" not in run and "pip install" in run]
+    named = [word for word in line.split()[2:] if not word.startswith("-")]
+    shipped = with_requirements(named) | {"supalab"}
+    owned = metadata.packages_distributions()
+    lacking = [module for module, owners in owned.items() if not {canonical(owner) for owner in owners} & shipped]
+    assert {"jupyterlab", "matplotlib", "rich"} <= set(lacking)
+    # None in place of a module is how Python is told that it cannot be imported.
+    code = f"import sys\nsys.modules.update(dict.fromkeys({lacking!r}))\n{HARNESS}"
+    for client in ("fake", "article", "real"):
+        with running("--url", lab.url, "--client", client, code=code, SUPABASE_KEY=lab.key) as (_, said):
+            url = said["CONTEST_AGENT_URL"]
+            assert httpx.get(f"{url}/deadlines").status_code == httpx.get(f"{url}/metrics").status_code == 200
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def with_requirements(names: list[str]) -> set[str]:
+    """The distributions that come with these; extras, which none of them asks for here, are left out."""
+    found: set[str] = set()
+    todo = [canonical(name) for name in names]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        try:
+            required = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # for another system or version of Python
+        found.add(name)
+        todo += [canonical(re.split(r"[^\w.-]", line)[0]) for line in required if "extra ==" not in line]
+    return found
