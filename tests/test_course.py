@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
+import runpy
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -63,6 +65,19 @@ def exercise_cells() -> Iterator[tuple[str, str, str]]:
                 yield cell.exercise, cell.text(solved=False), cell.text(solved=True)
 
 
+def imports_before(number: str) -> str:
+    """The imports of a notebook's cells before an exercise, which its cell may use."""
+    lines: list[str] = []
+    path = next(path for path in sources() if path.stem.startswith(number[:2]))
+    for cell in cells(path.read_text(encoding="utf-8")):
+        if cell.exercise == number:
+            break
+        if not cell.prose:
+            tree = compile(cell.text(solved=True), "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            lines += [ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return "\n".join(lines)
+
+
 def test_every_exercise_has_a_cell_and_every_cell_an_exercise() -> None:
     """Numbers agree both ways, each notebook's begin with its own number, and nothing of a solution is in a stub."""
     found = [number for number, _, _ in exercise_cells()]
@@ -79,9 +94,10 @@ def test_every_exercise_has_a_cell_and_every_cell_an_exercise() -> None:
     assert all("<solution>" not in text for text in built().values())
 
 
-def made(code: str) -> Any:
+def made(number: str, code: str) -> Any:
     """Run an exercise's cell and return the thing that it defines last: what the notebook gives to its check."""
-    scope: dict[str, Any] = {"math": math, "NotDone": NotDone}
+    scope: dict[str, Any] = {}
+    exec(compile(imports_before(number), "imports", "exec"), scope)
     before = set(scope)
     exec(compile(code, "cell", "exec"), scope)
     return scope[[name for name in scope if name not in before and name != "__builtins__"][-1]]
@@ -97,21 +113,22 @@ def _fresh() -> Iterator[None]:
 @pytest.mark.parametrize(("number", "stub", "solution"), list(exercise_cells()), ids=lambda text: text[:3])
 async def test_every_stub_is_not_done_and_every_solution_passes(number: str, stub: str, solution: str) -> None:
     """As shipped, an exercise is unsolved and says so kindly; as solved, the lab agrees."""
-    fresh = await check(number, made(stub))
+    fresh = await check(number, made(number, stub))
     assert (fresh.state, fresh.findings, fresh.hints) == (State.NOT_DONE, (), ())
-    done = await check(number, made(solution))
+    done = await check(number, made(number, solution))
     assert done.passed, str(done)
     assert len(done.findings) > 0
 
 
-#: Three plausible wrong answers for each exercise, and a piece of what they must be told.
-WRONG: dict[str, Sequence[tuple[Any, str]]] = {
-    "01a": (
-        (lambda requests, threads, latency: requests * latency, "one request after another"),
-        (lambda requests, threads, latency: requests / threads * latency, "half a round does not exist"),
-        (lambda requests, threads, latency: latency, "Count the rounds"),
-    ),
-}
+def wrong_answers() -> dict[str, Sequence[tuple[Any, str]]]:
+    """By exercise: answers that somebody might give, each with a piece of what must be said to it."""
+    found: dict[str, Sequence[tuple[Any, str]]] = {}
+    for path in sorted((Path(__file__).parent / "wrong_answers").glob("nb*.py")):
+        found |= runpy.run_path(str(path))["WRONG"]
+    return found
+
+
+WRONG = wrong_answers()
 
 
 @pytest.mark.parametrize("number", EXERCISES)

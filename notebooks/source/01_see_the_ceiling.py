@@ -101,7 +101,7 @@ print(f"The client: {fake_3.throughput_per_s:.1f} requests/s x {served:.3f} s = 
 print(f"The lab:    {mean_in_flight(fake_3):.2f} in flight on average")
 
 # %% [markdown]
-# The two agree within a few per cent; what is left over is the client's own work before and after the server's. Read the law the other way
+# The two nearly agree; what is left over is the client's own work before and after the server's. Read the law the other way
 # round, and it gives you the ceiling in requests per second: at most 3 in flight, 0.15 s each, so at most 3 / 0.15 = 20 a second.
 # Nothing you do to the callers can change that.
 
@@ -158,5 +158,4 @@ await check("01a", makespan)
 # Both can be: the log has the service, the dashboard wait and service together. Little's law tells you how many requests stood in the queue.
 # </details>
 #
-# **Next:** the ceiling is one thing that fake async does. [Start here](00_start_here.ipynb) showed another, the fair control: raise it
-# to 10 threads, and it keeps pace with a real async client.
+# **Next:** [02 · Inside the loop](02_inside_the_loop.ipynb), where you see what `await` really gives up, and to whom.
