@@ -1,0 +1,76 @@
+"""The races that the claims need: a size goes in, experiments and what their times were divided by come out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supalab.measure.campaign import Experiment
+from supalab.measure.claims.evidence import REQUESTS
+from supalab.measure.trial import Workload
+
+__all__ = ["BEFORE_S", "FAR_RTT_S", "NEAR_S", "Sized", "burst", "far", "near", "planned", "reuse", "wide"]
+
+#: The article's two response times, and a round trip of which three make the first and one the second.
+BEFORE_S, NEAR_S, FAR_RTT_S = 0.45, 0.15, 0.15
+# Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
+QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 30, 2.0, 3.0
+QUICK_FAR_REQUESTS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """An experiment, and the factor by which its times were divided (1 at full size).
+
+    ``part``: how much of the time a campaign expects, which assumes that every request dials, it really takes.
+    """
+
+    experiment: Experiment
+    scale: float = 1.0
+    part: float = 1.0
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds it should take on a quiet machine."""
+        return self.part * self.experiment.expected_s
+
+
+def burst(quick: bool) -> Sized:
+    """100 at once, 450 ms at the server: the article's table. ``fake-10`` and ``real-3`` are the fair controls."""
+    arms = ("fake-3", "fake-10", "article-10", "real-3", "real-10")
+    scale = QUICK_BURST if quick else 1.0
+    return Sized(Experiment("burst", arms, Workload(_n(quick, QUICK_REQUESTS), BEFORE_S / scale)), scale)
+
+
+def far(quick: bool) -> Sized:
+    """100 at once, TLS over a round trip of 150 ms, no time at the server: what a new connection costs."""
+    arms = ("fake-3", "session-3", "real-3", "real-10")
+    scale = QUICK_FAR if quick else 1.0
+    work = Workload(_n(quick, QUICK_FAR_REQUESTS), 0.0)
+    return Sized(Experiment("far", arms, work, rtt=FAR_RTT_S / scale, tls=True), scale, part=0.5)
+
+
+def wide(quick: bool) -> Sized:
+    """100 in flight: threads, httpx's own pool, and ours."""
+    return Sized(Experiment("wide", ("fake-100", "kept-100", "real-100"), Workload(200 if quick else 400, 0.15)))
+
+
+def reuse(quick: bool) -> Sized:
+    """Short requests, to count connections: a Session in threads, the article's limits, and all connections kept."""
+    work = Workload(REQUESTS, 0.03 if quick else 0.05)
+    return Sized(Experiment("reuse", ("fake-3", "session-3", "article-10", "kept-10"), work))
+
+
+def near(quick: bool) -> Sized:
+    """100 at once, 150 ms at the server, plain HTTP."""
+    scale = QUICK_BURST if quick else 1.0
+    work = Workload(_n(quick, QUICK_FAR_REQUESTS), NEAR_S / scale)
+    return Sized(Experiment("near", ("fake-3", "real-10"), work), scale)
+
+
+def planned(quick: bool) -> tuple[Sized, ...]:
+    """Return all races of the ledger."""
+    return (burst(quick), far(quick), wide(quick), reuse(quick))
+
+
+def _n(quick: bool, small: int) -> int:
+    return small if quick else REQUESTS

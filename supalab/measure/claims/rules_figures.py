@@ -1,0 +1,177 @@
+"""Rules for the figures of the article's table: a claim and the evidence go in, a judgement comes out. Pure.
+
+A figure of the "after" column holds *for another reason* when the fair control, threads with the same limit or with
+connections kept, comes out as well: then the change that the article credits is not what earned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from supalab.measure.claims.catalogue import Claim
+from supalab.measure.claims.evidence import Evidence, Figures
+from supalab.measure.claims.judging import (
+    ALIKE,
+    CANNOT,
+    HOLDS,
+    NOT,
+    OTHER,
+    Judgement,
+    Rule,
+    Verdict,
+    mb,
+    near,
+    num,
+    sec,
+    seen,
+    stated,
+)  # fmt: skip
+
+__all__ = ["FIGURE_RULES"]
+
+BEFORE, AFTER, CONTROL = "fake-3", "article-10", "fake-10"
+# Memory is steadier than time: a tenth is a difference.
+MEMORY_FACTOR = 1.2
+
+
+def peak(arm: str, c: Claim, e: Evidence) -> Judgement:
+    """As many at once as claimed: the lab's count."""
+    found = e.of("burst", arm)
+    most = seen(found.peak, "requests in flight")
+    asked = f"Of {found.requests} asked for at once"
+    return Judgement(
+        HOLDS if most == stated(c) else NOT,
+        num(most),
+        f"{asked}, the lab saw at most {most} of {arm} in flight.",
+        float(most),
+    )
+
+
+def response_before(c: Claim, e: Evidence) -> Judgement:
+    """The response time of three threads in the burst."""
+    found = e.of("burst", BEFORE)
+    value = 1000 * found.response_s
+    return Judgement(
+        HOLDS if near(value, stated(c)) else NOT,
+        sec(found.response_s),
+        f"From its slot to its answer a request of {BEFORE} took {sec(found.response_s)}, which is what the server "
+        f"was told to take; its caller, who waits for the slot too, waited {sec(found.caller_s)} on average.",
+        value,
+    )
+
+
+def response_after(c: Claim, e: Evidence) -> Judgement:
+    """The response time after the change, as part of the time before: in the burst, or by reuse over a distance."""
+    before, after = e.of("burst", BEFORE), e.of("burst", AFTER)
+    value = 1000 * after.response_s if c.unit == "ms" else before.response_s / after.response_s
+    gain = 3.0 if c.unit == "ms" else stated(c)
+    verdict, reason = _where_response_falls(before, after, gain, e)
+    at_burst = f"With {AFTER} a request takes {sec(after.response_s)} where it took {sec(before.response_s)}"
+    here = sec(after.response_s) if c.unit == "ms" else f"{value:.1f}x"
+    return Judgement(verdict, here, f"{at_burst}{reason}", value)
+
+
+def _where_response_falls(before: Figures, after: Figures, gain: float, e: Evidence) -> tuple[Verdict, str]:
+    if near(before.response_s / after.response_s, gain):
+        return HOLDS, ": the client alone shortens it."
+    new, kept = e.of("far", BEFORE), e.of("far", "session-3")
+    ratio = new.response_s / kept.response_s
+    there = (
+        f"over TLS with a long way it falls from {sec(new.response_s)} to {sec(kept.response_s)} when the same three "
+        "threads keep their connections"
+    )
+    return (OTHER, f"; {there}.") if near(ratio, gain) else (NOT, f"; not even {there}.")
+
+
+def throughput_before(c: Claim, e: Evidence) -> Judgement:
+    """Requests per second of three threads."""
+    found = e.of("burst", BEFORE)
+    law = f"{BEFORE} gave {found.per_s:.1f} a second: {found.in_flight:.1f} in flight of {sec(found.response_s)} each"
+    return Judgement(HOLDS if near(found.per_s, stated(c)) else NOT, f"{found.per_s:.1f}/s", f"{law}.", found.per_s)
+
+
+def throughput_after(c: Claim, e: Evidence) -> Judgement:
+    """Requests per second after the change, beside ten threads."""
+    found, control = e.of("burst", AFTER), e.of("burst", CONTROL)
+    verdict = _with_control(near(found.per_s, stated(c)), found.total_s, control.total_s)
+    said = f"{AFTER} gave {found.per_s:.1f} a second, ten threads ({CONTROL}) {control.per_s:.1f}."
+    return Judgement(verdict, f"{found.per_s:.1f}/s", said, found.per_s)
+
+
+def total_before(c: Claim, e: Evidence) -> Judgement:
+    """The time for 100 requests with three threads, beside async at the same limit."""
+    found, control = e.of("burst", BEFORE), e.of("burst", "real-3")
+    said = f"{BEFORE} took {sec(found.total_s)}; async with the same limit (real-3) took {sec(control.total_s)}."
+    return Judgement(HOLDS if near(found.total_s, stated(c)) else NOT, sec(found.total_s), said, found.total_s)
+
+
+def total_after(c: Claim, e: Evidence) -> Judgement:
+    """The time for 100 requests after the change, beside ten threads."""
+    found, control = e.of("burst", AFTER), e.of("burst", CONTROL)
+    verdict = _with_control(near(found.total_s, stated(c)), found.total_s, control.total_s)
+    said = f"{AFTER} took {sec(found.total_s)}, ten threads ({CONTROL}) {sec(control.total_s)}."
+    return Judgement(verdict, sec(found.total_s), said, found.total_s)
+
+
+def faster(c: Claim, e: Evidence) -> Judgement:
+    """The speed-up of the burst: by the change, and by seven threads more."""
+    before, after, control = (e.of("burst", arm) for arm in (BEFORE, AFTER, CONTROL))
+    value, alone = before.total_s / after.total_s, before.total_s / control.total_s
+    verdict = _with_control(near(value, stated(c)), after.total_s, control.total_s)
+    same = "as fast" if verdict == OTHER else f"{alone:.1f}x"
+    said = f"{value:.1f}x from {BEFORE} to {AFTER}; {CONTROL}, one number changed, is {same} ({sec(control.total_s)})."
+    return Judgement(verdict, f"{value:.1f}x", said, value)
+
+
+def _with_control(holds: bool, found: float, control: float) -> Verdict:
+    """The control is as good when it is no slower than ALIKE allows."""
+    if not holds:
+        return NOT
+    return OTHER if control <= found * ALIKE else HOLDS
+
+
+def memory_of(arm: str, c: Claim, e: Evidence) -> Judgement:
+    """Megabytes of a whole process: ours holds a client and nothing else, the article's held a service."""
+    held = seen(e.of("burst", arm).process_bytes, "memory of the process")
+    value = held / 1e6
+    if near(value, stated(c), MEMORY_FACTOR):
+        return Judgement(HOLDS, mb(held), f"The process of {arm} holds {mb(held)}.", value)
+    if value > stated(c):
+        return Judgement(NOT, mb(held), f"The process of {arm} alone holds {mb(held)}, more than the service.", value)
+    rest = stated(c) - value
+    said = f"The process of {arm}, a client and its libraries, holds {mb(held)}; what the other {rest:.0f} MB of the "
+    return Judgement(CANNOT, mb(held), f"{said}article's service held is not known.", value)
+
+
+def memory_saved(c: Claim, e: Evidence) -> Judgement:
+    """The part of a process's memory that the change saves, beside ten threads."""
+    before, after, control = (
+        seen(e.of("burst", arm).process_bytes, "memory of the process") for arm in (BEFORE, AFTER, CONTROL)
+    )
+    value = 100 * (1 - after / before)
+    wanted = stated(c) / 2
+    verdict = NOT if value < wanted else OTHER if 100 * (1 - control / before) >= wanted else HOLDS
+    change = f"{value:.0f} % less" if value > 0 else f"{-value:.0f} % more"
+    said = f"The process holds {mb(before)} with {BEFORE}, {mb(after)} with {AFTER}, {mb(control)} with {CONTROL}."
+    return Judgement(verdict, change, said, value)
+
+
+def _bound(rule: Callable[..., Judgement], *first: str) -> Rule:
+    return partial(rule, *first)
+
+
+FIGURE_RULES: Mapping[str, Rule] = {
+    "peak_before": _bound(peak, BEFORE),
+    "peak_after": _bound(peak, AFTER),
+    "response_before": response_before,
+    "response_after": response_after,
+    "throughput_before": throughput_before,
+    "throughput_after": throughput_after,
+    "total_before": total_before,
+    "total_after": total_after,
+    "faster": faster,
+    "memory_before": _bound(memory_of, BEFORE),
+    "memory_after": _bound(memory_of, AFTER),
+    "memory_saved": memory_saved,
+}

@@ -1,0 +1,66 @@
+"""Rules for the article's "production": a claim and what services under load did go in, a judgement comes out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supalab.measure.claims.catalogue import Claim
+from supalab.measure.claims.evidence import Evidence
+from supalab.measure.claims.judging import (
+    ALIKE,
+    FACTOR,
+    HOLDS,
+    NOT,
+    OTHER,
+    Judgement,
+    Rule,
+    mb,
+    near,
+    num,
+    sec,
+    stated,
+)
+
+__all__ = ["SERVICE_RULES"]
+
+
+def service_response(c: Claim, e: Evidence) -> Judgement:
+    """How much sooner the service answers: idle, and at a rate that overruns three threads; beside ten threads."""
+    idle, idle_after = e.served("idle_before"), e.served("idle_after")
+    busy, busy_after, control = (e.served(f"overrun_{which}") for which in ("before", "after", "control"))
+    value, loaded, alone = idle / idle_after, busy / busy_after, busy / control
+    gains = loaded >= stated(c) / FACTOR
+    if near(value, stated(c)):
+        verdict = HOLDS
+    else:
+        verdict = NOT if not gains else OTHER if alone * ALIKE >= loaded or alone >= stated(c) / FACTOR else HOLDS
+    said = f"Idle, it answers in {sec(idle)} before and {sec(idle_after)} after; overrun, in {sec(busy)} and "
+    said += f"{sec(busy_after)}, and with ten threads in {sec(control)}."
+    return Judgement(verdict, f"{value:.1f}x idle", said, value)
+
+
+def service_capacity(c: Claim, e: Evidence) -> Judgement:
+    """How many requests a second more the service takes without being slow; beside ten threads."""
+    before, after, control = (e.served(f"capacity_{which}") for which in ("before", "after", "control"))
+    value, alone = after / before, control / before
+    verdict = NOT if not near(value, stated(c)) else OTHER if alone * ALIKE >= value else HOLDS
+    said = f"The service keeps its pace up to {num(before)} requests a second before and {num(after)} after; with ten "
+    return Judgement(verdict, f"{value:.1f}x", f"{said}threads, up to {num(control)}.", value)
+
+
+def service_memory(c: Claim, e: Evidence) -> Judgement:
+    """How much less memory the service's process holds; beside ten threads."""
+    before, after, control = (e.served(f"memory_{which}") for which in ("before", "after", "control"))
+    value, alone = 100 * (1 - after / before), 100 * (1 - control / before)
+    wanted = stated(c) / FACTOR
+    verdict = NOT if value < wanted else OTHER if alone >= wanted else HOLDS
+    change = f"{value:.0f} % less" if value > 0 else f"{-value:.0f} % more"
+    said = f"Under load the service holds {mb(before)} before, {mb(after)} after, {mb(control)} with ten threads."
+    return Judgement(verdict, change, said, value)
+
+
+SERVICE_RULES: Mapping[str, Rule] = {
+    "service_response": service_response,
+    "service_capacity": service_capacity,
+    "service_memory": service_memory,
+}

@@ -1,0 +1,143 @@
+"""Evidence made by hand for the tests of the claims' rules: as it was found on a quiet machine, with changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from supalab.measure.claims.evidence import Evidence, Figures
+
+__all__ = ["changed", "figures", "made"]
+
+FACTS: dict[str, Any] = {
+    "status_requests": "HTTPError",
+    "status_httpx": "HTTPStatusError",
+    "status_caught_by_old_name": False,
+    "status_caught_by_new_name": True,
+    "refused_requests": "ConnectionError",
+    "refused_httpx": "ConnectError",
+    "refused_caught_by_old_name": False,
+    "refused_caught_by_new_name": True,
+    "refused_requests_is_oserror": True,
+    "refused_httpx_is_oserror": False,
+    "default_timeout_requests_s": -1.0,
+    "default_timeout_httpx_s": 5.0,
+    "default_connections": 100,
+    "default_kept": 20,
+    "drip_timeout_s": 0.8,
+    "drip_requests": "ok",
+    "drip_requests_s": 2.4,
+    "drip_httpx": "ok",
+    "drip_httpx_s": 2.4,
+    "jobs": 300,
+    "pool_threads": 3,
+    "threads_used": 3,
+    "in_turn": 20,
+    "in_turn_requests": 20,
+    "in_turn_session": 1,
+    "in_turn_httpx": 1,
+    "clients_before": 0,
+    "clients_made": 1,
+    "clients_calls": 20,
+    "methods": 4,
+    "methods_good": 4,
+    "open_after_close": 0,
+    "threads_after_close": 0,
+    "loop_inside_is_running": True,
+    "loop_outside": "RuntimeError",
+    "left_latency_s": 1.0,
+    "left_next_fake_s": 1.86,
+    "left_next_article_s": 1.01,
+    "queue_asked": 4,
+    "queue_timeout_s": 1.8,
+    "queue_answered_fake": 4,
+    "queue_answered_article": 2,
+    "queue_error_article": "PoolTimeout",
+    "crowd": 150,
+    "crowd_answered": 150,
+    "crowd_peak": 100,
+}
+SERVED: dict[str, float] = {
+    "capacity_before": 15.0,
+    "capacity_after": 60.0,
+    "capacity_control": 60.0,
+    "idle_before": 0.155,
+    "idle_after": 0.158,
+    "idle_control": 0.158,
+    "overrun_before": 2.4,
+    "overrun_after": 0.157,
+    "overrun_control": 0.156,
+    "memory_before": 44e6,
+    "memory_after": 52e6,
+    "memory_control": 44e6,
+}
+
+
+def figures(arm: str, response_s: float, total_s: float, connections: int, mb: float, added: float) -> Figures:
+    """Return one arm's figures: as many in flight as its limit, threads only if it is one of threads."""
+    limit = int(arm.rpartition("-")[2])
+    per_s = 100 / total_s
+    return Figures(
+        arm=arm,
+        limit=limit,
+        requests=100,
+        errors=0,
+        at_once=limit,
+        in_flight=per_s * response_s,
+        response_s=response_s,
+        caller_s=total_s / 2,
+        per_s=per_s,
+        total_s=total_s,
+        peak=limit,
+        connections=connections,
+        process_bytes=int(mb * 1e6),
+        added_bytes=int(added * 1e6),
+        threads=limit if arm.startswith(("fake", "session")) else 0,
+        cpu_ms={"fake-100": 1.3, "kept-100": 12.5, "real-100": 0.4}.get(arm, 2.0),
+        lag_s=0.005,
+    )
+
+
+RACES: dict[str, tuple[tuple[str, float, float, int, float, float], ...]] = {
+    "burst": (
+        ("fake-3", 0.46, 15.4, 100, 21.0, 0.6),
+        ("fake-10", 0.47, 4.7, 100, 22.0, 1.0),
+        ("article-10", 0.47, 4.9, 100, 30.0, 2.6),
+        ("real-3", 0.454, 15.2, 3, 34.0, 1.0),
+        ("real-10", 0.457, 4.6, 10, 34.0, 1.0),
+    ),
+    "far": (
+        ("fake-3", 0.47, 15.7, 100, 23.0, 1.5),
+        ("session-3", 0.165, 5.5, 3, 23.0, 1.2),
+        ("real-3", 0.17, 5.7, 3, 34.0, 1.4),
+        ("real-10", 0.19, 2.0, 10, 37.0, 3.7),
+    ),
+    "wide": (
+        ("fake-100", 0.16, 0.2, 400, 29.0, 8.1),
+        ("kept-100", 0.23, 1.8, 179, 36.0, 9.0),
+        ("real-100", 0.17, 0.19, 100, 35.0, 3.5),
+    ),
+    "reuse": (
+        ("fake-3", 0.055, 1.8, 100, 21.0, 1.0),
+        ("session-3", 0.053, 1.8, 3, 21.0, 0.9),
+        ("article-10", 0.062, 0.68, 100, 31.0, 3.3),
+        ("kept-10", 0.053, 0.6, 10, 31.0, 3.1),
+    ),
+}
+
+
+def made() -> Evidence:
+    """Return evidence as it is usually found."""
+    races = {name: {row[0]: figures(*row) for row in rows} for name, rows in RACES.items()}
+    return Evidence(races, dict(FACTS), dict(SERVED), dict.fromkeys(races, 1.0))
+
+
+def changed(**changes: Any) -> Evidence:
+    """Return that evidence with changes: ``burst={"fake-3": {"peak": 4}}``, ``facts={…}``, ``production={…}``."""
+    base = made()
+    races = {name: dict(arms) for name, arms in base.races.items()}
+    for race, arms in changes.items():
+        for arm, values in arms.items() if race in races else ():
+            races[race][arm] = replace(races[race][arm], **values)
+    facts = {**base.facts, **changes.get("facts", {})}
+    return Evidence(races, facts, {**base.production, **changes.get("production", {})}, base.scale)
