@@ -66,10 +66,10 @@ def _how(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``explain`` that these words mean."""
     from dataclasses import replace
 
-    from supalab.clients.arms import arm
-    from supalab.measure.explain_chain import usual
+    from supalab.measure.explain_plan import usual
+    from supalab.settings import checked_limit
 
-    limit = arm(f"fake-{options.limit}").limit
+    limit = checked_limit(options.limit)
     load = usual(limit)
     if options.quick:
         load = replace(load, requests=QUICK_REQUESTS_PER_SLOT * limit, latency=QUICK_LATENCY_S)

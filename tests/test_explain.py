@@ -14,7 +14,8 @@ from supalab.errors import SettingsError, TrialError
 from supalab.measure import explain_table, explain_words
 from supalab.measure.campaign import Campaign, CampaignInterrupted, Experiment, run
 from supalab.measure.explain import ExplainInterrupted, explain, explained, planned
-from supalab.measure.explain_chain import ARTICLE_FACTORS, WHOLE, chain, usual
+from supalab.measure.explain_chain import ARTICLE_FACTORS, chain
+from supalab.measure.explain_plan import WHOLE, usual
 from supalab.measure.explain_result import EXPLANATION, Earned, Explanation, LinkStep, Side, Step, Whole, earned, side
 from supalab.measure.race import Progress
 from supalab.measure.trial import TrialSet, Witnessed
@@ -89,7 +90,7 @@ def test_a_round_holds_every_pair_the_whole_and_the_links() -> None:
     assert sum(name.startswith("reuse over") for name in names) == 5
     assert {"async over TLS, 40 ms", "keepalive over TLS, 40 ms"} <= set(names)
     assert all(one.bare == 10 and one.repeat == 1 for one in todo.experiments)
-    assert todo.link_workload == Workload(40, 0.1)
+    assert todo.link_workload == Workload(40, 0.05)
     less = planned(Workload(100, 0.45), repeat=2, links=False)
     assert len(less.experiments) == 9
     assert less.link_workload is None

@@ -52,7 +52,7 @@ def test_words_become_the_run_they_name(words: tuple[str, ...], workload: Worklo
     [
         (("--limit", "3"), "let the second be larger"),
         (("--limit", "0"), "limit 0"),
-        (("--before", "-1"), "fake--1"),
+        (("--before", "-1"), "limit -1"),
         (("--requests", "0"), "requests 0"),
         (("--latency", "nan"), "latency nan"),
         (("--repeat", "0"), "repeat 0"),

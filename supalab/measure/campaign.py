@@ -14,7 +14,7 @@ from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.machine import merged
-from supalab.measure.race import START_S, Progress, RaceInterrupted, race
+from supalab.measure.race import START_S, Progress, race
 from supalab.measure.trial import Trial, TrialSet, Workload
 
 __all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "run", "share_of"]
@@ -24,7 +24,8 @@ __all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "run",
 class Experiment:
     """One race of a campaign: arms that take turns over a workload, ``repeat`` times, under these conditions.
 
-    ``rtt``: seconds of a round trip; ``tls``: speak TLS. ``bare`` and ``ticker_s`` are for ``race``.
+    ``rtt``: seconds of a round trip; ``tls``: speak TLS. ``bare`` and ``ticker_s`` are for ``race``. ``work_s``:
+    seconds of one repeat that are known to come on top of latency and round trips, for guessing how long it takes.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Experiment:
     tls: bool = False
     bare: int | None = None
     ticker_s: float | None = None
+    work_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.arms:
@@ -42,10 +44,12 @@ class Experiment:
 
     @property
     def expected_s(self) -> float:
-        """Seconds it should take on a quiet machine: processes, latency and round trips, but no work."""
-        return self.repeat * sum(START_S + self._trial_s(arm(name).limit) for name in self.arms)
+        """Seconds it should take on a quiet machine: processes, latency, round trips, and the work that is known."""
+        waits = sum(START_S + self.waits_s(arm(name).limit) for name in self.arms)
+        return self.repeat * (waits + self.work_s)
 
-    def _trial_s(self, limit: int) -> float:
+    def waits_s(self, limit: int) -> float:
+        """Return the seconds of one trial's latency and round trips, its warm-up included."""
         whole = [self.workload, *([replace(self.workload, requests=self.bare)] if self.bare else [])]
         # A new connection costs a round trip, TLS two more; the request itself has one. The worst case is assumed.
         trips = (2 + 2 * self.tls) * self.rtt
@@ -120,7 +124,7 @@ def run(
                     if kept:
                         again = tuple(replace(trial, repeat=turn * one.repeat + trial.repeat) for trial in kept)
                         found[one.name] = found.get(one.name, TrialSet()) + TrialSet(again)
-    except RaceInterrupted:
+    except KeyboardInterrupt:  # in a race, or between two
         raise CampaignInterrupted(Campaign(found, when)) from None
     return Campaign(found, when)
 

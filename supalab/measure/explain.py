@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from supalab.lab.handle import Lab
 from supalab.measure.campaign import Campaign, CampaignInterrupted, run
-from supalab.measure.explain_chain import LINKS_OF, WHOLE, Plan, link_name, plan, usual
+from supalab.measure.explain_chain import LINKS_OF
+from supalab.measure.explain_plan import WHOLE, Plan, link_name, plan, usual
 from supalab.measure.explain_result import Explanation, LinkStep, Side, Step, Whole, side
 from supalab.measure.race import Progress
 from supalab.measure.trial import TrialSet
