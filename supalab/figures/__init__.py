@@ -14,22 +14,28 @@ from supalab.figures.lanes import draw_lanes, draw_waiting, timeline
 from supalab.figures.look import Picture, description, save
 from supalab.figures.panels import draw_in_flight, draw_latency, draw_memory
 from supalab.figures.side import side_by_side
+from supalab.figures.waterfall import draw_waterfall, waterfall
+from supalab.figures.waterfall_links import by_link, draw_by_link
 from supalab.figures.words import describe as describe_trials
 from supalab.measure.trial import TrialSet
 
 __all__ = [
     "Picture",
+    "by_link",
     "describe",
     "draw_against_limit",
+    "draw_by_link",
     "draw_in_flight",
     "draw_lanes",
     "draw_latency",
     "draw_memory",
     "draw_waiting",
+    "draw_waterfall",
     "knee",
     "save",
     "side_by_side",
     "timeline",
+    "waterfall",
 ]
 
 
