@@ -22,7 +22,7 @@ from labwork import soon
 import supalab
 from supalab import Lab
 from supalab.commands_agent import add_agent, agent
-from supalab.errors import SettingsError
+from supalab.errors import LabError, SettingsError
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 HARNESS = """
@@ -153,6 +153,15 @@ def test_a_mistake_is_one_line(
     assert "\n" not in str(caught.value)
     assert "XYZ" not in str(caught.value)
     assert psutil.Process().children() == before
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_a_host_that_is_not_here_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of another machine, and a name that nobody knows: one line with the cure."""
+    for name, value in CLEAN.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LabError, match=f"host '{host}' is no address of this machine.*0.0.0.0"):
+        agent(parsed("--url", "http://127.0.0.1:9", "--host", host))
 
 
 def instructions() -> dict[str, list[str]]:

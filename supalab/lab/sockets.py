@@ -30,11 +30,13 @@ def listen(port: int, host: str = HOST) -> socket.socket:
         sock.listen(2048)
     except OSError as error:
         sock.close()
-        raise LabError(_why_not(port, error)) from None
+        raise LabError(_why_not(port, host, error)) from None
     return sock
 
 
-def _why_not(port: int, error: OSError) -> str:
+def _why_not(port: int, host: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use: end what listens there, or give port 0 for any free one"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"host {host!r} is no address of this machine ({error.strerror}): give {HOST}, or 0.0.0.0 for every one"
     return f"port {port} cannot be used ({error.strerror}): give port 0 for any free one"

@@ -1,0 +1,168 @@
+"""What bounds a request of the service: deadline and departure as ASGI messages; a loop that nothing blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from agentwork import CLIENTS, caller_of, options_for
+from blockbuster import blockbuster_ctx
+
+from supalab import Lab
+from supalab.contest_agent.bounds import Bounds, CallerLeft
+
+Message = dict[str, Any]
+START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+END: Message = {"type": "http.response.body", "body": b"done"}
+
+
+class Line:
+    """The server's side of one request: what it sends to the app, what it gets, when its caller leaves."""
+
+    def __init__(self, method: str) -> None:
+        self.scope: Message = {"type": "http", "method": method, "state": {"request_id": "r"}}
+        self.got: list[Message] = []
+        self.gone = asyncio.Event()
+        self._sent = False
+
+    async def receive(self) -> Message:
+        if not self._sent:
+            self._sent = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.got.append(message)
+
+    @property
+    def status(self) -> int | None:
+        return next((message["status"] for message in self.got if "status" in message), None)
+
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+async def through(app: App, line: Line, seconds: float = 30.0) -> None:
+    await Bounds(app, seconds)(line.scope, line.receive, line.send)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_a_read_is_cancelled_when_its_caller_leaves(breaks: bool) -> None:
+    """The app is stopped where it waits; what it raises meanwhile is nobody's trouble any more."""
+    line, stopped = Line("GET"), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        line.gone.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+            if breaks:
+                raise RuntimeError("broken off")
+
+    with pytest.raises(CallerLeft):
+        await through(app, line)
+    assert stopped.is_set()
+    assert line.got == []
+
+
+async def test_a_write_goes_on_when_its_caller_leaves() -> None:
+    """Once begun it is finished, and the app still sees all of its body."""
+    line = Line("POST")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["more_body"] is False
+        line.gone.set()
+        await asyncio.sleep(0.01)
+        await send(START)
+        await send(END)
+
+    await through(app, line)
+    assert line.got == [START, END]
+
+
+async def test_leaving_after_the_answer_is_no_departure() -> None:
+    """The server says disconnect after every answer; what the app does last is not cut off."""
+    line, finished = Line("GET"), False
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal finished
+        await send(START)
+        await send(END)
+        line.gone.set()
+        await asyncio.sleep(0.01)
+        finished = True
+
+    await through(app, line)
+    assert finished
+
+
+async def test_the_deadline_gives_a_504_or_hangs_up_on_half_an_answer() -> None:
+    """Before an answer has begun there is a whole one; after that only the connection's end can tell."""
+
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def halfway(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await asyncio.Event().wait()
+
+    for method in ("GET", "POST"):
+        line = Line(method)
+        await through(silent, line, 0.02)
+        assert line.status == 504
+        half = Line(method)
+        with pytest.raises(TimeoutError):
+            await through(halfway, half, 0.02)
+        assert half.got == [START]
+
+
+async def test_an_apps_own_timeout_is_its_own() -> None:
+    """A TimeoutError from inside is passed on, not taken for the deadline."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise TimeoutError("from inside")
+
+    for method in ("GET", "PATCH"):
+        with pytest.raises(TimeoutError, match="from inside"):
+            await through(app, Line(method))
+
+
+async def test_no_task_is_left_behind(lab: Lab) -> None:
+    """Hundreds of requests leave no watcher on the loop."""
+    async with caller_of(options_for(lab, "real")) as caller:
+        await caller.get("/contests/3")
+        before = len(asyncio.all_tasks())
+        await asyncio.gather(*(caller.get("/contests/3") for _ in range(100)))
+        await asyncio.gather(*(caller.get("/health") for _ in range(100)))
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) <= before
+
+
+@pytest.mark.parametrize("client", ["fake-3", "real-10"])
+async def test_nothing_blocks_the_services_loop(client: str, lab: Lab) -> None:
+    """blockbuster makes any blocking call on the loop an error: no route trips."""
+    async with caller_of(options_for(lab, client)) as caller:
+        with blockbuster_ctx():
+            for path in ("/contests?q=a", "/contests/3", "/deadlines", "/ready", "/health", "/metrics", "/nix"):
+                assert (await caller.get(path)).status_code == (404 if path == "/nix" else 200)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_service_loads_no_other_clients_library(client: str) -> None:
+    """Its memory is compared: whoever uses one library does not pay for the others."""
+    kind = client.partition("-")[0]
+    libraries = {"fake": {"requests"}, "session": {"requests"}, "article": {"httpx"}, "real": {"httpx", "aiohttp"}}
+    code = (
+        "import sys, supalab.contest_agent.server\n"
+        "from supalab.contest_agent.options import AgentOptions, client_arm\n"
+        f"client_arm({client!r}).build(AgentOptions({client!r}, 'http://127.0.0.1:9', 'k').settings)\n"
+        "print(*({'requests', 'httpx', 'aiohttp', 'psutil', 'matplotlib', 'sqlite3'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == libraries[kind]
