@@ -1,4 +1,4 @@
-"""What ``supalab load`` and ``supalab capacity`` do: options flow in; tables, records, pictures, a code flow out."""
+"""What ``supalab load``, ``capacity`` and ``faults`` do: options flow in; tables, records, pictures flow out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from supalab.commands import ProgressBar, check_outputs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from supalab.capacity.faults_result import Faults
     from supalab.capacity.result import Capacity
     from supalab.load.plan import Plan
     from supalab.load.run import LoadRecord
 
-__all__ = ["add_capacity", "add_load", "capacity", "load"]
+__all__ = ["add_capacity", "add_faults", "add_load", "capacity", "faults", "load"]
 
 PATH = "/contests?size=10"
 LATENCY_S = 0.15
@@ -158,9 +159,7 @@ def capacity(options: argparse.Namespace) -> int:
     code = 0
     try:
         with ProgressBar("steps") as tell:
-            found = measure(
-                clients, seed=options.seed, progress=lambda *at: tell(Progress(at[0], at[1], at[2], at[3])), **how
-            )
+            found = measure(clients, seed=options.seed, progress=lambda *at: tell(Progress(*at)), **how)
     except CapacityInterrupted as interrupted:
         found, code = interrupted.found, 130
     _report_capacity(found, options)
@@ -189,3 +188,57 @@ def _report_capacity(found: Capacity, options: argparse.Namespace) -> None:
         from supalab.figures.capacity import capacity_picture
 
         _draw(capacity_picture(found), options.figure)
+
+
+def add_faults(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the command's words."""
+    parser.set_defaults(run=faults)
+    parser.add_argument("--clients", metavar="A,B,…", help="fake-3,fake-10,article-10,real-10 or others (these four)")
+    parser.add_argument("--faults", metavar="A,B,…", help="slow, down, left (all three)")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds the services' clients wait (1)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="chance in the arrivals (1)")
+    parser.add_argument("--quick", action="store_true", help="spells of 3 s instead of 10")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every request")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw response time over time")
+
+
+def faults(options: argparse.Namespace) -> int:
+    """Let a service on each client live through faults; print the tables, write record and picture."""
+    from supalab.capacity.faults import QUICK, TIMEOUT_S, FaultsInterrupted, expected_s
+    from supalab.capacity.faults import faults as measure
+    from supalab.capacity.faults_result import FAULTS
+    from supalab.measure.race import Progress
+
+    _check_figure(options.figure)
+    check_outputs(options.json, options.figure)
+    clients, how = _clients(options), QUICK if options.quick else {}
+    kinds = tuple(FAULTS) if options.faults is None else tuple(name.strip() for name in options.faults.split(","))
+    timeout = TIMEOUT_S if options.timeout is None else options.timeout
+    say(f"{len(clients) * len(kinds)} spells, about {expected_s(clients, kinds, **how) / 60:.0f} minutes")
+    code = 0
+    try:
+        with ProgressBar("spells") as tell:
+            found = measure(
+                clients, kinds, timeout=timeout, seed=options.seed, progress=lambda *at: tell(Progress(*at)), **how
+            )
+    except FaultsInterrupted as interrupted:
+        found, code = interrupted.found, 130
+    _report_faults(found, options)
+    return code
+
+
+def _report_faults(found: Faults, options: argparse.Namespace) -> None:
+    from supalab.capacity.faults_result import FORM
+    from supalab.capacity.faults_table import table
+    from supalab.load.printed import show
+
+    show(table(found))
+    if not found.spells:
+        return
+    if options.json is not None:
+        FORM.save(found, options.json)
+        say(f"written: {options.json}")
+    if options.figure is not None:
+        from supalab.figures.recovery import recovery_picture
+
+        _draw(recovery_picture(found), options.figure)

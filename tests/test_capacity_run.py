@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from supalab.capacity.measure import CapacityInterrupted, capacity
+from supalab.commands_load import add_capacity, add_faults
 from supalab.errors import SettingsError
 
 
@@ -12,7 +17,7 @@ def test_three_threads_cannot_take_what_ten_at_once_can() -> None:
     """At 40 a second three slots of 150 ms are overrun and ten are not; each request is one of the backend."""
     seen: list[tuple[float, str, int, int]] = []
     found = capacity(
-        ("fake-3", "real-10"), steps=(5.0, 40.0), duration=2.0, requests=1, fine=1.0,
+        ("fake-3", "real-10"), steps=(5.0, 40.0), duration=2.0, requests=1, fine=1.0, most=40.0,
         progress=lambda *at: seen.append(at),
     )  # fmt: skip
     few, real = found.arms
@@ -59,3 +64,20 @@ def test_arguments_that_cannot_work_are_one_line() -> None:
         with pytest.raises(SettingsError) as refused:
             capacity(arms, **how)  # type: ignore[arg-type]
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("add", [add_capacity, add_faults])
+@pytest.mark.parametrize(
+    "words", [["--clients", "slow-3"], ["--figure", "found.txt"], ["--json", "no/such/folder/found.json"]]
+)
+def test_a_command_refuses_what_cannot_work_before_it_measures(
+    add: Callable[[argparse.ArgumentParser], None], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Minutes of measuring are not begun for a client, a picture or a record that cannot be."""
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    add(parser)
+    options = parser.parse_args(words)
+    with pytest.raises(SettingsError) as refused:
+        options.run(options)
+    assert "\n" not in str(refused.value)

@@ -77,6 +77,15 @@ def test_ctrl_c_keeps_what_is_finished(lab: Lab) -> None:
     assert {child.pid for child in psutil.Process().children()} == before
 
 
+def test_without_an_address_the_load_meets_an_agent_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lab and service are started, asked once for each request, and gone at the end."""
+    before = {child.pid for child in psutil.Process().children()}
+    words = options("--rate", "20", "--duration", "0.5", "--client", "fake-10")
+    assert words.run(words) == 0
+    assert "contest-agent on fake-10" in capsys.readouterr().out
+    assert {child.pid for child in psutil.Process().children()} == before
+
+
 def options(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_load(parser)
@@ -90,13 +99,13 @@ def test_the_command_prints_a_table_and_writes_every_request(
     record = tmp_path / "load.json"
     words = options(
         *(lab.url, "--path", f"{PATH}&apikey={lab.key}", "--rate", "20,40", "--duration", "0.5"),
-        *("--json", str(record)),
+        *("--json", str(record), "--figure", str(tmp_path / "load.svg")),
     )
     assert words.run(words) == 0
     printed = capsys.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines() if line[:2] in {"20", "40"}] == ["20/s", "40/s"]
     assert [found.rate for found in RECORD.load(record).loads] == [20.0, 40.0]
-    everything = printed.out + printed.err + record.read_text()
+    everything = printed.out + printed.err + record.read_text() + (tmp_path / "load.svg").read_text()
     assert lab.key not in everything
     assert json.loads(record.read_text())["format"] == "supalab-load"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from supalab.capacity.result import ArmCapacity, Capacity, Step
 from supalab.capacity.scene import ARMS, PATH, Scene, scene
-from supalab.capacity.search import FINE, next_rate, search
+from supalab.capacity.search import FINE, MOST_RATE, next_rate, search
 from supalab.capacity.slots import step_s
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError, TrialError
@@ -55,16 +55,18 @@ def capacity(
     duration: float = DURATION_S,
     requests: int = REQUESTS,
     fine: float = FINE,
+    most: float = MOST_RATE,
     seed: int = 1,
     timeout: float = TIMEOUT_S,
     progress: Progress = lambda *_: None,
 ) -> Capacity:
     """Measure what a service on each arm's client can take; the arms take turns, rate by rate, over one lab.
 
-    ``steps``: rates that are climbed until one is bad; then the gap is halved until it is no wider than ``fine``.
-    All arms meet the same seeded arrivals. ``latency``: the backend's, seconds; ``duration``: of one step, longer
-    where that brings fewer than ``requests``; ``timeout``: of the services' clients. ``progress`` is called with the
-    share done (0 to 1), the arm, the steps done and about how many there will be.
+    ``steps``: rates that are climbed until one is bad (doubled behind the last up to ``most``); then the gap is
+    halved until it is no wider than ``fine``. All arms meet the same seeded arrivals. ``latency``: the backend's,
+    seconds; ``duration``: of one step, longer where that brings fewer than ``requests``; ``timeout``: of the services'
+    clients. ``progress`` is called with the share done (0 to 1), the arm, the steps done and about how many there
+    will be.
 
     Raises SettingsError for arguments that cannot work, LabError, AgentError, TrialError, CapacityInterrupted on
     Ctrl-C.
@@ -92,7 +94,7 @@ def capacity(
     planned = sum(len(_planned(one.arm, climb, latency, fine)) for one in todo)
     try:
         with scene(arms, latency=latency, timeout=timeout) as here:
-            _measure(here, whole, todo, _share(progress, expected, planned))
+            _measure(here, whole, most, todo, _share(progress, expected, planned))
     except KeyboardInterrupt:
         raise CapacityInterrupted(_result(whole, todo)) from None
     return replace(_result(whole, todo), finished=True)
@@ -142,7 +144,9 @@ def _result(whole: Capacity, todo: Sequence[_Todo]) -> Capacity:
     return replace(whole, arms=tuple(one.found for one in todo if one.found is not None))
 
 
-def _measure(here: Scene, whole: Capacity, todo: Sequence[_Todo], tell: Callable[[float, str, int], None]) -> None:
+def _measure(
+    here: Scene, whole: Capacity, most: float, todo: Sequence[_Todo], tell: Callable[[float, str, int], None]
+) -> None:
     spent, done = 0.0, 0
 
     def run(one: _Todo, rate: float | None) -> Load:
@@ -161,7 +165,7 @@ def _measure(here: Scene, whole: Capacity, todo: Sequence[_Todo], tell: Callable
     going = list(todo)
     while going:
         for one in list(going):
-            rate = next_rate(one.tried, whole.steps, whole.fine)
+            rate = next_rate(one.tried, whole.steps, whole.fine, most)
             if rate is None:
                 going.remove(one)
                 continue

@@ -23,15 +23,20 @@ def bracket(tried: Mapping[float, bool]) -> tuple[float | None, float | None]:
     return max(below, default=None), bad
 
 
-def next_rate(tried: Mapping[float, bool], steps: Sequence[float], fine: float = FINE) -> float | None:
-    """Return the rate to try next; ``None`` when the bracket is no wider than ``fine``, or there is nowhere to go."""
+def next_rate(
+    tried: Mapping[float, bool], steps: Sequence[float], fine: float = FINE, most: float = MOST_RATE
+) -> float | None:
+    """Return the rate to try next; ``None`` when the bracket is no wider than ``fine``, or there is nowhere to go.
+
+    Behind the last step rates are doubled as long as they are good, up to ``most``.
+    """
     good, bad = bracket(tried)
     if bad is None:
         ahead = [rate for rate in steps if rate not in tried]
         if ahead:
             return ahead[0]
         doubled = 2 * max(tried, default=1.0)
-        return doubled if doubled <= MOST_RATE else None
+        return doubled if doubled <= most else None
     beyond = next((rate for rate in steps if rate > bad), None)
     if beyond is not None and beyond not in tried:
         return beyond

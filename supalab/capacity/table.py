@@ -143,5 +143,5 @@ def _remarks(found: Capacity) -> list[str]:
     ]
     late = [f"{arm.arm} at {step.rate:g}/s" for arm in found.arms for step in arm.steps if step.late_s > LATE_S]
     if late:
-        said.append(f"sent more than {1000 * LATE_S:.0f} ms late, so not to be trusted: {', '.join(late)}")
+        said.append(f"A busy machine: more than {1000 * LATE_S:.0f} ms late (p99) were sent {', '.join(late)}.")
     return said if found.finished else [*said, "Interrupted: steps are missing."]

@@ -123,8 +123,8 @@ def _headline(found: Capacity) -> str:
     if few is None or control is None or real is None or not (few.capacity and control.capacity and real.capacity):
         return "What a service can take, by its client"
     return (
-        f"3 threads: {few.capacity:.0f} requests a second.  10 threads: {control.capacity:.0f}.  "
-        f"10 at once with async: {real.capacity:.0f}."
+        f"3 threads: {few.capacity:.3g} requests a second.  10 threads: {control.capacity:.3g}.  "
+        f"10 at once with async: {real.capacity:.3g}."
     )
 
 
@@ -139,8 +139,11 @@ def _foot(arms: Sequence[ArmCapacity]) -> str:
     weights = ", ".join(
         f"{arm.arm} {megabytes(arm.memory_peak_bytes)}" for arm in arms if arm.memory_peak_bytes is not None
     )
-    (_, response), (_, memory), (low, high) = (ARTICLE[name] for name in ("response_s", "memory_mb", "capacity"))
-    article = f"{high / low:.1f} times the capacity, {1000 * response:.0f} ms and {memory:.0f} MB after"
+    response, memory, capacity = (ARTICLE[name] for name in ("response_s", "memory_mb", "capacity"))
+    article = (
+        f"{1000 * response[0]:.0f} to {1000 * response[1]:.0f} ms, {memory[0]:.0f} to {memory[1]:.0f} MB, "
+        f"{capacity[0]:.0f} to {capacity[1]:.0f} at once"
+    )
     return f"Memory of the service at most: {weights}.\nThe article says of its own service: {article}."
 
 

@@ -1,0 +1,82 @@
+"""Faults in production go in, their tables come out: one for each fault, a row for each client."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from supalab.capacity.faults_result import FAULTS, Faults, Spell, reached
+from supalab.load.printed import NEVER, grid, notes
+from supalab.load.shots import LATE_S
+
+__all__ = ["recovery_words", "table"]
+
+VERDICTS = {True: "reached", False: "missed"}
+
+
+def table(found: Faults) -> RenderableType:
+    """Return a table for each fault, and what the columns mean."""
+    if not found.spells:
+        return Text("No fault was tried to its end.")
+    tables = [Padding(_one(found, fault), (0, 0, 1, 0)) for fault in found.faults]
+    return Group(*tables, notes(*_notes(found)))
+
+
+def _one(found: Faults, fault: str) -> RenderableType:
+    spells = [spell for arm in found.arms if (spell := found.find(arm, fault)) is not None]
+    length = spells[0].end - spells[0].begin
+    rows = grid(
+        "client", "p95 ms\nbefore", "p95 ms\nduring", "well again\nafter", "\nlost", "of them\nafter", "\nleft",
+        "worked for\nnobody", "of that\nnoticed", "in flight\npeak",
+    )  # fmt: skip
+    for spell in spells:
+        rows.add_row(
+            spell.arm,
+            _ms(spell.p95_before),
+            _ms(spell.p95_during),
+            recovery_words(spell),
+            str(sum(spell.lost.values())),
+            str(spell.lost_after),
+            str(spell.left),
+            str(spell.for_nobody),
+            str(spell.abandoned),
+            str(spell.peak),
+        )
+    return Group(Text(f"{FAULTS[fault]}, {length:.0f} s", style="bold"), rows)
+
+
+def _ms(seconds: float | None) -> str:
+    return NEVER if seconds is None else f"{1000 * seconds:.0f}"
+
+
+def recovery_words(spell: Spell) -> str:
+    """Return how long the service took to be well again: ``at once``, ``1.9 s`` or that it was not seen."""
+    if spell.recovery_s is None:
+        return "not seen"
+    return "at once" if spell.recovery_s == 0 else f"{spell.recovery_s:.1f} s"
+
+
+def _notes(found: Faults) -> list[str]:
+    said = [
+        f"{found.rate:g} requests a second at random, the same for all; clients time out after {found.timeout:g} s.",
+        "Well again: the first request from which on p95 of 20 is below twice the idle response time.",
+        f"Lost: callers who stayed and had no answer. Left: a crowd that comes besides, {found.crowd:g} a second,",
+        f"and hangs up after {1000 * found.leave_after:.0f} ms. Worked for nobody: good answers of the backend that "
+        "reached no caller;",
+        "noticed: those whose connection the client had closed, so that the backend could have stopped.",
+    ]
+    for fault in found.faults:
+        kinds = [
+            f"{arm} {', '.join(f'{count} x {kind}' for kind, count in spell.lost.items())}"
+            for arm in found.arms
+            if (spell := found.find(arm, fault)) is not None and spell.lost
+        ]
+        said += [f"{fault}, lost: {'; '.join(kinds)}"] if kinds else []
+    late = [f"{spell.arm} {spell.fault}" for spell in found.spells if spell.late_s > LATE_S]
+    if late:
+        said.append(f"A busy machine: more than {1000 * LATE_S:.0f} ms late (p99) were sent {', '.join(late)}.")
+    verdict = reached(found)
+    if verdict is not None:
+        said.append(f"Goal: real-10 well again within one service time of the slow spell's end: {VERDICTS[verdict]}.")
+    return said if found.finished else [*said, "Interrupted: spells are missing."]
