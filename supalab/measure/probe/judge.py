@@ -36,7 +36,7 @@ KINDS = (BLOCKING, FAKE, REAL, PROCESSES, OUTSIDE, MIXED, CANNOT_TELL)
 
 # Shares of the waiting. Threads and sockets are seen or not seen, so a little of each is already a mixture;
 # what nobody was seen waiting for may be the sampling's error.
-SOME, CLEAR = 0.08, 0.5
+SOME, SEEN, CLEAR = 0.08, 0.2, 0.5
 STILL, AWAKE = 0.6, 0.4
 # In a blocking client at most one request is in flight; two come from what was sent before the loop stood still.
 ONE = 1
@@ -137,13 +137,12 @@ def _kind(seen: Seen, bursts: Sequence[Burst]) -> tuple[str, tuple[str, ...]]:
         return MIXED, ("some requests are waited for by threads, others are not",)
     if min(found.processes, events) > 2 * SOME:
         return MIXED, ("some requests are made by worker processes, others are not",)
-    if found.threads > CLEAR:
+    # Whoever was seen waiting did wait: what was missed on a busy machine is more of the same.
+    if max(threads, events, found.processes) < SEEN:
+        return _unseen(seen, bursts, found)
+    if threads >= SEEN:
         return FAKE, ()
-    if events > CLEAR:
-        return _by_events(seen, bursts, found)
-    if found.processes > CLEAR / 2:
-        return PROCESSES, ()
-    return _unseen(seen, bursts, found)
+    return _by_events(seen, bursts, found) if events >= SEEN else (PROCESSES, ())
 
 
 def _stands_still(bursts: Sequence[Burst]) -> bool:

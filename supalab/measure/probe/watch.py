@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from supalab.measure.probe.owners import Owners, owners
 from supalab.measure.probe.seen import Waits
 from supalab.measure.probe.sockets import LabAddress, watched
-from supalab.measure.probe.threads import Doing, Place, doing, loop_doing, place
+from supalab.measure.probe.threads import Place, doing, loop_doing, place
 
-__all__ = ["Rest", "Watcher", "rest_places"]
+__all__ = ["Look", "Rest", "Tally", "Watcher", "rest_places"]
 
 EVERY_S = 0.008
-OWNERS_EVERY_S = 0.12
+OWNERS_EVERY_S = 0.3
 
 
 def rest_places(seconds: float, every: float = EVERY_S) -> set[tuple[int, Place]]:
@@ -52,35 +52,55 @@ class Rest:
 
 
 @dataclass
-class _Tally:
-    """The sums while they are made: seconds by what was seen."""
+class Look:
+    """One look: 1 or 0 for the loop's thread, how many of the other threads, how many sockets to the lab.
 
-    loop_read: float = 0.0
-    loop_rest: float = 0.0
-    threads_read: float = 0.0
-    threads_work: float = 0.0
-    threads_elsewhere: float = 0.0
-    threads_resolving: float = 0.0
-    loop_sockets: float = 0.0
-    processes: float = 0.0
-    own: float = 0.0
-    # Loops in other threads: (seconds with a socket to the lab, sockets x seconds, most at once) of each thread.
-    loops: dict[int, tuple[float, float, int]] = field(default_factory=dict)
+    ``loops``: sockets to the lab that loops in other threads watch, by thread.
+    """
 
-    def waits(self) -> Waits:
-        """A loop that never had two sockets at once is a thread that waits for one answer, whatever it waits with."""
-        several = {thread for thread, (_, _, most) in self.loops.items() if most > 1}
+    loop_read: int = 0
+    loop_rest: int = 0
+    threads_read: int = 0
+    threads_work: int = 0
+    threads_elsewhere: int = 0
+    threads_resolving: int = 0
+    loop_sockets: int = 0
+    loops: dict[int, int] = field(default_factory=dict)
+
+
+COUNTS = ("loop_read", "loop_rest", "threads_read", "threads_work", "threads_elsewhere", "threads_resolving")
+COUNTED = {"reading": "threads_read", "working": "threads_work", "elsewhere": "threads_elsewhere"}
+COUNTED |= {"resolving": "threads_resolving"}
+
+
+class Tally:
+    """Looks and the seconds between them flow in, sums in seconds flow out."""
+
+    def __init__(self) -> None:
+        self._last = Look()
+        self._sums = dict.fromkeys((*COUNTS, "loop_sockets"), 0.0)
+        # Of each thread with a loop: seconds with a socket to the lab, sockets x seconds, most at once.
+        self._loops: dict[int, tuple[float, float, int]] = {}
+        self.threads_most = 0
+
+    def add(self, look: Look, seconds: float) -> None:
+        """Add a look; the time since the last one belongs to both by halves, for it may have been long."""
+        for one in (self._last, look):
+            for name in self._sums:
+                self._sums[name] += seconds / 2 * getattr(one, name)
+            for thread, sockets in one.loops.items():
+                spent, product, most = self._loops.get(thread, (0.0, 0.0, 0))
+                self._loops[thread] = (spent + seconds / 2, product + seconds / 2 * sockets, max(most, sockets))
+        self.threads_most = max(self.threads_most, look.threads_read)
+        self._last = look
+
+    def waits(self, own: float, processes: float) -> Waits:
+        """Return the sums; a loop that never had two sockets at once is a thread that waits for one answer."""
+        several = {thread for thread, (_, _, most) in self._loops.items() if most > 1}
+        single = sum(spent for thread, (spent, _, _) in self._loops.items() if thread not in several)
+        sums = {**self._sums, "threads_read": self._sums["threads_read"] + single}
         return Waits(
-            self.loop_read,
-            self.loop_rest,
-            self.threads_read + sum(one[0] for thread, one in self.loops.items() if thread not in several),
-            self.threads_work,
-            self.threads_elsewhere,
-            self.threads_resolving,
-            self.loop_sockets,
-            sum(self.loops[thread][1] for thread in several),
-            self.processes,
-            self.own,
+            **sums, other_loops=sum(self._loops[thread][1] for thread in several), processes=processes, own=own
         )
 
 
@@ -92,10 +112,11 @@ class Watcher:
 
     def __init__(self, loop: object, lab: LabAddress, at_rest: Rest) -> None:
         self._loop, self._lab, self._at_rest = loop, lab, at_rest
-        self._tally = _Tally()
-        self._owners = Owners()
+        self._tally = Tally()
         self._stop = threading.Event()
-        self.looks = self.threads_most = self.processes_most = 0
+        self._owners: list[Owners] = []
+        self._ours: set[int] = set()
+        self.looks = 0
         self.watched_s = 0.0
 
     def stop(self) -> None:
@@ -104,60 +125,66 @@ class Watcher:
 
     @property
     def waits(self) -> Waits:
-        """What was added up so far."""
-        return self._tally.waits()
+        """What was added up; connections are means over a few readings of the system's table."""
+        counts = self._owners or [Owners()]
+        own, children = (sum(getattr(one, name) for one in counts) / len(counts) for name in ("own", "children"))
+        return self._tally.waits(own * self.watched_s, children * self.watched_s)
+
+    @property
+    def threads_most(self) -> int:
+        """The most threads that were in a read of the lab at once."""
+        return self._tally.threads_most
+
+    @property
+    def processes_most(self) -> int:
+        """The most child processes that held a connection to the lab at once."""
+        return max((one.processes for one in self._owners), default=0)
 
     def run(self, enough: Callable[[float], bool]) -> None:
         """Look until ``stop``, or until ``enough`` (asked with the seconds since the start) says so."""
+        # The system's table takes long to read: in a thread of its own, so that no look waits for it.
+        over = threading.Event()
+        reader = threading.Thread(target=self._read_owners, args=(over,), name="supalab-probe-owners", daemon=True)
+        reader.start()
+        self._ours = {threading.get_ident(), reader.ident or 0}
         began = last = time.perf_counter()
-        next_owners = began + OWNERS_EVERY_S / 2
-        while True:
-            stopped = self._stop.wait(EVERY_S)
-            now = time.perf_counter()
-            # What is seen now stands for the time since the last look, however late this one comes.
-            self._look(now - last)
-            if now >= next_owners:
-                self._owners = owners(self._lab)
-                self.processes_most = max(self.processes_most, self._owners.processes)
-                next_owners = time.perf_counter() + OWNERS_EVERY_S
-            last, self.watched_s = now, now - began
-            if stopped or enough(now - began):
-                return
+        try:
+            while True:
+                stopped = self._stop.wait(EVERY_S)
+                look = self._look()
+                now = time.perf_counter()
+                self._tally.add(look, now - last)
+                self.looks += 1
+                last, self.watched_s = now, now - began
+                if stopped or enough(now - began):
+                    return
+        finally:
+            over.set()
+            reader.join()
 
-    def _look(self, seconds: float) -> None:
-        self.looks += 1
-        reading = 0
+    def _read_owners(self, over: threading.Event) -> None:
+        pause = OWNERS_EVERY_S / 6
+        while not over.wait(pause):
+            found = owners(self._lab)
+            if not over.is_set() or not self._owners:
+                self._owners.append(found)
+            pause = OWNERS_EVERY_S
+
+    def _look(self) -> Look:
+        look = Look(loop_sockets=watched(self._loop, self._lab))
         frames = sys._current_frames()
-        me = threading.get_ident()
         for thread, frame in frames.items():
-            if thread == me:
+            if thread in self._ours:
                 continue
             if thread == self._at_rest.loop_thread:
-                self._loop_does(loop_doing(frame, self._loop, self._lab, self._at_rest.loop), seconds)
+                state = loop_doing(frame, self._loop, self._lab, self._at_rest.loop).state
+                look.loop_read, look.loop_rest = int(state == "reading"), int(state == "resting")
                 continue
             what = doing(frame, self._lab, self._at_rest.others)
-            self._thread_does(thread, what, seconds)
-            reading += what.state == "reading"
+            if what.state in COUNTED:
+                name = COUNTED[what.state]
+                setattr(look, name, getattr(look, name) + 1)
+            if what.sockets:
+                look.loops[thread] = what.sockets
         del frames  # it holds this very frame: a circle
-        self.threads_most = max(self.threads_most, reading)
-        self._tally.loop_sockets += seconds * watched(self._loop, self._lab)
-        self._tally.own += seconds * self._owners.own
-        self._tally.processes += seconds * self._owners.children
-
-    def _loop_does(self, what: Doing, seconds: float) -> None:
-        self._tally.loop_read += seconds * (what.state == "reading")
-        self._tally.loop_rest += seconds * (what.state == "resting")
-
-    def _thread_does(self, thread: int, what: Doing, seconds: float) -> None:
-        tally = self._tally
-        tally.threads_read += seconds * (what.state == "reading")
-        tally.threads_work += seconds * (what.state == "working")
-        tally.threads_elsewhere += seconds * (what.state == "elsewhere")
-        tally.threads_resolving += seconds * (what.state == "resolving")
-        if what.sockets:
-            spent, sockets, most = tally.loops.get(thread, (0.0, 0.0, 0))
-            tally.loops[thread] = (
-                spent + seconds,
-                sockets + seconds * what.sockets,
-                max(most, what.sockets),
-            )
+        return look
