@@ -1,0 +1,100 @@
+"""Any blog's table, read by Little's law: what agrees, what is implied, and what cannot be true together."""
+
+from __future__ import annotations
+
+import pytest
+
+from supalab.errors import SettingsError
+from supalab.measure.littles_law import Row, blog_table, row_of
+
+BEFORE = Row(limit=3, response_s=0.45, per_s=6.7, n=100, total_s=15)
+AFTER = Row(limit=10, response_s=0.15, per_s=20, n=100, total_s=5)
+
+
+def kinds(reading, column):
+    return [found.kind for found in reading.findings if found.column == column]
+
+
+def test_the_articles_table_contradicts_itself_after_and_not_before() -> None:
+    """Three in flight explain both columns; ten would have been done in 1.5 s; the limit had no part in the gain."""
+    reading = blog_table(BEFORE, AFTER)
+    assert kinds(reading, "before") == ["agree", "agree"]
+    assert kinds(reading, "after") == ["agree", "imply", "contradict"]
+    said = " ".join(str(reading).split())
+    assert "are 3 in flight: a limit of 10 is not what held it back" in said
+    assert "66.7 a second, done in 1.5 s, not 5 s" in said
+    assert "each took 500 ms" in said
+    assert "The limit, 3.3x, had no part in it" in said
+    assert max(map(len, str(reading).splitlines())) <= 100
+
+
+def test_a_table_in_which_the_limit_earned_the_gain_is_consistent() -> None:
+    """Ten in flight at the same response time: more throughput by more in flight, and nothing contradicts."""
+    reading = blog_table(BEFORE, Row(limit=10, response_s=0.45, per_s=22, n=100, total_s=4.5))
+    assert not reading.contradictions
+    assert "3.3x by more in flight and 1x by less time" in " ".join(str(reading).split())
+    assert "had no part" not in str(reading)
+
+
+def test_more_in_flight_than_allowed_is_a_contradiction() -> None:
+    """100 a second of 150 ms each need fifteen slots; a burst that is done too soon is the same."""
+    for row in (Row(limit=10, response_s=0.15, per_s=100), Row(limit=10, response_s=0.15, n=100, total_s=1)):
+        (found,) = blog_table(row).findings
+        assert found.kind == "contradict"
+        assert "15 in flight, more than the limit of 10" in found.sentence
+
+
+def test_throughput_of_another_run_is_told_from_that_of_the_burst() -> None:
+    """100 requests in 5 s are 20 a second; 50 are of something else."""
+    assert kinds(blog_table(Row(per_s=50, n=100, total_s=5)), "table") == ["contradict"]
+    assert kinds(blog_table(Row(per_s=20.5, n=100, total_s=5)), "table") == ["agree"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("limit=10,rate=20", "a request takes 500 ms"),
+        ("limit=10,response=500ms", "20 a second at most"),
+        ("limit=10,response=0.5,n=100", "100 requests take 5 s at least"),
+        ("rate=20,response=0.15", "are 3 in flight."),
+        ("limit=3,response=0.45,n=4,total=0.9", "the limit of 3 is what held it back"),
+    ],
+)
+def test_two_figures_imply_the_third(words: str, said: str) -> None:
+    """Whatever two are given, what follows from them is said, and nothing is called a contradiction."""
+    reading = blog_table(row_of(words))
+    assert not reading.contradictions
+    assert said in " ".join(str(reading).split())
+
+
+@pytest.mark.parametrize("words", ["limit=10", "n=100,total=5", "response=1", "n=100,limit=3"])
+def test_too_little_is_said_to_be_too_little(words: str) -> None:
+    """One figure implies nothing, and says so."""
+    assert kinds(blog_table(row_of(words)), "table") == ["lack"]
+
+
+def test_the_tolerance_decides_what_agrees() -> None:
+    """3.3 in flight is 3 within 15 %, and more than 3 within 5 %."""
+    row = Row(limit=3, response_s=0.5, per_s=6.6)
+    assert kinds(blog_table(row), "table") == ["agree"]
+    assert kinds(blog_table(row, tolerance=0.05), "table") == ["contradict"]
+    with pytest.raises(SettingsError, match="tolerance 2 is not a share"):
+        blog_table(row, tolerance=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("limit=3,speed=4", "'speed=4' in"),
+        ("limit", "'limit' in .*not a number"),
+        ("limit=3,limit=4", "'limit=4' in .*once"),
+        ("limit=0", "limit 0.0 is not a number above 0"),
+        ("response=nan", "response_s nan"),
+        ("response=fast", "not a number"),
+    ],
+)
+def test_words_that_are_no_table_are_one_line(words: str, said: str) -> None:
+    """The part that is wrong is named."""
+    with pytest.raises(SettingsError, match=said) as caught:
+        row_of(words)
+    assert "\n" not in str(caught.value)
