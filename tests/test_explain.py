@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,16 +37,25 @@ def made_side(arm: str, level: float, cpu: float, *, by: float = 0.0, errors: in
     return Side(arm, seconds, tuple(cpu * (1 + shift) for shift in SHIFTS), dialled, 110, errors)
 
 
-def made_explanation(*, links: bool = True, jitter: float = 0.0, errors: int = 0, off: float = 0.0) -> Explanation:
+def made_explanation(
+    *,
+    links: bool = True,
+    jitter: float = 0.0,
+    errors: int = 0,
+    off: float = 0.0,
+    levels: Sequence[float] = LEVELS,
+    after: int = 10,
+) -> Explanation:
     """The article's size; ``jitter``: what an arm differs by between its pairs, ``off``: seconds on no factor."""
-    arms = [factor.before for factor in chain()] + ["real-10"]
-    ends = [made_side(*each) for each in zip(arms, LEVELS, CPU, strict=True)]
-    again = [made_side(*each, by=jitter, errors=errors) for each in zip(arms, LEVELS, CPU, strict=True)]
-    steps = [Step(one.key, one.change, a, b) for one, a, b in zip(chain(), ends[:-1], again[1:], strict=True)]
+    factors = chain(3, after)
+    arms = [factor.before for factor in factors] + [factors[-1].after]
+    ends = [made_side(*each) for each in zip(arms, levels, CPU, strict=True)]
+    again = [made_side(*each, by=jitter, errors=errors) for each in zip(arms, levels, CPU, strict=True)]
+    steps = [Step(one.key, one.change, a, b) for one, a, b in zip(factors, ends[:-1], again[1:], strict=True)]
     article, ours = (replace(one, makespan_s=tuple(s + off for s in one.makespan_s)) for one in (ends[4], ends[8]))
     return Explanation(
         workload=Workload(100, 0.45),
-        limits=(3, 10),
+        limits=(3, after),
         rounds=3,
         steps=tuple(steps),
         whole=Whole(ends[0], article, ours),
@@ -122,9 +132,30 @@ def test_what_cannot_work_is_refused_before_anything_runs(how: dict, said: str) 
 def test_a_difference_is_taken_within_rounds() -> None:
     """A machine that slows down between rounds moves both sides alike: no spread of the earned seconds."""
     before, after = Side("fake-3", (6.0, 8.0, 7.0), (), (), 9), Side("fake-10", (2.0, 4.0, 3.5), (), (), 9)
-    assert earned(before, after) == Earned(4.0, 3.5, 4.0, 0.0)
+    assert earned(before, after) == Earned(4.0, 3.5, 4.0, 0.0, 3)
     assert earned(before, after).told
     assert not earned(after, replace(after, makespan_s=(1.9, 4.1, 3.4))).told, "the spread covers 0"
+
+
+def test_a_single_round_must_be_clearer() -> None:
+    """One round has no spread: what two rounds could tell, it cannot, unless it is twice the noise."""
+    assert Earned(0.15, 0.12, 0.18, 0.1, 2).told
+    assert not Earned(0.15, 0.15, 0.15, 0.1, 1).told
+    assert Earned(0.25, 0.25, 0.25, 0.1, 1).told
+
+
+def test_the_headline_names_what_earned_most() -> None:
+    """One factor that earned nearly all, or the two that earned much; a losing factor is never called an earner."""
+    assert explain_words.headline(made_explanation()) == (
+        "15.4 s to 4.7 s to 4.6 s: nearly all of it earned by 10 threads in place of 3"
+    )
+    dear = tuple(s + 30 for s in LEVELS[4:8])
+    found = made_explanation(levels=(*LEVELS[:4], *dear, LEVELS[8]))
+    assert explain_words.headline(found).startswith("15.4 s to 34.7 s to 4.6 s: ")
+    assert "by aiohttp's connections" in explain_words.headline(found)
+    assert "by 10 threads" in explain_words.headline(found)
+    assert "async" not in explain_words.headline(found)
+    assert "no factor can be told from noise" in explain_words.headline(made_explanation(jitter=20))
 
 
 def test_an_arm_compared_with_itself_says_what_noise_is() -> None:
@@ -202,6 +233,8 @@ def test_the_table_shows_all_and_fits() -> None:
     assert "= the way to ours" in text
     assert "TLS, 40 ms" in text
     assert "~" in text.split("depends on the link")[1]
+    long = explain_table.text(made_explanation(levels=[100 * one for one in LEVELS], after=1000))
+    assert "…" not in text + long
     assert "depends on the link" not in explain_table.text(made_explanation(links=False))
 
 

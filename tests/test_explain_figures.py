@@ -72,7 +72,7 @@ def test_a_remainder_has_a_row_when_it_is_over_one_per_cent() -> None:
         made_explanation(),
         made_explanation(jitter=0.08, off=0.6, errors=7),
         made_explanation(off=LEVELS[0]),
-        replace(made_explanation(), limits=(3, 100), rounds=1),
+        replace(made_explanation(after=100, levels=(18.4, 1.9, 1.2, 2.5, 9.8, 15.3, 13.9, 17.1, 4.5)), rounds=1),
     ],
     ids=["usual", "noisy and failed", "nothing earned", "another limit"],
 )

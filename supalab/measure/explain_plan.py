@@ -22,8 +22,8 @@ LINK_WAVES, LINK_LATENCY_S = 4, 0.05
 #: Seconds to start a process and let it load its client, and milliseconds of CPU for a request at a limit of 10 and of
 #: 100 (a 2-core machine, November 2026): good for guessing how long a trial takes, and for nothing else.
 START_S = 0.4
-COST_MS = {"httpx-threads": (1.0, 3.0), "article": (1.8, 30.0), "kept": (3.0, 22.0), "gated": (1.4, 8.0)}
-COST_MS |= {"real-httpx": (1.0, 8.0), "real": (0.5, 0.7)}
+COST_MS = {"httpx-threads": (1.0, 2.0), "article": (1.8, 9.0), "kept": (3.0, 14.0), "gated": (1.4, 9.0)}
+COST_MS |= {"real-httpx": (1.0, 10.0), "real": (0.5, 0.5)}
 USUAL_COST_MS = (1.2, 1.5)
 CROWD = 30
 

@@ -57,18 +57,23 @@ Figure: TypeAlias = Callable[[Side], Sequence[float]]
 class Earned:
     """What a change earned: the median over rounds, the lowest and the highest; ``noise`` is what nothing earns.
 
-    Positive is faster or cheaper. ``noise``: what an arm seems to earn when it is compared with itself.
+    Positive is faster or cheaper. ``noise``: what an arm seems to earn when it is compared with itself, once.
     """
 
     middle: float
     lowest: float
     highest: float
     noise: float = 0.0
+    rounds: int = 1
 
     @property
     def told(self) -> bool:
-        """Whether it can be told from noise: the spread leaves 0 out, and it is larger than the noise."""
-        return not self.lowest <= 0 <= self.highest and abs(self.middle) > self.noise
+        """Whether it can be told from noise: the spread leaves 0 out, and it is larger than the noise.
+
+        A single round has no spread: it must be twice as large.
+        """
+        least = self.noise * (1 if self.rounds > 1 else 2)
+        return not self.lowest <= 0 <= self.highest and abs(self.middle) > least
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,7 @@ def earned(
     a, b = figure(before), figure(after)
     found = [one - other for one, other in zip(a, b, strict=True)]
     noise = _noise(beside, {before.arm, after.arm}, figure) * max(median(a), median(b))
-    return Earned(median(found), min(found), max(found), noise)
+    return Earned(median(found), min(found), max(found), noise, len(found))
 
 
 def _noise(sides: Sequence[Side], arms: Collection[str], figure: Figure) -> float:

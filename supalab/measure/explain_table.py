@@ -84,8 +84,8 @@ def _notes(found: Explanation) -> list[str]:
     return [] if found.finished else [f"Interrupted: only the {found.rounds} finished rounds count."]
 
 
-def _grid(first: str, columns: Sequence[str]) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+def _grid(first: str, columns: Sequence[str], gap: int = 1) -> Table:
+    grid = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column(f"\n{first}", no_wrap=True)
     for title in columns:
         grid.add_column(title, justify="right", no_wrap=True)
@@ -107,8 +107,8 @@ def _row(grid: Table, step: Step, found: Explanation) -> None:
     share = found.share(step)
     grid.add_row(
         step.change,
-        f"{step.before.seconds:.2f}",
-        f"{step.after.seconds:.2f}",
+        _seconds(step.before),
+        _seconds(step.after),
         _spread(found.seconds(step)),
         "" if share is None else f"{share:.1%}",
         f"{step.before.cpu:.2f} -> {step.after.cpu:.2f}",
@@ -120,18 +120,28 @@ def _total(grid: Table, name: str, before: Side, after: Side, found: Explanation
     got = earned(before, after)
     share = f"{got.middle / found.earned_s:.1%}" if found.earned_s > 0 else ""
     cpu = f"{before.cpu:.2f} -> {after.cpu:.2f}"
-    cells = (name, f"{before.seconds:.2f}", f"{after.seconds:.2f}", _spread(got), share, cpu)
+    cells = (name, _seconds(before), _seconds(after), _spread(got), share, cpu)
     grid.add_row(*(Text(cell, "bold") for cell in cells))
 
 
 def _spread(got: Earned) -> str:
-    return f"{got.middle:+.3f} ({got.lowest:+.3f}..{got.highest:+.3f})"
+    digits = _digits(max(map(abs, (got.lowest, got.highest)))) + 1
+    return f"{got.middle:+.{digits}f} ({got.lowest:+.{digits}f}..{got.highest:+.{digits}f})"
+
+
+def _seconds(side: Side) -> str:
+    return f"{side.seconds:.{min(_digits(side.seconds) + 1, 2)}f}"
+
+
+def _digits(number: float) -> int:
+    """Decimals that leave room: two below ten, one below a hundred, then none."""
+    return 2 - sum(number >= size for size in (9.9995, 99.995))
 
 
 def _links(found: Explanation) -> Table:
     """A factor a row, a link a column."""
     names = [link.name for link in LINKS if any(step.link == link.name for step in found.links)]
-    grid = _grid("factor", [f"\n{name}" for name in names])
+    grid = _grid("factor", [f"\n{name}" for name in names], gap=2)
     for key in dict.fromkeys(step.factor for step in found.links):
         steps = {step.link: step for step in found.links if step.factor == key}
         change = next(iter(steps.values())).change

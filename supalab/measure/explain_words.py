@@ -26,6 +26,8 @@ NOTHING = "nothing that can be told from noise here"
 SUM_WITHIN = 0.10
 MUCH = 0.01
 MOST = 0.5
+#: A second factor is named in the headline from this share of the whole on.
+LARGE = 0.2
 
 
 def what(factor: str, limits: tuple[int, int]) -> str:
@@ -87,24 +89,27 @@ def headline(found: Explanation) -> str:
     """Return the way down in seconds (before, the article's after, ours), and what earned the most of it."""
     whole = found.whole
     ends = " to ".join(f"{side.seconds:.1f} s" for side in (whole.before, whole.article, whole.ours))
-    best = max(found.steps, key=lambda step: found.seconds(step).middle)
-    share = found.share(best)
-    if share is None:
+    if found.earned_s <= 0:
         return f"{ends}: nothing was earned"
-    if not found.seconds(best).told:
+    told = [(found.share(step) or 0.0, step.factor) for step in found.steps if found.seconds(step).told]
+    best = [one for one in sorted(told, reverse=True)[:2] if one[0] >= LARGE] or sorted(told, reverse=True)[:1]
+    if not best or best[0][0] <= 0:
         return f"{ends}: no factor can be told from noise"
+    if len(best) > 1:
+        return f"{ends}: {', '.join(f'{share:.0%} by {_briefly(factor, found.limits)}' for share, factor in best)}"
+    share, factor = best[0]
     part = "nearly all" if 0.97 <= share <= 1.03 else "more than all" if share > 1.03 else f"{share:.0%}"
-    return f"{ends}: {part} of it earned by {_briefly(best.factor, found.limits)}"
+    instead = f" in place of {found.limits[0]}" if factor == "limit" else ""
+    return f"{ends}: {part} of it earned by {_briefly(factor, found.limits)}{instead}"
 
 
 def _briefly(factor: str, limits: tuple[int, int]) -> str:
-    before, after = limits
     names = {
-        "limit": f"{after} threads in place of {before}",
-        "reuse": "using connections again",
-        "library": "httpx in place of requests",
-        "async": "async in place of threads",
-        "keepalive": f"keeping all {after} connections",
+        "limit": f"{limits[1]} threads",
+        "reuse": "reuse of connections",
+        "library": "httpx for requests",
+        "async": "async for threads",
+        "keepalive": f"keeping all {limits[1]} open",
         "gate": "a gate before the pool",
         "around": "what ours adds",
         "transport": "aiohttp's connections",
