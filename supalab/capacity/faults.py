@@ -13,7 +13,7 @@ from typing import Any
 
 from supalab.capacity.faults_result import FAULTS, Faults, Spell
 from supalab.capacity.scene import ARMS, PATH, Scene, scene
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import SettingsError
 from supalab.load.plan import Plan
 from supalab.load.run import load, made_on
 from supalab.load.shots import Load
@@ -119,7 +119,7 @@ def expected_s(
 def _all(
     here: Scene, whole: Faults, kinds: Sequence[str], times: _Times, kept: list[Spell], progress: Progress
 ) -> None:
-    idle = {arm: _idle(here, arm) for arm in here.agents}
+    idle = {arm: here.idle_s(arm, load(here.plan(arm, IDLE_S, callers=1))) for arm in here.agents}
     total = len(kinds) * len(idle)
     # The arms take turns: what disturbs the machine for a minute disturbs one fault of each.
     for done, (kind, arm) in enumerate((kind, arm) for kind in kinds for arm in idle):
@@ -128,14 +128,6 @@ def _all(
             progress((done + min(seconds / (times.whole + START_S), 1.0)) / total, f"{arm} {kind}", done, total)
 
         kept.append(_spell(here, whole, arm, kind, times, idle[arm], tell))
-
-
-def _idle(here: Scene, arm: str) -> float:
-    found = load(here.plan(arm, IDLE_S, callers=1))
-    median = found.response(50)
-    if median is None or found.errors:
-        raise TrialError(f"the service on {arm} fails when idle: {dict(found.errors)}")
-    return round(median, 6)
 
 
 def _spell(

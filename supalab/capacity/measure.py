@@ -12,7 +12,7 @@ from supalab.capacity.scene import ARMS, PATH, Scene, scene
 from supalab.capacity.search import FINE, MOST_RATE, next_rate, search
 from supalab.capacity.slots import step_s
 from supalab.clients.arms import arm
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import SettingsError
 from supalab.load.run import load, made_on
 from supalab.load.shots import Load
 
@@ -174,13 +174,10 @@ def _measure(
 
 
 def _idle(here: Scene, name: str, found: Load) -> ArmCapacity:
-    median = found.response(50)
-    if median is None or found.errors:
-        raise TrialError(f"the service on {name} fails when idle: {dict(found.errors)}")
     return ArmCapacity(
         arm=name,
         limit=arm(name).limit,
-        idle_s=round(median, 6),
+        idle_s=here.idle_s(name, found),
         idle_requests=len(found.shots),
         idle_backend_requests=here.lab.witness().served,
         memory_idle_bytes=here.agents[name].memory(),

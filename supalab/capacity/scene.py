@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from supalab.clients.arms import arm
 from supalab.contest_agent.handle import Agent
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, TrialError
 from supalab.lab.handle import Lab
 from supalab.load.plan import Plan, target
+from supalab.load.shots import Load
 
 __all__ = ["ARMS", "PATH", "Scene", "scene"]
 
@@ -33,6 +34,13 @@ class Scene:
     def plan(self, arm: str, duration: float, **how: object) -> Plan:
         """Return a plan of load on one service; ``how`` as in ``Plan``."""
         return Plan(target(self.agents[arm].url, self.path), duration, **how)  # type: ignore[arg-type]
+
+    def idle_s(self, arm: str, found: Load) -> float:
+        """Return the median of a load of one caller, in seconds; raises TrialError if a service fails even so."""
+        median = found.response(50)
+        if median is None or found.errors:
+            raise TrialError(f"the service on {arm} fails when idle: {dict(found.errors)}")
+        return round(median, 6)
 
     def settle(self) -> None:
         """Wait until the lab has had nothing to do for a while: what one load left behind is not the next one's."""

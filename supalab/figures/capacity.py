@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from supalab.capacity.result import ARTICLE, ArmCapacity, Capacity
 from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
+from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
 from supalab.figures.words import control_of, duration, megabytes
 from supalab.load.run import LoadRecord
@@ -185,10 +186,15 @@ def load_picture(record: LoadRecord, *, fig: Figure | None = None) -> Figure:
             if failed := sum(load.errors.values()):
                 ax.annotate(
                     f"{failed} failed", (rate, 1), xycoords=("data", "axes fraction"), ha="center",
-                    xytext=(0, -14), textcoords="offset points", color=INK, bbox=CLEAR,
+                    xytext=(0, 7), textcoords="offset points", color=INK,
                 )  # fmt: skip
         if loads:
             ax.legend(loc="upper left", framealpha=1.0, edgecolor="none")
+        else:
+            not_seen(ax, "closed callers have no rate to draw against")
+        if any(load.response(99) is None for load in loads):
+            note = f"At the top edge: after {top:g} s and more, or never; what fails was never answered."
+            fig.text(16 / 72 / WIDTH_IN, 0.2 / LOAD_HEIGHT_IN, note, fontsize=9.5, color=MUTED)
         head(fig, "Response time against arrival rate", f"{record.about}; seconds from the intended start")
     describe_on(fig, _loads_described(record))
     return fig
