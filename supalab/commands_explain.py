@@ -47,7 +47,8 @@ def explain(options: argparse.Namespace) -> int:
     figures = _figures(options.figure, links=bool(todo.link_workload))
     check_outputs(options.json, *figures)
     trials = todo.rounds * sum(len(one.arms) for one in todo.experiments)
-    _say(f"{trials} trials in {todo.rounds} rounds, about {_minutes(todo.expected_s)} on a quiet machine")
+    rounds = "one round" if todo.rounds == 1 else f"{todo.rounds} rounds"
+    _say(f"{trials} trials in {rounds}, about {_minutes(todo.expected_s)} on a quiet machine")
     found: Explanation | None
     code = 0
     try:

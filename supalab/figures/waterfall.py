@@ -17,7 +17,7 @@ from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on
 from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.explain_chain import ARTICLE_FACTORS
 from supalab.measure.explain_result import Earned, Explanation, Side, Step
-from supalab.measure.explain_words import about, failures, headline, sums
+from supalab.measure.explain_words import about, cpu_line, failures, headline, sums
 
 __all__ = ["EARNED", "LOST", "UNTOLD", "Look", "draw_cpu", "draw_waterfall", "key", "look_of", "waterfall"]
 
@@ -228,7 +228,7 @@ def _foot(found: Explanation) -> str:
 def _described(found: Explanation) -> str:
     said = [f"Waterfall: what each factor of the step earned. {headline(found)}.", f"{about(found)}."]
     said += [_factor(step, found) for step in found.steps]
-    return " ".join([*said, *sums(found), *failures(found)])
+    return " ".join([*said, *sums(found), cpu_line(found), *failures(found)])
 
 
 def _factor(step: Step, found: Explanation) -> str:

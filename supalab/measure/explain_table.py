@@ -15,6 +15,7 @@ from supalab.measure.explain_chain import ARTICLE_FACTORS, LINKS
 from supalab.measure.explain_result import Earned, Explanation, LinkStep, Side, Step, earned
 from supalab.measure.explain_words import (
     about,
+    cpu_line,
     failures,
     headline,
     link_about,
@@ -27,7 +28,8 @@ from supalab.measure.explain_words import (
 __all__ = ["show", "text"]
 
 WIDTH = 100
-LINK_UNIT = "Milliseconds by which a request holds its slot for less; ~: not to be told from noise, -: not measured"
+LINK_UNIT = "Milliseconds by which a request holds its slot for less, by link (20 ms: its round trip)"
+LINK_SIGNS = "~: not to be told from noise, -: not measured"
 COLUMNS = (
     "before\ns",
     "after\ns",
@@ -57,7 +59,7 @@ def text(found: Explanation, width: int = WIDTH) -> str:
 def _all(found: Explanation) -> Group:
     parts: list[RenderableType] = [Text(headline(found), "bold"), Text(about(found), "dim"), Text()]
     parts += [_steps(found), Text(), *_listed(sentence(step, found) for step in found.steps)]
-    parts += [Text(), *(Text(line, "dim") for line in (*sums(found), *_notes(found)))]
+    parts += [Text(), *(Text(line, "dim") for line in (*sums(found), cpu_line(found), *_notes(found)))]
     if found.links:
         parts += [
             Text(),
@@ -65,6 +67,7 @@ def _all(found: Explanation) -> Group:
             Text(LINK_UNIT, "dim"),
             Text(link_about(found), "dim"),
             _links(found),
+            Text(LINK_SIGNS, "dim"),
         ]
         parts += [Text(), *_listed(link_lines(found))]
     return Group(*parts, *(Text(line, "bold red") for line in failures(found)))
@@ -81,7 +84,7 @@ def _listed(lines: Iterable[str]) -> list[RenderableType]:
 
 
 def _notes(found: Explanation) -> list[str]:
-    return [] if found.finished else [f"Interrupted: only the {found.rounds} finished rounds count."]
+    return [] if found.finished else [f"Interrupted: what counts is finished rounds, {found.rounds} of them."]
 
 
 def _grid(first: str, columns: Sequence[str], gap: int = 1) -> Table:
@@ -97,9 +100,9 @@ def _steps(found: Explanation) -> Table:
     grid, whole = _grid("factor", COLUMNS), found.whole
     for place, step in enumerate(found.steps):
         if place == ARTICLE_FACTORS:
-            _total(grid, "= the article's step", whole.before, whole.article, found)
+            _total(grid, "= the article's step", whole.before, whole.article, found.article_remainder_s, found)
         _row(grid, step, found)
-    _total(grid, "= the way to ours", whole.before, whole.ours, found)
+    _total(grid, "= the way to ours", whole.before, whole.ours, found.remainder_s, found)
     return grid
 
 
@@ -116,12 +119,14 @@ def _row(grid: Table, step: Step, found: Explanation) -> None:
     grid.add_row(Text(f"  {step.before.arm} -> {step.after.arm}", "dim"))
 
 
-def _total(grid: Table, name: str, before: Side, after: Side, found: Explanation) -> None:
+def _total(grid: Table, name: str, before: Side, after: Side, left: float, found: Explanation) -> None:
+    """The way measured at once, and below it what the factors above leave of it."""
     got = earned(before, after)
-    share = f"{got.middle / found.earned_s:.1%}" if found.earned_s > 0 else ""
+    shares = [f"{part / found.earned_s:.1%}" if found.earned_s > 0 else "" for part in (got.middle, left)]
     cpu = f"{before.cpu:.2f} -> {after.cpu:.2f}"
-    cells = (name, _seconds(before), _seconds(after), _spread(got), share, cpu)
+    cells = (name, _seconds(before), _seconds(after), _spread(got), shares[0], cpu)
     grid.add_row(*(Text(cell, "bold") for cell in cells))
+    grid.add_row(*(Text(cell, "dim") for cell in ("  not explained by the factors", "", "", f"{left:+.3f}", shares[1])))
 
 
 def _spread(got: Earned) -> str:

@@ -10,6 +10,7 @@ from supalab.measure.explain_result import Earned, Explanation, LinkStep, Side, 
 __all__ = [
     "NOTHING",
     "about",
+    "cpu_line",
     "failures",
     "headline",
     "link_about",
@@ -134,6 +135,16 @@ def sums(found: Explanation) -> list[str]:
     ]
 
 
+def cpu_line(found: Explanation) -> str:
+    """Return the CPU of a request on the whole way, and which factors cut it most: seconds alone would hide them."""
+    whole = found.whole
+    names = ((whole.before, "before"), (whole.article, "the article's after"), (whole.ours, "ours"))
+    ends = ", ".join(f"{side.cpu:.2f} ms {name}" for side, name in names)
+    saved = sorted(((found.cpu_ms(step), step) for step in found.steps), key=lambda one: -one[0].middle)
+    best = [_briefly(step.factor, found.limits) for got, step in saved if got.told and got.middle > 0][:2]
+    return f"CPU of a request: {ends}" + (f"; cut most by {' and '.join(best)}." if best else ".")
+
+
 def _sum(name: str, before: Side, after: Side, whole: float, left: float) -> str:
     ends = f"{before.arm} {seconds(before.seconds)}, {after.arm} {seconds(after.seconds)}"
     said = f"Measured at once, {name} ({ends}) earns {seconds(whole)}; its factors sum to {seconds(whole - left)}"
@@ -180,16 +191,14 @@ def _slot(got: Earned) -> str:
 
 def _thrown_away(found: Explanation) -> list[str]:
     """Say so where the article's pool, which keeps half of its connections, loses most of what reuse earned."""
-    at = {(step.factor, step.link): found.slot_ms(step) for step in found.links}
+    reuse = {step.link: found.slot_ms(step) for step in found.links if step.factor == "reuse"}
     said = []
-    for (factor, link), lost in at.items():
-        reuse = at.get(("reuse", link))
-        if factor == "library" and reuse and reuse.told and lost.told and -lost.middle >= MOST * reuse.middle:
-            kept = found.limits[1] // 2
-            said.append(
-                f"Over {link}, a pool that keeps {kept} connections loses {-lost.middle / reuse.middle:.0%} of what "
-                f"reuse earned: it dials anew for most requests."
-            )
+    for step in found.links:
+        got, lost = reuse.get(step.link), found.slot_ms(step)
+        if step.factor == "library" and got and got.told and lost.told and -lost.middle >= MOST * got.middle > 0:
+            counted = f"the lab saw {_middle(step.after)} connections for {step.after.requests} requests"
+            part = f"{-lost.middle / got.middle:.0%} of what reuse earned"
+            said.append(f"Over {step.link}, a pool that keeps {found.limits[1] // 2} loses {part}: {counted}.")
     return said
 
 
