@@ -24,6 +24,7 @@ from supalab.errors import SupalabError
 from supalab.measure.burst import burst
 from supalab.measure.costs_cancelled import cancelled
 from supalab.measure.costs_held import held
+from supalab.measure.costs_idle import idle
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload
@@ -118,6 +119,9 @@ async def _job(job: Mapping[str, Any], chosen: Arm, settings: Settings, workload
         async with chosen.build(settings) as client:
             rows = await client.select(workload.table, columns=workload.columns, limit=1)
         return {"rows": len(rows)}
+    if job["kind"] == "idle":
+        _load(chosen)
+        return await idle(job["ticker"])
     if job["kind"] == "bench":
         return await unobserved(chosen, settings, workload, job["warm_up"])
     return await measured(chosen, settings, workload, job.get("ticker"))

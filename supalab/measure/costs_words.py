@@ -1,0 +1,160 @@
+"""What memory and lag cost, in words: a frozen result goes in, sentences with its numbers come out. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from supalab.measure.costs_lag import LagCosts, LagRun, middle_lag
+from supalab.measure.costs_memory_result import Cell, MemoryCosts
+
+__all__ = ["GOAL", "lag_headline", "lag_notes", "listed", "mb", "memory_headline", "memory_notes", "seconds"]
+
+#: The coefficient of variation that memory figures should not exceed.
+GOAL = 0.05
+
+
+def seconds(number: float) -> str:
+    """Return seconds for people: ``3.1 s``, ``154 ms``, ``0.8 ms``."""
+    if number >= 0.9995:
+        return f"{number:.1f} s"
+    return f"{1000 * number:.0f} ms" if number >= 0.01 else f"{1000 * number:.1f} ms"
+
+
+def mb(number: float) -> str:
+    """Return bytes as megabytes (10^6) for people: ``65.9 MB``, ``0.21 MB``."""
+    return f"{number / 1e6:.1f} MB" if abs(number) >= 9.95e5 else f"{number / 1e6:.2f} MB"
+
+
+def listed(parts: list[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def memory_headline(found: MemoryCosts) -> str:
+    """Say what the clients hold at the largest number in flight."""
+    if not found.runs:
+        return "Memory was not measured"
+    most = [cell for cell in found.cells if cell.in_flight == found.in_flight[-1]]
+    held = listed([f"{cell.kind} {mb(cell.mean)}" for cell in most])
+    return f"{found.in_flight[-1]:,} requests in flight: {held}"
+
+
+def memory_notes(found: MemoryCosts) -> list[str]:
+    """Say what one more request costs, where clients do not differ, how far repeats are apart, and what is unsound."""
+    if not found.runs:
+        return ["No process was read."]
+    return [*_each_more(found), *_no_difference(found), *_spread(found), *_unsound(found)]
+
+
+def _each_more(found: MemoryCosts) -> Iterator[str]:
+    said = []
+    for kind in found.kinds:
+        cells = [cell for cell in found.cells if cell.kind == kind]
+        if len(cells) > 1:
+            few, many = cells[0], cells[-1]
+            said.append(f"{kind} {(many.mean - few.mean) / (many.in_flight - few.in_flight) / 1000:.0f} KB")
+    if said:
+        span = f"from {found.in_flight[0]:,} to {found.in_flight[-1]:,}"
+        yield f"Each further request in flight, {span}, takes {listed(said)}."
+
+
+def _no_difference(found: MemoryCosts) -> Iterator[str]:
+    if len({run.repeat for run in found.runs}) < 2:
+        yield "One process of each was read: no difference can be told from chance."
+        return
+    cells = {(cell.kind, cell.in_flight): cell for cell in found.cells}
+    pairs = list(combinations(found.kinds, 2))
+    alike = [
+        f"{a} and {b} at {n:,} in flight"
+        for n in found.in_flight
+        for a, b in pairs
+        if (a, n) in cells and (b, n) in cells and cells[a, n].like(cells[b, n])
+    ]
+    if alike:
+        yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
+    elif pairs:
+        yield "No two clients are alike at any number: their repeats never overlap."
+    less = [_order(found, cells, n) for n in found.in_flight]
+    if pairs and len(set(less)) > 1:
+        yield f"Who holds least depends on the number: {'; '.join(dict.fromkeys(less))}."
+
+
+def _order(found: MemoryCosts, cells: dict[tuple[str, int], Cell], number: int) -> str:
+    there = [cells[kind, number] for kind in found.kinds if (kind, number) in cells]
+    return " < ".join(cell.kind for cell in sorted(there, key=lambda cell: cell.mean)) + f" at {number:,}"
+
+
+def _spread(found: MemoryCosts) -> Iterator[str]:
+    varied = [cell for cell in found.cells if cell.variation is not None]
+    if not varied:
+        return
+    worst = max(varied, key=lambda cell: cell.variation or 0.0)
+    plain = max(cell.uss_variation or 0.0 for cell in varied)
+    above = [f"{cell.kind} at {cell.in_flight:,}" for cell in varied if (cell.variation or 0.0) > GOAL]
+    verdict = f"above the goal of {GOAL:.0%}: {listed(above)}" if above else f"the goal is {GOAL:.0%}"
+    yield (
+        f"Coefficient of variation over {max(len(cell.runs) for cell in varied)} processes: at most "
+        f"{worst.variation or 0.0:.1%} ({worst.kind} at {worst.in_flight:,}; {verdict}). With the clean pages of "
+        f"program files, which count only while nothing else that runs shares them, it would be {plain:.1%}."
+    )
+
+
+def _unsound(found: MemoryCosts) -> Iterator[str]:
+    for cell in found.cells:
+        if not cell.sound:
+            worst = min(cell.runs, key=lambda run: (run.sound, run.peak))
+            yield (
+                f"{cell.kind} at {cell.in_flight:,}: not sound, at most {worst.peak:,} were in flight together and "
+                f"{worst.answered:,} were answered when it was read."
+            )
+
+
+def lag_headline(found: LagCosts) -> str:
+    """Say how long the loop was held up at worst: the most of all arms, and the least."""
+    if not found.runs:
+        return "Lag was not measured"
+    worst = sorted((found.middle(arm) for arm in found.arms), key=lambda run: -run.lag.max)
+    said = [f"{run.arm} {seconds(run.lag.max)}" for run in dict.fromkeys((worst[0], worst[-1]))]
+    return f"The event loop was held up for, at worst: {listed(said)}"
+
+
+def lag_notes(found: LagCosts) -> list[str]:
+    """Say what blocking does, how threads and async compare at each limit, what an idle loop has, and what failed."""
+    if not found.runs:
+        return ["No arm was run."]
+    middles = [found.middle(arm) for arm in found.arms]
+    return [*_blocking(middles, found.latency), *_by_limit(middles), *_idle(found), *_failed(middles)]
+
+
+def _blocking(middles: list[LagRun], latency: float) -> Iterator[str]:
+    for run in middles:
+        if run.arm.startswith("blocking-"):
+            yield (
+                f"{run.arm} held up the loop for {seconds(run.lag.max)}: its {run.requests} requests of "
+                f"{seconds(latency)}, one after another, and nothing else in between."
+            )
+
+
+def _by_limit(middles: list[LagRun]) -> Iterator[str]:
+    others = [run for run in middles if not run.arm.startswith("blocking-")]
+    for limit in dict.fromkeys(run.limit for run in others):
+        group = [run for run in others if run.limit == limit]
+        lags = ", ".join(f"{run.arm} {seconds(run.lag.p99)}/{seconds(run.lag.max)}" for run in group)
+        cpu = ", ".join(f"{run.arm.rpartition('-')[0]} {run.cpu_ms:.2f}" for run in group)
+        yield f"Limit {limit}: p99/longest {lags}; CPU of a request in ms: {cpu}."
+
+
+def _idle(found: LagCosts) -> Iterator[str]:
+    if found.idle:
+        lag = middle_lag(found.idle)
+        yield (
+            f"A loop with nothing to do, for comparison: p50 {seconds(lag.p50)}, p99 {seconds(lag.p99)}, longest "
+            f"{seconds(lag.max)}. The ticker's own CPU is taken off the clients'."
+        )
+
+
+def _failed(middles: list[LagRun]) -> Iterator[str]:
+    for run in middles:
+        if run.errors:
+            yield f"{run.arm}: {run.errors} requests failed; they are in its figures."

@@ -1,0 +1,144 @@
+"""What cancellation and a larger limit cost, in words: a frozen result goes in, sentences with its numbers come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median, median_high
+
+from supalab.measure.cancellation import Cancellations, Cancelled
+from supalab.measure.costs_knee_result import NEAR, Knee
+from supalab.measure.costs_words import listed, seconds
+
+__all__ = ["Middle", "cancel_headline", "cancel_notes", "knee_headline", "knee_notes", "middle_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """One arm's figures, medians over its repeats; what no run of it asked for is ``None``.
+
+    ``free_s``, ``run_s`` and ``exit_s`` count from the moment at which the cancellation was meant to come: a loop that
+    is blocked cancels late, and its callers are none the better for being free at once then.
+    ``late_ratio``: the newcomer's seconds over the latency; ``broken``: newcomers who had an error.
+    """
+
+    arm: str
+    free_s: float
+    for_nobody: int
+    hung_up: int
+    carried_on: int
+    late_s: float | None
+    late_ratio: float | None
+    closed_s: float | None
+    run_s: float | None
+    exit_s: float | None
+    cancelled_s: float
+    answered: int
+    broken: int
+
+
+def middle_of(found: Cancellations, arm: str) -> Middle:
+    """Return one arm's figures; ``run_s`` and ``exit_s`` are those of programs that just end."""
+    runs = found.of(arm)
+    leaving = [run for run in runs if run.then == "leave"]
+    late = _median([run.late_s for run in runs])
+    return Middle(
+        arm=arm,
+        free_s=median(run.free_s + _late(run, found) for run in runs),
+        for_nobody=median_high(run.for_nobody for run in runs),
+        hung_up=median_high(run.hung_up for run in runs),
+        carried_on=median_high(run.carried_on for run in runs),
+        late_s=late,
+        late_ratio=None if late is None else late / found.latency,
+        closed_s=_median([run.closed_s for run in runs if run.then == "close"]),
+        run_s=_median([run.run_s + _late(run, found) for run in leaving]),
+        exit_s=_median([run.exit_s + _late(run, found) for run in leaving]),
+        cancelled_s=median(run.cancelled_s for run in runs),
+        answered=median_high(run.answered for run in runs),
+        broken=sum(_broken(run) for run in runs),
+    )
+
+
+def _late(run: Cancelled, found: Cancellations) -> float:
+    return run.cancelled_s - found.at_s
+
+
+def _broken(run: Cancelled) -> bool:
+    return run.late_outcome not in {None, "ok"}
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def cancel_headline(found: Cancellations) -> str:
+    """Say whose slots stay taken after the cancellation."""
+    middles = [middle_of(found, arm) for arm in found.arms]
+    busy = [one.arm for one in middles if one.carried_on]
+    free = [one.arm for one in middles if not one.carried_on and not one.answered]
+    if busy and free:
+        return f"Cancelled: {listed(busy)} worked on for nobody, {listed(free)} did not"
+    if busy:
+        return f"Cancelled: {listed(busy)} worked on for nobody"
+    return f"Cancelled: nobody's client worked on ({listed(free)})" if free else "Nothing could be cancelled"
+
+
+def cancel_notes(found: Cancellations) -> list[str]:
+    """Say for each arm who was free when, who worked on, how a new caller fared, and when the process ended."""
+    return [" ".join(_arm(middle_of(found, arm), found)) for arm in found.arms] or ["No arm was run."]
+
+
+def _arm(one: Middle, found: Cancellations) -> Iterator[str]:
+    if one.answered == found.callers:
+        yield (
+            f"{one.arm}: the cancellation, meant after {seconds(found.at_s)}, came after {seconds(one.cancelled_s)}, "
+            f"when all {found.callers} callers had their answers: a loop that is blocked cancels nobody."
+        )
+        return
+    yield f"{one.arm}: {found.callers} callers free after {seconds(one.free_s)};"
+    if one.carried_on:
+        yield f"{one.carried_on} of its slots worked on for nobody;"
+    else:
+        yield f"it hung up on {one.hung_up} requests, which the lab alone finished;"
+    if one.late_s is not None and one.late_ratio is not None:
+        yield f"a new caller had an answer after {seconds(one.late_s)}, {one.late_ratio:.1f} times the latency;"
+    if one.broken:
+        yield f"{one.broken} new callers had an error, as the pool was broken;"
+    if one.run_s is not None and one.exit_s is not None:
+        yield f"asyncio.run returned after {seconds(one.run_s)} and the process ended after {seconds(one.exit_s)}."
+
+
+def knee_headline(found: Knee) -> str:
+    """Say each client's best limit."""
+    best = [f"{kind} {found.best(kind)}{' or more' if found.at_its_end(kind) else ''}" for kind in found.kinds]
+    return f"The best limit: {listed(best)}" if best else "The knee was not measured"
+
+
+def knee_notes(found: Knee) -> list[str]:
+    """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
+    if not found.points:
+        return ["No client was run."]
+    said = [_line(found, kind) for kind in found.kinds]
+    for kind in dict.fromkeys(out.kind for out in found.left_out):
+        outs = [out for out in found.left_out if out.kind == kind]
+        limits = listed([str(out.limit) for out in outs])
+        said.append(f"{kind} was left out at {limits}: it had become too slow (two rounds: {outs[0].seconds:.0f} s).")
+    for kind in found.kinds:
+        errors = sum(point.errors for point in found.points if point.kind == kind)
+        said += [f"{kind}: {errors} requests failed, which its throughput leaves out."] * (errors > 0)
+    cpus = found.machine.get("cpus", "?")
+    said.append(f"Client and lab shared {cpus} processors: more of them move the knees.")
+    return said
+
+
+def _line(found: Knee, kind: str) -> str:
+    line, best = found.line(kind), found.best(kind)
+    last = max(line)
+    share = line[best] / found.ideal(best)
+    said = f"{kind}: best at {best} in flight with {line[best]:.0f} requests/s, {share:.0%} of the ideal there"
+    if found.at_its_end(kind):
+        return f"{said}; it was still growing, the knee may lie further on."
+    if line[last] < (1 - NEAR) * line[best]:
+        return f"{said}; at {last} it is down to {line[last]:.0f} requests/s."
+    return f"{said}; more slots, up to {last}, add nothing."
