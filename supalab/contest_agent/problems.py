@@ -69,7 +69,8 @@ WRONG = Trouble(502, "the backend failed")
 INVALID = Trouble(422, "the backend cannot take one of the values")
 CONFLICT = Trouble(409, "a contest with this id or this url exists already")
 
-#: By package and class; an exception is looked up by its own class first, then by those it derives from.
+#: By package and class; an exception is looked up by its own class first, then by those it derives from. To ask again
+#: is harmless even after a write that was lost on its way: a new contest brings its own id, a change is the same twice.
 TABLE: dict[str, Trouble] = {
     # our own tree: the real client, and what all clients share
     "supalab.SettingsError": INVALID,
