@@ -110,10 +110,11 @@ def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) 
     from supalab.measure import explain_table
     from supalab.measure.explain_result import EXPLANATION
 
-    explain_table.show(found)
+    # First of all: whatever happens to the rest, minutes of measuring are not lost.
     if record is not None:
         EXPLANATION.save(found, record)
         _say(f"written: {record}")
+    explain_table.show(found)
     if figures:
         _draw(found, figures)
 
