@@ -19,7 +19,7 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.probe.hook import EVENTS, Heard, listening
 from supalab.measure.probe.pulse import Pulse, stood_still
-from supalab.measure.probe.seen import Burst
+from supalab.measure.probe.seen import Burst, micro
 from supalab.measure.probe.sockets import LabAddress
 from supalab.measure.probe.subject import Call, PlainCall, awaited
 from supalab.measure.probe.watch import Rest, Watcher
@@ -169,7 +169,7 @@ def _burst(
     size: int, latency: float, watcher: Watcher, witness: Witness, pulse: Pulse, ways: _Ways, how: Outcomes, lost: int
 ) -> Burst:
     longest = pulse.longest
-    return Burst(
+    whole = Burst(
         calls=size,
         latency_s=latency,
         watched_s=watcher.watched_s,
@@ -191,3 +191,4 @@ def _burst(
         failed=dict(how.failed),
         lost=lost,
     )
+    return micro(whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from supalab.measure.archive import DECIMALS
 from supalab.measure.probe.judge import Shares, limit_of, new_connections, requests_per_call, shares
 from supalab.measure.probe.seen import Burst, Seen
 from supalab.measure.probe.verdict import Evidence
@@ -38,7 +39,7 @@ def numbers(seen: Seen) -> dict[str, float | None]:
     bursts = [one for one in seen.bursts if one.served or one.busy_s]
     found = shares(bursts)
     watched = sum(one.watched_s for one in bursts)
-    return {
+    figures: dict[str, float | None] = {
         "waiting_s": sum(one.busy_s for one in bursts),
         "watched_s": watched,
         "share_loop_read": found.loop,
@@ -53,6 +54,7 @@ def numbers(seen: Seen) -> dict[str, float | None]:
         "requests_per_call": requests_per_call(seen),
         "new_connections_per_request": new_connections(seen),
     }
+    return {name: value if value is None else round(value, DECIMALS) for name, value in figures.items()}
 
 
 def _mean(bursts: Sequence[Burst], seconds: float) -> float:

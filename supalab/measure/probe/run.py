@@ -173,6 +173,7 @@ async def _see(call: Call, bench: Bench, tell: Tell) -> s.Seen:
 
 async def _quiet(bench: Bench) -> str | None:
     """Learn where threads stand when nothing happens; somebody else's requests at the lab are no quiet."""
+    await _settled(bench, LONGEST_LATENCY_S + SETTLE_S)  # what was cancelled before we came may still be in flight
     await bench.by_hand(bench.lab.reset)
     bench.at_rest.add(await bench.by_hand(lambda: rest_places(QUIET_S)))
     witness = await bench.by_hand(bench.lab.witness)
@@ -221,9 +222,9 @@ async def _sequence(call: Call, bench: Bench) -> tuple[s.Sequence | None, str | 
     return s.Sequence(outcomes.finished, witness.served, witness.connections), None
 
 
-async def _settled(bench: Bench) -> int:
+async def _settled(bench: Bench, seconds: float = SETTLE_S) -> int:
     """Wait a moment until the lab has nothing in flight; return how many requests it has served."""
-    until = time.perf_counter() + SETTLE_S
+    until = time.perf_counter() + seconds
     while True:
         witness = await bench.by_hand(bench.lab.witness)
         if not witness.current or time.perf_counter() > until:

@@ -7,9 +7,12 @@ so is one request in flight at the lab for as long. Who waited for the requests 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-__all__ = ["Burst", "Seen", "Sequence", "Waits"]
+from supalab.measure.archive import DECIMALS
+
+__all__ = ["Burst", "Seen", "Sequence", "Waits", "micro"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,15 @@ class Burst:
     def in_flight(self) -> float:
         """Mean number of requests in flight at the lab while it was watched."""
         return self.busy_s / self.watched_s if self.watched_s else 0.0
+
+
+def micro(burst: Burst) -> Burst:
+    """Return a burst to the microsecond: a record keeps no more, so it is the same before and after it was a file."""
+    waits = Waits(**{part.name: round(getattr(burst.waits, part.name), DECIMALS) for part in fields(Waits)})
+    timeline = tuple((round(second, DECIMALS), number) for second, number in burst.timeline)
+    floats = [part.name for part in fields(Burst) if isinstance(getattr(burst, part.name), float)]
+    seconds: dict[str, Any] = {name: round(getattr(burst, name), DECIMALS) for name in floats}
+    return replace(burst, waits=waits, timeline=timeline, **seconds)
 
 
 @dataclass(frozen=True, slots=True)

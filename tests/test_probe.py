@@ -1,0 +1,380 @@
+"""The probe at work in a running loop: what it takes and refuses, what it cannot tell, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from supalab import FakeSupabaseAsync, Lab, SupabaseAsync
+from supalab.errors import LabError, SettingsError
+from supalab.measure.probe import Verdict, hook, probe
+from supalab.measure.probe import burst as bursts
+from supalab.measure.probe import run as running
+from supalab.measure.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter bursts and less patience: for tests of manners, not of verdicts."""
+    monkeypatch.setattr(running, "LATENCY_S", 0.1)
+    monkeypatch.setattr(running, "WARM_S", 1.0)
+    monkeypatch.setattr(bursts, "DRAIN_S", 0.5)
+
+
+@pytest.fixture
+async def db(lab: Lab) -> Any:
+    async with SupabaseAsync(lab.url, lab.key) as client:
+        yield client
+
+
+@pytest.fixture
+def as_it_was(lab: Lab) -> Iterator[None]:
+    """Fail if the lab's conditions, the threads of this process or the hook are not what they were before."""
+    conditions, threads = lab.conditions, set(threading.enumerate())
+    yield
+    assert lab.conditions == conditions
+    assert {thread.name for thread in set(threading.enumerate()) - threads} == set()
+    assert not hook.is_listening()
+
+
+async def test_the_lines_a_learner_writes_all_work(lab: Lab, db: SupabaseAsync, brief: None) -> None:
+    """A class, a factory, a lambda with the lab, an object with its method: the same verdict."""
+    given: list[tuple[Any, dict[str, Any]]] = [
+        (SupabaseAsync, {}),
+        (lambda url, key: SupabaseAsync(url, key, limit=10), {"lab": lab}),
+        (lambda: db.select("contests", limit=3), {"lab": lab}),
+        (db, {"lab": lab, "method": "select", "args": ("contests",), "kwargs": {"limit": 3}}),
+    ]
+    verdicts = [await probe(what, **how) for what, how in given]
+    assert {one.headline for one in verdicts} == {"real async, limited to 10"}
+    assert verdicts[0].name == verdicts[3].name == "SupabaseAsync"
+    assert {len(one.seen.bursts) for one in verdicts} == {2}
+
+
+async def test_everything_is_put_back(as_it_was: None, brief: None) -> None:
+    """Conditions, threads, tasks, timers and every attribute of the loop are what they were, and so is a client."""
+    loop = asyncio.get_running_loop()
+    with Lab(latency=0.02, jitter=0.01, error_rate=0.5) as lab:
+        async with SupabaseAsync(lab.url, lab.key) as db:
+            before = lab.conditions, set(asyncio.all_tasks()), dict(vars(loop)), set(threading.enumerate())
+            verdict = await probe(lambda: db.select("contests", limit=1), lab=lab)
+            assert (lab.conditions, asyncio.all_tasks()) == before[:2]
+            assert set(threading.enumerate()) == before[3]
+            after = dict(vars(loop))
+            changed = {name for name in before[2] | after if before[2].get(name) is not after.get(name)}
+            # Its clockwork: what is scheduled and ready changes with every step of any program.
+            assert changed <= {"_scheduled", "_ready", "_timer_cancelled_count", "_current_handle", "_asyncgens"}
+            assert not [timer for timer in loop._scheduled if not timer.cancelled() and "Pulse" in repr(timer)]
+            lab.set(error_rate=0.0)
+            assert len(await db.select("contests", limit=2)) == 2
+    assert verdict.kind == REAL
+
+
+def test_it_works_in_a_script_and_twice_in_one_loop(lab: Lab, as_it_was: None, brief: None) -> None:
+    """``asyncio.run(probe(…))`` is all there is to it; a second probe finds the same."""
+
+    async def twice() -> list[Verdict]:
+        return [await probe(FakeSupabaseAsync, lab=lab) for _ in range(2)]
+
+    assert [one.headline for one in asyncio.run(twice())] == [
+        "fake async (threads), limited to 3, no connection reuse"
+    ] * 2
+    assert asyncio.run(probe(SupabaseAsync, lab=lab)).kind == REAL
+
+
+@pytest.mark.parametrize(("kind", "expect"), [(SupabaseAsync, REAL), (FakeSupabaseAsync, FAKE)])
+def test_another_event_loop_is_no_hindrance(kind: Any, expect: str, lab: Lab, as_it_was: None, brief: None) -> None:
+    """uvloop watches its sockets in C, where nobody sees them; the verdict is the same, and says so."""
+    uvloop = pytest.importorskip("uvloop")
+    verdict = uvloop.run(probe(kind, lab=lab))
+    assert verdict.kind == expect
+    assert "uvloop" in verdict.seen.loop
+    assert any("does not show them" in row.seen for row in verdict.evidence)
+
+
+def test_a_lab_with_tls_and_a_round_trip_is_one_too(brief: None) -> None:
+    """Sockets that speak TLS are seen through."""
+    with Lab(tls=True, rtt=0.02) as lab:
+        for kind, expect in ((SupabaseAsync, REAL), (FakeSupabaseAsync, FAKE)):
+            make = kind
+
+            async def probed(make: Any = make) -> Verdict:
+                return await probe(lambda url, key: make(url, key, ca_file=str(lab.ca_file)), lab=lab)
+
+            assert asyncio.run(probed()).kind == expect
+        assert lab.conditions.rtt == 0.02
+
+
+async def test_progress_only_goes_up(lab: Lab, db: SupabaseAsync, brief: None) -> None:
+    """From 0 to 1, with a word for each step."""
+    told: list[tuple[float, str]] = []
+    await probe(lambda: db.select("contests"), lab=lab, progress=lambda share, doing: told.append((share, doing)))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert (told[0][0], told[-1][0]) == (0.0, 1.0)
+    assert len({doing for _, doing in told}) == len(told) >= 5
+
+
+@pytest.mark.parametrize(
+    ("what", "how", "cure"),
+    [
+        (lambda: None, {}, "lab=lab"),
+        (lambda: [1, 2], {"lab": True}, "async def call()"),
+        (FakeSupabaseAsync, {"method": "fetch", "lab": True}, "no method 'fetch'"),
+        (3, {"lab": True}, "no method 'select'"),
+        (lambda: None, {"lab": True, "args": "contests"}, "args=('contests',)"),
+        (lambda url, key: 1 / 0, {"lab": True}, "ZeroDivisionError"),
+    ],
+)
+async def test_what_cannot_be_probed_is_told_what_to_write(
+    what: Any, how: dict[str, Any], cure: str, lab: Lab, as_it_was: None
+) -> None:
+    """One line with the cure, before anything is measured."""
+    with pytest.raises(SettingsError) as told:
+        await probe(what, **{**how, **({"lab": lab} if "lab" in how else {})})
+    assert cure in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+async def test_a_call_already_made_and_a_lab_that_is_none_are_refused(lab: Lab, db: SupabaseAsync) -> None:
+    """A coroutine is closed, so that no warning follows; the lab's address is not the lab."""
+    with pytest.raises(SettingsError, match="without brackets"):
+        await probe(db.select("contests"), lab=lab)
+    with pytest.raises(SettingsError, match="lab is a str"):
+        await probe(lambda: db.select("contests"), lab=lab.url)  # type: ignore[arg-type]
+    stopped = Lab()
+    with pytest.raises(LabError, match="not running"):
+        await probe(lambda: db.select("contests"), lab=stopped)
+
+
+async def test_a_sync_function_by_mistake_gets_the_line_to_write(lab: Lab, as_it_was: None) -> None:
+    """A plain function that asks the lab is not called blocking: the cure is named."""
+
+    def plain() -> Any:
+        return requests.get(f"{lab.url}/rest/v1/contests", headers={"apikey": lab.key}, timeout=5)
+
+    with pytest.raises(SettingsError, match="a Response, nothing to await"):
+        await probe(plain, lab=lab)
+
+
+async def test_calls_that_fail_are_no_verdict(lab: Lab, as_it_was: None, brief: None) -> None:
+    """The error's name and words are told, never the key."""
+
+    async def broken() -> None:
+        raise KeyError(f"no {lab.key} here")
+
+    verdict = await probe(broken, lab=lab)
+    assert verdict.kind == CANNOT_TELL
+    assert "KeyError" in verdict.sentences[0]
+    assert lab.key not in str(verdict) + repr(verdict.seen)
+
+
+async def test_failures_of_bursts_are_counted(lab: Lab, db: SupabaseAsync, brief: None) -> None:
+    """Most fail: cannot tell. Some fail: a remark with the number."""
+    calls = iter(range(10**6))
+
+    async def sometimes(share: int) -> None:
+        number = next(calls)
+        await db.select("contests", limit=1)
+        if number > 7 and number % share:
+            raise ValueError(number)
+
+    verdict = await probe(lambda: sometimes(10), lab=lab)
+    assert verdict.kind == CANNOT_TELL
+    assert "ValueError" in verdict.sentences[0]
+    calls = iter(range(10**6))
+
+    async def seldom() -> None:
+        await db.select("contests", limit=1)
+        if next(calls) % 10 == 9:
+            raise ValueError
+
+    verdict = await probe(seldom, lab=lab)
+    assert verdict.kind == REAL
+    assert verdict.remarks[-1] == "7 of 70 calls of the bursts failed"
+
+
+async def test_what_never_reaches_the_lab_is_no_verdict(lab: Lab, db: SupabaseAsync, as_it_was: None) -> None:
+    """No request, an answer kept from the first one, another server, another name: each has its own reason."""
+    kept: list[Any] = []
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    async def remembers() -> Any:
+        if not kept:
+            kept.append(await db.select("contests", limit=1))
+        return kept
+
+    async def by_name() -> None:
+        named = lab.url.replace("127.0.0.1", "localhost")
+        await asyncio.to_thread(requests.get, f"{named}/rest/v1/contests", timeout=5)
+
+    for call, told in ((nothing, "saw no request"), (remembers, "keep the answer"), (by_name, "lab's own url")):
+        verdict = await probe(call, lab=lab)
+        assert verdict.kind == CANNOT_TELL
+        assert told in verdict.sentences[0]
+        assert verdict.seen.bursts == ()
+    # The loop's own threads, which to_thread made, are the loop's.
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def test_a_wrong_key_is_named(lab: Lab, brief: None) -> None:
+    """A client that does not look at the answer is turned away at once, without latency."""
+
+    async def wrong() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(lab.url.rpartition(":")[2]))
+        host = lab.url.removeprefix("http://")
+        writer.write(f"GET /rest/v1/contests HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    verdict = await probe(wrong, lab=lab)
+    assert verdict.kind == CANNOT_TELL
+    assert "turns these requests away" in verdict.sentences[0]
+
+
+async def test_another_load_on_the_lab_is_noticed(lab: Lab, db: SupabaseAsync) -> None:
+    """Somebody else's requests would count as the client's: the probe asks for a lab of its own."""
+
+    async def load() -> None:
+        while True:
+            await db.select("contests", limit=1)
+
+    task = asyncio.create_task(load())
+    verdict = await probe(lambda: db.select("contests"), lab=lab)
+    task.cancel()
+    assert verdict.kind == CANNOT_TELL
+    assert "somebody else" in verdict.sentences[0]
+
+
+async def test_a_call_that_hangs_is_given_up(lab: Lab, as_it_was: None) -> None:
+    """Within 10 seconds, with the reason, and the hanging call is cancelled."""
+    ended = []
+
+    async def hangs() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    began = time.monotonic()
+    verdict = await probe(hangs, lab=lab)
+    assert time.monotonic() - began < 10
+    assert verdict.kind == CANNOT_TELL
+    assert "did not return within 5 s" in verdict.sentences[0]
+    assert ended == [True]
+
+
+async def test_a_crowd_that_hangs_is_given_up(lab: Lab, db: SupabaseAsync, as_it_was: None, brief: None) -> None:
+    """One by one it answers, many at once never do: no task of ours stays behind."""
+    inside = []
+
+    async def jams() -> None:
+        inside.append(True)
+        try:
+            if len(inside) > 1:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0.01)
+            if len(inside) > 1:
+                await asyncio.Event().wait()
+            await db.select("contests", limit=1)
+        finally:
+            inside.pop()
+
+    tasks = asyncio.all_tasks()
+    verdict = await probe(jams, lab=lab)
+    assert verdict.kind == CANNOT_TELL
+    assert "came back" in verdict.sentences[0]
+    assert asyncio.all_tasks() == tasks
+
+
+@pytest.mark.parametrize("after", [0.05, 0.25, 0.4, 0.7, 1.0])
+async def test_a_cancelled_probe_leaves_nothing(after: float, as_it_was: None, brief: None) -> None:
+    """At whatever step: conditions are put back, threads and tasks are gone, and the next probe works."""
+    with Lab(latency=0.07) as lab:
+        tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+        probing = asyncio.create_task(probe(SupabaseAsync, lab=lab))
+        await asyncio.sleep(after)
+        assert probing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await probing
+        assert lab.conditions.latency == 0.07
+        assert asyncio.all_tasks() == tasks
+        assert set(threading.enumerate()) == threads
+        assert not hook.is_listening()
+        assert (await probe(SupabaseAsync, lab=lab)).kind == REAL
+
+
+async def test_two_probes_at_once_are_refused(lab: Lab, brief: None) -> None:
+    """They would take each other's threads for the client's."""
+    first = asyncio.create_task(probe(SupabaseAsync, lab=lab))
+    await asyncio.sleep(0.1)
+    with pytest.raises(SettingsError, match="one after the other"):
+        await probe(SupabaseAsync, lab=lab)
+    assert (await first).kind == REAL
+
+
+async def test_a_client_that_the_probe_made_is_closed(lab: Lab, brief: None) -> None:
+    """By its context manager, by aclose() or by close(); one that was handed over is left open."""
+    ended: list[str] = []
+
+    class Mine:
+        def __init__(self, url: str, key: str) -> None:
+            self.db = SupabaseAsync(url, key)
+
+        async def select(self, table: str) -> Any:
+            return await self.db.select(table, limit=1)
+
+    class WithClose(Mine):
+        async def aclose(self) -> None:
+            ended.append("aclose")
+            await self.db.aclose()
+
+    class WithExit(WithClose):
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *error: object) -> None:
+            ended.append("exit")
+            await self.db.aclose()
+
+    for kind in (WithClose, WithExit):
+        assert (await probe(kind, lab=lab)).kind == REAL
+    assert ended == ["aclose", "exit"]
+    mine = WithClose(lab.url, lab.key)
+    assert (await probe(mine, lab=lab)).kind == REAL
+    assert ended == ["aclose", "exit"]
+    await mine.aclose()
+
+
+async def test_sleeping_on_the_loop_is_blocking_too(lab: Lab, db: SupabaseAsync) -> None:
+    """``time.sleep`` in an async function holds up everything, whatever makes the request."""
+
+    async def sleepy() -> None:
+        time.sleep(0.15)
+        await db.select("contests", limit=1)
+
+    assert (await probe(sleepy, lab=lab)).kind == BLOCKING
+
+
+def test_the_hook_sleeps_unless_a_probe_runs() -> None:
+    """Put in once, it hears connections only while somebody listens, and stumbles over nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with hook.listening() as heard:
+            assert hook.is_listening()
+            socket.create_connection(("127.0.0.1", port)).close()
+            with socket.socket(socket.AF_UNIX) as odd, pytest.raises(OSError):  # an address that is no pair
+                odd.connect(b"\0nobody")
+        socket.create_connection(("127.0.0.1", port)).close()
+    assert {(one.event, one.port) for one in heard} >= {("socket.connect", port), ("socket.getaddrinfo", port)}
+    assert [one.port for one in heard if one.event == "socket.connect"] == [port, 0]
+    assert {one.thread for one in heard} == {threading.get_ident()}

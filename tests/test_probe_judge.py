@@ -1,0 +1,244 @@
+"""The judge of the probe, against hand-made sightings: what decides, what must not decide, what the words say."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from supalab.errors import TrialError
+from supalab.measure.probe import VERDICT, Verdict, table
+from supalab.measure.probe.evidence import evidence, numbers
+from supalab.measure.probe.judge import (
+    BLOCKING,
+    CANNOT_TELL,
+    FAKE,
+    KINDS,
+    MIXED,
+    OUTSIDE,
+    PROCESSES,
+    REAL,
+    judge,
+    limit_of,
+    new_connections,
+    shares,
+)
+from supalab.measure.probe.pulse import Gap, Pulse, stood_still
+from supalab.measure.probe.seen import Burst, Seen, Sequence, Waits, micro
+from supalab.measure.probe.watch import Look, Tally
+from supalab.measure.probe.words import sentences
+
+LATENCY = 0.3
+SECONDS = 1.2
+
+
+def made_burst(calls: int = 20, peak: int = 10, **changes: object) -> Burst:
+    """A burst watched for four latencies that kept ``peak`` requests in flight, waited for by nobody yet."""
+    rounds = [(LATENCY * turn, peak) for turn in range(5)]
+    timeline = [step for second, number in rounds for step in ((second, number), (second + 0.29, number - 1))]
+    whole = Burst(
+        calls=calls, latency_s=LATENCY, watched_s=SECONDS, peak=peak, served=4 * peak, connections=peak, refused=0,
+        busy_s=peak * SECONDS, timeline=tuple(timeline), waits=Waits(loop_rest=SECONDS, own=peak * SECONDS),
+        finished=calls, connects_loop=peak, gap_s=0.02,
+    )  # fmt: skip
+    return micro(replace(whole, **changes))
+
+
+def made(waits: Waits, *, sequence: Sequence | None = None, **changes: object) -> Seen:
+    """Two bursts, of 20 and 50, with the same waits for a peak of 10."""
+    bursts = tuple(made_burst(calls, waits=waits, **changes) for calls in (20, 50))
+    return Seen(sequence or Sequence(6, 6, 0), bursts, "a loop")
+
+
+ALL = 10 * SECONDS
+AWAKE = Waits(loop_rest=SECONDS, own=ALL)
+STILL = {"stood_s": SECONDS, "peak": 1, "busy_s": SECONDS}
+CASES = {
+    "the loop's sockets": (made(replace(AWAKE, loop_sockets=ALL)), REAL),
+    "more sockets than requests: idle ones": (made(replace(AWAKE, loop_sockets=3 * ALL)), REAL),
+    "real, though half of it was missed": (made(replace(AWAKE, loop_sockets=ALL / 3)), REAL),
+    "threads": (made(replace(AWAKE, threads_read=ALL), connects_loop=0), FAKE),
+    "threads beside idle sockets of a loop": (made(replace(AWAKE, threads_read=ALL, loop_sockets=ALL)), FAKE),
+    "real beside threads at another server": (made(replace(AWAKE, loop_sockets=ALL, threads_elsewhere=ALL)), REAL),
+    "real beside threads with files": (made(replace(AWAKE, loop_sockets=ALL, threads_work=ALL)), REAL),
+    "real beside threads that look up names": (made(replace(AWAKE, loop_sockets=ALL, threads_resolving=ALL)), REAL),
+    "a loop in another thread": (made(replace(AWAKE, other_loops=ALL), connects_loop=0, connects_threads=9), REAL),
+    "half and half": (made(replace(AWAKE, loop_sockets=ALL / 2, threads_read=ALL / 2)), MIXED),
+    "one in ten by a thread": (made(replace(AWAKE, loop_sockets=ALL * 0.9, threads_read=ALL * 0.1)), MIXED),
+    "processes": (made(Waits(loop_rest=SECONDS, processes=ALL), connects_loop=0), PROCESSES),
+    "processes and a loop": (made(replace(AWAKE, processes=ALL / 2, loop_sockets=ALL / 2)), MIXED),
+    "nobody, but our connections": (made(AWAKE, connects_loop=0), OUTSIDE),
+    "nobody, and a thread for each": (made(replace(AWAKE, threads_work=ALL), connects_loop=0), FAKE),
+    "sockets in the loop that Python never opened": (
+        made(replace(AWAKE, loop_sockets=ALL), connects_loop=0),
+        OUTSIDE,
+    ),
+    "nobody at all": (made(Waits(loop_rest=SECONDS)), CANNOT_TELL),
+    "a loop in a read": (made(Waits(loop_read=SECONDS), **STILL), BLOCKING),
+    "a loop that waits for its threads": (made(Waits(threads_read=SECONDS), **STILL), BLOCKING),
+    "a loop in code outside Python": (made(Waits(), **STILL), BLOCKING),
+    "a loop that sleeps beside real requests": (
+        made(Waits(loop_sockets=ALL), stood_s=SECONDS, peak=3),
+        BLOCKING,
+    ),
+    "some calls block, others not": (
+        made(Waits(loop_read=ALL / 4, loop_sockets=ALL / 4), stood_s=SECONDS, peak=5),
+        MIXED,
+    ),
+    "late, because it works": (
+        made(replace(AWAKE, loop_rest=0.1, loop_sockets=ALL), gap_s=1.0, gap_cpu_s=0.9, stood_s=0.1),
+        REAL,
+    ),
+    "late, because the machine is busy": (made(replace(AWAKE, loop_sockets=ALL), gap_s=0.9, stood_s=0.8), REAL),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_who_waits_decides(name: str) -> None:
+    """The kind follows from who waited for the lab; everything else that happens meanwhile changes nothing."""
+    seen, kind = CASES[name]
+    assert judge(seen).kind == kind
+
+
+def test_a_loop_that_hides_its_sockets_gets_the_benefit_of_the_doubt() -> None:
+    """Where the loop watches its sockets in C, requests that no thread and no process waits for are the loop's."""
+    seen = replace(made(AWAKE, connects_loop=0), loop_shows_sockets=False, connects_heard=False)
+    assert judge(seen).kind == REAL
+    threads = made(replace(AWAKE, threads_read=ALL), connects_loop=0)
+    assert judge(replace(threads, loop_shows_sockets=False, connects_heard=False)).kind == FAKE
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"bursts": ()}, "saw none of the requests"),
+        ({"trouble": "its first call failed with KeyError"}, "KeyError"),
+        (
+            {"bursts": (made_burst(failed={"ReadError": 15, "OSError": 2}, finished=3),)},
+            "17 of 20, most with ReadError",
+        ),
+        ({"bursts": (made_burst(peak=400),)}, "somebody else"),
+        ({"bursts": (made_burst(busy_s=0.01, peak=2),)}, "turns these requests away"),
+    ],
+)
+def test_what_cannot_be_told_has_its_reason(changes: dict, told: str) -> None:
+    """No verdict from too little: the reason is in the finding and in the sentence."""
+    seen = replace(made(AWAKE), **changes)
+    found = judge(seen)
+    assert found.kind == CANNOT_TELL
+    assert told in found.why
+    assert told in sentences(found, seen)[0]
+
+
+def test_shares_never_count_a_request_twice() -> None:
+    """The parts are at most the whole, reads come before sockets, and the rest is unseen."""
+    found = shares([made_burst(waits=Waits(threads_read=ALL * 0.7, loop_sockets=ALL, processes=ALL))])
+    assert (found.threads, found.events, found.processes) == (pytest.approx(0.7), pytest.approx(0.3), 0)
+    assert sum((found.loop, found.threads, found.events, found.other_loops, found.processes, found.unseen)) == (
+        pytest.approx(1)
+    )
+    assert shares([]).unseen == 0
+
+
+def test_the_limit_is_what_two_sizes_share_or_what_was_held() -> None:
+    """Equal peaks are a limit, a peak as high as the burst is none, a short summit of a slow start is none."""
+    for peaks, limit in (((3, 3), 3), ((20, 32), 32), ((20, 50), None), ((20, 47), None)):
+        bursts = tuple(made_burst(calls, peak) for calls, peak in zip((20, 50), peaks, strict=True))
+        assert limit_of(replace(made(AWAKE), bursts=bursts)) == limit
+    summit = made_burst(50, 30, timeline=tuple((0.01 * i, i) for i in range(31)))
+    assert limit_of(replace(made(AWAKE), bursts=(made_burst(20, 20), summit))) is None
+
+
+def test_reuse_is_judged_one_call_after_another() -> None:
+    """Connections of a burst say nothing of reuse, but more than there were requests at once are drops."""
+    real = replace(AWAKE, loop_sockets=ALL)
+    assert new_connections(made(real, sequence=Sequence(6, 6, 6))) == 1
+    assert "no connection reuse" in judge(made(real, sequence=Sequence(6, 6, 6))).remarks
+    assert judge(made(real)).remarks == ("limited to 10",)
+    assert "drops connections under load" in judge(made(real, connections=27)).remarks
+    assert "2 requests for each call" in judge(made(real, sequence=Sequence(6, 12, 0))).remarks
+    assert new_connections(Seen()) is None
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_has_words_and_evidence(name: str) -> None:
+    """Sentences for learners, rows for experts, shares between 0 and 1."""
+    seen, kind = CASES[name]
+    said = sentences(judge(seen), seen)
+    assert all(one.endswith(".") and not one.endswith("..") for one in said)
+    assert len(evidence(seen)) >= 8
+    assert all(0 <= value <= 1 for key, value in numbers(seen).items() if key.startswith("share_"))
+    assert kind in KINDS
+
+
+def made_verdict(seen: Seen, name: str = "<mine>") -> Verdict:
+    found = judge(seen)
+    return Verdict(
+        name, found.kind, found.remarks, sentences(found, seen), evidence(seen), numbers(seen), seen, 3.2,
+        "2026-11-22T20:00:00+00:00", {"system": "Linux"}, {"python": "3.11"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_verdict_survives_its_record(name: str, tmp_path: Path) -> None:
+    """What is loaded equals what was saved, for every kind; another file is refused in one line."""
+    verdict = made_verdict(CASES[name][0])
+    assert VERDICT.load(VERDICT.save(verdict, tmp_path / "verdict.json")) == verdict
+    with pytest.raises(TrialError, match="not a record of supalab probe"):
+        VERDICT.loads("{}")
+
+
+def test_a_verdict_shows_itself() -> None:
+    """As the last expression of a cell: text with kind and evidence, HTML with the client's name escaped."""
+    verdict = made_verdict(CASES["threads"][0])
+    assert str(verdict).startswith("<mine>: fake async (threads), limited to 10")
+    assert repr(verdict) == str(verdict)
+    page = verdict._repr_html_()
+    assert "&lt;mine&gt;: fake async (threads)" in page
+    assert page.count("<tr>") == 1 + len(verdict.evidence)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_table_is_short_and_names_who_waited(name: str) -> None:
+    """No line is too long; bars are as long as the shares; every row of evidence is there."""
+    verdict = made_verdict(CASES[name][0])
+    text = table.text(verdict)
+    assert max(map(len, text.splitlines())) <= table.WIDTH
+    assert verdict.headline in " ".join(text.split())
+    assert all(row.looked_at in text for row in verdict.evidence)
+    full = [line for line in text.splitlines() if line.count("█") == table.BAR]
+    assert len(full) == (numbers(verdict.seen)["share_threads_read"] == 1) + sum(
+        numbers(verdict.seen)[key] == 1 for key in table.WAITERS if key != "share_threads_read"
+    )
+
+
+async def test_the_pulse_tells_waiting_from_work() -> None:
+    """By a made clock: a pause without use of the processor is standing still, one with it is work, short ones are
+    the machine's.
+    """
+    now, cpu = [0.0], [0.0]
+    pulse = Pulse(clock=lambda: now[0], cpu=lambda: cpu[0])
+    pulse.start()
+    for seconds, worked in ((0.01, 0.001), (0.3, 0.001), (0.5, 0.5), (0.09, 0.0)):
+        now[0] += seconds
+        cpu[0] += worked
+        pulse.beat()
+    pulse.stop()
+    assert stood_still(pulse.gaps) == pytest.approx(0.299)
+    assert pulse.longest.cpu_s == pytest.approx(0.5)
+    assert not [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
+    assert stood_still([Gap(0.2, 0.3)]) == 0
+
+
+def test_time_between_looks_belongs_to_both() -> None:
+    """A look that comes late takes half of what the one before it saw; a loop with one socket counts as a thread."""
+    tally = Tally()
+    tally.add(Look(threads_read=4, loops={7: 1, 8: 2}), 0.1)
+    tally.add(Look(loop_sockets=3, loops={7: 1}), 0.2)
+    waits = tally.waits(own=1.5, processes=0.0)
+    assert waits.threads_read == pytest.approx(4 * (0.05 + 0.1) + (0.05 + 0.1 + 0.1))
+    assert waits.other_loops == pytest.approx(2 * (0.05 + 0.1))
+    assert waits.loop_sockets == pytest.approx(0.3)
+    assert (waits.own, tally.threads_most) == (1.5, 4)
