@@ -14,7 +14,7 @@ __all__ = ["BEFORE_S", "FAR_RTT_S", "NEAR_S", "Sized", "burst", "far", "near", "
 BEFORE_S, NEAR_S, FAR_RTT_S = 0.45, 0.15, 0.15
 # Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
 QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 30, 2.0, 3.0
-QUICK_FAR_REQUESTS = 60
+QUICK_NEAR = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ def far(quick: bool) -> Sized:
     """100 at once, TLS over a round trip of 150 ms, no time at the server: what a new connection costs."""
     arms = ("fake-3", "session-3", "real-3", "real-10")
     scale = QUICK_FAR if quick else 1.0
-    work = Workload(_n(quick, QUICK_FAR_REQUESTS), 0.0)
+    # All of them also in small: with fewer, the first requests, which dial, would weigh too much.
+    work = Workload(REQUESTS, 0.0)
     return Sized(Experiment("far", arms, work, rtt=FAR_RTT_S / scale, tls=True), scale, part=0.5)
 
 
@@ -63,7 +64,7 @@ def reuse(quick: bool) -> Sized:
 def near(quick: bool) -> Sized:
     """100 at once, 150 ms at the server, plain HTTP."""
     scale = QUICK_BURST if quick else 1.0
-    work = Workload(_n(quick, QUICK_FAR_REQUESTS), NEAR_S / scale)
+    work = Workload(_n(quick, QUICK_NEAR), NEAR_S / scale)
     return Sized(Experiment("near", ("fake-3", "real-10"), work), scale)
 
 
