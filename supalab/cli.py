@@ -8,11 +8,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from supalab import __version__, commands, commands_bench, commands_record
+from supalab import (
+    __version__,
+    commands,
+    commands_agent,
+    commands_bench,
+    commands_claims,
+    commands_explain,
+    commands_load,
+    commands_probe,
+    commands_record,
+)
 from supalab.errors import SupalabError
 
 __all__ = ["main"]
@@ -51,12 +61,8 @@ def _parser() -> Parser:
     parser = Parser(prog="supalab", description="Fake async against real async, measured by a server that counts.")
     parser.add_argument("--version", action="version", version=f"supalab {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_race(verbs.add_parser("race", help="run the clients side by side: table, figure, JSON"))
-    commands_bench.add_bench(verbs.add_parser("bench", help="run many clients over set cases: CPU, pace, goals"))
-    _add_serve(verbs.add_parser("serve", help="serve a lab backend that speaks PostgREST's dialect"))
-    commands_record.add_record(verbs.add_parser("record", help="measure all reference material anew, or compare"))
-    lab = verbs.add_parser("lab", help="open the course in JupyterLab; further arguments go to JupyterLab")
-    lab.set_defaults(run=commands.lab)
+    for name, (words, add) in COMMANDS.items():
+        add(verbs.add_parser(name, help=words))
     return parser
 
 
@@ -92,3 +98,23 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="https with a certificate of the lab's own authority")
     parser.add_argument("--error-rate", type=float, default=0.0, metavar="P", help="share of requests that fail (0)")
     parser.add_argument("--seed", type=Path, metavar="FILE", help=".sql script or .csv table to serve (contests)")
+
+
+def _add_lab(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=commands.lab)
+
+
+#: The commands in the order in which a learner meets them: what ``--help`` says of each, and its own words.
+COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "race": ("run the clients side by side: table, figure, JSON", _add_race),
+    "explain": ("take the step from fake to real apart: what earned the speed-up", commands_explain.add_explain),
+    "claims": ("put the article's claims on trial, on this machine", commands_claims.add_claims),
+    "probe": ("find out what a client of yours really is", commands_probe.add_probe),
+    "bench": ("run many clients over set cases: CPU, pace, goals", commands_bench.add_bench),
+    "agent": ("serve contest-agent, a service that runs on any of the clients", commands_agent.add_agent),
+    "load": ("send open or closed load to a service, and see its response times", commands_load.add_load),
+    "capacity": ("find how much load a service bears by its client", commands_load.add_capacity),
+    "serve": ("serve a lab backend that speaks PostgREST's dialect", _add_serve),
+    "record": ("measure all reference material anew, or compare", commands_record.add_record),
+    "lab": ("open the course in JupyterLab; further arguments go to JupyterLab", _add_lab),
+}
