@@ -93,7 +93,7 @@ def draw_against_article(ax: Axes, lines: Sequence[Line]) -> None:
             ha="right" if left else "left", fontsize=10, color=INK, bbox=CLEAR, zorder=4,
         )  # fmt: skip
     ax.set_yticks(range(len(lines)), [_label(line) for line in lines])
-    ax.set(xscale="log", xlim=(LEAST / 3.2, MOST), ylim=(len(lines) - 0.4, -0.6))
+    ax.set(xscale="log", xlim=(LEAST / 5, MOST), ylim=(len(lines) - 0.4, -0.6))
     ax.xaxis.set_major_locator(FixedLocator([0.03, 0.1, 0.3, 1, 3, 10, 30]))
     ax.set_xticklabels(["1/30", "1/10", "1/3", "as claimed", "3x", "10x", "30x"])
     ax.xaxis.set_minor_locator(NullLocator())
