@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -660,7 +659,8 @@ def curl_easy(url: str, key: str) -> None:
     handle.close()
 
 
-async def _one(one: Kind, lab: Any) -> Any:
+async def one_verdict(one: Kind, lab: Any) -> Any:
+    """Open a client of this kind in the lab, probe it, close it."""
     from supalab.measure.probe import probe
 
     async with one.make(lab.url, lab.key) as call:
@@ -677,7 +677,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--only", default="")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     kinds = [one for one in ZOO if not one.lacking() and options.only in one.name]
     print(f"{len(kinds)} kinds, not here: {', '.join(one.name for one in ZOO if one.lacking()) or 'none'}")
@@ -686,7 +685,7 @@ def main() -> None:
         seen: list[Any] = []
         for _ in range(options.runs):
             with Lab() as lab:
-                verdict = asyncio.run(_one(one, lab))
+                verdict = asyncio.run(one_verdict(one, lab))
             seen.append(verdict)
             wrong += verdict.kind not in {one.expect, CANNOT_TELL}
             unknown += verdict.kind == CANNOT_TELL

@@ -296,7 +296,7 @@ async def test_a_crowd_that_hangs_is_given_up(lab: Lab, db: SupabaseAsync, as_it
     assert asyncio.all_tasks() == tasks
 
 
-@pytest.mark.parametrize("after", [0.05, 0.25, 0.4, 0.7, 1.0])
+@pytest.mark.parametrize("after", [0.1, 0.35, 0.7])
 async def test_a_cancelled_probe_leaves_nothing(after: float, as_it_was: None, brief: None) -> None:
     """At whatever step: conditions are put back, threads and tasks are gone, and the next probe works."""
     with Lab(latency=0.07) as lab:

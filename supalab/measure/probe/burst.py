@@ -109,6 +109,7 @@ async def burst(call: Call, size: int, latency: float, bench: Bench) -> Burst:
             watcher.stop()
             pulse.stop()
             await end(calls, 0.0)
+            await asyncio.wait({watching})
     return _burst(size, latency, watcher, witness, pulse, _Ways.of(news, bench.address), outcomes, lost)
 
 

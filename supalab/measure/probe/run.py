@@ -234,5 +234,7 @@ async def _settled(bench: Bench, seconds: float = SETTLE_S) -> int:
 
 def _until_peak(one: s.Burst) -> float:
     """Seconds until the most were on their way, at most the latency: later peaks are a queue's, not a slow start's."""
+    if one.stood_s > one.watched_s / 2:
+        return 0.0  # a blocked loop is not slow to start
     first = next((second for second, number in one.timeline if number == one.peak), 0.0)
     return min(first, one.latency_s)

@@ -1,0 +1,35 @@
+"""The zoo once through: of every kind of client the probe says what it is; ``probe_clients.py`` runs it many times."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from probe_clients import ZOO, Kind, one_verdict
+
+from supalab import Lab
+from supalab.measure.probe import run
+from supalab.measure.probe.judge import CANNOT_TELL, KINDS
+
+
+def test_the_zoo_is_large_and_has_every_kind() -> None:
+    """At least 25 kinds that need nothing but what the tests need anyway; every verdict but one is somebody's."""
+    assert len([one for one in ZOO if one.needs is None]) >= 25
+    assert len({one.name for one in ZOO}) == len(ZOO) >= 45
+    assert {one.expect for one in ZOO} == set(KINDS) - {CANNOT_TELL}
+
+
+@pytest.mark.parametrize("kind", ZOO, ids=[one.name for one in ZOO])
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # of other people's clients
+def test_the_probe_knows_it(kind: Kind, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict is right, and so is the remark; on a busy machine it may not know at first, but it is never wrong."""
+    if kind.lacking():
+        pytest.skip(f"needs {kind.needs}")
+    # The shortest that the probe's facts allow: the whole zoo has to fit into a test run.
+    monkeypatch.setattr(run, "LATENCY_S", 0.2)
+    verdict = asyncio.run(one_verdict(kind, lab))
+    if verdict.kind == CANNOT_TELL:
+        verdict = asyncio.run(one_verdict(kind, lab))
+    assert verdict.kind == kind.expect, f"{verdict}\n{dict(verdict.numbers)}"
+    assert kind.remark is None or kind.remark in verdict.remarks, str(verdict)
+    assert verdict.seconds < 10
