@@ -92,7 +92,7 @@ def test_it_brings_a_lab_of_its_own_and_takes_it_along(name: str) -> None:
 def test_a_second_interrupt_ends_it_at_once(lab: Lab) -> None:
     """The first lets a slow request finish, the second does not wait for it."""
     with (
-        Lab(latency=30) as slow,
+        Lab(latency=3) as slow,
         running("--url", slow.url, "--timeout", "20", SUPABASE_KEY=slow.key) as (process, said),
     ):
         asked = psutil.Process(process.pid)

@@ -15,7 +15,7 @@ from supalab import Lab
 from supalab.contest_agent.app import create_app
 from supalab.contest_agent.handle import Agent
 
-EXAMPLES = 25
+EXAMPLES = 12
 
 
 @pytest.fixture(scope="module")

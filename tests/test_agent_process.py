@@ -40,18 +40,25 @@ def slow_lab() -> Iterator[Lab]:
 
 @pytest.mark.parametrize("client", ["fake", "article", "real"])
 def test_a_service_starts_serves_and_ends(client: str, lab: Lab) -> None:
-    """Over each client: an address, a process, its memory, a log of its own, and a clean end that leaves nothing."""
+    """Over each client: an address, a process, its memory, a log of its own, and a clean end that leaves nothing.
+
+    The key is in none of them: handle, process's arguments and environment, log, whatever a caller puts into a path.
+    """
     agent = Agent(client=client, url=lab.url, key=lab.key)
     with agent:
-        assert agent.client in repr(agent)
-        assert str(agent.pid) in repr(agent)
         assert httpx.get(f"{agent.url}/contests/3").json()["id"] == 3
+        httpx.get(f"{agent.url}/contests/{lab.key}?q={lab.key}", headers={"X-Request-ID": lab.key})
         assert 10 * 2**20 < (agent.memory() or 0) < 500 * 2**20
-        # The line comes after the answer.
-        assert soon(lambda: agent.log.read_text(encoding="utf-8").endswith("\n"))
-        line = json.loads(agent.log.read_text(encoding="utf-8").splitlines()[-1])
-        assert (line["path"], line["status"], line["client"]) == ("/contests/3", 200, agent.client)
-        pid, folder = agent.pid, agent.log.parent
+        # The lines come after the answers.
+        assert soon(lambda: agent.log.read_text(encoding="utf-8").count("\n") == 2)
+        log, pid, folder, process = agent.log.read_text(encoding="utf-8"), agent.pid, agent.log.parent, repr(agent)
+        seen = log + process + " ".join(psutil.Process(pid).cmdline()) + str(psutil.Process(pid).environ())
+    assert agent.client in process
+    assert str(pid) in process
+    good, bad = map(json.loads, log.splitlines())
+    assert (good["path"], good["status"], good["client"]) == ("/contests/3", 200, agent.client)
+    assert (bad["path"], bad["status"]) == ("/contests/(key)", 422)
+    assert lab.key not in seen
     assert not psutil.pid_exists(pid)
     assert not folder.exists()
     assert repr(agent) == f"<Agent {agent.client}, not running>"
@@ -139,18 +146,6 @@ def test_a_service_whose_process_died_says_so(lab: Lab) -> None:
         for use in (agent.memory, lambda: agent.url):
             with pytest.raises(AgentError, match="process is gone"):
                 use()
-
-
-def test_the_key_is_never_shown(lab: Lab) -> None:
-    """Neither the handle's text nor the process's arguments, environment or log hold the key."""
-    with Agent(client="real", url=lab.url, key=lab.key) as agent:
-        httpx.get(f"{agent.url}/contests/{lab.key}?q={lab.key}", headers={"X-Request-ID": lab.key})
-        process = psutil.Process(agent.pid)
-        assert soon(lambda: agent.log.read_text(encoding="utf-8").endswith("\n"))
-        seen = repr(agent) + " ".join(process.cmdline()) + str(process.environ())
-        log = agent.log.read_text(encoding="utf-8")
-    assert "(key)" in log
-    assert lab.key not in seen + log
 
 
 @posix_only
