@@ -110,6 +110,13 @@ def test_the_labs_record_is_set_by_the_clients_clock() -> None:
     assert isinstance(run, Cancelled)
 
 
+def test_an_answer_is_not_read_before_it_was_sent() -> None:
+    """A client that was slow with its first answer would set the clock late; the newcomer's answer corrects that."""
+    record = seen(((0.0, 1), (0.5, 0), (0.6, 1), (0.7, 2), (1.1, 1), (1.2, 0)), served=3)
+    late = {"warm_s": -0.001, "late_s": 0.5, "late_outcome": "ok"}
+    assert judged(arm("real-1"), 0, "ask", RAW | late, record).timeline[-1] == (0.602, 0)  # 0.1 + 0.002 + 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "for_nobody"),
     [({}, 4), ({"answered": 1}, 3), ({"late_s": 0.5, "late_outcome": "ok"}, 3), ({"late_outcome": "PoolTimeout"}, 4)],

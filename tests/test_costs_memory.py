@@ -5,34 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from costs_made import held
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
 from supalab.measure import memory
 from supalab.measure.child import job, run_worker
 from supalab.measure.costs_held import RESTS, at_rest
-from supalab.measure.costs_memory import MEMORY, Cell, Held, MemoryCosts, expected_s, memory_costs
+from supalab.measure.costs_memory import MEMORY, Cell, MemoryCosts, expected_s, memory_costs
 from supalab.measure.memory import uss, written
 from supalab.measure.race import Progress
 from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
 
-def made(kind: str, asked: int, *held: int, peak: int | None = None, answered: int = 0) -> tuple[Held, ...]:
-    """Processes that held so many bytes each."""
-    return tuple(
-        Held(kind, asked, turn, 20_000_000, b, b + 4096, 0, asked if peak is None else peak, answered, True, 1.0, 0.3)
-        for turn, b in enumerate(held)
-    )
-
-
 def test_a_cells_spread_is_that_of_its_repeats() -> None:
     """Mean, bytes for each request and coefficient of variation, by hand; one repeat has no spread."""
-    cell = Cell("fake", 10, made("fake", 10, 900_000, 1_000_000, 1_100_000))
+    cell = Cell("fake", 10, held("fake", 10, 900_000, 1_000_000, 1_100_000))
     assert (cell.mean, cell.each) == (1_000_000, 100_000)
     assert cell.variation == pytest.approx(0.1)
     assert cell.uss_variation == pytest.approx(100_000 / 1_004_096)
-    assert Cell("fake", 10, made("fake", 10, 900_000)).variation is None
+    assert Cell("fake", 10, held("fake", 10, 900_000)).variation is None
 
 
 @pytest.mark.parametrize(
@@ -49,14 +42,14 @@ def test_cells_differ_only_if_no_repeat_of_one_lies_among_the_others(
     one: tuple[int, ...], other: tuple[int, ...], alike: bool
 ) -> None:
     """Overlapping ranges are no difference, and a single process shows none."""
-    assert Cell("a", 10, made("a", 10, *one)).like(Cell("b", 10, made("b", 10, *other))) is alike
+    assert Cell("a", 10, held("a", 10, *one)).like(Cell("b", 10, held("b", 10, *other))) is alike
 
 
 def test_a_cell_whose_requests_were_not_all_in_flight_is_not_sound() -> None:
     """The lab's peak and the callers who were answered already decide, for every repeat."""
-    assert Cell("fake", 10, made("fake", 10, 1, 2)).sound
-    assert not Cell("fake", 10, made("fake", 10, 1) + made("fake", 10, 2, peak=9)).sound
-    assert not Cell("fake", 10, made("fake", 10, 1, answered=1)).sound
+    assert Cell("fake", 10, held("fake", 10, 1, 2)).sound
+    assert not Cell("fake", 10, held("fake", 10, 1) + held("fake", 10, 2, peak=9)).sound
+    assert not Cell("fake", 10, held("fake", 10, 1, answered=1)).sound
 
 
 async def rested(seconds_of_cpu: list[float], patience: float) -> tuple[bool, int]:

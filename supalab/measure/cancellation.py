@@ -187,12 +187,16 @@ def _run(
 def judged(one: Arm, turn: int, then: str, raw: Mapping[str, Any], seen: Witness) -> Cancelled:
     """Put the worker's figures and the lab's record together; pure.
 
-    The record begins with the one request that made the client ready, which is taken out of it; its end, which both
-    sides know, sets the lab's clock by the client's.
+    The record begins with the one request that made the client ready, which is taken out of it. The ends of that
+    request and of the newcomer's, which both sides know, set the lab's clock by the client's: no answer came before it
+    was sent, so the tighter of the two holds.
     """
     ready = next((place for place, (_, in_flight) in enumerate(seen.timeline) if in_flight == 0), 0)
-    shift = raw["warm_s"] - seen.timeline[ready][0] if seen.timeline else 0.0
     later = raw["late_outcome"] == "ok"
+    ends = [(raw["warm_s"], ready)] * bool(seen.timeline)
+    if later and ends:
+        ends.append((raw["cancelled_s"] + raw["free_s"] + raw["late_s"], -1))
+    shift = min((at - seen.timeline[place][0] for at, place in ends), default=0.0)
     burst = seen.timeline[ready + 1 :]
     return Cancelled(
         arm=one.name,

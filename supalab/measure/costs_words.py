@@ -75,14 +75,14 @@ def _no_difference(found: MemoryCosts) -> Iterator[str]:
         yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
     elif pairs:
         yield "No two clients are alike at any number: their repeats never overlap."
-    less = [_order(found, cells, n) for n in found.in_flight]
-    if pairs and len(set(less)) > 1:
-        yield f"Who holds least depends on the number: {'; '.join(dict.fromkeys(less))}."
+    order = {n: _order(found, cells, n) for n in found.in_flight}
+    if pairs and len(set(order.values())) > 1:
+        yield f"Who holds least depends on the number: {'; '.join(f'{who} at {n:,}' for n, who in order.items())}."
 
 
 def _order(found: MemoryCosts, cells: dict[tuple[str, int], Cell], number: int) -> str:
     there = [cells[kind, number] for kind in found.kinds if (kind, number) in cells]
-    return " < ".join(cell.kind for cell in sorted(there, key=lambda cell: cell.mean)) + f" at {number:,}"
+    return " < ".join(cell.kind for cell in sorted(there, key=lambda cell: cell.mean))
 
 
 def _spread(found: MemoryCosts) -> Iterator[str]:
@@ -114,9 +114,9 @@ def lag_headline(found: LagCosts) -> str:
     """Say how long the loop was held up at worst: the most of all arms, and the least."""
     if not found.runs:
         return "Lag was not measured"
-    worst = sorted((found.middle(arm) for arm in found.arms), key=lambda run: -run.lag.max)
-    said = [f"{run.arm} {seconds(run.lag.max)}" for run in dict.fromkeys((worst[0], worst[-1]))]
-    return f"The event loop was held up for, at worst: {listed(said)}"
+    ranked = sorted((found.middle(arm) for arm in found.arms), key=lambda run: -run.lag.max)
+    said = [f"up to {seconds(run.lag.max)} with {run.arm}" for run in dict.fromkeys((ranked[0], ranked[-1]))]
+    return f"The event loop stood still for {', '.join(said)}"
 
 
 def lag_notes(found: LagCosts) -> list[str]:

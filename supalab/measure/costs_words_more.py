@@ -76,12 +76,10 @@ def cancel_headline(found: Cancellations) -> str:
     """Say whose slots stay taken after the cancellation."""
     middles = [middle_of(found, arm) for arm in found.arms]
     busy = [one.arm for one in middles if one.carried_on]
-    free = [one.arm for one in middles if not one.carried_on and not one.answered]
-    if busy and free:
-        return f"Cancelled: {listed(busy)} worked on for nobody, {listed(free)} did not"
     if busy:
-        return f"Cancelled: {listed(busy)} worked on for nobody"
-    return f"Cancelled: nobody's client worked on ({listed(free)})" if free else "Nothing could be cancelled"
+        return f"Callers cancelled: {listed(busy)} {'work' if busy[1:] else 'works'} on for nobody"
+    free = [one.arm for one in middles if not one.answered]
+    return f"Callers cancelled: nothing works on for nobody ({listed(free)})" if free else "Nothing could be cancelled"
 
 
 def cancel_notes(found: Cancellations) -> list[str]:

@@ -1,0 +1,111 @@
+"""What ``supalab costs`` does: parsed options flow in, tables, records, pictures and an exit code flow out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supalab.commands import ProgressBar, check_outputs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["add_costs", "costs"]
+
+PARTS = "memory, lag, cancel, knee"
+
+
+def add_costs(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the command's words."""
+    parser.set_defaults(run=costs)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {PARTS} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a first look: fewer sizes, fewer repeats")
+    parser.add_argument("--repeat", type=int, metavar="K", help="runs of each (memory 5, lag and cancel 3, knee 1)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write what was found; of several parts FILE-memory.json, …"
+    )
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it; of several parts FILE-memory.png, …")
+
+
+def costs(options: argparse.Namespace) -> int:
+    """Measure the parts; print a table of each, write records and pictures."""
+    from supalab.measure.costs import PARTS as ALL
+    from supalab.measure.costs import costs as measure
+    from supalab.measure.costs import planned_s
+    from supalab.measure.costs_lab import CostsInterrupted, checked_repeat
+
+    parts = list(dict.fromkeys(options.parts)) or list(ALL)
+    if options.repeat is not None:
+        checked_repeat(options.repeat)
+    seconds = planned_s(parts, quick=options.quick, repeat=options.repeat)
+    records, pictures = _paths(options.json, parts), _paths(options.figure, parts)
+    if options.figure is not None:
+        from supalab.figures.look import check_suffix
+
+        check_suffix(options.figure)
+    check_outputs(*records.values(), *pictures.values())
+    _say(f"{', '.join(ALL[part].about for part in parts)}: about {_minutes(seconds)} on a quiet machine")
+    found: dict[str, Any] = {}
+    code = 0
+    try:
+        with ProgressBar() as tell:
+            measure(parts, quick=options.quick, repeat=options.repeat, progress=tell, keep=found)
+    except CostsInterrupted:
+        code = 130
+    finally:
+        _report(found, records, pictures)
+    return code
+
+
+def _paths(path: Path | None, parts: list[str]) -> dict[str, Path]:
+    """Return each part's file: the given one for a single part, else one for each, named after it."""
+    if path is None:
+        return {}
+    return {part: path if len(parts) == 1 else path.with_stem(f"{path.stem}-{part}") for part in parts}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def _say(line: str) -> None:
+    """To stderr, where the progress bar is: stdout is for what was found."""
+    sys.stderr.write(f"{line}\n")
+
+
+def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
+    from supalab.measure import costs_table
+    from supalab.measure.costs import PARTS as ALL
+
+    for place, (part, result) in enumerate(found.items()):
+        sys.stdout.write("\n" * (place > 0))
+        costs_table.show(result)
+        if part in records:
+            _say(f"written: {ALL[part].form.save(result, records[part])}")
+        if part in pictures:
+            _draw(part, result, pictures[part])
+    sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file
+
+
+def _draw(part: str, result: Any, path: Path) -> None:
+    from supalab.figures.look import description, save
+
+    drawn = _painter(part)(result)
+    save(drawn, path)
+    sys.stdout.write(f"\nThe picture: {description(drawn)}\n")
+    _say(f"written: {path}")
+
+
+def _painter(part: str) -> Callable[[Any], Figure]:
+    from supalab.figures import costs_cancellation, costs_lag, costs_memory, costs_throughput
+
+    painters: dict[str, Callable[..., Figure]] = {
+        "memory": costs_memory.memory_against_in_flight,
+        "lag": costs_lag.loop_lag,
+        "cancel": costs_cancellation.after_cancellation,
+        "knee": costs_throughput.throughput_against_limit,
+    }
+    return painters[part]

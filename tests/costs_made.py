@@ -1,0 +1,107 @@
+"""Results of what it costs, made by hand for the tests of words, tables and pictures; no lab, no process."""
+
+from __future__ import annotations
+
+from supalab.measure.cancellation import Cancellations, Cancelled
+from supalab.measure.costs_knee_result import Knee, LeftOut, Point
+from supalab.measure.costs_lag import LagCosts, LagRun
+from supalab.measure.costs_memory_result import Held, MemoryCosts
+from supalab.measure.trial import Lag
+
+WHEN = "2026-11-22T20:00:00+00:00"
+MACHINE = {"system": "Linux", "cpus": "2"}
+VERSIONS = {"python": "3.11.7"}
+
+
+def held(kind: str, asked: int, *values: int, peak: int | None = None, answered: int = 0) -> tuple[Held, ...]:
+    """Processes of one cell that held so many bytes each; with clean pages 4,096 more."""
+    peak = asked if peak is None else peak
+    return tuple(
+        Held(kind, asked, turn, 20_000_000, value, value + 4096, 0, peak, answered, True, 1.0, 0.3)
+        for turn, value in enumerate(values)
+    )
+
+
+def memory(*more: tuple[Held, ...]) -> MemoryCosts:
+    """Threads that hold 60 KB a request, and ours that hold 20, at 10 and 1,000; and further cells."""
+    cells = (
+        held("fake", 10, 600_000, 610_000),
+        held("real", 10, 200_000, 210_000),
+        held("fake", 1_000, 60_000_000, 60_200_000),
+        held("real", 1_000, 20_000_000, 20_100_000),
+        *more,
+    )
+    return MemoryCosts(tuple(run for cell in cells for run in cell), WHEN, MACHINE, VERSIONS)
+
+
+def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> LagRun:
+    """A burst of ten rounds, twenty for a blocking arm."""
+    limit = int(arm.rpartition("-")[2])
+    requests = 20 if arm.startswith("blocking") else 10 * limit
+    threads = 1 + limit if arm.startswith("fake") else 1
+    return LagRun(arm, limit, repeat, requests, 1.6, cpu_ms, threads, Lag(0.0002, p99, longest), errors)
+
+
+def lag() -> LagCosts:
+    """Blocking for three seconds, threads and ours for some milliseconds, twice each."""
+    runs = [
+        lag_run(arm, p99 * (1 + turn), longest * (1 + turn), repeat=turn, cpu_ms=cpu)
+        for arm, p99, longest, cpu in (
+            ("blocking-1", 2.0, 2.0, 1.9),
+            ("fake-10", 0.004, 0.012, 1.5),
+            ("real-10", 0.002, 0.004, 0.5),
+        )
+        for turn in range(2)
+    ]
+    return LagCosts(0.15, 0.005, (Lag(0.0001, 0.001, 0.002),), tuple(runs), WHEN, MACHINE, VERSIONS)
+
+
+def cancelled(arm: str, then: str, repeat: int = 0) -> Cancelled:
+    """Threads work on to the end of their requests; ours hangs up; blocking cannot be cancelled at all."""
+    kind = arm.rpartition("-")[0]
+    late = {"fake": 0.9, "real": 0.5, "blocking": 0.5}[kind] if then == "ask" else None
+    busy = {"fake": 0.4, "real": 0.003, "blocking": 0.001}[kind]
+    nobody = 0 if kind == "blocking" else 10
+    timeline = ((0.01, 10), (0.5, 5), (0.51, 0)) if then != "ask" else ((0.01, 10), (0.5, 1), (0.1 + (late or 0), 0))
+    return Cancelled(
+        arm=arm,
+        limit=10,
+        repeat=repeat,
+        then=then,
+        cancelled_s=10.0 if kind == "blocking" else 0.1,
+        free_s=0.001,
+        run_s=0.002,
+        exit_s=busy,
+        late_s=late,
+        late_outcome="ok" if late else None,
+        closed_s=None if then == "leave" else busy,
+        answered=20 if kind == "blocking" else 0,
+        failed=0,
+        for_nobody=nobody,
+        hung_up=nobody if kind == "real" else 0,
+        peak=10,
+        timeline=timeline,
+    )
+
+
+def cancellations(*arms: str) -> Cancellations:
+    """Each arm once for each of the three endings."""
+    names = arms or ("fake-10", "real-10")
+    runs = tuple(cancelled(arm, then) for arm in names for then in ("ask", "close", "leave"))
+    return Cancellations(20, 0.5, 0.1, runs, WHEN, MACHINE, VERSIONS)
+
+
+def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Point:
+    """One run of two seconds."""
+    return Point(kind, limit, repeat, round(2 * per_s), 2.0, per_s, 1.0, errors)
+
+
+def knee(*more: Point) -> Knee:
+    """Ours grows to the end, threads come to rest at 30, httpx's own pool falls after 10 and is left out at 100."""
+    lines = {
+        "real": {3: 30.0, 10: 98.0, 30: 280.0, 100: 900.0},
+        "fake": {3: 29.0, 10: 95.0, 30: 240.0, 100: 250.0},
+        "kept": {3: 29.0, 10: 94.0, 30: 40.0},
+    }
+    points = [point(kind, limit, per_s) for kind, line in lines.items() for limit, per_s in line.items()]
+    return Knee(0.1, (*points, *more), (LeftOut("kept", 100, 11.0),), WHEN, MACHINE, VERSIONS)

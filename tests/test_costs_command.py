@@ -1,0 +1,130 @@
+"""``supalab costs``: the parts that are asked for, their files, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from costs_made import cancellations, knee, lag, memory
+
+from supalab import commands_costs
+from supalab.errors import SettingsError
+from supalab.measure import costs as all_costs
+from supalab.measure.cancellation import CANCELLATION
+from supalab.measure.costs import PARTS, Part, costs, planned_s
+from supalab.measure.costs_lab import CostsInterrupted
+from supalab.measure.race import Progress
+
+MADE = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
+
+
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    commands_costs.add_costs(parser)
+    return parser.parse_args(words)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """Parts that measure nothing and give results made by hand; what each was called with."""
+    called: dict[str, dict[str, Any]] = {}
+
+    def pretend(name: str) -> Part:
+        def run(*, lab: object, progress: Any, **how: Any) -> Any:
+            called[name] = how
+            progress(Progress(1.0, name, 1, 1))
+            return MADE[name]
+
+        return replace(PARTS[name], run=run)
+
+    for name in list(PARTS):
+        monkeypatch.setitem(all_costs.PARTS, name, pretend(name))
+    return called
+
+
+def test_without_words_all_parts_run_and_each_has_its_files(
+    made: dict[str, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table of each on stdout, the time it takes beforehand on stderr, a record and a picture named after each."""
+    given = options("--json", str(tmp_path / "c.json"), "--figure", str(tmp_path / "c.png"))
+    assert commands_costs.costs(given) == 0
+    assert set(made) == set(PARTS)
+    names = {f"c-{part}.{kind}" for part in PARTS for kind in ("json", "png")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert CANCELLATION.load(tmp_path / "c-cancel.json") == MADE["cancel"]
+    out, err = capsys.readouterr()
+    assert "minutes on a quiet machine" in err
+    assert out.count("The picture:") == 4
+    assert "The best limit: real 100 or more" in out
+
+
+def test_one_part_has_the_file_that_was_named(made: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """No suffix where there is but one; quick and repeat reach it."""
+    given = options("knee", "--quick", "--repeat", "2", "--json", str(tmp_path / "k.json"))
+    assert commands_costs.costs(given) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"k.json"}
+    assert made == {"knee": {"repeat": 2, "limits": PARTS["knee"].quick["limits"]}}
+
+
+def test_ctrl_c_reports_what_was_finished(
+    made: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parts before it and its own finished runs are printed, and the exit code says so."""
+
+    def stopped(**_: Any) -> Any:
+        raise CostsInterrupted(cancellations("real-10"))
+
+    monkeypatch.setitem(all_costs.PARTS, "cancel", replace(PARTS["cancel"], run=stopped))
+    assert commands_costs.costs(options("lag", "cancel", "knee")) == 130
+    out = capsys.readouterr().out
+    assert "blocking-1" in out
+    assert "real-10: 20 callers free" in out
+    assert "best limit" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["heat"], "no cost is called 'heat': choose from memory, lag, cancel, knee"),
+        (["knee", "--repeat", "0"], "repeat 0"),
+        (["knee", "--figure", "k.txt"], "let its name end in"),
+        (["knee", "--json", "no/such/folder/k.json"], "cannot write"),
+        (["--json", "k.png", "--figure", "k.png"], "would be written twice"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_minutes_are_spent(
+    made: dict[str, dict[str, Any]], words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line with the value and the cure; nothing was measured."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=said):
+        commands_costs.costs(options(*words))
+    assert not made
+
+
+def test_progress_goes_on_from_part_to_part(made: dict[str, dict[str, Any]]) -> None:
+    """Each part has the share of its expected seconds; the last ends the whole."""
+    told: list[float] = []
+    costs(["lag", "knee"], quick=True, progress=lambda so_far: told.append(so_far.fraction))
+    assert told == [
+        pytest.approx(planned_s(["lag"], quick=True) / planned_s(["lag", "knee"], quick=True)),
+        pytest.approx(1.0),
+    ]
+    assert set(made) == {"lag", "knee"}
+
+
+def test_a_quick_look_is_much_shorter() -> None:
+    """Under three minutes in place of more."""
+    assert planned_s(quick=True) < 180 < planned_s()
+
+
+def test_a_real_part_runs_in_a_lab_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From words to a record, with nothing made by hand."""
+    small = {"arms": ("real-2",), "callers": 3, "latency": 0.2, "repeat": 1}
+    monkeypatch.setitem(all_costs.PARTS, "cancel", replace(PARTS["cancel"], quick=small))
+    assert commands_costs.costs(options("cancel", "--quick", "--json", str(tmp_path / "c.json"))) == 0
+    found = CANCELLATION.load(tmp_path / "c.json")
+    assert [run.for_nobody for run in found.runs] == [2, 2, 2]

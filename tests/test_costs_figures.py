@@ -1,0 +1,97 @@
+"""Pictures of what it costs: they draw what is there, say it in words, and write themselves to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from costs_made import cancellations, held, knee, lag, memory, point
+from matplotlib.figure import Figure
+
+from supalab.figures.costs_cancellation import after_cancellation
+from supalab.figures.costs_lag import loop_lag
+from supalab.figures.costs_memory import memory_against_in_flight
+from supalab.figures.costs_throughput import throughput_against_limit
+from supalab.figures.look import description, save
+from supalab.measure.costs_table import headline, notes
+
+CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
+    (memory_against_in_flight, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), runs=())),
+    (loop_lag, lag(), replace(lag(), runs=(), idle=())),
+    (after_cancellation, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), runs=())),
+    (throughput_against_limit, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), points=())),
+]
+NAMES = ["memory", "lag", "cancellation", "throughput"]
+
+
+def texts(fig: Figure) -> str:
+    return " ".join([text.get_text() for text in fig.texts] + [text.get_text() for ax in fig.axes for text in ax.texts])
+
+
+def places(line: Any) -> int:
+    """Where on the x axis a line's one point is."""
+    (at,) = line.get_xdata()
+    return int(at)
+
+
+@pytest.mark.parametrize(("draw", "found", "_"), CASES, ids=NAMES)
+def test_a_picture_says_what_it_shows(draw: Callable[..., Figure], found: Any, _: Any, tmp_path: Path) -> None:
+    """The headline is written on it, every note is in its description, and two runs write the same bytes."""
+    fig = draw(found)
+    assert headline(found) in texts(fig)
+    for note in notes(found):
+        assert note in description(fig)
+    first, second = (save(draw(found), tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
+    assert first == second
+
+
+@pytest.mark.parametrize(("draw", "_", "nothing"), CASES, ids=NAMES)
+def test_a_picture_of_nothing_says_so(draw: Callable[..., Figure], _: Any, nothing: Any, tmp_path: Path) -> None:
+    """No guess is drawn, and it can be written all the same."""
+    fig = draw(nothing)
+    assert "not measured" in texts(fig)
+    assert save(fig, tmp_path / "nothing.svg").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("draw", "found", "_"), CASES, ids=NAMES)
+def test_a_picture_is_drawn_on_a_figure_that_is_given(draw: Callable[..., Figure], found: Any, _: Any) -> None:
+    """A figure of one's own is returned, filled."""
+    own = Figure(figsize=(11, 7))
+    assert draw(found, fig=own) is own
+    assert own.axes
+
+
+def test_no_words_run_over_the_edges_or_each_other() -> None:
+    """Every text lies within the picture; names at the ends of lines keep apart."""
+    for draw, found, _ in CASES:
+        fig = draw(found)
+        fig.canvas.draw()
+        width, height = fig.canvas.get_width_height()
+        boxes = [
+            (text.get_text(), text.get_window_extent())
+            for text in [*fig.texts, *(text for ax in fig.axes for text in ax.texts)]
+            if text.get_text()
+        ]
+        for words, box in boxes:
+            assert box.x0 >= 0, words
+            assert box.x1 <= width, words
+            assert box.y0 >= 0, words
+            assert box.y1 <= height, words
+    ends = [text for text in throughput_against_limit(knee()).axes[0].texts if "best" in text.get_text()]
+    assert len(ends) == 3
+
+
+def test_every_best_limit_has_a_star() -> None:
+    """As many stars as clients, each at its best limit."""
+    stars = [line for line in throughput_against_limit(knee()).axes[0].lines if line.get_marker() == "*"]
+    assert sorted(places(star) for star in stars) == [10, 30, 100]
+
+
+def test_unsound_cells_are_hollow() -> None:
+    """A cell whose requests were not together is drawn in white."""
+    fig = memory_against_in_flight(memory(held("article", 10, 10**6, 10**6, peak=9)))
+    hollow = [line for line in fig.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [places(line) for line in hollow] == [10]

@@ -1,0 +1,163 @@
+"""What it costs, in words and tables: sentences that follow from the figures, on results made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memory, point
+
+from supalab.errors import TrialError
+from supalab.measure.costs_lag import LagCosts
+from supalab.measure.costs_memory_result import MemoryCosts
+from supalab.measure.costs_table import WIDTH, Cost, headline, notes, text
+from supalab.measure.costs_words import listed, mb, seconds
+from supalab.measure.costs_words_more import middle_of
+
+
+def said(found: Cost) -> str:
+    return " ".join(notes(found))
+
+
+@pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: type(found).__name__)
+def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> None:
+    """All that is said stands in the text, which fits the width that it is given."""
+    written = text(found)
+    assert max(map(len, written.splitlines())) <= WIDTH
+    flat = " ".join(written.split())
+    for sentence in (headline(found), *notes(found)):
+        assert " ".join(sentence.split()) in flat
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(memory(), runs=()),
+        replace(lag(), runs=()),
+        replace(cancellations(), runs=()),
+        replace(knee(), points=()),
+    ],
+    ids=lambda found: type(found).__name__,
+)
+def test_nothing_measured_is_said_plainly(found: Cost) -> None:
+    """An empty result has a headline and a note, no error."""
+    assert "No" in text(found)
+
+
+def test_memory_says_what_one_more_request_takes() -> None:
+    """The slope between the smallest and the largest number, by hand: (60.1 - 0.605) MB over 990 requests."""
+    assert "takes fake 60 KB and real 20 KB" in said(memory())
+    assert headline(memory()) == "1,000 requests in flight: fake 60.1 MB and real 20.1 MB"
+
+
+def test_memory_says_where_there_is_no_difference() -> None:
+    """Overlapping repeats are named, at their number; without any, that is said; one process shows nothing."""
+    alike = said(memory(held("article", 10, 605_000, 700_000)))
+    assert "No difference: fake and article at 10 in flight (their repeats overlap)." in alike
+    assert "never overlap" in said(memory())
+    single = MemoryCosts(tuple(run for run in memory().runs if run.repeat == 0), "", {}, {})
+    assert "no difference can be told from chance" in said(single)
+
+
+def test_memory_says_if_the_order_depends_on_the_number() -> None:
+    """A client that is largest when small and smallest when large is no simple winner."""
+    turned = memory(held("article", 10, 2_000_000, 2_010_000), held("article", 1_000, 30_000_000, 30_100_000))
+    assert "real < fake < article at 10; real < article < fake at 1,000" in said(turned)
+    assert "depends on the number" not in said(memory())
+
+
+def test_memory_holds_its_spread_against_the_goal() -> None:
+    """The largest coefficient of variation, where it is, and every cell above five per cent."""
+    assert "(real at 10; the goal is 5%)" in said(memory())
+    wide = said(memory(held("article", 10, 1_000_000, 2_000_000)))
+    assert "47.1% (article at 10; above the goal of 5%: article at 10)" in wide
+
+
+def test_memory_of_requests_that_were_not_together_is_marked() -> None:
+    """A note with the peak, and a question mark in the table."""
+    found = memory(held("article", 10, 1_000_000, 1_001_000, peak=8))
+    assert "article at 10: not sound, at most 8 were in flight together" in said(found)
+    assert "1.00 ± 0.00 ?" in text(found)
+
+
+def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
+    """Blocking is as long as all its requests; medians of the repeats; the idle loop is there for comparison."""
+    assert headline(lag()) == "The event loop stood still for up to 3.0 s with blocking-1, up to 6.0 ms with real-10"
+    assert "blocking-1 held up the loop for 3.0 s: its 20 requests of 150 ms" in said(lag())
+    assert "p99/longest fake-10 6.0 ms/18 ms, real-10 3.0 ms/6.0 ms; CPU of a request in ms: fake 1.50, real" in said(
+        lag()
+    )
+    assert "p99 1.0 ms" in said(lag())
+    middle = lag().middle("fake-10")
+    assert (middle.threads, middle.errors) == (11, 0)
+    assert middle.lag.max == pytest.approx(0.018)
+    with pytest.raises(TrialError, match="no lag of arm 'fake-3'"):
+        lag().of("fake-3")
+
+
+def test_lag_counts_failures() -> None:
+    """Requests that failed are beside the figures they are in."""
+    failing = replace(lag(), runs=(lag_run("fake-10", 0.1, 0.1, errors=3),))
+    assert "fake-10: 3 requests failed" in said(failing)
+    assert isinstance(failing, LagCosts)
+
+
+def test_cancellation_says_who_works_on() -> None:
+    """Slots that work for nobody, requests hung up on, the new caller's answer and the end, for each arm."""
+    fake, real = notes(cancellations())
+    assert "10 of its slots worked on for nobody" in fake
+    assert "1.8 times the latency" in fake
+    assert "the process ended after 400 ms" in fake
+    assert "it hung up on 10 requests" in real
+    assert "1.0 times the latency" in real
+    assert headline(cancellations()) == "Callers cancelled: fake-10 works on for nobody"
+    assert headline(cancellations("real-10")) == "Callers cancelled: nothing works on for nobody (real-10)"
+
+
+def test_callers_of_a_blocked_loop_are_not_called_free() -> None:
+    """The cancellation came when all was over, and that is what is said and counted."""
+    found = cancellations("blocking-1")
+    assert "came after 10.0 s, when all 20 callers had their answers" in said(found)
+    assert middle_of(found, "blocking-1").free_s == pytest.approx(9.901)
+    assert headline(found) == "Nothing could be cancelled"
+
+
+def test_a_pool_that_the_cancellation_broke_is_said() -> None:
+    """A new caller's error is in the words and in the table."""
+    broken = replace(cancelled("real-10", "ask"), late_outcome="PoolTimeout")
+    found = replace(cancellations("real-10"), runs=(broken,))
+    assert "1 new callers had an error" in said(found)
+    assert "broken" in text(found)
+
+
+def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
+    """Within five per cent of the highest; at the end of the line the knee may lie further on."""
+    found = knee()
+    assert [found.best(kind) for kind in found.kinds] == [100, 30, 10]
+    assert [found.at_its_end(kind) for kind in found.kinds] == [True, False, False]
+    assert found.ideal(10) == 100
+    assert headline(found) == "The best limit: real 100 or more, fake 30 and kept 10"
+    assert "fake: best at 30 in flight with 240 requests/s, 80% of the ideal there; more slots, up to 100" in said(
+        found
+    )
+    assert "kept: best at 10 in flight with 94 requests/s, 94% of the ideal there; at 30 it is down to 40" in said(
+        found
+    )
+    assert "kept was left out at 100" in said(found)
+    assert "2 processors" in said(found)
+    with pytest.raises(TrialError, match="the knee of 'session' was not measured"):
+        found.line("session")
+
+
+def test_the_knee_takes_medians_and_counts_failures() -> None:
+    """Three repeats at one limit give their middle; failed requests are said."""
+    found = knee(point("fake", 30, 500.0, repeat=1), point("fake", 30, 260.0, repeat=2, errors=7))
+    assert found.line("fake")[30] == 260.0
+    assert "fake: 7 requests failed" in said(found)
+
+
+def test_short_words() -> None:
+    """Numbers for people, and lists that end in "and"."""
+    assert [seconds(value) for value in (3.05, 0.154, 0.0008)] == ["3.0 s", "154 ms", "0.8 ms"]
+    assert [mb(value) for value in (65_900_000, 209_000)] == ["65.9 MB", "0.21 MB"]
+    assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
