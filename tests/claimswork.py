@@ -58,9 +58,12 @@ FACTS: dict[str, Any] = {
     "crowd_peak": 100,
 }
 SERVED: dict[str, float] = {
-    "capacity_before": 15.0,
-    "capacity_after": 60.0,
-    "capacity_control": 60.0,
+    "in_flight_before": 3.0,
+    "in_flight_after": 10.0,
+    "in_flight_control": 10.0,
+    "pace_before": 15.0,
+    "pace_after": 60.0,
+    "pace_control": 60.0,
     "idle_before": 0.155,
     "idle_after": 0.158,
     "idle_control": 0.158,

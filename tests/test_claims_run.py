@@ -99,19 +99,19 @@ def test_after_ctrl_c_what_was_finished_is_judged(tmp_path: Path, monkeypatch: p
     assert {line.verdict for line in found.lines} == {CANNOT}
 
 
-def step(rate: float, p50: float | None, *, good: bool) -> Step:
-    return Step(rate, rate, rate, 40, p50, p50, p50, {}, 3, 2.0, 40, 44_000_000, 0.001, good)
+def step(rate: float, p50: float | None, *, good: bool, peak: int = 3) -> Step:
+    return Step(rate, rate, rate, 40, p50, p50, p50, {}, peak, 2.0, 40, 44_000_000, 0.001, good)
 
 
 def test_the_service_under_load_is_read_off_its_record() -> None:
-    """Capacity, idle response, response at the rate that overruns three threads, and memory; what lacks is left out."""
+    """Requests at once, pace, idle response, response at the rate that overruns three threads, and memory; what lacks is left out."""
     few = ArmCapacity("fake-3", 3, 0.155, 20, 20, 40_000_000, (step(10, 0.16, good=True), step(40, 2.4, good=False)))
-    many = ArmCapacity("article-10", 10, 0.158, 20, 20, 50_000_000, (step(40, 0.16, good=True),))
+    many = ArmCapacity("article-10", 10, 0.158, 20, 20, 50_000_000, (step(40, 0.16, good=True, peak=7),))
     about: dict[str, Any] = {"when": "", "machine": {}, "versions": {}, "path": "/", "latency": 0.15, "seed": 1}
     about |= {"duration": 4.0, "requests": 40, "timeout": 5.0, "patience": 10.0, "steps": (10.0, 40.0), "fine": 0.3}
     found = production.reduced(Capacity(**about, finished=True, arms=(few, many)))
-    assert found["capacity_before"] == 10
-    assert found["capacity_after"] == 40
+    assert (found["pace_before"], found["pace_after"]) == (10, 40)
+    assert (found["in_flight_before"], found["in_flight_after"]) == (3, 7)
     assert (found["overrun_before"], found["overrun_after"]) == (2.4, 0.16)
     assert found["memory_before"] == 44_000_000
     assert not any(name.endswith("_control") for name in found)

@@ -37,9 +37,11 @@ def served(tick: Callable[[float], None] = lambda _: None) -> Mapping[str, float
 
 
 def reduced(found: Capacity) -> dict[str, float]:
-    """Return the figures by name: ``capacity``, ``idle``, ``overrun`` (seconds) and ``memory`` (bytes), for each arm.
+    """Return the figures by name, for each arm; what was not found is left out.
 
-    What was not found is left out. ``overrun``: the median response at a rate that overruns three threads.
+    ``in_flight``: most requests at once at the backend, as it witnessed; ``pace``: requests a second up to which the
+    service answers without being slow; ``idle``, ``overrun``: median response (seconds) when nothing else is asked, and
+    at a rate that overruns three threads; ``memory``: bytes of its process.
     """
     figures: dict[str, float | None] = {}
     for which, name in ARMS.items():
@@ -48,7 +50,8 @@ def reduced(found: Capacity) -> dict[str, float]:
             continue
         step = next((one for one in arm.steps if one.rate == OVERRUN_PER_S), None)
         figures |= {
-            f"capacity_{which}": arm.capacity,
+            f"in_flight_{which}": max((one.in_flight_peak for one in arm.steps), default=None),
+            f"pace_{which}": arm.capacity,
             f"idle_{which}": arm.idle_s,
             f"overrun_{which}": step.p50 if step else None,
             f"memory_{which}": arm.memory_peak_bytes,

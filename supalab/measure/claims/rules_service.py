@@ -40,12 +40,19 @@ def service_response(c: Claim, e: Evidence) -> Judgement:
 
 
 def service_capacity(c: Claim, e: Evidence) -> Judgement:
-    """How many requests a second more the service takes without being slow; beside ten threads."""
-    before, after, control = (e.served(f"capacity_{which}") for which in ("before", "after", "control"))
+    """How many more requests the service has at its backend at once; beside ten threads.
+
+    A count of the backend's, as the pace that a service keeps depends on how busy the machine is.
+    """
+    before, after, control = (e.served(f"in_flight_{which}") for which in ("before", "after", "control"))
+    slow, quick = e.served("pace_before"), e.served("pace_after")
     value, alone = after / before, control / before
     verdict = NOT if not near(value, stated(c)) else OTHER if alone * ALIKE >= value else HOLDS
-    said = f"The service keeps its pace up to {num(before)} requests a second before and {num(after)} after; with ten "
-    return Judgement(verdict, f"{value:.1f}x", f"{said}threads, up to {num(control)}.", value)
+    said = (
+        f"At its backend the service has {num(before)} requests at once before, {num(after)} after and {num(control)} "
+    )
+    said += f"with ten threads; it is not slow up to {num(slow)} requests a second before and {num(quick)} after."
+    return Judgement(verdict, f"{value:.1f}x", said, value)
 
 
 def service_memory(c: Claim, e: Evidence) -> Judgement:
