@@ -20,13 +20,15 @@ from supalab.load.shots import Load
 
 __all__ = ["QUICK", "FaultsInterrupted", "expected_s", "faults"]
 
-LATENCY_S, SLOW_S, LEAVE_AFTER_S = 0.15, 2.0, 0.1
-#: Comfortable for three slots of 150 ms; ten slots could take it even while each request runs into a timeout of 1 s.
-RATE, CROWD = 8.0, 16.0
+LATENCY_S, SLOW_S = 0.15, 2.0
+#: Half of what three slots of 150 ms can take, and what ten can take even while each request runs into a timeout.
+RATE = 5.0
+#: A page that is reloaded by the impatient: more than ten slots can serve to the end, much less if they can be freed.
+CROWD, LEAVE_AFTER_S = 80.0, 0.05
 #: One second is what a caller of an interactive service may wait; the same for every client.
 TIMEOUT_S, PATIENCE_S = 1.0, 10.0
 BEFORE_S, SPELL_S, AFTER_S = 4.0, 10.0, 12.0
-IDLE_S, START_S, AROUND_S = 2.0, 2.0, 2.0
+IDLE_S, START_S, AROUND_S = 1.5, 1.2, 3.0
 QUICK: dict[str, Any] = {"before": 2.0, "spell": 3.0, "after": 6.0}
 CONDITIONS: Mapping[str, tuple[dict[str, float], dict[str, float]]] = {
     "slow": ({"latency": SLOW_S}, {"latency": LATENCY_S}),
@@ -65,6 +67,7 @@ def faults(
     after: float = AFTER_S,
     rate: float = RATE,
     crowd: float = CROWD,
+    leave_after: float = LEAVE_AFTER_S,
     timeout: float = TIMEOUT_S,
     seed: int = 1,
     progress: Progress = lambda *_: None,
@@ -72,8 +75,9 @@ def faults(
     """Let the service on each arm's client live through each kind of fault, and return every request of it.
 
     Seconds ``before``, in the ``spell`` and ``after`` it; ``rate`` of open arrivals all the time, the same for all;
-    ``crowd``: how many come besides in the spell ``left``, and hang up. ``timeout``: of the services' clients.
-    ``progress`` is called with the share done (0 to 1), arm and fault, spells done and spells in all.
+    ``crowd``: how many a second come besides in the spell ``left``, and hang up after ``leave_after`` seconds;
+    ``timeout``: of the services' clients. ``progress`` is called with the share done (0 to 1), arm and fault, spells
+    done and spells in all.
 
     Raises SettingsError for arguments that cannot work, LabError, AgentError, TrialError, FaultsInterrupted on Ctrl-C.
     """
@@ -89,7 +93,7 @@ def faults(
         slow=SLOW_S,
         rate=rate,
         crowd=crowd,
-        leave_after=LEAVE_AFTER_S,
+        leave_after=leave_after,
         timeout=timeout,
         patience=PATIENCE_S,
         seed=seed,
@@ -113,26 +117,27 @@ def expected_s(
     after: float = AFTER_S,
 ) -> float:
     """Return the seconds that such an experiment needs."""
-    return len(arms) * (IDLE_S + AROUND_S + len(kinds) * (before + spell + after + START_S + AROUND_S))
+    return len(arms) * len(kinds) * (before + spell + after + IDLE_S + START_S + AROUND_S)
 
 
 def _all(
     here: Scene, whole: Faults, kinds: Sequence[str], times: _Times, kept: list[Spell], progress: Progress
 ) -> None:
-    idle = {arm: here.idle_s(arm, load(here.plan(arm, IDLE_S, callers=1))) for arm in here.agents}
-    total = len(kinds) * len(idle)
+    total = len(kinds) * len(here.agents)
     # The arms take turns: what disturbs the machine for a minute disturbs one fault of each.
-    for done, (kind, arm) in enumerate((kind, arm) for kind in kinds for arm in idle):
+    for done, (kind, arm) in enumerate((kind, arm) for kind in kinds for arm in here.agents):
 
         def tell(seconds: float, arm: str = arm, kind: str = kind, done: int = done) -> None:
             progress((done + min(seconds / (times.whole + START_S), 1.0)) / total, f"{arm} {kind}", done, total)
 
-        kept.append(_spell(here, whole, arm, kind, times, idle[arm], tell))
+        if any(one.arm == arm for one in kept):
+            # What one fault broke for good must not be blamed on the next one.
+            here.restart(arm)
+        kept.append(_spell(here, whole, arm, kind, times, tell))
 
 
-def _spell(
-    here: Scene, whole: Faults, arm: str, kind: str, times: _Times, idle: float, tell: Callable[[float], None]
-) -> Spell:
+def _spell(here: Scene, whole: Faults, arm: str, kind: str, times: _Times, tell: Callable[[float], None]) -> Spell:
+    idle = here.idle_s(arm, load(here.plan(arm, IDLE_S, callers=1), tick=lambda _: tell(0.0)))
     here.lab.reset()
     weather = _Weather(here, kind, time.time() + START_S, times)
 

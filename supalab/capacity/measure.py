@@ -191,6 +191,9 @@ def _step(here: Scene, one: _Todo, rate: float, run: Callable[[], Load]) -> None
     for _ in range(TRIES):
         load_found = run()
         step = _figures(here, one.found, rate, load_found)
+        if load_found.errors:
+            # Callers who were cut off may have broken the client (httpx's pool): the next step wants a whole one.
+            here.restart(one.arm)
         here.settle()
         if not load_found.late:
             break

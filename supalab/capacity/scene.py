@@ -35,6 +35,11 @@ class Scene:
         """Return a plan of load on one service; ``how`` as in ``Plan``."""
         return Plan(target(self.agents[arm].url, self.path), duration, **how)  # type: ignore[arg-type]
 
+    def restart(self, arm: str) -> None:
+        """Start one service afresh, in a new process: a load may have broken the old one for good."""
+        self.agents[arm].stop()
+        self.agents[arm].start()
+
     def idle_s(self, arm: str, found: Load) -> float:
         """Return the median of a load of one caller, in seconds; raises TrialError if a service fails even so."""
         median = found.response(50)

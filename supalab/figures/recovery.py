@@ -104,11 +104,17 @@ def draw_spell(ax: Axes, spell: Spell, top: float, *, hollow: bool = False) -> N
     ax.yaxis.set_minor_locator(NullLocator())
     if spell.recovery_s:
         ax.axvline(spell.end + spell.recovery_s, color=INK, linewidth=1.2, zorder=2)
-    words = recovery_words(spell)
     ax.annotate(
-        "well all the time" if _untouched(spell) else f"well again: {words}", (1, 0.62), xycoords="axes fraction",
-        xytext=(-5, 0), textcoords="offset points", ha="right", va="center", fontsize=9.5, bbox=CLEAR, zorder=6,
+        _verdict(spell), (1, 0.62), xycoords="axes fraction", xytext=(-5, 0), textcoords="offset points", ha="right",
+        va="center", fontsize=9.5, bbox=CLEAR, zorder=6,
     )  # fmt: skip
+
+
+def _verdict(spell: Spell) -> str:
+    if spell.recovery_s is None:
+        watched = max((shot.intended for shot in spell.shots), default=spell.end) - spell.end
+        return f"not well in {watched:.0f} s"
+    return "well all the time" if _untouched(spell) else f"well again: {recovery_words(spell)}"
 
 
 def _untouched(spell: Spell) -> bool:
@@ -117,17 +123,13 @@ def _untouched(spell: Spell) -> bool:
 
 
 def _headline(found: Faults) -> str:
-    few, real = found.find("fake-3", "slow"), found.find("real-10", "slow")
-    control = found.find("fake-10", "slow")
-    if few is None or real is None:
+    unwell = [arm for arm in found.arms if any(s.recovery_s != 0 for s in found.spells if s.arm == arm)]
+    if not found.spells:
         return "Faults in production, by the service's client"
-    ten = "" if control is None else f", 10 threads {_in(control)}"
-    return f"Well after a slow spell: 3 threads {_in(few)}{ten}, real async {_in(real)}"
-
-
-def _in(spell: Spell) -> str:
-    words = recovery_words(spell)
-    return f"in {words}" if spell.recovery_s else words
+    if not unwell:
+        return "When a spell is over, every client's service is well at once"
+    names = " and ".join([", ".join(unwell[:-1]), unwell[-1]] if unwell[1:] else unwell)
+    return f"When a spell is over, {names} {'are' if unwell[1:] else 'is'} not well at once"
 
 
 def _after(spell: Spell) -> str:
