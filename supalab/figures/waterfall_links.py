@@ -16,7 +16,7 @@ from supalab.measure.explain_words import failures, link_about, link_headline, l
 
 __all__ = ["by_link", "draw_by_link"]
 
-ROW_IN, GAP_ROWS, HEAD_IN, FOOT_IN = 0.36, 0.55, 1.1, 1.4
+ROW_IN, GAP_ROWS, HEAD_IN, FOOT_IN = 0.36, 0.55, 1.1, 1.3
 BAR = 0.62
 
 
@@ -39,7 +39,7 @@ def by_link(found: Explanation, *, fig: Figure | None = None) -> Figure:
         foot = (
             "A request holds its slot from the moment it may go to its answer; before → after, medians of the rounds."
         )
-        fig.text(16 / 72 / WIDTH_IN, 0.2 / height, foot, fontsize=9.5, color=MUTED)
+        fig.text(16 / 72 / WIDTH_IN, 0.32 / height, foot, fontsize=9.5, color=MUTED)
     describe_on(fig, " ".join([f"{link_headline(found)}, {link_about(found)}.", *link_lines(found), *failures(found)]))
     return fig
 
