@@ -167,3 +167,11 @@ def test_the_picture_of_a_load_counts_failures() -> None:
     said = description(load_picture(record))
     assert "5 a second: median 150 ms, p95 200 ms, p99 200 ms, 0 of 2 failed" in said
     assert "10 a second: median never, p95 never, p99 never, 1 of 1 failed" in said
+
+
+def test_closed_callers_have_no_rate_to_draw_against() -> None:
+    """The picture says so rather than being empty; the description has the figures all the same."""
+    load = Load("http://127.0.0.1:1/", 1.0, None, 3, 1, 10.0, 1.8e9, 0.01, (Shot(0.0, 0.0, 0.15, "ok"),))
+    fig = load_picture(LoadRecord("2026-11-22T20:00:00+00:00", {}, {}, "GET /contests", True, (load,)))
+    assert "3 callers: median 150 ms" in description(fig)
+    assert "no rate to draw" in " ".join(text.get_text() for text in fig.axes[0].texts)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -75,6 +78,31 @@ def test_ctrl_c_keeps_what_is_finished(lab: Lab) -> None:
         loads([plan_on(lab, rate=20.0, duration=0.4)] * 2, keep=kept, progress=progress)
     assert len(kept) == 1
     assert {child.pid for child in psutil.Process().children()} == before
+
+
+PARENT = """
+import sys
+from supalab.load.plan import Plan
+from supalab.load.run import load
+told = []
+def tick(seconds):
+    if seconds > 1 and not told:
+        told.append(print("running", flush=True))
+load(Plan(sys.argv[1], 60.0, rate=5.0), tick=tick)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_the_generator_dies_with_its_parent(lab: Lab) -> None:
+    """Kill -9 the process that started it: nobody goes on shooting."""
+    with subprocess.Popen([sys.executable, "-c", PARENT, lab.url], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"running\n"
+        generator = psutil.Process(parent.pid).children()[0]
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    gone, _ = psutil.wait_procs([generator], timeout=10)
+    assert gone
 
 
 def test_without_an_address_the_load_meets_an_agent_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
