@@ -1,0 +1,147 @@
+"""Recipes of the instruments: what earned the speed-up, what it costs, whose claims hold; for ``supalab record``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from supalab.commands import ARTICLE_LATENCY
+from supalab.figures.costs_cancellation import after_cancellation
+from supalab.figures.costs_lag import loop_lag
+from supalab.figures.costs_memory import memory_against_in_flight
+from supalab.figures.costs_throughput import throughput_against_limit
+from supalab.figures.detective import case_picture
+from supalab.figures.ledger import ledger_picture
+from supalab.figures.waterfall import waterfall
+from supalab.figures.waterfall_links import by_link
+from supalab.measure import costs_table, detective_table, explain_table, ledger_table
+from supalab.measure.cancellation import Cancellations
+from supalab.measure.claims.ledger import LEDGER, Ledger
+from supalab.measure.claims.run import claims
+from supalab.measure.claims.run import expected_s as claims_s
+from supalab.measure.costs import PARTS
+from supalab.measure.costs_knee_result import Knee
+from supalab.measure.costs_lag import LagCosts
+from supalab.measure.costs_memory_result import MemoryCosts
+from supalab.measure.detective import detective
+from supalab.measure.detective import expected_s as detective_s
+from supalab.measure.detective_case import CASE, Case
+from supalab.measure.explain import explain, planned
+from supalab.measure.explain_result import EXPLANATION, Explanation
+from supalab.measure.workload import Workload
+from supalab.reference.recipe import AnyRecipe, Recipe, Tell
+
+__all__ = ["INSTRUMENTS"]
+
+AS_IN_ARTICLE = Workload(100, ARTICLE_LATENCY)
+
+
+def _explain(tell: Tell) -> Explanation:
+    return explain(AS_IN_ARTICLE, progress=tell)
+
+
+def _explain_figures(found: Explanation) -> dict[str, float]:
+    shares = {f"{step.factor}: share of the whole": found.share(step) for step in found.steps}
+    cpu = {f"{step.after.arm}: CPU ms/request": step.after.cpu for step in found.steps}
+    known = {name: share for name, share in shares.items() if share is not None}
+    return {"remainder / whole": found.remainder_s / found.earned_s, **known, **cpu}
+
+
+def _ledger_figures(found: Ledger) -> dict[str, float]:
+    return {f"claim {line.claim.id}": line.value for line in found.lines if line.value is not None}
+
+
+def _case_figures(found: Case) -> dict[str, float]:
+    return {
+        f"{race} {arm}: {name}": float(value)
+        for race, arms in found.races.items()
+        for arm, figures in arms.items()
+        for name, value in (("response, s", figures.response_s), ("rate, /s", figures.per_s))
+        if value is not None
+    }
+
+
+def _cost(
+    name: str, part: str, draw: Callable[[Any], Figure], figures: Callable[[Any], Mapping[str, float]]
+) -> AnyRecipe:
+    """One part of what it costs: its own measurement, record and picture of the same name."""
+    one = PARTS[part]
+    return Recipe(
+        name=name,
+        about=one.about,
+        run=lambda tell: one.run(progress=tell, **one.full),
+        expected_s=lambda: one.expected(**one.full),
+        save=one.form.save,
+        load=one.form.load,
+        draw=lambda found: {f"{name}.png": draw(found)},
+        text=costs_table.text,
+        figures=figures,
+    )
+
+
+def _memory_figures(found: MemoryCosts) -> dict[str, float]:
+    return {f"{cell.kind}, {cell.in_flight} in flight: MB": cell.mean / 1e6 for cell in found.cells}
+
+
+def _lag_figures(found: LagCosts) -> dict[str, float]:
+    rows = [found.middle(name) for name in found.arms]
+    cpu = {f"{row.arm}: CPU ms/request": row.cpu_ms for row in rows}
+    return cpu | {f"{row.arm}: lag p99, ms": 1000 * row.lag.p99 for row in rows}
+
+
+def _cancel_figures(found: Cancellations) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for name in found.arms:
+        late = [run.late_s for run in found.of(name) if run.late_s is not None]
+        figures[f"{name}: finished for nobody"] = median(run.for_nobody for run in found.of(name))
+        figures |= {f"{name}: one more caller, s": median(late)} if late else {}
+    return figures
+
+
+def _knee_figures(found: Knee) -> dict[str, float]:
+    best = {f"{kind}: best limit": float(found.best(kind)) for kind in found.kinds}
+    return best | {f"{kind}: most requests/s": found.most(kind) for kind in found.kinds}
+
+
+INSTRUMENTS: tuple[AnyRecipe, ...] = (
+    Recipe(
+        name="explain",
+        about="the step from the article's client to ours, a factor at a time, over several links",
+        run=_explain,
+        expected_s=lambda: planned(AS_IN_ARTICLE).expected_s,
+        save=EXPLANATION.save,
+        load=EXPLANATION.load,
+        draw=lambda found: {"explain.png": waterfall(found), "explain-links.png": by_link(found)},
+        text=explain_table.text,
+        figures=_explain_figures,
+    ),
+    _cost("memory", "memory", memory_against_in_flight, _memory_figures),
+    _cost("lag", "lag", loop_lag, _lag_figures),
+    _cost("cancel", "cancel", after_cancellation, _cancel_figures),
+    _cost("throughput", "knee", throughput_against_limit, _knee_figures),
+    Recipe(
+        name="claims",
+        about="every claim of the article with its verdict",
+        run=lambda tell: claims(progress=tell),
+        expected_s=claims_s,
+        save=LEDGER.save,
+        load=LEDGER.load,
+        draw=lambda found: {"claims.png": ledger_picture(found)},
+        text=ledger_table.text,
+        figures=_ledger_figures,
+    ),
+    Recipe(
+        name="detective",
+        about="under which conditions the article's figures are all true at once",
+        run=lambda tell: detective(progress=tell),
+        expected_s=detective_s,
+        save=CASE.save,
+        load=CASE.load,
+        draw=lambda found: {"detective.png": case_picture(found)},
+        text=detective_table.text,
+        figures=_case_figures,
+    ),
+)
