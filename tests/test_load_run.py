@@ -141,7 +141,10 @@ def test_the_command_prints_a_table_and_writes_every_request(
 def test_words_that_cannot_work_are_refused_before_anything_is_sent(lab: Lab) -> None:
     """A rate that is none ends in one line, and the lab was not asked."""
     lab.reset()
-    for bad in (["--rate", "soon"], ["--path", "contests"], ["--duration", "0"], ["--figure", "load.txt"]):
+    for bad in (
+        ["--rate", "soon"], ["--path", "contests"], ["--duration", "0"], ["--figure", "load.txt"],
+        ["--client", "fake"], ["--callers", "3", "--rate", "5"],
+    ):  # fmt: skip
         words = options(lab.url, *bad)
         with pytest.raises(SettingsError):
             words.run(words)
