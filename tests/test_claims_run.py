@@ -104,7 +104,7 @@ def step(rate: float, p50: float | None, *, good: bool, peak: int = 3) -> Step:
 
 
 def test_the_service_under_load_is_read_off_its_record() -> None:
-    """Requests at once, pace, idle response, response at the rate that overruns three threads, and memory; what lacks is left out."""
+    """Requests at once, pace, response when idle and overrun, and memory; what lacks is left out."""
     few = ArmCapacity("fake-3", 3, 0.155, 20, 20, 40_000_000, (step(10, 0.16, good=True), step(40, 2.4, good=False)))
     many = ArmCapacity("article-10", 10, 0.158, 20, 20, 50_000_000, (step(40, 0.16, good=True, peak=7),))
     about: dict[str, Any] = {"when": "", "machine": {}, "versions": {}, "path": "/", "latency": 0.15, "seed": 1}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from supalab.clients.arms import arm
 from supalab.lab.handle import Lab
@@ -124,11 +124,14 @@ def expected_s(quick: bool = False) -> float:
 
 
 def _plan(quick: bool) -> tuple[tuple[Sized, ...], tuple[_Open, ...]]:
-    crowd = burst(quick)
-    few = replace(crowd, experiment=replace(crowd.experiment, arms=("fake-3", "fake-10", "article-10")))
+    races = (
+        burst(quick, ("fake-3", "fake-10", "article-10")),
+        far(quick, ("fake-3", "session-3", "real-3", "real-10")),
+        near(quick),
+    )
     scale = QUICK_OPEN if quick else 1.0
     opens = (
         _Open("open", ("real-10",), NEAR_S / scale, 0.0, scale, REQUESTS),
         _Open("open-far", ("fake-3", "session-10", "real-10"), 0.0, FAR_RTT_S / scale, scale, REQUESTS),
     )
-    return (few, far(quick), near(quick)), opens
+    return races, opens

@@ -13,7 +13,7 @@ __all__ = ["BEFORE_S", "FAR_RTT_S", "NEAR_S", "Sized", "burst", "far", "near", "
 #: The article's two response times, and a round trip of which three make the first and one the second.
 BEFORE_S, NEAR_S, FAR_RTT_S = 0.45, 0.15, 0.15
 # Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
-QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 30, 2.0, 3.0
+QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 50, 2.0, 3.0
 QUICK_NEAR = 60
 
 
@@ -34,20 +34,20 @@ class Sized:
         return self.part * self.experiment.expected_s
 
 
-def burst(quick: bool) -> Sized:
+def burst(quick: bool, arms: tuple[str, ...] = ("fake-3", "fake-10", "article-10", "real-3")) -> Sized:
     """100 at once, 450 ms at the server: the article's table. ``fake-10`` and ``real-3`` are the fair controls."""
-    arms = ("fake-3", "fake-10", "article-10", "real-3", "real-10")
     scale = QUICK_BURST if quick else 1.0
     return Sized(Experiment("burst", arms, Workload(_n(quick, QUICK_REQUESTS), BEFORE_S / scale)), scale)
 
 
-def far(quick: bool) -> Sized:
+def far(quick: bool, arms: tuple[str, ...] = ("fake-3", "session-3")) -> Sized:
     """100 at once, TLS over a round trip of 150 ms, no time at the server: what a new connection costs."""
-    arms = ("fake-3", "session-3", "real-3", "real-10")
     scale = QUICK_FAR if quick else 1.0
     # All of them also in small: with fewer, the first requests, which dial, would weigh too much.
     work = Workload(REQUESTS, 0.0)
-    return Sized(Experiment("far", arms, work, rtt=FAR_RTT_S / scale, tls=True), scale, part=0.5)
+    # One arm dials for each request and makes three round trips; the others make one.
+    part = (1 + (len(arms) - 1) / 3) / len(arms)
+    return Sized(Experiment("far", arms, work, rtt=FAR_RTT_S / scale, tls=True), scale, part)
 
 
 def wide(quick: bool) -> Sized:

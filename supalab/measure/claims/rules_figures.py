@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from supalab.measure.claims.catalogue import Claim
-from supalab.measure.claims.evidence import Evidence, Figures
+from supalab.measure.claims.evidence import Evidence
 from supalab.measure.claims.judging import (
     ALIKE,
     CANNOT,
@@ -31,6 +31,8 @@ from supalab.measure.claims.judging import (
 __all__ = ["FIGURE_RULES"]
 
 BEFORE, AFTER, CONTROL = "fake-3", "article-10", "fake-10"
+# 450 to 150 ms.
+GAIN = 3.0
 # Memory is steadier than time: a tenth is a difference.
 MEMORY_FACTOR = 1.2
 
@@ -62,26 +64,26 @@ def response_before(c: Claim, e: Evidence) -> Judgement:
 
 
 def response_after(c: Claim, e: Evidence) -> Judgement:
-    """The response time after the change, as part of the time before: in the burst, or by reuse over a distance."""
-    before, after = e.of("burst", BEFORE), e.of("burst", AFTER)
-    value = 1000 * after.response_s if c.unit == "ms" else before.response_s / after.response_s
-    gain = 3.0 if c.unit == "ms" else stated(c)
-    verdict, reason = _where_response_falls(before, after, gain, e)
-    at_burst = f"With {AFTER} a request takes {sec(after.response_s)} where it took {sec(before.response_s)}"
-    here = sec(after.response_s) if c.unit == "ms" else f"{value:.1f}x"
-    return Judgement(verdict, here, f"{at_burst}{reason}", value)
+    """The response time after the change: in the burst, or else by connections that are kept over a distance.
+
+    The figure here is that of the experiment in which the claim holds, and the burst's if it holds in none.
+    """
+    before, after = e.of("burst", BEFORE).response_s, e.of("burst", AFTER).response_s
+    gain = GAIN if c.unit == "ms" else stated(c)
+    said = f"With {AFTER} a request takes {sec(after)} where it took {sec(before)}"
+    if near(before / after, gain):
+        return _response(HOLDS, c, before, after, f"{said}: the client alone shortens it.")
+    dialled, kept = e.of("far", BEFORE).response_s, e.of("far", "session-3").response_s
+    there = f"over TLS with a long way it falls from {sec(dialled)} to {sec(kept)} when the same three threads keep "
+    if near(dialled / kept, gain):
+        return _response(OTHER, c, dialled, kept, f"{said}; {there}their connections.")
+    return _response(NOT, c, before, after, f"{said}; not even {there}their connections.")
 
 
-def _where_response_falls(before: Figures, after: Figures, gain: float, e: Evidence) -> tuple[Verdict, str]:
-    if near(before.response_s / after.response_s, gain):
-        return HOLDS, ": the client alone shortens it."
-    new, kept = e.of("far", BEFORE), e.of("far", "session-3")
-    ratio = new.response_s / kept.response_s
-    there = (
-        f"over TLS with a long way it falls from {sec(new.response_s)} to {sec(kept.response_s)} when the same three "
-        "threads keep their connections"
-    )
-    return (OTHER, f"; {there}.") if near(ratio, gain) else (NOT, f"; not even {there}.")
+def _response(verdict: Verdict, c: Claim, before: float, after: float, sentence: str) -> Judgement:
+    if c.unit == "ms":
+        return Judgement(verdict, sec(after), sentence, 1000 * after)
+    return Judgement(verdict, f"{before / after:.1f}x", sentence, before / after)
 
 
 def throughput_before(c: Claim, e: Evidence) -> Judgement:

@@ -28,15 +28,13 @@ def service_response(c: Claim, e: Evidence) -> Judgement:
     """How much sooner the service answers: idle, and at a rate that overruns three threads; beside ten threads."""
     idle, idle_after = e.served("idle_before"), e.served("idle_after")
     busy, busy_after, control = (e.served(f"overrun_{which}") for which in ("before", "after", "control"))
-    value, loaded, alone = idle / idle_after, busy / busy_after, busy / control
-    gains = loaded >= stated(c) / FACTOR
-    if near(value, stated(c)):
-        verdict = HOLDS
-    else:
-        verdict = NOT if not gains else OTHER if alone * ALIKE >= loaded or alone >= stated(c) / FACTOR else HOLDS
+    alike, loaded, alone = idle / idle_after, busy / busy_after, busy / control
+    enough = stated(c) / FACTOR
+    verdict = HOLDS if near(alike, stated(c)) else NOT if loaded < enough else OTHER if alone >= enough else HOLDS
+    value = alike if near(alike, stated(c)) or verdict == NOT else loaded
     said = f"Idle, it answers in {sec(idle)} before and {sec(idle_after)} after; overrun, in {sec(busy)} and "
     said += f"{sec(busy_after)}, and with ten threads in {sec(control)}."
-    return Judgement(verdict, f"{value:.1f}x idle", said, value)
+    return Judgement(verdict, f"{alike:.1f}x to {loaded:.0f}x", said, value)
 
 
 def service_capacity(c: Claim, e: Evidence) -> Judgement:
