@@ -131,7 +131,8 @@ def _total(grid: Table, name: str, before: Side, after: Side, left: float, found
 
 def _spread(got: Earned) -> str:
     digits = _digits(max(map(abs, (got.lowest, got.highest)))) + 1
-    return f"{got.middle:+.{digits}f} ({got.lowest:+.{digits}f}..{got.highest:+.{digits}f})"
+    spread = f" ({got.lowest:+.{digits}f}..{got.highest:+.{digits}f})" if got.rounds > 1 else ""
+    return f"{got.middle:+.{digits}f}{spread}"
 
 
 def _seconds(side: Side) -> str:

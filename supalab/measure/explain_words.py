@@ -97,7 +97,9 @@ def headline(found: Explanation) -> str:
     if not best or best[0][0] <= 0:
         return f"{ends}: no factor can be told from noise"
     if len(best) > 1:
-        return f"{ends}: {', '.join(f'{share:.0%} by {_briefly(factor, found.limits)}' for share, factor in best)}"
+        return (
+            f"{ends}: earned {', '.join(f'{share:.0%} by {_briefly(factor, found.limits)}' for share, factor in best)}"
+        )
     share, factor = best[0]
     part = "nearly all" if 0.97 <= share <= 1.03 else "more than all" if share > 1.03 else f"{share:.0%}"
     instead = f" in place of {found.limits[0]}" if factor == "limit" else ""
