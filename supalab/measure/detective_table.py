@@ -17,7 +17,7 @@ __all__ = ["html", "notes", "show", "text"]
 
 WIDTH = 100
 TICK, CROSS = "✓", "✕"
-CELL = "text-align:left;padding:4px 12px 4px 0;border-top:1px solid #d5dae0"
+CELL = "text-align:left;padding:4px 10px;border-top:1px solid #d5dae0"
 SEEN_BY = (
     "At once: the arm's limit, and how many of it were ever used, as the client has it from slot to answer. "
     "Over a distance the lab counts a request only while it serves it."

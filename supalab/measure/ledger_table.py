@@ -31,7 +31,7 @@ SHORT: dict[Verdict, str] = {
 KEY = "for another reason: it comes out as claimed, but not by what the article puts it down to."
 STYLES: dict[Verdict, str] = {HOLDS: "bold blue", OTHER: "bold yellow", NOT: "bold magenta", CANNOT: "dim"}
 SHADES: dict[Verdict, str] = {HOLDS: "#1d4f91", OTHER: "#8a5a00", NOT: "#8b2252", CANNOT: "#5b6773"}
-CELL = "text-align:left;vertical-align:top;padding:4px 10px 4px 0;border-top:1px solid #d5dae0"
+CELL = "text-align:left;vertical-align:top;padding:4px 10px;border-top:1px solid #d5dae0"
 
 
 def show(ledger: Ledger, file: IO[str] | None = None) -> None:
@@ -86,7 +86,7 @@ def html(ledger: Ledger) -> str:
     """Return the ledger as an HTML table, for a notebook in either theme."""
     rows = []
     for section, lines in _sections(ledger):
-        rows.append(f'<tr><th colspan="4" style="text-align:left;padding-top:14px">{_safe(section)}</th></tr>')
+        rows.append(f'<tr><th colspan="4" style="text-align:left;padding:14px 10px 4px">{_safe(section)}</th></tr>')
         rows += [_row(line) for line in lines]
     head = "".join(f'<th style="{CELL}">{title}</th>' for title in ("claim", "the article", "here", "verdict"))
     below = "".join(f"<p>{_safe(note)}</p>" for note in notes(ledger))

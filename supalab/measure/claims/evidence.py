@@ -91,8 +91,10 @@ class Evidence:
     def served(self, name: str) -> float:
         """Return a figure of the service under load; raises NotSeen if it is not there."""
         value = self.production.get(name)
+        if not self.production:
+            raise NotSeen("no service was put under load in this run; a quick one never does")
         if value is None:
-            raise NotSeen("it is about a service under load, and this run has no such figures")
+            raise NotSeen(f"under load the service's {name.replace('_', ' ')} was not found")
         return value
 
 

@@ -43,14 +43,20 @@ def service_capacity(c: Claim, e: Evidence) -> Judgement:
     A count of the backend's, as the pace that a service keeps depends on how busy the machine is.
     """
     before, after, control = (e.served(f"in_flight_{which}") for which in ("before", "after", "control"))
-    slow, quick = e.served("pace_before"), e.served("pace_after")
     value, alone = after / before, control / before
     verdict = NOT if not near(value, stated(c)) else OTHER if alone * ALIKE >= value else HOLDS
-    said = (
-        f"At its backend the service has {num(before)} requests at once before, {num(after)} after and {num(control)} "
-    )
-    said += f"with ten threads; it is not slow up to {num(slow)} requests a second before and {num(quick)} after."
+    said = f"At its backend the service has {num(before)} requests at once before, {num(after)} after, and "
+    said += f"{num(control)} with ten threads{_paces(e)}."
     return Judgement(verdict, f"{value:.1f}x", said, value)
+
+
+def _paces(e: Evidence) -> str:
+    """Up to which rates the service is not slow; nothing of one that is slow at every rate that was tried."""
+    paces = [e.production.get(f"pace_{which}") for which in ("before", "after", "control")]
+    if None in paces:
+        return ""
+    slow, quick, control = (num(pace or 0.0) for pace in paces)
+    return f"; it is not slow up to {slow}, {quick} and {control} requests a second"
 
 
 def service_memory(c: Claim, e: Evidence) -> Judgement:
