@@ -51,7 +51,7 @@ class SmallClient:
         return found or []  # no body: nothing was asked back
 
     async def select(self, table: str, **params: str) -> list[Row]:
-        """Return rows; parameters as PostgREST takes them: ``select("contests", limit="3")``. Raises ApiError."""
+        """Return rows: ``select("contests", limit="3")``. Raises ApiError."""
         return await self._request("GET", table, params=params)
 
 

@@ -1,0 +1,99 @@
+"""Plausible wrong answers for the exercises of notebook 04, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supalab.course.small import SmallClient
+from supalab.errors import ApiError
+
+STORED = "return=representation"
+
+
+class Put(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return await self._request("PUT", table, json=rows, prefer=STORED)
+
+
+class AskedForNothing(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return await self._request("POST", table, json=rows)
+
+
+class ReturnsNothing(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        await self._request("POST", table, json=rows, prefer=STORED)
+
+
+class ReturnsWhatWasSent(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        await self._request("POST", table, json=rows)
+        return rows if isinstance(rows, list) else [rows]
+
+
+class OneByOne(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        each = rows if isinstance(rows, list) else [rows]
+        return [row for one in each for row in await self._request("POST", table, json=one, prefer=STORED)]
+
+
+class Swallows(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        try:
+            return await self._request("POST", table, json=rows, prefer=STORED)
+        except ApiError:
+            return []
+
+
+class NoAwait(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return self._request("POST", table, json=rows, prefer=STORED)
+
+
+class Glued(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        query = "&".join(f"{column}=eq.{value}" for column, value in filters.items())
+        return await self._request("PATCH", f"{table}?{query}", json=values, prefer=STORED)
+
+
+class NoOperator(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        return await self._request("PATCH", table, params=filters, json=values, prefer=STORED)
+
+
+class Posts(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        params = {column: f"eq.{value}" for column, value in filters.items()}
+        return await self._request("POST", table, params=params, json=values, prefer=STORED)
+
+
+class FirstFilterOnly(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        column, value = next(iter(filters.items()))
+        return await self._request("PATCH", table, params={column: f"eq.{value}"}, json=values, prefer=STORED)
+
+
+class Silent(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        params = {column: f"eq.{value}" for column, value in filters.items()}
+        await self._request("PATCH", table, params=params, json=values)
+
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "04a": (
+        (Put, "POST adds rows"),
+        (AskedForNothing, "only when it is asked to"),
+        (ReturnsNothing, "returns None"),
+        (ReturnsWhatWasSent, "not what the server stored"),
+        (OneByOne, "half of an insert"),
+        (Swallows, "the caller was not told"),
+        (NoAwait, "needs an await"),
+    ),
+    "04b": (
+        (Glued, "The & ended the value"),
+        (NoOperator, "operator, dot, value"),
+        (Posts, "PATCH changes rows"),
+        (FirstFilterOnly, "one of the two filters got lost"),
+        (Silent, "Return the rows as they are now"),
+    ),
+}
