@@ -27,6 +27,7 @@ from supalab.measure.probe.judge import (
 )
 from supalab.measure.probe.pulse import Gap, Pulse, stood_still
 from supalab.measure.probe.seen import Burst, Seen, Sequence, Waits, micro
+from supalab.measure.probe.verdict import WAITERS
 from supalab.measure.probe.watch import Look, Tally
 from supalab.measure.probe.words import sentences
 
@@ -77,10 +78,13 @@ CASES = {
     ),
     "nobody at all": (made(Waits(loop_rest=SECONDS)), CANNOT_TELL),
     "a loop in a read": (made(Waits(loop_read=SECONDS), **STILL), BLOCKING),
-    "a loop that waits for its threads": (made(Waits(threads_read=SECONDS), **STILL), BLOCKING),
-    "a loop in code outside Python": (made(Waits(), **STILL), BLOCKING),
+    "a loop in a read on a busy machine": (made(Waits(loop_read=SECONDS / 2), **{**STILL, "stood_s": 0.1}), BLOCKING),
+    "a loop that waits for its threads": (made(Waits(threads_read=SECONDS, loop_stuck=SECONDS), **STILL), BLOCKING),
+    "a loop in code outside Python": (made(Waits(loop_stuck=SECONDS), **STILL), BLOCKING),
+    "a loop held up by starting processes": (made(Waits(processes=ALL / 2, loop_stuck=1), stood_s=1.0), PROCESSES),
+    "a loop that gets no processor": (made(Waits(loop_sockets=ALL, loop_stuck=0.2), stood_s=SECONDS), REAL),
     "a loop that sleeps beside real requests": (
-        made(Waits(loop_sockets=ALL), stood_s=SECONDS, peak=3),
+        made(Waits(loop_sockets=ALL, loop_stuck=SECONDS), stood_s=SECONDS, peak=3),
         BLOCKING,
     ),
     "some calls block, others not": (
@@ -210,26 +214,26 @@ def test_the_table_is_short_and_names_who_waited(name: str) -> None:
     assert all(row.looked_at in text for row in verdict.evidence)
     full = [line for line in text.splitlines() if line.count("█") == table.BAR]
     assert len(full) == (numbers(verdict.seen)["share_threads_read"] == 1) + sum(
-        numbers(verdict.seen)[key] == 1 for key in table.WAITERS if key != "share_threads_read"
+        numbers(verdict.seen)[key] == 1 for key in WAITERS if key != "share_threads_read"
     )
 
 
 async def test_the_pulse_tells_waiting_from_work() -> None:
-    """By a made clock: a pause without use of the processor is standing still, one with it is work, short ones are
-    the machine's.
+    """By a made clock: a pause without use of the processor is standing still, one with some of it is work on a busy
+    machine, short ones are the machine's.
     """
     now, cpu = [0.0], [0.0]
     pulse = Pulse(clock=lambda: now[0], cpu=lambda: cpu[0])
     pulse.start()
-    for seconds, worked in ((0.01, 0.001), (0.3, 0.001), (0.5, 0.5), (0.09, 0.0)):
+    for seconds, worked in ((0.01, 0.001), (0.3, 0.001), (0.5, 0.1), (0.09, 0.0)):
         now[0] += seconds
         cpu[0] += worked
         pulse.beat()
     pulse.stop()
-    assert stood_still(pulse.gaps) == pytest.approx(0.299)
-    assert pulse.longest.cpu_s == pytest.approx(0.5)
+    assert stood_still(pulse.gaps) == pytest.approx(0.3)
+    assert pulse.longest.cpu_s == pytest.approx(0.1)
     assert not [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
-    assert stood_still([Gap(0.2, 0.3)]) == 0
+    assert stood_still([Gap(0.2, 0.3), Gap(0.2, 0.0)]) == 0.2
 
 
 def test_time_between_looks_belongs_to_both() -> None:

@@ -59,7 +59,7 @@ class Bench:
     @property
     def address(self) -> LabAddress:
         """The lab's end of a connection."""
-        return LabAddress(urlsplit(self.lab.url).port or 0)
+        return LabAddress(urlsplit(self.lab.url).port or 0, self.lab.pid)
 
     async def by_hand(self, action: Callable[[], T]) -> T:
         """Do what blocks in the probe's own thread."""

@@ -47,7 +47,8 @@ def numbers(seen: Seen) -> dict[str, float | None]:
         "share_loop_sockets": found.events,
         "share_other_loops": found.other_loops,
         "share_processes": found.processes,
-        "share_unseen": found.unseen,
+        "share_threads_outside": found.outside,
+        "share_unseen": found.unseen - found.outside,
         "loop_stood_still": sum(one.stood_s for one in bursts) / watched if watched else None,
         "peak": max((one.peak for one in bursts), default=None),
         "limit": limit_of(seen),
@@ -71,17 +72,13 @@ def _threads(bursts: Sequence[Burst], found: Shares) -> Evidence:
     )
     if found.threads > MUCH:
         return Evidence("other threads", seen, "a thread waits for each request")
-    if _outside_in_threads(found):
+    if found.outside:
         work = _mean(bursts, sum(one.waits.threads_work for one in bursts))
         seen += f"; {work:.1f} were in code outside Python"
         return Evidence("other threads", seen, "a thread waits for each request, outside Python")
     if max(shares([one]).threads for one in bursts) > LITTLE:
         return Evidence("other threads", seen, "threads wait for some of the requests")
     return Evidence("other threads", seen, "threads do not wait for the requests")
-
-
-def _outside_in_threads(found: Shares) -> bool:
-    return found.unseen > MUCH and found.at_work > MUCH
 
 
 def _loop_thread(bursts: Sequence[Burst], found: Shares) -> Evidence:
@@ -163,7 +160,7 @@ def _others(bursts: Sequence[Burst], found: Shares) -> list[Evidence]:
     rows: Mapping[str, tuple[float, str]] = {
         "threads at other servers": (sum(one.waits.threads_elsewhere for one in bursts), "in a read of another server"),
         "threads at other work": (
-            0.0 if _outside_in_threads(found) else sum(one.waits.threads_work for one in bursts),
+            0.0 if found.outside else sum(one.waits.threads_work for one in bursts),
             "at work that is no read of the lab",
         ),
         "name look-ups": (sum(one.waits.threads_resolving for one in bursts), "looking up a name"),

@@ -37,7 +37,7 @@ KINDS = (BLOCKING, FAKE, REAL, PROCESSES, OUTSIDE, MIXED, CANNOT_TELL)
 # Shares of the waiting. Threads and sockets are seen or not seen, so a little of each is already a mixture;
 # what nobody was seen waiting for may be the sampling's error.
 SOME, SEEN, CLEAR = 0.08, 0.2, 0.5
-STILL, AWAKE = 0.6, 0.4
+STILL, AWAKE, STUCK = 0.6, 0.4, 0.5
 # In a blocking client at most one request is in flight; two come from what was sent before the loop stood still.
 ONE = 1
 NO_REUSE, FULL = 0.8, 0.9
@@ -51,7 +51,7 @@ HELD_UP_S = 0.25
 class Shares:
     """Who waited, as shares of all waiting for the lab; ``unseen`` is the rest, and no share is counted twice.
 
-    ``at_work``: how much of it could be threads that sit in code outside Python, one for each request.
+    ``at_work``: how much of that could be threads in code outside Python, one for each request.
     """
 
     loop: float = 0.0
@@ -61,6 +61,12 @@ class Shares:
     processes: float = 0.0
     unseen: float = 0.0
     at_work: float = 0.0
+
+    @property
+    def outside(self) -> float:
+        """The share that threads wait for inside code outside Python: 0 unless most of it is unseen and they work."""
+        part = min(self.unseen, self.at_work)
+        return part if part > CLEAR and self.processes < SEEN else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +132,12 @@ def requests_per_call(seen: Seen) -> float:
 
 def _kind(seen: Seen, bursts: Sequence[Burst]) -> tuple[str, tuple[str, ...]]:
     found = shares(bursts)
-    if _stands_still(bursts):
-        overlap = max(one.peak for one in bursts) > ONE
-        if overlap and SOME < found.loop < 1 - 2 * SOME and found.events + found.threads > 2 * SOME:
-            return MIXED, ("some calls block the event loop, others do not",)
+    overlap = max(one.peak for one in bursts) > ONE
+    if overlap and SOME < found.loop < 1 - 2 * SOME and found.events + found.threads > 2 * SOME:
+        return MIXED, ("some calls block the event loop, others do not",)
+    # A loop that is held up by starting threads or processes still has many requests waited for elsewhere.
+    elsewhere = overlap and max(found.threads, found.processes) > SEEN
+    if found.loop > SOME or (_stands_still(bursts) and not elsewhere):
         return BLOCKING, _how_it_blocks(found)
     threads = max(shares([one]).threads for one in bursts)
     events = found.events + found.other_loops
@@ -149,11 +157,12 @@ def _stands_still(bursts: Sequence[Burst]) -> bool:
     watched = sum(one.watched_s for one in bursts)
     still = sum(one.stood_s for one in bursts) / watched
     resting = sum(one.waits.loop_rest for one in bursts) / watched
-    return still > STILL and resting < AWAKE
+    stuck = sum(one.waits.loop_stuck for one in bursts) / watched
+    return still > STILL and resting < AWAKE and stuck > STUCK
 
 
 def _how_it_blocks(found: Shares) -> tuple[str, ...]:
-    if found.loop > CLEAR:
+    if found.loop > SOME:
         return ()
     if found.threads > CLEAR or found.processes > CLEAR:
         return ("the event loop's thread waits for other threads or processes",)
@@ -173,7 +182,7 @@ def _by_events(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str,
 def _unseen(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str, tuple[str, ...]]:
     """Nobody that Python knows of was seen waiting: code outside Python, another kind of loop, or somebody else."""
     if found.unseen > CLEAR and any(one.waits.own > 0 for one in bursts):
-        if found.at_work > CLEAR:
+        if found.outside:
             return FAKE, ("each thread waits inside code outside Python",)
         if not seen.loop_shows_sockets:
             return REAL, ()

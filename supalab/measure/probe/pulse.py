@@ -15,6 +15,8 @@ __all__ = ["LONG_S", "Gap", "Pulse", "stood_still"]
 EVERY_S = 0.01
 #: Shorter pauses are the machine's.
 LONG_S = 0.1
+#: The part of a pause that a blocked loop may use: to write a request and to read its answer.
+IDLE = 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,12 @@ class Gap:
 
 
 def stood_still(gaps: list[Gap]) -> float:
-    """Return the seconds of long pauses that the loop's thread did not spend on the processor."""
-    return sum(max(gap.seconds - gap.cpu_s, 0.0) for gap in gaps if gap.seconds >= LONG_S)
+    """Return the seconds of long pauses in which the loop's thread was hardly on the processor.
+
+    On a busy machine a thread that works gets a part of the processor only; one that waits for an answer uses next to
+    nothing of it.
+    """
+    return sum(gap.seconds for gap in gaps if gap.seconds >= LONG_S and gap.cpu_s < IDLE * gap.seconds)
 
 
 class Pulse:

@@ -20,7 +20,8 @@ class Waits:
     """Who was seen waiting for the lab during a burst, in seconds.
 
     ``loop_read``: the loop's own thread inside a blocking read of a socket to the lab; ``loop_rest``: the same thread
-    waiting for events, as it should. ``threads_read``: other threads inside such a read. ``threads_work``: other
+    waiting for events, as it should; ``loop_stuck``: the same thread anywhere else, at one and the same instruction
+    from one look to the next. ``threads_read``: other threads inside such a read. ``threads_work``: other
     threads that do something only during bursts and are in no socket that Python can see. ``threads_elsewhere``:
     other threads in a read of another server. ``threads_resolving``: other threads that look up a name.
     ``loop_sockets``: sockets to the lab that the loop watches, each for as long as it was watched; ``other_loops``: the
@@ -30,6 +31,7 @@ class Waits:
 
     loop_read: float = 0.0
     loop_rest: float = 0.0
+    loop_stuck: float = 0.0
     threads_read: float = 0.0
     threads_work: float = 0.0
     threads_elsewhere: float = 0.0

@@ -12,10 +12,10 @@ HOSTS = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 class LabAddress:
-    """The lab's end of a connection: its port on this machine."""
+    """The lab's end of a connection: its port on this machine, and the number of its process."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, pid: int = 0) -> None:
+        self.port, self.pid = port, pid
 
     def is_at(self, address: Any) -> bool:
         """Whether an address, as the socket module writes it, is the lab's."""

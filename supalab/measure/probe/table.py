@@ -12,21 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from supalab.measure.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
-from supalab.measure.probe.verdict import TITLES, Verdict
+from supalab.measure.probe.verdict import TITLES, WAITERS, Verdict
 
-__all__ = ["WAITERS", "show", "text"]
+__all__ = ["show", "text"]
 
 WIDTH = 100
 BAR = 30
-#: Who can wait for a request, by the number's name in a verdict.
-WAITERS = {
-    "share_loop_sockets": "the event loop, for events",
-    "share_other_loops": "event loops in other threads",
-    "share_threads_read": "threads, one for each request",
-    "share_loop_read": "the event loop's thread, blocked",
-    "share_processes": "other processes",
-    "share_unseen": "nobody that Python can see",
-}
 STYLES = {REAL: "bold green", FAKE: "bold yellow", BLOCKING: "bold red", CANNOT_TELL: "bold magenta"}
 
 

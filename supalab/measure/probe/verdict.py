@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from supalab.measure.archive import Form
 from supalab.measure.probe.seen import Seen
 
-__all__ = ["VERDICT", "Evidence", "Verdict"]
+__all__ = ["TITLES", "VERDICT", "WAITERS", "Evidence", "Verdict"]
+
+TITLES = ("looked at", "seen", "speaks for")
+#: Who can wait for a request, by the number's name in a verdict.
+WAITERS = {
+    "share_loop_sockets": "the event loop, for events",
+    "share_other_loops": "event loops in other threads",
+    "share_threads_read": "threads, one for each request",
+    "share_threads_outside": "threads, in code outside Python",
+    "share_loop_read": "the event loop's thread, blocked",
+    "share_processes": "other processes",
+    "share_unseen": "nobody that Python can see",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +83,4 @@ class Verdict:
     __repr__ = __str__
 
 
-TITLES = ("looked at", "seen", "speaks for")
 VERDICT = Form("supalab-probe", 1, Verdict, "supalab probe --json")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 
 from supalab.measure.probe.owners import Owners, owners
 from supalab.measure.probe.seen import Waits
@@ -60,6 +61,7 @@ class Look:
 
     loop_read: int = 0
     loop_rest: int = 0
+    loop_stuck: int = 0
     threads_read: int = 0
     threads_work: int = 0
     threads_elsewhere: int = 0
@@ -68,7 +70,15 @@ class Look:
     loops: dict[int, int] = field(default_factory=dict)
 
 
-COUNTS = ("loop_read", "loop_rest", "threads_read", "threads_work", "threads_elsewhere", "threads_resolving")
+COUNTS = (
+    "loop_read",
+    "loop_rest",
+    "loop_stuck",
+    "threads_read",
+    "threads_work",
+    "threads_elsewhere",
+    "threads_resolving",
+)
 COUNTED = {"reading": "threads_read", "working": "threads_work", "elsewhere": "threads_elsewhere"}
 COUNTED |= {"resolving": "threads_resolving"}
 
@@ -116,6 +126,7 @@ class Watcher:
         self._stop = threading.Event()
         self._owners: list[Owners] = []
         self._ours: set[int] = set()
+        self._loop_was = (0, 0)
         self.looks = 0
         self.watched_s = 0.0
 
@@ -177,8 +188,7 @@ class Watcher:
             if thread in self._ours:
                 continue
             if thread == self._at_rest.loop_thread:
-                state = loop_doing(frame, self._loop, self._lab, self._at_rest.loop).state
-                look.loop_read, look.loop_rest = int(state == "reading"), int(state == "resting")
+                self._look_at_loop(look, frame)
                 continue
             what = doing(frame, self._lab, self._at_rest.others)
             if what.state in COUNTED:
@@ -188,3 +198,10 @@ class Watcher:
                 look.loops[thread] = what.sockets
         del frames  # it holds this very frame: a circle
         return look
+
+    def _look_at_loop(self, look: Look, frame: FrameType) -> None:
+        state = loop_doing(frame, self._loop, self._lab, self._at_rest.loop).state
+        look.loop_read, look.loop_rest = int(state == "reading"), int(state == "resting")
+        here = (id(frame), frame.f_lasti)
+        look.loop_stuck = int(state != "resting" and here == self._loop_was)
+        self._loop_was = here
