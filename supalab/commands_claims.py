@@ -29,8 +29,9 @@ def add_claims(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--table",
         action="append",
-        metavar="limit=3,response=0.45,rate=6.7,n=100,total=15",
-        help="check any blog's figures by Little's law, without measuring; twice for before and after",
+        metavar="ROW",
+        help="check any blog's figures by Little's law and measure nothing, e.g. "
+        "limit=3,response=450ms,rate=6.7,n=100,total=15; twice for before and after",
     )
     parser.add_argument("--claims", type=Path, metavar="FILE", help="another table of claims (data/claims.csv)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found")
@@ -53,7 +54,8 @@ def _table(options: argparse.Namespace) -> int:
     """Read one or two rows of a blog's table; nothing is measured."""
     from supalab.measure.littles_law import blog_table, row_of
 
-    given = {"--detective": options.detective, "--json": options.json, "--figure": options.figure}
+    given = {"--detective": options.detective, "--quick": options.quick, "--claims": options.claims}
+    given |= {"--json": options.json, "--figure": options.figure}
     others = ", ".join(flag for flag, there in given.items() if there)
     if others:
         raise SettingsError(f"{others}: --table only checks figures on paper: leave one of them out")
