@@ -7,12 +7,17 @@ from rich.padding import Padding
 from rich.text import Text
 
 from supalab.capacity.faults_result import FAULTS, Faults, Spell, reached
+from supalab.capacity.recovery import WINDOW
 from supalab.load.printed import NEVER, grid, notes
 from supalab.load.shots import LATE_S
 
 __all__ = ["recovery_words", "table"]
 
 VERDICTS = {True: "reached", False: "missed"}
+#: Why a kind of client stays ill after a fault; said only where that was measured.
+REASONS = {
+    ("article", "left"): "callers cancelled in the queue of httpx's pool break it for good (encode/httpcore issue 1093)"
+}
 
 
 def table(found: Faults) -> RenderableType:
@@ -60,7 +65,7 @@ def recovery_words(spell: Spell) -> str:
 def _notes(found: Faults) -> list[str]:
     said = [
         f"{found.rate:g} requests a second at random, the same for all; clients time out after {found.timeout:g} s.",
-        "Well again: the first request from which on p95 of 20 is below twice the idle response time.",
+        f"Well again: the first request from which on p95 of {WINDOW} is below twice the idle response time.",
         f"Lost: callers who stayed and had no answer. Left: a crowd that comes besides, {found.crowd:g} a second,",
         f"and hangs up after {1000 * found.leave_after:.0f} ms. Worked for nobody: good answers of the backend that "
         "reached no caller;",
@@ -73,6 +78,11 @@ def _notes(found: Faults) -> list[str]:
             if (spell := found.find(arm, fault)) is not None and spell.lost
         ]
         said += [f"{fault}, lost: {'; '.join(kinds)}"] if kinds else []
+    said += [
+        f"{spell.arm} stays ill: {reason}."
+        for spell in found.spells
+        if spell.recovery_s is None and (reason := REASONS.get((spell.arm.rpartition("-")[0], spell.fault)))
+    ]
     late = [f"{spell.arm} {spell.fault}" for spell in found.spells if spell.late_s > LATE_S]
     if late:
         said.append(f"A busy machine: more than {1000 * LATE_S:.0f} ms late (p99) were sent {', '.join(late)}.")

@@ -13,8 +13,9 @@ from supalab.load.shots import LEFT, OK, Shot, rank, stayed
 
 __all__ = ["WINDOW", "for_nobody", "lost", "recovery_s", "response_in"]
 
-#: With 20 requests p95 is the slowest but one: one unlucky request does not make a service unwell.
-WINDOW = 20
+#: Of 10 requests p95 is the slowest: the first ten in a row that are quick end the spell's aftermath. A longer window
+#: would blame the spell for a hiccup of the machine seconds later.
+WINDOW = 10
 
 
 def recovery_s(shots: Sequence[Shot], end: float, threshold: float, window: int = WINDOW) -> float | None:
