@@ -91,12 +91,10 @@ def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Map
 
 
 def _draw(part: str, result: Any, path: Path) -> None:
-    from supalab.figures.look import description, save
+    """Write the picture; the words that it carries are those under the table, so they are not said again."""
+    from supalab.figures.look import save
 
-    drawn = _painter(part)(result)
-    save(drawn, path)
-    sys.stdout.write(f"\nThe picture: {description(drawn)}\n")
-    _say(f"written: {path}")
+    _say(f"written: {save(_painter(part)(result), path)}")
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from costs_made import cancellations, knee, lag, memory
 
-from supalab import commands_costs
+from supalab import Lab, commands_costs
 from supalab.errors import SettingsError
 from supalab.measure import costs as all_costs
 from supalab.measure.cancellation import CANCELLATION
 from supalab.measure.costs import PARTS, Part, costs, planned_s
-from supalab.measure.costs_lab import CostsInterrupted
+from supalab.measure.costs_lab import FINISHED, CostsInterrupted, teller
+from supalab.measure.costs_table import Cost, headline
 from supalab.measure.race import Progress
 
-MADE = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
+MADE: dict[str, Cost] = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
 
 
 def options(*words: str) -> argparse.Namespace:
@@ -57,8 +58,8 @@ def test_without_words_all_parts_run_and_each_has_its_files(
     assert CANCELLATION.load(tmp_path / "c-cancel.json") == MADE["cancel"]
     out, err = capsys.readouterr()
     assert "minutes on a quiet machine" in err
-    assert out.count("The picture:") == 4
-    assert "The best limit: real 100 or more" in out
+    assert err.count("written:") == 8
+    assert all(headline(result) in " ".join(out.split()) for result in MADE.values())
 
 
 def test_one_part_has_the_file_that_was_named(made: dict[str, dict[str, Any]], tmp_path: Path) -> None:
@@ -85,6 +86,35 @@ def test_ctrl_c_reports_what_was_finished(
     assert "best limit" not in out
 
 
+class Stop:
+    """Told of progress, it is as if somebody pressed Ctrl-C when the first run was finished."""
+
+    def __call__(self, so_far: Progress) -> None:
+        """Interrupt."""
+        if so_far.done:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("part", "how", "counted"),
+    [
+        ("memory", {"kinds": ["real", "fake"], "in_flight": [2]}, "runs"),
+        ("lag", {"arms": ["real-2", "fake-2"], "latency": 0.01}, "runs"),
+        ("cancel", {"arms": ["real-2"], "callers": 2, "latency": 0.2, "at_s": 0.05}, "runs"),
+        ("knee", {"kinds": ["real", "fake"], "limits": [2]}, "points"),
+    ],
+)
+def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any], counted: str) -> None:
+    """Each part ends at once with what it has: one run, of which the record still says where and when."""
+    with Lab(latency=0.015) as lab:
+        with pytest.raises(CostsInterrupted) as interrupted:
+            PARTS[part].run(**how, repeat=1, lab=lab, progress=Stop())
+        assert lab.conditions.latency == 0.015
+    found = interrupted.value.found
+    assert len(getattr(found, counted)) == 1
+    assert PARTS[part].form.loads(PARTS[part].form.dumps(found)) == found
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -103,6 +133,16 @@ def test_what_cannot_work_is_refused_before_minutes_are_spent(
     with pytest.raises(SettingsError, match=said):
         commands_costs.costs(options(*words))
     assert not made
+
+
+def test_a_run_is_finished_when_it_says_so_and_not_by_the_clock() -> None:
+    """A run that takes longer than expected stays nearly done; then it counts, and the next begins."""
+    told: list[Progress] = []
+    weights = [2.0, 3.0]
+    for done, seconds in ((0, 1.0), (0, 50.0), (0, FINISHED), (1, 0.0)):
+        teller(told.append, weights, done, "an arm")(seconds)
+    assert [so_far.done for so_far in told] == [0, 0, 1, 1]
+    assert [so_far.fraction for so_far in told] == [pytest.approx(value) for value in (0.2, 0.396, 0.4, 0.4)]
 
 
 def test_progress_goes_on_from_part_to_part(made: dict[str, dict[str, Any]]) -> None:

@@ -77,7 +77,7 @@ def _line(ax: Axes, kind: str, cells: Sequence[Cell], figure: Callable[[Cell, fl
 def _about(found: MemoryCosts) -> str:
     repeats = len({run.repeat for run in found.runs})
     processes = f"mean of {repeats} fresh processes" if repeats > 1 else "one fresh process for each point"
-    return f"Unique set size, read once while all requests wait for their answers; {processes}"
+    return f"Memory that no other process shares, read once while all wait for their answers; {processes}"
 
 
 def _foot(found: MemoryCosts) -> list[str]:

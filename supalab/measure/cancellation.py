@@ -17,6 +17,7 @@ from supalab.lab.witness import Witness
 from supalab.measure.archive import Form, rounded
 from supalab.measure.costs_cancelled import THENS
 from supalab.measure.costs_lab import (
+    FINISHED,
     CostsInterrupted,
     ask_worker,
     checked_names,
@@ -152,7 +153,7 @@ def cancellation(
                 raw, seen = _run(one, then, workload, at_s, here, tell)
                 raws.append(raw)
                 runs.append(judged(one, turn, then, raw, seen))
-                tell(weights[done])
+                tell(FINISHED)
     except KeyboardInterrupt:
         raise CostsInterrupted(found() if runs else None) from None
     return found()

@@ -26,7 +26,10 @@ LOG_TAIL = 300
 
 
 def job(kind: str, arm: str, settings: Settings, workload: Workload) -> dict[str, Any]:
-    """Return what a worker reads: ``kind`` is ``"trial"`` or ``"check"``; it holds the key, so never print it."""
+    """Return what a worker reads; it holds the key, so never print it.
+
+    ``kind``: ``"trial"``, ``"bench"`` or ``"check"``, and for what it costs ``"memory"``, ``"idle"`` or ``"cancel"``.
+    """
     return {
         "kind": kind,
         "arm": arm,

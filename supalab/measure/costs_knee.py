@@ -15,6 +15,7 @@ from supalab.lab.handle import Lab
 from supalab.measure.archive import rounded
 from supalab.measure.costs_knee_result import KNEE, NEAR, Knee, LeftOut, Point
 from supalab.measure.costs_lab import (
+    FINISHED,
     CostsInterrupted,
     checked_names,
     checked_repeat,
@@ -102,7 +103,7 @@ def throughput(
             for done, (turn, one) in enumerate(plan):
                 tell = teller(progress, weights, done, one.name)
                 _run(one, turn, here, found, tell)
-                tell(weights[done])
+                tell(FINISHED)
     except KeyboardInterrupt:
         raise CostsInterrupted(found.knee() if found.points else None) from None
     return found.knee()
@@ -138,7 +139,7 @@ def _run(one: Arm, turn: int, lab: Lab, found: _Found, tick: Callable[[float], N
         lab=lab,
         bare=one.limit,
         checked=True,
-        progress=lambda so_far: tick(so_far.fraction * _trial_s(one.limit, found.latency) * 0.99),
+        progress=lambda so_far: tick(so_far.fraction * _trial_s(one.limit, found.latency)),
     )
     trial = trials.trials[0]
     found.trials.append(trial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +32,9 @@ __all__ = [
 
 PATIENCE_S = 60.0
 LOOK_S = 0.02
+#: What a run's progress is told when there is its result.
+FINISHED = math.inf
+NEARLY = 0.99
 
 T = TypeVar("T")
 
@@ -72,14 +76,14 @@ def teller(
 ) -> Callable[[float], None]:
     """Return what is told the seconds of one run, after ``done`` others, and tells how far all are.
 
-    Told the whole weight of the run, it counts it as finished.
+    A run counts as finished when it is told ``FINISHED``, however much longer than expected it takes.
     """
     whole, before = sum(weights), sum(weights[:done])
 
     def tell(seconds: float) -> None:
         if progress is not None:
-            part = min(seconds, weights[done])
-            progress(Progress((before + part) / whole, name, done + (part == weights[done]), len(weights)))
+            part = weights[done] if seconds == FINISHED else min(seconds, NEARLY * weights[done])
+            progress(Progress((before + part) / whole, name, done + (seconds == FINISHED), len(weights)))
 
     return tell
 

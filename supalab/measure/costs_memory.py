@@ -14,6 +14,7 @@ from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.archive import rounded
 from supalab.measure.costs_lab import (
+    FINISHED,
     CostsInterrupted,
     ask_worker,
     checked_names,
@@ -82,7 +83,7 @@ def memory_costs(
                 raw, run = _held(one, turn, here, tell)
                 raws.append(raw)
                 runs.append(run)
-                tell(weights[done])
+                tell(FINISHED)
     except KeyboardInterrupt:
         raise CostsInterrupted(found() if runs else None) from None
     return found()

@@ -75,9 +75,12 @@ def _no_difference(found: MemoryCosts) -> Iterator[str]:
         yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
     elif pairs:
         yield "No two clients are alike at any number: their repeats never overlap."
-    order = {n: _order(found, cells, n) for n in found.in_flight}
-    if pairs and len(set(order.values())) > 1:
-        yield f"Who holds least depends on the number: {'; '.join(f'{who} at {n:,}' for n, who in order.items())}."
+    orders: dict[str, list[str]] = {}
+    for n in found.in_flight:
+        orders.setdefault(_order(found, cells, n), []).append(f"{n:,}")
+    if pairs and len(orders) > 1:
+        said = "; ".join(f"{order} at {listed(numbers)}" for order, numbers in orders.items())
+        yield f"Who holds least depends on the number: {said}."
 
 
 def _order(found: MemoryCosts, cells: dict[tuple[str, int], Cell], number: int) -> str:

@@ -19,7 +19,8 @@ class Middle:
 
     ``free_s``, ``run_s`` and ``exit_s`` count from the moment at which the cancellation was meant to come: a loop that
     is blocked cancels late, and its callers are none the better for being free at once then.
-    ``late_ratio``: the newcomer's seconds over the latency; ``broken``: newcomers who had an error.
+    ``late_ratio``: the newcomer's seconds over the latency; ``failed``: callers with an error, in the worst
+    run; ``broken``: newcomers with one.
     """
 
     arm: str
@@ -34,6 +35,7 @@ class Middle:
     exit_s: float | None
     cancelled_s: float
     answered: int
+    failed: int
     broken: int
 
 
@@ -55,6 +57,7 @@ def middle_of(found: Cancellations, arm: str) -> Middle:
         exit_s=_median([run.exit_s + _late(run, found) for run in leaving]),
         cancelled_s=median(run.cancelled_s for run in runs),
         answered=median_high(run.answered for run in runs),
+        failed=max(run.failed for run in runs),
         broken=sum(_broken(run) for run in runs),
     )
 
@@ -101,6 +104,8 @@ def _arm(one: Middle, found: Cancellations) -> Iterator[str]:
         yield f"it hung up on {one.hung_up} requests, which the lab alone finished;"
     if one.late_s is not None and one.late_ratio is not None:
         yield f"a new caller had an answer after {seconds(one.late_s)}, {one.late_ratio:.1f} times the latency;"
+    if one.failed:
+        yield f"{one.failed} callers had an error in place of the cancellation;"
     if one.broken:
         yield f"{one.broken} new callers had an error, as the pool was broken;"
     if one.run_s is not None and one.exit_s is not None:

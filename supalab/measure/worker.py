@@ -77,6 +77,7 @@ def main() -> int:
         if job["kind"] == "memory":
             _load(chosen)
             asyncio.run(held(lambda: chosen.build(settings), workload, job["patience"], _say_and_leave))
+            return 0
         _say(asyncio.run(_job(job, chosen, settings, workload)))
     except SupalabError as error:
         _say({"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}})
