@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from supalab.commands import ARTICLE_LATENCY, ProgressBar, check_outputs
 
 if TYPE_CHECKING:
-    from supalab.measure.explain_result import Explanation
+    from supalab.measure.explain.result import Explanation
 
 __all__ = ["add_explain", "explain"]
 
@@ -67,7 +67,7 @@ def _how(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``explain`` that these words mean."""
     from dataclasses import replace
 
-    from supalab.measure.explain_plan import usual
+    from supalab.measure.explain.plan import usual
     from supalab.settings import checked_limit
 
     limit = checked_limit(options.limit)
@@ -107,8 +107,8 @@ def _say(line: str) -> None:
 
 
 def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) -> None:
-    from supalab.measure import explain_table
-    from supalab.measure.explain_result import EXPLANATION
+    from supalab.measure.explain import table as explain_table
+    from supalab.measure.explain.result import EXPLANATION
 
     # First of all: whatever happens to the rest, minutes of measuring are not lost.
     if record is not None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 from supalab.commands import check_outputs
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from matplotlib.figure import Figure
 
     from supalab.measure.archive import Form
 
-    T = TypeVar("T", bound=DataclassInstance)
+
+T = TypeVar("T")
 
 __all__ = ["check_results", "draw", "keep", "say"]
 

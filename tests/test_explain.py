@@ -13,12 +13,13 @@ from made_trials import made_trial
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
-from supalab.measure import explain_table, explain_words
 from supalab.measure.campaign import Campaign, CampaignInterrupted, Experiment, run
 from supalab.measure.explain import ExplainInterrupted, explain, explained, planned
-from supalab.measure.explain_chain import ARTICLE_FACTORS, chain
-from supalab.measure.explain_plan import WHOLE, usual
-from supalab.measure.explain_result import EXPLANATION, Earned, Explanation, LinkStep, Side, Step, Whole, earned, side
+from supalab.measure.explain import table as explain_table
+from supalab.measure.explain import words as explain_words
+from supalab.measure.explain.chain import ARTICLE_FACTORS, chain
+from supalab.measure.explain.plan import WHOLE, usual
+from supalab.measure.explain.result import EXPLANATION, Earned, Explanation, LinkStep, Side, Step, Whole, earned, side
 from supalab.measure.race import Progress
 from supalab.measure.trial import Trial, TrialSet, Witnessed
 from supalab.measure.workload import Workload
@@ -361,7 +362,7 @@ def test_ctrl_c_keeps_the_finished_rounds(monkeypatch: pytest.MonkeyPatch) -> No
     def interrupted(*_: object, **__: object) -> Campaign:
         raise CampaignInterrupted(_trials(3, 2))
 
-    monkeypatch.setattr("supalab.measure.explain.run", interrupted)
+    monkeypatch.setattr("supalab.measure.explain.run.run", interrupted)
     with pytest.raises(ExplainInterrupted) as caught:
         explain(Workload(20, 0.05), links=False)
     assert caught.value.explanation is not None

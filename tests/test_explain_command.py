@@ -13,7 +13,7 @@ from supalab import commands_explain
 from supalab.commands_explain import add_explain
 from supalab.errors import SettingsError
 from supalab.measure.explain import ExplainInterrupted
-from supalab.measure.explain_result import EXPLANATION
+from supalab.measure.explain.result import EXPLANATION
 from supalab.measure.workload import Workload
 
 

@@ -16,7 +16,7 @@ from supalab.errors import TrialError
 from supalab.figures.look import description, save
 from supalab.figures.waterfall import draw_cpu, draw_waterfall, waterfall
 from supalab.figures.waterfall_links import by_link, draw_by_link
-from supalab.measure.explain_result import Explanation
+from supalab.measure.explain.result import Explanation
 
 DRAWINGS = (waterfall, by_link)
 

@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 
 from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
 from supalab.figures.side import WIDTH_IN, head
-from supalab.measure.explain_chain import ARTICLE_FACTORS
-from supalab.measure.explain_result import Earned, Explanation, Side, Step
-from supalab.measure.explain_words import about, cpu_line, failures, headline, sums
+from supalab.measure.explain.chain import ARTICLE_FACTORS
+from supalab.measure.explain.result import Earned, Explanation, Side, Step
+from supalab.measure.explain.words import about, cpu_line, failures, headline, sums
 
 __all__ = ["EARNED", "LOST", "UNTOLD", "Look", "draw_cpu", "draw_waterfall", "key", "look_of", "waterfall"]
 

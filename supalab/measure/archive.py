@@ -15,19 +15,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from supalab.errors import TrialError
 from supalab.measure import textfile
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 __all__ = ["Form", "rounded"]
 
 DECIMALS = 6
 
-T = TypeVar("T", bound="DataclassInstance")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,8 @@ class Form(Generic[T]):
 
     def dumps(self, result: T) -> str:
         """Return the result as JSON text: one line for each member, one for each item of a list of objects."""
-        whole = {"format": self.name, "version": self.version, **rounded(asdict(result))}
+        plain = asdict(result)  # type: ignore[call-overload]  # "any dataclass" has no name at run time
+        whole = {"format": self.name, "version": self.version, **rounded(plain)}
         lines = [f" {json.dumps(name)}: {_lines(value)}" for name, value in whole.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -17,7 +17,7 @@ from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
 from supalab.figures.waterfall_links import by_link
-from supalab.measure import costs_table, detective_table, explain_table, ledger_table
+from supalab.measure import costs_table, detective_table, ledger_table
 from supalab.measure.cancellation import Cancellations
 from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
@@ -29,8 +29,8 @@ from supalab.measure.costs_memory_result import MemoryCosts
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
 from supalab.measure.detective_case import CASE, Case
-from supalab.measure.explain import explain, planned
-from supalab.measure.explain_result import EXPLANATION, Explanation
+from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
+from supalab.measure.explain import table as explain_table
 from supalab.measure.workload import Workload
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
@@ -47,7 +47,8 @@ def _explain_figures(found: Explanation) -> dict[str, float]:
     shares = {f"{step.factor}: share of the whole": found.share(step) for step in found.steps}
     cpu = {f"{step.after.arm}: CPU ms/request": step.after.cpu for step in found.steps}
     known = {name: share for name, share in shares.items() if share is not None}
-    return {"remainder / whole": found.remainder_s / found.earned_s, **known, **cpu}
+    rest = {"remainder / whole": found.remainder_s / found.earned_s} if found.earned_s else {}
+    return rest | known | cpu
 
 
 def _ledger_figures(found: Ledger) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.measure.campaign import Experiment
-from supalab.measure.explain_chain import ARTICLE_FACTORS, LINKS_OF, PLAIN, Factor, Link, chain
+from supalab.measure.explain.chain import ARTICLE_FACTORS, LINKS_OF, PLAIN, Factor, Link, chain
 from supalab.measure.workload import Workload
 
 __all__ = ["WHOLE", "Plan", "link_name", "plan", "usual"]

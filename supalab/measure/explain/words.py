@@ -5,7 +5,7 @@ A difference that noise could have made is said to be none, whatever its median 
 
 from __future__ import annotations
 
-from supalab.measure.explain_result import Earned, Explanation, LinkStep, Side, Step
+from supalab.measure.explain.result import Earned, Explanation, LinkStep, Side, Step
 
 __all__ = [
     "NOTHING",

@@ -11,9 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from supalab.measure.explain_chain import ARTICLE_FACTORS, LINKS
-from supalab.measure.explain_result import Earned, Explanation, LinkStep, Side, Step, earned
-from supalab.measure.explain_words import (
+from supalab.measure.explain.chain import ARTICLE_FACTORS, LINKS
+from supalab.measure.explain.result import Earned, Explanation, LinkStep, Side, Step, earned
+from supalab.measure.explain.words import (
     about,
     cpu_line,
     failures,

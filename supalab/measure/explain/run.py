@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 from supalab.lab.handle import Lab
 from supalab.measure.campaign import Campaign, CampaignInterrupted, run
-from supalab.measure.explain_chain import LINKS_OF
-from supalab.measure.explain_plan import WHOLE, Plan, link_name, plan, usual
-from supalab.measure.explain_result import Explanation, LinkStep, Side, Step, Whole, side
+from supalab.measure.explain.chain import LINKS_OF
+from supalab.measure.explain.plan import WHOLE, Plan, link_name, plan, usual
+from supalab.measure.explain.result import Explanation, LinkStep, Side, Step, Whole, side
 from supalab.measure.race import Progress
 from supalab.measure.trial import TrialSet
 from supalab.measure.workload import Workload
