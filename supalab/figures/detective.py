@@ -83,9 +83,13 @@ def _cell(ax: Axes, cell: Cell, x: float, y: float, width: float) -> None:
 def _title(case: Case) -> str:
     whole = [one.suspect.letter for one in case.accounts if not one.missed]
     if whole:
-        return f"All of the article's figures at once: only in {' or '.join(whole)}"
+        return f"All of the article's figures at once: only in {_either(whole)}"
     most = max((one.explained for one in case.accounts), default=0)
     return f"No story has all of the article's figures at once: {most} of {2 * len(ARTICLE)} at best"
+
+
+def _either(letters: list[str]) -> str:
+    return " or ".join(part for part in (", ".join(letters[:-1]), letters[-1]) if part)
 
 
 def _about(case: Case) -> str:

@@ -19,8 +19,8 @@ WIDTH = 100
 TICK, CROSS = "✓", "✕"
 CELL = "text-align:left;padding:4px 10px;border-top:1px solid #d5dae0"
 SEEN_BY = (
-    "At once: the arm's limit, and how many of it were ever used, as the client has it from slot to answer. "
-    "Over a distance the lab counts a request only while it serves it."
+    "At once: the arm's limit, and how many of it were ever used, as the client has it, since over a distance the lab "
+    "counts a request only while it serves it. Response: from slot to answer, without the wait for a slot."
 )
 
 
@@ -59,8 +59,9 @@ def _all(case: Case) -> Group:
     grid.add_row("the article", "before", *(_stated(case, figure, "before") for figure in ARTICLE))
     grid.add_row("", "after", *(_stated(case, figure, "after") for figure in ARTICLE))
     for account in case.accounts:
-        title = Text.assemble((f"\n{account.suspect.letter}  ", "bold"), account.suspect.story)
-        title.append(f", {account.explained} of {len(account.cells)}", "bold" if not account.missed else "dim")
+        share = f"{account.explained}/{len(account.cells)}  "
+        shown = (share, "dim" if account.missed else "bold blue")
+        title = Text.assemble((f"\n{account.suspect.letter}  ", "bold"), shown, account.suspect.story)
         grid.add_row(title, "\nbefore\nafter", *(_pair(account, figure) for figure in ARTICLE))
     return Group(grid, Text(""), *(Text(f"{note}\n") for note in notes(case)))
 
