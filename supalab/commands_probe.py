@@ -37,17 +37,22 @@ def add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", metavar="NAME", help="the client's method that makes a request (select)")
     parser.add_argument("--args", nargs="*", metavar="TEXT", help="what it is called with (contests)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdict and all that was seen")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw who waited for the requests")
 
 
 def probe(options: argparse.Namespace) -> int:
     """Probe the client in a fresh lab; print the verdict, write the record. Every verdict is a success."""
     from supalab.lab.handle import Lab
 
-    check_outputs(options.json)
+    if options.figure is not None:
+        from supalab.figures.look import check_suffix
+
+        check_suffix(options.figure)
+    check_outputs(options.json, options.figure)
     module, name = _parted(options.factory)
     with ProgressBar("steps") as tell, Lab() as lab, _environment(lab), _importable():
         verdict = asyncio.run(_probed(_found(module, name), lab, options, tell))
-    _report(verdict, options.json)
+    _report(verdict, options.json, options.figure)
     return 0
 
 
@@ -124,10 +129,18 @@ def _importable() -> Iterator[None]:
         sys.path[:] = before
 
 
-def _report(verdict: Verdict, record: Path | None) -> None:
+def _report(verdict: Verdict, record: Path | None, figure: Path | None) -> None:
     from supalab.measure.probe import VERDICT, table
 
     table.show(verdict)
     if record is not None:
         VERDICT.save(verdict, record)
         sys.stderr.write(f"written: {record}\n")
+    if figure is not None:
+        from supalab.figures.evidence import evidence
+        from supalab.figures.look import description, save
+
+        drawn = evidence(verdict)
+        save(drawn, figure)
+        sys.stdout.write(f"\n{description(drawn)}\n")
+        sys.stderr.write(f"written: {figure}\n")

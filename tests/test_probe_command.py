@@ -62,12 +62,15 @@ def supalab(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_factory_in_this_folder_gets_a_verdict_and_a_record(folder: Path) -> None:
     """The verdict in words, who waited as bars, the evidence in rows; the record holds the same."""
-    done = supalab("my_clients:make", "--json", "verdict.json", cwd=folder)
+    done = supalab("my_clients:make", "--json", "verdict.json", "--figure", "who.png", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("my_clients:make: real async, limited to 4\n")
     assert "The event loop itself waits" in done.stdout
     assert "looked at" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= WIDTH
+    table, _, words = done.stdout.partition("Evidence of the probe:")
+    assert max(map(len, table.splitlines())) <= WIDTH
+    assert "100% the event loop, for events" in words
+    assert (folder / "who.png").read_bytes().startswith(b"\x89PNG")
     verdict = VERDICT.load(folder / "verdict.json")
     assert verdict.headline == "real async, limited to 4"
     assert {burst.calls for burst in verdict.seen.bursts} == {20, 50}
@@ -107,6 +110,8 @@ def test_every_form_of_factory_works(words: list[str], headline: str, folder: Pa
         (["my_clients:plain"], "returned a Response"),
         (["my_clients:broken"], "RuntimeError: not today, (the key)"),
         (["my_clients:make", "--json", "no/such/file.json"], "no/such"),
+        (["my_clients:make", "--figure", "picture.jpg"], "picture.jpg"),
+        (["my_clients:make", "--figure", "a.png", "--json", "a.png"], "'a.png' would be written twice"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )

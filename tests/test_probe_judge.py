@@ -21,10 +21,9 @@ from supalab.measure.probe.judge import (
     PROCESSES,
     REAL,
     judge,
-    limit_of,
-    new_connections,
     shares,
 )
+from supalab.measure.probe.limits import limit_of, new_connections
 from supalab.measure.probe.pulse import Gap, Pulse, stood_still
 from supalab.measure.probe.seen import Burst, Seen, Sequence, Waits, micro
 from supalab.measure.probe.verdict import WAITERS

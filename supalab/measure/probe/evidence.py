@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from supalab.measure.archive import DECIMALS
-from supalab.measure.probe.judge import Shares, limit_of, new_connections, requests_per_call, shares
+from supalab.measure.probe.judge import Shares, shares
+from supalab.measure.probe.limits import limit_of, new_connections, requests_per_call
 from supalab.measure.probe.seen import Burst, Seen
 from supalab.measure.probe.verdict import Evidence
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from supalab.measure.probe.limits import limit_of, new_connections, requests_per_call
 from supalab.measure.probe.seen import Burst, Seen
 
 __all__ = [
@@ -24,8 +25,6 @@ __all__ = [
     "Finding",
     "Shares",
     "judge",
-    "limit_of",
-    "new_connections",
     "shares",
 ]
 
@@ -40,10 +39,9 @@ SOME, SEEN, CLEAR = 0.08, 0.2, 0.5
 STILL, AWAKE, STUCK = 0.6, 0.4, 0.5
 # In a blocking client at most one request is in flight; two come from what was sent before the loop stood still.
 ONE = 1
-NO_REUSE, FULL = 0.8, 0.9
+NO_REUSE = 0.8
 # New connections for each request in flight: one is enough for as long as they are kept.
 REDIALS = 1.5
-PLATEAU = 0.6
 HELD_UP_S = 0.25
 
 
@@ -123,11 +121,6 @@ def _useless(seen: Seen, bursts: Sequence[Burst]) -> str:
     if all(one.busy_s < one.latency_s for one in bursts) and sum(one.served for one in bursts) > 1:
         return "the lab answers at once, without its latency: it turns these requests away (a wrong key or address?)"
     return ""
-
-
-def requests_per_call(seen: Seen) -> float:
-    """Return how many requests of the lab one call makes, as counted one after another."""
-    return max(seen.sequence.served / seen.sequence.calls, 1.0) if seen.sequence and seen.sequence.calls else 1.0
 
 
 def _kind(seen: Seen, bursts: Sequence[Burst]) -> tuple[str, tuple[str, ...]]:
@@ -212,36 +205,3 @@ def _remarks(seen: Seen, bursts: Sequence[Burst], kind: str) -> tuple[str, ...]:
     if failed or lost:
         said.append(f"{failed + lost} of {sum(one.calls for one in bursts)} calls of the bursts failed")
     return tuple(said)
-
-
-def new_connections(seen: Seen) -> float | None:
-    """Return connections opened for each request one after another: 0 is full reuse, 1 none; None if not known."""
-    if seen.sequence is None or seen.sequence.served < 2:
-        return None
-    return seen.sequence.connections / seen.sequence.served
-
-
-def limit_of(seen: Seen) -> int | None:
-    """Return how many requests the client keeps in flight at most; None if none of the bursts came up against it.
-
-    Two sizes of burst with one peak are a limit; one peak below its burst is, if it was held for a while.
-    """
-    bursts = [one for one in seen.bursts if one.peak]
-    if not bursts or bursts[-1].peak >= FULL * bursts[-1].calls:
-        return None
-    peaks = [one.peak for one in bursts if one.peak < FULL * one.calls]
-    if len(peaks) > 1 and len(set(peaks)) == 1:
-        return peaks[-1]
-    return bursts[-1].peak if _held(bursts[-1]) else None
-
-
-def _held(burst: Burst) -> bool:
-    """Whether the peak was held, through at least one change of guard."""
-    at = [second for second, number in burst.timeline if number == burst.peak]
-    if not at or at[-1] - at[0] < burst.latency_s:
-        return False
-    steps = zip(burst.timeline, burst.timeline[1:], strict=False)
-    held = sum(
-        after - second for (second, number), (after, _) in steps if number == burst.peak and at[0] <= second < at[-1]
-    )
-    return held >= PLATEAU * (at[-1] - at[0])

@@ -11,10 +11,9 @@ from supalab.measure.probe.judge import (
     PROCESSES,
     REAL,
     Finding,
-    limit_of,
-    new_connections,
     shares,
 )
+from supalab.measure.probe.limits import limit_of, new_connections
 from supalab.measure.probe.seen import Seen
 
 __all__ = ["sentences"]
