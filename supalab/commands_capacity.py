@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supalab.commands import ProgressBar
-from supalab.commands_output import check_results, draw, keep, say
+from supalab.commands_output import check_results, draw, keep, lasting, say
 
 if TYPE_CHECKING:
     from supalab.capacity.faults_result import Faults
@@ -34,7 +34,7 @@ def capacity(options: argparse.Namespace) -> int:
 
     check_results(options.json, options.figure)
     clients, how = _clients(options), QUICK if options.quick else {}
-    say(f"{len(clients)} clients, about {expected_s(clients, **how) / 60:.0f} minutes on a quiet machine")
+    say(f"{', '.join(clients)}: {lasting(expected_s(clients, **how))} on a quiet machine")
     code = 0
     try:
         with ProgressBar("steps") as tell:
@@ -90,7 +90,7 @@ def faults(options: argparse.Namespace) -> int:
     clients, how = _clients(options), QUICK if options.quick else {}
     kinds = tuple(FAULTS) if options.faults is None else tuple(name.strip() for name in options.faults.split(","))
     timeout = TIMEOUT_S if options.timeout is None else options.timeout
-    say(f"{len(clients) * len(kinds)} spells, about {expected_s(clients, kinds, **how) / 60:.0f} minutes")
+    say(f"{', '.join(clients)}, each {', '.join(kinds)}: {lasting(expected_s(clients, kinds, **how))}")
     code = 0
     try:
         with ProgressBar("spells") as tell:

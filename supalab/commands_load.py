@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from supalab.commands import ProgressBar
 from supalab.commands_capacity import add_capacity, add_faults
-from supalab.commands_output import check_results, draw, keep, say
+from supalab.commands_output import check_results, draw, keep, lasting, say
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load(options: argparse.Namespace) -> int:
 
     check_results(options.json, options.figure)
     planned = _plans(options, "http://127.0.0.1:1")  # checked before anything is started
-    say(f"{len(planned)} loads, about {expected_s(planned):.0f} s")
+    say(f"{len(planned)} loads, {lasting(expected_s(planned))}")
     done: list[Load] = []
     code, when = 0, datetime.now(UTC).isoformat(timespec="seconds")
     try:

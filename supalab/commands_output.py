@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["check_results", "draw", "keep", "say"]
+__all__ = ["check_results", "draw", "keep", "lasting", "say"]
 
 
 def check_results(record: Path | None, figure: Path | None) -> None:
@@ -26,6 +26,11 @@ def check_results(record: Path | None, figure: Path | None) -> None:
 
         check_suffix(figure)
     check_outputs(record, figure)
+
+
+def lasting(seconds: float) -> str:
+    """Return an expected time for people: ``about 40 s``, ``about 9 minutes``."""
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
 
 
 def say(line: str) -> None:
