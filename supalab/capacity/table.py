@@ -54,7 +54,7 @@ def _clients(found: Capacity) -> Table:
 def _capacity(arm: ArmCapacity) -> str:
     good, bad = arm.bracket
     if good is None:
-        return "none"
+        return "none" if arm.steps else "?"
     return f"{good:.1f}" if bad is not None else f">= {good:.1f}"
 
 
