@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -241,6 +242,14 @@ async def test_a_wrong_key_is_named(lab: Lab, brief: None) -> None:
     assert "turns these requests away" in verdict.sentences[0]
 
 
+async def test_a_lab_that_is_full_is_no_limit_of_the_client(brief: None) -> None:
+    """The server's own cap would look like the client's: it is named instead."""
+    with Lab(max_in_flight=5) as small:
+        verdict = await probe(lambda url, key: FakeSupabaseAsync(url, key, limit=20), lab=small)
+    assert verdict.kind == CANNOT_TELL
+    assert "larger max_in_flight" in verdict.sentences[0]
+
+
 async def test_another_load_on_the_lab_is_noticed(lab: Lab, db: SupabaseAsync) -> None:
     """Somebody else's requests would count as the client's: the probe asks for a lab of its own."""
 
@@ -372,8 +381,7 @@ def test_the_hook_sleeps_unless_a_probe_runs() -> None:
         with hook.listening() as heard:
             assert hook.is_listening()
             socket.create_connection(("127.0.0.1", port)).close()
-            with socket.socket(socket.AF_UNIX) as odd, pytest.raises(OSError):  # an address that is no pair
-                odd.connect(b"\0nobody")
+            sys.audit("socket.connect", None, b"an address that is no pair")
         socket.create_connection(("127.0.0.1", port)).close()
     assert {(one.event, one.port) for one in heard} >= {("socket.connect", port), ("socket.getaddrinfo", port)}
     assert [one.port for one in heard if one.event == "socket.connect"] == [port, 0]

@@ -123,6 +123,7 @@ def test_a_loop_that_hides_its_sockets_gets_the_benefit_of_the_doubt() -> None:
             "17 of 20, most with ReadError",
         ),
         ({"bursts": (made_burst(peak=400),)}, "somebody else"),
+        ({"bursts": (made_burst(refused=5),)}, "larger max_in_flight"),
         ({"bursts": (made_burst(busy_s=0.01, peak=2),)}, "turns these requests away"),
     ],
 )

@@ -108,6 +108,9 @@ def _useless(seen: Seen, bursts: Sequence[Burst]) -> str:
     """Why nothing can be concluded from these bursts, or nothing."""
     if not bursts:
         return "the lab saw none of the requests of the bursts: does the client keep answers and ask only once?"
+    refused = sum(one.refused for one in bursts)
+    if refused:
+        return f"the lab turned {refused} requests away, being full: start it with a larger max_in_flight"
     each = requests_per_call(seen)
     if any(one.peak > 1.3 * one.calls * each + 3 for one in bursts):
         return "somebody else asks the same lab meanwhile: give the probe a lab of its own"

@@ -23,7 +23,7 @@ from supalab.measure.probe import seen as s
 from supalab.measure.probe.burst import DRAIN_S, Bench, Outcomes, attempt, burst, end
 from supalab.measure.probe.evidence import evidence, numbers
 from supalab.measure.probe.judge import judge
-from supalab.measure.probe.sockets import shows_sockets
+from supalab.measure.probe.sockets import hears_connects, shows_sockets
 from supalab.measure.probe.subject import Call, Subject, opened, understood
 from supalab.measure.probe.verdict import Verdict
 from supalab.measure.probe.watch import Rest, rest_places
@@ -142,8 +142,7 @@ async def _see(call: Call, bench: Bench, tell: Tell) -> s.Seen:
     seen = s.Seen(
         loop=f"{type(loop).__module__}.{type(loop).__name__}",
         loop_shows_sockets=shows_sockets(loop),
-        # The loop of Windows and uvloop connect in C, past Python's audit events.
-        connects_heard=hasattr(loop, "_selector"),
+        connects_heard=hears_connects(loop),
     )
     began = time.perf_counter()
     tell(0.05, "looking at a quiet moment")

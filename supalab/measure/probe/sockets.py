@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LabAddress", "is_connected", "shows_sockets", "watched"]
+__all__ = ["LabAddress", "hears_connects", "is_connected", "shows_sockets", "watched"]
 
 HOSTS = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
@@ -51,6 +51,11 @@ def is_connected(sock: socket.socket) -> bool:
 def shows_sockets(loop: object) -> bool:
     """Whether Python can see which sockets an event loop watches: not so with uvloop, which watches them in C."""
     return _selector_of(loop) is not None or _pending_of(loop) is not None
+
+
+def hears_connects(loop: object) -> bool:
+    """Whether Python hears of a loop's connections: uvloop and the loop of Windows connect past its audit events."""
+    return _selector_of(loop) is not None
 
 
 def watched(watcher: object, lab: LabAddress) -> int:

@@ -99,7 +99,8 @@ def _binds(what: Any, *given: str) -> bool:
 def _name_of(what: Any) -> str:
     inner = getattr(what, "func", what)  # functools.partial
     named = getattr(inner, "__qualname__", None) or type(inner).__name__
-    return str(named).rpartition("<locals>.")[2]
+    short = str(named).rpartition("<locals>.")[2]
+    return "your client" if short == "<lambda>" else short
 
 
 def call_of(what: Any, subject: Subject) -> Call:
