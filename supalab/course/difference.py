@@ -1,0 +1,95 @@
+"""Two versions of a class side by side: classes and the names of methods flow in, a two-column difference flows out.
+
+It is read from the files that run, so it can never be out of date. Marks say what changed, not colours.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import html
+import inspect
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from supalab.errors import SettingsError
+
+__all__ = ["Difference", "difference"]
+
+#: (mark, line) on the left and on the right; a line that is not there is empty.
+Side = tuple[str, str]
+CELL = "text-align:left;vertical-align:top;padding:0 0.6em"
+#: A line that is too long goes on four letters further to the right.
+CODE = "white-space:pre-wrap;font-family:monospace;font-size:85%;padding-left:{}ch;text-indent:-4ch"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What stands where in two versions of some code; shows itself in a notebook."""
+
+    titles: tuple[str, str]
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+    @property
+    def rows(self) -> tuple[tuple[Side, Side], ...]:
+        """Lines side by side; ``-`` marks what is gone and ``+`` what is new."""
+        return tuple(_rows(self.old, self.new))
+
+    def __str__(self) -> str:
+        return "\n".join(difflib.unified_diff(self.old, self.new, *self.titles, lineterm="", n=len(self.old)))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": str(self)}
+
+    def html(self) -> str:
+        """Return two columns that inherit the theme's colours."""
+        head = "".join(f'<th colspan="2" style="{CELL}">{html.escape(title)}</th>' for title in self.titles)
+        body = "".join(f"<tr>{_cells(left)}{_cells(right)}</tr>" for left, right in self.rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(side: Side) -> str:
+    mark, line = side
+    text = line.lstrip()
+    code, style = html.escape(text) or "&nbsp;", CODE.format(len(line) - len(text) + 4)
+    shown = f"<strong>{code}</strong>" if mark else code
+    return f'<td style="{CELL}">{mark if text else ""}</td><td style="{CELL};{style}">{shown}</td>'
+
+
+def _rows(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Side, Side]]:
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        left, right = old[i:j], new[k:m]
+        for at in range(max(len(left), len(right))):
+            yield (
+                ("" if tag == "equal" or at >= len(left) else "-", left[at] if at < len(left) else ""),
+                ("" if tag == "equal" or at >= len(right) else "+", right[at] if at < len(right) else ""),
+            )
+
+
+def difference(old: type, new: type, *methods: str) -> Difference:
+    """Return how two classes differ in these methods, as their files have them; a method may be in one alone.
+
+    Raises SettingsError for a method that neither class defines itself.
+    """
+    for name in methods:
+        if name not in vars(old) and name not in vars(new):
+            raise SettingsError(f"neither {old.__name__} nor {new.__name__} defines {name!r}: name a method of theirs")
+    return Difference((_title(old), _title(new)), _lines(old, methods), _lines(new, methods))
+
+
+def _title(one: type) -> str:
+    return f"{one.__name__} ({one.__module__.replace('.', '/')}.py)"
+
+
+def _lines(one: type, methods: Sequence[str]) -> tuple[str, ...]:
+    source = textwrap.dedent(inspect.getsource(one))
+    body = ast.parse(source).body[0]
+    found = {
+        node.name: ast.get_source_segment(source, node, padded=True) or ""
+        for node in getattr(body, "body", [])
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name in methods
+    }
+    blocks = [textwrap.dedent(found[name]) for name in methods if name in found]
+    return tuple("\n\n".join(blocks).splitlines())
