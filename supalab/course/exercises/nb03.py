@@ -1,0 +1,171 @@
+"""Notebook 03: a learner's lazy client goes in; how many are made, when, and on how many loops they work, come out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from supalab.course.check import Exercise, unfinished
+from supalab.course.feedback import Finding
+from supalab.lab.handle import Lab
+from supalab.lab.witness import Witness
+from supalab.settings import Settings
+
+__all__ = ["EXERCISES"]
+
+LATENCY_S = 0.08
+LIMIT, CALLERS, LATER = 4, 10, 3
+PATIENCE_S = 4.0
+LOOP_WORDS = (
+    "The kept client belongs to the loop that made it; its connections ended with that loop. Remember the loop "
+    "beside the client, and make a new one when asyncio.get_running_loop() is another."
+)
+
+
+async def lazy(answer: type[Any]) -> list[Finding]:
+    """Make clients of the class and use them: at first by many callers at once, later, and on a second loop."""
+    if not isinstance(answer, type):
+        return [Finding("the answer", "a class", f"a {type(answer).__name__}", False, "Give check() the class itself.")]
+    async with Lab(latency=LATENCY_S) as lab:
+        made = _made_early(answer, lab)
+        seen: list[Any] = []
+        try:
+            findings = await _used(_listening(answer, seen)(lab.url, lab.key, limit=LIMIT), seen, lab)
+        finally:
+            for client in set(seen):
+                with suppress(Exception):  # it may be anything
+                    await client.aclose()
+        if len(findings) > 1:
+            findings.append(await asyncio.to_thread(_second_loop, answer, lab))
+    return [made, *findings]
+
+
+async def _used(db: Any, seen: list[Any], lab: Lab) -> list[Finding]:
+    refused = await _first_use(db)
+    if refused is not None:
+        return [refused]
+    first = await asyncio.to_thread(lab.witness)
+    for _ in range(LATER):
+        await db.select("contests")
+    later = await asyncio.to_thread(lab.witness)
+    return [_one_for_all(seen), _limited(first), _used_again(first, later)]
+
+
+def _made_early(answer: type[Any], lab: Lab) -> Finding:
+    before = _clients()
+    db = answer(lab.url, lab.key, limit=LIMIT)
+    early = len(_clients() - before)
+    del db
+    words = "" if not early else "__init__ makes a client already: leave it at None there, and make it in _get_client."
+    return Finding("httpx clients before the first use", "0", str(early), not early, words)
+
+
+def _clients() -> set[int]:
+    """The httpx clients that there are in this process, by identity."""
+    return {id(one) for one in gc.get_objects() if issubclass(type(one), httpx.AsyncClient)}
+
+
+def _listening(answer: type[Any], seen: list[Any]) -> type[Any]:
+    class Listening(answer):  # type: ignore[misc]  # whatever the learner wrote
+        async def _get_client(self) -> Any:
+            client = await super()._get_client()
+            seen.append(client)
+            return client
+
+    return Listening
+
+
+async def _first_use(db: Any) -> Finding | None:
+    """Many callers at once, none before them; what keeps them from an answer is a finding."""
+    found = await asyncio.gather(*(db.select("contests") for _ in range(CALLERS)), return_exceptions=True)
+    failed = [one for one in found if isinstance(one, BaseException)]
+    if not failed:
+        return None
+    error = next((one for one in failed if unfinished(one)), failed[0])
+    if not isinstance(error, (httpx.HTTPStatusError, AttributeError)):
+        raise error
+    words = "_get_client has to return a client, every time: is there a way through it without a return?"
+    if isinstance(error, httpx.HTTPStatusError):
+        words = "The lab did not let these requests in: each needs self._headers, which hold the key."
+    said = f"{len(failed)} of {CALLERS} failed: {type(error).__name__}"
+    return Finding("the first requests", "all answered", said, False, words)
+
+
+def _one_for_all(seen: Sequence[Any]) -> Finding:
+    number = len({id(client) for client in seen})
+    words = "" if number == 1 else "Each call of _get_client makes a client: keep the first in self._client."
+    if 1 < number < len(seen):
+        words = (
+            "Callers came between the look at self._client and the moment it was set. Is there an await between the "
+            "two? Without one, nobody can come between."
+        )
+    return Finding(f"httpx clients for {CALLERS} first callers at once", "1", str(number), number == 1, words)
+
+
+def _limited(seen: Witness) -> Finding:
+    ok = seen.peak == LIMIT
+    words = "" if ok else "Give httpx.Limits(max_connections=self._limit): without it, a client takes up to 100."
+    if seen.peak < LIMIT:
+        words = "Fewer were in flight than the limit allows: max_connections should be self._limit."
+    return Finding(f"most in flight with limit={LIMIT}", str(LIMIT), str(seen.peak), ok, words)
+
+
+def _used_again(first: Witness, later: Witness) -> Finding:
+    new = later.connections - first.connections
+    words = "" if not new else "Every request dials again: the client, which holds the connections, is not kept."
+    return Finding(f"new connections for {LATER} later requests", "0", str(new), not new, words)
+
+
+def _second_loop(answer: type[Any], lab: Lab) -> Finding:
+    """Use one client on a loop that ends, then on another; runs in a thread, which may have loops of its own."""
+    settings = Settings(lab.url, lab.key)
+    with warnings.catch_warnings():
+        # The first loop's connections are left open on purpose, and Python says so when they are collected.
+        warnings.simplefilter("ignore", ResourceWarning)
+        db = answer(settings.url, settings.key, limit=LIMIT)
+        outcomes = [asyncio.run(_on_this_loop(db)) for _ in range(2)]
+        del db
+        gc.collect()
+    ok = outcomes[0] == "an answer" and not outcomes[1].startswith("a client that fails")
+    return Finding(
+        "the same object after its loop has ended, on another",
+        "an answer, or an error from _get_client",
+        outcomes[1] if outcomes[0] == "an answer" else outcomes[0],
+        ok,
+        "" if ok else LOOP_WORDS,
+    )
+
+
+async def _on_this_loop(db: Any) -> str:
+    try:
+        await db._get_client()
+    except Exception as error:
+        return f"_get_client says {type(error).__name__}"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await db.select("contests")
+    except Exception as error:
+        return f"a client that fails: {type(error).__name__}"
+    return "an answer"
+
+
+EXERCISES = (
+    Exercise(
+        "03a",
+        "a client made at the right moment",
+        (
+            "Look at self._client and set it in one go, with no await between. And ask which loop runs now: "
+            "asyncio.get_running_loop().",
+            "if self._client is None or self._loop is not loop: then set self._loop = loop and self._client = "
+            "httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit)). "
+            "Return self._client either way.",
+        ),
+        lazy,
+    ),
+)

@@ -1,0 +1,115 @@
+"""Plausible wrong answers for the exercise of notebook 03, and a piece of what they must be told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+
+class Common:
+    def __init__(self, url: str, key: str, limit: int = 10) -> None:
+        self._base = f"{url}/rest/v1"
+        self._headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+        self._limit = limit
+        self._client: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _new(self, **other: Any) -> httpx.AsyncClient:
+        options = {"headers": self._headers, "limits": httpx.Limits(max_connections=self._limit)} | other
+        return httpx.AsyncClient(**options)
+
+    async def _get_client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            self._client, self._loop = self._new(), loop
+        return self._client
+
+    async def select(self, table: str) -> Any:
+        client = await self._get_client()
+        answer = await client.get(f"{self._base}/{table}", params={"limit": 10})
+        answer.raise_for_status()
+        return answer.json()
+
+
+class AtOnce(Common):
+    """In __init__, as most people write it first."""
+
+    def __init__(self, url: str, key: str, limit: int = 10) -> None:
+        super().__init__(url, key, limit)
+        self._client = self._new()
+
+    async def _get_client(self) -> Any:
+        return self._client
+
+
+class AsPrinted(Common):
+    """The article's: lazy, and knows nothing of loops."""
+
+    async def _get_client(self) -> Any:
+        if self._client is None:
+            self._client = self._new()
+        return self._client
+
+
+class AwaitBetween(Common):
+    """Somebody has to fetch the headers from somewhere."""
+
+    async def _get_client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            await asyncio.sleep(0.001)
+            self._client, self._loop = self._new(), loop
+        return self._client
+
+
+class EachTime(Common):
+    async def _get_client(self) -> Any:
+        return self._new()
+
+
+class WithoutLimits(Common):
+    def _new(self, **other: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(headers=self._headers)
+
+
+class WithoutHeaders(Common):
+    def _new(self, **other: Any) -> httpx.AsyncClient:
+        return super()._new(headers={})
+
+
+class ReturnsOnlyTheFirst(Common):
+    async def _get_client(self) -> Any:
+        if self._client is None:
+            self._client = self._new()
+            return self._client
+        return None
+
+
+class LockOfOneLoop(Common):
+    """A lock does keep the others out, and belongs to a loop itself."""
+
+    def __init__(self, url: str, key: str, limit: int = 10) -> None:
+        super().__init__(url, key, limit)
+        self._lock = asyncio.Lock()
+
+    async def _get_client(self) -> Any:
+        async with self._lock:
+            if self._client is None:
+                self._client = self._new()
+            return self._client
+
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "03a": (
+        (AtOnce, "leave it at None there"),
+        (AsPrinted, "Remember the loop"),
+        (AwaitBetween, "Is there an await between the two?"),
+        (EachTime, "keep the first in self._client"),
+        (WithoutLimits, "takes up to 100"),
+        (LockOfOneLoop, "Remember the loop"),
+        (ReturnsOnlyTheFirst, "without a return"),
+        (WithoutHeaders, "which hold the key"),
+    ),
+}
