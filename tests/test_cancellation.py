@@ -77,7 +77,7 @@ def test_a_new_caller_waits_for_slots_that_work_for_nobody(found: Cancellations)
 def test_the_process_ends_when_its_threads_do(found: Cancellations) -> None:
     """Walking away ends asyncio.run at once; a process with threads lives on until their requests are done."""
     (fake,), (real,) = found.of("fake-4", "leave"), found.of("real-4", "leave")
-    assert fake.run_s < LATENCY / 2 < real.exit_s + LATENCY / 2
+    assert max(fake.run_s, real.run_s) < LATENCY / 2
     assert fake.exit_s > LATENCY / 2 > real.exit_s
     (fake,), (real,) = found.of("fake-4", "close"), found.of("real-4", "close")
     assert (fake.closed_s or 0) > LATENCY / 2 > (real.closed_s or 9)

@@ -104,7 +104,7 @@ def test_lag_counts_failures() -> None:
 
 def test_cancellation_says_who_works_on() -> None:
     """Slots that work for nobody, requests hung up on, the new caller's answer and the end, for each arm."""
-    fake, real = notes(cancellations())
+    fake, real, _ = notes(cancellations())
     assert "10 of its slots worked on for nobody" in fake
     assert "1.8 times the latency" in fake
     assert "the process ended after 400 ms" in fake
@@ -154,6 +154,21 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
     found = knee(point("fake", 30, 500.0, repeat=1), point("fake", 30, 260.0, repeat=2, errors=7))
     assert found.line("fake")[30] == 260.0
     assert "fake: 7 requests failed" in said(found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        memory(*(held(kind, n, 10**6 * n, 2 * 10**6 * n) for kind in ("article", "session") for n in (10, 1_000))),
+        cancellations("fake-10", "real-10", "blocking-1"),
+        lag(),
+        knee(*(point(kind, 3, 12_345.0) for kind in ("session", "httpx2", "aiohttp"))),
+    ],
+    ids=lambda found: type(found).__name__,
+)
+def test_no_cell_of_a_wide_table_is_cut(found: Cost) -> None:
+    """Four clients, seven lines, times of ten seconds: every cell is whole at the usual width."""
+    assert "…" not in text(found)
 
 
 def test_short_words() -> None:

@@ -18,7 +18,7 @@ LOOKS: Mapping[str, tuple[str, str, str]] = {
     "real": (COLOURS["real"], "o", "-"),
     "article": (COLOURS["article"], "s", "-"),
     "kept": ("#8463a8", "P", "-."),
-    "session": (COLOURS["session"], "X", "-"),
+    "session": (COLOURS["session"], "D", "-"),
     "fake": (COLOURS["fake"], "X", "--"),
     "blocking": ("#3d4650", "v", ":"),
 }

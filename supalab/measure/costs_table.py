@@ -23,6 +23,8 @@ __all__ = ["WIDTH", "Cost", "headline", "notes", "show", "table", "text"]
 
 WIDTH = 100
 BLANK = ""
+# So many columns stand closer together, so that none is cut.
+MANY = 8
 
 Cost: TypeAlias = MemoryCosts | LagCosts | Cancellations | Knee
 
@@ -86,7 +88,8 @@ def text(found: Cost, width: int = WIDTH) -> str:
 
 
 def _grid(first: str, *titles: str) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    gap = 2 if len(titles) < MANY else 1
+    grid = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
     deep = max(title.count("\n") for title in (first, *titles))
     for place, title in enumerate((first, *titles)):
         above = "\n" * (deep - title.count("\n"))
@@ -129,13 +132,13 @@ def _lags(lag: Lag) -> list[str]:
 def _cancelled(found: Cancellations) -> Table:
     grid = _grid(
         "arm",
-        "callers free\nafter ms",
+        "callers\nfree ms",
         "worked on\nfor nobody",
         "hung up",
         "new caller\nx latency",
-        "client closed\nafter ms",
-        "asyncio.run\nafter ms",
-        "process ended\nafter ms",
+        "client\nclosed ms",
+        "asyncio.run\nover ms",
+        "process\nover ms",
     )
     for arm in found.arms:
         one = more.middle_of(found, arm)

@@ -13,6 +13,12 @@ from supalab.measure.costs_words import listed, seconds
 __all__ = ["Middle", "cancel_headline", "cancel_notes", "knee_headline", "knee_notes", "middle_of"]
 
 
+FROM_WHEN = (
+    "Times count from the moment at which the cancellation was meant to come. Hung up: the lab was told that nobody "
+    "waits any more; worked on: it was not, and the slot stayed taken."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Middle:
     """One arm's figures, medians over its repeats; what no run of it asked for is ``None``.
@@ -87,7 +93,9 @@ def cancel_headline(found: Cancellations) -> str:
 
 def cancel_notes(found: Cancellations) -> list[str]:
     """Say for each arm who was free when, who worked on, how a new caller fared, and when the process ended."""
-    return [" ".join(_arm(middle_of(found, arm), found)) for arm in found.arms] or ["No arm was run."]
+    if not found.arms:
+        return ["No arm was run."]
+    return [" ".join(_arm(middle_of(found, arm), found)) for arm in found.arms] + [FROM_WHEN]
 
 
 def _arm(one: Middle, found: Cancellations) -> Iterator[str]:
