@@ -47,15 +47,20 @@ def as_it_was(lab: Lab) -> Iterator[None]:
 
 async def test_the_lines_a_learner_writes_all_work(lab: Lab, db: SupabaseAsync, brief: None) -> None:
     """A class, a factory, a lambda with the lab, an object with its method: the same verdict."""
+
+    async def made_later(url: str, key: str) -> Any:
+        return SupabaseAsync(url, key)
+
     given: list[tuple[Any, dict[str, Any]]] = [
         (SupabaseAsync, {}),
+        (made_later, {"lab": lab}),
         (lambda url, key: SupabaseAsync(url, key, limit=10), {"lab": lab}),
         (lambda: db.select("contests", limit=3), {"lab": lab}),
         (db, {"lab": lab, "method": "select", "args": ("contests",), "kwargs": {"limit": 3}}),
     ]
     verdicts = [await probe(what, **how) for what, how in given]
     assert {one.headline for one in verdicts} == {"real async, limited to 10"}
-    assert verdicts[0].name == verdicts[3].name == "SupabaseAsync"
+    assert verdicts[0].name == verdicts[4].name == "SupabaseAsync"
     assert {len(one.seen.bursts) for one in verdicts} == {2}
 
 
@@ -264,8 +269,8 @@ async def test_another_load_on_the_lab_is_noticed(lab: Lab, db: SupabaseAsync) -
     assert "somebody else" in verdict.sentences[0]
 
 
-async def test_a_call_that_hangs_is_given_up(lab: Lab, as_it_was: None) -> None:
-    """Within 10 seconds, with the reason, and the hanging call is cancelled."""
+async def test_a_call_that_hangs_is_given_up(lab: Lab, as_it_was: None, brief: None) -> None:
+    """In time, with the reason, and the hanging call is cancelled; all patience together stays under 10 seconds."""
     ended = []
 
     async def hangs() -> None:
@@ -274,11 +279,10 @@ async def test_a_call_that_hangs_is_given_up(lab: Lab, as_it_was: None) -> None:
         finally:
             ended.append(True)
 
-    began = time.monotonic()
     verdict = await probe(hangs, lab=lab)
-    assert time.monotonic() - began < 10
+    assert verdict.seconds < 10
     assert verdict.kind == CANNOT_TELL
-    assert "did not return within 5 s" in verdict.sentences[0]
+    assert "did not return within 1 s" in verdict.sentences[0]
     assert ended == [True]
 
 
@@ -305,7 +309,7 @@ async def test_a_crowd_that_hangs_is_given_up(lab: Lab, db: SupabaseAsync, as_it
     assert asyncio.all_tasks() == tasks
 
 
-@pytest.mark.parametrize("after", [0.1, 0.35, 0.7])
+@pytest.mark.parametrize("after", [0.35, 0.8])
 async def test_a_cancelled_probe_leaves_nothing(after: float, as_it_was: None, brief: None) -> None:
     """At whatever step: conditions are put back, threads and tasks are gone, and the next probe works."""
     with Lab(latency=0.07) as lab:

@@ -23,9 +23,6 @@ def make(url, key):
 def from_environment():
     return FakeSupabaseAsync(os.environ["SUPABASE_URL"], os.environ["SUPABASE_KEY"])
 
-async def later(url, key):
-    return SupabaseAsync(url, key)
-
 db = SupabaseAsync.from_env() if "SUPABASE_URL" in os.environ else None
 
 async def one():
@@ -81,7 +78,6 @@ def test_a_factory_in_this_folder_gets_a_verdict_and_a_record(folder: Path) -> N
     ("words", "headline"),
     [
         (["from_environment"], "fake async (threads), limited to 3"),
-        (["later"], "real async, limited to 10"),
         (["db", "--method", "select", "--args", "contests"], "real async, limited to 10"),
         (["one"], "real async, limited to 10"),
         (["fails"], "cannot tell"),
