@@ -35,9 +35,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", default=PATH, help=f"what is asked for ({PATH})")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds of a caller's patience (10)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="chance in the arrivals (1)")
-    parser.add_argument(
-        "--client", default="real", help="without url: the agent's client: fake, article, real-10 (real)"
-    )
+    parser.add_argument("--client", metavar="ARM", help="without url: the agent's client, e.g. fake (real)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every request")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw response time against rate")
 

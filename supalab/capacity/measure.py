@@ -20,7 +20,7 @@ __all__ = ["QUICK", "STEPS", "CapacityInterrupted", "capacity", "expected_s"]
 
 STEPS = (5.0, 10.0, 20.0, 40.0, 80.0)
 LATENCY_S, TIMEOUT_S, PATIENCE_S = 0.15, 5.0, 10.0
-DURATION_S, IDLE_S, REQUESTS = 10.0, 3.0, 150
+DURATION_S, IDLE_S, REQUESTS = 10.0, 2.0, 150
 AROUND_S = 1.4
 #: A service of N slots is full at N / latency requests a second, and with bursts too slow somewhat before.
 USUAL_PART = 0.8
