@@ -1,0 +1,200 @@
+"""Notebook 05: a class that closes itself, or a function whose callers leave, goes in; sockets and slots are judged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from supalab.course.check import Exercise, NotDone
+from supalab.course.feedback import Finding
+from supalab.course.sockets import open_sockets
+from supalab.course.walkouts import Walkout
+from supalab.lab.handle import Lab
+
+__all__ = ["EXERCISES"]
+
+LATENCY_S, LEAVERS = 0.4, 3
+#: Seconds that closing a socket, or the lab's last request, may take; a bound, not a measure.
+SOON_S = 2.0
+
+
+async def closed(answer: Callable[[str, str], Any]) -> list[Finding]:
+    """Use the learner's client in ``async with`` in every way there is, and count its sockets each time."""
+    async with Lab() as lab:
+        made: list[Any] = []
+
+        def fresh() -> Any:
+            made.append(answer(lab.url, lab.key))
+            return made[-1]
+
+        try:
+            first = await _entered(fresh(), lab)
+            if not first[0].ok:
+                return first[:1]
+            return [
+                *first,
+                *await _with_an_error(fresh(), lab),
+                await _unused(fresh()),
+                await _afterwards(fresh(), lab),
+            ]
+        finally:
+            for db in made:
+                if db._client is not None:
+                    await db._client.aclose()
+
+
+async def _entered(db: Any, lab: Lab) -> list[Finding]:
+    async with db as got:
+        words = "" if got is db else "What __aenter__ returns is what stands behind `as`: return self."
+        same = Finding("async with … as db", "the client itself", _named(got), got is db, words)
+        await db.select("contests", limit="1")
+        inside = open_sockets(lab)
+    left = await _left(lab)
+    ok = left == 0 and inside > 0
+    words = "" if ok else "The block has ended and its socket is still open: __aexit__ has to await self.close()."
+    observed = f"{inside} inside, {left} after the block"
+    return [same, Finding("sockets to the lab", "1 inside, 0 after the block", observed, ok, words)]
+
+
+def _named(got: object) -> str:
+    return "the client itself" if hasattr(got, "select") else repr(got)
+
+
+async def _left(lab: Lab) -> int:
+    """The sockets still open; one that is being closed has a moment."""
+    for _ in range(20):
+        if open_sockets(lab) == 0:
+            break
+        await asyncio.sleep(0.01)
+    return open_sockets(lab)
+
+
+async def _with_an_error(db: Any, lab: Lab) -> list[Finding]:
+    reached = "nothing: the error was gone"
+    try:
+        async with db:
+            await db.select("contests", limit="1")
+            raise LookupError
+    except LookupError:
+        reached = "the error"
+    ok, left = reached == "the error", await _left(lab)
+    words = "" if ok else "A true value from __aexit__ swallows the error of the block: let it return None."
+    closing = "" if left == 0 else "Close in any case: with an error in the block it matters most."
+    what = "an error in the block"
+    return [
+        Finding(f"{what}: what the caller sees", "the error", reached, ok, words),
+        Finding(f"{what}: sockets left", "0", str(left), left == 0, closing),
+    ]
+
+
+async def _unused(db: Any) -> Finding:
+    observed = "fine"
+    try:
+        async with db:
+            pass
+        await db.close()
+    except NotDone:
+        raise
+    except Exception as error:
+        observed = f"{type(error).__name__}: {error}"
+    ok = observed == "fine"
+    words = "" if ok else "Nothing was opened yet, so there is nothing to close: look whether self._client is None."
+    return Finding("a client that was never used, closed twice", "fine", observed, ok, words)
+
+
+async def _afterwards(db: Any, lab: Lab) -> Finding:
+    async with db:
+        await db.select("contests", limit="1")
+    try:
+        await db.select("contests", limit="1")
+    except Exception as error:
+        observed = f"{type(error).__name__}: {error}"
+    else:
+        observed = f"rows, and {open_sockets(lab)} socket open again"
+    ok = not observed.startswith("rows")
+    words = (
+        "After closing, the next request made a new httpx client, and nobody will close that one. Leave the closed "
+        "one where it is: httpx refuses to use it."
+    )
+    return Finding("a request after the end", "an error", observed, ok, "" if ok else words)
+
+
+async def walked_out(answer: Callable[[str, str], Any]) -> list[Finding]:
+    """Let the learner's callers leave a lab, and ask the lab who hung up and when the new caller came."""
+    async with Lab(latency=LATENCY_S) as lab:
+        took = await answer(lab.url, lab.key)
+        left = await _left(lab)
+        async with asyncio.timeout(SOON_S):
+            # Asked, not waited for: the lab is another process.
+            while (await asyncio.to_thread(lab.now)).current:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        seen = Walkout(0.0, 0.0, lab.witness())
+    found = [_asked(seen.witness.served)]
+    if found[0].ok:
+        found += [_hung_up(seen.witness.abandoned), _came(seen.reached), _seconds(took), _tidy(left)]
+    return found
+
+
+def _asked(served: int) -> Finding:
+    words = f"Start {LEAVERS} reads, give them 0.1 s, cancel them, and then ask once more."
+    if served == 1:
+        words = (
+            "Only the new caller's request came. A task that is cancelled before it ever ran sends nothing: "
+            "await asyncio.sleep(0.1) in between."
+        )
+    ok = served == LEAVERS + 1
+    return Finding("requests at the lab", f"{LEAVERS}, and 1 more", str(served), ok, "" if ok else words)
+
+
+def _hung_up(abandoned: int) -> Finding:
+    ok = abandoned == LEAVERS
+    words = (
+        "Nobody hung up on the lab. Either the callers were not cancelled, or threads saw their requests through, for "
+        "nobody: a thread cannot be cancelled. Which client can hang up?"
+    )
+    return Finding("callers that hung up", str(LEAVERS), str(abandoned), ok, "" if ok else words)
+
+
+def _came(reached: float) -> Finding:
+    ok = reached < 0.8 * LATENCY_S
+    words = "The new caller had to wait for a slot until the departed were served." if not ok else ""
+    expected = f"while the others' {LATENCY_S:g} s were not over"
+    return Finding("the new caller's request came", expected, f"after {reached:.2f} s", ok, words)
+
+
+def _seconds(took: object) -> Finding:
+    number = isinstance(took, (int, float)) and not isinstance(took, bool)
+    ok = number and 0.8 * LATENCY_S <= float(took) <= 1.6 * LATENCY_S  # type: ignore[arg-type]
+    words = "Return how many seconds the new caller waited, from its own question to its rows: time.perf_counter()."
+    observed = f"{took:.2f} s" if number else repr(took)
+    return Finding("what your function returned", f"about {LATENCY_S:g} s", observed, bool(ok), "" if ok else words)
+
+
+def _tidy(left: int) -> Finding:
+    words = "" if left == 0 else "Your client is still open. Use it in `async with`, as this notebook has it."
+    return Finding("sockets left", "0", str(left), left == 0, words)
+
+
+EXERCISES = (
+    Exercise(
+        "05a",
+        "write close, __aenter__ and __aexit__",
+        (
+            "close awaits self._client.aclose() if there is a client; __aenter__ returns something; __aexit__ closes.",
+            "__aenter__: return self. __aexit__: await self.close(), and no return. close: only if self._client is not "
+            "None, and leave it in place.",
+        ),
+        closed,
+    ),
+    Exercise(
+        "05b",
+        "walk out",
+        (
+            "asyncio.create_task starts a read without waiting; task.cancel() ends it. The choice is which client.",
+            "async with SupabaseAsync(url, key, limit=3): three tasks, await asyncio.sleep(0.1), cancel each, await "
+            "asyncio.wait(tasks), then time one more select.",
+        ),
+        walked_out,
+    ),
+)

@@ -1,0 +1,160 @@
+"""Notebook 06: a learner's function over an httpx client goes in and meets each fault; its caller's lot is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import httpx
+
+from supalab.course.check import Exercise, NotDone
+from supalab.course.feedback import Finding
+from supalab.course.odd_servers import a_page, closed_port, hanging_up
+from supalab.errors import ClientError
+from supalab.lab.handle import Lab
+
+__all__ = ["EXERCISES"]
+
+Answer: TypeAlias = Callable[[httpx.AsyncClient, str], Awaitable[Any]]
+
+LATENCY_S, TIMEOUT_S, PATIENCE_S = 0.5, 0.15, 5.0
+ROWS, WANTED = "rows", "ClientError"
+
+SLIPPED = (
+    "The names in your except clause do not cover what httpx raises: its errors are neither requests' nor OSErrors. "
+    "Which name is the base of a refused connection, a timeout and an error status alike?"
+)
+ONLY_STATUS = (
+    "HTTPStatusError is raised for an answer with an error status. What fails before there is one, a refused "
+    "connection or a timeout, has another name; one base covers both."
+)
+AS_ROWS = "The server's error was handed on as if it were rows: answer.raise_for_status() has to come first."
+NOT_JSON = (
+    "A page where JSON should be: answer.json() then raises a ValueError, which httpx has no name for. "
+    "In requests it was a RequestException."
+)
+HIDDEN = (
+    "The client was closed: that is a mistake in the program, and it was reported as a failed request. Somebody would "
+    "look for it at the server. Catch what a request can raise, not every Exception."
+)
+SWALLOWED = (
+    "The caller was cancelled and did not go: CancelledError is a BaseException, and catching it breaks every timeout "
+    "above you."
+)
+NO_ROWS = "With nothing amiss, the caller should have the rows: return answer.json()."
+
+
+async def errors_seen(answer: Answer) -> list[Finding]:
+    """Let each fault happen to the learner's function, and then a closed client and a cancellation."""
+    async with Lab() as lab, _client(lab, PATIENCE_S) as client:
+        url = f"{lab.url}/rest/v1/contests?limit=1"
+        found = [_good(await _seen(answer(client, url)))]
+        found.append(_status(await _seen(answer(client, f"{lab.url}/rest/v1/no_such_table"))))
+        with hanging_up() as hangs_up, a_page() as page:
+            lost = {
+                "nobody listens": await _seen(answer(client, closed_port())),
+                "the server hangs up": await _seen(answer(client, hangs_up)),
+                **await _late(answer, lab, url),
+            }
+            found += _transport(lost, only_status=found[1].ok)
+            found.append(_page(await _seen(answer(client, page))))
+        found.append(_cancelled(await _after_cancelling(answer, client, url)))
+    return [*found, _own_mistake(await _seen(answer(client, url)))]
+
+
+def _client(lab: Lab, timeout: float | httpx.Timeout, max_connections: int = 10) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=max_connections)
+    # A proxy that the machine's settings name has no business between this process and its lab.
+    return httpx.AsyncClient(headers={"apikey": lab.key}, timeout=timeout, limits=limits, trust_env=False)
+
+
+async def _seen(asked: Awaitable[Any]) -> str:
+    """What the caller of the learner's function sees: rows, or the name of an error."""
+    try:
+        back = await asked
+    except NotDone:
+        raise
+    except ClientError:
+        return WANTED
+    except Exception as error:
+        return type(error).__name__
+    return ROWS if isinstance(back, list) else repr(back)
+
+
+async def _late(answer: Answer, lab: Lab, url: str) -> dict[str, str]:
+    """A late answer, and no connection to be had: the lab is slow while this runs."""
+    await asyncio.to_thread(lambda: lab.set(latency=LATENCY_S))
+    timeout = httpx.Timeout(TIMEOUT_S, pool=TIMEOUT_S / 3)
+    async with _client(lab, timeout) as impatient:
+        late = await _seen(answer(impatient, url))
+    async with _client(lab, timeout, max_connections=1) as narrow:
+        first = asyncio.create_task(narrow.get(url, timeout=PATIENCE_S))
+        await asyncio.sleep(TIMEOUT_S / 3)
+        no_slot = await _seen(answer(narrow, url))
+        first.cancel()
+        await asyncio.wait([first])
+    return {"the answer is late": late, "no connection is free": no_slot}
+
+
+async def _after_cancelling(answer: Answer, client: httpx.AsyncClient, url: str) -> str:
+    """Cancel a caller while the lab, still slow, works on its request."""
+
+    async def asks() -> Any:
+        return await answer(client, url)
+
+    caller = asyncio.create_task(asks())
+    await asyncio.sleep(TIMEOUT_S)
+    caller.cancel()
+    with suppress(asyncio.CancelledError):
+        return await _seen(caller)
+    return "CancelledError"
+
+
+def _good(seen: str) -> Finding:
+    return Finding("nothing amiss", ROWS, seen, seen == ROWS, "" if seen == ROWS else NO_ROWS)
+
+
+def _status(seen: str) -> Finding:
+    ok = seen == WANTED
+    words = SLIPPED if seen.endswith("Error") else AS_ROWS
+    return Finding("an answer of 404", WANTED, seen, ok, "" if ok else words)
+
+
+def _transport(lost: dict[str, str], *, only_status: bool) -> list[Finding]:
+    found, said = list[Finding](), not only_status  # once is enough: the reason is the same for each
+    for what, seen in lost.items():
+        ok = seen == WANTED
+        found.append(Finding(what, WANTED, seen, ok, "" if ok or said else ONLY_STATUS))
+        said = said or not ok
+    return found
+
+
+def _page(seen: str) -> Finding:
+    return Finding("200, but a web page", WANTED, seen, seen == WANTED, "" if seen == WANTED else NOT_JSON)
+
+
+def _cancelled(seen: str) -> Finding:
+    ok = seen == "CancelledError"
+    return Finding("the caller is cancelled", "CancelledError", seen, ok, "" if ok else SWALLOWED)
+
+
+def _own_mistake(seen: str) -> Finding:
+    ok = seen == "RuntimeError"
+    return Finding("our own mistake: a closed client", "RuntimeError", seen, ok, "" if ok else HIDDEN)
+
+
+EXERCISES = (
+    Exercise(
+        "06a",
+        "catch what httpx raises",
+        (
+            "Three families: errors of httpx, with one base for all of them; a body that is not JSON; and the rest, "
+            "which is not yours to catch.",
+            "except (httpx.HTTPError, ValueError) as error: the first is the base of statuses and transport errors, "
+            "the second is what answer.json() raises.",
+        ),
+        errors_seen,
+    ),
+)

@@ -1,0 +1,180 @@
+"""What notebooks 04 to 06 are made of: a small client, odd servers, pictures of rows, sockets, leavers and drops."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import requests
+
+from supalab import ArticleSupabaseAsync, Lab
+from supalab.course.drips import Drips, drips, read_drips
+from supalab.course.odd_servers import a_page, closed_port, dripping, hanging_up, silent
+from supalab.course.small import SmallClient
+from supalab.course.sockets import after_each, open_sockets, sockets_left
+from supalab.course.touched import rows_found
+from supalab.course.walkouts import Walkout, after_the_walkout
+from supalab.errors import ApiError
+from supalab.figures import describe
+from supalab.lab.witness import Witness
+
+
+@pytest.fixture
+def lab() -> Lab:
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+async def client() -> httpx.AsyncClient:
+    async with httpx.AsyncClient(timeout=0.5, trust_env=False) as client:
+        yield client
+
+
+async def test_the_small_client_reads_raises_and_stays_open(lab: Lab) -> None:
+    """One way out for rows and errors; nothing is opened before the first request, and nothing is closed after it."""
+    db = SmallClient(lab.url, lab.key)
+    assert (db._client, open_sockets(lab)) == (None, 0)
+    assert [row["id"] for row in await db.select("contests", limit="2", order="id")] == [1, 2]
+    assert await db._request("PATCH", "contests", params={"id": "eq.1"}, json={"prize": 1}) == []
+    with pytest.raises(ApiError, match="404 PGRST205"):
+        await db.select("no_such_table")
+    assert (open_sockets(lab), lab.witness().connections) == (1, 1)
+    await db._client.aclose()
+
+
+async def test_sockets_are_counted_for_each_way_of_closing(lab: Lab) -> None:
+    """What is kept adds up, a block leaves nothing, and neither is charged with what was open before."""
+    kept: list[SmallClient] = []
+
+    async def keep() -> None:
+        kept.append(SmallClient(lab.url, lab.key))
+        await kept[-1].select("contests", limit="1")
+
+    async def close() -> None:
+        async with ArticleSupabaseAsync(lab.url, lab.key) as db:
+            await db.select("contests", limit=1)
+
+    ways = {"kept": await after_each(keep, lab, times=3), "closed": await after_each(close, lab, times=3)}
+    for one in kept:
+        await one._client.aclose()
+    assert ways == {"kept": [1, 2, 3], "closed": [0, 0, 0]}
+    assert describe(sockets_left(ways)).endswith(
+        "kept: 3 open after 3 clients, 3 at most. closed: 0 open after 3 clients, 0 at most."
+    )
+
+
+def test_a_picture_of_sockets_names_every_way_apart() -> None:
+    """Lines that end at one height have names at different heights."""
+    ways = {"one": [1, 2], "two": [2, 2], "three": [0, 2]}
+    labels = list(sockets_left(ways).axes[0].texts)
+    heights = sorted(label.xy[1] for label in labels)
+    assert [label.get_text() for label in labels] == ["one: 2", "two: 2", "three: 2"]
+    assert min(after - before for before, after in itertools.pairwise(heights)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("server", "old", "new"),
+    [
+        (hanging_up, requests.ConnectionError, httpx.RemoteProtocolError),
+        (silent, requests.Timeout, httpx.ConnectTimeout),
+    ],
+)
+async def test_a_server_fails_both_libraries_in_its_own_manner(
+    server: object, old: type[Exception], new: type[Exception], client: httpx.AsyncClient
+) -> None:
+    """Blocking and asyncio callers meet the same fault, twice."""
+    with server() as url:
+        for _ in range(2):
+            with pytest.raises(old):
+                await asyncio.to_thread(requests.get, url, timeout=0.2)
+            with pytest.raises(new):
+                await client.get(url)
+
+
+async def test_a_page_is_a_good_answer_that_is_no_json(client: httpx.AsyncClient) -> None:
+    """Its status says nothing amiss."""
+    with a_page() as url:
+        answer = await client.get(url)
+    assert answer.is_success
+    with pytest.raises(ValueError, match="Expecting value"):
+        answer.json()
+
+
+async def test_nobody_listens_at_a_closed_port(client: httpx.AsyncClient) -> None:
+    """It was free a moment ago."""
+    with pytest.raises(httpx.ConnectError):
+        await client.get(closed_port())
+
+
+def test_odd_servers_leave_no_thread_and_no_listener() -> None:
+    """Even when a caller still waits for a byte."""
+    threads = set(threading.enumerate())
+    with silent() as url, dripping(gap_s=30.0) as slow:
+        address = urlsplit(url)
+        waiting = socket.create_connection((address.hostname, address.port))
+        reader = socket.create_connection((address.hostname, urlsplit(slow).port))
+        reader.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert reader.recv(10) == b"HTTP/1.1 2"
+    waiting.close()
+    reader.close()
+    assert set(threading.enumerate()) == threads
+    with pytest.raises(OSError):
+        socket.create_connection((address.hostname, address.port), timeout=1)
+
+
+async def test_a_read_timeout_watches_gaps_and_a_deadline_the_whole() -> None:
+    """Drops that come faster than the timeout all arrive; a deadline ends the same answer in the middle."""
+    async with httpx.AsyncClient(timeout=0.6, trust_env=False) as patient:
+        with dripping(gap_s=0.1, size=12) as url:
+            began = time.perf_counter()
+            alone, within = await asyncio.gather(read_drips(patient, url), read_drips(patient, url, within=0.7))
+            assert time.perf_counter() - began < 10
+        with dripping(gap_s=2.0, size=3) as url:
+            slower = await read_drips(patient, url)
+    assert (alone.outcome, len(alone.pieces)) == ("ok", 12)
+    assert alone.done > 2 * 0.55
+    assert alone.longest_gap < alone.done / 2
+    assert within.outcome == "TimeoutError"
+    assert 0 < len(within.pieces) < 12
+    assert (slower.outcome, slower.pieces) == ("ReadTimeout", ())
+
+
+def test_a_picture_of_drops_says_how_each_answer_ended() -> None:
+    """With the longest gap, which is what a read timeout is compared with."""
+    read = {"a, first": Drips((0.1, 0.2, 0.5), 0.5, "ok"), "b": Drips((0.1,), 0.4, "TimeoutError")}
+    said = describe(drips(read, read_timeout=0.35))
+    assert "a, first: 3 pieces, the longest gap 300 ms, answered after 500 ms." in said
+    assert "b: 1 piece, the longest gap 100 ms, TimeoutError after 400 ms." in said
+
+
+def seen(*timeline: tuple[float, int], abandoned: int = 0) -> Witness:
+    peak = max(number for _, number in timeline)
+    return Witness(peak, 0, len(timeline) // 2, 1, abandoned, 1.0, timeline)
+
+
+def test_a_new_callers_wait_for_a_slot_is_read_off_the_labs_record() -> None:
+    """The last request to arrive is the new caller's, whatever else comes and goes."""
+    fake = Walkout(0.1, 0.9, seen((0.0, 1), (0.01, 2), (0.5, 1), (0.51, 2), (0.52, 1), (1.0, 0)))
+    real = Walkout(0.1, 0.5, seen((0.0, 1), (0.01, 2), (0.099, 3), (0.5, 2), (0.5, 1), (0.6, 0), abandoned=2))
+    assert (fake.reached, round(fake.for_a_slot, 3)) == (0.51, 0.41)
+    assert (real.reached, real.for_a_slot) == (0.099, 0.0)
+    said = describe(after_the_walkout({"fake-2": fake, "real-2": real}))
+    assert "fake-2: all callers are cancelled after 100 ms; a new caller's request reaches the lab 410 ms later" in said
+    assert "the lab saw 2 callers hang up" in said
+
+
+def test_rows_that_were_found_are_drawn_and_counted() -> None:
+    """A square for each row, larger if it was found; a refusal is said in its own words."""
+    fig = rows_found({"a": ([1, 2], [1]), "b": ("an error, 400", [])}, range(1, 121))
+    found = [[patch.get_width() > 0.8 for patch in ax.patches] for ax in fig.axes]
+    assert [(len(squares), sum(squares)) for squares in found] == [(120, 2), (120, 1), (120, 0), (120, 0)]
+    said = describe(fig)
+    assert "'a': 2 of 120 rows glued into the address, 1 of 120 rows passed as data." in said
+    assert "'b': an error, 400 glued into the address, 0 of 120 rows passed as data." in said

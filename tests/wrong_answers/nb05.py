@@ -1,0 +1,126 @@
+"""Plausible wrong answers for the exercises of notebook 05, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from supalab.clients.article import ArticleSupabaseAsync
+from supalab.clients.fake import FakeSupabaseAsync
+from supalab.clients.real import SupabaseAsync
+from supalab.course.small import SmallClient
+
+
+class Good(SmallClient):
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        await self.close()
+
+
+class ReturnsNothing(Good):
+    async def __aenter__(self) -> Any:
+        pass
+
+
+class NeverCloses(Good):
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        pass
+
+
+class Swallows(Good):
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        await self.close()
+        return True
+
+
+class ClosesInGoodTimesOnly(Good):
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        if error is None:
+            await self.close()
+
+
+class DoesNotLook(Good):
+    async def close(self) -> None:
+        await self._client.aclose()  # type: ignore[union-attr]
+
+
+class OpensAgain(Good):
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+        self._client = None
+
+
+async def _leave(db: Any, *, pause: float = 0.1) -> float:
+    tasks = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
+    if pause:
+        await asyncio.sleep(pause)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    began = time.perf_counter()
+    await db.select("contests", limit=1)
+    return time.perf_counter() - began
+
+
+async def with_threads(url: str, key: str) -> float:
+    async with FakeSupabaseAsync(url, key, limit=3) as db:
+        return await _leave(db)
+
+
+async def with_more_threads(url: str, key: str) -> float:
+    async with FakeSupabaseAsync(url, key, limit=10) as db:
+        return await _leave(db)
+
+
+async def at_once(url: str, key: str) -> float:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        return await _leave(db, pause=0.0)
+
+
+async def waits_for_all(url: str, key: str) -> float:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        await asyncio.gather(*(db.select("contests", limit=1) for _ in range(3)))
+        began = time.perf_counter()
+        await db.select("contests", limit=1)
+        return time.perf_counter() - began
+
+
+async def says_nothing(url: str, key: str) -> None:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        await _leave(db)
+
+
+_kept: list[Any] = []
+
+
+async def leaves_it_open(url: str, key: str) -> float:
+    _kept.append(ArticleSupabaseAsync(url, key, limit=3))
+    return await _leave(_kept[-1])
+
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "05a": (
+        (ReturnsNothing, "return self"),
+        (NeverCloses, "its socket is still open"),
+        (Swallows, "swallows the error of the block"),
+        (ClosesInGoodTimesOnly, "Close in any case"),
+        (DoesNotLook, "there is nothing to close"),
+        (OpensAgain, "nobody will close that one"),
+    ),
+    "05b": (
+        (with_threads, "a thread cannot be cancelled"),
+        (with_more_threads, "a thread cannot be cancelled"),
+        (at_once, "cancelled before it ever ran"),
+        (waits_for_all, "Nobody hung up"),
+        (says_nothing, "how many seconds the new caller waited"),
+        (leaves_it_open, "still open"),
+    ),
+}

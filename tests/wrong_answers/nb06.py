@@ -1,0 +1,53 @@
+"""Plausible wrong answers for the exercise of notebook 06, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import requests
+
+from supalab.errors import ClientError
+
+
+def catching(*kinds: type[BaseException]) -> Callable[[httpx.AsyncClient, str], Awaitable[Any]]:
+    async def contests(client: httpx.AsyncClient, url: str) -> Any:
+        try:
+            answer = await client.get(url)
+            answer.raise_for_status()
+            return answer.json()
+        except kinds as error:
+            raise ClientError(f"{type(error).__name__}: {error}") from error
+
+    return contests
+
+
+async def never_looks(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        return (await client.get(url)).json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise ClientError(str(error)) from error
+
+
+async def returns_none(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        answer = await client.get(url)
+        answer.raise_for_status()
+    except (httpx.HTTPError, ValueError) as error:
+        raise ClientError(str(error)) from error
+
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "06a": (
+        (catching(requests.RequestException), "neither requests' nor OSErrors"),
+        (catching(OSError), "neither requests' nor OSErrors"),
+        (catching(httpx.HTTPStatusError), "has another name; one base covers both"),
+        (catching(httpx.HTTPError), "answer.json() then raises a ValueError"),
+        (catching(Exception), "Catch what a request can raise"),
+        (catching(Exception, asyncio.CancelledError), "catching it breaks every timeout"),
+        (never_looks, "as if it were rows"),
+        (returns_none, "return answer.json()"),
+    ),
+}
