@@ -116,6 +116,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = 
     "agent": ("serve contest-agent, a service that runs on any of the clients", commands_agent.add_agent),
     "load": ("send open or closed load to a service, and see its response times", commands_load.add_load),
     "capacity": ("find how much load a service bears by its client", commands_load.add_capacity),
+    "faults": ("let a service on each client live through faults in production", commands_load.add_faults),
     "serve": ("serve a lab backend that speaks PostgREST's dialect", _add_serve),
     "record": ("measure all reference material anew, or compare", commands_record.add_record),
     "lab": ("open the course in JupyterLab; further arguments go to JupyterLab", _add_lab),

@@ -18,6 +18,8 @@ from supalab.measure.race import race
 from supalab.measure.summary import summary
 from supalab.measure.trial import TrialSet
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
+from supalab.reference.recipes_instruments import INSTRUMENTS
+from supalab.reference.recipes_production import PRODUCTION
 
 __all__ = ["RECIPES"]
 
@@ -80,4 +82,6 @@ RECIPES: tuple[AnyRecipe, ...] = (
         text=bench_table.text,
         figures=_bench_figures,
     ),
+    *INSTRUMENTS,
+    *PRODUCTION,
 )
