@@ -42,7 +42,7 @@ async def one_after_another(url: str, headers: dict[str, str]) -> Any:
 
 async def a_client_for_each_call(url: str, headers: dict[str, str]) -> Any:
     # Slower than on most machines, so that the test does not depend on one.
-    clients = [httpx.AsyncClient(trust_env=False) for _ in range(6)]
+    clients = [httpx.AsyncClient(trust_env=False) for _ in range(2)]
     async with clients[0] as client:
         return (await client.get(url, headers=headers)).json()
 

@@ -110,7 +110,7 @@ def _one_for_all(seen: Sequence[Any]) -> Finding:
 
 def _limited(seen: Witness) -> Finding:
     ok = seen.peak == LIMIT
-    words = "" if ok else "Give httpx.Limits(max_connections=self._limit): without it, a client takes up to 100."
+    words = "" if ok else "Give httpx.Limits(max_connections=self._limit): with none at all, a client takes up to 100."
     if seen.peak < LIMIT:
         words = "Fewer were in flight than the limit allows: max_connections should be self._limit."
     return Finding(f"most in flight with limit={LIMIT}", str(LIMIT), str(seen.peak), ok, words)
