@@ -1,0 +1,18 @@
+"""Plausible wrong answers for the exercise of notebook 11, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "11a": (
+        ({"doubted": "throughput", "limit": 25, "response": 0.1}, "those two agree with each other"),
+        ({"doubted": "limit", "limit": 5, "response": 0.5}, "One is enough"),
+        ({"doubted": "limit", "limit": 5, "response": 100}, "100 ms are 0.1"),
+        ({"doubted": "limit", "limit": 10, "response": 0.1}, "too fast. In flight = throughput x response"),
+        ({"doubted": "limit", "limit": 2.5, "response": 0.1}, "a whole number of requests in flight"),
+        ({"doubted": "memory", "limit": 5, "response": 0.1}, "Doubt one of these"),
+        ({"limit": 5}, "Keep the three names"),
+        ({"doubted": "response", "limit": 5, "response": 0.1}, "let the two agree"),
+    ),
+}
