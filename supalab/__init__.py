@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from supalab.clients.real import SupabaseAsync
     from supalab.clients.session import SessionSupabaseAsync
     from supalab.lab.handle import Lab
+    from supalab.measure.probe import probe
     from supalab.measure.race import race
     from supalab.measure.workload import Workload
     from supalab.settings import Settings
@@ -28,6 +29,7 @@ _HOME = {
     "Settings": "supalab.settings",
     "SupabaseAsync": "supalab.clients.real",
     "Workload": "supalab.measure.workload",
+    "probe": "supalab.measure.probe",
     "race": "supalab.measure.race",
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "SupabaseAsync",
     "Workload",
     "__version__",
+    "probe",
     "race",
 ]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from supalab.figures.evidence import draw_burst, draw_waiters, evidence
 from supalab.figures.knee import draw_against_limit, knee
 from supalab.figures.lanes import draw_lanes, draw_waiting, timeline
 from supalab.figures.look import Picture, description, save
@@ -24,13 +25,16 @@ __all__ = [
     "by_link",
     "describe",
     "draw_against_limit",
+    "draw_burst",
     "draw_by_link",
     "draw_in_flight",
     "draw_lanes",
     "draw_latency",
     "draw_memory",
+    "draw_waiters",
     "draw_waiting",
     "draw_waterfall",
+    "evidence",
     "knee",
     "save",
     "side_by_side",
