@@ -96,7 +96,7 @@ def test_the_suspects_are_told_apart_by_one_thing_each() -> None:
     """Letters and stories differ, and no two stories rest on the same two arms."""
     assert len({one.letter for one in SUSPECTS}) == len({one.story for one in SUSPECTS}) == len(SUSPECTS)
     assert len({(one.before, one.after) for one in SUSPECTS}) == len(SUSPECTS)
-    assert expected_s(True) < 45 < expected_s(False) < 120
+    assert expected_s(True) < 60 < expected_s(False) < 120
 
 
 def test_the_case_survives_its_file_and_is_printed_in_100_columns() -> None:

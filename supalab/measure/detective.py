@@ -14,8 +14,8 @@ from supalab.clients.arms import arm
 from supalab.lab.handle import Lab
 from supalab.measure import campaign
 from supalab.measure.arrivals import Arrived, arrivals, times_of
-from supalab.measure.claims.evidence import REQUESTS, Figures, from_spans, reduced
-from supalab.measure.claims.experiments import FAR_RTT_S, NEAR_S, Sized, burst, far, near
+from supalab.measure.claims.evidence import REQUESTS, Figures, from_spans
+from supalab.measure.claims.experiments import FAR_RTT_S, NEAR_S, Sized, burst, burst_again, far, gathered, near
 from supalab.measure.detective_case import CASE, Case, accounts
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
@@ -67,8 +67,8 @@ def detective(
         stack.callback(lambda: here.set(rtt=before.rtt, tls=before.tls, latency=before.latency))
         found = campaign.run([one.experiment for one in plan], lab=here, progress=tell.race)
         arrived = [(one, name, _arrived(one, name, here, tell)) for one in opens for name in one.arms]
-    scale = {one.experiment.name: one.scale for one in plan} | {one.name: one.scale for one in opens}
-    races = {name: dict(reduced(trials, scale[name])) for name, trials in found.trials.items()}
+    scale = {one.race: one.scale for one in plan} | {one.name: one.scale for one in opens}
+    races = gathered(found.trials, plan)
     for one, name, (figures, _) in arrived:
         races.setdefault(one.name, {})[name] = figures
     return Case(
@@ -126,7 +126,8 @@ def expected_s(quick: bool = False) -> float:
 def _plan(quick: bool) -> tuple[tuple[Sized, ...], tuple[_Open, ...]]:
     races = (
         burst(quick, ("fake-3", "fake-10", "article-10")),
-        far(quick, ("fake-3", "session-3", "real-3", "real-10")),
+        *((burst_again(),) if quick else ()),
+        far(quick, ("fake-3", "session-3", "real-3", "real-10"), QUICK_OPEN),
         near(quick),
     )
     scale = QUICK_OPEN if quick else 1.0

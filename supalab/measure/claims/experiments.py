@@ -1,14 +1,18 @@
-"""The races that the claims need: a size goes in, experiments and what their times were divided by come out. Pure."""
+"""The races that the claims need: a size goes in, experiments come out; their trials go in, figures come out. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from supalab.measure.campaign import Experiment
-from supalab.measure.claims.evidence import REQUESTS
-from supalab.measure.trial import Workload
+from supalab.measure.claims.evidence import REQUESTS, Figures, reduced
+from supalab.measure.trial import TrialSet, Workload
 
-__all__ = ["BEFORE_S", "FAR_RTT_S", "NEAR_S", "Sized", "burst", "far", "near", "planned", "reuse", "wide"]
+__all__ = [
+    "BEFORE_S", "FAR_RTT_S", "NEAR_S", "Sized", "burst", "burst_again", "far", "gathered", "near", "planned", "reuse",
+    "wide",
+]  # fmt: skip
 
 #: The article's two response times, and a round trip of which three make the first and one the second.
 BEFORE_S, NEAR_S, FAR_RTT_S = 0.45, 0.15, 0.15
@@ -22,11 +26,18 @@ class Sized:
     """An experiment, and the factor by which its times were divided (1 at full size).
 
     ``part``: how much of the time a campaign expects, which assumes that every request dials, it really takes.
+    ``again``: the race whose arms it runs once more.
     """
 
     experiment: Experiment
     scale: float = 1.0
     part: float = 1.0
+    again: str = ""
+
+    @property
+    def race(self) -> str:
+        """The name under which its figures stand."""
+        return self.again or self.experiment.name
 
     @property
     def expected_s(self) -> float:
@@ -40,9 +51,28 @@ def burst(quick: bool, arms: tuple[str, ...] = ("fake-3", "fake-10", "article-10
     return Sized(Experiment("burst", arms, Workload(_n(quick, QUICK_REQUESTS), BEFORE_S / scale)), scale)
 
 
-def far(quick: bool, arms: tuple[str, ...] = ("fake-3", "session-3")) -> Sized:
-    """100 at once, TLS over a round trip of 150 ms, no time at the server: what a new connection costs."""
-    scale = QUICK_FAR if quick else 1.0
+def burst_again() -> Sized:
+    """The short trials of a quick burst once more: in one second of work, a stall of the machine is a large part."""
+    few = burst(True, ("fake-10", "article-10"))
+    return replace(few, experiment=replace(few.experiment, name="burst-again"), again="burst")
+
+
+def gathered(trials: Mapping[str, TrialSet], plan: Sequence[Sized]) -> dict[str, dict[str, Figures]]:
+    """Return the figures of all races that were run, by race and arm; what was run again counts with the first."""
+    whole: dict[str, TrialSet] = {}
+    for one in plan:
+        if one.experiment.name in trials:
+            whole[one.race] = whole.get(one.race, TrialSet()) + trials[one.experiment.name]
+    scale = {one.race: one.scale for one in plan}
+    return {race: reduced(found, scale[race]) for race, found in whole.items()}
+
+
+def far(quick: bool, arms: tuple[str, ...] = ("fake-3", "session-3"), small: float = QUICK_FAR) -> Sized:
+    """100 at once, TLS over a round trip of 150 ms, no time at the server: what a new connection costs.
+
+    ``small``: what times are divided by in a quick run.
+    """
+    scale = small if quick else 1.0
     # All of them also in small: with fewer, the first requests, which dial, would weigh too much.
     work = Workload(REQUESTS, 0.0)
     # One arm dials for each request and makes three round trips; the others make one.
@@ -70,7 +100,8 @@ def near(quick: bool) -> Sized:
 
 def planned(quick: bool) -> tuple[Sized, ...]:
     """Return all races of the ledger."""
-    return (burst(quick), far(quick), wide(quick), reuse(quick))
+    again = (burst_again(),) if quick else ()
+    return (burst(quick), *again, far(quick), wide(quick), reuse(quick))
 
 
 def _n(quick: bool, small: int) -> int:

@@ -12,8 +12,8 @@ from supalab.measure import campaign
 from supalab.measure.campaign import Campaign, CampaignInterrupted
 from supalab.measure.claims import production, tries
 from supalab.measure.claims.catalogue import Claim, catalogue
-from supalab.measure.claims.evidence import Evidence, Fact, reduced
-from supalab.measure.claims.experiments import Sized, planned
+from supalab.measure.claims.evidence import Evidence, Fact
+from supalab.measure.claims.experiments import Sized, gathered, planned
 from supalab.measure.claims.ledger import Ledger, ledger_of
 from supalab.measure.claims.rules import checked
 from supalab.measure.race import Progress
@@ -70,7 +70,7 @@ class _Todo:
     @classmethod
     def of(cls, chosen: Sequence[Claim], quick: bool) -> _Todo:
         needed = {name for claim in chosen for name in claim.experiments}
-        races = tuple(one for one in planned(quick) if one.experiment.name in needed)
+        races = tuple(one for one in planned(quick) if one.race in needed)
         return cls(races, "tries" in needed, "production" in needed and not quick, quick)
 
     @property
@@ -119,8 +119,8 @@ def _measure(todo: _Todo, found: _Found, lab: Lab | None, progress: Callable[[Pr
 
 
 def _ledger(chosen: Sequence[Claim], todo: _Todo, found: _Found, *, finished: bool) -> Ledger:
-    scale = {one.experiment.name: one.scale for one in todo.races}
-    races = {name: reduced(trials, scale[name]) for name, trials in found.races.trials.items()}
+    scale = {one.race: one.scale for one in todo.races}
+    races = gathered(found.races.trials, todo.races)
     evidence = Evidence(races, found.facts, found.served, scale)
     where = (found.races.when, found.races.machine, found.races.versions)
     return Ledger(ledger_of(chosen, evidence), evidence, todo.quick, finished, *where)
