@@ -11,7 +11,7 @@ from supalab.commands import ProgressBar, check_outputs
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
-    from supalab.measure.bench_result import Bench
+    from supalab.measure.bench.result import Bench
 
 __all__ = ["add_bench", "bench"]
 
@@ -32,7 +32,7 @@ def bench(options: argparse.Namespace) -> int:
     """Run the clients over the cases; print tables and goals, write record and picture."""
     from supalab.measure.bench import BenchInterrupted, planned
     from supalab.measure.bench import bench as run_bench
-    from supalab.measure.bench_table import remark_text
+    from supalab.measure.bench.table import remark_text
 
     if options.figure is not None:
         from supalab.figures.look import check_suffix
@@ -77,7 +77,8 @@ def _say(line: str) -> None:
 
 
 def _report(found: Bench, record: Path | None, figure: Path | None) -> None:
-    from supalab.measure import bench_result, bench_table
+    from supalab.measure.bench import result as bench_result
+    from supalab.measure.bench import table as bench_table
 
     bench_table.show(found)
     if record is not None and found.rows:

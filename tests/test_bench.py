@@ -21,11 +21,11 @@ from test_figures import _drawn, _meet
 
 from supalab import figures
 from supalab.errors import SettingsError, TrialError
-from supalab.measure import bench_table
 from supalab.measure.bench import bench, planned
-from supalab.measure.bench_cases import CASES, CLIENTS, Case, plan
-from supalab.measure.bench_goals import goals
-from supalab.measure.bench_result import Bench, Row, dumps, load, loads, row, save
+from supalab.measure.bench import table as bench_table
+from supalab.measure.bench.cases import CASES, CLIENTS, Case, plan
+from supalab.measure.bench.goals import goals
+from supalab.measure.bench.result import Bench, Row, dumps, load, loads, row, save
 from supalab.measure.workload import Workload
 
 TINY = (

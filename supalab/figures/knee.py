@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from supalab.figures.look import CLEAR, COLOURS, INK, MUTED, OTHER, Picture, describe_on, styled
 from supalab.figures.side import WIDTH_IN, head
-from supalab.measure.bench_cases import Case
-from supalab.measure.bench_result import Bench, Row
+from supalab.measure.bench.cases import Case
+from supalab.measure.bench.result import Bench, Row
 
 __all__ = ["draw_against_limit", "knee"]
 

@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 
 from supalab import figures
 from supalab.clients.arms import DEFAULT_ARMS
-from supalab.measure import bench_result, bench_table, records, table
+from supalab.measure import records, table
 from supalab.measure.bench import bench, planned
-from supalab.measure.bench_goals import goals
-from supalab.measure.bench_result import Bench
+from supalab.measure.bench import result as bench_result
+from supalab.measure.bench import table as bench_table
+from supalab.measure.bench.goals import goals
+from supalab.measure.bench.result import Bench
 from supalab.measure.campaign import Experiment
 from supalab.measure.race import race
 from supalab.measure.summary import summary

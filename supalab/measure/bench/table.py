@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from supalab.measure.bench_cases import Remark
-from supalab.measure.bench_goals import Goal, goals
-from supalab.measure.bench_result import Bench, Row
+from supalab.measure.bench.cases import Remark
+from supalab.measure.bench.goals import Goal, goals
+from supalab.measure.bench.result import Bench, Row
 
 __all__ = ["remark_text", "show", "text"]
 

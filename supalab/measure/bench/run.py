@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from supalab.clients.arms import arm, missing
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.bench_cases import CASES, CLIENTS, QUICK_CASES, Case, Plan, Remark, Run, plan, trial_s
-from supalab.measure.bench_result import Bench, row
+from supalab.measure.bench.cases import CASES, CLIENTS, QUICK_CASES, Case, Plan, Remark, Run, plan, trial_s
+from supalab.measure.bench.result import Bench, row
 from supalab.measure.race import Progress, RaceInterrupted, race
 from supalab.measure.trial import Trial
 

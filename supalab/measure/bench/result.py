@@ -11,7 +11,7 @@ from typing import Any
 
 from supalab.errors import TrialError
 from supalab.measure import textfile
-from supalab.measure.bench_cases import Case, Remark
+from supalab.measure.bench.cases import Case, Remark
 from supalab.measure.trial import Trial, Workload
 
 __all__ = ["FORMAT", "VERSION", "Bench", "Row", "dumps", "load", "loads", "row", "save"]
@@ -106,7 +106,7 @@ def _rounded(value: float) -> float:
 
 def dumps(bench: Bench) -> str:
     """Return the bench as JSON text, a line for each row, with medians and goals beside the numbers they come from."""
-    from supalab.measure.bench_goals import goals  # which reads results: importing it above would go round in a circle
+    from supalab.measure.bench.goals import goals  # which reads results: importing it above would go round in a circle
 
     medians = [{"cpu_ms_median": one.cpu, "ideal_ratio_median": one.ratio} for one in bench.rows]
     whole = asdict(bench) | {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from supalab.measure.bench_result import Bench
+from supalab.measure.bench.result import Bench
 
 __all__ = ["Goal", "goals"]
 
