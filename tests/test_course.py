@@ -21,7 +21,7 @@ from supalab.course.check import Exercise, forget, judged
 from supalab.course.exercises import EXERCISES
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
-from supalab.figures import describe, timeline
+from supalab.figures import describe, side_by_side, timeline
 
 SOURCE = """# for editors only
 # %% [markdown]
@@ -225,6 +225,10 @@ def test_a_guess_is_drawn_and_described() -> None:
     assert with_guess.axes[0].get_xlim()[1] > 40.0
     assert "The guess for fake-3 was 40.0 s." in describe(with_guess)
     assert not [line for ax in without.axes for line in ax.lines if line.get_linestyle() == "--"]
+    beside = side_by_side(trials, guesses={"fake-3": None, "real-3": 40.0})
+    assert [line.get_xdata()[0] for ax in beside.axes for line in ax.lines if line.get_linestyle() == "--"] == [40.0]
+    assert beside.axes[0].get_xlim()[1] > 40.0
+    assert "The guess for real-3 was 40.0 s." in describe(beside)
 
 
 def test_sizes_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,21 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from supalab.figures.look import CLEAR, INK, Picture, colour, describe_on, pale, styled
-from supalab.figures.panels import middle, not_seen
+from supalab.figures.panels import draw_guess, middle, not_seen
 from supalab.figures.side import WIDTH_IN, arm_label, head, row_label
-from supalab.figures.words import control_of, describe, duration, headline, shown_arms, subtitle
+from supalab.figures.words import (
+    control_of,
+    describe,
+    duration,
+    guessed,
+    headline,
+    made_guesses,
+    shown_arms,
+    subtitle,
+)
 from supalab.measure.trial import Span, Trial, TrialSet
 
-__all__ = ["draw_guess", "draw_lanes", "draw_waiting", "in_lanes", "timeline"]
+__all__ = ["draw_lanes", "draw_waiting", "in_lanes", "timeline"]
 
 LANE_IN, GAP_IN, HEAD_IN, FOOT_IN, QUEUE_IN = 0.145, 0.36, 1.3, 0.7, 1.6
 MOST_LANES = 20
@@ -82,7 +91,7 @@ def timeline(
     ``None`` for no guess. Draws on ``fig`` if one is given. Raises TrialError for an arm that did not run.
     """
     names = shown_arms(trials, arms)
-    expected = {arm: guess for arm, guess in (guesses or {}).items() if guess is not None and arm in names}
+    expected = made_guesses(guesses, names)
     about = subtitle(trials.workload)  # of repeats, one is drawn
     chosen = [middle(trials.of(arm)) for arm in names]
     with styled():
@@ -102,25 +111,8 @@ def timeline(
         row_label(axes[-1], "the queue", ["requests still", "waiting for a slot"])
         axes[-1].set(xlim=(0, right * 1.02), xlabel="seconds")
         head(fig, headline(trials, names), f"Every bar is a request, every lane a slot. {about}.")
-    said = "".join(f" The guess for {arm} was {duration(guess)}." for arm, guess in expected.items())
-    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}{said}")
+    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}{guessed(expected)}")
     return fig
-
-
-def draw_guess(ax: Axes, seconds: float) -> None:
-    """Mark the time that somebody expected: a dashed line through the panel, with its name on top."""
-    ax.axvline(seconds, color=INK, linestyle=(0, (4, 3)), linewidth=1.6, zorder=5)
-    ax.annotate(
-        f"guess: {duration(seconds)}",
-        (seconds, 0),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, -3),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        bbox=CLEAR,
-        zorder=6,
-    )
 
 
 def _height(trial: Trial) -> float:

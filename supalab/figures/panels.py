@@ -12,7 +12,7 @@ from supalab.figures.words import duration, megabytes
 from supalab.measure.summary import typical
 from supalab.measure.trial import Trial
 
-__all__ = ["draw_in_flight", "draw_latency", "draw_memory", "middle", "not_seen"]
+__all__ = ["draw_guess", "draw_in_flight", "draw_latency", "draw_memory", "middle", "not_seen"]
 
 WAITING_HATCH = "////"
 BAR = 0.52
@@ -117,4 +117,20 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
         textcoords="offset points",
         va="bottom" if repeated else "center",
         bbox=CLEAR,
+    )
+
+
+def draw_guess(ax: Axes, seconds: float, *, inside: bool = False) -> None:
+    """Mark the time that somebody expected: a dashed line through the panel, with its name below, or at its foot."""
+    ax.axvline(seconds, color=INK, linestyle=(0, (4, 3)), linewidth=1.6, zorder=2.6)  # under words
+    ax.annotate(
+        f"guess: {duration(seconds)}",
+        (seconds, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 4 if inside else -3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if inside else "top",
+        bbox=CLEAR,
+        zorder=6,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from supalab.figures import panels
 from supalab.figures.look import INK, MUTED, Picture, colour, describe_on, pale, styled
-from supalab.figures.words import control_of, describe, headline, shown_arms, subtitle
+from supalab.figures.words import control_of, describe, guessed, headline, made_guesses, shown_arms, subtitle
 from supalab.measure.trial import Trial, TrialSet
 
 __all__ = ["CONTROL_HATCH", "WIDTH_IN", "arm_label", "head", "row_label", "side_by_side"]
@@ -34,13 +34,21 @@ ABOUT = {
 }
 
 
-def side_by_side(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Figure | None = None) -> Figure:
+def side_by_side(
+    trials: TrialSet,
+    *,
+    arms: Sequence[str] | None = None,
+    guesses: Mapping[str, float | None] | None = None,
+    fig: Figure | None = None,
+) -> Figure:
     """Draw requests in flight over time, latency and memory, one row for each arm, on shared scales.
 
-    By default fake-3, its fair control fake-10 and real-10, if all of them ran. Draws on ``fig`` if one is
-    given. What no lab witnessed is said, not guessed. Raises TrialError for an arm that did not run.
+    By default fake-3, its fair control fake-10 and real-10, if all of them ran. ``guesses``: makespans that somebody
+    expected, in seconds by arm, ``None`` for no guess. Draws on ``fig`` if one is given. What no lab witnessed is
+    said, not guessed. Raises TrialError for an arm that did not run.
     """
     names = shown_arms(trials, arms)
+    expected = made_guesses(guesses, names)
     trials.workload  # noqa: B018  # a set without trials is refused here, in one line
     with styled():
         height = HEAD_IN + ROW_IN * len(names) + FOOT_IN
@@ -53,10 +61,13 @@ def side_by_side(trials: TrialSet, *, arms: Sequence[str] | None = None, fig: Fi
         rows = [[fig.add_subplot(grid[row, column]) for column in range(3)] for row in range(len(names))]
         for row, arm in zip(rows, names, strict=True):
             _fill(row, trials.of(arm), names)
-        _share(rows, [trials.of(arm) for arm in names])
+        _share(rows, [trials.of(arm) for arm in names], expected.values())
+        for row, arm in zip(rows, names, strict=True):
+            if arm in expected:
+                panels.draw_guess(row[0], expected[arm], inside=row is rows[-1])
         head(fig, headline(trials, names), subtitle(trials.workload, len(trials.of(names[0]))))
         _key(rows[0][1], names[0])
-    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}")
+    describe_on(fig, f"{ABOUT_PICTURE} {describe(trials, names)}{guessed(expected)}")
     return fig
 
 
@@ -89,9 +100,11 @@ def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
     ax.annotate("\n".join(lines), (0, 0.5), xytext=(left, 1), fontsize=9.5, color=MUTED, **{**at, "va": "top"})
 
 
-def _share(rows: Sequence[Sequence[Axes]], all_trials: Sequence[Sequence[Trial]]) -> None:
+def _share(
+    rows: Sequence[Sequence[Axes]], all_trials: Sequence[Sequence[Trial]], expected: Iterable[float] = ()
+) -> None:
     flat = [trial for trials in all_trials for trial in trials]
-    right = max(trial.makespan_s for trial in flat)
+    right = max([trial.makespan_s for trial in flat] + [guess * 1.1 for guess in expected])
     peak = max((trial.witness.peak for trial in flat if trial.witness), default=1)
     slow = max((span.latency for trial in flat for span in trial.answered), default=1.0)
     heavy = max((trial.memory.added_bytes / 1e6 for trial in flat if trial.memory), default=1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median_low
 from typing import Any
 
@@ -15,7 +15,9 @@ __all__ = [
     "counted",
     "describe",
     "duration",
+    "guessed",
     "headline",
+    "made_guesses",
     "megabytes",
     "same_pace",
     "shown_arms",
@@ -99,6 +101,16 @@ def subtitle(workload: Workload, repeats: int = 1, dots: str = ", a dot for each
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 request``, ``2 requests``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def made_guesses(guesses: Mapping[str, float | None] | None, arms: Sequence[str]) -> dict[str, float]:
+    """Return the makespans that somebody expected, in seconds, of the arms that are shown; who skipped is left out."""
+    return {arm: guess for arm, guess in (guesses or {}).items() if guess is not None and arm in arms}
+
+
+def guessed(expected: Mapping[str, float]) -> str:
+    """Return guesses as sentences that follow a description."""
+    return "".join(f" The guess for {arm} was {duration(guess)}." for arm, guess in expected.items())
 
 
 def describe(trials: TrialSet, arms: Sequence[str] | None = None) -> str:

@@ -1,0 +1,198 @@
+# The source of 07_side_by_side.ipynb; rebuild with: python -m supalab.course.build
+
+# %% [markdown]
+# # 07 · Side by side
+#
+# **10 minutes.** You run the article's own experiment on this machine and put every figure of its table beside yours.
+#
+# - **You will** race five clients in fresh processes; say what makes each bar as long as it is; find the arms that isolate one effect.
+# - **You need** notebook [01](01_see_the_ceiling.ipynb), or to know that throughput × time = in flight.
+
+# %%
+from supalab import Workload, race
+from supalab.course import check, live_view, predict, sized, start_lab
+from supalab.course.beside import beside_the_article
+from supalab.figures import side_by_side
+from supalab.measure import table
+from supalab.measure.littles_law import in_flight
+
+lab = start_lab(latency=0.15)
+n = sized(40, at_least=20)
+
+# %% [markdown]
+# ## Somebody shows you a table
+#
+# Was the migration worth the week? An article, "From ThreadPoolExecutor to httpx AsyncClient", has this answer:
+#
+# | metric | ThreadPoolExecutor(3) | httpx(10) |
+# |---|---|---|
+# | max concurrent | 3 requests | 10 requests |
+# | average response | 450 ms | 150 ms |
+# | memory | 250 MB | 180 MB |
+# | throughput | 6.7 req/s | 20 req/s |
+# | 100 concurrent requests | 15 s | 5 s |
+#
+# It may all be true. But two columns of figures cannot tell *why*: the kind of client changed, and so did the limit, the library and the way it
+# treats connections.
+
+# %% [markdown]
+# ## Five arms
+#
+# So we run the two ends and what lies between:
+#
+# | arm | what it is |
+# |---|---|
+# | `fake-3` | the article's "before": `requests.get` in 3 threads |
+# | `fake-10` | the same in 10 threads: the **fair control** |
+# | `session-10` | 10 threads that share one `requests.Session` |
+# | `article-10` | the article's "after", as printed |
+# | `real-10` | the client at the end of this course |
+#
+# Each runs in a fresh process that has loaded nothing but its client. Memory cannot be compared otherwise.
+
+# %% [markdown]
+# ## Predict
+#
+# We send fewer than a hundred requests, each 0.15 s at the server. How many seconds will the two ends take? And `article-10`'s process: how large
+# is it, if `fake-3`'s is 100 %? (The article's 250 → 180 MB would be 72 %.) Put numbers in place of `None`, or leave them.
+
+# %%
+before = predict(f"{n} requests through fake-3", None)
+after = predict(f"{n} requests through article-10", None)
+memory = predict("the memory of article-10's process", None, unit="% of fake-3's")
+print(before, after, memory, sep="\n")
+
+# %% [markdown]
+# ## Run, and watch
+#
+# Each row fills while its arm runs; every bar is a request, counted by the lab. (About 9 seconds, more than half of it for starting processes.)
+
+# %%
+ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
+trials = race(ARMS, Workload(n, 0.15), lab=lab, progress=live_view(lab))
+
+# %%
+side_by_side(trials, arms=ARMS, guesses={"fake-3": before.value, "article-10": after.value})
+
+# %%
+print(table.text(trials))
+print(before.beside(trials.of("fake-3")[0].makespan_s))
+print(after.beside(trials.of("article-10")[0].makespan_s))
+
+# %% [markdown]
+# ## The first column: the same area
+#
+# One shape is long and low, four are short and high, and all five have the same area: requests × 0.15 s. That is the work, and no client makes
+# it less. A higher shape ends sooner. Four arms have a limit of 10, in threads or not, and they end close together.
+#
+# ## The second column: the same server
+#
+# Compare the solid parts, the **service**. They hardly differ: the server takes 0.15 s for each request, whoever asks. What shrinks from
+# `fake-3` to `fake-10` is the hatched part, the **wait**. The queue became shorter; no answer came faster.
+#
+# ## The third column: what a client weighs
+#
+# The bars are small, and they stand on something that the picture leaves out: what the process weighs with its libraries loaded, before the first
+# client is made.
+
+# %%
+for trial in trials:
+    base, added = trial.memory.base_bytes / 1e6, trial.memory.added_bytes / 1e6
+    print(f"{trial.arm:11} {base:5.1f} MB loaded, then + {added:.1f} MB")
+whole = {trial.arm: trial.memory.peak_bytes for trial in trials}
+print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
+
+# %% [markdown]
+# At ten in flight, libraries outweigh threads: more code is more memory. With *many* more in flight that turns round; `supalab costs memory` draws
+# it.
+
+# %% [markdown]
+# ## Beside the article
+#
+# Now the article's table again, with ours next to it. Our seconds are not its seconds, so look at what is in parentheses: the ratios. The last
+# column has the fair control in place of "before". The line of 100 requests is arithmetic: the time of a round here × the rounds that
+# 100 requests need. (The article's "average response" stands in the row *being served*: in a burst of 15 s, callers wait for seconds,
+# so 450 ms cannot have their wait in it.)
+
+# %%
+beside_the_article(trials)
+
+# %% [markdown]
+# Read the two right columns together:
+#
+# - **In flight, throughput, the total:** the article's factor of three and a bit is here too. With the control it is gone. It came from 3 → 10, and
+#   changing `max_workers=3` to `10` would have earned it.
+# - **Being served:** the article's falls to a third. Ours stays, as it must while the server takes as long as before.
+# - **Memory:** the article's falls. Ours rises, in both columns.
+
+# %% [markdown]
+# ## One line does not fit
+#
+# Why should *responses* be three times as fast? Ask Little's law how many requests were in flight, from the article's own throughput and
+# response:
+
+# %%
+for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
+    print(f"{column:6}: {per_s:g}/s x {seconds:g} s = {in_flight(per_s, seconds):.1f} in flight")
+
+# %% [markdown]
+# Three, both times. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s, not 5. So the second column
+# cannot be a burst through ten slots. Was something else the cause, perhaps on a longer line than ours? Keep the question;
+# [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
+
+# %% [markdown]
+# ## Exercise 07a · Explain each bar
+#
+# Three effects are mixed in "before → after". For each, name the two arms that show it *alone*. The check runs your arms and counts
+# requests in flight, connections and the client's threads: one must differ, the other two agree.
+#
+# | effect | in flight | connections | threads |
+# |---|---|---|---|
+# | `"limit"` | **differs** | one per request, or few, in both | some, or none, in both |
+# | `"reuse"` | equal | **one per request in one, few in the other** | some, or none, in both |
+# | `"async"` | equal | one per request, or few, in both | **some in one, none in the other** |
+
+# %% exercise 07a
+isolates = {
+    # <solution>
+    "limit": ("fake-3", "fake-10"),
+    "reuse": ("fake-10", "session-10"),
+    "async": ("session-10", "real-10"),
+    # </solution>
+    #: "limit": ...,  # ("…", "…")
+    #: "reuse": ...,
+    #: "async": ...,
+}
+
+# %%
+await check("07a", isolates)
+
+# %% [markdown]
+# ## In practice
+#
+# - **Ask a table for its control.** Which row would still be there if only the limit had changed?
+# - **A burst is not your traffic.** If you never have more than three requests to send, a limit of 10 is nothing to you. Notebook
+#   [10](10_in_production.ipynb) lets requests arrive as they do in a service.
+# - **Measure the whole memory:** a heavier library can eat what lighter requests save.
+# - **From a terminal:** `supalab race --arms fake-3,fake-10,session-10,article-10,real-10` is this experiment.
+
+# %% [markdown]
+# ## Recap
+#
+# <details><summary>A colleague says: "We left the threads, and our batch takes a third of the time." What do you ask?</summary>
+#
+# How many were in flight before, and how many are now? If three times as many, ask for the control: the old client with the new limit.
+# </details>
+#
+# <details><summary>All five shapes of "in flight" have the same area. When would one be larger?</summary>
+#
+# When the server does more work: for retries, for callers who have left, or because it slows down under load.
+# </details>
+#
+# <details><summary>Which of the five would you choose for 10 in flight, if this race were all you knew?</summary>
+#
+# By makespan, any of the four with a limit of 10. The table has two more columns to choose by: connections, and CPU for each request. It has nothing
+# on callers who give up; that was notebook <a href="05_step_3_the_context_manager.ipynb">05</a>.
+# </details>
+#
+# **Next:** [08 · What earned it](08_what_earned_it.ipynb), where the step is taken apart, one factor at a time.

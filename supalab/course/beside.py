@@ -1,0 +1,136 @@
+"""The article's table beside a race: trials go in, a row for each of its figures comes out, with the fair control.
+
+The article's figures are read from the claims' table, those from here are computed from the trials.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from supalab.errors import TrialError
+from supalab.figures.words import duration, megabytes
+from supalab.measure.claims.catalogue import catalogue
+from supalab.measure.trial import Trial, TrialSet
+from supalab.measure.workload import Workload
+
+__all__ = ["Beside", "Row", "beside_the_article", "makespan_of"]
+
+#: What the article counts its seconds for.
+BURST = 100
+CELL = "text-align:left"
+NONE = "-"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+Number = Callable[[Trial], float]
+Shown = Callable[[float], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure, before and after: the article's, ours, and ours with the fair control in place of "before"."""
+
+    what: str
+    article: str
+    here: str
+    control: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The whole table; shows itself in a notebook. ``arms``: before, control, after."""
+
+    rows: tuple[Row, ...]
+    arms: tuple[str, str, str]
+
+    @property
+    def titles(self) -> tuple[str, str, str, str]:
+        """The heads of the columns."""
+        before, control, after = self.arms
+        return "", "the article", f"here: {before} → {after}", f"fair control: {control} → {after}"
+
+    def __str__(self) -> str:
+        cells = [self.titles, *((row.what, row.article, row.here, row.control) for row in self.rows)]
+        widths = [max(len(row[at]) for row in cells) for at in range(4)]
+        return "\n".join(
+            "  ".join(f"{text:{w}}" for text, w in zip(row, widths, strict=True)).rstrip() for row in cells
+        )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": str(self)}
+
+    def html(self) -> str:
+        """Return a table that inherits the theme's colours."""
+        head = "".join(f'<th style="{CELL}">{html.escape(title)}</th>' for title in self.titles)
+        body = "".join(_line((row.what, row.article, row.here, row.control)) for row in self.rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _line(texts: Sequence[str]) -> str:
+    first, *rest = (html.escape(text) for text in texts)
+    cells = "".join(f'<td style="{CELL}">{text}</td>' for text in rest)
+    return f'<tr><th scope="row" style="{CELL}">{first}</th>{cells}</tr>'
+
+
+def beside_the_article(
+    trials: TrialSet, *, before: str = "fake-3", control: str = "fake-10", after: str = "article-10"
+) -> Beside:
+    """Return the article's table with a second column from these trials, and a third that has the control.
+
+    Of repeats, figures are means. Memory is that of the whole process. Raises TrialError for an arm that did not run,
+    and for a race that no lab witnessed or in which memory was not measured.
+    """
+    runs = {arm: trials.of(arm) for arm in (before, control, after)}
+    if any(trial.witness is None or trial.memory is None for arm in runs.values() for trial in arm):
+        raise TrialError("the article's table needs what a lab saw, and memory: run race(…, lab=lab) with these arms")
+    rows = []
+    for what, claim, number, shown in _figures():
+        old, fair, new = (mean(number(trial) for trial in runs[arm]) for arm in (before, control, after))
+        rows.append(Row(what, _claimed(claim, shown), _change(old, new, shown), _change(fair, new, shown)))
+    return Beside(tuple(rows), (before, control, after))
+
+
+def _figures() -> tuple[tuple[str, str, Number, Shown], ...]:
+    """What to compare: its name, the article's claims about it, how to compute it, how to write it."""
+    return (
+        (
+            "most in flight",
+            "table-concurrent",
+            lambda trial: trial.witness.peak if trial.witness else 0,
+            "{:.0f}".format,
+        ),
+        ("one request, being served", "table-response", lambda t: mean(s.service or 0.0 for s in t.answered), duration),
+        ("one request, with its wait", "", lambda trial: mean(span.latency for span in trial.answered), duration),
+        ("requests per second", "table-throughput", lambda trial: trial.throughput_per_s, "{:.3g}".format),
+        (f"{BURST} requests (computed)", "table-total", lambda trial: makespan_of(trial, BURST), duration),
+        ("memory of the process", "table-memory", lambda t: t.memory.peak_bytes if t.memory else 0, megabytes),
+    )
+
+
+def makespan_of(trial: Trial, requests: int) -> float:
+    """Return the seconds of a burst of another size, by arithmetic: its rounds, each as long as those measured."""
+    per_round = trial.makespan_s / _rounds(trial.workload.requests, trial.limit)
+    return per_round * _rounds(requests, trial.limit)
+
+
+def _rounds(requests: int, limit: int) -> int:
+    return -(-requests // Workload(requests).width(limit))
+
+
+def _claimed(claim: str, shown: Shown) -> str:
+    figures = {one.id: one for one in catalogue()}
+    ends = [figures.get(f"{claim}-{end}") for end in ("before", "after")]
+    scale = {"ms": 0.001, "MB": 1e6}
+    known = [one.figure * scale.get(one.unit, 1.0) for one in ends if one is not None and one.figure is not None]
+    return _change(known[0], known[1], shown) if len(known) == 2 else NONE
+
+
+def _change(before: float, after: float, shown: Shown) -> str:
+    if not before or not after:
+        return f"{shown(before)} → {shown(after)}"
+    ratio = after / before
+    # 0.98 is no division: rounded, it is the same.
+    times = f"{TIMES} {ratio:.1f}" if round(ratio, 1) >= 1 else f"÷ {1 / ratio:.1f}"
+    return f"{shown(before)} → {shown(after)}  ({times})"

@@ -1,0 +1,20 @@
+"""Plausible wrong answers for the exercise of notebook 07, and a piece of what they must be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RIGHT = {"limit": ("fake-3", "fake-10"), "reuse": ("fake-10", "session-10"), "async": ("session-10", "real-10")}
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "07a": (
+        # The article's own comparison: three changes at once.
+        (RIGHT | {"limit": ("fake-3", "real-10")}, "so does: reuse of connections and threads or async"),
+        (RIGHT | {"async": ("session-10", "article-10")}, "so does: reuse of connections"),
+        (RIGHT | {"reuse": ("fake-10", "article-10")}, "it is not reuse of connections that differs, but threads or"),
+        (RIGHT | {"async": ("article-10", "article-10")}, "beside itself shows how much chance does"),
+        (RIGHT | {"reuse": ("fake-10", "Session")}, "no arm is called 'Session'"),
+        (RIGHT | {"limit": "fake-3"}, "Two names of arms"),
+        ({"limit": ("fake-3", "fake-10")}, "The keys are"),
+    ),
+}
