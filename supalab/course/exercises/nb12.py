@@ -1,0 +1,112 @@
+"""Notebook 12: a learner's client goes in; it is used once, counted, and then the probe says what it really is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from supalab.course.check import Exercise
+from supalab.course.feedback import Finding
+from supalab.course.sockets import open_sockets
+from supalab.errors import SettingsError
+from supalab.lab.handle import Lab
+from supalab.measure.probe import Verdict, probe
+from supalab.measure.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
+
+__all__ = ["EXERCISES"]
+
+ROWS, AT_ONCE = 10, 10
+#: Looks, 20 ms apart, that a socket has for closing.
+CLOSING = 25
+#: What is said to a verdict that is not *real async*.
+WORDS = {
+    BLOCKING: "While one of its requests is under way, the whole loop stands still. Look for what waits without an "
+    "await: requests, time.sleep, a plain httpx.Client.",
+    FAKE: "A thread still waits for each request. Look below your await for to_thread, run_in_executor or requests: "
+    "httpx.AsyncClient has the same get, and it can be awaited.",
+    MIXED: "Part of it is real async, and part is not: two ways of asking are left in there. Which one is the old one?",
+}
+
+
+async def really_async(answer: Callable[[str, str], Any]) -> list[Finding]:
+    """Use the learner's client once and close it; if it reads and closes, ask the probe for its verdict."""
+    async with Lab() as lab:
+        found = await _used(answer(lab.url, lab.key), lab)
+        if not all(one.ok for one in found):
+            return found
+        try:
+            verdict = await probe(answer, lab=lab, name="your client")
+        except SettingsError as error:
+            return [*found, Finding("the probe", REAL, "it could not begin", False, str(error))]
+    return [*found, *_findings(verdict)]
+
+
+async def _used(client: Any, lab: Lab) -> list[Finding]:
+    try:
+        rows = await client.select("contests")
+    finally:
+        if hasattr(client, "aclose"):
+            await client.aclose()
+    good = isinstance(rows, list) and len(rows) == ROWS
+    words = "" if good else "select has to return the rows, ten of them, as LooksAsync does: return answer.json()."
+    left = await _left(lab)
+    closing = "" if left == 0 else "aclose has to close what was opened: await self._client.aclose()."
+    return [
+        Finding("one select", f"{ROWS} rows", _rows(rows), good, words),
+        Finding("sockets left after aclose", "0", str(left), left == 0, closing),
+    ]
+
+
+async def _left(lab: Lab) -> int:
+    """The sockets still open; what is being closed, by the other side or a thread, has a moment."""
+    for _ in range(CLOSING):
+        if open_sockets(lab) == 0:
+            break
+        await asyncio.sleep(0.02)
+    return open_sockets(lab)
+
+
+def _rows(rows: object) -> str:
+    return f"{len(rows)} rows" if isinstance(rows, list) else type(rows).__name__
+
+
+def _findings(verdict: Verdict) -> list[Finding]:
+    """What the probe says, its limit and its connections; a client that could not be judged has its reason."""
+    real = verdict.kind == REAL
+    words = "" if real else WORDS.get(verdict.kind, " ".join(verdict.sentences))
+    found = [Finding("the probe's verdict", REAL, verdict.headline, real, words)]
+    if verdict.kind != CANNOT_TELL:
+        found += [_at_once(verdict), _connections(verdict)]
+    return found
+
+
+def _at_once(verdict: Verdict) -> Finding:
+    peak = max((burst.peak for burst in verdict.seen.bursts), default=0)
+    ok = peak >= AT_ONCE
+    words = "" if ok else "Its callers wait for one another. Who holds a lock, or a semaphore, while it asks?"
+    if peak < AT_ONCE and verdict.kind == BLOCKING:
+        words = ""  # what blocks the loop is the reason, and was said
+    return Finding("most at once, of 50 calls", f"{AT_ONCE} or more", str(peak), ok, words)
+
+
+def _connections(verdict: Verdict) -> Finding:
+    ok = "no connection reuse" not in verdict.remarks
+    words = "It dials for each request: a client made for each call does that. Make one in __init__, and keep it."
+    observed = "used again" if ok else "a new one for each request"
+    return Finding("connections", "used again", observed, ok, "" if ok else words)
+
+
+EXERCISES = (
+    Exercise(
+        "12a",
+        "get the verdict real async",
+        (
+            "Three things to undo: the thread and requests, the lock around everything, a connection for each call. "
+            "One httpx.AsyncClient, made in __init__, does all three.",
+            "In __init__: self._client = httpx.AsyncClient(headers={'apikey': key}, trust_env=False). In select: "
+            "answer = await self._client.get(address), and no lock. In aclose: await self._client.aclose().",
+        ),
+        really_async,
+    ),
+)

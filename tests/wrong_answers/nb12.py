@@ -1,0 +1,81 @@
+"""Plausible wrong answers for the exercise of notebook 12, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import requests
+
+from supalab.course.looks_async import LooksAsync
+
+
+class InThreads(LooksAsync):
+    async def select(self, table: str) -> Any:
+        return await self._fetch(f"{self._url}/{table}?limit=10")
+
+
+class Blocks(LooksAsync):
+    async def _fetch(self, address: str) -> Any:
+        return self._get(address).json()
+
+
+class Good:
+    def __init__(self, url: str, key: str) -> None:
+        self._url = f"{url}/rest/v1"
+        self._client = httpx.AsyncClient(headers={"apikey": key}, trust_env=False)
+        self._order = asyncio.Lock()
+
+    async def _ask(self, table: str) -> Any:
+        return (await self._client.get(f"{self._url}/{table}?limit=10")).json()
+
+    async def select(self, table: str) -> Any:
+        return await self._ask(table)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+class KeepsTheLock(Good):
+    async def select(self, table: str) -> Any:
+        async with self._order:
+            return await self._ask(table)
+
+
+class DialsEachTime(LooksAsync):
+    async def select(self, table: str) -> Any:
+        async with httpx.AsyncClient(headers=self._headers, trust_env=False, verify=False) as client:
+            return (await client.get(f"{self._url}/{table}?limit=10")).json()
+
+
+class SaysNothing(Good):
+    async def select(self, table: str) -> Any:
+        await self._ask(table)
+
+
+_kept: list[Any] = []
+
+
+class NeverCloses(Good):
+    async def aclose(self) -> None:
+        _kept.append(self)
+
+
+class PlainMethod(LooksAsync):
+    def select(self, table: str) -> Any:  # type: ignore[override]  # forgotten, as it may be
+        return requests.get(f"{self._url}/{table}", headers=self._headers, proxies={"http": "", "https": ""}).json()
+
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "12a": (
+        (LooksAsync, "A thread still waits"),
+        (InThreads, "A thread still waits"),
+        (Blocks, "the whole loop stands still"),
+        (KeepsTheLock, "wait for one another"),
+        (DialsEachTime, "It dials for each request"),
+        (NeverCloses, "aclose has to close"),
+        (PlainMethod, "It raised an error"),
+        (SaysNothing, "select has to return the rows"),
+    ),
+}
