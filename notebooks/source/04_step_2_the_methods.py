@@ -35,7 +35,7 @@ print(inspect.getsource(SmallClient._request))
 
 # %% [markdown]
 # Nothing in there knows what an insert is. It takes a method, a table, perhaps a query (`params`), a body (`json`) and a wish (`prefer`), and
-# gives rows or raises. (`replies.value` reads an answer.) A method on top needs one line:
+# gives rows or raises. A method on top needs one line:
 
 # %%
 print(inspect.getsource(SmallClient.select))
@@ -46,7 +46,7 @@ await small.select("contests", select="id,title", limit="2")
 # ## Where an argument goes
 #
 # What is left for the methods? To say in HTTP what you said in Python. In our clients that is a **pure** function each, in
-# `supalab/wire.py`: arguments in, a `Call` out, nothing sent. You can look at it without a server.
+# `supalab/wire.py`: arguments in, a `Call` out, nothing sent.
 
 # %%
 mine = {"id": 900_001, "title": "My contest", "url": "https://contests.test/mine"}
@@ -148,7 +148,7 @@ rows_found({text: (await tried(glued, text), await tried(as_data, text)) for tex
 # %% [markdown]
 # ## Errors from one place
 #
-# Because every answer passes one function, every refusal becomes the same kind of error, with the server's own code and words.
+# Every answer passes one function, so every refusal becomes the same kind of error, with the server's code and words.
 
 # %%
 async with ArticleSupabaseAsync(lab.url, lab.key) as db:

@@ -38,7 +38,7 @@ print(f"{open_sockets(lab) - before} socket more, and the request is long over")
 # ## Predict
 #
 # A service makes a client for each job and keeps it in a list. After 20 jobs, how many sockets are open? Put a number in place of `None`, or
-# leave it. And what if it forgets each client instead? (The third way, `close`, is the article's client in an `async with`.)
+# leave it. And what if it forgets each client instead? (The third way, `close`, is an `async with`.)
 
 # %%
 guess = predict("20 clients kept in a list", None, unit="sockets")
@@ -66,6 +66,7 @@ async def close():
 # (The next cell takes about 4 seconds.)
 
 # %%
+lab.set(latency=0.01)
 ways = {"kept in a list": await after_each(keep, lab), "forgotten": await after_each(forget, lab)}
 ways["async with"] = await after_each(close, lab)
 print(guess.beside(ways["kept in a list"][-1]))
@@ -146,11 +147,10 @@ for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
 # A request can end early because its caller goes: a browser tab closes, a timeout strikes. In asyncio that is **cancellation**: the `await`
 # raises `CancelledError`, and the caller is free at once. What of the work?
 #
-# The lab takes half a second now, and each client has 3 slots. We fill them, cancel everybody after 0.1 s, and ask once more. How long does
+# Let the lab take half a second, and give each client 3 slots. We fill them, cancel everybody after 0.1 s, and ask once more. How long does
 # the new caller wait at the fake client?
 
 # %%
-lab.set(latency=0.5)
 waits = predict("a new caller at the fake client", None)
 waits
 
@@ -173,6 +173,7 @@ async def walk_out(db):
 # (About 3 seconds.)
 
 # %%
+lab.set(latency=0.5)
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
     fake_3 = await walk_out(db)
 async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
@@ -182,7 +183,7 @@ after_the_walkout({"fake-3": fake_3, "real-3": real_3})
 
 # %% [markdown]
 # **fake-3:** the callers left, the threads did not. Nothing stops a thread that waits for a socket: each saw its request through, for nobody,
-# and its slot stayed taken. The new caller queued behind ghosts.
+# and its slot stayed taken. The new caller queued behind them.
 #
 # **real-3:** each cancelled request closed its connection and gave its slot back. The new caller's request left at once.
 
@@ -251,7 +252,7 @@ await check("05b", leave)
 #
 # <details><summary>Is the server relieved when a real client cancels?</summary>
 #
-# Not by that alone. It is told, since the connection closes; whether it stops is its own affair. That is why the witness counts it.
+# Not by that alone. It is told, since the connection closes; whether it stops is its own affair.
 # </details>
 #
 # **Next:** [06 · Cautions](06_cautions.ipynb), where errors have new names and a timeout is not what it seems.

@@ -57,6 +57,7 @@ async def error_of(work):
         return error
 
 
+lab.set(latency=0.5)
 with hanging_up() as hangs_up, silent() as says_nothing, a_page() as page:
     faults = {
         "an answer of 404": (f"{lab.url}/rest/v1/no_such_table", {"timeout": 5}),

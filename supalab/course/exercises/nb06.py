@@ -51,6 +51,8 @@ async def errors_seen(answer: Answer) -> list[Finding]:
     async with Lab() as lab, _client(lab, PATIENCE_S) as client:
         url = f"{lab.url}/rest/v1/contests?limit=1"
         found = [_good(await _seen(answer(client, url)))]
+        if not found[0].ok:
+            return found
         found.append(_status(await _seen(answer(client, f"{lab.url}/rest/v1/no_such_table"))))
         with hanging_up() as hangs_up, a_page() as page:
             lost = {
