@@ -66,7 +66,7 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    from supalab.measure import ledger_table
+    from supalab.measure.claims import table as ledger_table
     from supalab.measure.claims.ledger import LEDGER
     from supalab.measure.claims.run import LedgerInterrupted, expected_s
     from supalab.measure.claims.run import claims as run
@@ -87,7 +87,8 @@ def _ledger(options: argparse.Namespace) -> int:
 
 
 def _detective(options: argparse.Namespace) -> int:
-    from supalab.measure import detective, detective_table
+    from supalab.measure import detective
+    from supalab.measure.detective import table as detective_table
 
     if options.claims is not None:
         raise SettingsError("--claims goes with the ledger: the detective has the article's table alone")

@@ -32,10 +32,10 @@ def add_costs(parser: argparse.ArgumentParser) -> None:
 
 def costs(options: argparse.Namespace) -> int:
     """Measure the parts; print a table of each, write records and pictures."""
-    from supalab.measure.costs import PARTS as ALL
-    from supalab.measure.costs import costs as measure
-    from supalab.measure.costs import planned_s
-    from supalab.measure.costs_lab import CostsInterrupted, checked_repeat
+    from supalab.measure.costs.lab import CostsInterrupted, checked_repeat
+    from supalab.measure.costs.parts import PARTS as ALL
+    from supalab.measure.costs.parts import costs as measure
+    from supalab.measure.costs.parts import planned_s
 
     parts = list(dict.fromkeys(options.parts)) or list(ALL)
     if options.repeat is not None:
@@ -77,8 +77,8 @@ def _say(line: str) -> None:
 
 
 def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
-    from supalab.measure import costs_table
-    from supalab.measure.costs import PARTS as ALL
+    from supalab.measure.costs import table as costs_table
+    from supalab.measure.costs.parts import PARTS as ALL
 
     for place, (part, result) in enumerate(found.items()):
         sys.stdout.write("\n" * (place > 0))

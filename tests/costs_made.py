@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from supalab.measure.cancellation import Cancellations, Cancelled
-from supalab.measure.costs_knee_result import Knee, LeftOut, Point
-from supalab.measure.costs_lag import LagCosts, LagRun
-from supalab.measure.costs_memory_result import Held, MemoryCosts
+from supalab.measure.costs.cancellation import Cancellations, Cancelled
+from supalab.measure.costs.knee_result import Knee, LeftOut, Point
+from supalab.measure.costs.lag import LagCosts, LagRun
+from supalab.measure.costs.memory_result import Held, MemoryCosts
 from supalab.measure.trial import Lag
 
 WHEN = "2026-11-22T20:00:00+00:00"

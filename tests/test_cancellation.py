@@ -12,8 +12,8 @@ from supalab import Lab
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError, TrialError
 from supalab.lab.witness import Witness
-from supalab.measure.cancellation import CANCELLATION, Cancellations, Cancelled, cancellation, expected_s, judged
-from supalab.measure.costs_cancelled import THENS, report_at_exit
+from supalab.measure.costs.cancellation import CANCELLATION, Cancellations, Cancelled, cancellation, expected_s, judged
+from supalab.measure.costs.cancelled import THENS, report_at_exit
 from supalab.measure.race import Progress
 
 LATENCY = 0.5

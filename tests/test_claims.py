@@ -12,7 +12,7 @@ from claimswork import changed, made
 from made_trials import made_set, made_trial
 
 from supalab.errors import SettingsError, TrialError
-from supalab.measure import ledger_table
+from supalab.measure.claims import table as ledger_table
 from supalab.measure.claims.catalogue import COLUMNS, Claim, catalogue
 from supalab.measure.claims.evidence import Evidence, figures_of, from_spans, reduced
 from supalab.measure.claims.experiments import gathered, planned

@@ -12,11 +12,11 @@ from costs_made import cancellations, knee, lag, memory
 
 from supalab import Lab, commands_costs
 from supalab.errors import SettingsError
-from supalab.measure import costs as all_costs
-from supalab.measure.cancellation import CANCELLATION
-from supalab.measure.costs import PARTS, Part, costs, planned_s
-from supalab.measure.costs_lab import FINISHED, CostsInterrupted, teller
-from supalab.measure.costs_table import Cost, headline
+from supalab.measure.costs import parts as all_costs
+from supalab.measure.costs.cancellation import CANCELLATION
+from supalab.measure.costs.lab import FINISHED, CostsInterrupted, teller
+from supalab.measure.costs.parts import PARTS, Part, costs, planned_s
+from supalab.measure.costs.table import Cost, headline
 from supalab.measure.race import Progress
 
 MADE: dict[str, Cost] = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}

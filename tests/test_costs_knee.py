@@ -10,8 +10,8 @@ from made_trials import made_trial
 
 from supalab import Lab
 from supalab.errors import SettingsError
-from supalab.measure import costs_knee
-from supalab.measure.costs_knee import KNEE, LeftOut, expected_s, requests_for, throughput
+from supalab.measure.costs import knee as costs_knee
+from supalab.measure.costs.knee import KNEE, LeftOut, expected_s, requests_for, throughput
 from supalab.measure.race import Progress
 from supalab.measure.trial import TrialSet, Workload
 

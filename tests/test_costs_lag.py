@@ -10,8 +10,8 @@ import pytest
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
-from supalab.measure.costs_idle import idle
-from supalab.measure.costs_lag import LAG, LagCosts, expected_s, lag_costs, middle_lag
+from supalab.measure.costs.idle import idle
+from supalab.measure.costs.lag import LAG, LagCosts, expected_s, lag_costs, middle_lag
 from supalab.measure.memory import LoopLag
 from supalab.measure.race import Progress
 from supalab.measure.trial import Lag

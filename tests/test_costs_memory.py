@@ -11,8 +11,8 @@ from supalab import Lab
 from supalab.errors import SettingsError, TrialError
 from supalab.measure import memory
 from supalab.measure.child import job, run_worker
-from supalab.measure.costs_held import RESTS, at_rest
-from supalab.measure.costs_memory import MEMORY, Cell, MemoryCosts, expected_s, memory_costs
+from supalab.measure.costs.held import RESTS, at_rest
+from supalab.measure.costs.memory import MEMORY, Cell, MemoryCosts, expected_s, memory_costs
 from supalab.measure.memory import uss, written
 from supalab.measure.race import Progress
 from supalab.measure.workload import Workload

@@ -8,11 +8,11 @@ import pytest
 from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memory, point
 
 from supalab.errors import TrialError
-from supalab.measure.costs_lag import LagCosts
-from supalab.measure.costs_memory_result import MemoryCosts
-from supalab.measure.costs_table import WIDTH, Cost, headline, notes, text
-from supalab.measure.costs_words import listed, mb, seconds
-from supalab.measure.costs_words_more import middle_of
+from supalab.measure.costs.lag import LagCosts
+from supalab.measure.costs.memory_result import MemoryCosts
+from supalab.measure.costs.table import WIDTH, Cost, headline, notes, text
+from supalab.measure.costs.words import listed, mb, seconds
+from supalab.measure.costs.words_more import middle_of
 
 
 def said(found: Cost) -> str:

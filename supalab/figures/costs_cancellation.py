@@ -12,9 +12,9 @@ from supalab.figures.costs_look import foot, look
 from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.measure.cancellation import Cancellations, Cancelled
-from supalab.measure.costs_words import seconds
-from supalab.measure.costs_words_more import Middle, cancel_headline, cancel_notes, middle_of
+from supalab.measure.costs.cancellation import Cancellations, Cancelled
+from supalab.measure.costs.words import seconds
+from supalab.measure.costs.words_more import Middle, cancel_headline, cancel_notes, middle_of
 
 __all__ = ["after_cancellation"]
 

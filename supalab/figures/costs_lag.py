@@ -12,8 +12,8 @@ from supalab.figures.costs_look import foot, look, panel_title
 from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
-from supalab.measure.costs_lag import LagCosts, LagRun, middle_lag
-from supalab.measure.costs_words import lag_headline, lag_notes, seconds
+from supalab.measure.costs.lag import LagCosts, LagRun, middle_lag
+from supalab.measure.costs.words import lag_headline, lag_notes, seconds
 from supalab.measure.trial import Lag
 
 __all__ = ["loop_lag"]

@@ -11,8 +11,8 @@ from supalab.figures.costs_look import foot, log_axis, log_values, look, name_li
 from supalab.figures.look import Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
-from supalab.measure.costs_memory_result import Cell, MemoryCosts
-from supalab.measure.costs_words import mb, memory_headline, memory_notes
+from supalab.measure.costs.memory_result import Cell, MemoryCosts
+from supalab.measure.costs.words import mb, memory_headline, memory_notes
 
 __all__ = ["memory_against_in_flight"]
 

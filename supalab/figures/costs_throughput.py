@@ -12,9 +12,9 @@ from supalab.figures.costs_look import foot, log_axis, log_values, look, name_li
 from supalab.figures.look import INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
-from supalab.measure.costs_knee_result import NEAR, Knee
-from supalab.measure.costs_words import seconds
-from supalab.measure.costs_words_more import knee_headline, knee_notes
+from supalab.measure.costs.knee_result import NEAR, Knee
+from supalab.measure.costs.words import seconds
+from supalab.measure.costs.words_more import knee_headline, knee_notes
 
 __all__ = ["throughput_against_limit"]
 

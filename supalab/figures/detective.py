@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from supalab.figures.look import INK, MUTED, Picture, describe_on, styled
 from supalab.figures.side import WIDTH_IN, head
-from supalab.measure.detective_case import ARTICLE, Account, Case, Cell
+from supalab.measure.detective.case import ARTICLE, Account, Case, Cell
 
 __all__ = ["case_picture", "draw_matrix"]
 

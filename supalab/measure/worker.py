@@ -22,9 +22,9 @@ from typing import Any
 from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
-from supalab.measure.costs_cancelled import cancelled
-from supalab.measure.costs_held import held
-from supalab.measure.costs_idle import idle
+from supalab.measure.costs.cancelled import cancelled
+from supalab.measure.costs.held import held
+from supalab.measure.costs.idle import idle
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload

@@ -17,18 +17,20 @@ from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
 from supalab.figures.waterfall_links import by_link
-from supalab.measure import costs_table, detective_table, ledger_table
-from supalab.measure.cancellation import Cancellations
+from supalab.measure.claims import table as ledger_table
 from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
-from supalab.measure.costs import PARTS
-from supalab.measure.costs_knee_result import Knee
-from supalab.measure.costs_lag import LagCosts
-from supalab.measure.costs_memory_result import MemoryCosts
+from supalab.measure.costs import table as costs_table
+from supalab.measure.costs.cancellation import Cancellations
+from supalab.measure.costs.knee_result import Knee
+from supalab.measure.costs.lag import LagCosts
+from supalab.measure.costs.memory_result import MemoryCosts
+from supalab.measure.costs.parts import PARTS
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
-from supalab.measure.detective_case import CASE, Case
+from supalab.measure.detective import table as detective_table
+from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
 from supalab.measure.explain import table as explain_table
 from supalab.measure.workload import Workload

@@ -63,7 +63,7 @@ class Ledger:
         return found
 
     def _repr_html_(self) -> str:
-        from supalab.measure.ledger_table import html
+        from supalab.measure.claims.table import html
 
         return html(self)
 

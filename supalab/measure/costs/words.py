@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from supalab.measure.costs_lag import LagCosts, LagRun, middle_lag
-from supalab.measure.costs_memory_result import Cell, MemoryCosts
+from supalab.measure.costs.lag import LagCosts, LagRun, middle_lag
+from supalab.measure.costs.memory_result import Cell, MemoryCosts
 
 __all__ = ["GOAL", "lag_headline", "lag_notes", "listed", "mb", "memory_headline", "memory_notes", "seconds"]
 

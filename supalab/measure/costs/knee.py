@@ -13,8 +13,8 @@ from supalab.clients.arms import Arm, arm
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.archive import rounded
-from supalab.measure.costs_knee_result import KNEE, NEAR, Knee, LeftOut, Point
-from supalab.measure.costs_lab import (
+from supalab.measure.costs.knee_result import KNEE, NEAR, Knee, LeftOut, Point
+from supalab.measure.costs.lab import (
     FINISHED,
     CostsInterrupted,
     checked_names,

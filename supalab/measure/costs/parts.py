@@ -11,13 +11,16 @@ from typing import Any
 
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure import cancellation, costs_knee, costs_lag, costs_memory
 from supalab.measure.archive import Form
-from supalab.measure.cancellation import CANCELLATION
-from supalab.measure.costs_knee_result import KNEE
-from supalab.measure.costs_lab import CostsInterrupted
-from supalab.measure.costs_lag import LAG
-from supalab.measure.costs_memory_result import MEMORY
+from supalab.measure.costs import cancellation
+from supalab.measure.costs import knee as costs_knee
+from supalab.measure.costs import lag as costs_lag
+from supalab.measure.costs import memory as costs_memory
+from supalab.measure.costs.cancellation import CANCELLATION
+from supalab.measure.costs.knee_result import KNEE
+from supalab.measure.costs.lab import CostsInterrupted
+from supalab.measure.costs.lag import LAG
+from supalab.measure.costs.memory_result import MEMORY
 from supalab.measure.race import Progress
 
 __all__ = ["PARTS", "Part", "costs", "planned_s"]

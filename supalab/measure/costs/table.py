@@ -11,12 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from supalab.measure import costs_words as words
-from supalab.measure import costs_words_more as more
-from supalab.measure.cancellation import Cancellations
-from supalab.measure.costs_knee_result import Knee
-from supalab.measure.costs_lag import LagCosts, middle_lag
-from supalab.measure.costs_memory_result import Cell, MemoryCosts
+from supalab.measure.costs import words
+from supalab.measure.costs import words_more as more
+from supalab.measure.costs.cancellation import Cancellations
+from supalab.measure.costs.knee_result import Knee
+from supalab.measure.costs.lag import LagCosts, middle_lag
+from supalab.measure.costs.memory_result import Cell, MemoryCosts
 from supalab.measure.trial import Lag
 
 __all__ = ["WIDTH", "Cost", "headline", "notes", "show", "table", "text"]

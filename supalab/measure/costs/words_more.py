@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, median_high
 
-from supalab.measure.cancellation import Cancellations, Cancelled
-from supalab.measure.costs_knee_result import NEAR, Knee
-from supalab.measure.costs_words import listed, seconds
+from supalab.measure.costs.cancellation import Cancellations, Cancelled
+from supalab.measure.costs.knee_result import NEAR, Knee
+from supalab.measure.costs.words import listed, seconds
 
 __all__ = ["Middle", "cancel_headline", "cancel_notes", "knee_headline", "knee_notes", "middle_of"]
 

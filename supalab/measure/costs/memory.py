@@ -13,7 +13,7 @@ from supalab.clients.arms import Arm, arm
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.archive import rounded
-from supalab.measure.costs_lab import (
+from supalab.measure.costs.lab import (
     FINISHED,
     CostsInterrupted,
     ask_worker,
@@ -24,7 +24,7 @@ from supalab.measure.costs_lab import (
     rotated,
     teller,
 )
-from supalab.measure.costs_memory_result import MEMORY, Cell, Held, MemoryCosts
+from supalab.measure.costs.memory_result import MEMORY, Cell, Held, MemoryCosts
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
 from supalab.measure.workload import Workload

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from supalab.clients.arms import arm
 from supalab.lab.handle import Lab
 from supalab.measure import campaign
-from supalab.measure.arrivals import Arrived, arrivals, times_of
 from supalab.measure.claims.evidence import REQUESTS, Figures, from_spans
 from supalab.measure.claims.experiments import FAR_RTT_S, NEAR_S, Sized, burst, burst_again, far, gathered, near
-from supalab.measure.detective_case import CASE, Case, accounts
+from supalab.measure.detective.arrivals import Arrived, arrivals, times_of
+from supalab.measure.detective.case import CASE, Case, accounts
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
 from supalab.measure.workload import Workload

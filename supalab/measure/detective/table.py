@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from supalab.measure.detective_case import ARTICLE, Account, Case, Cell
+from supalab.measure.detective.case import ARTICLE, Account, Case, Cell
 
 __all__ = ["html", "notes", "show", "text"]
 

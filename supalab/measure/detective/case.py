@@ -138,7 +138,7 @@ class Case:
         return next((one for one in self.accounts if one.suspect.letter == letter), None)
 
     def _repr_html_(self) -> str:
-        from supalab.measure.detective_table import html
+        from supalab.measure.detective.table import html
 
         return html(self)
 

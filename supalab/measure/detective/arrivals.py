@@ -1,6 +1,6 @@
 """Open arrivals on a client: an arm and times go in, each request starts at its time whatever the others do, spans out.
 
-``python -m supalab.measure.arrivals``: a job (JSON line on stdin) → one run in a fresh process → a JSON line of spans.
+``python -m supalab.measure.detective.arrivals``: a job (JSON line on stdin) → one run in a fresh process → a JSON line.
 A burst asks for everything at once and lets the client's limit set the pace; here the arrivals do, as users do.
 """
 

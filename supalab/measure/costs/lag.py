@@ -17,8 +17,8 @@ from supalab.measure.archive import Form, rounded
 from supalab.measure.campaign import Campaign, CampaignInterrupted, Experiment, run
 from supalab.measure.campaign import expected_s as campaign_s
 from supalab.measure.child import job, run_worker
-from supalab.measure.costs_idle import IDLE_S
-from supalab.measure.costs_lab import CostsInterrupted, checked_names, checked_repeat, kept_conditions, now
+from supalab.measure.costs.idle import IDLE_S
+from supalab.measure.costs.lab import CostsInterrupted, checked_names, checked_repeat, kept_conditions, now
 from supalab.measure.race import START_S, Progress
 from supalab.measure.trial import Lag, Trial, Workload
 from supalab.settings import Settings

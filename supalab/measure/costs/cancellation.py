@@ -15,8 +15,8 @@ from supalab.errors import SettingsError, TrialError
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.archive import Form, rounded
-from supalab.measure.costs_cancelled import THENS
-from supalab.measure.costs_lab import (
+from supalab.measure.costs.cancelled import THENS
+from supalab.measure.costs.lab import (
     FINISHED,
     CostsInterrupted,
     ask_worker,
