@@ -21,14 +21,14 @@ from labwork import soon
 
 import supalab
 from supalab import Lab
-from supalab.commands_agent import add_agent, agent
+from supalab.commands.agent import add_agent, agent
 from supalab.errors import LabError, SettingsError
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 HARNESS = """
 import sys
 from argparse import ArgumentParser
-from supalab.commands_agent import add_agent
+from supalab.commands.agent import add_agent
 parser = ArgumentParser()
 add_agent(parser)
 options = parser.parse_args()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from supalab.capacity.measure import CapacityInterrupted, capacity
-from supalab.commands_capacity import add_capacity, add_faults
+from supalab.commands.capacity import add_capacity, add_faults
 from supalab.errors import SettingsError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from test_claims import CLAIMS, made_ledger
 
-from supalab import commands_claims
 from supalab.capacity.result import ArmCapacity, Capacity, Step
+from supalab.commands import claims as commands_claims
 from supalab.errors import SettingsError
 from supalab.figures.ledger import LOOKS, ledger_picture
 from supalab.figures.look import description

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from costs_made import cancellations, knee, lag, memory
 
-from supalab import Lab, commands_costs
+from supalab import Lab
+from supalab.commands import costs as commands_costs
 from supalab.errors import SettingsError
 from supalab.measure.costs import parts as all_costs
 from supalab.measure.costs.cancellation import CANCELLATION

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from test_explain import made_explanation
 
-from supalab import commands_explain
-from supalab.commands_explain import add_explain
+from supalab.commands import explain as commands_explain
+from supalab.commands.explain import add_explain
 from supalab.errors import SettingsError
 from supalab.measure.explain import ExplainInterrupted
 from supalab.measure.explain.result import EXPLANATION

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from supalab import Lab
-from supalab.commands_load import add_load
+from supalab.commands.load import add_load
 from supalab.errors import SettingsError
 from supalab.load.plan import Plan
 from supalab.load.run import RECORD, load, loads

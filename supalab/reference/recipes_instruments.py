@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from supalab.commands import ARTICLE_LATENCY
+from supalab.commands.race import ARTICLE_LATENCY
 from supalab.figures.costs_cancellation import after_cancellation
 from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands import ProgressBar, check_outputs
+from supalab.commands.output import ProgressBar, check_outputs
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands import ProgressBar, check_outputs
+from supalab.commands.output import ProgressBar, check_outputs, say
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _ledger(options: argparse.Namespace) -> int:
     from supalab.measure.claims.run import LedgerInterrupted, expected_s
     from supalab.measure.claims.run import claims as run
 
-    _say(f"about {expected_s(options.quick, options.claims):.0f} s on a quiet machine")
+    say(f"about {expected_s(options.quick, options.claims):.0f} s on a quiet machine")
     code = 0
     try:
         with ProgressBar() as tell:
@@ -80,7 +80,7 @@ def _ledger(options: argparse.Namespace) -> int:
         found, code = interrupted.ledger, 130
     ledger_table.show(found)
     if options.json is not None:
-        _say(f"written: {LEDGER.save(found, options.json)}")
+        say(f"written: {LEDGER.save(found, options.json)}")
     if options.figure is not None:
         _draw(found, options.figure)
     return code
@@ -92,12 +92,12 @@ def _detective(options: argparse.Namespace) -> int:
 
     if options.claims is not None:
         raise SettingsError("--claims goes with the ledger: the detective has the article's table alone")
-    _say(f"about {detective.expected_s(options.quick):.0f} s on a quiet machine")
+    say(f"about {detective.expected_s(options.quick):.0f} s on a quiet machine")
     with ProgressBar() as tell:
         found = detective.detective(quick=options.quick, progress=tell)
     detective_table.show(found)
     if options.json is not None:
-        _say(f"written: {detective.CASE.save(found, options.json)}")
+        say(f"written: {detective.CASE.save(found, options.json)}")
     if options.figure is not None:
         _draw(found, options.figure)
     return 0
@@ -113,9 +113,4 @@ def _draw(found: Ledger | Case, path: Path) -> None:
     drawn = ledger_picture(found) if isinstance(found, Ledger) else case_picture(found)
     save(drawn, path)
     sys.stdout.write(f"\n{description(drawn)}\n")
-    _say(f"written: {path}")
-
-
-def _say(line: str) -> None:
-    """To stderr, where the progress bar is: stdout is for what was found."""
-    sys.stderr.write(f"{line}\n")
+    say(f"written: {path}")

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands import ARTICLE_LATENCY, ProgressBar, check_outputs
+from supalab.commands.output import ProgressBar, check_outputs, lasting, say
+from supalab.commands.race import ARTICLE_LATENCY
 
 if TYPE_CHECKING:
     from supalab.measure.explain.result import Explanation
@@ -48,7 +49,7 @@ def explain(options: argparse.Namespace) -> int:
     check_outputs(options.json, *figures)
     trials = todo.rounds * sum(len(one.arms) for one in todo.experiments)
     rounds = "one round" if todo.rounds == 1 else f"{todo.rounds} rounds"
-    _say(f"{trials} trials in {rounds}, about {_minutes(todo.expected_s)} on a quiet machine")
+    say(f"{trials} trials in {rounds}, {lasting(todo.expected_s)} on a quiet machine")
     found: Explanation | None
     code = 0
     try:
@@ -57,7 +58,7 @@ def explain(options: argparse.Namespace) -> int:
     except ExplainInterrupted as interrupted:
         found, code = interrupted.explanation, 130
     if found is None:
-        _say("supalab: stopped before the first round was finished")
+        say("supalab: stopped before the first round was finished")
         return code
     _report(found, options.json, figures)
     return code
@@ -97,15 +98,6 @@ def _figures(path: Path | None, *, links: bool) -> tuple[Path, ...]:
     return (path, path.with_stem(f"{path.stem}-links")) if links else (path,)
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-
-
-def _say(line: str) -> None:
-    """To stderr, where the progress bar is: stdout is for what was found."""
-    sys.stderr.write(f"{line}\n")
-
-
 def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) -> None:
     from supalab.measure.explain import table as explain_table
     from supalab.measure.explain.result import EXPLANATION
@@ -113,7 +105,7 @@ def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) 
     # First of all: whatever happens to the rest, minutes of measuring are not lost.
     if record is not None:
         EXPLANATION.save(found, record)
-        _say(f"written: {record}")
+        say(f"written: {record}")
     explain_table.show(found)
     if figures:
         _draw(found, figures)
@@ -128,4 +120,4 @@ def _draw(found: Explanation, figures: tuple[Path, ...]) -> None:
         drawn = draw(found)
         save(drawn, path)
         sys.stdout.write(f"\n{description(drawn)}\n")
-        _say(f"written: {path}")
+        say(f"written: {path}")

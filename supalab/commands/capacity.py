@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands import ProgressBar
-from supalab.commands_output import check_results, draw, keep, lasting, say
+from supalab.commands.output import ProgressBar, check_results, draw, keep, lasting, say
 
 if TYPE_CHECKING:
     from supalab.capacity.faults_result import Faults

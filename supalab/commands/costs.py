@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands import ProgressBar, check_outputs
+from supalab.commands.output import ProgressBar, check_outputs, lasting, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def costs(options: argparse.Namespace) -> int:
 
         check_suffix(options.figure)
     check_outputs(*records.values(), *pictures.values())
-    _say(f"{', '.join(ALL[part].about for part in parts)}: about {_minutes(seconds)} on a quiet machine")
+    say(f"{', '.join(ALL[part].about for part in parts)}: {lasting(seconds)} on a quiet machine")
     found: dict[str, Any] = {}
     code = 0
     try:
@@ -67,15 +67,6 @@ def _paths(path: Path | None, parts: list[str]) -> dict[str, Path]:
     return {part: path if len(parts) == 1 else path.with_stem(f"{path.stem}-{part}") for part in parts}
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def _say(line: str) -> None:
-    """To stderr, where the progress bar is: stdout is for what was found."""
-    sys.stderr.write(f"{line}\n")
-
-
 def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
     from supalab.measure.costs import table as costs_table
     from supalab.measure.costs.parts import PARTS as ALL
@@ -84,7 +75,7 @@ def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Map
         sys.stdout.write("\n" * (place > 0))
         costs_table.show(result)
         if part in records:
-            _say(f"written: {ALL[part].form.save(result, records[part])}")
+            say(f"written: {ALL[part].form.save(result, records[part])}")
         if part in pictures:
             _draw(part, result, pictures[part])
     sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file
@@ -94,7 +85,7 @@ def _draw(part: str, result: Any, path: Path) -> None:
     """Write the picture; the words that it carries are those under the table, so they are not said again."""
     from supalab.figures.look import save
 
-    _say(f"written: {save(_painter(part)(result), path)}")
+    say(f"written: {save(_painter(part)(result), path)}")
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands import ProgressBar
+from supalab.commands.output import ProgressBar, lasting, say
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
@@ -42,12 +42,12 @@ def record(options: argparse.Namespace) -> int:
     recipes = chosen(RECIPES, names)
     if options.list:
         for one in recipes:
-            sys.stdout.write(f"{one.name:<10} {_minutes(one.expected_s()):>10}  {one.about}\n")
+            sys.stdout.write(f"{one.name:<10} {lasting(one.expected_s()):<17}  {one.about}\n")
         return 0
     reference = shipped("data", "reference")
     folder = _folder(options.into or reference)
     deed = _compared(reference) if options.compare else _kept(folder)
-    _say(f"{len(recipes)} recordings, about {_minutes(expected_s(recipes))}: {', '.join(one.name for one in recipes)}")
+    say(f"{len(recipes)} recordings, {lasting(expected_s(recipes))}: {', '.join(one.name for one in recipes)}")
     with ProgressBar("recordings") as tell:
         measured(recipes, deed, tell)
     if not options.compare and options.into is None:
@@ -65,7 +65,7 @@ def _kept(folder: Path) -> Callable[[AnyRecipe, Any], None]:
     from supalab.reference.record import written
 
     def keep(recipe: AnyRecipe, result: Any) -> None:
-        _say(f"written: {', '.join(map(str, written(recipe, result, folder)))}")
+        say(f"written: {', '.join(map(str, written(recipe, result, folder)))}")
 
     return keep
 
@@ -90,11 +90,3 @@ def _refresh(recipes: Sequence[AnyRecipe]) -> None:
         if page.is_file():
             text = page.read_text(encoding="utf-8")
             page.write_text(refreshed(text, recipes, shipped("data", "reference")), encoding="utf-8", newline="\n")
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands import ProgressBar, check_outputs
+from supalab.commands.output import ProgressBar, check_outputs, lasting, say
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def bench(options: argparse.Namespace) -> int:
     how = {"clients": _kinds(options.clients), "repeat": options.repeat, "quick": options.quick}
     todo = planned(**how)
     trials = sum(run.repeat * len(run.arms) for run in todo.runs)
-    _say(f"{trials} trials, about {_minutes(todo.expected_s)} on a quiet machine")
+    say(f"{trials} trials, {lasting(todo.expected_s)} on a quiet machine")
     for remark in todo.remarks:
-        _say(remark_text(remark))
+        say(remark_text(remark))
     code = 0
     try:
         with ProgressBar() as tell:
@@ -67,15 +67,6 @@ def _kinds(names: str | None) -> tuple[str, ...] | None:
     return kinds
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def _say(line: str) -> None:
-    """To stderr, where the progress bar is: stdout is for what was found."""
-    sys.stderr.write(f"{line}\n")
-
-
 def _report(found: Bench, record: Path | None, figure: Path | None) -> None:
     from supalab.measure.bench import result as bench_result
     from supalab.measure.bench import table as bench_table
@@ -83,11 +74,11 @@ def _report(found: Bench, record: Path | None, figure: Path | None) -> None:
     bench_table.show(found)
     if record is not None and found.rows:
         bench_result.save(found, record)
-        _say(f"written: {record}")
+        say(f"written: {record}")
     if figure is not None and found.rows:
         from supalab import figures
 
         drawn = figures.knee(found)
         figures.save(drawn, figure)
         sys.stdout.write(f"\n{figures.describe(drawn)}\n")
-        _say(f"written: {figure}")
+        say(f"written: {figure}")

@@ -1,7 +1,4 @@
-"""What each command does: parsed options flow in, output and an exit code flow out. ``cli.py`` has the words.
-
-Heavy imports stand inside the functions, so that one command does not pay for another.
-"""
+"""What ``supalab race`` does: parsed options flow in, a table, a record, pictures and an exit code flow out."""
 
 from __future__ import annotations
 
@@ -9,23 +6,44 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from supalab.commands.output import ProgressBar, check_outputs
 from supalab.errors import SettingsError, SupalabError
 
 if TYPE_CHECKING:
     from supalab.lab.handle import Lab
-    from supalab.measure.race import Progress
     from supalab.measure.trial import Trial, TrialSet, Workload
     from supalab.settings import Settings
 
-__all__ = ["ARTICLE_LATENCY", "ProgressBar", "check_outputs", "lab", "race", "serve"]
+__all__ = ["ARTICLE_LATENCY", "add_race", "race"]
 
 ARTICLE_LATENCY = 0.45
-FIRST_NOTEBOOK = "00_start_here.ipynb"
+
+
+def add_race(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the command's words."""
+    parser.set_defaults(run=race)
+    parser.add_argument("--arms", metavar="A,B,…", help="e.g. fake-3,real-10 (default: fake, its controls, real)")
+    parser.add_argument("--peers", action="store_true", help='others\' clients too: pip install -e ".[peers]"')
+    parser.add_argument("--requests", type=int, default=100, metavar="N", help="requests of a trial (100)")
+    parser.add_argument("--callers", type=int, metavar="N", help="callers at once (default: all requests at once)")
+    parser.add_argument("--latency", type=float, metavar="S", help="seconds the lab takes for a request (0.15)")
+    parser.add_argument("--as-in-article", action="store_true", help=f"the article's latency, {ARTICLE_LATENCY} s")
+    parser.add_argument("--repeat", type=int, default=1, metavar="K", help="trials of each arm, interleaved (1)")
+    parser.add_argument("--table", default="contests", help="which table is read (contests)")
+    parser.add_argument("--columns", default="*", help="which columns are read (*)")
+    parser.add_argument("--rows", type=int, default=10, metavar="N", help="rows of a request (10)")
+    parser.add_argument("--rtt", type=float, default=0.0, metavar="S", help="seconds of a round trip to the lab (0)")
+    parser.add_argument("--tls", action="store_true", help="speak TLS with the lab")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write trials and summary")
+    parser.add_argument("--figure", type=Path, default=Path("race.png"), metavar="FILE", help="the picture (race.png)")
+    parser.add_argument("--url", help="race on a real project instead of the lab")
+    parser.add_argument("--rest-path", default="/rest/v1", help='its prefix; "" for plain PostgREST (/rest/v1)')
+    parser.add_argument("--key", help="its key (default: the environment's SUPABASE_KEY, which no process list shows)")
 
 
 def race(options: argparse.Namespace) -> int:
@@ -129,81 +147,3 @@ def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:
     figures.save(figures.timeline(trials), paths[1])
     print(f"\nThe pictures: {figures.describe(trials)}")
     return list(paths)
-
-
-def check_outputs(*paths: Path | None) -> None:
-    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two."""
-    given = [path for path in paths if path is not None]
-    places = [os.path.normcase(path.resolve()) for path in given]
-    twice = next((path for path, place in zip(given, places, strict=True) if places.count(place) > 1), None)
-    if twice is not None:
-        raise SettingsError(f"{str(twice)!r} would be written twice: give record and pictures names of their own")
-    for path in given:
-        _check_writable(path)
-
-
-def _check_writable(path: Path) -> None:
-    existed = path.exists()
-    try:
-        with path.open("ab"):
-            pass
-    except OSError as error:
-        raise SettingsError(f"cannot write {str(path)!r} ({error.strerror}): choose another file or folder") from error
-    if not existed:
-        path.unlink()
-
-
-class ProgressBar:
-    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout."""
-
-    def __init__(self, unit: str = "trials") -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.fields[done]}"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("lab", total=1.0, done="")
-        self._unit = unit
-
-    def __enter__(self) -> Callable[[Progress], None]:
-        self._bar.start()
-        return self._tell
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def _tell(self, so_far: Progress) -> None:
-        done = f"{so_far.done} of {so_far.total} {self._unit}"
-        self._bar.update(self._task, completed=so_far.fraction, description=so_far.arm, done=done)
-
-
-def serve(options: argparse.Namespace) -> int:
-    """Serve a lab in the foreground until Ctrl-C or SIGTERM."""
-    from supalab.lab.conditions import Conditions
-    from supalab.lab.options import ServeOptions
-    from supalab.lab.server import serve as run
-
-    conditions = Conditions(options.latency, options.jitter, options.rtt, options.tls, options.error_rate)
-    return run(ServeOptions(port=options.port, conditions=conditions, seed=options.seed))
-
-
-def lab(options: argparse.Namespace) -> int:
-    """Open the course in JupyterLab, without news from the network."""
-    from supalab.shipped import shipped
-
-    notebooks = shipped("notebooks")
-    if not (notebooks / FIRST_NOTEBOOK).is_file():
-        raise SettingsError(
-            f"{notebooks} has no {FIRST_NOTEBOOK}: the course is in the project's checkout, install from it"
-        )
-    from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
-
-    chosen = [
-        f"--ServerApp.root_dir={notebooks}",
-        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
-        # No news from the network, which a workshop may not have, and nobody asked for.
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
-    LabApp.launch_instance([*chosen, *options.rest])
-    return 0

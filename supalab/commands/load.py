@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands import ProgressBar
-from supalab.commands_capacity import add_capacity, add_faults
-from supalab.commands_output import check_results, draw, keep, lasting, say
+from supalab.commands.capacity import add_capacity, add_faults
+from supalab.commands.output import ProgressBar, check_results, draw, keep, lasting, say
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
