@@ -9,12 +9,15 @@
 # - **You need** notebook [08](08_what_earned_it.ipynb), or the idea of a fair control: change one thing only.
 
 # %%
+import textwrap
 from dataclasses import replace
+
+from IPython.display import display
 
 from supalab import FakeSupabaseAsync, SessionSupabaseAsync, race
 from supalab.course import check, observe, predict, progress_line, sized, start_lab
 from supalab.measure.claims.ledger import LEDGER, ledger_of
-from supalab.measure.detective_case import CASE
+from supalab.measure.detective.case import CASE
 from supalab.measure.littles_law import Row, blog_table
 from supalab.measure.workload import Workload
 from supalab.shipped import shipped
@@ -36,8 +39,8 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# It claims more in its text. Every claim is in `data/claims.csv`, bound to an experiment and to a rule that was written before
-# the experiment ran. The claims were put on trial once, at full size, and recorded.
+# It claims more in its text. Every claim is in `data/claims.csv`, bound to an experiment and to a rule for its verdict. They were
+# put on trial once, at full size, and recorded.
 
 # %% [markdown]
 # ## Predict
@@ -84,7 +87,7 @@ for line in ledger_of(claims, Evidence({"burst": burst})):
     print(f"    {line.sentence}")
 
 # %% [markdown]
-# Is a verdict other than the record's? A short race on a busy machine shows it; run both cells again.
+# Does a verdict differ from the record's? A race this short feels every other program on the machine: run both cells again.
 #
 # Now tamper with the evidence. *Suppose* that in the recorded race ten threads had been as slow as three. That never happened; the rest
 # is left as it was:
@@ -113,7 +116,7 @@ print(blog_table(before, after))
 
 # %% [markdown]
 # The "before" column is sound. The "after" column is odd: with ten in flight at 150 ms each, 100 requests would take 1.5 s, and
-# nobody hides a result like that. So what did happen? A witness drops a hint: **450 ms is three times 150 ms**.
+# who would keep quiet about that? So what did happen? The response has a hint: **450 ms is three times 150 ms**.
 #
 # A new TLS connection costs three round trips: one for TCP, one for TLS 1.3, one for the request. A connection that is kept costs one.
 # What if the server was never slow, but far away, and the response got shorter because connections were *kept*?
@@ -122,7 +125,8 @@ print(blog_table(before, after))
 # ## Question a suspect
 #
 # The suspect: **three threads before, the same three threads after, with a `requests.Session`**. No async, no higher limit.
-# The lab moves away: TLS, a round trip of 50 ms, no time at the server. By how much does the response get shorter?
+# The lab moves away: TLS, a round trip of 50 ms, no time at the server. By how much does the response get shorter? (The run takes
+# 4 seconds.)
 
 # %%
 shorter = predict("the response", None, unit="times shorter")
@@ -141,11 +145,10 @@ conditions = lab.set(latency=0.15, rtt=0.0, tls=False)
 from supalab.figures import timeline
 from supalab.measure.trial import TrialSet
 
-old, new = (sum(span.service for span in trial.answered) / len(trial.answered) for trial in (dialled, kept))
-print(
-    f"{1000 * old:.0f} ms with {dialled.witness.connections} connections, {1000 * new:.0f} ms with {kept.witness.connections}"
-)
-print(shorter.beside(old / new))
+responses = [sum(span.service for span in trial.answered) / len(trial.answered) for trial in (dialled, kept)]
+for trial, seconds in zip((dialled, kept), responses, strict=True):
+    print(f"{trial.arm}: {1000 * seconds:.0f} ms each, {trial.witness.connections} connections")
+print(shorter.beside(responses[0] / responses[1]))
 timeline(TrialSet((dialled, kept)))
 
 # %% [markdown]
@@ -162,8 +165,8 @@ timeline(TrialSet((dialled, kept)))
 from supalab.figures.detective import case_picture
 
 case = CASE.load(shipped("data", "reference", "detective.json"))
-print(case.solution)
-case_picture(case)
+display(case_picture(case))
+print(textwrap.fill(case.solution, 100))
 
 # %% [markdown]
 # Your suspect is C; D is the same with async. Look for rows with eight ticks, and at what their stories share. In G, H and I the callers of the
