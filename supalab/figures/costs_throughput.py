@@ -88,8 +88,9 @@ def _cpu(ax: Axes, found: Knee) -> None:
 
 
 def _axis(ax: Axes, found: Knee) -> None:
-    usual = [limit for limit in found.limits if limit in TICKS]
-    log_axis(ax, usual if len(usual) > 1 else list(found.limits), "limit: requests in flight at once")
+    # The axis reaches from the first tick to the last.
+    ticks = [limit for limit in found.limits if limit in {*TICKS, found.limits[0], found.limits[-1]}]
+    log_axis(ax, ticks, "limit: requests in flight at once")
 
 
 def _line(ax: Axes, kind: str, limits: Sequence[int], spans: Sequence[Sequence[float]]) -> None:

@@ -1,0 +1,180 @@
+# The source of 09_find_the_knee.ipynb; rebuild with: python -m supalab.course.build
+
+# %% [markdown]
+# # 09 · Find the knee
+#
+# **9 minutes.** You raise the limit until it hurts, find out what hurts, and learn how few slots your service needs.
+#
+# - **You will** see a real async client get slower with *more* connections; tell the gate from the transport; compute a limit.
+# - **You need** notebook [01](01_see_the_ceiling.ipynb), or Little's law: in flight = throughput × time.
+
+# %%
+import math
+
+from supalab.course import NotDone, check, predict, start_lab
+from supalab.course.pace import pace, paces_picture
+from supalab.figures.costs_throughput import throughput_against_limit
+from supalab.measure.costs.knee_result import KNEE
+from supalab.shipped import shipped
+
+lab = start_lab(latency=0.1)
+
+# %% [markdown]
+# ## If ten are good, are seventy-five better?
+#
+# In [01](01_see_the_ceiling.ipynb) the limit was the ceiling: 3 slots, and everybody waits. So a team raises it, to 10, to 100, "to be safe". On paper
+# each slot adds the same: a request takes 0.1 s here, so a slot answers 10 a second, and 75 slots answer 750.
+#
+# We ask three clients, all of which keep their connections:
+#
+# - `session`: threads that share one `requests.Session`. It is the fair control.
+# - `kept`: the article's httpx client, with as many connections kept alive as it may open.
+# - `real`: our client. It has httpx's API too, but other connections below it.
+
+# %% [markdown]
+# ## Predict
+#
+# How many requests per second does `kept` answer with 75 slots? Put a number in place of `None`, or leave it.
+
+# %%
+guess = predict("kept with 75 slots", None, unit="requests/s")
+guess
+
+# %% [markdown]
+# ## Run
+#
+# As many callers as slots, and each asks twice. The connections are open before the clock starts. (About 8 seconds.)
+
+# %%
+paces = []
+for limit in (5, 20, 75):
+    for kind in ("session", "kept", "real"):
+        paces.append(await pace(kind, limit, lab))
+        print(paces[-1])
+
+# %%
+kept_75 = next(one for one in paces if one.name == "kept-75")
+print(guess.beside(kept_75.point.per_s))
+paces_picture(paces, guesses={"kept-75": guess.value})
+
+# %% [markdown]
+# All three leave along the dotted line. Then `kept` turns around: with more slots it answers *fewer* requests. This is its **knee**, the
+# limit beyond which a client gets worse. `session`, threads, and `real`, async, both climb on: this knee is neither's fault.
+#
+# The right panel has the reason. An event loop runs on one processor, and a second has 1,000 ms: if a request costs 10 ms of CPU, then 100 requests
+# a second are the end, whatever the limit. On the way to 75 slots, a request of `kept` becomes dearer and dearer.
+
+# %% [markdown]
+# ## Where the time goes
+#
+# The server takes 0.1 s for a request, always. Little's law, read backwards, tells how long the *caller* waits: seconds = in flight / throughput.
+# And the witness tells how many requests there really were at the server.
+
+# %%
+for one in (one for one in paces if one.point.limit == 75):
+    print(f"{one.name:10} {one.took:.2f} s for a request; on average {one.busy:4.1f} in flight at the lab")
+
+# %% [markdown]
+# Look at `kept-75`. Seventy-five requests are under way, and the server has few of them. The others stand in a queue again, as in
+# notebook 01. Only now the queue is in your own process, *inside the connection pool*. The server is bored, and its dashboard is green.
+
+# %% [markdown]
+# ## The pool, the gate, the transport
+#
+# A **pool** hands out connections. httpx's pool (version 0.28, in `httpcore`) looks at all its connections for each of its connections, each time that
+# a request comes or goes. With 10 of them nobody notices. With 75, it is 56 times the work: 75 × 75 against 10 × 10.
+#
+# There are two cures. A **gate** is a semaphore in front of the pool: callers queue there, and no more requests than slots ever stand before the
+# pool. A **transport** is what sends the bytes below httpx; ours is aiohttp's, with a pool of its own. `gated` is `kept` with a gate, `real` has
+# both.
+#
+# Above, there were as many callers as slots, so a gate would have had nothing to do. So now 150 callers come at once, for 10 slots.
+# Do you expect more of the gate or of the transport? (About 6 seconds.)
+
+# %%
+crowds = [await pace(kind, 10, lab, callers=150) for kind in ("kept", "gated", "real")]
+print(*crowds, sep="\n")
+
+# %% [markdown]
+# Throughput is nearly the same: 10 slots are below everybody's knee. But look at the CPU. A *crowd* before the pool makes each request dear, and the gate
+# cures that. *Many connections* in the pool do it too, as you saw with 75 slots, and only another transport cures that. Our client has both. It has
+# the gate for another reason as well: without one, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
+
+# %% [markdown]
+# ## The whole curve
+#
+# The same was recorded up to 400 slots, in fresh processes, with `fake` besides (threads that dial for each request). The star is a client's best
+# limit: the smallest that gives nearly the most.
+
+# %%
+recorded = KNEE.load(shipped("data", "reference", "throughput.json"))
+throughput_against_limit(recorded)
+
+# %%
+for kind in recorded.kinds:
+    print(f"{kind:8} best limit {recorded.best(kind):3}: {recorded.most(kind):5.0f} requests/s at most")
+
+# %% [markdown]
+# Every client has a knee. Beyond it, CPU is what you have run out of, and no limit gives you more of it. Where the knee lies depends on the
+# client, the processor and the latency: measure yours with `supalab costs knee`. The dotted line tells the other half: *below* the knee, throughput is
+# limit / latency, whoever the client is. There, you choose the limit by arithmetic.
+
+# %% [markdown]
+# ## How many slots do you need?
+#
+# Your service has to answer 60 requests a second, and each takes 0.15 s at the backend. By Little's law, 60 × 0.15 = 9 are in flight on average. So
+# a limit of 9 just suffices, and a limit of 100 would buy nothing. The result is often surprisingly small.
+#
+# ## Exercise 09a · Choose the limit
+#
+# Write the rule. The check runs the client with your limit, as many callers asking as it has slots, and then with one slot fewer: yours should reach
+# the wanted rate, and one fewer should not.
+#
+# | requests per second | latency | limit |
+# |---|---|---|
+# | 10 | 0.25 s | 3 |
+# | 45 | 0.1 s | 5 |
+# | 2 | 0.1 s | 1 |
+
+
+# %% exercise 09a
+def limit_for(per_s: float, latency: float) -> int:
+    """The smallest limit that reaches a throughput, if nothing but latency takes time."""
+    # <solution>
+    return math.ceil(per_s * latency)
+    # </solution>
+    #: raise NotDone("how many are in flight on average, and what if that is 4.6?")
+
+
+# %%
+await check("09a", limit_for)
+
+# %% [markdown]
+# ## In practice
+#
+# - **Leave some room.** Callers come in clusters, not one by one. With all slots taken on average, the queue grows without end; a third more slots
+#   than the law says leave a quarter of them free. Notebook [10](10_in_production.ipynb) puts that under load.
+# - **The server has a knee too.** PostgREST's own pool of database connections has 10, unless somebody changed it (`db-pool`). A limit far above
+#   it only moves the queue again. And count your instances: 20 of them with a limit of 10 may be 200 connections.
+# - **httpx's default is 100 connections, 20 of them kept alive.** You have just seen where that leads. And of 100 connections, 80 are
+#   closed as soon as they rest. Set both numbers.
+
+# %% [markdown]
+# ## Recap
+#
+# <details><summary>Throughput falls when you raise the limit. Is the server overloaded?</summary>
+#
+# Perhaps, and the witness knows: look at what is in flight *there*. If that is far below your limit, the queue is in your own process.
+# </details>
+#
+# <details><summary>The backend becomes twice as slow. How many slots does the same throughput take?</summary>
+#
+# Twice as many: in flight = throughput × time. A limit that just suffices on a good day is a ceiling on a slow one.
+# </details>
+#
+# <details><summary>A colleague shows that 100 threads beat 100 connections of httpx. Are threads better than async?</summary>
+#
+# It shows one pool beyond its knee. `real` is async too, and its line goes on. Change one thing at a time: here, the transport.
+# </details>
+#
+# **Next:** [10 · In production](10_in_production.ipynb), where requests come when they like, and callers leave.

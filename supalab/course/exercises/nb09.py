@@ -1,0 +1,107 @@
+"""Notebook 09: a rule for the limit goes in; the client runs at that limit, and at one slot fewer, at a lab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from supalab.clients.real import SupabaseAsync
+from supalab.course.check import Exercise
+from supalab.course.feedback import Finding
+from supalab.lab.handle import Lab
+from supalab.measure.burst import burst
+from supalab.measure.workload import Workload
+
+__all__ = ["EXERCISES"]
+
+#: (requests per second, latency): each needs a part of a slot more than a whole number, so that a limit that is just
+#: right has room for a slow machine, and one slot fewer cannot do it however quick the machine is.
+CASES = ((30, 0.05), (35, 0.1), (23, 0.2))
+#: One slot has room for all of it; no run can show that a slot fewer would not do.
+SMALL = (3, 0.1)
+#: So much of the wanted rate counts as reached: a request takes a little more than its latency.
+REACHED = 0.9
+ROUNDS, TRIES = 2, 2
+#: So many times the slots that are needed are not run: it would show nothing more.
+FAR = 6
+
+
+async def limits(rule: Callable[[float, float], Any]) -> list[Finding]:
+    """Run the client with the limit that ``rule(per_s, latency)`` gives, and with one fewer, as many callers asking."""
+    found = []
+    async with Lab() as lab:
+        for per_s, latency in (*CASES, SMALL):
+            limit = rule(per_s, latency)
+            found.append(_whole(per_s, latency, limit))
+            if found[-1].ok:
+                lab.set(latency=latency)
+                found.append(await _reached(lab, per_s, latency, int(limit)))
+    return found
+
+
+def _about(per_s: float, latency: float) -> str:
+    return f"{per_s:g} requests/s at {latency:g} s"
+
+
+def _whole(per_s: float, latency: float, limit: Any) -> Finding:
+    """Is it a limit at all, and of the right size?"""
+    words, number = "", isinstance(limit, int) and not isinstance(limit, bool)
+    if not number:
+        words = "A slot is there or it is not: half a slot does not exist. Which way must you round?"
+    elif limit < 1:
+        words = "With a limit of 0 no request ever leaves. One slot is the least there can be."
+    elif limit > FAR * (per_s * latency + 1):
+        words = (
+            "That is far more than is ever in flight. In flight = throughput x time: multiply, "
+            "and mind that latency is in seconds."
+        )
+    return Finding(f"{_about(per_s, latency)}: the limit", "a whole number of slots", f"{limit!r}", not words, words)
+
+
+async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Finding:
+    what = f"{_about(per_s, latency)}: a client with a limit of {limit}"
+    here = await _per_s(lab, limit, latency, per_s)
+    if here < REACHED * per_s:
+        words = (
+            f"{limit} slots of {latency:g} s each are full before that rate is reached, and callers queue. "
+            "If you rounded, round up."
+        )
+        return Finding(what, f"{per_s:g} requests/s, or nearly", f"{here:.1f} requests/s", False, words)
+    fewer = 0.0 if limit == 1 else await _per_s(lab, limit - 1, latency, per_s)
+    ok = fewer < REACHED * per_s
+    words = (
+        ""
+        if ok
+        else (
+            "It reaches the rate, and a slot fewer reaches it as well. What you don't need is not free: "
+            "every slot is a connection that the server keeps for you."
+        )
+    )
+    observed = f"{here:.1f} requests/s" + (f"; with {limit - 1}: {fewer:.1f}" if limit > 1 else "")
+    return Finding(what, f"{per_s:g} requests/s, or nearly; with one slot fewer less", observed, ok, words)
+
+
+async def _per_s(lab: Lab, limit: int, latency: float, wanted: float) -> float:
+    """Requests per second from as many callers as slots; a machine's hiccup gets a second chance."""
+    best = 0.0
+    async with SupabaseAsync(lab.url, lab.key, limit=limit) as db:
+        await burst(db, Workload(limit, latency), watch=False)  # opens the connections
+        for _ in range(TRIES):
+            spans = await burst(db, Workload(ROUNDS * limit, latency, callers=limit), watch=False)
+            best = max(best, sum(span.outcome == "ok" for span in spans) / max(span.done for span in spans))
+            if best >= REACHED * wanted or limit / latency < REACHED * wanted:
+                break
+    return best
+
+
+EXERCISES = (
+    Exercise(
+        "09a",
+        "choose the limit",
+        (
+            "Little's law again: in flight = throughput x time. What you want in flight is what the limit must allow.",
+            "math.ceil(per_s * latency): as many slots as requests are in flight on average, rounded up.",
+        ),
+        limits,
+    ),
+)

@@ -1,0 +1,16 @@
+"""Plausible wrong answers for the exercise of notebook 09, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "09a": (
+        (lambda per_s, latency: int(per_s * latency) or 1, "round up"),
+        (lambda per_s, latency: 10, "a slot fewer reaches it as well"),
+        (lambda per_s, latency: round(per_s * latency), "With a limit of 0"),
+        (lambda per_s, latency: math.ceil(per_s / latency), "In flight = throughput x time: multiply"),
+        (lambda per_s, latency: per_s * latency, "half a slot does not exist"),
+    ),
+}
