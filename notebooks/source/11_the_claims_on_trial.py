@@ -40,7 +40,7 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # | 100 requests at once | 15 s | 5 s |
 #
 # It claims more in its text. Every claim is in `data/claims.csv`, bound to an experiment and to a rule for its verdict. They were
-# put on trial once, at full size, and recorded.
+# put on trial once and recorded.
 
 # %% [markdown]
 # ## Predict
@@ -159,7 +159,7 @@ timeline(TrialSet((dialled, kept)))
 # %% [markdown]
 # ## The line-up
 #
-# Nine stories were measured at full size, each under conditions of its own, and held against all eight figures.
+# Nine stories were measured, each under conditions of its own, and held against all eight figures.
 
 # %%
 from supalab.figures.detective import case_picture
@@ -169,7 +169,7 @@ display(case_picture(case))
 print(textwrap.fill(case.solution, 100))
 
 # %% [markdown]
-# Your suspect is C; D is the same with async. Look for rows with eight ticks, and at what their stories share. In G, H and I the callers of the
+# Your suspect is C (how near does it come?); D is the same with async. Look for rows with eight ticks, and at what their stories share. In G, H and I the callers of the
 # "after" come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. And in each of
 # these stories more happened on the day of the migration than "threads became async".
 #
