@@ -28,7 +28,7 @@ class Guess:
         if self.value is None:
             return f"Measured: {measured:.3g} {self.unit} for {self.about}."
         said = f"You guessed {self.value:g} {self.unit} for {self.about}, and {measured:.3g} {self.unit} were measured"
-        if not self.value or not measured:
+        if not self.value or measured <= 0:
             return f"{said}."
         times = max(self.value / measured, measured / self.value)
         if times < 1.15:

@@ -1,0 +1,162 @@
+"""What each step of a chain of arms earned: arms and a lab go in, trials in rounds and what they say come out.
+
+All runs in the kernel's own loop, so a round takes seconds. ``supalab explain`` does the same in fresh processes,
+with CPU, more factors and more links.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from supalab.clients.arms import Arm, arm
+from supalab.course.predict import Guess
+from supalab.course.progress import displayed, line
+from supalab.errors import SettingsError
+from supalab.lab.handle import Lab
+from supalab.measure.burst import burst
+from supalab.measure.explain.chain import chain
+from supalab.measure.explain.result import Earned, Side, earned, side
+from supalab.measure.trial import Backend, Trial, Witnessed
+from supalab.measure.workload import Workload
+from supalab.settings import Settings
+
+__all__ = ["NOTHING", "Rounds", "Taken", "in_rounds", "in_seconds", "signed"]
+
+#: The key of a step from an arm to itself.
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One step of a chain: its key, what it changes in a few words, the two arms, and the seconds that it earned."""
+
+    key: str
+    change: str
+    before: Side
+    after: Side
+    earned: Earned
+
+    @property
+    def each(self) -> tuple[float, ...]:
+        """The seconds that it earned in each round."""
+        return tuple(one - other for one, other in zip(self.before.makespan_s, self.after.makespan_s, strict=True))
+
+    def __str__(self) -> str:
+        got = self.earned
+        verdict = ("earned" if got.middle > 0 else "lost") if got.told else "not to be told from noise"
+        return f"{self.change}: {signed(got.middle)} s ({signed(got.lowest)} to {signed(got.highest)}), {verdict}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Trials of a chain of arms: for each place in the chain one trial a round. An arm may stand there twice."""
+
+    arms: tuple[str, ...]
+    trials: tuple[tuple[Trial, ...], ...]
+
+    @property
+    def workload(self) -> Workload:
+        """What every trial was asked to do."""
+        return self.trials[0][0].workload
+
+    @property
+    def steps(self) -> tuple[Taken, ...]:
+        """What lies between neighbours in the chain."""
+        sides = [side(trials) for trials in self.trials]
+        pairs = itertools.pairwise(sides)
+        return tuple(Taken(*_named(a.arm, b.arm), a, b, earned(a, b, sides)) for a, b in pairs)
+
+    @property
+    def whole(self) -> Earned:
+        """What the way from the first arm to the last earned, seconds."""
+        return earned(side(self.trials[0]), side(self.trials[-1]))
+
+    def of(self, name: str) -> tuple[Trial, ...]:
+        """Return an arm's trials, one a round; of an arm that stands there twice, the first ones."""
+        if name not in self.arms:
+            raise SettingsError(f"no arm {name!r} ran in these rounds: there are {', '.join(dict.fromkeys(self.arms))}")
+        return self.trials[self.arms.index(name)]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps))
+
+
+def signed(seconds: float) -> str:
+    """Return seconds with a sign and three decimals; what rounds to nothing is ``+0.000``."""
+    return f"{round(seconds, 3) + 0.0:+.3f}"
+
+
+def _named(before: str, after: str) -> tuple[str, str]:
+    """Return the key of the factor between two arms and its words; without a factor, the arms' names."""
+    if before == after:
+        return NOTHING, f"nothing: {after} again"
+    limits = sorted(arm(name).limit for name in (before, after))
+    factors = chain(*limits) if limits[0] < limits[1] else chain(1, limits[1]) if limits[1] > 1 else ()
+    for one in factors:
+        if (one.before, one.after) == (before, after):
+            return one.key, one.change.replace(", then ", " → ")
+    return f"{before} → {after}", f"{before} → {after}"
+
+
+async def in_rounds(
+    lab: Lab, arms: Sequence[str], *, requests: int = 20, rounds: int = 5, watch: bool = True
+) -> Rounds:
+    """Run every arm once, then all again, each time another one first, and return the trials.
+
+    A trial is a burst of ``requests`` at the lab's latency, after one wave that does not count. ``arms`` may name
+    one twice: the step between the two shows what chance earns. ``watch``: show a line of progress below the cell.
+    Raises SettingsError for an arm that there is not.
+    """
+    chosen = [arm(name) for name in arms]
+    if len(chosen) < 2 or rounds < 1:
+        raise SettingsError("a step needs two arms and a round: name at least two arms, and use rounds=5")
+    for one in chosen:
+        one.load()
+    show, done = displayed() if watch else None, 0
+    kept: list[list[Trial]] = [[] for _ in chosen]
+    for turn in range(rounds):
+        for place in range(len(chosen)):
+            at = (place + turn) % len(chosen)
+            if show is not None:
+                words = f"{chosen[at].name}, round {turn + 1} of {rounds}"
+                show({"text/plain": line(done / (rounds * len(chosen)), words)})
+            kept[at].append(await _trial(lab, chosen[at], requests, turn))
+            done += 1
+    if show is not None:
+        show({"text/plain": line(1.0, f"{rounds} rounds of {len(chosen)} arms")})
+    return Rounds(tuple(one.name for one in chosen), tuple(map(tuple, kept)))
+
+
+async def _trial(lab: Lab, one: Arm, requests: int, turn: int) -> Trial:
+    conditions = await asyncio.to_thread(lambda: lab.conditions)
+    workload = Workload(requests, conditions.latency)
+    await asyncio.to_thread(lab.reset)
+    ca_file = None if lab.ca_file is None else str(lab.ca_file)
+    async with one.build(Settings(lab.url, lab.key, ca_file=ca_file)) as client:
+        await burst(client, replace(workload, requests=one.limit), watch=False)
+        spans = await burst(client, workload, watch=False)
+    w = await asyncio.to_thread(lab.witness)
+    return Trial(
+        arm=one.name,
+        limit=one.limit,
+        workload=workload,
+        spans=tuple(spans),
+        backend=Backend("lab", conditions.jitter, conditions.rtt, conditions.tls, conditions.error_rate),
+        witness=Witnessed(w.peak, w.served, w.connections, w.abandoned, w.busy_s),
+        repeat=turn,
+    )
+
+
+def in_seconds(found: Rounds, guesses: Mapping[str, Guess]) -> dict[str, float]:
+    """Return what somebody expected of steps, by their keys: seconds, or per cent of the whole turned into seconds.
+
+    Who skipped is left out, and so are shares of a whole that earned nothing.
+    """
+    whole = found.whole.middle
+    made = {key: (guess.value, guess.unit) for key, guess in guesses.items() if guess.value is not None}
+    seconds = {key: value for key, (value, unit) in made.items() if not unit.startswith("%")}
+    parts = {key: value / 100 * whole for key, (value, unit) in made.items() if unit.startswith("%") and whole > 0}
+    return seconds | parts

@@ -1,0 +1,50 @@
+"""Plausible wrong answers for the exercise of notebook 08, and a piece of what they must be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import mean, median
+from typing import Any
+
+
+def _differences(before: Sequence[Any], after: Sequence[Any]) -> list[float]:
+    return [a.makespan_s - b.makespan_s for a, b in zip(before, after, strict=True)]
+
+
+def _said(
+    middle: Callable[[list[float]], float] = median,
+    can_tell: Callable[[list[float]], bool] = lambda found: min(found) > 0 or max(found) < 0,
+    sign: int = 1,
+) -> Callable[[Any, Any], Any]:
+    def answer(before: Sequence[Any], after: Sequence[Any]) -> tuple[float, float, float, bool]:
+        found = [sign * one for one in _differences(before, after)]
+        return middle(found), min(found), max(found), can_tell(found)
+
+    return answer
+
+
+def unpaired(before: Sequence[Any], after: Sequence[Any]) -> tuple[float, float, float, bool]:
+    """Two heaps, as if no round tied them together."""
+    a, b = [one.makespan_s for one in before], [one.makespan_s for one in after]
+    return median(a) - median(b), min(a) - max(b), max(a) - min(b), min(a) > max(b)
+
+
+def overlapping(before: Sequence[Any], after: Sequence[Any]) -> tuple[float, float, float, bool]:
+    """The right spread, and a verdict from heaps that overlap."""
+    found = _differences(before, after)
+    apart = min(one.makespan_s for one in before) > max(one.makespan_s for one in after)
+    return median(found), min(found), max(found), apart
+
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "08a": (
+        (_said(mean), "One slow round moves a mean"),
+        (_said(sign=-1), "before minus after"),
+        (unpaired, "Subtract within a round"),
+        (overlapping, "This machine got busier"),
+        (_said(can_tell=lambda found: median(found) != 0), "Some rounds say earned and some say lost"),
+        (_said(can_tell=lambda found: True), "0 is within the spread"),
+        (_said(can_tell=lambda found: min(found) > 0), "A step can lose time"),
+        (lambda before, after: median(_differences(before, after)), "Return four things"),
+    ),
+}
