@@ -197,6 +197,8 @@ def test_feedback_is_text_and_html_without_colour() -> None:
     assert "✗ <b>: 3 (expected 1 & 2)" in str(said)
     assert all(text in said.html() for text in ("&lt;b&gt;", "1 &amp; 2", "Look &lt;again&gt;.", "x &lt; 1", "✗"))
     assert "color" not in said.html()
+    twice = Feedback("01a", "a title", State.LOOK_AGAIN, (finding, finding))
+    assert twice.words == ("Look <again>.",)
 
 
 @pytest.mark.parametrize(

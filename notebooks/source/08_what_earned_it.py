@@ -169,6 +169,8 @@ recorded("explain.json", EXPLANATION, waterfall)
 # Read it from the top down. Each bar hangs where the one above it ended. If the factors did not add up to the whole, the rest would have a
 # row of its own: that is the test of an **ablation**. Then read the right half. Where seconds stay, *CPU* may not, and one process can send only
 # as many requests as its CPU allows.
+#
+# And here is what connections earn, link by link:
 
 # %%
 recorded("explain.json", EXPLANATION, by_link)

@@ -63,8 +63,8 @@ class Feedback:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What is said of the findings that differ."""
-        return tuple(finding.words for finding in self.findings if not finding.ok and finding.words)
+        """What is said of the findings that differ, each thing once."""
+        return tuple(dict.fromkeys(finding.words for finding in self.findings if not finding.ok and finding.words))
 
     def __str__(self) -> str:
         rows = [f"  {_mark(f)} {f.what}: {f.observed} (expected {f.expected})" for f in self.findings]

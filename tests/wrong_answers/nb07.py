@@ -9,8 +9,8 @@ RIGHT = {"limit": ("fake-3", "fake-10"), "reuse": ("fake-10", "session-10"), "as
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "07a": (
         # The article's own comparison: three changes at once.
-        (RIGHT | {"limit": ("fake-3", "real-10")}, "so does: reuse of connections and threads or async"),
-        (RIGHT | {"async": ("session-10", "article-10")}, "so does: reuse of connections"),
+        (RIGHT | {"limit": ("fake-3", "real-10")}, "Also changed: reuse of connections; threads or async"),
+        (RIGHT | {"async": ("session-10", "article-10")}, "Also changed: reuse of connections"),
         (RIGHT | {"reuse": ("fake-10", "article-10")}, "it is not reuse of connections that differs, but threads or"),
         (RIGHT | {"async": ("article-10", "article-10")}, "beside itself shows how much chance does"),
         (RIGHT | {"reuse": ("fake-10", "Session")}, "no arm is called 'Session'"),

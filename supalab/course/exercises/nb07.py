@@ -105,10 +105,10 @@ def _why(effect: str, pair: Sequence[str], found: Sequence[str]) -> str:
         return f"Between {names} nothing differs that the lab can count. Which two differ in {SAID[effect]}?"
     if effect not in found:
         return f"Between {names} it is not {SAID[effect]} that differs, but {' and '.join(SAID[one] for one in found)}."
-    others = " and ".join(SAID[one] for one in found if one != effect)
+    others = "; ".join(SAID[one] for one in found if one != effect)
     return (
-        f"Between {names} {SAID[effect]} differs, and so does: {others}. If one of the two is faster, you cannot tell "
-        "which of them it was."
+        f"Between {names} {SAID[effect]} differs, but not alone. Also changed: {others}. If one of the two arms is "
+        "faster, you cannot tell which change did it."
     )
 
 
