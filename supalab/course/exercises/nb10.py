@@ -1,0 +1,130 @@
+"""Notebook 10: a limit and a timeout go in; a service with them meets a load and a slow spell, callers are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from supalab.capacity.scene import PATH
+from supalab.contest_agent.handle import Agent
+from supalab.course.check import Exercise, NotDone
+from supalab.course.feedback import Finding
+from supalab.errors import SettingsError
+from supalab.lab.handle import Lab
+from supalab.load.plan import Plan, target
+from supalab.load.run import load
+from supalab.load.shots import Load, Shot, rank
+
+__all__ = ["EXERCISES"]
+
+RATE, LATENCY_S, SLOW_S = 40.0, 0.15, 2.0
+FAIR_S, SPELL_S, PATIENCE_S = 1.7, 1.0, 1.6
+#: Who comes so shortly before the spell may be served in it, and nobody's settings are to blame.
+BETWEEN_S, STARTING_S = 0.25, 0.8
+P95_S, SOON_S = 0.5, 1.0
+TRIES = 2
+
+
+async def settings(answer: Mapping[str, Any]) -> list[Finding]:
+    """Start a service with ``answer``'s limit and timeout, and judge what its callers and the lab saw."""
+    for _ in range(TRIES):
+        try:
+            findings, late = await _tried(*_read(answer))
+        except SettingsError as error:
+            words = "limit is a whole number of slots, from 1; timeout is a number of seconds above 0."
+            return [Finding("the settings", "a limit and a timeout", str(error), False, words)]
+        if not late or all(finding.ok for finding in findings):
+            break  # a generator that was late has measured the machine, not the service
+    return findings
+
+
+def _read(answer: Any) -> tuple[int, float]:
+    if not isinstance(answer, Mapping) or not {"limit", "timeout"} <= set(answer):
+        raise SettingsError(f"{answer!r} has not both: write e.g. {{'limit': 3, 'timeout': 5.0}}")
+    limit, timeout = answer["limit"], answer["timeout"]
+    if limit is ... or timeout is ...:
+        raise NotDone("choose both")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise SettingsError(f"limit is {limit!r}")
+    return limit, timeout
+
+
+async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
+    async with (
+        Lab(latency=LATENCY_S) as lab,
+        Agent(client=f"real-{limit}", url=lab.url, key=lab.key, timeout=seconds) as agent,
+    ):
+        await asyncio.to_thread(lab.reset)
+        found, begin = await asyncio.to_thread(_loaded, agent, lab)
+        peak = (await asyncio.to_thread(lab.witness)).peak
+    fair = [shot for shot in found.shots if shot.intended < begin - BETWEEN_S]
+    spell = [shot for shot in found.shots if shot.intended >= begin]
+    return [_fair(fair, limit, seconds), _soon(spell, seconds), _left_behind(peak, limit)], found.late
+
+
+def _loaded(agent: Agent, lab: Lab) -> tuple[Load, float]:
+    """Run the load and make the backend slow on the way; return it, and when that was in the load's own seconds."""
+    start, changed = time.time() + STARTING_S, list[float]()
+
+    def tick(_: float) -> None:
+        if not changed and time.time() >= start + FAIR_S:
+            lab.set(latency=SLOW_S)
+            changed.append(time.time())
+
+    plan = Plan(target(agent.url, PATH), FAIR_S + SPELL_S, rate=RATE, timeout=PATIENCE_S)
+    found = load(plan, start=start, tick=tick)
+    return found, changed[0] - found.epoch
+
+
+def _fair(shots: list[Shot], limit: int, timeout: float) -> Finding:
+    p95, lost = rank((shot.response_s for shot in shots), 95), sum(not shot.ok for shot in shots)
+    said = f"{p95:.2f} s" if p95 is not None else "never for so many"
+    ok = p95 is not None and p95 < P95_S
+    need = RATE * LATENCY_S
+    if ok:
+        words = ""
+    elif limit <= need:
+        words = (
+            f"{RATE:g}/s x {LATENCY_S:g} s = {need:g} in flight on average: with {limit} slots the queue only grows."
+        )
+    elif timeout <= 2 * LATENCY_S:
+        words = "The service gave up on requests that the backend was about to answer: the timeout is too short for it."
+    else:
+        words = "Some waited long for a slot: leave some room above the average, since callers come in clusters."
+    observed = said + (f", {lost} of {len(shots)} lost" if lost else "")
+    return Finding("fair weather: p95", f"under {P95_S:g} s", observed, ok, words)
+
+
+def _soon(shots: list[Shot], timeout: float) -> Finding:
+    slowest = max(shot.done - shot.intended for shot in shots)
+    unanswered = sum(shot.outcome == "timeout" for shot in shots)
+    ok = slowest <= SOON_S and not unanswered
+    words = (
+        f"With a timeout of {timeout:g} s the service may take {1.2 * timeout:.2g} s to say no. A refusal that comes "
+        "soon lets callers do something else."
+    )
+    observed = f"{slowest:.2f} s at most" + (f"; {unanswered} hung up without one" if unanswered else "")
+    return Finding(
+        "slow spell: an answer, if only 503 or 504", f"within {SOON_S:g} s", observed, ok, "" if ok else words
+    )
+
+
+def _left_behind(peak: int, limit: int) -> Finding:
+    """No target, but worth a look: a request that is given up stays at the backend until it is done."""
+    expected = f"no target: {limit} slots, and what they have given up"
+    return Finding("slow spell: most in flight at the backend", expected, str(peak), True)
+
+
+EXERCISES = (
+    Exercise(
+        "10a",
+        "set limit and deadline",
+        (
+            "The limit: 40 x 0.15 = 6 in flight on average, and some room. The timeout: 1.2 times it stays below 1 s.",
+            "A limit of 10 leaves room, and a timeout of 0.7 s says no within 0.84 s.",
+        ),
+        settings,
+    ),
+)

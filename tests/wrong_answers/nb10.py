@@ -1,0 +1,14 @@
+"""Plausible wrong answers for the exercise of notebook 10, and a piece of what each must be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
+    "10a": (
+        ({"limit": 3, "timeout": 0.7}, "6 in flight on average: with 3 slots the queue only grows"),
+        ({"limit": 10, "timeout": 5.0}, "to say no"),
+        ({"limit": 100, "timeout": 0.1}, "about to answer"),
+        ({"limit": 0.7, "timeout": 10}, "a whole number of slots"),
+    ),
+}
