@@ -29,7 +29,7 @@ def show(what: RenderableType, file: IO[str] | None = None) -> None:
 
 def plain(what: RenderableType, width: int = WIDTH) -> str:
     """Return it as plain text, no line longer than ``width``, none with blanks at its end."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(what)
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

@@ -76,7 +76,7 @@ def show(trials: TrialSet, file: IO[str] | None = None) -> None:
 
 def text(trials: TrialSet, width: int = WIDTH) -> str:
     """Return table and footnotes as plain text, without colours, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(table(trials))
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

@@ -56,7 +56,7 @@ def text(rows: Sequence[Pair]) -> str:
         mark = "<- apart" if row.apart else ""
         grid.add_row(first, row.name, f"{row.reference:.4g}", f"{row.today:.4g}", ratio, mark)
         last = row.recipe
-    console = Console(file=io.StringIO(), width=WIDTH, no_color=True)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=WIDTH, no_color=True)
     console.print(grid)
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     far = sum(row.apart for row in rows)

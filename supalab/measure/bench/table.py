@@ -33,7 +33,7 @@ def show(bench: Bench, file: IO[str] | None = None) -> None:
 
 def text(bench: Bench, width: int = WIDTH) -> str:
     """Return both tables and the remarks as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(_all(bench))
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

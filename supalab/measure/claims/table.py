@@ -45,7 +45,7 @@ def show(ledger: Ledger, file: IO[str] | None = None) -> None:
 
 def text(ledger: Ledger, width: int = WIDTH) -> str:
     """Return the ledger as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(_all(ledger))
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

@@ -81,7 +81,7 @@ def show(found: Cost, file: IO[str] | None = None) -> None:
 
 def text(found: Cost, width: int = WIDTH) -> str:
     """Return headline, table and notes as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(table(found))
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

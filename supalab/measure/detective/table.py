@@ -35,7 +35,7 @@ def show(case: Case, file: IO[str] | None = None) -> None:
 
 def text(case: Case, width: int = WIDTH) -> str:
     """Return the case as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(_all(case))
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

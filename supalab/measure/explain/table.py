@@ -50,7 +50,9 @@ def show(found: Explanation, file: IO[str] | None = None) -> None:
 
 def text(found: Explanation, width: int = WIDTH) -> str:
     """Return tables and sentences as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False, highlight=False)
+    console = Console(
+        file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False, highlight=False
+    )
     console.print(_all(found))
     written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"

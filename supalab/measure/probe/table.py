@@ -33,7 +33,7 @@ def show(verdict: Verdict, file: IO[str] | None = None) -> None:
 def text(verdict: Verdict, width: int = WIDTH) -> str:
     """Return the verdict as plain text, no line longer than ``width``."""
     written = io.StringIO()
-    console = Console(file=written, width=width, color_system=None, legacy_windows=False)
+    console = Console(file=written, force_jupyter=False, width=width, color_system=None, legacy_windows=False)
     console.print(_all(verdict))
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 

@@ -1,0 +1,32 @@
+"""Tables in a notebook: text stays text there, so that it can be printed, wraps at its own width and is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import rich.console
+from made_trials import made_set
+from test_explain import made_explanation
+
+from supalab.load.printed import plain
+from supalab.measure import table
+from supalab.measure.explain import table as explain_table
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda: table.text(made_set("fake-3", "fake-10", "session-10", "article-10", "real-10")),
+        lambda: explain_table.text(made_explanation()),
+        lambda: plain(table.table(made_set())),
+    ],
+    ids=["race", "explain", "printed"],
+)
+def test_a_table_is_the_same_text_in_a_notebook(text: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal library shows HTML of its own in a kernel, and cuts long lines; a table must not come to that."""
+    outside = text()
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    assert text() == outside
+    assert "fake-3" in outside
+    assert max(map(len, outside.splitlines())) <= 100
