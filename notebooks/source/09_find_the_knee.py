@@ -22,10 +22,8 @@ lab = start_lab(latency=0.1)
 # %% [markdown]
 # ## If ten are good, are seventy-five better?
 #
-# In [01](01_see_the_ceiling.ipynb) the limit was the ceiling: 3 slots, and everybody waits. So a team raises it, to 10, to 100, "to be safe". On paper
-# each slot adds the same: a request takes 0.1 s here, so a slot answers 10 a second, and 75 slots answer 750.
-#
-# We ask three clients, all of which keep their connections:
+# In [01](01_see_the_ceiling.ipynb) the limit was the ceiling. So a team raises it, to 10, to 100, "to be safe". On paper each slot adds the same:
+# a request takes 0.1 s here, so a slot answers 10 a second, and 75 slots answer 750. Let's ask three clients, all of which keep their connections:
 #
 # - `session`: threads that share one `requests.Session`. It is the fair control.
 # - `kept`: the article's httpx client, with as many connections kept alive as it may open.
@@ -61,22 +59,22 @@ paces_picture(paces, guesses={"kept-75": guess.value})
 # All three leave along the dotted line. Then `kept` turns around: with more slots it answers *fewer* requests. This is its **knee**, the
 # limit beyond which a client gets worse. `session`, threads, and `real`, async, both climb on: this knee is neither's fault.
 #
-# The right panel has the reason. An event loop runs on one processor, and a second has 1,000 ms: if a request costs 10 ms of CPU, then 100 requests
-# a second are the end, whatever the limit. On the way to 75 slots, a request of `kept` becomes dearer and dearer.
+# The right panel has the reason. An event loop runs on one processor. If a request costs 10 ms of CPU, then 100 requests a second are the end,
+# whatever the limit; and with each slot, a request of `kept` costs more.
 
 # %% [markdown]
 # ## Where the time goes
 #
-# The server takes 0.1 s for a request, always. Little's law, read backwards, tells how long the *caller* waits: seconds = in flight / throughput.
-# And the witness tells how many requests there really were at the server.
+# The server takes 0.1 s for a request, always. Little's law, read backwards, tells what the *caller* sees: seconds = in flight / throughput.
+# The witness tells how many requests were at the server.
 
 # %%
 for one in (one for one in paces if one.point.limit == 75):
     print(f"{one.name:10} {one.took:.2f} s for a request; on average {one.busy:4.1f} in flight at the lab")
 
 # %% [markdown]
-# Look at `kept-75`. Seventy-five requests are under way, and the server has few of them. The others stand in a queue again, as in
-# notebook 01. Only now the queue is in your own process, *inside the connection pool*. The server is bored, and its dashboard is green.
+# Look at `kept-75`: 75 requests are under way, and the server has few of them. The others queue in your own process, *inside the connection
+# pool*. The server is bored, and its dashboard is green.
 
 # %% [markdown]
 # ## The pool, the gate, the transport
@@ -88,17 +86,17 @@ for one in (one for one in paces if one.point.limit == 75):
 # pool. A **transport** is what sends the bytes below httpx; ours is aiohttp's, with a pool of its own. `gated` is `kept` with a gate, `real` has
 # both.
 #
-# Above, there were as many callers as slots, so a gate would have had nothing to do. So now 150 callers come at once, for 10 slots.
-# Do you expect more of the gate or of the transport? (About 6 seconds.)
+# With as many callers as slots, a gate has nothing to do. So now 150 callers come at once, for 10 slots. Do you expect more of the gate or of
+# the transport? (About 6 seconds.)
 
 # %%
 crowds = [await pace(kind, 10, lab, callers=150) for kind in ("kept", "gated", "real")]
 print(*crowds, sep="\n")
 
 # %% [markdown]
-# Throughput is nearly the same: 10 slots are below everybody's knee. But look at the CPU. A *crowd* before the pool makes each request dear, and the gate
-# cures that. *Many connections* in the pool do it too, as you saw with 75 slots, and only another transport cures that. Our client has both. It has
-# the gate for another reason as well: without one, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
+# Ten slots are below everybody's knee, so throughput is nearly the same. But look at the CPU. A *crowd* before the pool makes each request
+# costly, and the gate cures that. *Many connections* in the pool do it too, as you saw with 75 slots; only another transport cures that. And the gate
+# has a second use: without one, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## The whole curve
@@ -115,20 +113,20 @@ for kind in recorded.kinds:
     print(f"{kind:8} best limit {recorded.best(kind):3}: {recorded.most(kind):5.0f} requests/s at most")
 
 # %% [markdown]
-# Every client has a knee. Beyond it, CPU is what you have run out of, and no limit gives you more of it. Where the knee lies depends on the
-# client, the processor and the latency: measure yours with `supalab costs knee`. The dotted line tells the other half: *below* the knee, throughput is
-# limit / latency, whoever the client is. There, you choose the limit by arithmetic.
+# Beyond a knee, CPU is what you have run out of, and no limit gives you more of it. Where it lies depends on the client, the processor and the
+# latency: measure yours with `supalab costs knee`. *Below* it, throughput is limit / latency, whoever the client is. There, you choose the limit by
+# arithmetic.
 
 # %% [markdown]
 # ## How many slots do you need?
 #
-# Your service has to answer 60 requests a second, and each takes 0.15 s at the backend. By Little's law, 60 × 0.15 = 9 are in flight on average. So
-# a limit of 9 just suffices, and a limit of 100 would buy nothing. The result is often surprisingly small.
+# Your service has to answer 60 requests a second, and each takes 0.15 s at the backend. By Little's law, 60 × 0.15 = 9 are in flight on average. A
+# limit of 9 just suffices, and a limit of 100 would buy nothing.
 #
 # ## Exercise 09a · Choose the limit
 #
-# Write the rule. The check runs the client with your limit, as many callers asking as it has slots, and then with one slot fewer: yours should reach
-# the wanted rate, and one fewer should not.
+# Write the rule. The check runs our client with your limit, all slots taken, and then with one slot fewer: yours should reach the wanted rate, and
+# one fewer should not.
 #
 # | requests per second | latency | limit |
 # |---|---|---|

@@ -23,18 +23,17 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## A burst is not a service
 #
-# So far we have sent a hundred requests and waited until all were done. In production nobody waits for the others. People come when they like,
-# whether the service is quick or not. That is an **open** load, and it has a mean trick: if more come than can be served, the queue grows for as
-# long as the load lasts.
+# So far we have sent a hundred requests and waited until all were done. In production people come when they like, whether the service is quick
+# or not. That is an **open** load. If more come than can be served, the queue grows for as long as the load lasts.
 #
-# The article's service is called contest-agent, and ours is built after it: FastAPI, in a process of its own, with one of our clients. Each
-# request to it makes one request to the lab. **Response time** counts from the moment at which a caller *meant* to ask.
+# Our service is named after the article's, contest-agent: FastAPI, in a process of its own, with one of our clients. Each request to it makes
+# one request to the lab. **Response time** counts from the moment at which a caller *meant* to ask.
 
 # %% [markdown]
 # ## Predict
 #
 # 25 requests a second arrive at random, for 2.5 seconds. The client is `fake-3`, and the lab takes 0.15 s, so 3 threads serve at most 3 / 0.15 = 20
-# a second. How long do nearly all callers (95 % of them: **p95**) have to wait at most?
+# a second. Within how many seconds do 95 % of the callers have their answer (that is **p95**)?
 
 # %%
 guess = predict("p95 on fake-3 at 25 requests/s", None)
@@ -80,18 +79,17 @@ for arm in capacity.arms:
     print(f"{arm.arm:11} {rate:5.1f} requests/s; {arm.limit:2} bare slots, computed: {slots:5.1f}")
 
 # %% [markdown]
-# "Bare slots" are no client at all: the same arrivals, so many slots, first come, first served, on paper. Where a service agrees with that, its
-# capacity is the *number of its slots*, and nothing else about its client matters.
+# "Bare slots" are no client at all: the same arrivals, first come, first served, on paper. Where a service agrees with that, its capacity is
+# the *number of its slots*, and nothing else about its client matters to it.
 #
-# The article reports response time, memory and capacity of its service before and after. Its line stands below the picture. Capacity did rise with the
-# slots. Now compare the memory: at ten in flight, the real client is not the lighter one.
+# The article's own line stands below the picture. Capacity did rise with the slots. Now compare the memory: at ten in flight, the real client
+# is not the lighter one.
 
 # %% [markdown]
 # ## A bad day
 #
-# On a good day, then, threads of the same number do as well. So we give each service three bad ones (recorded by `supalab faults`): the backend
-# takes 2 s; it answers 503; a crowd comes and hangs up after 50 ms, like people who reload a page. Which client do you expect to suffer most,
-# and from what?
+# On a good day, as many threads do as well. So each service gets three bad ones (recorded by `supalab faults`): the backend takes 2 s; it answers
+# 503; a crowd comes and hangs up after 50 ms, like people who reload a page. Who do you expect to suffer most, and from what?
 
 # %%
 faults = faults_result.FORM.load(shipped("data", "reference", "faults.json"))
@@ -115,12 +113,11 @@ for arm in faults.arms:
     )
 
 # %% [markdown]
-# Threads tell nobody: each sees its request through, while the rest of the crowd, gone long since, is struck from the queue. `real` hangs up at once.
-# That frees its slot for the next, so even *more* requests reach a backend that does not look. Cancelling helps the service; it helps the
-# backend only if that stops when it is told.
+# Threads tell nobody; each sees its request through. `real` hangs up at once. That frees its slot for the next, so even *more* requests reach
+# a backend that does not look. Cancelling helps the service; it helps the backend only if that stops when it is told.
 #
 # And `article-10`? Its queue is inside httpx's pool, and callers who are cancelled there can break that for good (issue 1093 of `httpcore`).
-# See in the picture whether it came back. This is why our client has its own gate.
+# See in the picture whether it came back. This is why our client has a gate.
 
 # %% [markdown]
 # ## Exercise 10a · Set limit and deadline
@@ -150,11 +147,11 @@ await check("10a", chosen)
 # %% [markdown]
 # ## In practice
 #
-# - **Measure with open arrivals.** A load generator that waits for each answer before it asks again slows down with the service, and reports that
-#   all is well. That is **coordinated omission**. `supalab load URL --rate 40` does not wait.
+# - **Measure with open arrivals.** A load generator that waits for each answer slows down with the service, and reports that all is well:
+#   **coordinated omission**. `supalab load URL --rate 40` does not wait.
 # - **Nest your deadlines.** The client's first, then the service's, then the caller's, each a little longer. Otherwise the wrong one gives up
 #   first, and the reason is lost.
-# - **Say no soon.** A 503 with `Retry-After` lets a caller try elsewhere. An answer after 30 s is made for somebody who has left.
+# - **Say no soon.** An answer after 30 s is made for somebody who has left.
 # - **Cloud Run sends SIGTERM and grants 10 seconds.** A thread that waits for a slow backend does not hear it.
 
 # %% [markdown]
@@ -168,7 +165,7 @@ await check("10a", chosen)
 #
 # <details><summary>You double the threads from 10 to 20. Is that as good as going async?</summary>
 #
-# For capacity, yes. What you don't get: callers who leave and free their slot, and a thousand in flight without a thousand threads.
+# For capacity, yes. You don't get slots that are free when a caller leaves, nor a thousand in flight without a thousand threads.
 # </details>
 #
 # <details><summary>Why is a very long timeout no kindness?</summary>
