@@ -13,9 +13,9 @@ from supalab.capacity.table import table
 from supalab.errors import TrialError
 from supalab.figures.capacity import capacity_picture, load_picture
 from supalab.figures.look import description
-from supalab.load.printed import plain
 from supalab.load.run import LoadRecord
 from supalab.load.shots import Load, Shot
+from supalab.measure.printed import plain
 
 STEPS = (5.0, 10.0, 20.0, 40.0, 80.0)
 

@@ -13,8 +13,8 @@ from supalab.capacity.recovery import WINDOW, for_nobody, lost, recovery_s, resp
 from supalab.errors import SettingsError
 from supalab.figures.look import description
 from supalab.figures.recovery import recovery_picture
-from supalab.load.printed import plain
 from supalab.load.shots import LEFT, Shot
+from supalab.measure.printed import plain
 
 IDLE = 0.15
 

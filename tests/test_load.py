@@ -14,11 +14,11 @@ import pytest
 from supalab.errors import SettingsError
 from supalab.load.generator import fire_closed, fire_open
 from supalab.load.plan import Plan, target
-from supalab.load.printed import plain
 from supalab.load.run import RECORD, LoadRecord
 from supalab.load.schedule import leavers, poisson, rates
 from supalab.load.shots import CAPPED, LATE_S, LEFT, TIMEOUT, Load, Shot
 from supalab.load.table import table
+from supalab.measure.printed import plain
 
 URL = "http://127.0.0.1:9/contests"
 PLAN = Plan(URL, duration=0.3, rate=50.0)

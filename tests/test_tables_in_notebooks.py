@@ -9,9 +9,9 @@ import rich.console
 from made_trials import made_set
 from test_explain import made_explanation
 
-from supalab.load.printed import plain
 from supalab.measure import table
 from supalab.measure.explain import table as explain_table
+from supalab.measure.printed import plain
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def _clients(options: argparse.Namespace) -> tuple[str, ...]:
 def _report_capacity(found: Capacity, options: argparse.Namespace) -> None:
     from supalab.capacity.result import FORM
     from supalab.capacity.table import table
-    from supalab.load.printed import show
+    from supalab.measure.printed import show
 
     show(table(found))
     if not found.arms:
@@ -105,7 +105,7 @@ def faults(options: argparse.Namespace) -> int:
 def _report_faults(found: Faults, options: argparse.Namespace) -> None:
     from supalab.capacity.faults_result import FORM
     from supalab.capacity.faults_table import table
-    from supalab.load.printed import show
+    from supalab.measure.printed import show
 
     show(table(found))
     if not found.spells:

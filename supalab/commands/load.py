@@ -100,9 +100,9 @@ def _service(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def _report_loads(record: LoadRecord, options: argparse.Namespace) -> None:
-    from supalab.load.printed import show
     from supalab.load.run import RECORD
     from supalab.load.table import table
+    from supalab.measure.printed import show
 
     show(table(record))
     keep(record, RECORD, options.json)

@@ -1,38 +1,17 @@
-"""Tables of loads: rows go in, a table for a terminal or as plain text comes out."""
+"""The parts of a table of loads: titles, seconds and lines go in, pieces that ``rich`` can draw come out."""
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Sequence
-from typing import IO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["grid", "milliseconds", "notes", "plain", "show"]
+__all__ = ["NEVER", "grid", "milliseconds", "notes"]
 
-WIDTH = 100
 NEVER = "never"
-
-
-def show(what: RenderableType, file: IO[str] | None = None) -> None:
-    """Print with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(plain(what))
-        return
-    Console(file=console.file, width=max(console.width, WIDTH)).print(what)
-
-
-def plain(what: RenderableType, width: int = WIDTH) -> str:
-    """Return it as plain text, no line longer than ``width``, none with blanks at its end."""
-    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(what)
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
 
 
 def grid(first: str, *titles: str) -> Table:

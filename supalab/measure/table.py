@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
+from supalab.measure.printed import WIDTH
 from supalab.measure.summary import UNSTABLE_SPREAD, summary
 from supalab.measure.trial import TrialSet
 
 __all__ = ["WIDTH", "footnotes", "show", "table", "text"]
 
-WIDTH = 100
 # What eleven columns need: in a narrower terminal its own wrapping is better than cut numbers.
 TABLE_WIDTH = 92
 LAW_WITHIN = 0.10
@@ -67,19 +66,12 @@ def _cell(form: str, row: dict[str, Any]) -> str:
 
 def show(trials: TrialSet, file: IO[str] | None = None) -> None:
     """Print the table: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(trials))
-        return
-    Console(file=console.file, width=max(console.width, TABLE_WIDTH)).print(table(trials), soft_wrap=False)
+    printed.show(table(trials), file, at_least=TABLE_WIDTH)
 
 
 def text(trials: TrialSet, width: int = WIDTH) -> str:
     """Return table and footnotes as plain text, without colours, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(table(trials))
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+    return printed.plain(table(trials), width)
 
 
 def footnotes(trials: TrialSet) -> list[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
+
+from supalab.measure.printed import plain
 
 __all__ = ["APART", "Pair", "pairs", "text"]
 
-WIDTH = 100
 #: Figures further apart than this are marked.
 APART = 0.25
 
@@ -56,10 +55,7 @@ def text(rows: Sequence[Pair]) -> str:
         mark = "<- apart" if row.apart else ""
         grid.add_row(first, row.name, f"{row.reference:.4g}", f"{row.today:.4g}", ratio, mark)
         last = row.recipe
-    console = Console(file=io.StringIO(), force_jupyter=False, width=WIDTH, no_color=True)
-    console.print(grid)
-    printed: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
     far = sum(row.apart for row in rows)
     said = f"{far} of {len(rows)} figures are more than {APART:.0%} apart."
     why = " Seconds, milliseconds and megabytes depend on the machine; counts and ratios should not." if far else ""
-    return "\n".join(line.rstrip() for line in printed.splitlines()) + f"\n\n{said}{why}\n"
+    return f"{plain(grid)}\n{said}{why}\n"

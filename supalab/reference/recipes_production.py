@@ -7,7 +7,7 @@ from supalab.capacity.faults_result import Faults
 from supalab.capacity.result import Capacity
 from supalab.figures.capacity import capacity_picture
 from supalab.figures.recovery import recovery_picture
-from supalab.load.printed import plain
+from supalab.measure.printed import plain
 from supalab.measure.race import Progress
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 

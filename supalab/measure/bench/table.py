@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import IO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
 from supalab.measure.bench.cases import Remark
 from supalab.measure.bench.goals import Goal, goals
 from supalab.measure.bench.result import Bench, Row
+from supalab.measure.printed import WIDTH
 
 __all__ = ["remark_text", "show", "text"]
 
-WIDTH = 100
 VERDICTS = {True: "reached", False: "missed", None: "not measured"}
 STYLES = {True: "green", False: "bold red", None: "dim"}
 
 
 def show(bench: Bench, file: IO[str] | None = None) -> None:
     """Print both tables: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(bench))
-        return
-    Console(file=console.file, width=max(console.width, WIDTH)).print(_all(bench))
+    printed.show(_all(bench), file)
 
 
 def text(bench: Bench, width: int = WIDTH) -> str:
     """Return both tables and the remarks as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(_all(bench))
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+    return printed.plain(_all(bench), width)
 
 
 def remark_text(remark: Remark) -> str:

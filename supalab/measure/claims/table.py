@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import html as escaping
-import io
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from typing import IO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
 from supalab.measure.claims.judging import CANNOT, HOLDS, NOT, OTHER, Verdict
 from supalab.measure.claims.ledger import Ledger, Line
+from supalab.measure.printed import WIDTH
 
 __all__ = ["MARKS", "html", "notes", "show", "text"]
 
-WIDTH = 100
 # A shape for each verdict, so that nothing rests on a colour.
 MARKS: dict[Verdict, str] = {HOLDS: "●", OTHER: "◆", NOT: "✕", CANNOT: "○"}
 SHORT: dict[Verdict, str] = {
@@ -36,19 +35,12 @@ CELL = "text-align:left;vertical-align:top;padding:4px 10px;border-top:1px solid
 
 def show(ledger: Ledger, file: IO[str] | None = None) -> None:
     """Print the ledger: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(ledger))
-        return
-    Console(file=console.file, width=min(max(console.width, WIDTH), WIDTH + 30)).print(_all(ledger))
+    printed.show(_all(ledger), file, at_most=WIDTH + 30)
 
 
 def text(ledger: Ledger, width: int = WIDTH) -> str:
     """Return the ledger as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(_all(ledger))
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+    return printed.plain(_all(ledger), width)
 
 
 def notes(ledger: Ledger) -> list[str]:

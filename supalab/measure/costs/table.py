@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import IO, TypeAlias
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
 from supalab.measure.costs import words
 from supalab.measure.costs import words_more as more
 from supalab.measure.costs.cancellation import Cancellations
 from supalab.measure.costs.knee_result import Knee
 from supalab.measure.costs.lag import LagCosts, middle_lag
 from supalab.measure.costs.memory_result import Cell, MemoryCosts
+from supalab.measure.printed import WIDTH
 from supalab.measure.trial import Lag
 
 __all__ = ["WIDTH", "Cost", "headline", "notes", "show", "table", "text"]
 
-WIDTH = 100
 BLANK = ""
 # So many columns stand closer together, so that none is cut.
 MANY = 8
@@ -72,19 +71,12 @@ def table(found: Cost) -> Group:
 
 def show(found: Cost, file: IO[str] | None = None) -> None:
     """Print it: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(found))
-        return
-    Console(file=console.file, width=max(console.width, WIDTH)).print(table(found))
+    printed.show(table(found), file)
 
 
 def text(found: Cost, width: int = WIDTH) -> str:
     """Return headline, table and notes as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(table(found))
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+    return printed.plain(table(found), width)
 
 
 def _grid(first: str, *titles: str) -> Table:

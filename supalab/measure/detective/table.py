@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import html as escaping
-import io
-import sys
 from typing import IO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
 from supalab.measure.detective.case import ARTICLE, Account, Case, Cell
+from supalab.measure.printed import WIDTH
 
 __all__ = ["html", "notes", "show", "text"]
 
-WIDTH = 100
 TICK, CROSS = "✓", "✕"
 CELL = "text-align:left;padding:4px 10px;border-top:1px solid #d5dae0"
 SEEN_BY = (
@@ -26,19 +25,12 @@ SEEN_BY = (
 
 def show(case: Case, file: IO[str] | None = None) -> None:
     """Print the case: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(case))
-        return
-    Console(file=console.file, width=max(console.width, WIDTH)).print(_all(case))
+    printed.show(_all(case), file)
 
 
 def text(case: Case, width: int = WIDTH) -> str:
     """Return the case as plain text, no line longer than ``width``."""
-    console = Console(file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(_all(case))
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+    return printed.plain(_all(case), width)
 
 
 def notes(case: Case) -> list[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterable, Sequence
 from typing import IO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
 from supalab.measure.explain.chain import ARTICLE_FACTORS, LINKS
 from supalab.measure.explain.result import Earned, Explanation, LinkStep, Side, Step, earned
 from supalab.measure.explain.words import (
@@ -24,10 +23,10 @@ from supalab.measure.explain.words import (
     sentence,
     sums,
 )
+from supalab.measure.printed import WIDTH
 
 __all__ = ["show", "text"]
 
-WIDTH = 100
 LINK_UNIT = "Milliseconds by which a request holds its slot for less, by link (20 ms: its round trip)"
 LINK_SIGNS = "~: not to be told from noise, -: not measured"
 COLUMNS = (
@@ -41,21 +40,12 @@ COLUMNS = (
 
 def show(found: Explanation, file: IO[str] | None = None) -> None:
     """Print the tables: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(found))
-        return
-    Console(file=console.file, width=max(console.width, WIDTH)).print(_all(found))
+    printed.show(_all(found), file)
 
 
 def text(found: Explanation, width: int = WIDTH) -> str:
     """Return tables and sentences as plain text, no line longer than ``width``."""
-    console = Console(
-        file=io.StringIO(), force_jupyter=False, width=width, color_system=None, legacy_windows=False, highlight=False
-    )
-    console.print(_all(found))
-    written = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
+    return printed.plain(_all(found), width)
 
 
 def _all(found: Explanation) -> Group:

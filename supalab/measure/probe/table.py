@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import IO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from supalab.measure import printed
+from supalab.measure.printed import WIDTH
 from supalab.measure.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
 from supalab.measure.probe.verdict import TITLES, WAITERS, Verdict
 
 __all__ = ["show", "text"]
 
-WIDTH = 100
 BAR = 30
 STYLES = {REAL: "bold green", FAKE: "bold yellow", BLOCKING: "bold red", CANNOT_TELL: "bold magenta"}
 
 
 def show(verdict: Verdict, file: IO[str] | None = None) -> None:
     """Print a verdict: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    console = Console(file=file or sys.stdout)
-    if not console.is_terminal:
-        console.file.write(text(verdict))
-        return
-    Console(file=console.file, width=min(max(console.width, 60), WIDTH)).print(_all(verdict))
+    printed.show(_all(verdict), file, at_least=60, at_most=WIDTH)
 
 
 def text(verdict: Verdict, width: int = WIDTH) -> str:
     """Return the verdict as plain text, no line longer than ``width``."""
-    written = io.StringIO()
-    console = Console(file=written, force_jupyter=False, width=width, color_system=None, legacy_windows=False)
-    console.print(_all(verdict))
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+    return printed.plain(_all(verdict), width)
 
 
 def _all(verdict: Verdict) -> Group:
