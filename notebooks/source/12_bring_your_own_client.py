@@ -135,7 +135,7 @@ class Mended:
         # <solution>
         await self._client.aclose()
         # </solution>
-        #: ...  # what you open, close here
+        #: """Close what you open."""
 
 
 # %%
