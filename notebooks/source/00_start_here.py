@@ -33,13 +33,13 @@ ready_to_go()
 # ```
 #
 # Every method says `async def`. Callers `await` it, reviewers nod. Underneath, a blocking library runs in a few threads. We call that
-# **fake async**. It was a sensible step once; let's find out what it costs.
+# [**fake async**](glossary.md#fake-async). It was a sensible step once; let's find out what it costs.
 
 # %% [markdown]
 # ## A server that counts
 #
-# The **lab** is a small server in a process of its own. It answers as a Supabase project does, and it takes as long for each request as
-# you tell it: here 0.15 seconds. It also keeps a record, the **witness**, so that we never have to take a client's word.
+# The [**lab**](glossary.md#lab) is a small server in a process of its own. It answers as a Supabase project does, and it takes as long for each request as
+# you tell it: here 0.15 seconds. It also keeps a record, the [**witness**](glossary.md#witness), so that we never have to take a client's word.
 
 # %%
 from supalab.course import start_lab
@@ -119,7 +119,7 @@ timeline(TrialSet((fake_3, fake_10, real_10)))
 # %% [markdown]
 # ## Side by side
 #
-# Memory cannot be measured in this kernel, which has a plotting library loaded. `race` runs every **arm** (a kind of client and its limit) in
+# Memory cannot be measured in this kernel, which has a plotting library loaded. `race` runs every [**arm**](glossary.md#arm) (a kind of client and its limit) in
 # a fresh process, with the witness reset before each. Watch the slots fill while it runs: every bar is a request, counted by the lab.
 # (About 12 seconds.)
 

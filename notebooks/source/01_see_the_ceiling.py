@@ -5,7 +5,7 @@
 #
 # **8 minutes.** You find out how many requests a client really has in flight, and why its makespan could not be any other.
 #
-# - **You will** watch a fake async client hit its ceiling; read it off the witness; compute a makespan before you measure it.
+# - **You will** watch a fake async client hit its ceiling; read it off the witness; compute a [makespan](glossary.md#makespan) before you measure it.
 # - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.
 
 # %%
@@ -56,7 +56,7 @@ print(lab.witness())
 # %% [markdown]
 # ## What the server saw
 #
-# The witness says: never more than 3 at once. That is the **ceiling**, and no number of callers lifts it. It also says how many connections
+# The witness says: never more than 3 at once. That is the [**ceiling**](glossary.md#ceiling), and no number of callers lifts it. It also says how many connections
 # were opened: one for each request, because `requests.get` keeps none.
 #
 # Now the same trial from the client's side, with the queue below it. Your guess is the dashed line, if you made one.
@@ -70,7 +70,7 @@ timeline(TrialSet((fake_3,)), guesses={"fake-3": guess.value})
 # %% [markdown]
 # ## Two parts of one latency
 #
-# A caller does not see threads. It sees how long its `await` took, and that has two parts: **wait**, until a thread was free, and **service**,
+# A caller does not see threads. It sees how long its `await` took, and that has two parts: [**wait**](glossary.md#wait), until a thread was free, and **service**,
 # from there to the answer. Look at the last request of the burst:
 
 # %%
@@ -85,7 +85,7 @@ print(f"The server worked on it for {fake_3.workload.latency:g} s.")
 # %% [markdown]
 # ## Little's law
 #
-# Throughput, time and requests in flight are not three figures but two:
+# Throughput, time and requests [in flight](glossary.md#in-flight) are not three figures but two:
 #
 # > **in flight = throughput × time**
 #

@@ -23,7 +23,7 @@ lab = start_lab(latency=0.1)
 # %% [markdown]
 # ## One thread, many turns
 #
-# A service answers its health check two seconds late. Its CPU is idle, its database is fast. Somebody has held up the event loop.
+# A service answers its health check two seconds late. Its CPU is idle, its database is fast. Somebody has held up the [event loop](glossary.md#event-loop).
 #
 # A loop runs in one thread. It gives a coroutine a turn, and nobody else gets one until that coroutine gives its own up. At every `await`, people
 # say. Is that so? In which order will the four lines come?
@@ -67,7 +67,7 @@ _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 #     return requests.get(...).json()
 # ```
 #
-# Beside it we run a **ticker**, which asks for a turn every 10 ms. How late its turn comes is the **loop lag**; a health check would be as
+# Beside it we run a [**ticker**](glossary.md#ticker), which asks for a turn every 10 ms. How late its turn comes is the [**loop lag**](glossary.md#loop-lag); a health check would be as
 # late.
 #
 # Twelve callers ask at once; each request takes 0.1 s. How late will the ticker be at worst? Put seconds in place of `None`, or leave it. (About 1.5
@@ -140,8 +140,8 @@ from supalab.course.loops import attempt
 attempt(asyncio.run, a_moment())
 
 # %% [markdown]
-# The kernel's thread is *inside* a loop already, the one that reads your cells. Running a second one to its end would hold up the first: blocking
-# again. So Python refuses.
+# The kernel's thread is *inside* a loop already, the one that reads your cells. Running a second one to its end would hold up the first:
+# [blocking](glossary.md#blocking) again. So Python refuses.
 #
 # The cure is to need no second loop: you `await` at the top level of a cell, as you did all along. But a *plain* function cannot
 # `await`. Where it has to be one, give the coroutine a loop in another thread:

@@ -31,7 +31,7 @@ lab = start_lab(latency=0.15)
 difference(FakeSupabaseAsync, ArticleSupabaseAsync, "__init__", "_get_client")
 
 # %% [markdown]
-# The executor is gone. In its place there is `None`, and a method that makes an `httpx.AsyncClient` at the first call: the client is **lazy**.
+# The executor is gone. In its place there is `None`, and a method that makes an `httpx.AsyncClient` at the first call: the client is [**lazy**](glossary.md#lazy-client).
 # Why not in `__init__`? Because people write this at the top of a module:
 #
 # ```python
@@ -57,7 +57,7 @@ timed("ArticleSupabaseAsync(...), lazy", lambda: ArticleSupabaseAsync(lab.url, l
 # Nearly all of it is reading certificates, and every test run, every `--help` would pay for it. And an async client's connections belong to a
 # loop; at import there is none. (`aiohttp` refuses to make a session there.) So: at the first use.
 #
-# Does it hold its limit? Twenty callers at once, all of them first ones.
+# Does it hold its [limit](glossary.md#limit)? Twenty callers at once, all of them first ones.
 
 # %%
 async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:

@@ -45,7 +45,7 @@ await small.select("contests", select="id,title", limit="2")
 # %% [markdown]
 # ## Where an argument goes
 #
-# What is left for the methods? To say in HTTP what you said in Python. In our clients that is a **pure** function each, in
+# What is left for the methods? To say in HTTP what you said in Python. In our clients that is a [**pure** function](glossary.md#pure-function) each, in
 # `supalab/wire.py`: arguments in, a `Call` out, nothing sent.
 
 # %%

@@ -144,10 +144,10 @@ for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
 # %% [markdown]
 # ## Callers who leave
 #
-# A request can end early because its caller goes: a browser tab closes, a timeout strikes. In asyncio that is **cancellation**: the `await`
+# A request can end early because its caller goes: a browser tab closes, a timeout strikes. In asyncio that is [**cancellation**](glossary.md#cancellation): the `await`
 # raises `CancelledError`, and the caller is free at once. What of the work?
 #
-# Let the lab take half a second, and give each client 3 slots. We fill them, cancel everybody after 0.1 s, and ask once more. How long does
+# Let the lab take half a second, and give each client 3 [slots](glossary.md#slot). We fill them, cancel everybody after 0.1 s, and ask once more. How long does
 # the new caller wait at the fake client?
 
 # %%

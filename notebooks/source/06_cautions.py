@@ -169,10 +169,10 @@ print(dialled.beside(article_10.witness.connections))
 print("article-10:", article_10.witness.connections, "  kept-10:", kept_10.witness.connections)
 
 # %% [markdown]
-# One number apart. While more than five connections are open, httpx's pool (httpcore 1.0.9) closes each one that has nothing to do for a
-# moment, so nearly every request dials. On a real link that costs round trips, and more for TLS. Keep as many as you may open.
+# One number apart. While more than five connections are open, httpx's [pool](glossary.md#connection-pool) (httpcore 1.0.9) closes each one that has nothing to do for a
+# moment, so nearly every request dials. On a real link that costs [round trips](glossary.md#round-trip), and more for TLS. Keep as many as you may open.
 #
-# When all are taken, the pool makes callers wait, up to a **pool timeout** that `requests` never had:
+# When all are taken, the pool makes callers wait, up to a [**pool timeout**](glossary.md#pool-timeout) that `requests` never had:
 
 # %%
 lab.set(latency=0.5)
@@ -215,7 +215,7 @@ drips({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within},
 #     answer = await client.get(url)
 # ```
 #
-# It raises the built-in `TimeoutError`: an `OSError` this time, and no `httpx.TimeoutException`. Our own client has this deadline inside,
+# It raises the built-in `TimeoutError`: an `OSError` this time, and no `httpx.TimeoutException`. Our own client has this [deadline](glossary.md#deadline) inside,
 # and says which wait it was that took too long:
 
 # %%

@@ -43,7 +43,7 @@ n = sized(40, at_least=20)
 # | arm | what it is |
 # |---|---|
 # | `fake-3` | the article's "before": `requests.get` in 3 threads |
-# | `fake-10` | the same in 10 threads: the **fair control** |
+# | `fake-10` | the same in 10 threads: the [**fair control**](glossary.md#fair-control) |
 # | `session-10` | 10 threads that share one `requests.Session` |
 # | `article-10` | the article's "after", as printed |
 # | `real-10` | the client at the end of this course |
@@ -88,7 +88,7 @@ print(after.beside(trials.of("article-10")[0].makespan_s))
 #
 # ## The second column: the same server
 #
-# Compare the solid parts, the **service**. They hardly differ: the server takes 0.15 s for each request, whoever asks. What shrinks from
+# Compare the solid parts, the [**service**](glossary.md#service). They hardly differ: the server takes 0.15 s for each request, whoever asks. What shrinks from
 # `fake-3` to `fake-10` is the hatched part, the **wait**. The queue became shorter; no answer came faster.
 #
 # ## The third column: what a client weighs
@@ -129,7 +129,7 @@ beside_the_article(trials)
 # %% [markdown]
 # ## One line does not fit
 #
-# Why should *responses* be three times as fast? Ask Little's law how many requests were in flight, from the article's own throughput and
+# Why should *responses* be three times as fast? Ask Little's law how many requests were in flight, from the article's own [throughput](glossary.md#throughput) and
 # response:
 
 # %%
@@ -138,7 +138,7 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 
 # %% [markdown]
 # Three, both times. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s, not 5. So the second column
-# cannot be a burst through ten slots. Was something else the cause, perhaps on a longer line than ours? Keep the question;
+# cannot be a [burst](glossary.md#burst) through ten slots. Was something else the cause, perhaps on a longer line than ours? Keep the question;
 # [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
 
 # %% [markdown]

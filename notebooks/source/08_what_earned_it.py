@@ -25,7 +25,7 @@ rounds = sized(5, at_least=3)
 # ## One step, four changes
 #
 # A team migrates, and the batch is three times as fast. Everybody credits async. But on that day more things changed, and each of them might have
-# done it. What changes along with the thing you mean is a **confounder**: a comparison of the two ends cannot tell them apart.
+# done it. What changes along with the thing you mean is a [**confounder**](glossary.md#confounder): a comparison of the two ends cannot tell them apart.
 #
 # The cure is patience: go from one end to the other in steps that change *one* thing each.
 #
@@ -38,7 +38,7 @@ rounds = sized(5, at_least=3)
 # | `httpx-threads-10` | `library`: httpx in place of requests, still in threads; it keeps 5 connections |
 # | `article-10` | `async`: same library, same pool, no threads |
 #
-# Why does one arm run twice? A step that changes nothing earns nothing. Whatever we measure there is **noise**.
+# Why does one arm run twice? A step that changes nothing earns nothing. Whatever we measure there is [**noise**](glossary.md#noise).
 
 # %% [markdown]
 # ## Predict
@@ -58,7 +58,7 @@ guesses = {
 # ## Take turns
 #
 # Run one arm five times, then the next one five times, and a backup that starts half-way would look like a slow client. So all arms run once,
-# then all again, each time another one first. That is a **round**, and a difference is taken only *within* a round. (About 8 seconds.)
+# then all again, each time another one first. That is a [**round**](glossary.md#round), and a difference is taken only *within* a round. (About 8 seconds.)
 
 # %%
 CHAIN = ("fake-3", "fake-10", "fake-10", "session-10", "httpx-threads-10", "article-10")
@@ -167,7 +167,7 @@ recorded("explain.json", EXPLANATION, waterfall)
 
 # %% [markdown]
 # Read it from the top down. Each bar hangs where the one above it ended. If the factors did not add up to the whole, the rest would have a
-# row of its own: that is the test of an **ablation**. Then read the right half. Where seconds stay, *CPU* may not, and one process can send only
+# row of its own: that is the test of an [**ablation**](glossary.md#ablation). Then read the right half. Where seconds stay, *CPU* may not, and one process can send only
 # as many requests as its CPU allows.
 #
 # And here is what connections earn, link by link:

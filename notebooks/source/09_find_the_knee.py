@@ -56,7 +56,7 @@ print(guess.beside(kept_75.point.per_s))
 paces_picture(paces, guesses={"kept-75": guess.value})
 
 # %% [markdown]
-# All three leave along the dotted line. Then `kept` turns around: with more slots it answers *fewer* requests. This is its **knee**, the
+# All three leave along the dotted line. Then `kept` turns around: with more slots it answers *fewer* requests. This is its [**knee**](glossary.md#knee), the
 # limit beyond which a client gets worse. `session`, threads, and `real`, async, both climb on: this knee is neither's fault.
 #
 # The right panel has the reason. An event loop runs on one processor. If a request costs 10 ms of CPU, then 100 requests a second are the end,
@@ -82,8 +82,8 @@ for one in (one for one in paces if one.point.limit == 75):
 # A **pool** hands out connections. httpx's pool (version 0.28, in `httpcore`) looks at all its connections for each of its connections, each time that
 # a request comes or goes. With 10 of them nobody notices. With 75, it is 56 times the work: 75 × 75 against 10 × 10.
 #
-# There are two cures. A **gate** is a semaphore in front of the pool: callers queue there, and no more requests than slots ever stand before the
-# pool. A **transport** is what sends the bytes below httpx; ours is aiohttp's, with a pool of its own. `gated` is `kept` with a gate, `real` has
+# There are two cures. A [**gate**](glossary.md#gate) is a semaphore in front of the pool: callers queue there, and no more requests than slots ever stand before the
+# pool. A [**transport**](glossary.md#transport) is what sends the bytes below httpx; ours is aiohttp's, with a pool of its own. `gated` is `kept` with a gate, `real` has
 # both.
 #
 # With as many callers as slots, a gate has nothing to do. So now 150 callers come at once, for 10 slots. Do you expect more of the gate or of

@@ -24,7 +24,7 @@ lab = start_lab(latency=0.15)
 # ## A burst is not a service
 #
 # So far we have sent a hundred requests and waited until all were done. In production people come when they like, whether the service is quick
-# or not. That is an **open** load. If more come than can be served, the queue grows for as long as the load lasts.
+# or not. That is an [**open** load](glossary.md#open-load). If more come than can be served, the queue grows for as long as the load lasts.
 #
 # Our service is named after the article's, contest-agent: FastAPI, in a process of its own, with one of our clients. Each request to it makes
 # one request to the lab. **Response time** counts from the moment at which a caller *meant* to ask.
@@ -33,7 +33,7 @@ lab = start_lab(latency=0.15)
 # ## Predict
 #
 # 25 requests a second arrive at random, for 2.5 seconds. The client is `fake-3`, and the lab takes 0.15 s, so 3 threads serve at most 3 / 0.15 = 20
-# a second. Within how many seconds do 95 % of the callers have their answer (that is **p95**)?
+# a second. Within how many seconds do 95 % of the callers have their answer (that is [**p95**](glossary.md#p95))?
 
 # %%
 guess = predict("p95 on fake-3 at 25 requests/s", None)
@@ -66,7 +66,7 @@ responses_picture([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 # %% [markdown]
 # ## Capacity
 #
-# A service's **capacity** is the highest rate at which p95 stays below twice the response time of an idle service. Finding it takes minutes,
+# A service's [**capacity**](glossary.md#capacity) is the highest rate at which p95 stays below twice the response time of an idle service. Finding it takes minutes,
 # so it was recorded (`supalab capacity`):
 
 # %%
@@ -148,7 +148,7 @@ await check("10a", chosen)
 # ## In practice
 #
 # - **Measure with open arrivals.** A load generator that waits for each answer slows down with the service, and reports that all is well:
-#   **coordinated omission**. `supalab load URL --rate 40` does not wait.
+#   [**coordinated omission**](glossary.md#coordinated-omission). `supalab load URL --rate 40` does not wait.
 # - **Nest your deadlines.** The client's first, then the service's, then the caller's, each a little longer. Otherwise the wrong one gives up
 #   first, and the reason is lost.
 # - **Say no soon.** An answer after 30 s is made for somebody who has left.

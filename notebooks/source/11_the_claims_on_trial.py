@@ -39,7 +39,7 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# It claims more in its text. Every claim is in `data/claims.csv`, bound to an experiment and to a rule for its verdict. They were
+# It claims more in its text. Every [claim](glossary.md#claim) is in `data/claims.csv`, bound to an experiment and to a rule for its [verdict](glossary.md#verdict). They were
 # put on trial once and recorded.
 
 # %% [markdown]

@@ -37,11 +37,11 @@ lab = start_lab()
 #
 # | who waits | then it is |
 # |---|---|
-# | the event loop, for events on many sockets | real async |
+# | the event loop, for events on many sockets | [real async](glossary.md#real-async) |
 # | a thread for each request | fake async (threads) |
 # | the event loop's own thread, so that nothing else runs | blocking |
 #
-# The **probe** asks it. It starts 20 and then 50 calls at a lab, looks at threads, sockets and the loop while they are in flight, and counts at
+# The [**probe**](glossary.md#probe) asks it. It starts 20 and then 50 calls at a lab, looks at threads, sockets and the loop while they are in flight, and counts at
 # the lab. It trusts nothing that the client says of itself. A verdict takes 2 to 5 seconds.
 
 # %%

@@ -90,11 +90,16 @@ def notebook(source: str, name: str, *, solved: bool = False) -> str:
 
 def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
     about = {} if cell.exercise is None else {"tags": [f"exercise-{cell.exercise}"]}
-    text = cell.text(solved=solved)
+    text = _from_below(cell.text(solved=True)) if cell.prose and solved else cell.text(solved=solved)
     common = {"id": cell_id, "metadata": about, "source": text.splitlines(keepends=True)}
     if cell.prose:
         return {"cell_type": "markdown"} | common
     return {"cell_type": "code", "execution_count": None, "outputs": []} | common
+
+
+def _from_below(text: str) -> str:
+    # Solved notebooks lie one folder below the pages that have no solved twin.
+    return re.sub(r"\]\((glossary\.md|00_start_here\.ipynb)", r"](../\1", text)
 
 
 def sources() -> list[Path]:
