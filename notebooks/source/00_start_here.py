@@ -8,7 +8,8 @@
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
 # - **You need** nothing but this kernel: no network, no account.
 #
-# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom. Each may be run a second time.
+# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom. Each may be run a second time. A linked word leads to the
+# [glossary](glossary.md).
 
 # %%
 from supalab import FakeSupabaseAsync, SupabaseAsync
