@@ -6,6 +6,7 @@ Bad input ends in one line on stderr and exit code 2; Ctrl-C during a race keeps
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file on Windows may not know our marks: a ? is better than an end
+            stream.reconfigure(errors="replace")
     options, rest = _parser().parse_known_args(argv)
     if rest and options.run is not course.lab:
         _parser().error(f"unknown argument {rest[0]!r}")

@@ -48,7 +48,8 @@ def test_a_service_starts_serves_and_ends(client: str, lab: Lab) -> None:
     with agent:
         assert httpx.get(f"{agent.url}/contests/3").json()["id"] == 3
         httpx.get(f"{agent.url}/contests/{lab.key}?q={lab.key}", headers={"X-Request-ID": lab.key})
-        assert 10 * 2**20 < (agent.memory() or 0) < 500 * 2**20
+        if sys.platform != "darwin":  # where another process's memory is not told
+            assert 10 * 2**20 < (agent.memory() or 0) < 500 * 2**20
         # The lines come after the answers.
         assert soon(lambda: agent.log.read_text(encoding="utf-8").count("\n") == 2)
         log, pid, folder, process = agent.log.read_text(encoding="utf-8"), agent.pid, agent.log.parent, repr(agent)

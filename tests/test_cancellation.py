@@ -16,7 +16,7 @@ from supalab.measure.costs.cancellation import CANCELLATION, Cancellations, Canc
 from supalab.measure.costs.cancelled import THENS, report_at_exit
 from supalab.measure.race import Progress
 
-LATENCY = 0.5
+LATENCY = 1.0
 RAW: dict[str, Any] = {
     "warm_s": -0.001,
     "cancelled_s": 0.1,

@@ -53,6 +53,13 @@ def test_a_service_that_was_well_at_the_end_recovered_at_once() -> None:
     assert recovery_s(made_shots(0.9, 7.0), 7.0, 2 * IDLE) == 0.0
 
 
+def test_too_few_requests_after_a_spell_say_nothing() -> None:
+    """With fewer than a window of them, nobody knows whether the service is well."""
+    shots = tuple(shot for shot in made_shots(0.9, 7.0) if shot.intended < 7.0 + (WINDOW - 4) / 8)
+    assert 0 < sum(shot.intended >= 7.0 for shot in shots) < WINDOW
+    assert recovery_s(shots, 7.0, 2 * IDLE) is None
+
+
 def test_lost_requests_are_not_well() -> None:
     """A service that fails quickly has not recovered."""
     assert recovery_s(made_shots(0.0, 9.0), 7.0, 2 * IDLE) == pytest.approx(2.0)

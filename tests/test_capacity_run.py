@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,9 @@ def test_three_threads_cannot_take_what_ten_at_once_can() -> None:
     assert (few.arm, real.arm, found.finished) == ("fake-3", "real-10", True)
     for one in found.arms:
         assert one.idle_backend_requests == one.idle_requests > 5
-        assert one.memory_idle_bytes is not None
-        assert one.memory_idle_bytes > 10_000_000
+        if sys.platform != "darwin":  # where another process's memory is not told
+            assert one.memory_idle_bytes is not None
+            assert one.memory_idle_bytes > 10_000_000
         for step in one.steps:
             assert step.in_flight_peak <= one.limit
             # A caller who gives up is not answered, whatever the backend did.

@@ -307,3 +307,39 @@ def test_lab_opens_jupyterlab_on_the_first_notebook(tmp_path: Path) -> None:
     finally:
         opening.terminate()
         opening.communicate(timeout=30)
+
+
+def test_a_record_is_written_though_nobody_reads_the_table(tmp_path: Path) -> None:
+    """A closed pipe ends the table, not what was measured."""
+    record = tmp_path / "claims.json"
+    code = (
+        "import sys\nfrom supalab.cli import main\nfrom supalab.measure.claims import run\n"
+        "from supalab.measure.claims.ledger import LEDGER\nfrom supalab.shipped import shipped\n"
+        "run.claims = lambda **how: LEDGER.load(shipped('data', 'reference', 'claims.json'))\n"
+        f"sys.exit(main(['claims', '--quick', '--json', {str(record)!r}]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) in {0, 141}
+    assert record.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_marks_that_a_terminal_does_not_know_are_no_error(encoding: str, tmp_path: Path) -> None:
+    """On Windows, a file's encoding may lack our marks: each is a question mark then."""
+    code = (
+        "import sys\nfrom supalab.cli import main\nfrom supalab.measure.claims import run\n"
+        "from supalab.measure.claims.ledger import LEDGER\nfrom supalab.shipped import shipped\n"
+        "run.claims = lambda **how: LEDGER.load(shipped('data', 'reference', 'claims.json'))\n"
+        "sys.exit(main(['claims', '--quick']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"? holds" in done.stdout

@@ -173,6 +173,23 @@ async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.Monk
         except ExceptionGroup as error:
             raise RuntimeError("client broke") from error
 
+    async def awaits_what_it_cancelled() -> None:
+        import asyncio
+
+        task = asyncio.ensure_future(asyncio.sleep(5))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    async def own_timeout() -> None:
+        raise TimeoutError("mine, after 0.01 s")
+
+    cancelled = await judged(an_exercise(calls), awaits_what_it_cancelled)
+    assert cancelled
+    assert cancelled[0].observed.startswith("CancelledError")
+    late = await judged(an_exercise(calls), own_timeout)
+    assert late
+    assert late[0].observed == "TimeoutError: mine, after 0.01 s"
     monkeypatch.setattr(sys.modules["supalab.course.check"], "PATIENCE_S", 0.05)
     broke = await judged(an_exercise(calls), breaks)
     assert broke

@@ -121,6 +121,13 @@ def test_a_path_goes_below_the_address() -> None:
         target(URL, "contests")
 
 
+def test_an_address_with_a_query_is_refused_without_repeating_it() -> None:
+    """The path would end up in the query, and a query may hold a key."""
+    with pytest.raises(SettingsError, match="--path") as refused:
+        target(f"{URL}/?apikey=sb_hidden", "/contests")
+    assert "sb_hidden" not in str(refused.value)
+
+
 def test_response_time_runs_from_the_intended_start() -> None:
     """A request sent 2 s late and answered in 0.1 s has taken its caller 2.1 s."""
     late = made(Shot(0.0, 2.0, 2.1, "ok"))

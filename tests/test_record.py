@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +117,36 @@ def test_what_is_finished_is_kept_when_the_next_breaks(tmp_path: Path, monkeypat
     assert main(["record", "--into", str(tmp_path)]) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"one.json", "one.png"}
     assert FORM.load(tmp_path / "one.json") == Result(1.0)
+
+
+def test_a_record_is_kept_even_if_its_picture_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes of measuring are not lost to a fault in drawing."""
+
+    def broken(result: Result) -> dict[str, Figure]:
+        raise TrialError("no picture")
+
+    monkeypatch.setattr(all_recipes, "RECIPES", (replace(a_recipe("one", 1.0), draw=broken),))
+    assert main(["record", "--into", str(tmp_path)]) == 2
+    assert FORM.load(tmp_path / "one.json") == Result(1.0)
+
+
+def test_pages_show_what_was_finished_when_the_rest_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, or a recipe that breaks, leaves no page behind its record."""
+    page = tmp_path / "README.md"
+    page.write_text("<!-- recorded: one -->\n\n```text\nold\n```\n", encoding="utf-8")
+    monkeypatch.setattr(all_recipes, "RECIPES", (a_recipe("one", 7.0), a_recipe("two", 2.0, breaks=True)))
+    monkeypatch.setattr(commands_record, "PAGES", ("README.md",))
+    monkeypatch.setattr(commands_record, "shipped", lambda *parts: page if parts == ("README.md",) else tmp_path)
+    assert main(["record"]) == 2
+    assert "the number is 7.0" in page.read_text(encoding="utf-8")
+
+
+def test_compare_reads_the_references_before_it_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference that is not there costs no minutes."""
+    unmeasured = replace(a_recipe("one", 1.0), run=lambda tell: pytest.fail("it measured"))
+    monkeypatch.setattr(all_recipes, "RECIPES", (unmeasured,))
+    monkeypatch.setattr(commands_record, "shipped", lambda *parts: tmp_path)
+    assert main(["record", "--compare"]) == 2
 
 
 @pytest.mark.usefixtures("two")

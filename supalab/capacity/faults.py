@@ -13,7 +13,7 @@ from typing import Any
 
 from supalab.capacity.faults_result import FAULTS, Faults, Spell
 from supalab.capacity.scene import ARMS, PATH, Scene, scene
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, TrialError
 from supalab.load.plan import Plan
 from supalab.load.run import load, made_on
 from supalab.load.shots import Load
@@ -202,5 +202,7 @@ class _Weather:
         """Return the spell's begin and end in the load's own seconds; a crowd keeps the generator's time."""
         if not self._back:
             return times.before, times.before + times.spell
+        if len(self.changed) < 2:
+            raise TrialError("the load was over before the spell was: use a higher rate or more seconds after it")
         begin, end = self.changed
         return begin - found.epoch, end - found.epoch

@@ -25,7 +25,7 @@ def recovery_s(shots: Sequence[Shot], end: float, threshold: float, window: int 
     it is the first request after the end; ``None`` if there is none. Callers who leave early say nothing either way.
     """
     after = [shot for shot in sorted(stayed(shots)) if shot.intended >= end]
-    for place, shot in enumerate(after[: len(after) - window + 1]):
+    for place, shot in enumerate(after[: max(len(after) - window + 1, 0)]):
         p95 = rank((one.response_s for one in after[place : place + window]), 95)
         if shot.response_s < threshold and p95 is not None and p95 < threshold:
             return shot.intended - end if place else 0.0

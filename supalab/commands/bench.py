@@ -71,10 +71,10 @@ def _report(found: Bench, record: Path | None, figure: Path | None) -> None:
     from supalab.measure.bench import result as bench_result
     from supalab.measure.bench import table as bench_table
 
-    bench_table.show(found)
     if record is not None and found.rows:
         bench_result.save(found, record)
         say(f"written: {record}")
+    bench_table.show(found)
     if figure is not None and found.rows:
         from supalab import figures
 

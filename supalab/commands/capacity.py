@@ -56,10 +56,11 @@ def _report_capacity(found: Capacity, options: argparse.Namespace) -> None:
     from supalab.capacity.table import table
     from supalab.measure.printed import show
 
+    if found.arms:
+        keep(found, FORM, options.json)
     show(table(found))
     if not found.arms:
         return
-    keep(found, FORM, options.json)
     if options.figure is not None:
         from supalab.figures.capacity import capacity_picture
 
@@ -107,10 +108,11 @@ def _report_faults(found: Faults, options: argparse.Namespace) -> None:
     from supalab.capacity.faults_table import table
     from supalab.measure.printed import show
 
+    if found.spells:
+        keep(found, FORM, options.json)
     show(table(found))
     if not found.spells:
         return
-    keep(found, FORM, options.json)
     if options.figure is not None:
         from supalab.figures.recovery import recovery_picture
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands.output import ProgressBar, check_outputs, say
+from supalab.commands.output import ProgressBar, check_outputs, keep, say
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _ledger(options: argparse.Namespace) -> int:
             found = run(quick=options.quick, path=options.claims, progress=tell)
     except LedgerInterrupted as interrupted:
         found, code = interrupted.ledger, 130
+    # The record first: a table can end in a closed pipe, and minutes of measuring with it.
+    keep(found, LEDGER, options.json)
     ledger_table.show(found)
-    if options.json is not None:
-        say(f"written: {LEDGER.save(found, options.json)}")
     if options.figure is not None:
         _draw(found, options.figure)
     return code
@@ -95,9 +95,8 @@ def _detective(options: argparse.Namespace) -> int:
     say(f"about {detective.expected_s(options.quick):.0f} s on a quiet machine")
     with ProgressBar() as tell:
         found = detective.detective(quick=options.quick, progress=tell)
+    keep(found, detective.CASE, options.json)
     detective_table.show(found)
-    if options.json is not None:
-        say(f"written: {detective.CASE.save(found, options.json)}")
     if options.figure is not None:
         _draw(found, options.figure)
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, check_outputs, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, keep, lasting, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,10 +72,9 @@ def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Map
     from supalab.measure.costs.parts import PARTS as ALL
 
     for place, (part, result) in enumerate(found.items()):
+        keep(result, ALL[part].form, records.get(part))
         sys.stdout.write("\n" * (place > 0))
         costs_table.show(result)
-        if part in records:
-            say(f"written: {ALL[part].form.save(result, records[part])}")
         if part in pictures:
             _draw(part, result, pictures[part])
     sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file

@@ -104,8 +104,8 @@ def _report_loads(record: LoadRecord, options: argparse.Namespace) -> None:
     from supalab.load.table import table
     from supalab.measure.printed import show
 
-    show(table(record))
     keep(record, RECORD, options.json)
+    show(table(record))
     if options.figure is not None:
         from supalab.figures.capacity import load_picture
 

@@ -64,7 +64,7 @@ def say(line: str) -> None:
 
 
 def keep(found: T, form: Form[T], path: Path | None) -> None:
-    """Write the record, if a path was given, and say so."""
+    """Write the record, if a path was given, and say so; before any table, which may end in a closed pipe."""
     if path is not None:
         form.save(found, path)
         say(f"written: {path}")

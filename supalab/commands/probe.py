@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, check_outputs
+from supalab.commands.output import ProgressBar, check_outputs, draw, keep
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -132,15 +132,9 @@ def _importable() -> Iterator[None]:
 def _report(verdict: Verdict, record: Path | None, figure: Path | None) -> None:
     from supalab.measure.probe import VERDICT, table
 
+    keep(verdict, VERDICT, record)
     table.show(verdict)
-    if record is not None:
-        VERDICT.save(verdict, record)
-        sys.stderr.write(f"written: {record}\n")
     if figure is not None:
         from supalab.figures.evidence import evidence
-        from supalab.figures.look import description, save
 
-        drawn = evidence(verdict)
-        save(drawn, figure)
-        sys.stdout.write(f"\n{description(drawn)}\n")
-        sys.stderr.write(f"written: {figure}\n")
+        draw(evidence(verdict), figure)

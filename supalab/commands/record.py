@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, lasting, say
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
@@ -46,12 +46,16 @@ def record(options: argparse.Namespace) -> int:
         return 0
     reference = shipped("data", "reference")
     folder = _folder(options.into or reference)
-    deed = _compared(reference) if options.compare else _kept(folder)
+    if not options.compare:
+        check_outputs(*(folder / one.record for one in recipes))
+    deed = _compared(recipes, reference) if options.compare else _kept(folder)
     say(f"{len(recipes)} recordings, {lasting(expected_s(recipes))}: {', '.join(one.name for one in recipes)}")
-    with ProgressBar("recordings") as tell:
-        measured(recipes, deed, tell)
-    if not options.compare and options.into is None:
-        _refresh(RECIPES)
+    try:
+        with ProgressBar("recordings") as tell:
+            measured(recipes, deed, tell)
+    finally:  # whatever was finished is on the pages too
+        if not options.compare and options.into is None:
+            _refresh(RECIPES)
     return 0
 
 
@@ -70,12 +74,14 @@ def _kept(folder: Path) -> Callable[[AnyRecipe, Any], None]:
     return keep
 
 
-def _compared(reference: Path) -> Callable[[AnyRecipe, Any], None]:
+def _compared(recipes: Sequence[AnyRecipe], reference: Path) -> Callable[[AnyRecipe, Any], None]:
     from supalab.reference.compare import pairs, text
 
+    # Read before anything is measured: a reference that is not there must not cost minutes.
+    before = {one.name: one.figures(one.load(reference / one.record)) for one in recipes}
+
     def compare(recipe: AnyRecipe, result: Any) -> None:
-        before = recipe.figures(recipe.load(reference / recipe.record))
-        sys.stdout.write(f"\n{text(pairs(recipe.name, before, recipe.figures(result)))}")
+        sys.stdout.write(f"\n{text(pairs(recipe.name, before[recipe.name], recipe.figures(result)))}")
         sys.stdout.flush()
 
     return compare

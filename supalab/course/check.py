@@ -73,9 +73,16 @@ async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | None:
     if answer is ...:
         return None
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S) as patience:
             return tuple(await exercise.judge(answer))
-    except TimeoutError:
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # somebody stops the cell
+        return (_broke(error),)  # the answer has cancelled something and awaited it
+    except TimeoutError as error:
+        if not patience.expired():  # the answer's own
+            return None if unfinished(error) else (_broke(error),)
         words = "It waited for something that never came. Is there an await on a thing that nobody finishes?"
         return (Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words),)
     except Exception as error:
@@ -91,6 +98,6 @@ def unfinished(error: BaseException) -> bool:
     return any(unfinished(one) for one in below if one is not None)
 
 
-def _broke(error: Exception) -> Finding:
+def _broke(error: BaseException) -> Finding:
     text = " ".join(str(error).split()) or "no message"
     return Finding("your code", "to run", f"{type(error).__name__}: {text}", False, "It raised an error on the way.")

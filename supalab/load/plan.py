@@ -84,6 +84,9 @@ class Plan:
 
 def target(url: str, path: str) -> str:
     """Return where requests go: ``path``, which may have a query, below the service's address."""
+    if "?" in url or "#" in url:
+        # Not named: a query may hold a key.
+        raise SettingsError("the url holds a query: give the service's address alone, and the query with --path")
     if not path.startswith("/"):
         raise SettingsError(f"path {path!r} does not begin with a slash: write e.g. /contests?size=10")
     return url.rstrip("/") + path

@@ -5,19 +5,20 @@ trials come out by the experiments' names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
 
 from supalab.clients.arms import arm
-from supalab.errors import SettingsError
+from supalab.errors import LabError, SettingsError
+from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress, race
 from supalab.measure.trial import Trial, TrialSet, Workload
 
-__all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "run", "share_of"]
+__all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "put_back", "run", "share_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def run(
         with ExitStack() as stack:
             here = lab or stack.enter_context(Lab())
             before = here.conditions
-            stack.callback(lambda: here.set(rtt=before.rtt, tls=before.tls, latency=before.latency))
+            stack.callback(put_back, here, before)
             for turn, (place, one) in product(range(rounds), enumerate(experiments)):
                 here.set(rtt=one.rtt, tls=one.tls)
                 kept: list[Trial] = []
@@ -127,6 +128,12 @@ def run(
     except KeyboardInterrupt:  # in a race, or between two
         raise CampaignInterrupted(Campaign(found, when)) from None
     return Campaign(found, when)
+
+
+def put_back(lab: Lab, before: Conditions) -> None:
+    """Give a lab its conditions back; if it is gone, what went wrong before that is the reason to tell."""
+    with suppress(LabError):
+        lab.set(rtt=before.rtt, tls=before.tls, latency=before.latency)
 
 
 def _turned(one: Experiment, turn: int) -> Experiment:

@@ -49,12 +49,11 @@ def _share(recipes: Sequence[AnyRecipe], seconds: Sequence[float], place: int, t
 
 
 def written(recipe: AnyRecipe, result: Any, folder: Path) -> list[Path]:
-    """Draw first and write then, so that a picture that cannot be drawn leaves no record without it; return the paths.
+    """Write the record, which took so long to measure, and then its pictures; return the paths.
 
     Raises SettingsError if the folder cannot be written.
     """
     from supalab.figures.look import save
 
-    pictures = recipe.draw(result)
     paths = [recipe.save(result, folder / recipe.record)]
-    return paths + [save(picture, folder / name) for name, picture in pictures.items()]
+    return paths + [save(picture, folder / name) for name, picture in recipe.draw(result).items()]

@@ -7,7 +7,7 @@ here, once, so that every rule reads them as if they were of full size; ``Eviden
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median_low
 
 from supalab.measure.trial import Span, Trial, TrialSet
@@ -101,9 +101,13 @@ class Evidence:
 def reduced(trials: TrialSet, scale: float = 1.0) -> dict[str, Figures]:
     """Return the figures of every arm: those of its trial with the median makespan, a real one; times scaled.
 
-    Of two it is the quicker: what a busy machine does to a trial only ever makes it longer.
+    Of two it is the quicker: what a busy machine does to a trial only ever makes it longer. Errors are all trials'.
     """
-    return {arm: figures_of(_middle(trials.of(arm)), scale) for arm in trials.arms}
+    return {arm: _counted(trials.of(arm), scale) for arm in trials.arms}
+
+
+def _counted(trials: Sequence[Trial], scale: float) -> Figures:
+    return replace(figures_of(_middle(trials), scale), errors=sum(trial.errors for trial in trials))
 
 
 def _middle(trials: Sequence[Trial]) -> Trial:

@@ -16,11 +16,12 @@ LIGHTER = 1.1
 
 
 def threads_per_request(c: Claim, e: Evidence) -> Judgement:
-    """How many threads a pool starts for each job."""
-    jobs, used = e.count("jobs"), e.count("threads_used")
-    value = used / jobs
-    said = f"{num(jobs)} jobs on a pool of {num(e.count('pool_threads'))} used {many(used, 'thread')}"
-    said += "." if value >= FEW_PER_REQUEST else ": a thread that is done takes the next job."
+    """How many threads the client starts for each request: those of its process in a burst, beside the main one."""
+    found = e.of("burst", "fake-3")
+    used = seen(found.threads, "threads")
+    value = used / found.requests
+    said = f"{num(found.requests)} requests at once through fake-3 used {many(used, 'thread')}"
+    said += "." if value >= FEW_PER_REQUEST else ": a thread that is done takes the next request."
     return Judgement(HOLDS if value >= FEW_PER_REQUEST else NOT, f"{value:.2f}", said, value)
 
 
@@ -128,9 +129,10 @@ def with_few_resources(c: Claim, e: Evidence) -> Judgement:
     """Whether httpx needs less memory or CPU than threads of the same limit."""
     threads, theirs = e.of("burst", "fake-10"), e.of("burst", "article-10")
     old, new = seen(threads.process_bytes, "memory"), seen(theirs.process_bytes, "memory")
-    cpu = f"{seen(threads.cpu_ms, 'CPU'):.1f} and {seen(theirs.cpu_ms, 'CPU'):.1f} ms of CPU a request"
+    old_cpu, new_cpu = seen(threads.cpu_ms, "CPU"), seen(theirs.cpu_ms, "CPU")
+    cpu = f"{old_cpu:.1f} and {new_cpu:.1f} ms of CPU a request"
     said = f"At 10 in flight, threads and httpx as printed hold {mb(old)} and {mb(new)} and use {cpu}."
-    return Judgement(HOLDS if new * LIGHTER < old else NOT, mb(new), said)
+    return Judgement(HOLDS if new * LIGHTER < old or new_cpu * ALIKE < old_cpu else NOT, mb(new), said)
 
 
 def three_at_most(c: Claim, e: Evidence) -> Judgement:

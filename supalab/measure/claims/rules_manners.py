@@ -49,7 +49,8 @@ def timeouts_compatible(c: Claim, e: Evidence) -> Judgement:
         queue += f" ({e.fact('queue_error_article')})"
     outlasts = e.fact("drip_requests") == e.fact("drip_httpx") == "ok"
     drip = "an answer in drops outlasts both" if outlasts else "an answer in drops ends only one of them"
-    verdict = HOLDS if old == new and fake == article else NOT
+    # The defaults are constants of two libraries: said, but what callers meet decides.
+    verdict = HOLDS if fake == article else NOT
     return Judgement(verdict, f"{num(fake)} / {num(article)} of {num(asked)}", f"{default}; {queue}; {drip}.")
 
 
@@ -60,8 +61,9 @@ def _wait(seconds: float) -> str:
 def running_loop(c: Claim, e: Evidence) -> Judgement:
     """Whether ``get_event_loop`` in a coroutine is the loop that runs."""
     same = bool(e.fact("loop_inside_is_running"))
-    said = f"In a coroutine it {'is' if same else 'is not'} the running loop; where none runs it ends in "
-    return Judgement(HOLDS if same else NOT, "", f"{said}{e.fact('loop_outside')}: write get_running_loop().")
+    said = f"In a coroutine it {'is' if same else 'is not'} the running loop; in another thread, where none runs, "
+    said += f"it ends in {e.fact('loop_outside')}: write get_running_loop()."
+    return Judgement(HOLDS if same else NOT, "", said)
 
 
 def lazy_client(c: Claim, e: Evidence) -> Judgement:

@@ -46,6 +46,7 @@ def main() -> int:
     threading.Thread(target=_leave_with, args=(job["parent"],), daemon=True).start()
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # loopback traffic stays on loopback, as the plain library would not keep it
+    os.environ["no_proxy"] = "127.0.0.1"  # nor may a proxy of the system's own settings take it
     os.environ["NETRC"] = os.devnull
     sys.stdout.write(json.dumps(_all()) + "\n")
     sys.stdout.flush()

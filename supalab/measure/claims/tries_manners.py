@@ -18,29 +18,20 @@ from supalab.measure.claims.evidence import Fact
 
 __all__ = ["manners"]
 
-JOBS, THREADS, IN_TURN, FIRST_CALLS = 300, 3, 20, 20
+IN_TURN, FIRST_CALLS = 20, 20
 ROW_ID = 900_001
 ROW = {"id": ROW_ID, "title": "Tried out", "url": "https://contests.test/tried-out"}
 
 
 def manners(lab: Lab) -> dict[str, Fact]:
-    """Count threads for jobs, connections for requests one after another, clients made; use each method once."""
+    """Count connections for requests one after another, clients made; use each method once."""
     return {
-        **_threads_used(),
         **_connections(lab),
         **asyncio.run(_first_use(lab)),
         **asyncio.run(_methods(lab)),
         **asyncio.run(_closing(lab)),
         **_loops(),
     }
-
-
-def _threads_used() -> dict[str, Fact]:
-    """Give a pool of three many jobs that all overlap, and count the threads that did them."""
-    used: set[int] = set()
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda _: used.add(threading.get_ident()), range(JOBS)))
-    return {"jobs": JOBS, "pool_threads": THREADS, "threads_used": len(used)}
 
 
 def _connections(lab: Lab) -> dict[str, Fact]:
@@ -112,7 +103,7 @@ async def _closing(lab: Lab) -> dict[str, Fact]:
 
 
 def _loops() -> dict[str, Fact]:
-    """Call ``asyncio.get_event_loop`` in a coroutine and, as a script might, where no loop runs."""
+    """Call ``asyncio.get_event_loop`` in a coroutine and in another thread, where no loop runs."""
 
     async def inside() -> bool:
         return asyncio.get_event_loop() is asyncio.get_running_loop()

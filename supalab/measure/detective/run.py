@@ -64,7 +64,7 @@ def detective(
     with ExitStack() as stack:
         here = lab or stack.enter_context(Lab())
         before = here.conditions
-        stack.callback(lambda: here.set(rtt=before.rtt, tls=before.tls, latency=before.latency))
+        stack.callback(campaign.put_back, here, before)
         found = campaign.run([one.experiment for one in plan], lab=here, progress=tell.race)
         arrived = [(one, name, _arrived(one, name, here, tell)) for one in opens for name in one.arms]
     scale = {one.race: one.scale for one in plan} | {one.name: one.scale for one in opens}
