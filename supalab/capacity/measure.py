@@ -186,7 +186,7 @@ def _idle(here: Scene, name: str, found: Load) -> ArmCapacity:
 
 
 def _step(here: Scene, one: _Todo, rate: float, run: Callable[[], Load]) -> None:
-    """Measure one rate; a step whose generator was late is no evidence and is measured again."""
+    """Measure one rate; a step whose generator was late is measured once more, and then counts as it is."""
     assert one.found is not None
     for _ in range(TRIES):
         load_found = run()
