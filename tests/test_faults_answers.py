@@ -73,7 +73,8 @@ async def test_row_23_an_encoded_answer_is_read_all_the_same(encoding: str, pack
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body"), [("br", b"?"), ("gzip", b"not gzip"), ("gzip", gzip.compress(b'[{"id":1}]' * 99, mtime=0)[:-9])]
+    ("encoding", "body"),
+    [("br", b"?"), ("gzip", b"not gzip"), ("gzip", gzip.compress(b'[{"id":1}]' * 99, mtime=0)[:-9])],
 )
 async def test_row_23_an_encoding_that_cannot_be_read_is_refused(encoding: str, body: bytes) -> None:
     """Unknown, wrong or cut short."""
