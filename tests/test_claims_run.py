@@ -48,7 +48,6 @@ def options(*words: str) -> argparse.Namespace:
 def test_a_few_claims_for_real(tmp_path: Path) -> None:
     """Only what these claims need is run; connections, exceptions, timeouts and cancelling give the known verdicts."""
     expected = {
-        "problem-thread": NOT,
         "problem-pooling": OTHER,
         "step-lazy": HOLDS,
         "step-request": HOLDS,
