@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from statistics import median
 
 import pytest
 
@@ -182,7 +183,11 @@ async def test_queued_cells_are_answered_with_the_fork() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="there the patches leave tasks written in C in place")
 async def test_a_patched_loop_costs_more_and_none_costs_nothing() -> None:
-    """CPU of the same tasks before and after, in one process each: the control is 1, the patches are clearly above."""
-    control, *patched = [await slower_by(patch) for patch in (None, *PATCHES)]
+    """CPU of the same tasks before and after: the control is 1, the patches are clearly above; medians of processes."""
+    tried: dict[str | None, list[float]] = {patch: [] for patch in (None, *PATCHES)}
+    for _ in range(5):  # taking turns, since a neighbour's work comes and goes
+        for patch, ratios in tried.items():
+            ratios.append(await slower_by(patch))
+    control, *patched = [median(ratios) for ratios in tried.values()]
     assert 0.8 < control < 1.2
     assert all(ratio > 1.1 * control for ratio in patched)
