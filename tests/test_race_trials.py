@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from statistics import median
 
 import psutil
 import pytest
@@ -37,7 +36,8 @@ def lab():
 @pytest.fixture(scope="module")
 def all_arms():
     seen: list[Progress] = []
-    return race(workload=SMALL, progress=seen.append), seen
+    # Long enough that what a busy machine adds to a request, some milliseconds, stays small beside its latency.
+    return race(workload=replace(SMALL, latency=0.2), progress=seen.append), seen
 
 
 def workers() -> list[psutil.Process]:
@@ -74,10 +74,7 @@ def test_every_trial_has_all_its_figures(all_arms):
         assert trial.cpu_s
         assert trial.loop_lag is not None
         assert {"python", "supalab"} <= set(trial.versions)
-    # A trial that the machine held up is above 1 by what was done beside the latency: the middle of six is not.
-    laws = [law(trial) or 0.0 for trial in all_arms[0]]
-    assert median(laws) == pytest.approx(1, abs=0.35)
-    assert min(laws) > 0.65
+        assert law(trial) == pytest.approx(1, abs=0.35)
     threads = {trial.arm: trial.threads_peak for trial in all_arms[0]}
     assert (threads["fake-3"], threads["fake-10"]) == (4, 11)
     assert threads["real-10"] < 4
