@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
-import os
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import Conditions
 from supalab.lab.options import DEFAULT_MAX_IN_FLIGHT, ServeOptions
-from supalab.lab.process import Child, in_thread
+from supalab.lab.owner import Owner
+from supalab.lab.process import LAB, Child, Program
 from supalab.lab.witness import Now, Witness
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    import os
 
 __all__ = ["Lab"]
 
 CONTROL_TIMEOUT_S = 30.0
 
 
-class Lab:
+class Lab(Owner):
     """A lab backend in a process of its own: ``with Lab(latency=0.15) as lab:`` or ``async with``.
 
     ``port`` 0 takes any free one; times are seconds; for the conditions see ``Conditions``. ``seed`` is a ``.csv`` or
@@ -34,7 +32,7 @@ class Lab:
     Raises SettingsError, here, for a value that cannot work, and at the start for a seed that cannot be served.
     """
 
-    _child: Child | None = None
+    USE = "with Lab() as lab:"
 
     def __init__(
         self,
@@ -58,47 +56,21 @@ class Lab:
         )
         self._ca_file: Path | None = None
 
-    def start(self) -> Lab:
-        """Start the child and return this handle when it serves; a lab that runs already is left as it is.
+    def _job(self) -> ServeOptions:
+        return self._options
+
+    def _program(self) -> Program:
+        return LAB
+
+    def start(self) -> Self:
+        """Start the lab and return this handle when it serves; one that runs already is left as it is.
 
         Raises LabError when it does not start, with its reason or the end of its log.
         """
         if self._child is None:
-            child = Child(self._options)
-            self._child = child
-            self._learn_ca(child.ready)
+            super().start()
+            self._learn_ca(self._running().ready)
         return self
-
-    def stop(self) -> None:
-        """End the child; what is in flight has 2 seconds to finish. Safe to call twice."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.stop()
-
-    def __enter__(self) -> Lab:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Lab:
-        try:
-            await in_thread(self.start)
-        except asyncio.CancelledError:
-            self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await in_thread(self.stop)
-
-    def __del__(self) -> None:
-        child = self._child
-        if child is not None and child.owner == os.getpid():
-            child.kill()
-            warnings.warn(f"{self!r} was never stopped: use `with Lab()` or call stop()", ResourceWarning, stacklevel=2)
 
     def __repr__(self) -> str:
         child = self._child
@@ -119,11 +91,6 @@ class Lab:
         """The authority to trust while TLS is on, a PEM file that lives as long as the lab; else None."""
         self._running()
         return self._ca_file
-
-    @property
-    def pid(self) -> int:
-        """The number of the lab's process."""
-        return self._running().pid
 
     @property
     def conditions(self) -> Conditions:
@@ -170,15 +137,6 @@ class Lab:
     def _told(self, words: dict[str, Any]) -> Conditions:
         self._learn_ca(words)
         return Conditions(**{name: value for name, value in words.items() if name != "ca_file"})
-
-    def _running(self) -> Child:
-        child = self._child
-        if child is None:
-            raise LabError("the lab is not running: use it inside `with Lab() as lab:`, or call start() first")
-        code = child.exit_code()
-        if code is not None:
-            raise LabError(f"the lab's process is gone (exit code {code}): start a new Lab{child.log_tail()}")
-        return child
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         child = self._running()

@@ -1,0 +1,99 @@
+"""What the handles on a child share: a ``with`` block or a call flows in, a running child behind it flows out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from supalab.lab.process import Child, Options, Program, in_thread
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Owner"]
+
+
+class Owner(ABC):
+    """A handle that starts one child process and ends it: by ``with``, by ``async with``, or by ``start``, ``stop``."""
+
+    USE: ClassVar[str]
+    """How it is to be used, for messages: ``"with Lab() as lab:"``."""
+    _child: Child | None = None
+
+    @abstractmethod
+    def _job(self) -> Options:
+        """Return what the child is told."""
+
+    @abstractmethod
+    def _program(self) -> Program:
+        """Return what the child runs."""
+
+    def start(self) -> Self:
+        """Start the child and return this handle when it serves; one that runs already is left as it is.
+
+        Raises LabError (a lab) or AgentError (a contest agent) when it does not start, with its reason or the end of
+        its log.
+        """
+        if self._child is None:
+            self._child = Child(self._job(), self._program())
+        return self
+
+    def stop(self) -> int | None:
+        """End the child: what is in flight has some seconds to finish. Safe to call twice.
+
+        Returns the exit code, 0 for a clean end, or None when it did not run.
+        """
+        child, self._child = self._child, None
+        return None if child is None else child.stop()
+
+    def kill(self) -> None:
+        """End the child at once, as SIGKILL does: what is in flight is lost. Safe to call twice."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await in_thread(self.start)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await in_thread(self.stop)
+
+    def __del__(self) -> None:
+        child = self._child
+        if child is not None and child.owner == os.getpid():
+            child.kill()
+            warnings.warn(f"{self!r} was never stopped: use `{self.USE}` or call stop()", ResourceWarning, stacklevel=2)
+
+    @property
+    def pid(self) -> int:
+        """The number of the child's process."""
+        return self._running().pid
+
+    def _running(self) -> Child:
+        child = self._child
+        if child is None:
+            program = self._program()
+            raise program.error(f"the {program.name} is not running: use it inside `{self.USE}`, or call start()")
+        code = child.exit_code()
+        if code is not None:
+            program = child.program
+            raise program.error(
+                f"the {program.name}'s process is gone (exit code {code}): start anew{child.log_tail()}"
+            )
+        return child
