@@ -12,6 +12,7 @@ import matplotlib.colors
 import pytest
 from made_trials import made_set, made_trial
 from matplotlib.figure import Figure
+from PIL import Image
 
 from supalab import figures
 from supalab.errors import SettingsError, TrialError
@@ -46,6 +47,22 @@ def test_a_picture_carries_its_words(draw, tmp_path):
     assert all(part in said for part in ("fake-3: at most 3 in flight over 100 connections", "fair control"))
     assert said.encode("latin-1") in figures.save(fig, tmp_path / "a.png").read_bytes()
     assert f'alt="{said}"' in fig._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_a_saved_picture_is_small_and_keeps_its_colours(draw, tmp_path):
+    """A palette halves the file at least; white stays white and every arm's colour is there as it was drawn."""
+    fig, full = draw(made_set()), tmp_path / "full.png"
+    fig.savefig(full, dpi=200)
+    saved = figures.save(fig, tmp_path / "a.png")
+    assert saved.stat().st_size < full.stat().st_size / 2
+    with Image.open(saved) as small, Image.open(full) as plain:
+        assert small.size == plain.size
+        image, drawn = small.convert("RGB"), plain.convert("RGB")
+    counts = sorted(drawn.getcolors(drawn.width * drawn.height), reverse=True)
+    kept = {colour for _, colour in image.getcolors(256)}
+    assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert {colour for _, colour in counts[:5]} <= kept
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
