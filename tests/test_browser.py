@@ -1,0 +1,98 @@
+"""The course in a real JupyterLab, in a real browser: opened, Run All, looked at, and an exercise solved by typing.
+
+Needs a Chromium: the system's own, or ``python -m playwright install chromium``. Without one these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browserwork import QUIET, Book, chromium, jupyter_lab
+from labwork import soon
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = chromium()
+pytestmark = [
+    pytest.mark.timeout(360),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `python -m playwright install chromium`"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with jupyter_lab(tmp_path_factory.mktemp("jupyter")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch_persistent_context(
+            str(tmp_path / "profile"), executable_path=CHROMIUM, args=QUIET, viewport={"width": 1280, "height": 900}
+        )
+        yield browser.pages[0]
+        browser.close()
+
+
+def images(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [image for cell in cells for image in cell["images"]]
+
+
+def wrong(cells: list[dict[str, Any]]) -> list[Any]:
+    """The outputs that no reader should meet: errors, and words on stderr."""
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    return [one for one in outputs if one["output_type"] == "error" or one.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "01_see_the_ceiling", "07_side_by_side"])
+def test_run_all_in_jupyterlab_shows_every_figure_and_no_error(page: Page, address: str, name: str) -> None:
+    """Every cell runs, every picture is painted with its words, the live view has moved, nothing went out."""
+    book = Book.opened(page, address, f"{name}.ipynb")
+    frames = list(book.run_all())
+    last = frames[-1]
+    assert wrong(last) == []
+    assert images(last)
+    assert all(image["painted"] and len(image["alt"]) >= 40 for image in images(last))
+    assert book.outside == set()
+    live = [at for at, cell in enumerate(last) if "watch=True" in cell["source"] or "live_view(" in cell["source"]]
+    assert live
+    for at in live:
+        states = {image["src"] for frame in frames for image in frame[at]["images"]}
+        assert len(states) >= 3, f"the live view of cell {at} did not move"
+
+
+def test_the_first_picture_of_the_course_comes_with_the_first_measurement(page: Page, address: str) -> None:
+    """Nobody waits for a later cell to see something: it is there while the first hundred requests still run."""
+    first = next(cells for cells in Book.opened(page, address, "00_start_here.ipynb").run_all() if images(cells))
+    begun = next(at for at, cell in enumerate(first) if cell["images"])
+    assert "observe(" in first[begun]["source"]
+    assert all("observe(" not in cell["source"] for cell in first[:begun])
+    assert "*" in first[begun]["prompt"], "the first picture came only when its cell was done"
+
+
+def test_an_exercise_is_solved_by_typing(page: Page, address: str) -> None:
+    """The stub is not done and its hint helps; its line is typed over, run with Shift+Enter, and the check is glad."""
+    book = Book.opened(page, address, "01_see_the_ceiling.ipynb")
+    *_, cells = book.run_all()
+    at = next(at for at, cell in enumerate(cells) if "def makespan" in cell["source"])
+    checked = next(at for at, cell in enumerate(cells) if 'check("01a"' in cell["source"])
+    before = said(cells[checked])
+    assert "not done yet" in before
+    book.code(at).locator(".cm-line", has_text="raise NotDone").click()
+    for key in ("Home", "Shift+End", "Backspace"):
+        page.keyboard.press(key)
+    page.keyboard.type("return math.ceil(requests / threads) * latency")
+    page.keyboard.press("Shift+Enter")
+    book.code(checked).click()
+    page.keyboard.press("Shift+Enter")
+    assert soon(lambda: said(book.cells()[checked]) != before and book.idle(book.cells()), 60)
+    assert re.match(r"● Exercise 01a\b.*: done\. ", said(book.cells()[checked]))
+
+
+def said(cell: dict[str, Any]) -> str:
+    """The words of a cell's outputs."""
+    return " ".join("".join(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
