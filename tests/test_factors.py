@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,13 @@ def test_the_picture_has_every_step_and_guess_in_its_words() -> None:
     assert "your guess" not in [text.get_text() for text in what_earned(made_rounds()).legends[0].get_texts()]
 
 
+def test_without_a_gain_on_the_whole_the_title_has_the_steps_that_can_be_told() -> None:
+    """What one step earned and the next one lost again is in the title, not the two ends."""
+    found = made_rounds()
+    fig = what_earned(Rounds(found.arms[2:], found.trials[2:]))
+    assert "“session-10 → article-10” \N{MINUS SIGN}0.110 s" in describe(fig)
+
+
 async def test_arms_take_turns_at_the_lab_over_any_link() -> None:
     """A trial for each place and round, witnessed; over TLS too, where each new connection counts."""
     async with Lab(latency=0.01, rtt=0.01, tls=True) as lab:
@@ -89,6 +97,22 @@ async def test_arms_take_turns_at_the_lab_over_any_link() -> None:
     assert found.of("fake-4")[1].witness.connections == 12  # type: ignore[union-attr]
     assert found.of("session-4")[1].witness.connections <= 6  # type: ignore[union-attr]
     assert "over TLS and a round trip of 10 ms" in describe(what_earned(found))
+
+
+async def test_a_link_is_for_these_rounds_alone() -> None:
+    """Rounds over a link of their own leave the lab as it was, also when somebody interrupts them."""
+    async with Lab(latency=0.01) as lab:
+        near = lab.conditions
+        found = await in_rounds(lab, ("fake-2", "fake-4"), requests=4, rounds=1, rtt=0.01, tls=True, watch=False)
+        assert found.trials[0][0].backend.tls
+        assert lab.conditions == near
+        running = asyncio.create_task(in_rounds(lab, ("fake-2", "fake-4"), rounds=50, rtt=0.05, tls=True, watch=False))
+        while not lab.conditions.tls:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert lab.conditions == near
 
 
 async def test_what_cannot_run_is_told_in_one_line() -> None:

@@ -102,19 +102,36 @@ def _named(before: str, after: str) -> tuple[str, str]:
 
 
 async def in_rounds(
-    lab: Lab, arms: Sequence[str], *, requests: int = 20, rounds: int = 5, watch: bool = True
+    lab: Lab,
+    arms: Sequence[str],
+    *,
+    requests: int = 20,
+    rounds: int = 5,
+    rtt: float | None = None,
+    tls: bool | None = None,
+    watch: bool = True,
 ) -> Rounds:
     """Run every arm once, then all again, each time another one first, and return the trials.
 
     A trial is a burst of ``requests`` at the lab's latency, after one wave that does not count. ``arms`` may name
-    one twice: the step between the two shows what chance earns. ``watch``: show a line of progress below the cell.
-    Raises SettingsError for an arm that there is not.
+    one twice: the step between the two shows what chance earns. ``rtt`` (seconds) and ``tls`` set the link for these
+    rounds alone: afterwards it is as it was, even if somebody interrupts. ``watch``: show a line of progress
+    below the cell. Raises SettingsError for an arm that there is not.
     """
     chosen = [arm(name) for name in arms]
     if len(chosen) < 2 or rounds < 1:
         raise SettingsError("a step needs two arms and a round: name at least two arms, and use rounds=5")
     for one in chosen:
         one.load()
+    link = lab.conditions
+    try:
+        lab.set(rtt=rtt, tls=tls)
+        return await _taken_in_turns(lab, chosen, requests, rounds, watch)
+    finally:
+        lab.set(rtt=link.rtt, tls=link.tls)
+
+
+async def _taken_in_turns(lab: Lab, chosen: Sequence[Arm], requests: int, rounds: int, watch: bool) -> Rounds:
     show, done = displayed() if watch else None, 0
     kept: list[list[Trial]] = [[] for _ in chosen]
     for turn in range(rounds):

@@ -104,7 +104,10 @@ def _title(found: Rounds) -> str:
     ends = f"{found.arms[0]} {duration(steps[0].before.seconds)} → {found.arms[-1]} {duration(steps[-1].after.seconds)}"
     best, whole = max(steps, key=lambda step: step.earned.middle), found.whole
     earned = whole.told and whole.middle > 0 and best.earned.told
-    return f"{ends}; most by “{best.change}”" if earned else ends
+    if earned:
+        return f"{ends}; most by “{best.change}”"
+    told = [f"“{step.change}” {signed(step.earned.middle)} s" for step in steps if step.earned.told]
+    return ", ".join(told[:2]).replace("-0", "\N{MINUS SIGN}0") or ends
 
 
 def _about(found: Rounds) -> str:

@@ -21,7 +21,7 @@ class Guess:
     def __repr__(self) -> str:
         if self.value is None:
             return f"No guess for {self.about}. That is fine: run on, and see whether the picture surprises you."
-        return f"Noted: {self.value:g} {self.unit} for {self.about}. The picture will show it."
+        return f"Noted: {self.value:g} {self.unit} for {self.about}. The run will tell."
 
     def beside(self, measured: float) -> str:
         """Return the guess and what was measured, in one sentence that nobody need be ashamed of."""
@@ -34,7 +34,7 @@ class Guess:
         if times < 1.15:
             return f"{said}: spot on."
         way = "more" if self.value > measured else "less"
-        return f"{said}: {way} by a factor of {times:.1f}. What made the difference?"
+        return f"{said}: your guess is {way} by a factor of {times:.1f}. What made the difference?"
 
 
 def predict(about: str, value: float | None = None, *, unit: str = "s") -> Guess:

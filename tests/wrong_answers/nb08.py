@@ -36,6 +36,17 @@ def overlapping(before: Sequence[Any], after: Sequence[Any]) -> tuple[float, flo
     return median(found), min(found), max(found), apart
 
 
+async def waiting(before: Sequence[Any], after: Sequence[Any]) -> Any:
+    """Right, but nobody waits for it."""
+    return _said()(before, after)
+
+
+def of_trials(before: Sequence[Any], after: Sequence[Any]) -> Any:
+    """Trials subtracted, and not their seconds."""
+    found = [a - b for a, b in zip(before, after, strict=True)]
+    return median(found), min(found), max(found), min(found) > 0
+
+
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "08a": (
         (_said(mean), "One slow round moves a mean"),
@@ -45,6 +56,11 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (_said(can_tell=lambda found: median(found) != 0), "Some rounds say earned and some say lost"),
         (_said(can_tell=lambda found: True), "0 is within the spread"),
         (_said(can_tell=lambda found: min(found) > 0), "A step can lose time"),
+        (_said(can_tell=lambda found: abs(median(found)) > 0.05), "Small is not the same as noise"),
+        (of_trials, "the seconds of a trial are its makespan_s"),
+        (lambda before, after: median(before) - median(after), "the seconds of a trial are its makespan_s"),
+        (lambda before, after: before - after, "zip(before, after)"),
+        (waiting, "a plain def will do"),
         (lambda before, after: median(_differences(before, after)), "Return four things"),
     ),
 }

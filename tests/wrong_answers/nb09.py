@@ -5,6 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+
+async def waiting(per_s: float, latency: float) -> int:
+    """Right, but nobody waits for it."""
+    return math.ceil(per_s * latency)
+
+
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "09a": (
         (lambda per_s, latency: int(per_s * latency) or 1, "round up"),
@@ -12,5 +18,8 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (lambda per_s, latency: round(per_s * latency), "With a limit of 0"),
         (lambda per_s, latency: math.ceil(per_s / latency), "In flight = throughput x time: multiply"),
         (lambda per_s, latency: per_s * latency, "half a slot does not exist"),
+        (lambda per_s, latency: int(per_s * latency) + 1, "60 x 0.15 is 9 already"),
+        (lambda per_s, latency: None, "Is there a return?"),
+        (waiting, "a plain def will do"),
     ),
 }

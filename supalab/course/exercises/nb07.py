@@ -24,6 +24,8 @@ LIMIT, REUSE, KIND = "limit", "reuse", "async"
 SAID = {LIMIT: "the limit", REUSE: "reuse of connections", KIND: "threads or async"}
 #: Peaks that differ by this factor come from two limits, not from a late thread.
 APART = 1.5
+#: The arms that the notebook has raced: a mistyped name is answered with these.
+ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
 SHAPE = 'Two names of arms, such as ("fake-3", "real-10"): the two whose comparison shows this effect alone.'
 
 
@@ -67,7 +69,7 @@ async def isolated(answer: Mapping[str, Any]) -> list[Finding]:
     if not isinstance(answer, Mapping) or set(answer) != set(SAID):
         words = f"The keys are {', '.join(map(repr, SAID))}, and each has a pair of arms."
         return [Finding("your answer", "a dict with three pairs", repr(answer), False, words)]
-    if any(pair is ... for pair in answer.values()):
+    if all(pair is ... for pair in answer.values()):
         raise NotDone
     async with Lab(latency=LOAD.latency or 0.0) as lab:
         seen: dict[str, Traits] = {}
@@ -76,13 +78,18 @@ async def isolated(answer: Mapping[str, Any]) -> list[Finding]:
 
 async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> Finding:
     expected = f"only {SAID[effect]} differs"
+    if pair is ...:
+        words = f"The pair for {SAID[effect]} is still open; what you have filled in was tried."
+        return Finding(SAID[effect], expected, "nothing yet", False, words)
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(name, str) for name in pair):
         return Finding(SAID[effect], expected, repr(pair), False, SHAPE)
     try:
         for name in pair:
             seen[name] = seen.get(name) or await traits(name, lab)
-    except SettingsError as error:
-        return Finding(SAID[effect], expected, repr(tuple(pair)), False, f"{error}.")
+    except SettingsError:
+        strange = next((name for name in pair if name not in ARMS), pair[0])
+        words = f"Of the five, no arm is called {strange!r}: choose from {', '.join(ARMS)}."
+        return Finding(SAID[effect], expected, repr(tuple(pair)), False, words)
     one, other = (seen[name] for name in pair)
     found = difference(one, other)
     what = f"{SAID[effect]}: {pair[0]}, {pair[1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ __all__ = ["EXERCISES"]
 CASES = ((30, 0.05), (35, 0.1), (23, 0.2))
 #: One slot has room for all of it; no run can show that a slot fewer would not do.
 SMALL = (3, 0.1)
+#: A whole number of slots: no run can tell that nothing was to be rounded, so this one is compared with arithmetic.
+WHOLE = (60, 0.15)
 #: So much of the wanted rate counts as reached: a request takes a little more than its latency.
 REACHED = 0.9
 ROUNDS, TRIES = 2, 2
@@ -36,7 +39,7 @@ async def limits(rule: Callable[[float, float], Any]) -> list[Finding]:
             if found[-1].ok:
                 lab.set(latency=latency)
                 found.append(await _reached(lab, per_s, latency, int(limit)))
-    return found
+    return [*found, _no_more(*WHOLE, rule(*WHOLE))]
 
 
 def _about(per_s: float, latency: float) -> str:
@@ -45,8 +48,16 @@ def _about(per_s: float, latency: float) -> str:
 
 def _whole(per_s: float, latency: float, limit: Any) -> Finding:
     """Is it a limit at all, and of the right size?"""
-    words, number = "", isinstance(limit, int) and not isinstance(limit, bool)
-    if not number:
+    words, number, observed = "", isinstance(limit, int) and not isinstance(limit, bool), f"{limit!r}"
+    if inspect.iscoroutine(limit):
+        limit.close()
+        observed = "a coroutine"
+        words = (
+            "A rule that computes has nothing to wait for, so a plain def will do: an async def returns a coroutine."
+        )
+    elif limit is None:
+        words = "It returned nothing. Is there a return?"
+    elif not number:
         words = "A slot is there or it is not: half a slot does not exist. Which way must you round?"
     elif limit < 1:
         words = "With a limit of 0 no request ever leaves. One slot is the least there can be."
@@ -55,7 +66,16 @@ def _whole(per_s: float, latency: float, limit: Any) -> Finding:
             "That is far more than is ever in flight. In flight = throughput x time: multiply, "
             "and mind that latency is in seconds."
         )
-    return Finding(f"{_about(per_s, latency)}: the limit", "a whole number of slots", f"{limit!r}", not words, words)
+    return Finding(f"{_about(per_s, latency)}: the limit", "a whole number of slots", observed, not words, words)
+
+
+def _no_more(per_s: float, latency: float, limit: Any) -> Finding:
+    """Is a limit that comes out whole left as it is?"""
+    size, needed = _whole(per_s, latency, limit), round(per_s * latency)
+    if not size.ok or limit == needed:
+        return size
+    words = f"{per_s:g} x {latency:g} is {needed} already: with no part of a slot left over there is nothing to add."
+    return Finding(size.what, f"{needed} slots", size.observed, False, words)
 
 
 async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Finding:
@@ -63,8 +83,8 @@ async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Findin
     here = await _per_s(lab, limit, latency, per_s)
     if here < REACHED * per_s:
         words = (
-            f"{limit} slots of {latency:g} s each are full before that rate is reached, and callers queue. "
-            "If you rounded, round up."
+            f"With a limit of {limit}, at {latency:g} s a request, the slots are full before that rate is reached, "
+            "and callers queue. If you rounded, round up."
         )
         return Finding(what, f"{per_s:g} requests/s, or nearly", f"{here:.1f} requests/s", False, words)
     fewer = 0.0 if limit == 1 else await _per_s(lab, limit - 1, latency, per_s)
