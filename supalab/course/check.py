@@ -100,4 +100,14 @@ def unfinished(error: BaseException) -> bool:
 
 def _broke(error: BaseException) -> Finding:
     text = " ".join(str(error).split()) or "no message"
-    return Finding("your code", "to run", f"{type(error).__name__}: {text}", False, "It raised an error on the way.")
+    return Finding("your code", "to run", f"{type(error).__name__}: {text}", False, " ".join(_why(text)))
+
+
+def _why(text: str) -> list[str]:
+    """What is said of an error: for the two that come of a missing word, which word."""
+    words = ["It raised an error on the way."]
+    if "used in 'await' expression" in text:
+        words.append("Something is awaited that is no coroutine: is there a plain def where an async def is meant?")
+    elif "'coroutine'" in text:
+        words.append("There is a coroutine in place of its result: somewhere an await is missing.")
+    return words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,9 +12,19 @@ import requests
 from supalab.course.looks_async import LooksAsync
 
 
-class InThreads(LooksAsync):
+class InAPoolOfFour(LooksAsync):
+    """The lock is gone, the threads are not; four, because the default pool may have more than ten."""
+
+    def __init__(self, url: str, key: str) -> None:
+        super().__init__(url, key)
+        self._pool = ThreadPoolExecutor(4)
+
     async def select(self, table: str) -> Any:
-        return await self._fetch(f"{self._url}/{table}?limit=10")
+        address = f"{self._url}/{table}?limit=10"
+        return (await asyncio.get_running_loop().run_in_executor(self._pool, self._get, address)).json()
+
+    async def aclose(self) -> None:
+        self._pool.shutdown(wait=False)
 
 
 class Blocks(LooksAsync):
@@ -49,6 +60,25 @@ class DialsEachTime(LooksAsync):
             return (await client.get(f"{self._url}/{table}?limit=10")).json()
 
 
+class ForgetsAwait(Good):
+    async def select(self, table: str) -> Any:
+        asked: Any = self._client.get(f"{self._url}/{table}?limit=10")
+        try:
+            return asked.json()
+        finally:
+            asked.close()  # so that the test ends without a warning
+
+
+class ReturnsACoroutine(Good):
+    async def select(self, table: str) -> Any:
+        return self._ask(table)
+
+
+class AllRows(Good):
+    async def select(self, table: str) -> Any:
+        return (await self._client.get(f"{self._url}/{table}")).json()
+
+
 class SaysNothing(Good):
     async def select(self, table: str) -> Any:
         await self._ask(table)
@@ -70,12 +100,15 @@ class PlainMethod(LooksAsync):
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "12a": (
         (LooksAsync, "A thread still waits"),
-        (InThreads, "A thread still waits"),
+        (InAPoolOfFour, "4 at once is the size of its thread pool"),
         (Blocks, "the whole loop stands still"),
         (KeepsTheLock, "wait for one another"),
         (DialsEachTime, "It dials for each request"),
         (NeverCloses, "aclose has to close"),
-        (PlainMethod, "It raised an error"),
+        (PlainMethod, "a plain def where an async def is meant"),
+        (ForgetsAwait, "an await is missing"),
+        (ReturnsACoroutine, "an await is missing in it"),
+        (AllRows, "?limit=10"),
         (SaysNothing, "select has to return the rows"),
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -49,11 +50,17 @@ async def _used(client: Any, lab: Lab) -> list[Finding]:
         if hasattr(client, "aclose"):
             await client.aclose()
     good = isinstance(rows, list) and len(rows) == ROWS
-    words = "" if good else "select has to return the rows, ten of them, as LooksAsync does: return answer.json()."
+    words = "select has to return the rows, ten of them, as LooksAsync does: return answer.json()."
+    if isinstance(rows, list):
+        words = f"select has to return ten rows: LooksAsync asks for them with ?limit={ROWS} behind the table's name."
+    elif inspect.isawaitable(rows):
+        words = "select has to return rows, and returns something that was never awaited: an await is missing in it."
+        if inspect.iscoroutine(rows):
+            rows.close()  # or Python warns later, below another cell
     left = await _left(lab)
     closing = "" if left == 0 else "aclose has to close what was opened: await self._client.aclose()."
     return [
-        Finding("one select", f"{ROWS} rows", _rows(rows), good, words),
+        Finding("one select", f"{ROWS} rows", _rows(rows), good, "" if good else words),
         Finding("sockets left after aclose", "0", str(left), left == 0, closing),
     ]
 
@@ -84,15 +91,22 @@ def _findings(verdict: Verdict) -> list[Finding]:
 def _at_once(verdict: Verdict) -> Finding:
     peak = max((burst.peak for burst in verdict.seen.bursts), default=0)
     ok = peak >= AT_ONCE
-    words = "" if ok else "Its callers wait for one another. Who holds a lock, or a semaphore, while it asks?"
-    if peak < AT_ONCE and verdict.kind == BLOCKING:
+    words = "Its callers wait for one another. Who holds a lock, or a semaphore, while it asks?"
+    if verdict.kind == FAKE and peak > 1:
+        words = (
+            f"{peak} at once is the size of its thread pool; where no size is written, it follows from the processors."
+        )
+    if ok or verdict.kind == BLOCKING:
         words = ""  # what blocks the loop is the reason, and was said
     return Finding("most at once, of 50 calls", f"{AT_ONCE} or more", str(peak), ok, words)
 
 
 def _connections(verdict: Verdict) -> Finding:
     ok = "no connection reuse" not in verdict.remarks
-    words = "It dials for each request: a client made for each call does that. Make one in __init__, and keep it."
+    words = (
+        "It dials for each request: requests.get does that, and so does a client that is made in select. Make one "
+        "httpx.AsyncClient in __init__, and keep it."
+    )
     observed = "used again" if ok else "a new one for each request"
     return Finding("connections", "used again", observed, ok, "" if ok else words)
 
