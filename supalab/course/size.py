@@ -1,11 +1,15 @@
 """How large a measurement this machine can bear: the usual size goes in, it or a smaller one comes out.
 
 Workshops run on Binder too, with one processor and little memory: there a lesson must be as short as elsewhere.
+A hub's limit is not always to be seen from within (cgroup v1; a systemd slice on one big machine), so what JupyterHub,
+and with it Binder, tells each learner in ``CPU_LIMIT`` and ``MEM_LIMIT`` counts too.
 """
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 __all__ = ["cpus", "memory_bytes", "sized", "small"]
@@ -15,21 +19,31 @@ MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
 LITTLE_MEMORY = 2 * 1024**3
 
 
-def cpus(quota: Path = CPU_MAX) -> float:
-    """Return the processors that this process may use: those it is bound to, or a container's share of time."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _told(name: str, environ: Mapping[str, str]) -> float:
+    """Return the limit that a hub set, or infinity where there is none that can be read."""
     try:
-        most, period = quota.read_text(encoding="ascii").split()
-        return min(bound, int(most) / int(period))
+        limit = float(environ.get(name, ""))
+    except ValueError:
+        return math.inf
+    return limit if limit > 0 else math.inf
+
+
+def cpus(quota: Path = CPU_MAX, environ: Mapping[str, str] = os.environ) -> float:
+    """Return the processors that this process may use: those it is bound to, or a container's or a hub's share."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = min(bound, _told("CPU_LIMIT", environ))
+    try:
+        time, period = quota.read_text(encoding="ascii").split()
+        return min(most, int(time) / int(period))
     except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return float(bound)
+        return float(most)
 
 
-def memory_bytes(limit: Path = MEMORY_MAX) -> int:
-    """Return the memory that this process may use, in bytes: the machine's, or a container's share."""
+def memory_bytes(limit: Path = MEMORY_MAX, environ: Mapping[str, str] = os.environ) -> int:
+    """Return the memory that this process may use, in bytes: the machine's, or a container's or a hub's share."""
     import psutil
 
-    whole = int(psutil.virtual_memory().total)
+    whole = int(min(psutil.virtual_memory().total, _told("MEM_LIMIT", environ)))
     try:
         return min(whole, int(limit.read_text(encoding="ascii")))
     except (OSError, ValueError):
