@@ -243,6 +243,7 @@ def test_actions_render_and_build_binders_image() -> None:
     jobs = workflow()["jobs"]
     lines = [step["run"] for step in jobs["binder"]["steps"] if "run" in step]
     assert any("jupyter-repo2docker --no-build --debug" in line for line in lines)
+    assert any("environment.yml" in line and "recipe.txt" in line for line in lines), "which Python is in the recipe?"
     assert any("jupyter-repo2docker --no-run" in line for line in lines)
     assert all("timeout-minutes" in job for job in jobs.values())
 
