@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import queue
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,24 +98,75 @@ def exercises(path: Path) -> int:
     return sum("tags" in cell["metadata"] for cell in cells(path, "code"))
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a kernel runs: with the network off, and with a folder of its own for what it writes for a while."""
+
+    outside: Path
+    temporary: Path
+    beside: frozenset[Path]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        paths = [str(ROOT / "tests" / "offline"), os.environ.get("PYTHONPATH", "")]
+        folders = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.temporary))
+        return {
+            **os.environ,
+            **folders,
+            "OUTSIDE": str(self.outside),
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        }
+
+    def untouched(self) -> bool:
+        """Whether nobody went out, and no file is left: neither among those for a while nor beside the notebooks."""
+        assert not self.outside.exists(), self.outside.read_text(encoding="utf-8")
+        assert soon(lambda: not [*self.temporary.iterdir()]), sorted(self.temporary.rglob("*"))
+        return beside() == self.beside
+
+
+def beside() -> frozenset[Path]:
+    return frozenset((ROOT / "notebooks").rglob("*"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "temporary").mkdir()
+    return Place(tmp_path / "outside.log", tmp_path / "temporary", beside())
+
+
+def test_the_network_of_these_kernels_is_off(place: Place) -> None:
+    """Loopback works; an address outside is refused and noted, so is the search for one; a file left behind is seen."""
+    tries = "import socket, tempfile; socket.create_server(('127.0.0.1', 0)).close(); tempfile.mkdtemp()\n"
+    for outside in ("socket.create_connection(('192.0.2.1', 9))", "socket.getaddrinfo('example.com', 443)"):
+        tries += f"try:\n    {outside}\nexcept OSError as error:\n    print(error.errno)\n"
+    done = subprocess.run([sys.executable, "-c", tries], env=place.environment, capture_output=True, text=True)
+    assert done.stdout.split() == [str(errno.ENETUNREACH)] * 2, done.stderr
+    noted = place.outside.read_text(encoding="utf-8")
+    assert "192.0.2.1" in noted
+    assert "example.com" in noted
+    assert len([*place.temporary.iterdir()]) == 1
+
+
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_a_solved_notebook_runs_in_a_fresh_kernel(path: Path) -> None:
-    """Top to bottom without an error; every exercise is done; no lab is left behind."""
+def test_a_solved_notebook_runs_in_a_fresh_kernel(path: Path, place: Place) -> None:
+    """Top to bottom without an error and with the network off; every exercise is done; no lab and no file is left."""
     before = orphans()
     book = nbformat.read(path, as_version=4)
-    NotebookClient(book, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}}).execute()
+    client = NotebookClient(book, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}})
+    client.execute(env=place.environment)
     checks = look_at([output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs])
     assert len(checks) >= exercises(path) > 0
     assert all(": done. " in check for check in checks)
     # Labs of other tests, whose parents are killed just now, need a moment to notice.
     assert soon(lambda: orphans() <= before)
+    assert place.untouched()
 
 
 @pytest.fixture
-def kernel() -> Iterator[KernelManager]:
-    """A kernel in the notebooks' folder."""
+def kernel(place: Place) -> Iterator[KernelManager]:
+    """A kernel in the notebooks' folder, with the network off."""
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(ROOT / "notebooks"))
+    manager.start_kernel(cwd=str(ROOT / "notebooks"), env=place.environment)
     yield manager
     manager.shutdown_kernel(now=True)
 
@@ -139,10 +195,13 @@ def outputs_of(client: Any, asked: list[str]) -> list[dict[str, Any]]:
 
 
 @each
-def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_no_lab(path: Path, kernel: KernelManager) -> None:
+def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_nothing(
+    path: Path, kernel: KernelManager, place: Place
+) -> None:
     """As JupyterLab's Run All does it: every cell is queued at once, all of them twice; then the kernel is killed.
 
-    Both times through there is no error, and every exercise is as it is shipped: not done.
+    Both times through there is no error, and every exercise is as it is shipped: not done. Nothing stays: no process
+    and no file.
     """
     code = ["".join(cell["source"]) for cell in cells(path, "code")]
     client = kernel.client()
@@ -160,5 +219,6 @@ def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_no_lab(path: Pat
         kernel.signal_kernel(9)
         _, left = psutil.wait_procs(children, timeout=10)
         assert not left
+        assert place.untouched()
     finally:
         client.stop_channels()
