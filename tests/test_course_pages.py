@@ -215,6 +215,7 @@ def test_a_dev_container_installs_and_opens_the_course() -> None:
     made = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.1[1-4]", made["image"])
     assert "pip install" in made["postCreateCommand"]
+    assert made["waitFor"] == "postCreateCommand", "the notebook opens before the course is installed"
     assert all((ROOT / name).is_file() for name in made["customizations"]["codespaces"]["openFiles"])
 
 
