@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,18 @@ def test_imports_point_one_way() -> None:
             if room in {"clients", "lab"}:
                 assert target not in {"measure", "figures"}, f"{path.name} imports {name}"
             assert target not in {"cli", "course"} or room in {"course", "__main__"}, f"{path.name} imports {name}"
+
+
+def test_the_repository_is_small_enough_for_bad_wifi() -> None:
+    """What a clone brings, its last version alone, stays under 10 MB: its files, and the same once more, packed."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no checkout of git")
+    files = [ROOT / name for name in listed.decode().split("\0") if name]
+    contents = [path.read_bytes() for path in files if path.is_file()]
+    assert len(contents) > 100
+    assert sum(len(data) + len(zlib.compress(data)) for data in contents) < 10_000_000
 
 
 def test_ruff_and_mypy_agree() -> None:
