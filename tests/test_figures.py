@@ -81,6 +81,14 @@ def test_the_title_says_threads_or_async_only_if_the_control_kept_pace():
         assert not any("with threads or with async" in text for text in texts(figures.side_by_side(trials)))
 
 
+def test_the_title_of_one_or_two_arms_says_how_many_were_at_once():
+    """One that is sooner because it has broken its limit is not praised; unwitnessed, there is nothing to say."""
+    two = texts(figures.timeline(TrialSet((made_trial("fake-3"), made_trial("real-10")))))
+    assert any(text.startswith("fake-3: at most 3 at once, ") and "real-10: at most 10 at once" in text for text in two)
+    blind = texts(figures.timeline(made_set("fake-3", "real-10", witnessed=False)))
+    assert not any("at most" in text for text in blind)
+
+
 def _slower(arm: str, factor: float) -> Trial:
     trial = made_trial(arm)
     return replace(trial, spans=tuple(replace(span, done=round(span.done * factor, 6)) for span in trial.spans))

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from matplotlib.text import Annotation
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync
 from supalab.course.difference import Difference, difference
@@ -67,6 +68,9 @@ def test_the_picture_has_a_row_for_each_and_says_its_numbers() -> None:
     words = [text.get_text() for ax in fig.axes for text in ax.texts]
     assert [text for text in words if text.startswith("no turn")] == ["no turn for 400 ms"]
     assert "guess: 250 ms" in words
+    guess = next(text for ax in fig.axes for text in ax.texts if text.get_text().startswith("guess"))
+    assert isinstance(guess, Annotation)
+    assert guess.get_annotation_clip() is False, "it stands above the panel, where matplotlib would leave it out"
     assert [len(ax.lines) for ax in fig.axes] == [3, 2]  # a line for each caller, and the guess
     assert "blocking: 2 callers, done after 400 ms, longest time that a tick came late 390 ms." in describe(fig)
     assert "The guess for blocking was 250 ms." in describe(fig)

@@ -8,7 +8,7 @@
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
 # - **You need** nothing but this kernel: no network, no account.
 #
-# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom. Each may be run a second time. A linked word leads to the
+# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom; each may be run again. A linked word leads to the
 # [glossary](glossary.md).
 
 # %%
@@ -28,19 +28,19 @@ ready_to_go()
 #         self._executor = ThreadPoolExecutor(max_workers=3)
 #
 #     async def select(self, table):
-#         loop = asyncio.get_event_loop()
+#         loop = asyncio.get_running_loop()
 #         # _get is a plain method that calls requests.get
 #         return await loop.run_in_executor(self._executor, self._get, table)
 # ```
 #
-# Every method says `async def`. Callers `await` it, reviewers nod. Underneath, a blocking library runs in a few threads. We call that
-# [**fake async**](glossary.md#fake-async). It was a sensible step once; let's find out what it costs.
+# Every method says `async def`, callers `await` it, reviewers nod. Underneath, a blocking library runs in a few threads: that is
+# [**fake async**](glossary.md#fake-async). It was a sensible step once. What does it cost?
 
 # %% [markdown]
 # ## A server that counts
 #
-# The [**lab**](glossary.md#lab) is a small server in a process of its own. It answers as a Supabase project does, and it takes as long for each request as
-# you tell it: here 0.15 seconds. It also keeps a record, the [**witness**](glossary.md#witness), so that we never have to take a client's word.
+# The [**lab**](glossary.md#lab) is a small server that answers as a Supabase project does, and takes as long for each request as you tell it: here 0.15
+# seconds. It also keeps a record, the [**witness**](glossary.md#witness), so nobody has to believe what a client says of itself.
 
 # %%
 from supalab.course import start_lab
@@ -59,36 +59,36 @@ rows
 # %% [markdown]
 # ## A hundred requests, fake
 #
-# We send 100 requests at once, each 0.15 s long, through the fake client with its 3 threads.
+# `observe` starts a hundred `db.select(…)` at once, a **burst**, and waits for all of them. `"fake-3"` names the [**arm**](glossary.md#arm): the kind of
+# client, and the limit of 3 threads.
 #
-# **Before you run the cell, guess:** how many seconds will it take? How many connections will the server see?
-# A rough guess is enough; the point is to have one. (The cell takes about 5 seconds.)
+# **Before you run the cell, guess:** how many seconds will it take, at 0.15 s each? How many connections will the server see? Then watch: each bar is
+# a request, counted by the lab; an outline is one still in flight. (About 5 seconds.)
 
 # %%
 from supalab.course import observe
 
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
-    fake_3 = await observe(db, lab, "fake-3")
-print(f"done after {fake_3.makespan_s:.1f} s. The witness: {lab.witness()}")
+    fake_3 = await observe(db, lab, "fake-3", watch=True)
+print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# A hundred callers were waiting, and the server never had more than three requests to do. With 3 at a time, 100 requests need 34
-# rounds, and 34 rounds of 0.15 s are 5.1 s: the threads are the ceiling, whatever `async def` promises. And each request dialled a connection of its
-# own, because `requests.get` opens one every time.
+# The bars never stood more than three high. With 3 at a time, 100 requests need 34 rounds, and 34 rounds of 0.15 s are 5.1 s: the threads are the
+# ceiling, whatever `async def` promises. And each request dialled a connection of its own, because `requests.get` opens one every time.
 
 # %% [markdown]
 # ## A hundred requests, real
 #
-# Now the client at the end of this course: the same methods, on `httpx`, with up to 10 requests in flight. Guess again. (2 seconds.)
+# Now the client that this course leads to: the same methods, on `httpx`, with up to 10 requests in flight. Guess again. (2 seconds.)
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=10) as db:
-    real_10 = await observe(db, lab, "real-10")
-print(f"done after {real_10.makespan_s:.1f} s. The witness: {lab.witness()}")
+    real_10 = await observe(db, lab, "real-10", watch=True)
+print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# That is the kind of result one writes an article about: the real client finished several times sooner. But was it
-# the *async* that made the difference? We changed two things at once: the kind of client, **and** the limit, from 3 to 10.
+# Done several times sooner: one writes articles about such results. But was it the *async*? We changed two things at once: the kind of client, **and**
+# the limit, from 3 to 10.
 
 # %% [markdown]
 # ## The fair control
@@ -97,13 +97,14 @@ print(f"done after {real_10.makespan_s:.1f} s. The witness: {lab.witness()}")
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=10) as db:
-    fake_10 = await observe(db, lab, "fake-10")
-print(f"done after {fake_10.makespan_s:.1f} s. The witness: {lab.witness()}")
+    fake_10 = await observe(db, lab, "fake-10", watch=True)
+print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
 # ## See it
 #
-# Each bar is one request, each row a slot that runs one request at a time. All three started together.
+# The three runs on one clock, as if they had begun together. Each row is a **slot**, which runs one request at a time; below are the requests that
+# still wait for one.
 
 # %%
 from supalab.figures import timeline
@@ -112,17 +113,14 @@ from supalab.measure.trial import TrialSet
 timeline(TrialSet((fake_3, fake_10, real_10)))
 
 # %% [markdown]
-# Compare the ends of `fake-10` and `real-10`, then those of `fake-3` and `fake-10`. Which step shortened the work: from threads to async, or
-# from 3 at once to 10 at once? So is leaving the threads worth nothing? Look at the connections again. And this picture cannot show
-# what a waiting request costs in memory and CPU, what happens when a caller gives up, or how either client behaves with a thousand
-# requests in flight. Those are the questions of this course.
+# From `fake-3` to `fake-10` only the limit changes, from `fake-10` to `real-10` only the kind of client. Which of the two steps moved the end?
+#
+# So async earned nothing? Look at the last two lines of the witness again: a connection for each slot, or for each request.
 
 # %% [markdown]
 # ## Side by side
 #
-# Memory cannot be measured in this kernel, which has a plotting library loaded. `race` runs every [**arm**](glossary.md#arm) (a kind of client and its limit) in
-# a fresh process, with the witness reset before each. Watch the slots fill while it runs: every bar is a request, counted by the lab.
-# (About 12 seconds.)
+# What else did it earn? To measure memory and CPU, `race` runs each arm in a fresh process. (About 12 seconds.)
 
 # %%
 from supalab import race
@@ -141,32 +139,30 @@ from supalab.measure import table
 table.show(trials)
 
 # %% [markdown]
-# How to read the table:
-#
-# - **in flight** and **connections** are the witness's numbers, not the client's.
 # - **makespan** is from the first question to the last answer; **x ideal** compares it with what latency alone would take at this limit.
 # - **wait** is the time for a slot, **service** the time from the slot to the answer. Nearly all of a burst's latency is wait.
-# - **CPU** and **memory** are the client's own: milliseconds for each request, and what it added to its process.
+# - **CPU** and **memory** are the client's own. Here the two arms with limit 10 differ.
 #
-# Your numbers will differ from a neighbour's. The counts and the ratios should not.
+# The last line checks the numbers against each other; notebook 01 shows how. Yours will differ from a neighbour's. The counts and the ratios should not.
+
+# %% [markdown]
+# ## Your turn
+#
+# Change the limit, and the number in the name, and run it again. From which limit on does it no longer help?
+
+# %%
+async with SupabaseAsync(lab.url, lab.key, limit=30) as db:
+    yours = await observe(db, lab, "real-30", watch=True)
+print(f"done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
 # ## In practice
 #
-# - If your service never has more than three requests to send at once, this migration will not make it faster. The witness tells you.
-# - Comparing an old client with a new one, change one thing at a time. "Faster" needs a control with the same limit.
-# - From a terminal, `supalab race` does all of this in one line, and `supalab race --url … --key …` does it on a real project.
-
-# %% [markdown]
-# ## What comes next
+# - If your service never has more than three requests to send at once, this migration will not make it faster.
+# - When you compare an old client with a new one, change one thing at a time. "Faster" needs a control with the same limit.
+# - In a terminal, `supalab race` does all of this in one line; `supalab race --url … --key …` does it on a real project.
 #
-# Open `supalab/clients/fake.py` and `supalab/clients/article.py` side by side: they share every method and differ in how one request is
-# sent. That difference is the migration. Then read `real.py`, where a client gets what production needs around it: a gate, one deadline,
-# retries for reads, errors from one tree. The cell below is yours: change the limit, or ask the lab for something else.
+# What if a caller gives up, the server fails, a thousand requests are in flight? Those are the questions of this course, on its way to a client with
+# what production needs: a gate, one deadline, retries for reads. (The lab leaves with this kernel; there is nothing to clean up.)
 #
-# The lab leaves with this kernel; there is nothing to clean up.
-
-# %%
-async with SupabaseAsync(lab.url, lab.key, limit=30) as db:
-    yours = await observe(db, lab, "real-30")
-print(f"done after {yours.makespan_s:.1f} s. The witness: {lab.witness()}")
+# **Next:** [01 · See the ceiling](01_see_the_ceiling.ipynb), where you compute such a result before you measure it.

@@ -171,5 +171,11 @@ def _draw_guess(ax: Axes, beat: Heartbeat, guess: float) -> None:
     began = min(start for start, _ in beat.callers)
     ax.plot([began, began + guess], [1.03, 1.03], color=INK, linestyle=(0, (4, 3)), linewidth=1.6, clip_on=False)
     ax.annotate(
-        f"guess: {duration(guess)}", (began, 1.03), xytext=(0, 3), textcoords="offset points", color=MUTED, va="bottom"
+        f"guess: {duration(guess)}",
+        (began, 1.03),
+        xytext=(0, 3),
+        textcoords="offset points",
+        color=MUTED,
+        va="bottom",
+        annotation_clip=False,
     )

@@ -128,4 +128,4 @@ def in_words(rows: Sequence[Row]) -> str:
         else f"{row.arm}: {row.current} in flight, {row.served} answered after {row.second:.1f} s."
         for row in rows
     ]
-    return " ".join(said) or "The race has not begun."
+    return " ".join(said) or "Nothing has been sent yet."

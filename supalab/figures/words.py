@@ -29,6 +29,8 @@ REAL_KINDS = ("real", "article")
 # Makespans that differ by no more are said in one breath.
 SAME_PACE = 0.10
 MOST_IN_TITLE = 3
+#: So few arms have room in the title for what the lab saw of them.
+WITH_PEAKS = 2
 MOST_ROWS = 6
 
 
@@ -68,6 +70,12 @@ def _took(trials: TrialSet, arm: str) -> float:
     return median_low(trial.makespan_s for trial in trials.of(arm))
 
 
+def _peaks(trials: TrialSet, arms: Sequence[str]) -> list[int | None]:
+    """The most in flight that the lab saw of each arm; ``None`` where no lab counted."""
+    seen = [[trial.witness for trial in trials.of(arm)] for arm in arms]
+    return [max((one.peak for one in found if one), default=None) if all(found) else None for found in seen]
+
+
 def headline(trials: TrialSet, arms: Sequence[str]) -> str:
     """Return a title with the makespans; it says "threads or async" only if the control kept pace."""
     took = {arm: _took(trials, arm) for arm in arms}
@@ -79,6 +87,10 @@ def headline(trials: TrialSet, arms: Sequence[str]) -> str:
         first, last = duration(min(took.values())), duration(max(took.values()))
         return f"{len(arms)} arms: {first} to {last}" + (f", {sum(failed.values())} failures" * any(failed.values()))
     if not pair or len(slow) != 1 or any(failed.values()) or same_pace(trials, *pair) > SAME_PACE:
+        if len(arms) <= WITH_PEAKS and not any(failed.values()) and None not in (peaks := _peaks(trials, arms)):
+            return ".  ".join(
+                f"{arm}: at most {peak} at once, {duration(took[arm])}" for arm, peak in zip(arms, peaks, strict=True)
+            )
         said = {arm: f" ({failed[arm]} failed)" * (failed[arm] > 0) for arm in arms}
         return ", ".join(f"{arm} {duration(took[arm])}{said[arm]}" for arm in arms)
     few, many = trials.of(slow[0])[0].limit, trials.of(pair[1])[0].limit
