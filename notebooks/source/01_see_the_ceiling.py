@@ -3,9 +3,9 @@
 # %% [markdown]
 # # 01 · See the ceiling
 #
-# **8 minutes.** You find out how many requests a client really has in flight, and why its makespan could not be any other.
+# **8 minutes.** You find out how many requests a client really has in flight, and compute how long a burst takes before you run it.
 #
-# - **You will** watch a fake async client hit its ceiling; read it off the witness; compute a [makespan](glossary.md#makespan) before you measure it.
+# - **You will** watch a fake async client hit its ceiling; read it off the witness; predict a [makespan](glossary.md#makespan), the time from the first question to the last answer.
 # - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.
 
 # %%
@@ -59,7 +59,7 @@ print(lab.witness())
 # The witness says: never more than 3 at once. That is the [**ceiling**](glossary.md#ceiling), and no number of callers lifts it. It also says how many connections
 # were opened: one for each request, because `requests.get` keeps none.
 #
-# Now the same trial from the client's side, with the queue below it. Your guess is the dashed line, if you made one.
+# Now the same run from the client's side, with the queue below it. Your guess is the dashed line, if you made one.
 
 # %%
 from supalab.figures import timeline
@@ -85,12 +85,12 @@ print(f"The server worked on it for {fake_3.workload.latency:g} s.")
 # %% [markdown]
 # ## Little's law
 #
-# Throughput, time and requests [in flight](glossary.md#in-flight) are not three figures but two:
+# Of throughput, time and requests [in flight](glossary.md#in-flight), any two give the third:
 #
 # > **in flight = throughput × time**
 #
-# It holds for every system that starts and ends empty, whatever happens inside. So you can check any client's story. Let's take the
-# client's own throughput and service time, and compare the product with what the lab counted.
+# It holds for every system that starts and ends empty, whatever happens inside, so it checks what any client says of itself. Take its own throughput
+# and service time, and compare the product with what the lab counted.
 
 # %%
 from supalab.measure.littles_law import in_flight, mean_in_flight
@@ -108,8 +108,8 @@ print(f"The lab:    {mean_in_flight(fake_3):.2f} in flight on average")
 # %% [markdown]
 # ## Exercise 01a · Predict the makespan
 #
-# Write a function that tells how long a burst takes with any number of requests, any pool and any latency. The check tries it on
-# pools that you have not seen, by running them.
+# Write a function that tells how long a burst takes, with any number of requests and threads and any latency. The check runs bursts that you have
+# not seen, and compares.
 #
 # What it should give:
 #
@@ -135,10 +135,10 @@ await check("01a", makespan)
 # ## In practice
 #
 # - **Find the number.** Somewhere in a fake async client there is a `max_workers`. If there is none, the default is used: the number of
-#   processors plus 4, and 32 at most. `asyncio.to_thread` shares one such pool among everything in your process.
+#   processors plus 4, and 32 at most. `asyncio.to_thread` shares one such pool among everything on its event loop.
 # - **A ceiling is not always a fault.** It protects the server from you. The real client at the end of this course has one too; it is
 #   called `limit`, you can see it, and it costs no threads.
-# - **Averages hide a queue.** Half of the callers in your picture waited longer than the median. Ask for wait and service apart.
+# - **Averages hide a queue.** The last caller in your picture waited about twice as long as the average one. Ask for wait and service apart.
 
 # %% [markdown]
 # ## Recap

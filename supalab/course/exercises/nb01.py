@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from supalab.clients.fake import FakeSupabaseAsync
@@ -19,10 +22,15 @@ LATENCY_S = 0.1
 CASES = ((9, 3), (7, 6), (2, 8))
 #: A measured makespan is a little above the latencies' sum; a formula that leaves that out is right.
 BELOW, ABOVE = 0.75, 1.15
+#: The notebook's own burst, whose numbers may be left in a formula.
+SHOWN_THREADS, SHOWN_LATENCY_S = 3, 0.15
 
 
 async def makespans(formula: Callable[[int, int, float], Any]) -> list[Finding]:
     """Compare ``formula(requests, limit, latency)``, seconds, with what the fake client takes at a lab."""
+    refused = _no_number(formula)
+    if refused is not None:
+        return [refused]
     found = []
     async with Lab(latency=LATENCY_S) as lab:
         for requests, limit in CASES:
@@ -31,6 +39,24 @@ async def makespans(formula: Callable[[int, int, float], Any]) -> list[Finding]:
                 spans = await burst(db, Workload(requests, LATENCY_S))
             found.append(_compared(requests, limit, told, max(span.done for span in spans)))
     return found
+
+
+def _no_number(formula: Any) -> Finding | None:
+    """Say what somebody gave who did not give a function from three numbers to one."""
+    what, expected = "what it returns", "a number of seconds"
+    if not callable(formula):
+        words = "Give check() the function itself: makespan, without brackets after it."
+        return Finding("the answer", "a function", f"a {type(formula).__name__}", False, words)
+    requests, limit = CASES[0]
+    told = formula(requests, limit, LATENCY_S)
+    if inspect.iscoroutine(told):
+        told.close()  # one that never began would complain
+        return Finding(what, expected, "a coroutine", False, "A plain `def` is enough: there is nothing to await here.")
+    if told is None:
+        return Finding(what, expected, "None", False, "It gives nothing back: is there a return?")
+    if isinstance(told, bool) or not isinstance(told, Real):
+        return Finding(what, expected, f"a {type(told).__name__}", False, "Return the bare number, without a unit.")
+    return None
 
 
 def _compared(requests: int, limit: int, told: float, took: float) -> Finding:
@@ -44,11 +70,22 @@ def _compared(requests: int, limit: int, told: float, took: float) -> Finding:
 def _why(requests: int, limit: int, told: float) -> str:
     if limit > 1 and abs(told - requests * LATENCY_S) < 0.01:
         return "This is the time of one request after another. The threads work side by side: how many rounds is that?"
-    if requests < limit:
+    if told in {math.ceil(requests / limit), requests // limit}:
+        return "This is a number of rounds. How many seconds does one round take?"
+    if requests < limit and told < LATENCY_S:
         return "With fewer requests than threads, some threads stay idle; one round is the least there can be."
     if requests % limit and abs(told - requests / limit * LATENCY_S) < 0.01:
         return "The last round is not full, and yet it takes as long as the others: half a round does not exist."
+    if requests % limit and abs(told - requests // limit * LATENCY_S) < 0.01:
+        return "The last round is missing. It is not full, and yet it takes as long as the others."
+    if any(abs(told - shown) < 0.01 for shown in _with_numbers_left_in(requests, limit)):
+        return "Is a number of the burst above, 3 or 0.15, still in your formula? Use threads and latency."
     return "Count the rounds: each takes one latency, and there are as many as it takes to serve everybody."
+
+
+def _with_numbers_left_in(requests: int, limit: int) -> tuple[float, ...]:
+    few, own = math.ceil(requests / SHOWN_THREADS), math.ceil(requests / limit)
+    return few * SHOWN_LATENCY_S, own * SHOWN_LATENCY_S, few * LATENCY_S
 
 
 EXERCISES = (
@@ -56,8 +93,8 @@ EXERCISES = (
         "01a",
         "predict the makespan",
         (
-            "All threads start together and end together: think in rounds of `limit` requests.",
-            "The number of rounds is requests / limit, rounded up: math.ceil does it. Each round takes one latency.",
+            "All threads start together and end together: think in rounds of `threads` requests.",
+            "The number of rounds is requests / threads, rounded up: math.ceil does it. Each round takes one latency.",
         ),
         makespans,
     ),
