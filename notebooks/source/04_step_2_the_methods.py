@@ -27,15 +27,16 @@ async with ArticleSupabaseAsync(lab.url, lab.key) as db:
 # A client grows one method at a time. `select` calls `requests.get`, `insert` calls `requests.post`, and each builds the address, adds the
 # key, sets a timeout, checks the status, reads the JSON. Sooner or later one of them forgets one of these.
 #
-# The second step of the migration mends that: **one `_request`, and everything goes through it**. Here is the one of `SmallClient`, which
-# you will build on.
+# The second step of the migration mends that: **one `_request`, and everything goes through it**. Here it is in `SmallClient`, a client that
+# can read and not yet write. You will build on it.
 
 # %%
 print(inspect.getsource(SmallClient._request))
 
 # %% [markdown]
-# Nothing in there knows what an insert is. It takes a method, a table, perhaps a query (`params`), a body (`json`) and a wish (`prefer`), and
-# gives rows or raises. A method on top needs one line:
+# Nothing in there knows what an insert is. It takes a method, a table, perhaps a query (`params`), a body (`json`) and a wish (`prefer`). The
+# key and the timeout are in the `httpx` client, which `_get_client` makes once; `replies.value` gives the rows or raises `ApiError`.
+# A method on top needs one line:
 
 # %%
 print(inspect.getsource(SmallClient.select))
@@ -65,7 +66,7 @@ for name, call in calls.items():
 # |---|---|
 # | which method you call | the HTTP method: GET, POST, PATCH, DELETE |
 # | the table | the path |
-# | filters, columns, order, limit | the query |
+# | filters, columns, order, limit | the query: `host=eq.kaggle` says that `host` is equal to `kaggle` |
 # | the rows, or the new values | the body, as JSON |
 # | whether you want the rows back | the header `Prefer` |
 #
@@ -86,7 +87,8 @@ async with ArticleSupabaseAsync(lab.url, lab.key) as db:
 #
 # ## Filters are data
 #
-# A search box asks for contests whose title or host is what somebody typed. The quick way glues the text into the address:
+# A search box asks for contests whose title or host is what somebody typed. In PostgREST's words that is `or=(…,…)`: conditions in brackets,
+# a comma between them. The quick way glues the text into the address:
 
 
 # %%
@@ -98,11 +100,11 @@ async def glued(typed):
 len(await glued("kaggle"))
 
 # %% [markdown]
-# It works, it is demonstrated, it is merged. The table has 500 rows, and none has the title or the host `x,id.gt.0`.
+# It works in the demo, and it is merged. The table has 500 rows, and none has the title or the host `x,id.gt.0`.
 # How many rows does a search for that text find?
 
 # %%
-guess = predict("a search for the text x,id.gt.0", None, unit="rows")
+guess = predict("the text x,id.gt.0", None, unit="rows")
 guess
 
 # %%
@@ -110,9 +112,10 @@ everything = [row["id"] for row in await small.select("contests", select="id", o
 print(guess.beside(len(await glued("x,id.gt.0"))))
 
 # %% [markdown]
-# The comma ended one condition and began another: `id.gt.0`, which every row fits. In a DELETE, the same text would have emptied the
-# table. Now the same search with the text passed as data: `any_of` quotes what would mean something inside brackets, and the address is
-# escaped.
+# The comma ended one condition and began another: `id.gt.0`, "the id is greater than 0", which is true of every row. In a DELETE, the same
+# text would have emptied the table.
+#
+# Now the same search with the text passed as data. `any_of` puts it in quotation marks (`%22` in an address), and between those a comma is only a comma:
 
 
 # %%
@@ -142,8 +145,8 @@ texts = ("kaggle", "a,b)", "x,id.gt.0")
 rows_found({text: (await tried(glued, text), await tried(as_data, text)) for text in texts}, everything)
 
 # %% [markdown]
-# An ordinary name goes well both ways, which is why this passes review. A comma and a bracket break the glued search, and the third text
-# owns it. Outside brackets, `&`, `#` and `+` do the damage: `title=eq.R&D` asks for the title `R`.
+# An ordinary name finds the same rows both ways, which is why this passes review. A comma and a bracket break the glued search, and the third
+# text finds everything. Outside brackets, `&`, `#` and `+` do the damage: `title=eq.R&D` asks for the title `R`.
 
 # %% [markdown]
 # ## Errors from one place
@@ -193,7 +196,7 @@ await check("04a", WithInsert)
 # ## Exercise 04b · Write `update`
 #
 # Now `update(table, values, filters)`. Here `filters` is a mapping from columns to values, and a row must fit them all: `{"host": "kaggle",
-# "status": "open"}`. In PostgREST's words *equal to 7* is `eq.7`. Titles may be anything, `R&D` for instance.
+# "status": "open"}`. On the way, *equal to 7* is written `eq.7`. Titles may be anything, `R&D` for instance.
 #
 # | call | rows changed | returned |
 # |---|---|---|

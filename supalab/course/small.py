@@ -47,6 +47,7 @@ class SmallClient:
         answer = await self._get_client().request(
             method, f"{self._base}/{table}", params=params, json=json, headers=headers
         )
+        # An error status raises ApiError here.
         found: Any = replies.value(replies.Reply(answer.status_code, answer.headers, answer.content))
         return found or []  # no body: nothing was asked back
 

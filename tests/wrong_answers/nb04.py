@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from supalab.course.small import SmallClient
 from supalab.errors import ApiError
@@ -50,6 +51,21 @@ class NoAwait(SmallClient):
         return self._request("POST", table, json=rows, prefer=STORED)
 
 
+class LoopsOverOneRow(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return [await self._request("POST", table, json=one, prefer=STORED) for one in rows]
+
+
+class GoesAroundRequest(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return await self._client.post(f"{self._base}/{table}", json=rows)  # type: ignore[union-attr]
+
+
+class NotAsync(SmallClient):
+    def insert(self, table: str, rows: Any) -> Any:
+        return rows
+
+
 class Glued(SmallClient):
     async def update(self, table: str, values: Any, filters: Any) -> Any:
         query = "&".join(f"{column}=eq.{value}" for column, value in filters.items())
@@ -59,6 +75,18 @@ class Glued(SmallClient):
 class NoOperator(SmallClient):
     async def update(self, table: str, values: Any, filters: Any) -> Any:
         return await self._request("PATCH", table, params=filters, json=values, prefer=STORED)
+
+
+class EscapedTwice(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        params = {column: f"eq.{quote(str(value))}" for column, value in filters.items()}
+        return await self._request("PATCH", table, params=params, json=values, prefer=STORED)
+
+
+class Quoted(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        params = {column: f'eq."{value}"' for column, value in filters.items()}
+        return await self._request("PATCH", table, params=params, json=values, prefer=STORED)
 
 
 class Posts(SmallClient):
@@ -88,11 +116,16 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (OneByOne, "half of an insert"),
         (Swallows, "the caller was not told"),
         (NoAwait, "needs an await"),
+        (LoopsOverOneRow, "goes through its columns"),
+        (GoesAroundRequest, "Let self._request send it"),
+        (NotAsync, "write async def"),
     ),
     "04b": (
         (Glued, "The & ended the value"),
         (NoOperator, "operator, dot, value"),
         (Posts, "PATCH changes rows"),
+        (EscapedTwice, "The filter fits no row"),
+        (Quoted, "quotation marks would be a part of the title"),
         (FirstFilterOnly, "one of the two filters got lost"),
         (Silent, "Return the rows as they are now"),
     ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from supalab.clients.real import SupabaseAsync
@@ -41,8 +42,10 @@ async def _at_a_lab(make: Callable[[str, str], Any]) -> AsyncIterator[tuple[Any,
                 await db._client.aclose()
 
 
-async def _tried(asked: Awaitable[Any]) -> tuple[Any, Exception | None]:
+async def _tried(asked: Any) -> tuple[Any, Exception | None]:
     """What a method returned, or the error that it raised; a stub's is passed on."""
+    if not inspect.isawaitable(asked):
+        return NOT_ASYNC, None
     try:
         back = await asked
     except NotDone:
@@ -51,13 +54,26 @@ async def _tried(asked: Awaitable[Any]) -> tuple[Any, Exception | None]:
         return None, error
     if inspect.iscoroutine(back):
         back.close()  # or Python complains that nobody awaited it
-        return _Unawaited(), None
+        return UNAWAITED, None
     return back, None
 
 
-class _Unawaited:
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """What came back in place of an answer, and what to do about it."""
+
+    observed: str
+    words: str
+
     def __repr__(self) -> str:
-        return "a coroutine that nobody awaited"
+        return self.observed
+
+
+UNAWAITED = _Unusable(
+    "a coroutine that nobody awaited",
+    "Your method gave back a coroutine: it needs an await before self._request, or nothing is ever sent.",
+)
+NOT_ASYNC = _Unusable("nothing to await", "Callers await your method: write async def, and await self._request in it.")
 
 
 def _said(back: object, error: Exception | None) -> str:
@@ -71,9 +87,11 @@ def _said(back: object, error: Exception | None) -> str:
 async def inserted(answer: Callable[[str, str], Any]) -> list[Finding]:
     """Insert a row, three rows, and one that the server refuses, and look at the table each time."""
     async with _at_a_lab(answer) as (db, ours, lab):
+        lab.reset()
         back, error = await _tried(db.insert("contests", _row(0, "One")))
+        requests = lab.witness().served
         there = await ours.select("contests", filters={"id": gte(FIRST)})
-        found = [_is_there(there, back, error)]
+        found = [_is_there(there, back, error, requests)]
         if found[0].ok:
             found.append(_came_back(there, back))
         if not all(finding.ok for finding in found):
@@ -87,11 +105,19 @@ async def inserted(answer: Callable[[str, str], Any]) -> list[Finding]:
         return [*found, _told("the same row again", "ApiError 409", back, error)]
 
 
-def _is_there(there: list[Row], back: object, error: Exception | None) -> Finding:
+def _is_there(there: list[Row], back: object, error: Exception | None, requests: int) -> Finding:
     ok = len(there) == 1
     words = "No row was added. Which method adds rows? POST, with the row as json=."
-    if isinstance(back, _Unawaited):
-        words = "Your method gave back a coroutine: it needs an await before self._request, or nothing is ever sent."
+    if isinstance(back, _Unusable):
+        words = back.words
+    elif requests > 1:
+        words = (
+            f"{requests} requests for one row: a loop over a mapping goes through its columns. Pass rows on as it is."
+        )
+    elif error is not None and not requests:
+        words = (
+            f"Nothing was sent: {error}. Let self._request send it; it makes the httpx client when there is none yet."
+        )
     elif error is not None:
         words = f"No row was added: {error}. POST adds rows; the row itself travels as json=."
     return Finding("one row, in the table", "1 row", _said(there, None if ok else error), ok, "" if ok else words)
@@ -143,7 +169,7 @@ def _told(what: str, expected: str, back: object, error: Exception | None) -> Fi
 
 
 async def updated(answer: Callable[[str, str], Any]) -> list[Finding]:
-    """Update rows beside others that look alike, with one condition and with two, and once without any."""
+    """Update rows beside others that look alike, with one condition and with two, and with a value that is refused."""
     async with _at_a_lab(answer) as (db, ours, _):
         alike = [_row(0, "R&D"), _row(1, "R"), _row(2, "R&D, Round 2")]
         await ours.insert("contests", [one | {"prize": 1, "host": "here"} for one in alike])
@@ -168,12 +194,17 @@ def _the_one(changed: list[str], back: object, error: Exception | None) -> Findi
             "The & ended the value, so the row 'R' was changed, which nobody meant. Hand the filters over as params= "
             "and httpx escapes them."
         )
-    elif isinstance(back, _Unawaited):
-        words = "Your method gave back a coroutine: it needs an await before self._request, or nothing is ever sent."
+    elif isinstance(back, _Unusable):
+        words = back.words
     elif error is not None and "PGRST100" in str(error):
         words = "A filter is written operator, dot, value: the parameter title has the text 'eq.R&D'."
     elif error is not None:
         words = f"The server refused: {error}. PATCH changes rows; the filters are params=, the new values json=."
+    elif back == []:
+        words = (
+            "The filter fits no row. httpx escapes what is in params=, and outside brackets quotation marks would be a "
+            "part of the title: the parameter is 'eq.R&D', as it stands."
+        )
     elif not changed:
         words = "No row has changed. PATCH changes rows; the filters are params=, the new values json=."
     observed = ", ".join(map(repr, changed)) if changed else _said("no row", error) if error else "no row"
