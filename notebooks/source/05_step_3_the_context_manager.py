@@ -38,7 +38,7 @@ print(f"{open_sockets(lab) - before} socket more, and the request is long over")
 # ## Predict
 #
 # A service makes a client for each job and keeps it in a list. After 20 jobs, how many sockets are open? Put a number in place of `None`, or
-# leave it. And what if it forgets each client instead? (The third way, `close`, is an `async with`.)
+# leave it. And what if it forgets each client, or uses it in an `async with`?
 
 # %%
 guess = predict("20 clients kept in a list", None, unit="sockets")
@@ -63,7 +63,7 @@ async def close():
 
 
 # %% [markdown]
-# (The next cell takes about 4 seconds.)
+# (The next cell takes about 5 seconds.)
 
 # %%
 lab.set(latency=0.01)
@@ -73,9 +73,9 @@ print(guess.beside(ways["kept in a list"][-1]))
 sockets_left(ways)
 
 # %% [markdown]
-# What is kept stays open, on your side and on the server's, until one of them runs out. What is forgotten is closed by Python's garbage
-# collector, at a moment that nobody chose: the saw-tooth looks different each time. `async with` holds its line, because the *end of a
-# block* is a moment that you chose.
+# What is kept stays open, on your side and on the server's, until one of them runs out of sockets. What is forgotten is closed by Python's
+# garbage collector (reference counting does not reach it), at a moment that nobody chose: the saw-tooth looks different each time. `async with`
+# stays at zero: the *end of a block* is a moment that you chose.
 
 # %%
 for one in kept:
@@ -85,9 +85,9 @@ await small._client.aclose()
 # %% [markdown]
 # ## Three methods
 #
-# The article's third step: `close()` closes the httpx client. `__aenter__` runs where an `async with` block begins; what it returns stands
-# behind `as`. `__aexit__` runs where the block ends, *however* it ends: it is told the error, if there is one, and returning a true value
-# would swallow it.
+# The article's third step: `close` closes the httpx client, whose own method is `aclose()`. `__aenter__` runs where an `async with` block
+# begins; it returns the object that `as db` names. `__aexit__` runs where the block ends, *however* it ends. If the block raised an error,
+# `__aexit__` receives it; to return a true value would be to swallow it.
 #
 # ## Exercise 05a · Write `close`, `__aenter__` and `__aexit__`
 #
@@ -114,7 +114,7 @@ class Closing(SmallClient):
         # <solution>
         return self
         # </solution>
-        #: raise NotDone("what stands behind `as`?")
+        #: raise NotDone("which object does `as db` name?")
 
     async def __aexit__(self, kind, error, trace):
         # <solution>
@@ -130,7 +130,7 @@ await check("05a", Closing)
 # ## After the end
 #
 # A closed client that is used again is a bug in the program. It should say so, not quietly open a connection that nobody will close. Here
-# is what ours say:
+# is what three clients say:
 
 # %%
 for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
@@ -142,22 +142,25 @@ for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
         print(f"{kind.__name__}: {type(error).__name__}: {error}")
 
 # %% [markdown]
+# One gap remains in the article's client, and perhaps in yours: closed *before* its first request, it opens after all. `SupabaseAsync` keeps a
+# note that it is closed.
+#
 # ## Callers who leave
 #
 # A request can end early because its caller goes: a browser tab closes, a timeout strikes. In asyncio that is [**cancellation**](glossary.md#cancellation): the `await`
 # raises `CancelledError`, and the caller is free at once. What of the work?
 #
-# Let the lab take half a second, and give each client 3 [slots](glossary.md#slot). We fill them, cancel everybody after 0.1 s, and ask once more. How long does
-# the new caller wait at the fake client?
+# Let the lab take half a second, and give each client 3 [slots](glossary.md#slot). We fill them, cancel everybody after 0.1 s, and at once a new caller
+# asks. At the fake client, how many seconds pass from its question to its rows?
 
 # %%
-waits = predict("a new caller at the fake client", None)
-waits
+until_rows = predict("a new caller's rows at the fake client", None)
+until_rows
 
 
 # %%
 async def walk_out(db):
-    await db.select("contests", limit=1)  # so that no import is in the picture
+    await db.select("contests", limit=1)  # a warm-up: the first request is slow
     lab.reset()
     callers = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
     await asyncio.sleep(0.1)
@@ -178,12 +181,12 @@ async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
     fake_3 = await walk_out(db)
 async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
     real_3 = await walk_out(db)
-print(waits.beside(fake_3.waited))
+print(until_rows.beside(fake_3.waited))
 after_the_walkout({"fake-3": fake_3, "real-3": real_3})
 
 # %% [markdown]
-# **fake-3:** the callers left, the threads did not. Nothing stops a thread that waits for a socket: each saw its request through, for nobody,
-# and its slot stayed taken. The new caller queued behind them.
+# **fake-3:** the callers left, the threads did not. Nothing stops a thread that waits for a socket: each finished its request, for nobody,
+# and its slot stayed taken. The new caller first waited for one of those slots, and then half a second for its own rows.
 #
 # **real-3:** each cancelled request closed its connection and gave its slot back. The new caller's request left at once.
 
@@ -199,8 +202,8 @@ for name, one in (("fake-3", fake_3), ("real-3", real_3)):
 # %% [markdown]
 # ## Exercise 05b · Walk out
 #
-# Write `leave(url, key)`: choose a client, start 3 reads, cancel them after 0.1 s, and return how many seconds a new caller then waits for
-# rows. The check asks the witness of a lab that takes 0.4 s:
+# Write `leave(url, key)`: choose a client, start 3 reads, cancel them after 0.1 s, and return how many seconds a new caller needs from its
+# question to its rows. No warm-up this time: the check counts at a lab of its own, which takes 0.4 s.
 #
 # | looked at | expected |
 # |---|---|
@@ -223,7 +226,7 @@ async def leave(url, key):
         await db.select("contests", limit=1)
         return time.perf_counter() - began
     # </solution>
-    #: raise NotDone("the cell above has most of it; choose the client, and close it")
+    #: raise NotDone("walk_out has most of it; choose the client, and close it")
 
 
 # %%
@@ -242,7 +245,7 @@ await check("05b", leave)
 #
 # <details><summary>Python has a garbage collector. Why close by hand?</summary>
 #
-# It frees memory when memory is worth freeing. Sockets run out sooner, and the server's side of them is not in your memory at all.
+# It runs after so many new objects, whether sockets are scarce or not. To close is to choose the moment.
 # </details>
 #
 # <details><summary>10 threads, 10 callers, all time out after 1 s, and the server takes 30 s. When is there a slot again?</summary>
@@ -250,7 +253,7 @@ await check("05b", leave)
 # After 30 s. The callers were free after 1 s, the threads are not. Every newcomer times out in the queue.
 # </details>
 #
-# <details><summary>Is the server relieved when a real client cancels?</summary>
+# <details><summary>Does the server work less when a real client cancels?</summary>
 #
 # Not by that alone. It is told, since the connection closes; whether it stops is its own affair.
 # </details>

@@ -60,9 +60,8 @@ def after_the_walkout(seen: Mapping[str, Walkout]) -> Figure:
             ax.tick_params(labelbottom=ax is axes[-1])
             row_label(ax, arm, ["requests at the lab"])
         axes[-1].set_xlabel("seconds since the first request")
-        head(
-            fig, "They have left. Who still works?", "dashed: all callers are cancelled; the arrow: a new caller waits"
-        )
+        what = "dashed: all callers are cancelled; the arrow: a new caller, from its question to its rows"
+        head(fig, "They have left. Who still works?", what)
     describe_on(fig, _described(seen))
     return fig
 
@@ -76,7 +75,7 @@ def _row(ax: Axes, arm: str, one: Walkout) -> None:
     height = 1.42 * one.witness.peak
     ax.annotate("", (one.at + one.waited, height), (one.at, height), arrowprops=ARROW)
     ax.annotate(
-        f"a new caller waits {duration(one.waited)}, {duration(one.for_a_slot)} of it for a slot",
+        f"rows after {duration(one.waited)}; the wait for a slot: {duration(one.for_a_slot)}",
         (one.at + one.waited / 2, height),
         xytext=(0, 4),
         textcoords="offset points",

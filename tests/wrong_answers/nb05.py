@@ -58,6 +58,16 @@ class OpensAgain(Good):
         self._client = None
 
 
+class NotAsync(Good):
+    def __aenter__(self) -> Any:
+        return self
+
+
+class TakesNothing(Good):
+    async def __aexit__(self) -> Any:  # type: ignore[override]
+        await self.close()
+
+
 async def _leave(db: Any, *, pause: float = 0.1) -> float:
     tasks = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
     if pause:
@@ -98,6 +108,47 @@ async def says_nothing(url: str, key: str) -> None:
         await _leave(db)
 
 
+async def warms_up(url: str, key: str) -> float:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        await db.select("contests", limit=1)
+        return await _leave(db)
+
+
+async def gathers_what_it_cancelled(url: str, key: str) -> None:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        tasks = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+
+
+async def catches_no_timeout(url: str, key: str) -> None:
+    async with SupabaseAsync(url, key, limit=3) as db, asyncio.timeout(0.1):
+        await asyncio.gather(*(db.select("contests", limit=1) for _ in range(3)))
+
+
+async def makes_no_tasks(url: str, key: str) -> None:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        reads = [db.select("contests", limit=1) for _ in range(3)]
+        try:
+            reads[0].cancel()  # type: ignore[attr-defined]
+        finally:
+            for read in reads:
+                read.close()  # or Python complains that nobody awaited them
+
+
+async def never_asks_again(url: str, key: str) -> float:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        tasks = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
+        await asyncio.wait(tasks)
+        return 0.4
+
+
+async def asks_elsewhere(url: str, key: str) -> float:
+    return 0.4
+
+
 _kept: list[Any] = []
 
 
@@ -114,13 +165,21 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (ClosesInGoodTimesOnly, "Close in any case"),
         (DoesNotLook, "there is nothing to close"),
         (OpensAgain, "nobody will close that one"),
+        (NotAsync, "all three are there, and async def"),
+        (TakesNothing, "three values more than self"),
     ),
     "05b": (
         (with_threads, "a thread cannot be cancelled"),
         (with_more_threads, "a thread cannot be cancelled"),
         (at_once, "cancelled before it ever ran"),
         (waits_for_all, "Nobody hung up"),
-        (says_nothing, "how many seconds the new caller waited"),
+        (says_nothing, "how many seconds the new caller needed"),
         (leaves_it_open, "still open"),
+        (warms_up, "walk_out begins with a read of its own"),
+        (gathers_what_it_cancelled, "asyncio.wait waits without it"),
+        (catches_no_timeout, "The timeout cancelled the reads"),
+        (makes_no_tasks, "asyncio.create_task starts it"),
+        (never_asks_again, "an await before its select"),
+        (asks_elsewhere, "the url and key that leave is given"),
     ),
 }

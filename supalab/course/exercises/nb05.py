@@ -29,7 +29,7 @@ async def closed(answer: Callable[[str, str], Any]) -> list[Finding]:
             return made[-1]
 
         try:
-            first = await _entered(fresh(), lab)
+            first = await _entered_or_not(fresh(), lab)
             if not all(finding.ok for finding in first):
                 return first  # the rest would say the same again
             return [*first, *await _with_an_error(fresh(), lab), await _unused(fresh()), await _afterwards(fresh())]
@@ -37,6 +37,17 @@ async def closed(answer: Callable[[str, str], Any]) -> list[Finding]:
             for db in made:
                 if db._client is not None:
                     await db._client.aclose()
+
+
+async def _entered_or_not(db: Any, lab: Lab) -> list[Finding]:
+    try:
+        return await _entered(db, lab)
+    except TypeError as error:  # async with found nothing to await, a method missing, or one that takes too little
+        words = (
+            "async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three are there, and async "
+            "def. __aexit__ takes three values more than self: the error's kind, the error and its trace."
+        )
+        return [Finding("async with … as db", "to run", f"TypeError: {error}", False, words)]
 
 
 async def _entered(db: Any, lab: Lab) -> list[Finding]:
@@ -56,7 +67,7 @@ async def _entered(db: Any, lab: Lab) -> list[Finding]:
 def _same(got: object, db: object) -> Finding:
     ok = got is db
     observed = "the client itself" if ok else repr(got)
-    words = "" if ok else "What __aenter__ returns is what stands behind `as`: return self."
+    words = "" if ok else "`as db` names what __aenter__ returns: return self."
     return Finding("async with … as db", "the client itself", observed, ok, words)
 
 
@@ -122,7 +133,14 @@ async def _afterwards(db: Any) -> Finding:
 async def walked_out(answer: Callable[[str, str], Any]) -> list[Finding]:
     """Let the learner's callers leave a lab, and ask the lab who hung up and when the new caller came."""
     async with Lab(latency=LATENCY_S) as lab:
-        took = await answer(lab.url, lab.key)
+        try:
+            took = await answer(lab.url, lab.key)
+        except (asyncio.CancelledError, TimeoutError, AttributeError) as error:
+            task = asyncio.current_task()
+            words = _broke_off(error)
+            if not words or (task is not None and task.cancelling()):
+                raise  # somebody stops the cell, or the error speaks for itself
+            return [Finding("your code", "to run", f"{type(error).__name__}: {error}".rstrip(": "), False, words)]
         left = await _left(lab)
         async with asyncio.timeout(SOON_S):
             # Asked, not waited for: the lab is another process.
@@ -137,13 +155,31 @@ async def walked_out(answer: Callable[[str, str], Any]) -> list[Finding]:
     return found
 
 
-def _asked(served: int) -> Finding:
-    words = f"Start {LEAVERS} reads, give them 0.1 s, cancel them, and then ask once more."
-    if served == 1:
-        words = (
-            "Only the new caller's request came. A task that is cancelled before it ever ran sends nothing: "
-            "await asyncio.sleep(0.1) in between."
+def _broke_off(error: BaseException) -> str:
+    """What ended the learner's function before it could return, in words; nothing for what is not peculiar to it."""
+    if isinstance(error, asyncio.CancelledError):
+        return "Who awaits a cancelled task, gather included, gets its CancelledError. asyncio.wait waits without it."
+    if isinstance(error, TimeoutError):
+        return "The timeout cancelled the reads, and its TimeoutError ended your function too: catch it, and ask again."
+    if getattr(error, "name", "") == "cancel":
+        return (
+            "A coroutine cannot be cancelled before it runs as a task: asyncio.create_task starts it and returns one."
         )
+    return ""
+
+
+#: What a number of requests at the lab tells of the function that made them.
+ASKED = {
+    0: "Nothing came to the check's lab. Use the url and key that leave is given, not the notebook's own lab.",
+    1: "Only the new caller's request came. A task that is cancelled before it ever ran sends nothing: await "
+    "asyncio.sleep(0.1) in between.",
+    LEAVERS: "The new caller's request never came: is there an await before its select?",
+    LEAVERS + 2: "One request too many: walk_out begins with a read of its own, to warm up. Leave that one out.",
+}
+
+
+def _asked(served: int) -> Finding:
+    words = ASKED.get(served, f"Start {LEAVERS} reads, give them 0.1 s, cancel them, and then ask once more.")
     ok = served == LEAVERS + 1
     return Finding("requests at the lab", f"{LEAVERS}, and 1 more", str(served), ok, "" if ok else words)
 
@@ -151,7 +187,7 @@ def _asked(served: int) -> Finding:
 def _hung_up(abandoned: int) -> Finding:
     ok = abandoned == LEAVERS
     words = (
-        "Nobody hung up on the lab. Either the callers were not cancelled, or threads saw their requests through, for "
+        "Nobody hung up on the lab. Either the callers were not cancelled, or threads finished their requests, for "
         "nobody: a thread cannot be cancelled. Which client can hang up?"
     )
     return Finding("callers that hung up", str(LEAVERS), str(abandoned), ok, "" if ok else words)
@@ -159,7 +195,7 @@ def _hung_up(abandoned: int) -> Finding:
 
 def _came(reached: float) -> Finding:
     ok = reached < 0.8 * LATENCY_S
-    words = "The new caller had to wait for a slot until the departed were served." if not ok else ""
+    words = "The new caller had to wait for a slot until the first three requests were done." if not ok else ""
     expected = f"while the others' {LATENCY_S:g} s were not over"
     return Finding("the new caller's request came", expected, f"after {reached:.2f} s", ok, words)
 
@@ -167,7 +203,7 @@ def _came(reached: float) -> Finding:
 def _seconds(took: object) -> Finding:
     number = isinstance(took, (int, float)) and not isinstance(took, bool)
     ok = number and 0.8 * LATENCY_S <= float(took) <= 1.6 * LATENCY_S  # type: ignore[arg-type]
-    words = "Return how many seconds the new caller waited, from its own question to its rows: time.perf_counter()."
+    words = "Return how many seconds the new caller needed from its question to its rows: time.perf_counter()."
     observed = f"{took:.2f} s" if number else repr(took)
     return Finding("what your function returned", f"about {LATENCY_S:g} s", observed, bool(ok), "" if ok else words)
 
