@@ -91,4 +91,4 @@ def measured_line(one: Setting, trial: Trial) -> str:
     share = min(expected / trial.makespan_s, 1.0)
     waits = "round trips and latency explain" if one.rtt else "latency alone explains"
     said = f"Computed {duration(expected)}, measured {duration(trial.makespan_s)} at the lab: "
-    return f"{said}{waits} {share:.0%}, the client's own work the rest.{failed}"
+    return f"{said}{waits} {share:.0%}, work of client and lab the rest.{failed}"
