@@ -32,8 +32,7 @@ n = sized(40, at_least=20)
 # | throughput | 6.7 req/s | 20 req/s |
 # | 100 concurrent requests | 15 s | 5 s |
 #
-# It may all be true. But two columns of figures cannot tell *why*: the kind of client changed, and so did the limit, the library and the way it
-# treats connections.
+# It may all be true. But two columns cannot tell *why*: the kind of client changed, and so did the limit and the library.
 
 # %% [markdown]
 # ## Five arms
@@ -45,16 +44,16 @@ n = sized(40, at_least=20)
 # | `fake-3` | the article's "before": `requests.get` in 3 threads |
 # | `fake-10` | the same in 10 threads: the [**fair control**](glossary.md#fair-control) |
 # | `session-10` | 10 threads that share one `requests.Session` |
-# | `article-10` | the article's "after", as printed |
-# | `real-10` | the client at the end of this course |
+# | `article-10` | the article's "after", as printed: httpx, no threads |
+# | `real-10` | the client at the end of this course: no threads either |
 #
 # Each runs in a fresh process that has loaded nothing but its client. Memory cannot be compared otherwise.
 
 # %% [markdown]
 # ## Predict
 #
-# We send fewer than a hundred requests, each 0.15 s at the server. How many seconds will the two ends take? And `article-10`'s process: how large
-# is it, if `fake-3`'s is 100 %? (The article's 250 → 180 MB would be 72 %.) Put numbers in place of `None`, or leave them.
+# We send fewer than a hundred requests, each 0.15 s at the server. How many seconds will `fake-3` take, and `article-10`? And how large is
+# `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Put numbers in place of `None`, or leave them.
 
 # %%
 before = predict(f"{n} requests through fake-3", None)
@@ -65,7 +64,7 @@ print(before, after, memory, sep="\n")
 # %% [markdown]
 # ## Run, and watch
 #
-# Each row fills while its arm runs; every bar is a request, counted by the lab. (About 9 seconds, more than half of it for starting processes.)
+# Each row fills while its arm runs; every bar is a request, counted by the lab. (About 9 seconds, half of it for starting processes.)
 
 # %%
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
@@ -84,17 +83,16 @@ print(after.beside(trials.of("article-10")[0].makespan_s))
 # ## The first column: the same area
 #
 # One shape is long and low, four are short and high, and all five have the same area: requests × 0.15 s. That is the work, and no client makes
-# it less. A higher shape ends sooner. Four arms have a limit of 10, in threads or not, and they end close together.
+# it less. The four with a limit of 10, in threads or not, end close together.
 #
 # ## The second column: the same server
 #
-# Compare the solid parts, the [**service**](glossary.md#service). They hardly differ: the server takes 0.15 s for each request, whoever asks. What shrinks from
+# Compare the solid parts, the [**service**](glossary.md#service). They hardly differ: the server takes 0.15 s, whoever asks. What shrinks from
 # `fake-3` to `fake-10` is the hatched part, the **wait**. The queue became shorter; no answer came faster.
 #
 # ## The third column: what a client weighs
 #
-# The bars are small, and they stand on something that the picture leaves out: what the process weighs with its libraries loaded, before the first
-# client is made.
+# The bars are small, and they stand on something that the picture leaves out: what the process weighs with its libraries loaded.
 
 # %%
 for trial in trials:
@@ -104,16 +102,19 @@ whole = {trial.arm: trial.memory.peak_bytes for trial in trials}
 print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
 
 # %% [markdown]
-# At ten in flight, libraries outweigh threads: more code is more memory. With *many* more in flight that turns round; `supalab costs memory` draws
-# it.
+# At ten in flight, libraries outweigh threads: more code is more memory. (With *many* more in flight that turns round: `supalab costs memory`.)
+#
+# ## And in the table: connections
+#
+# httpx can keep connections. Yet `article-10` opened about as many as `fake-10`: told to keep five of its ten, it closes any that is idle for a
+# moment (notebook [06](06_cautions.ipynb)). Remember it for the exercise.
 
 # %% [markdown]
 # ## Beside the article
 #
-# Now the article's table again, with ours next to it. Our seconds are not its seconds, so look at what is in parentheses: the ratios. The last
-# column has the fair control in place of "before". The line of 100 requests is arithmetic: the time of a round here × the rounds that
-# 100 requests need. (The article's "average response" stands in the row *being served*: in a burst of 15 s, callers wait for seconds,
-# so 450 ms cannot have their wait in it.)
+# The article's table again, with ours next to it. Our seconds are not its seconds, so compare the ratios, in parentheses. The last
+# column starts from the fair control. The article's "average response" stands beside *being served*: in a burst of 15 s,
+# callers wait for seconds, so their wait cannot be in 450 ms.
 
 # %%
 beside_the_article(trials)
@@ -121,9 +122,9 @@ beside_the_article(trials)
 # %% [markdown]
 # Read the two right columns together:
 #
-# - **In flight, throughput, the total:** the article's factor of about three is here too. Against the control next to nothing is left of it. It came from
-#   3 → 10, and changing `max_workers=3` to `10` would have earned it.
-# - **Being served:** the article's falls to a third. Ours stays about where it was, as it must while the server takes as long as before.
+# - **In flight, throughput, the total:** the article's factor of about three is here too. Against the control, next to nothing is left of it: the
+#   limit made it, and `max_workers=10` would have earned the same.
+# - **Being served:** the article's falls to a third. Ours stays, as it must while the server takes as long as before.
 # - **Memory:** the article's falls. Ours rises, in both columns.
 
 # %% [markdown]
@@ -137,21 +138,23 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
     print(f"{column:6}: {per_s:g}/s x {seconds:g} s = {in_flight(per_s, seconds):.1f} in flight")
 
 # %% [markdown]
-# Three, both times. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s, not 5. So the second column
-# cannot be a [burst](glossary.md#burst) through ten slots. Was something else the cause, perhaps on a longer line than ours? Keep the question;
-# [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
+# Three, both times, where the article says three and ten. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s, not 5. So its
+# column "httpx(10)" cannot be a [burst](glossary.md#burst) through ten slots. Did something else make its responses faster, perhaps on a longer line
+# than ours? Keep the question; [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
 
 # %% [markdown]
 # ## Exercise 07a · Explain each bar
 #
-# Three effects are mixed in "before → after". For each, name the two arms that show it *alone*. The check runs your arms and counts
-# requests in flight, connections and the client's threads: one must differ, the other two agree.
+# Three things can differ between two of these arms: the limit, the reuse of connections, and threads or async. For each, name two arms that
+# differ in it *alone*. The check runs your arms and counts; you may fill in one pair and check it.
 #
 # | effect | in flight | connections | threads |
 # |---|---|---|---|
-# | `"limit"` | **differs** | one per request, or few, in both | some, or none, in both |
-# | `"reuse"` | equal | **one per request in one, few in the other** | some, or none, in both |
-# | `"async"` | equal | one per request, or few, in both | **some in one, none in the other** |
+# | `"limit"` | **3 and 10** | alike | alike |
+# | `"reuse"` | alike | **one per request, and few** | alike |
+# | `"async"` | alike | alike | **some, and none** |
+#
+# (*Alike*: both have some threads or none; both open one connection per request or few.)
 
 # %% exercise 07a
 isolates = {
@@ -172,9 +175,8 @@ await check("07a", isolates)
 # ## In practice
 #
 # - **Ask a table for its control.** Which row would still be there if only the limit had changed?
-# - **A burst is not your traffic.** If you never have more than three requests to send, a limit of 10 is nothing to you. Notebook
-#   [10](10_in_production.ipynb) lets requests arrive as they do in a service.
-# - **Measure the whole memory:** a heavier library can eat what lighter requests save.
+# - **A burst is not your traffic.** If you never have more than three requests to send, a limit of 10 is nothing to you. In notebook
+#   [10](10_in_production.ipynb), requests arrive as they do in a service.
 # - **From a terminal:** `supalab race --arms fake-3,fake-10,session-10,article-10,real-10` is this experiment.
 
 # %% [markdown]
@@ -182,7 +184,7 @@ await check("07a", isolates)
 #
 # <details><summary>A colleague says: "We left the threads, and our batch takes a third of the time." What do you ask?</summary>
 #
-# How many were in flight before, and how many are now? If three times as many, ask for the control: the old client with the new limit.
+# How many requests were in flight before, and how many now? If three times as many, ask for the control: the old client with the new limit.
 # </details>
 #
 # <details><summary>All five shapes of "in flight" have the same area. When would one be larger?</summary>
@@ -192,7 +194,7 @@ await check("07a", isolates)
 #
 # <details><summary>Which of the five would you choose for 10 in flight, if this race were all you knew?</summary>
 #
-# By makespan, any of the four with a limit of 10. The table has two more columns to choose by: connections, and CPU for each request. It has nothing
+# By makespan, any of the four with a limit of 10; among them, by connections and CPU. The table has nothing
 # on callers who give up; that was notebook <a href="05_step_3_the_context_manager.ipynb">05</a>.
 # </details>
 #
