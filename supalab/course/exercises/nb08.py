@@ -30,9 +30,7 @@ DIRECTION = "Seconds earned are positive: before minus after."
 LOSES = "A step can lose time, and that can be told as well: then all rounds are on the other side of zero."
 ONE_SLOW = "One slow round moves a mean as far as it likes. A median lets it stand alone."
 BOTH_SIDES = "Some rounds say earned and some say lost, so 0 is within the spread: that is not told from noise."
-STEADY = (
-    "Ten milliseconds are little, but every round has them. Small is not the same as noise: look at the signs alone."
-)
+STEADY = "Ten milliseconds are little, but every round has them. Small is not the same as noise."
 TRIALS = (
     "before and after are lists, with a trial for each round; the seconds of a trial are its makespan_s. "
     "zip(before, after) gives you the pairs."
