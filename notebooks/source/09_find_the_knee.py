@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 09 · Find the knee
 #
-# **9 minutes.** You raise the limit until it hurts, find out what hurts, and learn how few slots your service needs.
+# **10 minutes.** You raise the limit until it hurts, find out what hurts, and learn how few slots your service needs.
 #
 # - **You will** see a real async client get slower with *more* connections; tell the gate from the transport; compute a limit.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or Little's law: in flight = throughput × time.
@@ -23,16 +23,16 @@ lab = start_lab(latency=0.1)
 # ## If ten are good, are seventy-five better?
 #
 # In [01](01_see_the_ceiling.ipynb) the limit was the ceiling. So a team raises it, to 10, to 100, "to be safe". On paper each slot adds the same:
-# a request takes 0.1 s here, so a slot answers 10 a second, and 75 slots answer 750. Let's ask three clients, all of which keep their connections:
+# a request takes 0.1 s here, so a slot answers 10 a second, and 75 slots answer 750. We ask three clients that keep their connections:
 #
-# - `session`: threads that share one `requests.Session`. It is the fair control.
-# - `kept`: the article's httpx client, with as many connections kept alive as it may open.
-# - `real`: our client. It has httpx's API too, but other connections below it.
+# - `session`: threads that share one `requests.Session`; the fair control.
+# - `kept`: the article's httpx client, keeping all its connections.
+# - `real`: our client: httpx's API, other connections below it.
 
 # %% [markdown]
 # ## Predict
 #
-# How many requests per second does `kept` answer with 75 slots? Put a number in place of `None`, or leave it.
+# How many requests per second does `kept` answer with 75 slots?
 
 # %%
 guess = predict("kept with 75 slots", None, unit="requests/s")
@@ -41,7 +41,8 @@ guess
 # %% [markdown]
 # ## Run
 #
-# As many callers as slots, and each asks twice. The connections are open before the clock starts. (About 8 seconds.)
+# As many callers as slots, and each asks twice. The connections are open before the clock starts. "Of 50" is what arithmetic allows.
+# (About 8 seconds.)
 
 # %%
 paces = []
@@ -51,43 +52,45 @@ for limit in (5, 20, 75):
         print(paces[-1])
 
 # %%
-kept_75 = next(one for one in paces if one.name == "kept-75")
+kept_75 = {one.name: one for one in paces}["kept-75"]
 print(guess.beside(kept_75.point.per_s))
 paces_picture(paces, guesses={"kept-75": guess.value})
 
 # %% [markdown]
-# All three leave along the dotted line. Then `kept` turns around: with more slots it answers *fewer* requests. This is its [**knee**](glossary.md#knee), the
-# limit beyond which a client gets worse. `session`, threads, and `real`, async, both climb on: this knee is neither's fault.
+# All three start along the dotted line (these are short runs: for a dot far off it, run again). Then `kept` turns
+# around: with more slots it answers *fewer* requests. This is its [**knee**](glossary.md#knee), beyond which a client gets worse. `session`
+# (threads) and `real` (async) both climb on, so it is not async that makes this knee.
 #
-# The right panel has the reason. An event loop runs on one processor. If a request costs 10 ms of CPU, then 100 requests a second are the end,
-# whatever the limit; and with each slot, a request of `kept` costs more.
+# The right panel has the reason. An event loop runs on one processor: if a request costs 10 ms of CPU, 100 requests a second are the end.
+# And with each slot, a request of `kept` costs more.
 
 # %% [markdown]
 # ## Where the time goes
 #
-# The server takes 0.1 s for a request, always. Little's law, read backwards, tells what the *caller* sees: seconds = in flight / throughput.
-# The witness tells how many requests were at the server.
+# The server takes 0.1 s, always. Little's law, read backwards, tells what the *caller* sees: seconds = in flight / throughput.
+# The witness knows what was at the server.
 
 # %%
 for one in (one for one in paces if one.point.limit == 75):
     print(f"{one.name:10} {one.took:.2f} s for a request; on average {one.busy:4.1f} in flight at the lab")
 
 # %% [markdown]
-# Look at `kept-75`: 75 requests are under way, and the server has few of them. The others queue in your own process, *inside the connection
+# Look at `kept-75`: of 75 requests under way, the server has few. The others queue in your own process, *inside the connection
 # pool*. The server is bored, and its dashboard is green.
 
 # %% [markdown]
 # ## The pool, the gate, the transport
 #
-# A **pool** hands out connections. httpx's pool (version 0.28, in `httpcore`) looks at all its connections for each of its connections, each time that
-# a request comes or goes. With 10 of them nobody notices. With 75, it is 56 times the work: 75 × 75 against 10 × 10.
+# A **pool** hands out connections. Each time that a request comes or goes, httpx's pool (version 0.28, in `httpcore`) goes through its connections,
+# and for each of them through all of them again. With 10 nobody notices. With 75 it is 56 times the work: 75 × 75 against 10 × 10.
 #
-# There are two cures. A [**gate**](glossary.md#gate) is a semaphore in front of the pool: callers queue there, and no more requests than slots ever stand before the
-# pool. A [**transport**](glossary.md#transport) is what sends the bytes below httpx; ours is aiohttp's, with a pool of its own. `gated` is `kept` with a gate, `real` has
-# both.
+# Two cures:
 #
-# With as many callers as slots, a gate has nothing to do. So now 150 callers come at once, for 10 slots. Do you expect more of the gate or of
-# the transport? (About 6 seconds.)
+# - A [**gate**](glossary.md#gate) is a semaphore in front of the pool: callers queue at it, and the pool never sees more of them than slots.
+# - Another [**transport**](glossary.md#transport), the part below httpx that sends the bytes: ours is aiohttp's, with a pool of its own.
+#
+# `gated` is `kept` with a gate; `real` has both. With as many callers as slots, a gate has nothing to do. So 150 callers come at once, for 10
+# slots. Which will help more, the gate or the transport? (About 6 seconds.)
 
 # %%
 crowds = [await pace(kind, 10, lab, callers=150) for kind in ("kept", "gated", "real")]
@@ -95,14 +98,13 @@ print(*crowds, sep="\n")
 
 # %% [markdown]
 # Ten slots are below everybody's knee, so throughput is nearly the same. But look at the CPU. A *crowd* before the pool makes each request
-# costly, and the gate cures that. *Many connections* in the pool do it too, as you saw with 75 slots; only another transport cures that. And the gate
-# has a second use: without one, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
+# costly, and the gate cures that. *Many connections* do it too, as you saw with 75 slots; only another transport cures that. And without a
+# gate, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## The whole curve
 #
-# The same was recorded up to 400 slots, in fresh processes, with `fake` besides (threads that dial for each request). The star is a client's best
-# limit: the smallest that gives nearly the most.
+# The same, recorded up to 400 slots, with `fake` too: threads that dial for each request. A star marks a client's best limit.
 
 # %%
 recorded = KNEE.load(shipped("data", "reference", "throughput.json"))
@@ -113,26 +115,25 @@ for kind in recorded.kinds:
     print(f"{kind:8} best limit {recorded.best(kind):3}: {recorded.most(kind):5.0f} requests/s at most")
 
 # %% [markdown]
-# Beyond a knee, CPU is what you have run out of, and no limit gives you more of it. Where it lies depends on the client, the processor and the
-# latency: measure yours with `supalab costs knee`. *Below* it, throughput is limit / latency, whoever the client is. There, you choose the limit by
-# arithmetic.
+# Every client here has a knee: beyond it the CPU is used up. Where it lies depends on client, processor and latency: measure yours with
+# `supalab costs knee`. *Below* it, throughput is about limit / latency, whoever the client is, and you choose the limit by arithmetic.
 
 # %% [markdown]
 # ## How many slots do you need?
 #
-# Your service has to answer 60 requests a second, and each takes 0.15 s at the backend. By Little's law, 60 × 0.15 = 9 are in flight on average. A
-# limit of 9 just suffices, and a limit of 100 would buy nothing.
+# Your service sends 60 requests a second, and each takes 0.15 s at the backend. By Little's law, 60 × 0.15 = 9 are in flight on average. A
+# limit of 9 just suffices, and 100 would buy nothing.
 #
 # ## Exercise 09a · Choose the limit
 #
-# Write the rule. The check runs our client with your limit, all slots taken, and then with one slot fewer: yours should reach the wanted rate, and
-# one fewer should not.
+# Write the rule. The check runs our client with your limit, and with one slot fewer: yours should reach the rate, one fewer should not.
 #
 # | requests per second | latency | limit |
 # |---|---|---|
 # | 10 | 0.25 s | 3 |
 # | 45 | 0.1 s | 5 |
 # | 2 | 0.1 s | 1 |
+# | 60 | 0.15 s | 9 |
 
 
 # %% exercise 09a
@@ -150,19 +151,18 @@ await check("09a", limit_for)
 # %% [markdown]
 # ## In practice
 #
-# - **Leave some room.** Callers come in clusters, not one by one. With all slots taken on average, the queue grows without end; a third more slots
-#   than the law says leave a quarter of them free. Notebook [10](10_in_production.ipynb) puts that under load.
-# - **The server has a knee too.** PostgREST's own pool of database connections has 10, unless somebody changed it (`db-pool`). A limit far above
-#   it only moves the queue again. And count your instances: 20 of them with a limit of 10 may be 200 connections.
-# - **httpx's default is 100 connections, 20 of them kept alive.** You have just seen where that leads. And of 100 connections, 80 are
-#   closed as soon as they rest. Set both numbers.
+# - **Leave some room.** Callers come in clusters, and if the slots are *just* enough, the queue grows without end. Take a third more
+#   than the law says: a quarter of them is then free on average.
+# - **The server has a knee too.** PostgREST has 10 database connections, unless somebody changed `db-pool`. A limit far above
+#   only moves the queue there. Count your instances, too: 20 with a limit of 10 may be 200 connections.
+# - **httpx's default is 100 connections, 20 of them kept alive.** You have seen where so many lead. Set both numbers.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>Throughput falls when you raise the limit. Is the server overloaded?</summary>
 #
-# Perhaps, and the witness knows: look at what is in flight *there*. If that is far below your limit, the queue is in your own process.
+# The witness knows: if far fewer than your limit are in flight *there*, the queue is in your own process.
 # </details>
 #
 # <details><summary>The backend becomes twice as slow. How many slots does the same throughput take?</summary>
@@ -172,7 +172,7 @@ await check("09a", limit_for)
 #
 # <details><summary>A colleague shows that 100 threads beat 100 connections of httpx. Are threads better than async?</summary>
 #
-# It shows one pool beyond its knee. `real` is async too, and its line goes on. Change one thing at a time: here, the transport.
+# It shows one pool beyond its knee. `real` is async too, and its line goes on.
 # </details>
 #
 # **Next:** [10 · In production](10_in_production.ipynb), where requests come when they like, and callers leave.

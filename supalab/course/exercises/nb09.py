@@ -52,9 +52,7 @@ def _whole(per_s: float, latency: float, limit: Any) -> Finding:
     if inspect.iscoroutine(limit):
         limit.close()
         observed = "a coroutine"
-        words = (
-            "A rule that computes has nothing to wait for, so a plain def will do: an async def returns a coroutine."
-        )
+        words = "A rule computes and waits for nothing, so a plain def will do: an async def returns a coroutine."
     elif limit is None:
         words = "It returned nothing. Is there a return?"
     elif not number:
