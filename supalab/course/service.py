@@ -6,6 +6,7 @@ With it comes what the lab witnessed. For the measured version, with many rates 
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from supalab.capacity.scene import PATH
@@ -35,6 +36,12 @@ class Served:
     def limit(self) -> int:
         """The client's limit."""
         return int(self.arm.rpartition("-")[2])
+
+    @property
+    def p95_s(self) -> float:
+        """Seconds within which 95 % of the callers had their answer; infinite if more than 5 % were lost."""
+        found = self.load.response(95)
+        return math.inf if found is None else found
 
 
 async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, seed: int = 1) -> Served:

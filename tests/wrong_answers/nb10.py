@@ -10,5 +10,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         ({"limit": 10, "timeout": 5.0}, "to say no"),
         ({"limit": 100, "timeout": 0.1}, "about to answer"),
         ({"limit": 0.7, "timeout": 10}, "a whole number of slots"),
+        ({"limit": 10, "timeout": 700}, "Did you mean milliseconds?"),
+        ({"limit": 10, "timeout": "0.7"}, "a number of seconds"),
+        ({"limit": 10, "timeout": 0.7, "retries": 2}, "a whole number of slots"),
+        ((10, 0.7), "a whole number of slots"),
     ),
 }

@@ -25,6 +25,8 @@ FAIR_S, SPELL_S, PATIENCE_S = 1.7, 1.0, 1.6
 BETWEEN_S, STARTING_S = 0.25, 0.8
 P95_S, SOON_S = 0.5, 1.0
 TRIES = 2
+#: Nobody waits for so many seconds; somebody means milliseconds.
+MILLISECONDS = 100
 
 
 async def settings(answer: Mapping[str, Any]) -> list[Finding]:
@@ -43,6 +45,9 @@ async def settings(answer: Mapping[str, Any]) -> list[Finding]:
 def _read(answer: Any) -> tuple[int, float]:
     if not isinstance(answer, Mapping) or not {"limit", "timeout"} <= set(answer):
         raise SettingsError(f"{answer!r} has not both: write e.g. {{'limit': 3, 'timeout': 5.0}}")
+    more = ", ".join(repr(name) for name in answer if name not in {"limit", "timeout"})
+    if more:
+        raise SettingsError(f"{more} has no effect here: leave limit and timeout alone in there")
     limit, timeout = answer["limit"], answer["timeout"]
     if limit is ... or timeout is ...:
         raise NotDone("choose both")
@@ -102,9 +107,11 @@ def _soon(shots: list[Shot], timeout: float) -> Finding:
     unanswered = sum(shot.outcome == "timeout" for shot in shots)
     ok = slowest <= SOON_S and not unanswered
     words = (
-        f"With a timeout of {timeout:g} s the service may take {1.2 * timeout:.2g} s to say no. A refusal that comes "
+        f"With a timeout of {timeout:g} s the service may take {1.2 * timeout:g} s to say no. A refusal that comes "
         "soon lets callers do something else."
     )
+    if timeout >= MILLISECONDS:
+        words = f"Did you mean milliseconds? The timeout is in seconds: write {timeout / 1000:g} for {timeout:g} ms."
     observed = f"{slowest:.2f} s at most" + (f"; {unanswered} hung up without one" if unanswered else "")
     return Finding(
         "slow spell: an answer, if only 503 or 504", f"within {SOON_S:g} s", observed, ok, "" if ok else words
@@ -122,8 +129,9 @@ EXERCISES = (
         "10a",
         "set limit and deadline",
         (
-            "The limit: 40 x 0.15 = 6 in flight on average, and some room. The timeout: 1.2 times it stays below 1 s.",
-            "A limit of 10 leaves room, and a timeout of 0.7 s says no within 0.84 s.",
+            "The limit: Little's law tells how many are in flight on average in fair weather; leave room above that. "
+            "The timeout: the service may take 1.2 times as long.",
+            "40 x 0.15 = 6 in flight: a limit of 10 leaves room. A timeout of 0.7 s says no within 0.84 s.",
         ),
         settings,
     ),
