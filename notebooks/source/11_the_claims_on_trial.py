@@ -9,11 +9,6 @@
 # - **You need** notebook [08](08_what_earned_it.ipynb), or the idea of a fair control: change one thing only.
 
 # %%
-import textwrap
-from dataclasses import replace
-
-from IPython.display import display
-
 from supalab import FakeSupabaseAsync, SessionSupabaseAsync, race
 from supalab.course import check, observe, predict, progress_line, sized, start_lab
 from supalab.measure.claims.ledger import LEDGER, ledger_of
@@ -29,8 +24,7 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # %% [markdown]
 # ## The table in the dock
 #
-# The migration that you have lived through comes from an article, and the article comes with a table. People quote such tables in
-# meetings, and then money is spent.
+# The migration that you have lived through comes from an article, and the article has a table.
 #
 # | | before: `ThreadPoolExecutor(3)` | after: httpx(10) |
 # |---|---|---|
@@ -39,16 +33,16 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# It claims more in its text. Every [claim](glossary.md#claim) is in `data/claims.csv`, bound to an experiment and to a rule for its [verdict](glossary.md#verdict). They were
-# put on trial once and recorded.
+# It claims more in its text. Each [claim](glossary.md#claim) has an experiment and a rule for its [verdict](glossary.md#verdict) (`data/claims.csv`). They were put on
+# trial once and recorded.
 
 # %% [markdown]
 # ## Predict
 #
-# How many of the claims hold *as they were meant*? Some come out right for another reason, some cannot be tested.
+# How many hold *as they were meant*? Some hold for another reason, some cannot be tested.
 
 # %%
-guess = predict("the verdict 'holds'", None, unit="claims")
+guess = predict(f"the verdict 'holds' ({len(ledger.lines)} claims in all)", None, unit="claims")
 guess
 
 # %%
@@ -58,8 +52,8 @@ print(guess.beside(ledger.counts["holds"]))
 ledger_picture(ledger)
 
 # %% [markdown]
-# The middle line is "as claimed", and in the grey band a figure counts as reproduced. The diamonds are the interesting
-# ones: *the number is right, and the reason is another*. Look one of them up:
+# Each claim that has a figure has a row. The middle line is "as claimed"; within the grey band a figure counts as reproduced. Look at the
+# diamonds: *it comes out, and the reason is another*. Even "3 requests" has one, as a fault of thread pools: a pool of ten has ten. One in full:
 
 # %%
 line = ledger.of("table-faster")
@@ -69,8 +63,8 @@ print(line.sentence)
 # %% [markdown]
 # ## Judge for yourself
 #
-# You need not believe a record. Three claims need three arms only: before, after, and the fair control. To keep it short, the server is
-# twice as quick as the article's, so we scale times back by 2. (About 7 seconds.)
+# You need not believe a record. Three claims need but three arms: before, after, and the fair control. "Before" says 450 ms, so the server
+# takes half of that, to keep it short, and times are scaled back by 2. (About 7 seconds.)
 
 # %%
 from supalab.measure.claims.evidence import Evidence, reduced
@@ -87,12 +81,14 @@ for line in ledger_of(claims, Evidence({"burst": burst})):
     print(f"    {line.sentence}")
 
 # %% [markdown]
-# Does a verdict differ from the record's? A race this short feels every other program on the machine: run both cells again.
+# (If a verdict differs from the record's, run both cells again: a race so short feels every other program.)
 #
 # Now tamper with the evidence. *Suppose* that in the recorded race ten threads had been as slow as three. That never happened; the rest
-# is left as it was:
+# is left as it was. Which verdicts change?
 
 # %%
+from dataclasses import replace
+
 recorded = ledger.evidence.races["burst"]
 tampered = {**recorded, "fake-10": replace(recorded["fake-10"], total_s=recorded["fake-3"].total_s)}
 for supposed in ledger_of(claims[1:], Evidence({"burst": tampered})):
@@ -100,14 +96,12 @@ for supposed in ledger_of(claims[1:], Evidence({"burst": tampered})):
     print(f"{line.claim.claim}: {line.here}. As recorded: {line.verdict}. Supposed: {supposed.verdict}.")
 
 # %% [markdown]
-# The claim's own number has not moved. The control alone decides whether "async" may take the credit. An article
-# without one cannot know, and neither can its readers.
+# The claims' own numbers have not moved. The control alone decides whether "async" may take the credit.
 
 # %% [markdown]
 # ## The detective's question
 #
-# Single verdicts are not the whole story. Can all of the table's figures be true *at once*? Begin with paper: Little's law ties three of
-# its rows together.
+# Can all of the table's figures be true *at once*? Begin with pencil and paper: Little's law ties three of its rows together.
 
 # %%
 before = Row(limit=3, response_s=0.45, per_s=6.7, n=100, total_s=15)
@@ -116,65 +110,64 @@ print(blog_table(before, after))
 
 # %% [markdown]
 # The "before" column is sound. The "after" column is odd: with ten in flight at 150 ms each, 100 requests would take 1.5 s, and
-# who would keep quiet about that? So what did happen? The response has a hint: **450 ms is three times 150 ms**.
+# who would keep quiet about that? There is a hint: **450 ms is three times 150 ms**.
 #
-# A new TLS connection costs three round trips: one for TCP, one for TLS 1.3, one for the request. A connection that is kept costs one.
+# A request on a new TLS connection costs three round trips: one for TCP, one for TLS 1.3, one for itself. On a kept connection it costs one.
 # What if the server was never slow, but far away, and the response got shorter because connections were *kept*?
 
 # %% [markdown]
 # ## Question a suspect
 #
-# The suspect: **three threads before, the same three threads after, with a `requests.Session`**. No async, no higher limit.
-# The lab moves away: TLS, a round trip of 50 ms, no time at the server. By how much does the response get shorter? (The run takes
-# 4 seconds.)
+# The suspect: **three threads before, the same three threads after, with a `requests.Session`**.
+# The lab moves away: TLS, a round trip of 50 ms, no time at the server. How many times as long as the new response is the old one? (4 seconds.)
 
 # %%
-shorter = predict("the response", None, unit="times shorter")
-shorter
+ratio = predict("the old response", None, unit="times the new")
+ratio
 
 # %%
-conditions = lab.set(latency=0.0, rtt=0.05, tls=True)
+lab.set(latency=0.0, rtt=0.05, tls=True)
 n, options = sized(45, at_least=30), {"limit": 3, "ca_file": str(lab.ca_file)}
 async with FakeSupabaseAsync(lab.url, lab.key, **options) as db:
     dialled = await observe(db, lab, "fake-3", requests=n)
 async with SessionSupabaseAsync(lab.url, lab.key, **options) as db:
     kept = await observe(db, lab, "session-3", requests=n)
-conditions = lab.set(latency=0.15, rtt=0.0, tls=False)
 
 # %%
+from statistics import fmean
+
 from supalab.figures import timeline
 from supalab.measure.trial import TrialSet
 
-responses = [sum(span.service for span in trial.answered) / len(trial.answered) for trial in (dialled, kept)]
-for trial, seconds in zip((dialled, kept), responses, strict=True):
-    print(f"{trial.arm}: {1000 * seconds:.0f} ms each, {trial.witness.connections} connections")
-print(shorter.beside(responses[0] / responses[1]))
+lab.set(latency=0.15, rtt=0.0, tls=False)
+old, new = (fmean(span.service for span in trial.answered) for trial in (dialled, kept))
+print(f"{1000 * old:.0f} ms each on {dialled.witness.connections} connections")
+print(f"{1000 * new:.0f} ms each on {kept.witness.connections} connections")
+print(ratio.beside(old / new))
 timeline(TrialSet((dialled, kept)))
 
 # %% [markdown]
-# Neither the server nor the limit changed, and there is no async in it. (Your first three requests dialled in both cases.) At a round trip of 150 ms the arithmetic reads: 450 ms with dialling, 150 ms
-# without; three in flight, so 3 / 0.15 = **20 requests/s, and 5 s for 100**. This suspect tells nearly the whole table. One cell speaks against
-# it: "10 at once". Three slots cannot hold ten.
+# No async, no higher limit. (It is less than three times: the first three requests dial in both cases, and this machine's own work is in every
+# response.) From a server 150 ms away it would be 450 ms with dialling, 150 ms without; three in flight, so 3 / 0.15 =
+# **20 requests/s, and 5 s for 100**: nearly the whole table. One cell speaks against this suspect: "10 at once".
 
 # %% [markdown]
 # ## The line-up
 #
-# Nine stories were measured, each under conditions of its own, and held against all eight figures.
+# Nine stories were measured, each under conditions of its own. A tick: within a factor of 1.5.
 
 # %%
 from supalab.figures.detective import case_picture
 
 case = CASE.load(shipped("data", "reference", "detective.json"))
-display(case_picture(case))
-print(textwrap.fill(case.solution, 100))
+case_picture(case)
 
 # %% [markdown]
-# Your suspect is C (how near does it come?); D is the same with async. Look for rows with eight ticks, and at what their stories share. In G, H and I the callers of the
-# "after" come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. And in each of
-# these stories more happened on the day of the migration than "threads became async".
+# Your suspect is C; D is the same with async. Which rows have eight ticks, and what do their stories share? In G, H and I the callers of the
+# "after" come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. Each had other
+# help too: a quicker server (G), or kept connections (H, I). In I there is no async at all.
 #
-# Which story is true? The table cannot tell. One more number could: the connections, or the requests in flight, **counted at
-# the server**. Ask for it.
+# Which story is true? The table cannot tell. One more number could, **counted at the server**: the connections, or the requests in flight.
 
 # %% [markdown]
 # ## Exercise 11a · Put a blog's table on trial
@@ -185,14 +178,14 @@ print(textwrap.fill(case.solution, 100))
 # |---|---|---|---|
 # | 25 requests | 100 ms | 50 requests/s | 1 s |
 #
-# One figure cannot be. Say which you doubt, `"limit"`, `"response"` or `"throughput"`, and which limit and response (in seconds) explain the others. The
-# check runs your story in the lab: same burst, your limit, a server as slow as you say. It should come to:
+# These figures cannot all be true. Say which one you doubt, `"limit"`, `"response"` or `"throughput"`, and which limit and response (in seconds)
+# explain the others. The check plays your story: the same burst, your limit, a server as slow as you say.
 #
 # | looked at | the lab |
 # |---|---|
 # | throughput | about 50 requests/s |
 # | 50 requests at once | about 1 s |
-# | figures given up | one |
+# | figures you change | one, the one you doubt |
 
 # %% exercise 11a
 # <solution>
@@ -207,30 +200,29 @@ await check("11a", story)
 # %% [markdown]
 # ## In practice
 #
-# - **Three numbers, one law.** Throughput × response = in flight. It takes a minute, and it works on any table: in a terminal,
+# - **Three numbers, one law.** Throughput × response = in flight, for any table. In a terminal:
 #   `supalab claims --table limit=25,response=100ms,rate=50,n=50,total=1`.
-# - **A right number is no right reason.** Ask what else changed that day: the limit, connection reuse, the server, the callers.
+# - **A right number is no right reason.** What else changed that day: limit, connections, server, callers?
 # - **Write the rule before you measure.** Otherwise every result confirms what you hoped.
-# - `supalab claims --quick` puts all claims on trial on your machine in about a minute, `supalab claims --detective --quick` the nine stories.
+# - **Try it here.** `supalab claims --quick` puts all claims on trial on your machine.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>"3x faster" was reproduced here. Why does it hold only "for another reason"?</summary>
 #
-# Because the fair control, the old client with ten threads, is about as fast. The step from 3 to 10 earned it, and that step needs no async.
+# Because the fair control, ten threads, is about as fast. The step from 3 to 10 earned it, and that needs no async.
 # </details>
 #
 # <details><summary>40 requests/s at 250 ms each, "up to 50 at once". What do you ask?</summary>
 #
-# 40 × 0.25 = 10 in flight on average. A limit of 50 was never reached: either fewer callers came, or something else held them back. Ask how
-# the load was made.
+# 40 × 0.25 = 10 in flight on average, so the limit of 50 hardly mattered: either few callers came, or something else held them back. Ask
+# how the load was made.
 # </details>
 #
 # <details><summary>Is the article wrong, then?</summary>
 #
-# Most of its speed figures come out here. What it lacks is the control that says why. That is the commonest gap in benchmarks, ours
-# included, until somebody asks.
+# Most of its speed figures come out here. What it lacks is the control that says why: the commonest gap in benchmarks.
 # </details>
 #
 # **Next:** [12 · Bring your own client](12_bring_your_own_client.ipynb), where the instruments look at yours.

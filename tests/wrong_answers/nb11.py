@@ -12,6 +12,13 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         ({"doubted": "limit", "limit": 10, "response": 0.1}, "too fast. In flight = throughput x response"),
         ({"doubted": "limit", "limit": 2.5, "response": 0.1}, "a whole number of requests in flight"),
         ({"doubted": "memory", "limit": 5, "response": 0.1}, "Doubt one of these"),
+        (
+            {"doubted": "Response ", "limit": 5, "response": 0.1},
+            "You doubt the response, and your numbers change limit",
+        ),
+        ({"doubted": "limit", "limit": 10, "response": 0.2}, "your numbers change limit and response"),
+        ({"doubted": "limit", "limit": 5, "response": "100 ms"}, "100 ms are 0.1"),
+        ("limit", "Keep the three names"),
         ({"limit": 5}, "Keep the three names"),
         ({"doubted": "response", "limit": 5, "response": 0.1}, "let the two agree"),
     ),

@@ -46,7 +46,7 @@ async def on_trial(story: Mapping[str, Any]) -> list[Finding]:
         return broken
     limit, response = int(story["limit"]), float(story["response"])
     total, how = await _played(limit, response)
-    return [*_against_the_table(limit, response, total, how), _given_up(limit, response, str(story["doubted"]))]
+    return [*_against_the_table(limit, response, total, how), _changed(limit, response, story["doubted"])]
 
 
 def _unplayable(limit: object, response: object) -> list[Finding]:
@@ -102,8 +102,9 @@ def _why(limit: int, response: float, total: float) -> str:
     )
 
 
-def _given_up(limit: int, response: float, doubted: str) -> Finding:
+def _changed(limit: int, response: float, named: object) -> Finding:
     """Whether the figure that is doubted is the one that the story changes, and the only one."""
+    doubted = str(named).strip().lower()
     changed = [
         name for name, same in (("limit", limit == LIMIT), ("response", math.isclose(response, RESPONSE_S))) if not same
     ]
@@ -115,7 +116,7 @@ def _given_up(limit: int, response: float, doubted: str) -> Finding:
         instead = " and ".join(changed) or "neither limit nor response"
         words = f"You doubt the {doubted}, and your numbers change {instead}: let the two agree."
     observed = f"{doubted}; {OTHER_WAY[doubted]}" if ok else " and ".join(changed) or "none"
-    return Finding("figures given up", "one, the one you doubt", observed, ok, words)
+    return Finding("figures you change", "one, the one you doubt", observed, ok, words)
 
 
 EXERCISES = (
