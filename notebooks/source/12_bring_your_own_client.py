@@ -9,22 +9,11 @@
 # - **You need** notebook [02](02_inside_the_loop.ipynb), or an idea of what blocks an event loop. A client of your own, if you have one at hand.
 
 # %%
-import asyncio
-import inspect
-import os
 from functools import partial
 
-import httpx
-import requests
-from IPython.display import Markdown, display
-
-from supalab import FakeSupabaseAsync, Settings, SupabaseAsync, Workload, race
-from supalab.clients.arms import KINDS, missing
-from supalab.clients.fake import NO_PROXIES
-from supalab.course import NotDone, check, predict, progress_line, start_lab
+from supalab import FakeSupabaseAsync, SupabaseAsync
+from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.looks_async import LooksAsync
-from supalab.errors import SupalabError
-from supalab.measure import table
 from supalab.measure.probe import probe
 
 lab = start_lab()
@@ -39,9 +28,9 @@ lab = start_lab()
 # |---|---|
 # | the event loop, for events on many sockets | [real async](glossary.md#real-async) |
 # | a thread for each request | fake async (threads) |
-# | the event loop's own thread, so that nothing else runs | blocking |
+# | the event loop's thread, stuck in one request while nothing else runs | blocking |
 #
-# The [**probe**](glossary.md#probe) asks it. It starts 20 and then 50 calls at a lab, looks at threads, sockets and the loop while they are in flight, and counts at
+# The [**probe**](glossary.md#probe) asks it. It starts 20 and then 50 calls at the lab, looks at threads, sockets and the loop while they are in flight, and counts at
 # the lab. It trusts nothing that the client says of itself. A verdict takes 2 to 5 seconds.
 
 # %%
@@ -49,13 +38,13 @@ fake_3 = await probe(FakeSupabaseAsync, lab=lab, name="fake-3")
 fake_3
 
 # %% [markdown]
-# Above the table is the verdict in a learner's words; the table is for whoever wants to argue with it. Each row says what was looked at, what
+# Above the table is the verdict in plain words; the table is for whoever wants to argue with it. Each row says what was looked at, what
 # was seen, and what that speaks for.
 #
 # ## What misleads
 #
-# "At most 3 at once" looks like the give-away. It is not: it is a limit, and a real client may have one too. So two more clients: the fake
-# one with 200 threads, and the real one with a limit of 10. (About 5 seconds.)
+# "At most 3 at once" looks like the proof. It is not: it is a limit, and a real client may have one too. So two more clients: the fake
+# one with 200 threads, and the real one with a limit of 10. What will the probe call each of them? (About 5 seconds.)
 
 # %%
 fake_200 = await probe(partial(FakeSupabaseAsync, limit=200), lab=lab, name="fake-200")
@@ -76,12 +65,21 @@ evidence(fake_3, fake_200, real_10)
 # Now one for you. A colleague has written it, every method is a coroutine, and the review went well.
 
 # %%
+import asyncio
+import inspect
+
+import httpx
+import requests
+from IPython.display import Markdown
+
+from supalab.clients.fake import NO_PROXIES
+
 Markdown(f"```python\n{inspect.getsource(LooksAsync)}```")
 
 # %% [markdown]
 # ## Predict
 #
-# The probe starts 50 calls at once. How many does the lab see in flight, at most?
+# How many faults do you find in it? And the probe starts 50 calls at once: how many does the lab see in flight, at most?
 
 # %%
 guess = predict("the most in flight, of 50 calls", None, unit="requests")
@@ -93,7 +91,7 @@ print(guess.beside(looks_async.numbers["peak"]))
 looks_async
 
 # %% [markdown]
-# The verdict names the kind, and its remarks name two more faults. None of the three can be seen from outside: callers `await`, rows come back, and
+# The headline names the kind and, behind it, two more faults. None of the three can be seen from outside: callers `await`, rows come back, and
 # a test that makes one request at a time is content.
 #
 # ## Exercise 12a · Get the verdict *real async*
@@ -144,9 +142,11 @@ await check("12a", Mended)
 # %% [markdown]
 # ## Other people's clients
 #
-# The official client, where it is installed, in its async version. The limit of 10 is our setting. (3 seconds.)
+# Is the official Supabase client what its async version says? You see it if it is installed. The limit of 10 is our setting. (3 seconds.)
 
 # %%
+from supalab.clients.arms import KINDS, missing
+
 lacking = missing("supabase")
 if lacking:
     print(f"Skipped: the official client {lacking}")
@@ -162,7 +162,7 @@ else:
 #
 # | you have | you write |
 # |---|---|
-# | a class, or a function that makes a client from a url and a key | `await probe(lambda url, key: MyClient(url, key), lab=lab)` |
+# | a class, or a function that makes a client from a url and a key | `await probe(MyClient, lab=lab)` |
 # | a client object | `await probe(db, method="fetch", args=("contests",), lab=lab)` |
 # | an async function that makes one request | `await probe(lambda: db.select("contests"), lab=lab)` |
 #
@@ -170,6 +170,8 @@ else:
 # terminal it is `supalab probe my_module:MyClient`.
 
 # %%
+from IPython.display import display
+
 yours = None  # for instance: lambda url, key: MyClient(url, key)
 if yours is None:
     print("Put what makes your client in place of None, and run this cell again.")
@@ -183,6 +185,13 @@ else:
 # `SUPABASE_URL`, `SUPABASE_KEY` and, for another table than `contests`, `SUPABASE_TABLE` before you start JupyterLab. The key is never printed.
 
 # %%
+import os
+
+from supalab import Settings, Workload, race
+from supalab.course import progress_line
+from supalab.errors import SupalabError
+from supalab.measure import table
+
 if not os.environ.get("SUPABASE_URL"):
     print("SUPABASE_URL is not set, so nothing was sent anywhere.")
 else:
@@ -197,7 +206,7 @@ else:
 # %% [markdown]
 # ## In practice
 #
-# - **Probe in a test.** `assert (await probe(MyClient, lab=lab)).kind == "real async"` in your suite keeps a later change from bringing the thread back.
+# - **Probe in a test.** `assert (await probe(MyClient, lab=lab)).kind == "real async"` in your suite keeps a later change from bringing the thread back; `with Lab() as lab:` starts the lab there.
 # - **"Cannot tell" is an honest answer.** It comes with the reason, usually a client that keeps its answers or asks another server.
 # - **Fake async is not a crime.** Three requests at a time from a script need no migration. Say what it is, and choose.
 
@@ -228,7 +237,7 @@ else:
 #
 # <details><summary>Your client gets "real async, no connection reuse". Does it matter?</summary>
 #
-# On the same machine hardly. Over TLS each request pays three round trips where one would do: notebook [11](11_the_claims_on_trial.ipynb) measured it.
+# Hardly, on the same machine. Over TLS each request pays three round trips where one would do: notebook [11](11_the_claims_on_trial.ipynb) measured it.
 # </details>
 #
 # **Next:** you have reached the end of the path. Read `supalab/clients/real.py`, the client you would ship; run `supalab claims` on your own

@@ -93,7 +93,7 @@ class NeverCloses(Good):
 
 
 class PlainMethod(LooksAsync):
-    def select(self, table: str) -> Any:  # type: ignore[override]  # forgotten, as it may be
+    def select(self, table: str) -> Any:  # the async is forgotten, as it may be
         return requests.get(f"{self._url}/{table}", headers=self._headers, proxies={"http": "", "https": ""}).json()
 
 
