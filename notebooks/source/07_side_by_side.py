@@ -124,7 +124,7 @@ beside_the_article(trials)
 #
 # - **In flight, throughput, the total:** the article's factor of about three is here too. Against the control, next to nothing is left of it: the
 #   limit made it, and `max_workers=10` would have earned the same.
-# - **Being served:** the article's falls to a third. Ours stays, as it must while the server takes as long as before.
+# - **Being served:** the article's falls to a third. Ours hardly moves: the server takes as long as before.
 # - **Memory:** the article's falls. Ours rises, in both columns.
 
 # %% [markdown]
