@@ -5,7 +5,7 @@
 #
 # **10 minutes.** You see what an `await` gives up, and to whom; why fake async was invented; and why `asyncio.run` fails in a notebook.
 #
-# - **You will** watch a ticker beside three clients; free a loop that is held up; choose the right way to run a coroutine.
+# - **You will** watch a ticker beside three clients; free a loop that is held up; choose a way to run a coroutine.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or to have written an `async def` before.
 
 # %%
@@ -25,8 +25,8 @@ lab = start_lab(latency=0.1)
 #
 # A service answers its health check two seconds late. Its CPU is idle, its database is fast. Somebody has held up the [event loop](glossary.md#event-loop).
 #
-# A loop runs in one thread. It gives a coroutine a turn, and nobody else gets one until that coroutine gives its own up. At every `await`, people
-# say. Is that so? In which order will the four lines come?
+# A loop runs in one thread. It gives a coroutine a turn, and nobody else gets one until that coroutine gives it back: at every `await`, people say. Guess:
+# in which order will the next cell print its four lines?
 
 
 # %%
@@ -54,8 +54,8 @@ async def a_moment():
 _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 
 # %% [markdown]
-# So `await` says: "run this, and *if* something in there has to wait, others may go on meanwhile". Deep below there must be a timer or a socket that
-# tells the loop when to come back. If there is none, your coroutine runs on like a plain function.
+# So `await` says: "run this, and *if* something in there has to wait, others may go on meanwhile". Deep below there must be something that the loop
+# can wait for, a timer or a socket. If there is nothing, your coroutine runs on like a plain function.
 
 # %% [markdown]
 # ## Blocking
@@ -67,14 +67,14 @@ _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 #     return requests.get(...).json()
 # ```
 #
-# Beside it we run a [**ticker**](glossary.md#ticker), which asks for a turn every 10 ms. How late its turn comes is the [**loop lag**](glossary.md#loop-lag); a health check would be as
-# late.
+# `heartbeat` runs calls of it beside a [**ticker**](glossary.md#ticker), which asks for a turn every 10 ms. How late its turn comes is the
+# [**loop lag**](glossary.md#loop-lag); a health check would be as late.
 #
 # Twelve callers ask at once; each request takes 0.1 s. How late will the ticker be at worst? Put seconds in place of `None`, or leave it. (About 1.5
 # seconds.)
 
 # %%
-guess = predict("the ticker's longest wait", None)
+guess = predict("the ticker's longest lag", None)
 
 async with BlockingSupabaseAsync(lab.url, lab.key) as db:
     blocking = await heartbeat("blocking", *(db.select("contests", limit=10) for _ in range(12)))
@@ -87,8 +87,8 @@ print(guess.beside(blocking.longest_lag))
 # %% [markdown]
 # ## Fake and real
 #
-# Now the fake client, with the same `requests.get` in 3 threads, and for a fair comparison the real one with the same limit. Who lets the loop
-# breathe? (About 1.5 seconds.)
+# Now the fake client, 3 threads around the same `requests.get`, and beside it the real one with the same limit. Who lets the loop breathe? (About 1.5
+# seconds.)
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
@@ -99,13 +99,13 @@ heartbeats([blocking, fake, real], guess=guess.value)
 
 # %% [markdown]
 # **Fake async does keep the loop free.** That is what it was invented for: a thread waits for the socket, the loop waits for the thread, others have
-# their turns. With the same limit it is done when the real client is. It is "fake" because each request in flight still holds a thread, not because
-# it would block. (A small gap here and there is your machine, busy with something else.)
+# their turns. With the same limit it takes about as long as the real client. It is "fake" because each request in flight still holds a thread, not
+# because it blocks. (A short gap that comes in one run and not in the next is your machine, busy with something else.)
 
 # %% [markdown]
 # ## Exercise 02a · Let the loop breathe
 #
-# This coroutine blocks. Make it stop, and keep its result. The check looks at a ticker and at the lab:
+# This coroutine blocks the loop. Make it stop blocking, and let it return the same rows:
 #
 # | looked at | before | what it should be |
 # |---|---|---|
@@ -131,8 +131,7 @@ await check("02a", fetch)
 # %% [markdown]
 # ## Your notebook is a loop, too
 #
-# In a script you would call `asyncio.run(main())`: it makes a loop and runs it to the end of `main`. Try it here (`attempt` calls it, and says in one
-# line what came of it):
+# In a script you would call `asyncio.run(main())`: it makes a loop and runs it to the end of `main`. Here? (`attempt` says in one line what came of it.)
 
 # %%
 from supalab.course.loops import attempt
@@ -143,8 +142,8 @@ attempt(asyncio.run, a_moment())
 # The kernel's thread is *inside* a loop already, the one that reads your cells. Running a second one to its end would hold up the first:
 # [blocking](glossary.md#blocking) again. So Python refuses.
 #
-# The cure is to need no second loop: you `await` at the top level of a cell, as you did all along. But a *plain* function cannot
-# `await`. Where it has to be one, give the coroutine a loop in another thread:
+# You need no second loop: a cell can `await`, as you did all along. But a *plain* function cannot. If you must have one, give the coroutine a loop in
+# another thread:
 
 # %%
 from supalab.course.loops import run_in_loop_thread
@@ -161,15 +160,14 @@ def first_title() -> str:
 first_title()
 
 # %% [markdown]
-# No magic: the notebook's own loop stands still until the answer is there. And the client is made *inside*, because it belongs to the loop that it is
-# used on; 03 shows what happens otherwise.
+# No magic: the notebook's own loop stands still until the answer is there. (In a service, that is blocking.) And the client is made *inside*, because it
+# belongs to the loop that it is used on: see 03.
 
 # %% [markdown]
 # ## nest_asyncio, and what it costs
 #
-# Search for that error, and you are told to install `nest_asyncio`. Its `apply()` patches asyncio so that a running loop can be run again from
-# within. Cells with `asyncio.run` then work, one at a time. *Run All* sends all cells at once; let's do that, in kernels of their own. The
-# second has the maintained fork, `nest_asyncio2`. (About 5 seconds.)
+# Search for that error, and you are told to install `nest_asyncio`, a patch that lets a running loop be run again from within. Cells with `asyncio.run`
+# then work, one at a time. But *Run All* sends all cells at once. Two fresh kernels try that, the second with the maintained fork. (About 5 seconds.)
 
 # %%
 from supalab.course.nested import PATCHES, queue_all, slower_by
@@ -179,22 +177,22 @@ for seen in await queue_all():
 
 # %% [markdown]
 # A star is a cell that never runs: with a recent kernel, the patched loop inside one cell loses those queued behind it, without an error. The fork
-# handles that. Now the CPU time of plain tasks, before and after each patch; the first line is the control. (About 2 seconds.)
+# handles that. What do both cost? Look at the CPU time of plain tasks; the first line is the control. (About 2 seconds.)
 
 # %%
 for patch in (None, *PATCHES):
     print(f"{patch or 'no patch':<14}{await slower_by(patch):.1f} x the CPU for the same tasks")
 
 # %% [markdown]
-# Up to Python 3.13 the patch swaps asyncio's tasks, written in C, for ones in Python, in the whole process. So this course never applies it: a
-# patched kernel measures the patch. Go no further down this list than you must:
+# Up to Python 3.13 the patch swaps asyncio's C tasks for Python ones, in the whole process. So this course never applies it: a patched
+# kernel measures the patch. Go no further down this list than you must:
 #
 # | where you are | what to do |
 # |---|---|
 # | a notebook's cell | `await` at the top level |
 # | a script, a command | `asyncio.run(main())`, once |
 # | a plain function inside a running loop | one loop in a thread: `run_in_loop_thread` in `supalab/course/loops.py` |
-# | code that you cannot change, in a kernel that measures nothing | `nest_asyncio2`, before anything applies `nest_asyncio`: `last_resort()`, same file |
+# | code that you cannot change, in a kernel that measures nothing | `last_resort()`, in the same file: it applies `nest_asyncio2` |
 
 # %% [markdown]
 # ## In practice
@@ -202,7 +200,7 @@ for patch in (None, *PATCHES):
 # - **Real clients can hold the loop, too:** parsing a huge answer, or making an `httpx.AsyncClient`, which reads certificates, is work on the
 #   loop's thread.
 # - **Measure lag.** A ticker costs ten lines; asyncio's debug mode logs every turn over 0.1 s.
-# - **`asyncio.to_thread` is no sin.** For a library without an async twin it is the right tool. Know its pool, and who shares it.
+# - **`asyncio.to_thread` is no sin** for a library without an async twin. Know who shares its pool.
 
 # %% [markdown]
 # ## Recap
@@ -219,7 +217,7 @@ for patch in (None, *PATCHES):
 #
 # <details><summary>Somebody replaces threads by httpx "because threads block the event loop". What do you say?</summary>
 #
-# They don't, as the picture above shows. There are good reasons for the change; this is none.
+# They don't, as the picture above shows. There are good reasons for the change; this is not one.
 # </details>
 #
-# **Next:** [03 · Step 1: the client](03_step_1_the_client.ipynb), where the migration begins, with a client that is made at the right moment.
+# **Next:** [03 · Step 1: the client](03_step_1_the_client.ipynb), where the migration begins.

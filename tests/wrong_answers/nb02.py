@@ -28,6 +28,22 @@ async def a_response(url: str, headers: dict[str, str]) -> Any:
     return await asyncio.to_thread(requests.get, url, headers=headers, timeout=10)
 
 
+async def nothing_back(url: str, headers: dict[str, str]) -> Any:
+    (await asyncio.to_thread(requests.get, url, headers=headers, timeout=10)).json()
+
+
+async def without_the_key(url: str, headers: dict[str, str]) -> Any:
+    return (await asyncio.to_thread(requests.get, url, timeout=10)).json()
+
+
+async def headers_as_parameters(url: str, headers: dict[str, str]) -> Any:
+    return (await asyncio.to_thread(requests.get, url, headers, timeout=10)).json()
+
+
+async def json_of_a_promise(url: str, headers: dict[str, str]) -> Any:
+    return await asyncio.to_thread(requests.get, url, headers=headers, timeout=10).json()  # type: ignore[attr-defined]
+
+
 def not_async_any_more(url: str, headers: dict[str, str]) -> Any:
     return requests.get(url, headers=headers, timeout=10).json()
 
@@ -56,5 +72,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (not_async_any_more, "must stay `async def`"),
         (a_response, ".json() turns it into a list"),
         (never_awaited, "a promise of rows"),
+        (nothing_back, "is there a return?"),
+        (without_the_key, "headers=headers"),
+        (headers_as_parameters, "by name, headers=headers"),
+        (json_of_a_promise, "Await it first, in brackets"),
     ),
 }

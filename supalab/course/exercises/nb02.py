@@ -38,19 +38,33 @@ async def fetched(fetch: Fetch) -> list[Finding]:
         first = fetch(url, settings.headers)
         if not inspect.isawaitable(first):
             return [_result(first, "It is a plain function now. Callers await it, so it must stay `async def`.")]
-        rows = await first
+        try:
+            rows = await first
+        except AttributeError as error:
+            if not inspect.iscoroutine(error.obj):
+                raise
+            error.obj.close()  # one that never began would complain
+            return [_result(error.obj, "Await it first, in brackets: (await …).json().")]
         if inspect.isawaitable(rows):
             # A future belongs to work that has begun and will end by itself; a coroutine never begins.
             if inspect.iscoroutine(rows):
                 rows.close()
             return [_result(rows, "What came back is a promise of rows, not the rows: put an await in front of it.")]
         if rows != [{"id": number} for number in range(1, ROWS + 1)]:
-            return [_result(rows, "The rows are in the response's body: .json() turns it into a list.")]
+            return [_result(rows, _no_rows(rows))]
         for _ in range(LOOKS):
             beat, seen = await _at_once(fetch, url, settings.headers, lab)
             if seen.peak <= 1 or beat.longest_lag <= MOST_LAG_S:
                 break  # else they overlapped, and it may have been the machine: look again before saying a word
     return [_result(rows), _lag(beat, seen), _overlap(seen)]
+
+
+def _no_rows(found: object) -> str:
+    if found is None:
+        return "It gives nothing back: is there a return?"
+    if isinstance(found, dict):
+        return "The lab refused, for it saw no key: hand the headers on by name, headers=headers."
+    return "The rows are in the response's body: .json() turns it into a list."
 
 
 async def _at_once(fetch: Fetch, url: str, headers: dict[str, str], lab: Lab) -> tuple[Heartbeat, Witness]:
@@ -60,7 +74,8 @@ async def _at_once(fetch: Fetch, url: str, headers: dict[str, str], lab: Lab) ->
 
 
 def _result(found: object, words: str = "") -> Finding:
-    said = f"{len(found)} rows" if isinstance(found, list) else f"a {type(found).__name__}"
+    said = "None" if found is None else f"a {type(found).__name__}"
+    said = f"{len(found)} rows" if isinstance(found, list) else said
     return Finding("what one call returns", f"a list of {ROWS} rows", said, not words, words)
 
 
