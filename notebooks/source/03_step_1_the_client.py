@@ -3,9 +3,9 @@
 # %% [markdown]
 # # 03 · Step 1: the client
 #
-# **8 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and learn at which moment to make it.
+# **10 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and learn at which moment to make it.
 #
-# - **You will** read step 1 as a difference; break a lazy client in three ways, and count what breaks; write one that holds.
+# - **You will** read step 1 as a diff; break a lazy client in three ways, and count what breaks; write one that holds.
 # - **You need** notebook [02](02_inside_the_loop.ipynb): what an `await` gives up.
 
 # %%
@@ -25,17 +25,18 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## What step 1 changes
 #
-# On the left the client you leave, on the right the article's. Both are read from the files that run here.
+# On the left the client that you leave, on the right the article's. Both are read from the files that run here.
 
 # %%
 difference(FakeSupabaseAsync, ArticleSupabaseAsync, "__init__", "_get_client")
 
 # %% [markdown]
 # The executor is gone. In its place there is `None`, and a method that makes an `httpx.AsyncClient` at the first call: the client is [**lazy**](glossary.md#lazy-client).
-# Why not in `__init__`? Because people write this at the top of a module:
+# (And the limit goes from 3 to 10: a second change, and 00 has shown which of them is quick.) Why not in `__init__`? Because people write this at the top
+# of a module:
 #
 # ```python
-# db = SupabaseAsync(url, key)     # runs at import: no event loop yet
+# db = ArticleSupabaseAsync(url, key)     # runs at import: no event loop yet
 # ```
 #
 # What would the import cost?
@@ -55,7 +56,7 @@ timed("ArticleSupabaseAsync(...), lazy", lambda: ArticleSupabaseAsync(lab.url, l
 
 # %% [markdown]
 # Nearly all of it is reading certificates, and every test run, every `--help` would pay for it. And an async client's connections belong to a
-# loop; at import there is none. (`aiohttp` refuses to make a session there.) So: at the first use.
+# loop; at import there is none. So: at the first use.
 #
 # Does it hold its [limit](glossary.md#limit)? Twenty callers at once, all of them first ones.
 
@@ -65,8 +66,8 @@ async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
 print(lab.witness())
 
 # %% [markdown]
-# Ten in flight, as told. (Were there more connections than ten? Then that is the second number in `Limits`: only five are kept. A later notebook
-# measures what it costs.)
+# Ten in flight, as told. More than ten connections? That is the second number in `Limits`: of ten that have answered, only five may be kept for the next
+# caller. What it costs is measured in [06](06_cautions.ipynb).
 
 # %% [markdown]
 # ## Breaking it, one: an `await` in the wrong place
@@ -95,11 +96,11 @@ class WithASecret(ArticleSupabaseAsync):
 # %%
 guess = predict("the most in flight with limit 10", None, unit="requests")
 
-before = open_sockets(lab)
+before, earlier = open_sockets(lab), len(made)
 async with WithASecret(lab.url, lab.key, limit=10) as db:
     racy = await observe(db, lab, "racy-10", requests=20)
 print(guess.beside(racy.witness.peak))
-print(f"{len(made)} clients made; sockets still open after the end: {open_sockets(lab) - before}")
+print(f"{len(made) - earlier} clients made; sockets still open after the end: {open_sockets(lab) - before}")
 
 # %%
 from supalab.figures import timeline
@@ -110,7 +111,7 @@ timeline(TrialSet((printed, racy)))
 # %% [markdown]
 # All twenty looked, all twenty saw `None`, each made a client of its own with ten slots of its own. The last one to be made was kept, and closed. The
 # others keep their sockets open, and nobody is left to close them. It was done sooner, and that is no merit: it broke the limit that
-# protects your server. (And what stands before the first bars of `article-10` is certificates, read on the loop.)
+# protects your server. (The gap before the first bars of `article-10` is certificates, read on the loop.)
 #
 # In a test with one caller you never see any of this. We kept a list, so we can clean up:
 
@@ -121,8 +122,8 @@ for client in made:
 # %% [markdown]
 # ## Breaking it, two: close first
 #
-# A service fails early, and its clean-up closes a client that was never used. Then a late task uses it. First the article's client, then the one
-# at the end of the course:
+# A service fails early, and its clean-up closes a client that was never used. Then a late task uses it. First the article's client, then the one that
+# this course leads to:
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
@@ -132,7 +133,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
         said = f"{len(await db.select('contests', limit=3))} rows"
     except RuntimeError as error:
         said = f"{type(error).__name__}: {error}"
-    print(f"{kind.__name__}, {open_sockets(lab) - before} sockets open: {said}")
+    print(f"{kind.__name__}, sockets open: {open_sockets(lab) - before}. {said}")
     await db.close()
 
 # %% [markdown]
@@ -142,8 +143,8 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # %% [markdown]
 # ## Breaking it, three: two loops
 #
-# Each `asyncio.run` makes a loop and closes it. Scripts with two of them do that, job queues, and tests with a loop for each. We do it three times with
-# one client, in a thread, since this one has a loop. What will the second loop say?
+# Each `asyncio.run` makes a loop and closes it. You meet it in scripts that call it twice, in job queues, in tests that each get a loop. We do it three
+# times with one client (in a thread, since the notebook's own has a loop). What will the second loop say? And the third?
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
@@ -159,8 +160,8 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # %% [markdown]
 # ## Exercise 03a · A client made at the right moment
 #
-# Write `_get_client` for this small class: one client for all callers, not before the first of them, with at most `self._limit` connections and with
-# `self._headers`; and a new one when the loop is another than `self._loop`. The check uses it on two loops.
+# Write `_get_client` for this small class. The first caller makes an `httpx.AsyncClient`, with `headers=` and with `limits=` as in the cells above, and
+# all callers share it. When `asyncio.get_running_loop()` is another than `self._loop`, make a new one. The check uses it on two loops.
 #
 # | looked at | what it should be |
 # |---|---|
@@ -206,9 +207,9 @@ await check("03a", LazyClient)
 #
 # - **Make it where its loop is.** In a web service, the start-up hook (FastAPI's `lifespan`) is the best place: made on the loop, closed on it, one for all
 #   requests. Lazy is for libraries, which have no such hook.
-# - **Two loops at the same time** would take turns at throwing each other's client away. `SupabaseAsync` refuses the second loop in one line; see
+# - **Two loops at the same time** would throw away each other's client, again and again. `SupabaseAsync` refuses the second loop; see
 #   `_on_this_loop` in `supalab/clients/real.py`.
-# - **If there must be an `await`**, do it before the look, or put a lock around both. A lock belongs to a loop, too.
+# - **If there must be an `await`**, do it before you look at `self._client`, or put a lock around both. A lock belongs to a loop, too.
 
 # %% [markdown]
 # ## Recap

@@ -118,7 +118,7 @@ WORKSHOPS = (
             "10",
             "11",
             "12",
-            Item("Closing: each says one number that they will look up at work", 8),
+            Item("Closing: each says one number that they will look up at work", 7),
         ),
         left_out={
             "04": "the one notebook without waiting in it; its exercises suit an evening",

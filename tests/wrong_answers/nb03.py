@@ -101,6 +101,43 @@ class LockOfOneLoop(Common):
             return self._client
 
 
+class LoopNeverRemembered(Common):
+    async def _get_client(self) -> Any:
+        if self._client is None or self._loop is not asyncio.get_running_loop():
+            self._client = self._new()
+        return self._client
+
+
+class ClosesTheOldOne(Common):
+    """Tidy, and too late: the loop that could close it has ended."""
+
+    async def _get_client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            if self._client is not None:
+                await self._client.aclose()
+            self._client, self._loop = self._new(), loop
+        return self._client
+
+
+class OneThatBlocks(Common):
+    def _new(self, **other: Any) -> Any:
+        return httpx.Client(headers=self._headers, limits=httpx.Limits(max_connections=self._limit))
+
+
+class NotAsyncAnyMore(Common):
+    def _get_client(self) -> Any:  # type: ignore[override]
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            self._client, self._loop = self._new(), loop
+        return self._client
+
+
+class ALimitThatIsANumber(Common):
+    def _new(self, **other: Any) -> httpx.AsyncClient:
+        return super()._new(limits=self._limit)
+
+
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "03a": (
         (AtOnce, "leave it at None there"),
@@ -111,5 +148,10 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (LockOfOneLoop, "Remember the loop"),
         (ReturnsOnlyTheFirst, "without a return"),
         (WithoutHeaders, "which hold the key"),
+        (LoopNeverRemembered, "self._loop was never set"),
+        (ClosesTheOldOne, "nobody can close it any more"),
+        (OneThatBlocks, "the one to await is httpx.AsyncClient"),
+        (NotAsyncAnyMore, "it must stay `async def`"),
+        (ALimitThatIsANumber, "takes no number but an object"),
     ),
 }

@@ -27,6 +27,13 @@ LOOP_WORDS = (
     "beside the client, and make a new one when asyncio.get_running_loop() is another."
 )
 
+#: What _get_client comes to when it touches what belongs to the ended loop: no refusal of its own.
+ENDED = "_get_client fails: Event loop is closed"
+CLOSE_WORDS = (
+    "_get_client has touched the old client, whose loop has ended: nobody can close it any more. "
+    "Let go of it, and make another."
+)
+
 
 async def lazy(answer: type[Any]) -> list[Finding]:
     """Make clients of the class and use them: at first by many callers at once, later, and on a second loop."""
@@ -38,23 +45,24 @@ async def lazy(answer: type[Any]) -> list[Finding]:
         try:
             findings = await _used(_listening(answer, seen)(lab.url, lab.key, limit=LIMIT), seen, lab)
         finally:
-            for client in set(seen):
+            for client in {id(one): one for one in seen}.values():
                 with suppress(Exception):  # it may be anything
-                    await client.aclose()
+                    await (asyncio.to_thread(client.close) if isinstance(client, httpx.Client) else client.aclose())
         if len(findings) > 1:
             findings.append(await asyncio.to_thread(_second_loop, answer, lab))
     return [made, *findings]
 
 
 async def _used(db: Any, seen: list[Any], lab: Lab) -> list[Finding]:
-    refused = await _first_use(db)
+    refused = await _first_use(db, seen)
     if refused is not None:
         return [refused]
     first = await asyncio.to_thread(lab.witness)
     for _ in range(LATER):
         await db.select("contests")
     later = await asyncio.to_thread(lab.witness)
-    return [_one_for_all(seen), _limited(first), _used_again(first, later)]
+    one = _one_for_all(db, seen)
+    return [one, _limited(first, alone=one.ok), _used_again(first, later)]
 
 
 def _made_early(answer: type[Any], lab: Lab) -> Finding:
@@ -81,26 +89,43 @@ def _listening(answer: type[Any], seen: list[Any]) -> type[Any]:
     return Listening
 
 
-async def _first_use(db: Any) -> Finding | None:
+async def _first_use(db: Any, seen: Sequence[Any]) -> Finding | None:
     """Many callers at once, none before them; what keeps them from an answer is a finding."""
     found = await asyncio.gather(*(db.select("contests") for _ in range(CALLERS)), return_exceptions=True)
     failed = [one for one in found if isinstance(one, BaseException)]
     if not failed:
         return None
     error = next((one for one in failed if unfinished(one)), failed[0])
-    if not isinstance(error, (httpx.HTTPStatusError, AttributeError)):
+    words = _kept_out(error, seen)
+    if not words:
         raise error
-    words = "_get_client has to return a client, every time: is there a way through it without a return?"
-    if isinstance(error, httpx.HTTPStatusError):
-        words = "The lab did not let these requests in: each needs self._headers, which hold the key."
     said = f"{len(failed)} of {CALLERS} failed: {type(error).__name__}"
     return Finding("the first requests", "all answered", said, False, words)
 
 
-def _one_for_all(seen: Sequence[Any]) -> Finding:
+def _kept_out(error: BaseException, seen: Sequence[Any]) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return "The lab did not let these requests in: each needs self._headers, which hold the key."
+    if None in seen:
+        return "_get_client has to return a client, every time: is there a way through it without a return?"
+    if any(isinstance(client, httpx.Client) for client in seen):
+        return "httpx.Client is the one that blocks; the one to await is httpx.AsyncClient."
+    if isinstance(error, TypeError) and "await" in str(error):
+        return "select awaits what _get_client gives: it must stay `async def`."
+    if isinstance(error, AttributeError) and error.name == "max_connections":
+        return "limits= takes no number but an object: httpx.Limits(max_connections=self._limit)."
+    return ""
+
+
+def _one_for_all(db: Any, seen: Sequence[Any]) -> Finding:
     number = len({id(client) for client in seen})
     words = "" if number == 1 else "Each call of _get_client makes a client: keep the first in self._client."
-    if 1 < number < len(seen):
+    if number > 1 and getattr(db, "_client", None) is not None and getattr(db, "_loop", None) is None:
+        words = (
+            "Each call of _get_client makes a client, although one is kept: self._loop was never set, so any loop "
+            "seems to be another. Set it together with self._client."
+        )
+    elif 1 < number < len(seen):
         words = (
             "Callers came between the look at self._client and the moment it was set. Is there an await between the "
             "two? Without one, nobody can come between."
@@ -108,9 +133,12 @@ def _one_for_all(seen: Sequence[Any]) -> Finding:
     return Finding(f"httpx clients for {CALLERS} first callers at once", "1", str(number), number == 1, words)
 
 
-def _limited(seen: Witness) -> Finding:
+def _limited(seen: Witness, *, alone: bool) -> Finding:
+    """``alone``: there was one client. Several have a limit each, and what is said of them is enough."""
     ok = seen.peak == LIMIT
-    words = "" if ok else "Give httpx.Limits(max_connections=self._limit): with none at all, a client takes up to 100."
+    words = ""
+    if alone and not ok:
+        words = "Give httpx.Limits(max_connections=self._limit): with none at all, a client takes up to 100."
     if seen.peak < LIMIT:
         words = "Fewer were in flight than the limit allows: max_connections should be self._limit."
     return Finding(f"most in flight with limit={LIMIT}", str(LIMIT), str(seen.peak), ok, words)
@@ -133,12 +161,14 @@ def _second_loop(answer: type[Any], lab: Lab) -> Finding:
         del db
         gc.collect()
     ok = outcomes[0] == "an answer" and not outcomes[1].startswith("a client that fails")
+    words = CLOSE_WORDS if outcomes[1] == ENDED else LOOP_WORDS
+    ok = ok and outcomes[1] != ENDED
     return Finding(
         "the same object after its loop has ended, on another",
         "an answer, or an error from _get_client",
         outcomes[1] if outcomes[0] == "an answer" else outcomes[0],
         ok,
-        "" if ok else LOOP_WORDS,
+        "" if ok else words,
     )
 
 
@@ -146,7 +176,7 @@ async def _on_this_loop(db: Any) -> str:
     try:
         await db._get_client()
     except Exception as error:
-        return f"_get_client says {type(error).__name__}"
+        return ENDED if "loop is closed" in str(error) else f"_get_client says {type(error).__name__}"
     try:
         async with asyncio.timeout(PATIENCE_S):
             await db.select("contests")
