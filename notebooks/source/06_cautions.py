@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 06 · Cautions
 #
-# **10 minutes.** The new client fails with other names, keeps fewer connections than you think, and has four timeouts but no total.
+# **10 minutes.** The new client's errors have other names, it keeps fewer connections than you think, and it has four timeouts but no total.
 #
 # - **You will** raise each error for real; mend a function whose errors slip through; find a request that no read timeout ends.
 # - **You need** notebook [05](05_step_3_the_context_manager.ipynb), or an `httpx.AsyncClient` of your own and some curiosity.
@@ -30,7 +30,7 @@ headers, contests_url = {"apikey": lab.key}, f"{lab.url}/rest/v1/contests?limit=
 # ## New names for old troubles
 #
 # The article has one line on errors: `requests.HTTPError` becomes `httpx.HTTPError`. Error handlers are the code that runs least and matters
-# most, so let's not believe it, let's raise them: same address, same options. (`trust_env` keeps your machine's proxies out of it.)
+# most, so let's raise real errors and see, on both sides: same address, same options. (`trust_env = False` keeps your machine's proxies out.)
 
 
 # %%
@@ -49,7 +49,6 @@ async def new(url, **options):
         answer.json()
 
 
-# %%
 async def error_of(work):
     try:
         await work
@@ -57,6 +56,18 @@ async def error_of(work):
         return error
 
 
+# %% [markdown]
+# ## Predict
+#
+# Seven things go wrong: an answer of 404; a port where nobody listens; a server that hangs up; one that is late; one that is silent in the TLS
+# handshake; a web page in place of JSON; an address that is none. With `requests`, an old `except OSError` catches all seven.
+# How many does it still catch after the migration?
+
+# %%
+guess = predict("except OSError around httpx", None, unit="of 7 faults")
+guess
+
+# %%
 lab.set(latency=0.5)
 with hanging_up() as hangs_up, silent() as says_nothing, a_page() as page:
     faults = {
@@ -79,28 +90,23 @@ def yes(error, kind):
     return "yes" if isinstance(error, kind) else "no"
 
 
-print(f"{'':20}{'requests':18}{'httpx':22}httpx.HTTPError?  OSError?")
+print(f"{'':20}{'requests':18}{'httpx':22}httpx.HTTPError?  OSError? before -> after")
 for what, (before, after) in errors.items():
     names = f"{what:20}{type(before).__name__:18}{type(after).__name__:22}"
     print(f"{names}{yes(after, httpx.HTTPError):18}{yes(before, OSError)} -> {yes(after, OSError)}")
+print(guess.beside(sum(isinstance(after, OSError) for _, after in errors.values())))
 
 # %% [markdown]
 # Read it row by row:
 #
-# - An error status is `HTTPStatusError`. `httpx.HTTPError` is its *base*, and that of all errors of transport too: wider than its namesake.
+# - The article's line changes what is caught. `requests.HTTPError` is an error status, which httpx calls `HTTPStatusError`. `httpx.HTTPError`
+#   is the *base* of that and of all transport errors, such as a refused connection or a timeout.
 # - Every error of `requests` is an `OSError`; none of httpx's is. A handler that says `except OSError` goes blind.
 # - The same fault can change its kind: a server that is silent in the TLS handshake is late to *read* for `requests`, to *connect* for httpx.
 # - Two rows are no `httpx.HTTPError` at all: a body that is not JSON (`requests` had a name of its own for it), and an address
 #   that is none.
-
-# %% [markdown]
-# ## Predict
 #
-# You find handlers of four kinds in an old service. After the migration, how many of the seven faults does `except OSError` still catch?
-
-# %%
-guess = predict("except OSError around httpx", None, unit="of 7 faults")
-guess
+# And handlers with other names, old and new?
 
 
 # %%
@@ -111,21 +117,20 @@ def caught(kind, side):
 for kind in (requests.RequestException, OSError, httpx.HTTPStatusError, httpx.HTTPError):
     name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     print(f"except {name:28} before: {caught(kind, 0)}   after: {caught(kind, 1)}")
-print(guess.beside(caught(OSError, 1)))
 
 # %% [markdown]
 # Nothing crashes on the day of the migration. The handlers stay, the tests pass, and the first refused connection goes straight
-# through to the top.
+# through all of them.
 #
 # ## Exercise 06a · Catch what httpx raises
 #
 # This function has been migrated, and its `except` has not. Mend it: whatever goes wrong with the *request* reaches its caller as `ClientError`.
-# Mistakes of the program, and cancellation, are nothing to catch.
+# Do not catch mistakes in the program, nor cancellation.
 #
 # | what happens | the caller sees |
 # |---|---|
 # | rows | rows |
-# | a status of 404, a refused or broken connection, a late answer, no free connection, a page in place of JSON | `ClientError` |
+# | a status of 404, a refused or broken connection, a late answer, no connection free in time, a page in place of JSON | `ClientError` |
 # | the caller is cancelled | `CancelledError` |
 # | the client was closed: our own mistake | `RuntimeError` |
 
@@ -153,7 +158,8 @@ await check("06a", contests)
 # ## "Connection pooling is automatic"
 #
 # It is: nobody dials by hand. But the article's client has `max_connections=10` and `max_keepalive_connections=5`: ten may be open, and
-# five may be kept. Sixty requests, ten at a time: how many connections does the lab see? And how many if all ten may be kept?
+# five may be kept. Sixty requests, ten at a time: how many connections does the lab see? And how many from `kept-10`, the same client with
+# one number changed, so that all ten may be kept?
 
 # %%
 dialled = predict("60 requests through article-10", None, unit="connections")
@@ -169,10 +175,11 @@ print(dialled.beside(article_10.witness.connections))
 print("article-10:", article_10.witness.connections, "  kept-10:", kept_10.witness.connections)
 
 # %% [markdown]
-# One number apart. While more than five connections are open, httpx's [pool](glossary.md#connection-pool) (httpcore 1.0.9) closes each one that has nothing to do for a
-# moment, so nearly every request dials. On a real link that costs [round trips](glossary.md#round-trip), and more for TLS. Keep as many as you may open.
+# While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each one as soon as it has nothing to do, even with callers in the
+# queue (seen in httpcore 1.0.9). So nearly every request dials; on a real link that costs [round trips](glossary.md#round-trip), and more for TLS. Keep as many as
+# you may open.
 #
-# When all are taken, the pool makes callers wait, up to a [**pool timeout**](glossary.md#pool-timeout) that `requests` never had:
+# When all connections are taken, the pool makes callers wait, up to a [**pool timeout**](glossary.md#pool-timeout) that `requests` never had:
 
 # %%
 lab.set(latency=0.5)
@@ -190,7 +197,8 @@ print([type(error).__name__ if error else "rows" for error in found])
 # | what a *read* timeout bounds | the gap between two pieces of an answer | the same |
 # | the whole request | no | no |
 #
-# A server sends 25 bytes, one every 0.1 s. Your read timeout is 0.3 s. After how many seconds do you get an error? (About 3 seconds.)
+# A server sends 25 bytes, one every 0.1 s. Your read timeout is 0.3 s. After how many seconds is the call over, and is it with an error or with
+# an answer? (About 3 seconds.)
 
 # %%
 for kind in (requests.Session.request, httpx.AsyncClient):
@@ -207,8 +215,8 @@ print(drip.beside(alone.done))
 drips({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
 
 # %% [markdown]
-# No error at all: every gap was shorter than the timeout. A server that drips, by fault or by malice, holds your request for as long as it likes.
-# The cure is one line around the whole, wait for a connection included:
+# With a read timeout alone the answer came, and no error: every gap was shorter than the timeout. A server that drips, by fault or by malice,
+# holds your request for as long as it likes. The cure is one line around the whole, wait for a connection included:
 #
 # ```python
 # async with asyncio.timeout(1.0):

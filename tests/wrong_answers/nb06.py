@@ -39,6 +39,45 @@ async def returns_none(client: httpx.AsyncClient, url: str) -> Any:
         raise ClientError(str(error)) from error
 
 
+async def keeps_silent(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        answer = await client.get(url)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, ValueError):
+        return []
+
+
+async def returns_the_error(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        answer = await client.get(url)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        return ClientError(str(error))
+
+
+async def no_await(client: httpx.AsyncClient, url: str) -> Any:
+    asked = client.get(url)
+    try:
+        return asked.json()  # type: ignore[attr-defined]
+    finally:
+        asked.close()  # or Python complains that nobody awaited it
+
+
+async def awaits_json(client: httpx.AsyncClient, url: str) -> Any:
+    answer = await client.get(url)
+    answer.raise_for_status()
+    return await answer.json()
+
+
+async def hides_its_own_mistake(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        return await (await client.get(url)).json()
+    except Exception as error:
+        raise ClientError(str(error)) from error
+
+
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "06a": (
         (catching(requests.RequestException), "neither requests' nor OSErrors"),
@@ -49,5 +88,10 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (catching(Exception, asyncio.CancelledError), "catching it breaks every timeout"),
         (never_looks, "as if it were rows"),
         (returns_none, "return answer.json()"),
+        (keeps_silent, "the caller told that all is well"),
+        (returns_the_error, "You return the error"),
+        (no_await, "client.get gives a coroutine"),
+        (awaits_json, "an await before answer.json()"),
+        (hides_its_own_mistake, "its own except has hidden which"),
     ),
 }

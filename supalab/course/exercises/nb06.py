@@ -43,7 +43,17 @@ SWALLOWED = (
     "The caller was cancelled and did not go: CancelledError is a BaseException, and catching it breaks every timeout "
     "above you."
 )
+SILENT = (
+    "The fault was caught, and the caller told that all is well. After except comes raise ClientError(…) from error."
+)
+RETURNED = "You return the error, and the caller takes it for an answer: raise it."
 NO_ROWS = "With nothing amiss, the caller should have the rows: return answer.json()."
+#: The commonest reasons why not even rows come back.
+NO_ROWS_BECAUSE = {
+    "AttributeError": "client.get gives a coroutine: await it, and what you have then is the answer.",
+    "TypeError": "Is there an await before answer.json()? In httpx that is an ordinary method.",
+    "ClientError": "Nothing was amiss, so the error is a mistake in the function, and its own except has hidden which.",
+}
 
 
 async def errors_seen(answer: Answer) -> list[Finding]:
@@ -61,7 +71,7 @@ async def errors_seen(answer: Answer) -> list[Finding]:
                 **await _late(answer, lab, url),
             }
             found += _transport(lost, only_status=found[1].ok)
-            found.append(_page(await _seen(answer(client, page))))
+            found.append(_page(await _seen(answer(client, page)), told=found[1].words))
         found.append(_cancelled(await _after_cancelling(answer, client, url)))
     return [*found, _own_mistake(await _seen(answer(client, url)))]
 
@@ -82,6 +92,8 @@ async def _seen(asked: Awaitable[Any]) -> str:
         return WANTED
     except Exception as error:
         return type(error).__name__
+    if isinstance(back, BaseException):
+        return f"{type(back).__name__}, returned"
     return ROWS if isinstance(back, list) else repr(back)
 
 
@@ -115,13 +127,22 @@ async def _after_cancelling(answer: Answer, client: httpx.AsyncClient, url: str)
 
 
 def _good(seen: str) -> Finding:
-    return Finding("nothing amiss", ROWS, seen, seen == ROWS, "" if seen == ROWS else NO_ROWS)
+    return Finding(
+        "nothing amiss", ROWS, seen, seen == ROWS, "" if seen == ROWS else NO_ROWS_BECAUSE.get(seen, NO_ROWS)
+    )
 
 
 def _status(seen: str) -> Finding:
     ok = seen == WANTED
-    words = SLIPPED if seen.endswith("Error") else AS_ROWS
-    return Finding("an answer of 404", WANTED, seen, ok, "" if ok else words)
+    return Finding("an answer of 404", WANTED, seen, ok, "" if ok else _why_not(seen, SLIPPED, AS_ROWS))
+
+
+def _why_not(seen: str, slipped: str, otherwise: str) -> str:
+    if seen.endswith("returned"):
+        return RETURNED
+    if seen in (ROWS, "None"):
+        return SILENT
+    return slipped if seen.endswith("Error") else otherwise
 
 
 def _transport(lost: dict[str, str], *, only_status: bool) -> list[Finding]:
@@ -133,8 +154,9 @@ def _transport(lost: dict[str, str], *, only_status: bool) -> list[Finding]:
     return found
 
 
-def _page(seen: str) -> Finding:
-    return Finding("200, but a web page", WANTED, seen, seen == WANTED, "" if seen == WANTED else NOT_JSON)
+def _page(seen: str, told: str) -> Finding:
+    ok, words = seen == WANTED, _why_not(seen, NOT_JSON, NOT_JSON)
+    return Finding("200, but a web page", WANTED, seen, ok, "" if ok or words == told else words)
 
 
 def _cancelled(seen: str) -> Finding:
