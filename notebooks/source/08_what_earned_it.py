@@ -140,13 +140,11 @@ FAR = ("fake-10", "session-10", "article-10")
 far = await in_rounds(lab, FAR, requests=20, rounds=3, rtt=0.04, tls=True)
 
 # %%
-what_earned(far, guesses={"reuse": far_guess})
-
-# %%
 print(far_guess.beside(far.steps[0].earned.middle))
 for name in dict.fromkeys(far.arms):
     seen = far.of(name)[0].witness
     print(f"{name:11} {seen.connections} connections for {seen.served} requests, with the wave before")
+what_earned(far, guesses={"reuse": far_guess})
 
 # %% [markdown]
 # Two round trips of 40 ms, in each of two waves: 0.16 s are arithmetic, the rest is mostly the work of TLS handshakes. What was noise at home is a
@@ -154,6 +152,21 @@ for name in dict.fromkeys(far.arms):
 #
 # And the article's client loses what the Session had won: it keeps 5 connections of 10, and dials again and again (notebook
 # [06](06_cautions.ipynb)).
+
+# %% [markdown]
+# ## When does keeping pay?
+#
+# Turn the knobs: at which round trip does it matter, and from which limit on does it not? The hatched parts are what dialling costs. This is computed:
+# nothing but round trips and latency takes time, and there was no wave before. The cell below the panel measures what your knobs say. (About 2 seconds.)
+
+# %%
+from supalab.course.knobs import at_the_lab, turn_the_link
+
+link = turn_the_link(requests=40)
+link
+
+# %%
+await at_the_lab(link, lab)
 
 # %% [markdown]
 # ## At full size
