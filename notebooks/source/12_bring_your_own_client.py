@@ -9,9 +9,14 @@
 # - **You need** notebook [02](02_inside_the_loop.ipynb), or an idea of what blocks an event loop. A client of your own, if you have one at hand.
 
 # %%
+import asyncio
 from functools import partial
 
+import httpx
+import requests
+
 from supalab import FakeSupabaseAsync, SupabaseAsync
+from supalab.clients.fake import NO_PROXIES
 from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.looks_async import LooksAsync
 from supalab.measure.probe import probe
@@ -65,14 +70,9 @@ evidence(fake_3, fake_200, real_10)
 # Now one for you. A colleague has written it, every method is a coroutine, and the review went well.
 
 # %%
-import asyncio
 import inspect
 
-import httpx
-import requests
 from IPython.display import Markdown
-
-from supalab.clients.fake import NO_PROXIES
 
 Markdown(f"```python\n{inspect.getsource(LooksAsync)}```")
 

@@ -147,7 +147,7 @@ def _about(found: Faults) -> str:
 def _foot() -> str:
     return (
         "Response time in seconds from the intended start. Shaded: the spell. x: lost. Dotted: twice the idle response "
-        "time. Line: well again.\nCallers who hang up are not drawn: theirs is the load, not the patience."
+        "time. Line: well again.\nCallers who hang up are not drawn: they are the load, and wait for nothing."
     )
 
 
