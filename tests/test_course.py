@@ -9,6 +9,7 @@ import re
 import runpy
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,20 +186,28 @@ async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.Monk
         raise TimeoutError("mine, after 0.01 s")
 
     cancelled = await judged(an_exercise(calls), awaits_what_it_cancelled)
-    assert cancelled
+    assert isinstance(cancelled, tuple)
     assert cancelled[0].observed.startswith("CancelledError")
     late = await judged(an_exercise(calls), own_timeout)
-    assert late
+    assert isinstance(late, tuple)
     assert late[0].observed == "TimeoutError: mine, after 0.01 s"
     monkeypatch.setattr(sys.modules["supalab.course.check"], "PATIENCE_S", 0.05)
     broke = await judged(an_exercise(calls), breaks)
-    assert broke
+    assert isinstance(broke, tuple)
     assert broke[0].observed == "KeyError: 'name'"
     hung = await judged(an_exercise(calls), hangs)
-    assert hung
+    assert isinstance(hung, tuple)
     assert "still running" in hung[0].observed
-    assert await judged(an_exercise(calls), stub) is None
-    assert await judged(an_exercise(calls), ...) is None
+    left = await judged(an_exercise(calls), stub)
+    assert isinstance(left, NotDone)
+    assert str(left) == "half"
+    assert isinstance(await judged(an_exercise(calls), ...), NotDone)
+
+
+async def test_a_check_without_await_says_so() -> None:
+    """No bare coroutine, no warning later: one line with the word that is missing."""
+    assert 'await check("01a"' in repr(check("01a", ...))
+    assert "The stub says: put your answer" in str(await check("01a", ...))
 
 
 async def test_an_unknown_exercise_is_told_what_there_is() -> None:
@@ -212,6 +221,9 @@ def test_feedback_is_text_and_html_without_colour() -> None:
     finding = Finding("<b>", "1 & 2", "3", False, "Look <again>.")
     said = Feedback("01a", "a title", State.LOOK_AGAIN, (finding,), ("first", "second"), "x < 1")
     assert "✗ <b>: 3 (expected 1 & 2)" in str(said)
+    assert "not yet." in said.headline
+    agreed = replace(finding, ok=True)
+    assert "nearly." in replace(said, findings=(finding, agreed)).headline
     assert all(text in said.html() for text in ("&lt;b&gt;", "1 &amp; 2", "Look &lt;again&gt;.", "x &lt; 1", "✗"))
     assert "color" not in said.html()
     twice = Feedback("01a", "a title", State.LOOK_AGAIN, (finding, finding))

@@ -57,7 +57,7 @@ def test_two_lines_then_a_clean_end(name: str) -> None:
         out, err = server.communicate(timeout=60)
     assert server.returncode == 0
     assert out == ""
-    assert "1 requests served, at most 1 in flight, 1 connections" in err
+    assert "1 request served, at most 1 in flight, 1 connection" in err
     assert key not in err
     assert "Traceback" not in err
 

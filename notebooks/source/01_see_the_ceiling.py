@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 01 · See the ceiling
 #
-# **8 minutes.** You find out how many requests a client really has in flight, and compute how long a burst takes before you run it.
+# **9 minutes.** You find out how many requests a client really has in flight, and compute how long a burst takes before you run it.
 #
 # - **You will** watch a fake async client hit its ceiling; read it off the witness; predict a [makespan](glossary.md#makespan), the time from the first question to the last answer.
 # - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.
@@ -130,6 +130,29 @@ def makespan(requests: int, threads: int, latency: float) -> float:
 
 # %%
 await check("01a", makespan)
+
+# %% [markdown]
+# ## Turn the knobs
+#
+# Your formula has a shape. Turn *limit* and *latency*, and look for three things: what twice the latency does; whether a limit of one less than all
+# is better than half as many; and what a limit beyond the number of requests buys. (<kbd>Tab</kbd> leads to the knobs, the arrow keys turn them.)
+#
+# This is computed: nothing but latency takes time. Below the knobs are six settings worth a look.
+
+# %%
+from supalab.course.knobs import at_the_lab, turn_the_knobs
+
+burst = turn_the_knobs(n)
+burst
+
+# %% [markdown]
+# ## And at the lab?
+#
+# A computation needs its control. This cell runs what your knobs say now, through the fake client, and draws it below what was computed. (About 3
+# seconds.) Turn the limit up and run it again: the shorter the burst, the larger the part that is the client's own work.
+
+# %%
+await at_the_lab(burst, lab)
 
 # %% [markdown]
 # ## In practice

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
 
-__all__ = ["Exercise", "Judge", "NotDone", "check", "forget", "judged"]
+__all__ = ["Asked", "Exercise", "Judge", "NotDone", "check", "forget", "judged"]
 
 PATIENCE_S = 20.0
 #: After so many tries the second hint comes, after so many the solution.
@@ -40,20 +40,40 @@ class Exercise:
     judge: Judge
 
 
-async def check(number: str, answer: Any) -> Feedback:
-    """Try an answer to an exercise such as ``"01a"`` and return what the lab saw, with the next hint if need be.
+class Asked:
+    """A check that was asked for: ``await`` it. A cell that forgets to says so, in place of a bare coroutine."""
+
+    def __init__(self, number: str, looking: Callable[[], Awaitable[Feedback]]) -> None:
+        self._number = number
+        self._looking = looking
+
+    def __await__(self) -> Generator[Any, None, Feedback]:
+        return self._looking().__await__()
+
+    def __repr__(self) -> str:
+        return f'Nothing was looked at yet: write await before it, as in  await check("{self._number}", …)'
+
+
+def check(number: str, answer: Any) -> Asked:
+    """Try an answer to an exercise such as ``"01a"``; awaited, it gives what the lab saw, and the next hint if need be.
 
     Raises SettingsError for a number that is no exercise's.
     """
-    from supalab.course.build import solution_of
     from supalab.course.exercises import EXERCISES
 
     exercise = EXERCISES.get(number)
     if exercise is None:
         raise SettingsError(f"there is no exercise {number!r}: choose from {', '.join(EXERCISES)}")
+    return Asked(number, lambda: _looked_at(exercise, answer))
+
+
+async def _looked_at(exercise: Exercise, answer: Any) -> Feedback:
+    from supalab.course.build import solution_of
+
+    number = exercise.number
     findings = await judged(exercise, answer)
-    if findings is None:
-        return Feedback(number, exercise.title, State.NOT_DONE)
+    if isinstance(findings, NotDone):
+        return Feedback(number, exercise.title, State.NOT_DONE, left=str(findings))
     if all(finding.ok for finding in findings):
         _tries[number] = 0
         return Feedback(number, exercise.title, State.DONE, findings)
@@ -68,10 +88,10 @@ def forget(number: str) -> None:
     _tries[number] = 0
 
 
-async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | None:
-    """Return what the judge found, ``None`` if the answer is still the stub; what breaks in there is a finding."""
+async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDone:
+    """Return what the judge found, or what a stub says is left to do; what breaks in there is a finding."""
     if answer is ...:
-        return None
+        return NotDone("put your answer in place of the three dots")
     try:
         async with asyncio.timeout(PATIENCE_S) as patience:
             return tuple(await exercise.judge(answer))
@@ -82,20 +102,20 @@ async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | None:
         return (_broke(error),)  # the answer has cancelled something and awaited it
     except TimeoutError as error:
         if not patience.expired():  # the answer's own
-            return None if unfinished(error) else (_broke(error),)
+            return unfinished(error) or (_broke(error),)
         words = "It waited for something that never came. Is there an await on a thing that nobody finishes?"
         return (Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words),)
     except Exception as error:
         # A judge is ours and tested; what breaks in it is the answer.
-        return None if unfinished(error) else (_broke(error),)
+        return unfinished(error) or (_broke(error),)
 
 
-def unfinished(error: BaseException) -> bool:
-    """Return whether a stub is among the causes of an error."""
+def unfinished(error: BaseException) -> NotDone | None:
+    """Return the stub among the causes of an error, None if there is none."""
     if isinstance(error, NotDone):
-        return True
+        return error
     below = [*(error.exceptions if isinstance(error, BaseExceptionGroup) else ()), error.__cause__, error.__context__]
-    return any(unfinished(one) for one in below if one is not None)
+    return next((stub for one in below if one is not None and (stub := unfinished(one))), None)
 
 
 def _broke(error: BaseException) -> Finding:

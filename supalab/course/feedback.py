@@ -37,7 +37,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A check's whole answer; shows itself in a notebook. ``solution`` is code, folded until somebody opens it."""
+    """A check's whole answer; shows itself in a notebook.
+
+    ``solution``: code, folded until somebody opens it. ``left``: what the stub that is left says.
+    """
 
     exercise: str
     title: str
@@ -45,6 +48,7 @@ class Feedback:
     findings: tuple[Finding, ...] = ()
     hints: tuple[str, ...] = ()
     solution: str = ""
+    left: str = ""
 
     @property
     def passed(self) -> bool:
@@ -54,9 +58,10 @@ class Feedback:
     @property
     def headline(self) -> str:
         """One line: the exercise, how far it is, and what that means."""
+        some = any(finding.ok for finding in self.findings)
         said = {
             State.NOT_DONE: "not done yet. That is fine: everything below runs without it, and you can come back.",
-            State.LOOK_AGAIN: "nearly. Here is what the lab saw.",
+            State.LOOK_AGAIN: f"{'nearly' if some else 'not yet'}. Here is what the lab saw.",
             State.DONE: "done. The lab agrees.",
         }
         return f"{MARKS[self.state]} Exercise {self.exercise}, {self.title}: {said[self.state]}"
@@ -69,8 +74,9 @@ class Feedback:
     def __str__(self) -> str:
         rows = [f"  {_mark(f)} {f.what}: {f.observed} (expected {f.expected})" for f in self.findings]
         hints = [f"  Hint {number}: {hint}" for number, hint in enumerate(self.hints, 1)]
+        left = [f"  The stub says: {self.left}"] if self.left else []
         folded = ["  The solution is folded below the hints in a notebook."] if self.solution else []
-        return "\n".join([self.headline, *rows, *(f"  {text}" for text in self.words), *hints, *folded])
+        return "\n".join([self.headline, *left, *rows, *(f"  {text}" for text in self.words), *hints, *folded])
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": str(self)}
@@ -78,6 +84,7 @@ class Feedback:
     def html(self) -> str:
         """Return the answer as HTML that inherits the theme's colours; nothing is said by colour alone."""
         parts = [f"<p><strong>{html.escape(self.headline)}</strong></p>", _table(self.findings)]
+        parts += [f"<p>The stub says: {html.escape(self.left)}</p>"] if self.left else []
         parts += [f"<p>{html.escape(text)}</p>" for text in self.words]
         parts += [f"<p><em>Hint {n}.</em> {html.escape(hint)}</p>" for n, hint in enumerate(self.hints, 1)]
         if self.solution:

@@ -54,7 +54,9 @@ class Witness:
         return cls(**{**values, "timeline": timeline})
 
     def __str__(self) -> str:
-        seen = f"{self.served} requests served, at most {self.peak} in flight, {self.connections} connections"
+        requests = "1 request" if self.served == 1 else f"{self.served} requests"
+        connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
+        seen = f"{requests} served, at most {self.peak} in flight, {connections}"
         return f"{seen}, {self.abandoned} finished after their caller had left" if self.abandoned else seen
 
 

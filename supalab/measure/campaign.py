@@ -15,7 +15,7 @@ from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.measure.machine import merged
-from supalab.measure.race import START_S, Progress, race
+from supalab.measure.race import START_S, Progress, marks, race
 from supalab.measure.trial import Trial, TrialSet, Workload
 
 __all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "put_back", "run", "share_of"]
@@ -167,11 +167,12 @@ def share_of(
     The fraction is of expected seconds.
     """
     seconds = [one.expected_s for one in experiments]
+    begins = marks(seconds)
     trials = [one.repeat * len(one.arms) for one in experiments]
 
     def tell(so_far: Progress) -> None:
         if progress is not None:
-            part = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / sum(seconds)
+            part = (begins[place] + so_far.fraction * seconds[place]) / begins[-1]
             done = turn * sum(trials) + sum(trials[:place]) + so_far.done
             progress(Progress((turn + part) / rounds, so_far.arm, done, rounds * sum(trials), so_far.trial))
 

@@ -113,9 +113,10 @@ def costs(
     """
     names, found = _checked(parts), {} if keep is None else keep
     seconds = _seconds(names, quick, repeat)
+    begins = marks(seconds)
     for place, name in enumerate(names):
         part = PARTS[name]
-        tell = _part_of(progress, sum(seconds[:place]), seconds[place], sum(seconds))
+        tell = _part_of(progress, begins[place], seconds[place], begins[-1])
         try:
             found[name] = part.run(**part.options(quick=quick, repeat=repeat), lab=lab, progress=tell)
         except CostsInterrupted as interrupted:
