@@ -68,7 +68,7 @@ def _threads(bursts: Sequence[Burst], found: Shares) -> Evidence:
     flying = _mean(bursts, sum(one.busy_s for one in bursts))
     most = max(one.threads_most for one in bursts)
     seen = (
-        f"on average {reading:.1f} threads were in a read of the lab, at most {most}, "
+        f"on average {reading:.1f} threads were waiting to read from the lab, at most {most}, "
         f"for {flying:.1f} requests in flight there"
     )
     if found.threads > MUCH:
@@ -86,7 +86,7 @@ def _loop_thread(bursts: Sequence[Burst], found: Shares) -> Evidence:
     watched = sum(one.watched_s for one in bursts)
     rest = sum(one.waits.loop_rest for one in bursts) / watched
     reading = sum(one.waits.loop_read for one in bursts) / watched
-    seen = f"{rest:.0%} of the time waiting for events, {reading:.0%} in a read of the lab"
+    seen = f"{rest:.0%} of the time waiting for events, {reading:.0%} waiting to read from the lab"
     return Evidence(
         "the loop's thread", seen, "the loop is blocked" if found.loop > MUCH else "the loop is not in a read"
     )

@@ -198,7 +198,7 @@ async def _warm(call: Call, bench: Bench) -> str | None:
         return None
     if (await bench.by_hand(bench.lab.witness)).connections:
         return f"its first call came to the lab's door and was not let in: ask by the lab's own url, {bench.lab.url}"
-    return "its first call returned, but the lab saw no request: does it ask another server, or none?"
+    return "its first call returned, but the lab saw no request: does it ask another server, or no server at all?"
 
 
 async def _sequence(call: Call, bench: Bench) -> tuple[s.Sequence | None, str | None]:
