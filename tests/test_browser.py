@@ -96,3 +96,29 @@ def test_an_exercise_is_solved_by_typing(page: Page, address: str) -> None:
 def said(cell: dict[str, Any]) -> str:
     """The words of a cell's outputs."""
     return " ".join("".join(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
+
+
+def test_knobs_are_turned_with_the_keyboard_alone(page: Page, address: str) -> None:
+    """Tab leads from the cell into the panel, arrow keys turn a knob, and the timeline and its words change."""
+    book = Book.opened(page, address, "01_see_the_ceiling.ipynb")
+    panel = next(at for at, cell in enumerate(book.cells()) if "turn_the_knobs(" in cell["source"])
+    for at in (0, panel):
+        book.code(at).click()
+        page.keyboard.press("Shift+Enter")
+    assert soon(lambda: len(book.cells()[panel]["images"]) == 2 and book.cells()[panel]["count"], 60)
+    knobs, twin = (image["alt"] for image in book.cells()[panel]["images"])
+    assert "3 at a time" in knobs
+    book.code(panel).click()
+    page.keyboard.press("Escape")
+    assert soon(lambda: _tabbed(page) == "number")
+    page.keyboard.press("ArrowUp")
+    assert soon(lambda: book.cells()[panel]["images"][0]["alt"] != knobs)
+    turned, below = (image["alt"] for image in book.cells()[panel]["images"])
+    assert "4 at a time" in turned
+    assert below == twin
+
+
+def _tabbed(page: Page) -> str:
+    """Press Tab and return the kind of field that has the focus now."""
+    page.keyboard.press("Tab")
+    return str(page.evaluate("() => document.activeElement.type || ''"))
