@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from supalab.errors import SettingsError
-from supalab.measure.race import Progress
+from supalab.measure.race import Progress, marks
 from supalab.reference.recipe import AnyRecipe, Tell
 
 __all__ = ["chosen", "expected_s", "measured", "written"]
@@ -40,9 +40,11 @@ def measured(
 
 
 def _share(recipes: Sequence[AnyRecipe], seconds: Sequence[float], place: int, tell: Tell | None) -> Tell:
+    begins = marks(seconds)
+
     def told(so_far: Progress) -> None:
         if tell is not None:
-            fraction = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / (sum(seconds) or 1.0)
+            fraction = (begins[place] + so_far.fraction * seconds[place]) / (begins[-1] or 1.0)
             tell(Progress(fraction, recipes[place].name, place + (so_far.fraction >= 1), len(recipes)))
 
     return told

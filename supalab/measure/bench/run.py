@@ -13,7 +13,7 @@ from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.bench.cases import CASES, CLIENTS, QUICK_CASES, Case, Plan, Remark, Run, plan, trial_s
 from supalab.measure.bench.result import Bench, row
-from supalab.measure.race import Progress, RaceInterrupted, race
+from supalab.measure.race import Progress, RaceInterrupted, marks, race
 from supalab.measure.trial import Trial
 
 __all__ = ["BenchInterrupted", "bench", "planned"]
@@ -99,10 +99,11 @@ def _part(todo: Plan, place: int, progress: Callable[[Progress], None] | None) -
     """Return what turns one race's progress into the whole bench's, by expected seconds."""
     seconds = [run.repeat * sum(trial_s(name, run.case) for name in run.arms) for run in todo.runs]
     trials = [run.repeat * len(run.arms) for run in todo.runs]
+    begins = marks(seconds)
 
     def tell(so_far: Progress) -> None:
         if progress is not None:
-            fraction = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / sum(seconds)
+            fraction = (begins[place] + so_far.fraction * seconds[place]) / begins[-1]
             progress(Progress(fraction, so_far.arm, sum(trials[:place]) + so_far.done, sum(trials), so_far.trial))
 
     return tell

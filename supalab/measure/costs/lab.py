@@ -14,7 +14,7 @@ from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.child import job, run_worker
-from supalab.measure.race import Progress
+from supalab.measure.race import Progress, marks
 from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
@@ -78,12 +78,12 @@ def teller(
 
     A run counts as finished when it is told ``FINISHED``, however much longer than expected it takes.
     """
-    whole, before = sum(weights), sum(weights[:done])
+    begins = marks(weights)
 
     def tell(seconds: float) -> None:
         if progress is not None:
             part = weights[done] if seconds == FINISHED else min(seconds, NEARLY * weights[done])
-            progress(Progress((before + part) / whole, name, done + (seconds == FINISHED), len(weights)))
+            progress(Progress((begins[done] + part) / begins[-1], name, done + (seconds == FINISHED), len(weights)))
 
     return tell
 

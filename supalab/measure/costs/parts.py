@@ -21,7 +21,7 @@ from supalab.measure.costs.knee_result import KNEE
 from supalab.measure.costs.lab import CostsInterrupted
 from supalab.measure.costs.lag import LAG
 from supalab.measure.costs.memory_result import MEMORY
-from supalab.measure.race import Progress
+from supalab.measure.race import Progress, marks
 
 __all__ = ["PARTS", "Part", "costs", "planned_s"]
 
