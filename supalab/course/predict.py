@@ -24,7 +24,7 @@ class Guess:
         return f"Noted: {self.value:g} {self.unit} for {self.about}. The run will tell."
 
     def beside(self, measured: float) -> str:
-        """Return the guess and what was measured, in one sentence that nobody need be ashamed of."""
+        """Return the guess and what was measured, in words that nobody need be ashamed of."""
         if self.value is None:
             return f"Measured: {measured:.3g} {self.unit} for {self.about}."
         said = f"You guessed {self.value:g} {self.unit} for {self.about}, and {measured:.3g} {self.unit} were measured"
@@ -33,8 +33,9 @@ class Guess:
         times = max(self.value / measured, measured / self.value)
         if times < 1.15:
             return f"{said}: spot on."
-        way = "more" if self.value > measured else "less"
-        return f"{said}: your guess is {way} by a factor of {times:.1f}. What made the difference?"
+        way = "high" if self.value > measured else "low"
+        # A line of its own: JupyterLab breaks long ones in the middle of a word.
+        return f"{said}: your guess is too {way} by a factor of {times:.1f}.\nWhat made the difference?"
 
 
 def predict(about: str, value: float | None = None, *, unit: str = "s") -> Guess:
