@@ -36,12 +36,11 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 PARENT_POLL_S = 0.5
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
 # before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
-# encodings.idna: the loop looks up each address by it, were it a number.
-HTTPX = (
-    *("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "certifi", "importlib.readers"),
-    "encodings.idna",
-)
-OVER_AIOHTTP = ("supalab.clients.over_aiohttp", "certifi", "importlib.readers", "encodings.idna")
+# encodings.idna: the loop looks up each address by it, were it a number. importlib.…: how certifi finds its file, the
+# second from Python 3.13 on.
+CERTIFI = ("certifi", "importlib.readers", "importlib.resources._adapters")
+HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", *CERTIFI, "encodings.idna")
+OVER_AIOHTTP = ("supalab.clients.over_aiohttp", *CERTIFI, "encodings.idna")
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "article": HTTPX,
     "httpx-threads": HTTPX,
