@@ -25,7 +25,7 @@ def lab(options: argparse.Namespace) -> int:
         raise SettingsError(
             f"{notebooks} has no {FIRST_NOTEBOOK}: the course is in the project's checkout, install from it"
         )
-    from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+    from jupyterlab.labapp import LabApp  # type: ignore[import-untyped,unused-ignore]  # typed from 4.7 on
 
     chosen = [
         f"--ServerApp.root_dir={notebooks}",
@@ -34,5 +34,5 @@ def lab(options: argparse.Namespace) -> int:
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
-    LabApp.launch_instance([*chosen, *options.rest])
+    LabApp.launch_instance([*chosen, *options.rest])  # type: ignore[no-untyped-call,unused-ignore]
     return 0
