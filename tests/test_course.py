@@ -232,7 +232,12 @@ def test_feedback_is_text_and_html_without_colour() -> None:
 
 @pytest.mark.parametrize(
     ("value", "measured", "said"),
-    [(None, 3.0, "Measured: 3 s"), (3.1, 3.0, "spot on"), (9.0, 3.0, "too high by a factor of 3.0"), (0.0, 3.0, "0 s for")],
+    [
+        (None, 3.0, "Measured: 3 s"),
+        (3.1, 3.0, "spot on"),
+        (9.0, 3.0, "too high by a factor of 3.0"),
+        (0.0, 3.0, "0 s for"),
+    ],
 )
 def test_a_guess_is_set_beside_what_was_measured(value: float | None, measured: float, said: str) -> None:
     """Kindly, and skipping is allowed."""
