@@ -1,4 +1,4 @@
-"""Notebook 01: a learner's formula for the makespan goes in, bursts at a lab say how near it comes."""
+"""Notebook 01: a learner's formula for the makespan goes in; it is judged beside bursts at a lab."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ __all__ = ["EXERCISES"]
 LATENCY_S = 0.1
 #: (requests, limit): rounds that are all full; a last one that is not; fewer requests than slots.
 CASES = ((9, 3), (7, 6), (2, 8))
-#: A measured makespan is a little above the latencies' sum; a formula that leaves that out is right.
-BELOW, ABOVE = 0.75, 1.15
+#: A formula has one right value. What the lab measures lies above it, on a busy machine by a whole round: it is shown
+#: beside the value, and does not decide.
+NEAR_S = 0.001
+TRIES = 5
 #: The notebook's own burst, whose numbers may be left in a formula.
 SHOWN_THREADS, SHOWN_LATENCY_S = 3, 0.15
 
 
 async def makespans(formula: Callable[[int, int, float], Any]) -> list[Finding]:
-    """Compare ``formula(requests, limit, latency)``, seconds, with what the fake client takes at a lab."""
+    """Judge ``formula(requests, limit, latency)``, seconds, and show what the fake client takes at a lab."""
     refused = _no_number(formula)
     if refused is not None:
         return [refused]
@@ -35,10 +37,20 @@ async def makespans(formula: Callable[[int, int, float], Any]) -> list[Finding]:
     async with Lab(latency=LATENCY_S) as lab:
         for requests, limit in CASES:
             told = float(formula(requests, limit, LATENCY_S))
-            async with FakeSupabaseAsync(lab.url, lab.key, limit=limit) as db:
-                spans = await burst(db, Workload(requests, LATENCY_S))
-            found.append(_compared(requests, limit, told, max(span.done for span in spans)))
+            found.append(_compared(requests, limit, told, await _took(lab, requests, limit)))
     return found
+
+
+async def _took(lab: Lab, requests: int, limit: int) -> float:
+    """Measure the makespan in seconds; again, if a busy machine makes it so long that a right answer looked wrong."""
+    least = math.inf
+    for _ in range(TRIES):
+        async with FakeSupabaseAsync(lab.url, lab.key, limit=limit) as db:
+            spans = await burst(db, Workload(requests, LATENCY_S))
+        least = min(least, max(span.done for span in spans))
+        if BELOW * least < math.ceil(requests / limit) * LATENCY_S:
+            break
+    return least
 
 
 def _no_number(formula: Any) -> Finding | None:
@@ -60,11 +72,11 @@ def _no_number(formula: Any) -> Finding | None:
 
 
 def _compared(requests: int, limit: int, told: float, took: float) -> Finding:
-    fits = BELOW * took <= told <= ABOVE * took
+    right = math.ceil(requests / limit) * LATENCY_S
+    fits = abs(told - right) < NEAR_S
     what = f"{requests} requests of {LATENCY_S:g} s, {limit} threads"
-    return Finding(
-        what, f"about {took:.2f} s, as measured", f"{told:.2f} s", fits, "" if fits else _why(requests, limit, told)
-    )
+    expected = f"{right:.2f} s; measured: {took:.2f} s"
+    return Finding(what, expected, f"{told:.2f} s", fits, "" if fits else _why(requests, limit, told))
 
 
 def _why(requests: int, limit: int, told: float) -> str:
@@ -78,6 +90,8 @@ def _why(requests: int, limit: int, told: float) -> str:
         return "The last round is not full, and yet it takes as long as the others: half a round does not exist."
     if requests % limit and abs(told - requests // limit * LATENCY_S) < 0.01:
         return "The last round is missing. It is not full, and yet it takes as long as the others."
+    if requests % limit == 0 and abs(told - (requests // limit + 1) * LATENCY_S) < 0.01:
+        return f"One round too many: {requests} requests fill {requests // limit} rounds of {limit}, and nobody is left."
     if any(abs(told - shown) < 0.01 for shown in _with_numbers_left_in(requests, limit)):
         return "Is a number of the burst above, 3 or 0.15, still in your formula? Use threads and latency."
     return "Count the rounds: each takes one latency, and there are as many as it takes to serve everybody."
@@ -93,7 +107,7 @@ EXERCISES = (
         "01a",
         "predict the makespan",
         (
-            "All threads start together and end together: think in rounds of `threads` requests.",
+            "All threads start together and end together: think in rounds, as many requests in each as there are threads.",
             "The number of rounds is requests / threads, rounded up: math.ceil does it. Each round takes one latency.",
         ),
         makespans,
