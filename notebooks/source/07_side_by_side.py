@@ -64,7 +64,8 @@ print(before, after, memory, sep="\n")
 # %% [markdown]
 # ## Run, and watch
 #
-# Each row fills while its arm runs; every bar is a request, counted by the lab. (About 9 seconds, half of it for starting processes.)
+# Each row fills while its arm runs; every bar is a request, counted by the lab. (About 10 seconds, half of it for
+# starting processes: then a row is still empty.)
 
 # %%
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
@@ -83,7 +84,8 @@ print(after.beside(trials.of("article-10")[0].makespan_s))
 # ## The first column: the same area
 #
 # One shape is long and low, four are short and high, and all five have the same area: requests × 0.15 s. That is the work, and no client makes
-# it less. The four with a limit of 10, in threads or not, end close together.
+# it less. The four with a limit of 10, in threads or not, end close together. (Does `article-10` lag behind? On a busy machine it pays for its
+# CPU, in the table.)
 #
 # ## The second column: the same server
 #
@@ -102,19 +104,19 @@ whole = {trial.arm: trial.memory.peak_bytes for trial in trials}
 print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
 
 # %% [markdown]
-# At ten in flight, libraries outweigh threads: more code is more memory. (With *many* more in flight that turns round: `supalab costs memory`.)
+# At ten in flight, libraries outweigh threads: more code is more memory. (Not with *many* in flight: `supalab costs memory`.)
 #
 # ## And in the table: connections
 #
-# httpx can keep connections. Yet `article-10` opened about as many as `fake-10`: told to keep five of its ten, it closes any that is idle for a
-# moment (notebook [06](06_cautions.ipynb)). Remember it for the exercise.
+# httpx can keep connections. Yet `article-10` opened about as many as `fake-10`: the article lets it keep five of ten, and while more than five
+# are open, httpx closes each that falls idle (notebook [06](06_cautions.ipynb)). Remember it for the exercise.
 
 # %% [markdown]
 # ## Beside the article
 #
 # The article's table again, with ours next to it. Our seconds are not its seconds, so compare the ratios, in parentheses. The last
-# column starts from the fair control. The article's "average response" stands beside *being served*: in a burst of 15 s,
-# callers wait for seconds, so their wait cannot be in 450 ms.
+# column starts from the fair control. In a burst of 15 s, callers wait for seconds, so 450 ms cannot include their wait: the article's
+# "average response" stands beside *being served*.
 
 # %%
 beside_the_article(trials)
@@ -122,25 +124,25 @@ beside_the_article(trials)
 # %% [markdown]
 # Read the two right columns together:
 #
-# - **In flight, throughput, the total:** the article's factor of about three is here too. Against the control, next to nothing is left of it: the
-#   limit made it, and `max_workers=10` would have earned the same.
-# - **Being served:** the article's falls to a third. Ours hardly moves: the server takes as long as before.
+# - **In flight, throughput, the total:** the article's factor of about three is here too, or most of it. Against the control, nothing is left, or
+#   a loss: the limit made it, and `max_workers=10` would have earned as much.
+# - **Being served:** the article's falls to a third. Ours does not fall: the server takes as long as before.
 # - **Memory:** the article's falls. Ours rises, in both columns.
 
 # %% [markdown]
 # ## One line does not fit
 #
-# Why should *responses* be three times as fast? Ask Little's law how many requests were in flight, from the article's own [throughput](glossary.md#throughput) and
-# response:
+# Why should *responses* be three times as fast? Ask Little's law how many requests were in flight, from the article's own
+# [throughput](glossary.md#throughput) and response:
 
 # %%
 for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
     print(f"{column:6}: {per_s:g}/s x {seconds:g} s = {in_flight(per_s, seconds):.1f} in flight")
 
 # %% [markdown]
-# Three, both times, where the article says three and ten. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s, not 5. So its
-# column "httpx(10)" cannot be a [burst](glossary.md#burst) through ten slots. Did something else make its responses faster, perhaps on a longer line
-# than ours? Keep the question; [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
+# Three, both times, where the article says three and ten. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s,
+# not 5. So the figures of its column "httpx(10)" cannot all come from a [burst](glossary.md#burst) through ten slots. Did something else make its
+# responses faster, perhaps on a longer line than ours? Keep the question; [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
 
 # %% [markdown]
 # ## Exercise 07a · Explain each bar
@@ -155,6 +157,9 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 # | `"async"` | alike | alike | **some, and none** |
 #
 # (*Alike*: both have some threads or none; both open one connection per request or few.)
+#
+# Ask this table for its control, too: whenever threads go, `requests` goes with them. Notebook
+# [08](08_what_earned_it.ipynb) separates the two.
 
 # %% exercise 07a
 isolates = {
@@ -175,8 +180,7 @@ await check("07a", isolates)
 # ## In practice
 #
 # - **Ask a table for its control.** Which row would still be there if only the limit had changed?
-# - **A burst is not your traffic.** If you never have more than three requests to send, a limit of 10 is nothing to you. In notebook
-#   [10](10_in_production.ipynb), requests arrive as they do in a service.
+# - **A burst is not your traffic.** If you never have more than three requests to send, a limit of 10 is nothing to you.
 # - **From a terminal:** `supalab race --arms fake-3,fake-10,session-10,article-10,real-10` is this experiment.
 
 # %% [markdown]
@@ -187,14 +191,9 @@ await check("07a", isolates)
 # How many requests were in flight before, and how many now? If three times as many, ask for the control: the old client with the new limit.
 # </details>
 #
-# <details><summary>All five shapes of "in flight" have the same area. When would one be larger?</summary>
-#
-# When the server does more work: for retries, for callers who have left, or because it slows down under load.
-# </details>
-#
 # <details><summary>Which of the five would you choose for 10 in flight, if this race were all you knew?</summary>
 #
-# By makespan, any of the four with a limit of 10; among them, by connections and CPU. The table has nothing
+# One with a limit of 10; among those four, by connections and CPU. The table has nothing
 # on callers who give up; that was notebook <a href="05_step_3_the_context_manager.ipynb">05</a>.
 # </details>
 #
