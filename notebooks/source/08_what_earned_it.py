@@ -24,8 +24,8 @@ rounds = sized(5, at_least=3)
 # %% [markdown]
 # ## One step, four changes
 #
-# A team migrates, and the batch is three times as fast. Everybody credits async. But other things changed on that day, and each might be
-# the cause. They are [**confounders**](glossary.md#confounder): a comparison of the two ends cannot tell them apart.
+# A team migrates, and the batch is three times as fast. Everybody credits async. But other things changed on that day.
+# They are [**confounders**](glossary.md#confounder): a comparison of the two ends cannot tell them apart.
 #
 # The cure is patience: walk from one end to the other in steps that change *one* thing.
 #
@@ -35,16 +35,18 @@ rounds = sized(5, at_least=3)
 # | `fake-10` | `limit`: 10 threads in place of 3 |
 # | `fake-10` | nothing; it runs once more |
 # | `session-10` | `reuse`: one shared `requests.Session` |
-# | `httpx-threads-10` | `library`: httpx in place of requests, still in threads; it keeps 5 connections |
+# | `httpx-threads-10` | `library`: httpx in place of requests, still in threads |
 # | `article-10` | `async`: same library, same pool, no threads |
 #
 # Why does one arm run twice? A step that changes nothing earns nothing; what we measure is [**noise**](glossary.md#noise).
+#
+# One step is not clean: httpx comes with the article's setting, to keep 5 of 10 connections.
 
 # %% [markdown]
 # ## Predict
 #
-# The whole step, from `fake-3` to `article-10`, is 100 %. How much of it does each factor earn? Put numbers in place of `None`, or
-# only the largest.
+# The whole step, from `fake-3` to `article-10`, is 100 %. How much of it does each factor earn? Put numbers in place of `None`,
+# all or some.
 
 # %%
 guesses = {
@@ -72,11 +74,11 @@ for step in sorted(found.steps, key=lambda step: step.earned.middle, reverse=Tru
     print(step)
 
 # %% [markdown]
-# One factor earned about all of it, and arithmetic says why: 20 requests go in 7 waves of three, or in 2 of ten: five waves
-# of 0.05 s are saved. No other factor changes the number of waves.
+# One factor earned about all of it, and arithmetic says why: 20 requests go in 7 waves of three (in 01: rounds), or in 2 of
+# ten: five waves of 0.05 s are saved. No other factor changes their number. (More than 100 %? Then others lost some.)
 #
 # The pale band is what *nothing* earns. A bar that does not leave it is not "a small gain": it cannot be told
-# from noise. Async by itself earns no time in a burst of ten, and may lose some. Its merits are others (notebooks
+# from noise. From threads to async, with httpx on both sides, expect no gain here; it may even lose. Async has other merits (notebooks
 # [05](05_step_3_the_context_manager.ipynb), [10](10_in_production.ipynb)).
 
 # %% [markdown]
@@ -90,8 +92,7 @@ for step in found.steps:
 
 # %% [markdown]
 # A simple rule: if every round says the same sign, believe it. Five tosses of a coin fall alike in 2 of 32 cases, so where there is nothing, the rule
-# errs once in sixteen. The picture is stricter: a gain must also be larger than what `fake-10` earns beside itself. So a row above may have
-# one sign, and the picture still doubts it.
+# errs once in sixteen; with three rounds, once in four. The picture is stricter: a gain must also be larger than what `fake-10` earns beside itself.
 #
 # ## Exercise 08a · Say what a step earned
 #
@@ -122,18 +123,18 @@ await check("08a", earned)
 # %% [markdown]
 # ## The same factor on another link
 #
-# Reuse of connections earned next to nothing. So leave it out? The lab is on this machine, where connecting is cheap.
+# Reuse of connections earned little, if anything. So leave it out? The lab is on this machine, where connecting is cheap.
 # Put it far away: 40 ms for a round trip, and TLS. A new connection now takes a round trip for TCP and one for TLS, *before* the
 # request's own.
 #
-# After a wave that opens the Session's connections and does not count, two waves of ten: how many seconds will reuse earn now?
+# A first wave opens the Session's connections and does not count. Then come two waves of ten: how many seconds will reuse earn in them?
 
 # %%
 far_guess = predict("reuse over TLS and 40 ms", None)
 far_guess
 
 # %% [markdown]
-# The same pair over that link, and the article's client as a third. (About 6 seconds.)
+# The same pair over that link, and the article's client. (About 6 seconds.)
 
 # %%
 FAR = ("fake-10", "session-10", "article-10")
@@ -147,8 +148,8 @@ for name in dict.fromkeys(far.arms):
 what_earned(far, guesses={"reuse": far_guess})
 
 # %% [markdown]
-# Two round trips of 40 ms, in each of two waves: 0.16 s are arithmetic, the rest is mostly the work of TLS handshakes. What was noise at home is a
-# large effect here. **A factor has no worth of its own; it has one under conditions.**
+# Two round trips of 40 ms, in each of two waves: 0.16 s are arithmetic, the rest is mostly the work of TLS handshakes. **A factor has no worth of
+# its own; it has one under conditions.**
 #
 # And the article's client loses what the Session had won: it keeps 5 connections of 10, and dials again and again (notebook
 # [06](06_cautions.ipynb)).
@@ -156,8 +157,8 @@ what_earned(far, guesses={"reuse": far_guess})
 # %% [markdown]
 # ## When does keeping pay?
 #
-# Turn the knobs: at which round trip does it matter, and from which limit on does it not? The hatched parts are what dialling costs. This is computed:
-# nothing but round trips and latency takes time, and there was no wave before. The cell below the panel measures what your knobs say. (About 2 seconds.)
+# Turn the knobs: at which round trip does it matter, and from which limit on does it not? This is computed:
+# nothing but round trips and latency takes time, and the first wave counts. The cell below the panel measures what your knobs say. (About 2 seconds.)
 
 # %%
 from supalab.course.knobs import at_the_lab, turn_the_link
@@ -171,18 +172,18 @@ await at_the_lab(link, lab)
 # %% [markdown]
 # ## At full size
 #
-# `supalab explain` runs each pair in fresh processes and goes on to our client. It takes minutes, so here is a record:
+# `supalab explain` runs each pair in fresh processes and goes on to our client (notebook [09](09_find_the_knee.ipynb) explains those
+# steps). It takes minutes (`--quick`: half of one), so here is a record:
 
 # %%
 recorded("explain.json", EXPLANATION, waterfall)
 
 # %% [markdown]
 # Each bar hangs where the one above it ended, and here **minus means seconds saved**. The factors should add up to
-# the whole: that is the test of an [**ablation**](glossary.md#ablation), and the last line of the picture has its result. A
-# remainder is a finding too: one factor may change what another earns.
+# the whole: that is the test of an [**ablation**](glossary.md#ablation), and the last line of the picture has its result. With
+# three rounds, believe long bars, not slivers.
 #
-# On the right is CPU. Each pair ran by itself, so compare *within* a row. A step that costs no seconds may cost CPU; often that is
-# the work of httpx's pool (notebook [09](09_find_the_knee.ipynb)).
+# On the right is CPU. Each pair ran by itself, so compare *within* a row. A step that costs no seconds may cost CPU.
 #
 # And here is what connections earn, link by link. Find the rows of 40 ms: what does reuse earn, and which step gives it away?
 
@@ -190,12 +191,14 @@ recorded("explain.json", EXPLANATION, waterfall)
 recorded("explain.json", EXPLANATION, by_link)
 
 # %% [markdown]
+# Reuse earns a lot, and the step to httpx gives it all away. But in the last row, with ten connections kept, it is back: it was not the
+# library that lost it, but the setting.
+#
 # ## In practice
 #
 # - **One change for each measurement**, even if that takes an arm which never ships.
 # - **Run something against itself** once. If you don't know your noise, you will report it as a gain.
-# - **Measure on the link you have.** A laptop beside its database hides what round trips cost.
-# - **From a terminal:** `supalab explain --quick` is a first look in half a minute.
+# - **Measure on the link you have**, not beside your database.
 
 # %% [markdown]
 # ## Recap
@@ -207,7 +210,7 @@ recorded("explain.json", EXPLANATION, by_link)
 #
 # <details><summary>Limit and reuse change together, and the batch is three times as fast on a far link. Which one earned it?</summary>
 #
-# You cannot say: on such a link, each could do it alone. Run the arm between, the old limit with a Session, as notebook 11 does.
+# You cannot say: on such a link, each could do it alone. Run the arm between, the old limit with a Session.
 # </details>
 #
 # **Next:** [09 · Find the knee](09_find_the_knee.ipynb), where more connections give you less.
