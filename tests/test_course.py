@@ -149,6 +149,21 @@ async def test_plausible_wrong_answers_get_the_right_words(number: str) -> None:
     assert "<details>" in third.html()
 
 
+async def test_a_right_limit_on_a_busy_machine_is_not_called_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that suffices by arithmetic and falls short of the rate is put down to the machine, not to the rule."""
+
+    async def busy(lab: object, limit: int, latency: float, wanted: float) -> float:
+        return 0.5 * wanted
+
+    monkeypatch.setattr("supalab.course.exercises.nb09._per_s", busy)
+    right = await EXERCISES["09a"].judge(lambda per_s, latency: math.ceil(per_s * latency))
+    said = [found.words for found in right if not found.ok]
+    assert said
+    assert all("this machine was busy" in words for words in said)
+    fewer = await EXERCISES["09a"].judge(lambda per_s, latency: max(1, int(per_s * latency)))
+    assert any("round up" in found.words for found in fewer)
+
+
 def an_exercise(judge: Callable[[Any], Awaitable[Sequence[Finding]]]) -> Exercise:
     return Exercise("99a", "a test", ("one", "two"), judge)
 

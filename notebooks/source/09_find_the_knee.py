@@ -27,7 +27,7 @@ lab = start_lab(latency=0.1)
 #
 # - `session`: threads that share one `requests.Session`; the fair control.
 # - `kept`: the article's httpx client, keeping all its connections.
-# - `real`: our client: httpx's API, other connections below it.
+# - `real`: our client: httpx's API over aiohttp's connections.
 
 # %% [markdown]
 # ## Predict
@@ -41,7 +41,7 @@ guess
 # %% [markdown]
 # ## Run
 #
-# As many callers as slots, and each asks twice. The connections are open before the clock starts. "Of 50" is what arithmetic allows.
+# As many callers as slots, and each asks twice. The connections are open before the clock starts. The number after "of" is what arithmetic allows.
 # (About 8 seconds.)
 
 # %%
@@ -57,32 +57,31 @@ print(guess.beside(kept_75.point.per_s))
 paces_picture(paces, guesses={"kept-75": guess.value})
 
 # %% [markdown]
-# All three start along the dotted line (these are short runs: for a dot far off it, run again). Then `kept` turns
+# On a quiet machine, all three start along the dotted line. Then `kept` turns
 # around: with more slots it answers *fewer* requests. This is its [**knee**](glossary.md#knee), beyond which a client gets worse. `session`
 # (threads) and `real` (async) both climb on, so it is not async that makes this knee.
 #
-# The right panel has the reason. An event loop runs on one processor: if a request costs 10 ms of CPU, 100 requests a second are the end.
+# The right panel has the reason. An event loop runs on one processor: if a request costs 10 ms of CPU, 100 requests a second are the end, at best.
 # And with each slot, a request of `kept` costs more.
 
 # %% [markdown]
 # ## Where the time goes
 #
 # The server takes 0.1 s, always. Little's law, read backwards, tells what the *caller* sees: seconds = in flight / throughput.
-# The witness knows what was at the server.
 
 # %%
 for one in (one for one in paces if one.point.limit == 75):
     print(f"{one.name:10} {one.took:.2f} s for a request; on average {one.busy:4.1f} in flight at the lab")
 
 # %% [markdown]
-# Look at `kept-75`: of 75 requests under way, the server has few. The others queue in your own process, *inside the connection
-# pool*. The server is bored, and its dashboard is green.
+# Look at `kept-75`: of 75 requests under way, the server has few. The others are in your own process, and don't even lack a connection: most are
+# idle. The event loop has no turn for them; it is busy *inside the connection pool*. The server is bored, and its dashboard is green.
 
 # %% [markdown]
 # ## The pool, the gate, the transport
 #
-# A **pool** hands out connections. Each time that a request comes or goes, httpx's pool (version 0.28, in `httpcore`) goes through its connections,
-# and for each of them through all of them again. With 10 nobody notices. With 75 it is 56 times the work: 75 × 75 against 10 × 10.
+# A **pool** hands out connections. Each time that a request comes or goes, the pool of httpx 0.28 (its package `httpcore`) goes through its
+# connections, and for each idle one through all of them again. With 10 nobody notices. With 75 that can be 56 times as much, 75² against 10².
 #
 # Two cures:
 #
@@ -97,14 +96,14 @@ crowds = [await pace(kind, 10, lab, callers=150) for kind in ("kept", "gated", "
 print(*crowds, sep="\n")
 
 # %% [markdown]
-# Ten slots are below everybody's knee, so throughput is nearly the same. But look at the CPU. A *crowd* before the pool makes each request
-# costly, and the gate cures that. *Many connections* do it too, as you saw with 75 slots; only another transport cures that. And without a
-# gate, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
+# Ten slots are below everybody's knee, so on a quiet machine throughput is nearly the same. But look at the CPU. A *crowd* before the pool makes
+# each request costly, and the gate cures that. *Many connections* do it too; only another transport cures that. And
+# without a gate, callers who leave can break httpx's pool for good (notebook [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## The whole curve
 #
-# The same, recorded up to 400 slots, with `fake` too: threads that dial for each request. A star marks a client's best limit.
+# The same, recorded up to 400 slots, with `fake` too: threads that dial for each request.
 
 # %%
 recorded = KNEE.load(shipped("data", "reference", "throughput.json"))
@@ -112,11 +111,14 @@ throughput_against_limit(recorded)
 
 # %%
 for kind in recorded.kinds:
-    print(f"{kind:8} best limit {recorded.best(kind):3}: {recorded.most(kind):5.0f} requests/s at most")
+    last = recorded.at(kind, max(recorded.line(kind)))[0]
+    used = f"at {last.limit}: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU a second"
+    print(f"{kind:8} best limit {recorded.best(kind):3}: {recorded.most(kind):5.0f} requests/s at most; {used}")
 
 # %% [markdown]
-# Every client here has a knee: beyond it the CPU is used up. Where it lies depends on client, processor and latency: measure yours with
-# `supalab costs knee`. *Below* it, throughput is about limit / latency, whoever the client is, and you choose the limit by arithmetic.
+# Every client here has a knee: beyond it, one processor is used up. (Python's threads share one, too: they take turns.) Where it lies depends on
+# client, processor and latency: measure yours with `supalab costs knee`. *Below* it, throughput is about limit / latency, whoever the client is,
+# and you choose the limit by arithmetic.
 
 # %% [markdown]
 # ## How many slots do you need?
@@ -155,7 +157,7 @@ await check("09a", limit_for)
 #   than the law says: a quarter of them is then free on average.
 # - **The server has a knee too.** PostgREST has 10 database connections, unless somebody changed `db-pool`. A limit far above
 #   only moves the queue there. Count your instances, too: 20 with a limit of 10 may be 200 connections.
-# - **httpx's default is 100 connections, 20 of them kept alive.** You have seen where so many lead. Set both numbers.
+# - **httpx's default is 100 connections, 20 of them kept alive.** Set both numbers.
 
 # %% [markdown]
 # ## Recap

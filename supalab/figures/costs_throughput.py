@@ -112,12 +112,19 @@ def _about(found: Knee) -> str:
     )
 
 
+def _kinds(found: Knee) -> list[str]:
+    """Return what the kinds in the picture are."""
+    threads = [kind for kind in ("fake", "session") if kind in found.kinds]
+    said = {"kept": "kept: httpx over its own pool, all connections kept", "real": "real: ours"}
+    return [f"{', '.join(threads)}: requests in threads"] * bool(threads) + [said[k] for k in said if k in found.kinds]
+
+
 def _foot(found: Knee) -> str:
     said = [f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"]
     said += ["+: it still grew at the largest limit"] * any(found.at_its_end(kind) for kind in found.kinds)
     lines = [
         "; ".join(said) + ".",
-        "fake, session: requests in threads; kept: httpx over its own pool, all connections kept; real: ours.",
+        "; ".join(_kinds(found)) + ".",
         *["A line that ends early: the client had become too slow for the next limit."] * bool(found.left_out),
     ]
     return "\n".join(lines)
