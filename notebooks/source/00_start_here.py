@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **5 minutes.** You run two clients against a server that counts, and you *see* what `async def` did and did not do.
+# **6 minutes.** You run two clients against a server that counts, and you *see* what `async def` did and did not do.
 #
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
 # - **You need** nothing but this kernel: no network, no account.
@@ -63,7 +63,7 @@ rows
 # client, and the limit of 3 threads.
 #
 # **Before you run the cell, guess:** how many seconds will it take, at 0.15 s each? How many connections will the server see? Then watch: each bar is
-# a request, counted by the lab; an outline is one still in flight. (About 5 seconds.)
+# a request, counted by the lab; an outline is one still in flight. (A few seconds.)
 
 # %%
 from supalab.course import observe
@@ -74,12 +74,13 @@ print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
 # The bars never stood more than three high. With 3 at a time, 100 requests need 34 rounds, and 34 rounds of 0.15 s are 5.1 s: the threads are the
-# ceiling, whatever `async def` promises. And each request dialled a connection of its own, because `requests.get` opens one every time.
+# ceiling, whatever `async def` promises. (The gaps between bars are the client's own work; they come on top.) And each request dialled a connection of
+# its own, because `requests.get` opens one every time.
 
 # %% [markdown]
 # ## A hundred requests, real
 #
-# Now the client that this course leads to: the same methods, on `httpx`, with up to 10 requests in flight. Guess again. (2 seconds.)
+# Now the client that this course leads to: the same methods, on `httpx`, with up to 10 requests in flight. Guess again.
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=10) as db:
@@ -87,13 +88,13 @@ async with SupabaseAsync(lab.url, lab.key, limit=10) as db:
 print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# Done several times sooner: one writes articles about such results. But was it the *async*? We changed two things at once: the kind of client, **and**
+# Done several times sooner: articles are written about less. But was it the *async*? We changed two things at once: the kind of client, **and**
 # the limit, from 3 to 10.
 
 # %% [markdown]
 # ## The fair control
 #
-# So we change one thing only: the old fake client, with 10 threads instead of 3. What do you expect? (2 seconds.)
+# So we change one thing only: the old fake client, with 10 threads instead of 3. What do you expect?
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=10) as db:
@@ -113,14 +114,15 @@ from supalab.measure.trial import TrialSet
 timeline(TrialSet((fake_3, fake_10, real_10)))
 
 # %% [markdown]
-# From `fake-3` to `fake-10` only the limit changes, from `fake-10` to `real-10` only the kind of client. Which of the two steps moved the end?
+# From `fake-3` to `fake-10` only the limit changes, from `fake-10` to `real-10` only the client. Which step moved the end?
 #
-# So async earned nothing? Look at the last two lines of the witness again: a connection for each slot, or for each request.
+# So the new client earned nothing? Look at the last two lines of the witness again: a connection for each slot, or for each request. Nor is that the doing
+# of async: threads that share a `requests.Session` keep connections, too. [08](08_what_earned_it.ipynb) takes such changes apart.
 
 # %% [markdown]
 # ## Side by side
 #
-# What else did it earn? To measure memory and CPU, `race` runs each arm in a fresh process. (About 12 seconds.)
+# What else differs? To measure memory and CPU, `race` runs each arm in a fresh process. (About 12 seconds.)
 
 # %%
 from supalab import race
@@ -139,11 +141,11 @@ from supalab.measure import table
 table.show(trials)
 
 # %% [markdown]
-# - **makespan** is from the first question to the last answer; **x ideal** compares it with what latency alone would take at this limit.
-# - **wait** is the time for a slot, **service** the time from the slot to the answer. Nearly all of a burst's latency is wait.
-# - **CPU** and **memory** are the client's own. Here the two arms with limit 10 differ.
+# - **makespan** is from the first question to the last answer; **x ideal** sets it against latency alone at this limit.
+# - **wait** is the time for a slot, **service** the time from the slot to the answer. Most of a burst's latency is wait.
+# - **CPU** and **memory** are the client's own. Here the two arms with limit 10 differ: threads *and* connections have their price.
 #
-# The last line checks the numbers against each other; notebook 01 shows how. Yours will differ from a neighbour's. The counts and the ratios should not.
+# The last line checks the numbers against each other; notebook 01 shows how. Your times will differ from a neighbour's; the counts should not.
 
 # %% [markdown]
 # ## Your turn
@@ -156,13 +158,19 @@ async with SupabaseAsync(lab.url, lab.key, limit=30) as db:
 print(f"done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
+# <details><summary>Tried three or four? Then compare</summary>
+#
+# Any limit from 50 to 99 needs two rounds, 100 needs one, and one is the least: 300 changes nothing. What is left above 0.15 s is work of client and
+# lab, with a hundred connections to open.
+# </details>
+#
 # ## In practice
 #
-# - If your service never has more than three requests to send at once, this migration will not make it faster.
-# - When you compare an old client with a new one, change one thing at a time. "Faster" needs a control with the same limit.
-# - In a terminal, `supalab race` does all of this in one line; `supalab race --url … --key …` does it on a real project.
+# - If your service never has more than three requests to send at once, more slots will not make it faster.
+# - Compare an old client with a new one at the same limit; "faster" needs that control.
+# - In a terminal, `supalab race` does all of this in one line; with `--url …`, and your key in the environment as `SUPABASE_KEY`, on a real project.
 #
 # What if a caller gives up, the server fails, a thousand requests are in flight? Those are the questions of this course, on its way to a client with
-# what production needs: a gate, one deadline, retries for reads. (The lab leaves with this kernel; there is nothing to clean up.)
+# what production needs: a gate, one deadline, retries for reads. (The lab leaves with this kernel.)
 #
 # **Next:** [01 · See the ceiling](01_see_the_ceiling.ipynb), where you compute such a result before you measure it.

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 01 · See the ceiling
 #
-# **9 minutes.** You find out how many requests a client really has in flight, and compute how long a burst takes before you run it.
+# **10 minutes.** You find out how many requests a client really has in flight, and compute how long a burst takes before you run it.
 #
 # - **You will** watch a fake async client hit its ceiling; read it off the witness; predict a [makespan](glossary.md#makespan), the time from the first question to the last answer.
 # - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.
@@ -43,7 +43,7 @@ guess
 # %% [markdown]
 # ## Run, and watch the slots
 #
-# Each bar is a request, counted by the lab, not by the client. An outline is a request that is still in flight. (About 3 seconds.)
+# Each bar is a request, counted by the lab, not by the client. An outline is a request that is still in flight. (A few seconds.)
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
@@ -89,8 +89,8 @@ print(f"The server worked on it for {fake_3.workload.latency:g} s.")
 #
 # > **in flight = throughput × time**
 #
-# It holds for every system that starts and ends empty, whatever happens inside, so it checks what any client says of itself. Take its own throughput
-# and service time, and compare the product with what the lab counted.
+# It holds for the averages over a whole run, whatever happens inside, if the system starts and ends empty. So it checks what a client says of
+# itself: take its own throughput and mean service time, and compare the product with what the lab counted.
 
 # %%
 from supalab.measure.littles_law import in_flight, mean_in_flight
@@ -101,15 +101,15 @@ print(f"The client: {fake_3.throughput_per_s:.1f} requests/s x {served:.3f} s = 
 print(f"The lab:    {mean_in_flight(fake_3):.2f} in flight on average")
 
 # %% [markdown]
-# The two nearly agree; what is left over is the client's own work before and after the server's. Read the law the other way
-# round, and it gives you the ceiling in requests per second: at most 3 in flight, 0.15 s each, so at most 3 / 0.15 = 20 a second.
-# Nothing you do to the callers can change that.
+# The two nearly agree; what is left over is the client's own work before and after the server's. (Even a little more than 3 is possible: an
+# answer still waits for its turn on the loop, and its thread has the next request already.) Read the law the other way round, and it gives you
+# the ceiling in requests per second: at most 3 in flight, 0.15 s each, so at most 3 / 0.15 = 20 a second, whatever the callers do.
 
 # %% [markdown]
 # ## Exercise 01a · Predict the makespan
 #
 # Write a function that tells how long a burst takes, with any number of requests and threads and any latency. The check runs bursts that you have
-# not seen, and compares.
+# not seen, and puts what the lab measured beside it.
 #
 # What it should give:
 #
@@ -125,7 +125,7 @@ def makespan(requests: int, threads: int, latency: float) -> float:
     # <solution>
     return math.ceil(requests / threads) * latency
     # </solution>
-    #: raise NotDone("how many rounds are there, and how long is one? math.ceil rounds up")
+    #: raise NotDone("how many rounds are there, and how long is one?")
 
 
 # %%
@@ -134,10 +134,11 @@ await check("01a", makespan)
 # %% [markdown]
 # ## Turn the knobs
 #
-# Your formula has a shape. Turn *limit* and *latency*, and look for three things: what twice the latency does; whether a limit of one less than all
-# is better than half as many; and what a limit beyond the number of requests buys. (<kbd>Tab</kbd> leads to the knobs, the arrow keys turn them.)
+# Your formula has a shape. **Before you run the cell, guess:** what does twice the latency do? Is a limit of one less than all better than half as
+# many? What does a limit beyond the number of requests buy?
 #
-# This is computed: nothing but latency takes time. Below the knobs are six settings worth a look.
+# Then turn *limit* and *latency* and see: drag, or type a number; <kbd>Tab</kbd> leads to the knobs, the arrow keys turn them. Below them are six
+# settings worth a look. All of this is computed: nothing but latency takes time.
 
 # %%
 from supalab.course.knobs import at_the_lab, turn_the_knobs
@@ -148,8 +149,9 @@ burst
 # %% [markdown]
 # ## And at the lab?
 #
-# A computation needs its control. This cell runs what your knobs say now, through the fake client, and draws it below what was computed. (About 3
-# seconds.) Turn the limit up and run it again: the shorter the burst, the larger the part that is the client's own work.
+# A computation needs its control. This cell runs what your knobs say now, through the fake client, and draws it below what was computed. (It takes
+# as long as the knobs say: 3 seconds as they stood.) Turn the limit up and run it again: the shorter the burst, the larger the part that is work of
+# client and lab.
 
 # %%
 await at_the_lab(burst, lab)
@@ -168,7 +170,7 @@ await at_the_lab(burst, lab)
 #
 # <details><summary>With 3 threads, you double the number of callers. What happens to the throughput?</summary>
 #
-# Nothing: it stays at 3 / latency. The queue is twice as long, so every caller waits twice as long.
+# Nothing: it stays at 3 / latency. The queue is twice as long, so callers wait twice as long on average.
 # </details>
 #
 # <details><summary>The server becomes twice as fast. What happens to the makespan?</summary>
@@ -178,7 +180,7 @@ await at_the_lab(burst, lab)
 #
 # <details><summary>A dashboard says "average response 450 ms" and the server's log says 150 ms. Who is right?</summary>
 #
-# Both can be: the log has the service, the dashboard wait and service together. Little's law tells you how many requests stood in the queue.
+# Both can be: the log has the service, the dashboard wait and service together. With the throughput, Little's law tells you how many requests stood in the queue.
 # </details>
 #
 # **Next:** [02 · Inside the loop](02_inside_the_loop.ipynb), where you see what `await` really gives up, and to whom.

@@ -30,6 +30,8 @@ __all__ = ["Knob", "Panel", "at_the_lab", "turn_the_knobs", "turn_the_link"]
 
 #: What the knobs can say: milliseconds of latency, of a round trip, and how far they go with one press of a key.
 LATENCIES, TRIPS, STEP = (50, 500), (0, 200), 10
+#: From so many seconds on, a run of what the knobs say is watched: nobody should sit before a still page.
+LONG_S = 5.0
 ASLEEP = "The knobs move when this cell has been run in JupyterLab. The picture below shows the same without them."
 
 
@@ -118,7 +120,7 @@ class Panel:
             return widgets.HBox([field], layout={"margin": "0 1.5em 0 0"})
         low, high = knob.span
         slider = widgets.IntSlider(
-            value=field.value, min=low, max=high, step=knob.step, readout=False, layout={"width": "11em"}
+            value=field.value, min=low, max=high, step=knob.step, readout=False, layout={"width": "16em"}
         )
         tie = widgets.jslink((slider, "value"), (field, "value"))
         box = widgets.HBox([field, slider], layout={"margin": "0 1.5em 0 0"})
@@ -198,12 +200,13 @@ async def at_the_lab(panel: Panel, lab: Lab) -> Drawn:
     """
     one = panel.setting
     name = f"{'session' if one.kept else 'fake'}-{one.limit}"
+    long = compute(one).makespan_s > LONG_S
     before = await asyncio.to_thread(lambda: lab.conditions)
     await asyncio.to_thread(lambda: lab.set(latency=one.latency, jitter=0.0, rtt=one.rtt, tls=one.tls, error_rate=0.0))
     try:
         ca_file = None if lab.ca_file is None else str(lab.ca_file)
         async with arm(name).build(Settings(lab.url, lab.key, ca_file=ca_file)) as client:
-            trial = await observe(cast("Client", client), lab, name, requests=one.requests)
+            trial = await observe(cast("Client", client), lab, name, requests=one.requests, watch=long)
     finally:
         await asyncio.to_thread(lambda: _put_back(lab, before))
     return picture.beside_measured(one, trial)

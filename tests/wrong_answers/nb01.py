@@ -24,6 +24,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (lambda requests, threads, latency: requests / threads * latency, "half a round does not exist"),
         (lambda requests, threads, latency: latency, "Count the rounds"),
         (lambda requests, threads, latency: requests // threads * latency, "The last round is missing"),
+        (lambda requests, threads, latency: (requests // threads + 1) * latency, "One round too many"),
         (lambda requests, threads, latency: math.ceil(requests / threads), "seconds does one round take"),
         (lambda requests, threads, latency: math.ceil(requests / 3) * 0.15, "Is a number of the burst above"),
         (nothing_back, "is there a return?"),
