@@ -23,10 +23,10 @@ lab = start_lab(latency=0.1)
 # %% [markdown]
 # ## One thread, many turns
 #
-# A service answers its health check two seconds late. Its CPU is idle, its database is fast. Somebody has held up the [event loop](glossary.md#event-loop).
+# A service answers its health check two seconds late. CPU idle, database fast: somebody has held up the [event loop](glossary.md#event-loop).
 #
-# A loop runs in one thread. It gives a coroutine a turn, and nobody else gets one until that coroutine gives it back: at every `await`, people say. Guess:
-# in which order will the next cell print its four lines?
+# A loop runs in one thread. It gives a coroutine a turn, and nobody else gets one until that coroutine gives it back: at every `await`, people say.
+# `gather` makes a task of each worker. Guess: in which order will the next cell print its four lines?
 
 
 # %%
@@ -55,7 +55,7 @@ _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 
 # %% [markdown]
 # So `await` says: "run this, and *if* something in there has to wait, others may go on meanwhile". Deep below there must be something that the loop
-# can wait for, a timer or a socket. If there is nothing, your coroutine runs on like a plain function.
+# can wait for: a timer, a socket, a thread's result. If there is nothing, your coroutine runs on like a plain function.
 
 # %% [markdown]
 # ## Blocking
@@ -70,7 +70,7 @@ _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 # `heartbeat` runs calls of it beside a [**ticker**](glossary.md#ticker), which asks for a turn every 10 ms. How late its turn comes is the
 # [**loop lag**](glossary.md#loop-lag); a health check would be as late.
 #
-# Twelve callers ask at once; each request takes 0.1 s. How late will the ticker be at worst? Put seconds in place of `None`, or leave it. (About 1.5
+# Twelve callers ask at once; each request takes 0.1 s. How late will the ticker be at worst? Put seconds in place of `None`, or leave it. (A few
 # seconds.)
 
 # %%
@@ -82,12 +82,12 @@ print(guess.beside(blocking.longest_lag))
 
 # %% [markdown]
 # Many expect 0.1 s: one request, a tick, the next request. But all twelve callers stood in line before the ticker, and each ran from its first step to
-# its answer without waiting for anything *that the loop knows of*.
+# its answer without waiting for anything *that the loop knows of*: 12 × 0.1 s, and work of their own.
 
 # %% [markdown]
 # ## Fake and real
 #
-# Now the fake client, 3 threads around the same `requests.get`, and beside it the real one with the same limit. Who lets the loop breathe? (About 1.5
+# Now the fake client, 3 threads around the same `requests.get`, and beside it the real one with the same limit. Who lets the loop breathe? (About 3
 # seconds.)
 
 # %%
@@ -100,7 +100,7 @@ heartbeats([blocking, fake, real], guess=guess.value)
 # %% [markdown]
 # **Fake async does keep the loop free.** That is what it was invented for: a thread waits for the socket, the loop waits for the thread, others have
 # their turns. With the same limit it takes about as long as the real client. It is "fake" because each request in flight still holds a thread, not
-# because it blocks. (A short gap that comes in one run and not in the next is your machine, busy with something else.)
+# because it blocks. (A short gap in one run, but not in the next, is your machine.)
 
 # %% [markdown]
 # ## Exercise 02a · Let the loop breathe
@@ -142,26 +142,26 @@ attempt(asyncio.run, a_moment())
 # The kernel's thread is *inside* a loop already, the one that reads your cells. Running a second one to its end would hold up the first:
 # [blocking](glossary.md#blocking) again. So Python refuses.
 #
-# You need no second loop: a cell can `await`, as you did all along. But a *plain* function cannot. If you must have one, give the coroutine a loop in
-# another thread:
+# A cell can `await`, as you did all along. A *plain* function cannot. If you must have one, give the coroutine a loop in another thread:
 
 # %%
 from supalab.course.loops import run_in_loop_thread
 
 
-def first_title() -> str:
-    async def ask():
-        async with SupabaseAsync(lab.url, lab.key) as db:
-            return (await db.select("contests", columns="title", order="id", limit=1))[0]["title"]
+async def ask():
+    async with SupabaseAsync(lab.url, lab.key) as db:
+        return await db.select("contests", columns="title", order="id", limit=1)
 
-    return run_in_loop_thread(ask())
+
+def first_title() -> str:
+    return run_in_loop_thread(ask())[0]["title"]
 
 
 first_title()
 
 # %% [markdown]
-# No magic: the notebook's own loop stands still until the answer is there. (In a service, that is blocking.) And the client is made *inside*, because it
-# belongs to the loop that it is used on: see 03.
+# No magic: the notebook's own loop stands still until the answer is there. (In a service, that is blocking.) And `ask` makes its own client: one
+# used here before belongs to this loop (see 03).
 
 # %% [markdown]
 # ## nest_asyncio, and what it costs
@@ -176,15 +176,15 @@ for seen in await queue_all():
     print(seen)
 
 # %% [markdown]
-# A star is a cell that never runs: with a recent kernel, the patched loop inside one cell loses those queued behind it, without an error. The fork
-# handles that. What do both cost? Look at the CPU time of plain tasks; the first line is the control. (About 2 seconds.)
+# A star is a cell that never ran: with the kernel installed here, the patched loop inside one cell loses those queued behind it, without an error; the
+# fork does not. What do both cost? Look at the CPU time of plain tasks; the first line is the control. (About 2 seconds.)
 
 # %%
 for patch in (None, *PATCHES):
     print(f"{patch or 'no patch':<14}{await slower_by(patch):.1f} x the CPU for the same tasks")
 
 # %% [markdown]
-# Up to Python 3.13 the patch swaps asyncio's C tasks for Python ones, in the whole process. So this course never applies it: a patched
+# Both swap asyncio's C tasks for Python ones, in the whole process (the fork up to Python 3.13). So this course never applies them: a patched
 # kernel measures the patch. Go no further down this list than you must:
 #
 # | where you are | what to do |
@@ -199,15 +199,15 @@ for patch in (None, *PATCHES):
 #
 # - **Real clients can hold the loop, too:** parsing a huge answer, or making an `httpx.AsyncClient`, which reads certificates, is work on the
 #   loop's thread.
-# - **Measure lag.** A ticker costs ten lines; asyncio's debug mode logs every turn over 0.1 s.
-# - **`asyncio.to_thread` is no sin** for a library without an async twin. Know who shares its pool.
+# - **Measure lag.** A ticker costs ten lines; asyncio's debug mode (`PYTHONASYNCIODEBUG=1`) logs every turn over 0.1 s.
+# - **`asyncio.to_thread` is no sin** for a library without an async twin.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>A coroutine has five <code>await</code>s. How many turns does it give up?</summary>
 #
-# It depends on what is below, and may be none. Only what really waits, a timer, a socket, another task, lets others in.
+# It depends on what is below, and may be none. Only what suspends the task lets others in: a timer, a socket, another task that is not done.
 # </details>
 #
 # <details><summary>You put <code>await asyncio.sleep(0)</code> before a blocking call. Does the loop breathe now?</summary>
@@ -217,7 +217,7 @@ for patch in (None, *PATCHES):
 #
 # <details><summary>Somebody replaces threads by httpx "because threads block the event loop". What do you say?</summary>
 #
-# They don't, as the picture above shows. There are good reasons for the change; this is not one.
+# They don't, as the picture shows. There are good reasons for the change; this is not one.
 # </details>
 #
 # **Next:** [03 · Step 1: the client](03_step_1_the_client.ipynb), where the migration begins.

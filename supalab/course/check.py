@@ -126,7 +126,7 @@ def _broke(error: BaseException) -> Finding:
 def _why(text: str) -> list[str]:
     """What is said of an error: for the two that come of a missing word, which word."""
     words = ["It raised an error on the way."]
-    if "used in 'await' expression" in text:
+    if "used in 'await' expression" in text or "object can't be awaited" in text:  # up to Python 3.13, and later
         words.append("Something is awaited that is no coroutine: is there a plain def where an async def is meant?")
     elif "'coroutine'" in text:
         words.append("There is a coroutine in place of its result: somewhere an await is missing.")

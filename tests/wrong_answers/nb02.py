@@ -20,6 +20,14 @@ async def called_too_early(url: str, headers: dict[str, str]) -> Any:
     return await asyncio.to_thread(requests.get(url, headers=headers, timeout=10).json)
 
 
+async def an_await_in_front(url: str, headers: dict[str, str]) -> Any:
+    return await requests.get(url, headers=headers, timeout=10).json()
+
+
+async def a_response_called(url: str, headers: dict[str, str]) -> Any:
+    return await asyncio.to_thread(requests.get(url, headers=headers, timeout=10))  # type: ignore[arg-type]
+
+
 async def never_awaited(url: str, headers: dict[str, str]) -> Any:
     return asyncio.to_thread(requests.get, url, headers=headers, timeout=10)
 
@@ -67,6 +75,8 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "02a": (
         (only_async_in_name, "still runs on the loop's own thread"),
         (called_too_early, "only its result handed on"),
+        (an_await_in_front, "does not send a plain call elsewhere"),
+        (a_response_called, "and its arguments after it"),
         (one_after_another, "each call waits for the one before it"),
         (a_client_for_each_call, "loads certificates each time"),
         (not_async_any_more, "must stay `async def`"),

@@ -37,14 +37,15 @@ async def fetched(fetch: Fetch) -> list[Finding]:
         url = f"{settings.base}/contests?select=id&order=id&limit={ROWS}"
         first = fetch(url, settings.headers)
         if not inspect.isawaitable(first):
-            return [_result(first, "It is a plain function now. Callers await it, so it must stay `async def`.")]
+            words = "It is a plain function now. Callers await it, so it must stay `async def`."
+            return [Finding("what a call gives", "something to await", f"a plain {type(first).__name__}", False, words)]
         try:
             rows = await first
-        except AttributeError as error:
-            if not inspect.iscoroutine(error.obj):
+        except (AttributeError, TypeError) as error:
+            said = _misplaced(error)
+            if said is None:
                 raise
-            error.obj.close()  # one that never began would complain
-            return [_result(error.obj, "Await it first, in brackets: (await …).json().")]
+            return [said]
         if inspect.isawaitable(rows):
             # A future belongs to work that has begun and will end by itself; a coroutine never begins.
             if inspect.iscoroutine(rows):
@@ -57,6 +58,29 @@ async def fetched(fetch: Fetch) -> list[Finding]:
             if seen.peak <= 1 or beat.longest_lag <= MOST_LAG_S:
                 break  # else they overlapped, and it may have been the machine: look again before saying a word
     return [_result(rows), _lag(beat, seen), _overlap(seen)]
+
+
+def _misplaced(error: AttributeError | TypeError) -> Finding | None:
+    """What is said of an await, or a pair of brackets, in the wrong place; None for any other error."""
+    if isinstance(error, AttributeError):
+        if not inspect.iscoroutine(error.obj):
+            return None
+        error.obj.close()  # one that never began would complain
+        return _result(error.obj, "Await it first, in brackets: (await …).json().")
+    text = str(error)
+    if "'await' expression" in text or "can't be awaited" in text:  # up to Python 3.13, and later
+        words = (
+            "An await in front does not send a plain call elsewhere: when requests.get(…) gives something to await, it "
+            "has waited already, on the loop's own thread. Which function runs a call in another one?"
+        )
+    elif "not callable" in text:
+        words = (
+            "The call was made first, on the loop's own thread, and its result was handed over. Hand over the "
+            "function without brackets, and its arguments after it."
+        )
+    else:
+        return None
+    return Finding("your code", "to run", f"TypeError: {text}", False, words)
 
 
 def _no_rows(found: object) -> str:
