@@ -67,7 +67,7 @@ evidence(fake_3, fake_200, real_10)
 # %% [markdown]
 # ## A client that looks async
 #
-# Now one for you. A colleague has written it, every method is a coroutine, and the review went well.
+# A colleague has written it, every method is a coroutine, and the review went well.
 
 # %%
 import inspect
@@ -82,7 +82,7 @@ Markdown(f"```python\n{inspect.getsource(LooksAsync)}```")
 # How many faults do you find in it? And the probe starts 50 calls at once: how many does the lab see in flight, at most?
 
 # %%
-guess = predict("the most in flight, of 50 calls", None, unit="requests")
+guess = predict("50 calls at once", None, unit="in flight")
 guess
 
 # %%
@@ -91,13 +91,14 @@ print(guess.beside(looks_async.numbers["peak"]))
 looks_async
 
 # %% [markdown]
-# The headline names the kind and, behind it, two more faults. None of the three can be seen from outside: callers `await`, rows come back, and
-# a test that makes one request at a time is content.
+# The headline names three faults: threads; *limited to 1*, which is the lock; *no connection reuse*, which is `requests.get`. None of them can be seen
+# from outside: callers `await`, rows come back, and a test that makes one request at a time is content.
 #
 # ## Exercise 12a · Get the verdict *real async*
 #
 # Below are the same three faults, with fewer methods around them. Mend them one by one if you like, and check after each: the words change
-# with the verdict. The check uses your client once, closes it, and hands it to the probe. (2 to 5 seconds.)
+# with the verdict. The check uses your client once and closes it; if nothing stays open, the probe is next. (2 to 5 seconds. `NO_PROXIES`, in
+# httpx `trust_env=False`, keeps your machine's proxy out of it.)
 #
 # | looked at | expected |
 # |---|---|
@@ -142,7 +143,7 @@ await check("12a", Mended)
 # %% [markdown]
 # ## Other people's clients
 #
-# Is the official Supabase client what its async version says? You see it if it is installed. The limit of 10 is our setting. (3 seconds.)
+# Is the async version of the official Supabase client really async? If it is installed, you see it here. The limit of 10 is our setting. (3 seconds.)
 
 # %%
 from supalab.clients.arms import KINDS, missing
@@ -206,8 +207,8 @@ else:
 # %% [markdown]
 # ## In practice
 #
-# - **Probe in a test.** `assert (await probe(MyClient, lab=lab)).kind == "real async"` in your suite keeps a later change from bringing the thread back; `with Lab() as lab:` starts the lab there.
-# - **"Cannot tell" is an honest answer.** It comes with the reason, usually a client that keeps its answers or asks another server.
+# - **Probe in a test.** `assert (await probe(MyClient, lab=lab)).kind == "real async"` in your suite keeps a later change from bringing the thread back; in a test, `with Lab() as lab:` starts the lab.
+# - **"Cannot tell" is an honest answer.** It comes with its reason, such as a client that asks another server.
 # - **Fake async is not a crime.** Three requests at a time from a script need no migration. Say what it is, and choose.
 
 # %% [markdown]

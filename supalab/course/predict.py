@@ -27,7 +27,8 @@ class Guess:
         """Return the guess and what was measured, in words that nobody need be ashamed of."""
         if self.value is None:
             return f"Measured: {measured:.3g} {self.unit} for {self.about}."
-        said = f"You guessed {self.value:g} {self.unit} for {self.about}, and {measured:.3g} {self.unit} were measured"
+        seen = f"{measured:.3g} {self.unit} {'was' if measured == 1 else 'were'} measured"
+        said = f"You guessed {self.value:g} {self.unit} for {self.about}, and {seen}"
         if not self.value or measured <= 0:
             return f"{said}."
         times = max(self.value / measured, measured / self.value)

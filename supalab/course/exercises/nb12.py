@@ -58,10 +58,10 @@ async def _used(client: Any, lab: Lab) -> list[Finding]:
         if inspect.iscoroutine(rows):
             rows.close()  # or Python warns later, below another cell
     left = await _left(lab)
-    closing = "" if left == 0 else "aclose has to close what was opened: await self._client.aclose()."
+    closing = "aclose has to close what was opened: await self._client.aclose(). Then the probe has its turn."
     return [
         Finding("one select", f"{ROWS} rows", _rows(rows), good, "" if good else words),
-        Finding("sockets left after aclose", "0", str(left), left == 0, closing),
+        Finding("sockets left after aclose", "0", str(left), left == 0, "" if left == 0 else closing),
     ]
 
 
