@@ -92,7 +92,8 @@ for step in found.steps:
 
 # %% [markdown]
 # A simple rule: if every round says the same sign, believe it. Five tosses of a coin fall alike in 2 of 32 cases, so where there is nothing, the rule
-# errs once in sixteen; with three rounds, once in four. The picture is stricter: a gain must also be larger than what `fake-10` earns beside itself.
+# errs once in sixteen; with three rounds, once in four. The picture is stricter: a gain must also be larger than what `fake-10` earns
+# beside itself. A row of one sign may still fail that.
 #
 # ## Exercise 08a · Say what a step earned
 #
@@ -173,14 +174,14 @@ await at_the_lab(link, lab)
 # ## At full size
 #
 # `supalab explain` runs each pair in fresh processes and goes on to our client (notebook [09](09_find_the_knee.ipynb) explains those
-# steps). It takes minutes (`--quick`: half of one), so here is a record:
+# steps). It takes minutes, so here is a record:
 
 # %%
 recorded("explain.json", EXPLANATION, waterfall)
 
 # %% [markdown]
 # Each bar hangs where the one above it ended, and here **minus means seconds saved**. The factors should add up to
-# the whole: that is the test of an [**ablation**](glossary.md#ablation), and the last line of the picture has its result. With
+# the whole: that is the test of an [**ablation**](glossary.md#ablation) (last line of the picture). With
 # three rounds, believe long bars, not slivers.
 #
 # On the right is CPU. Each pair ran by itself, so compare *within* a row. A step that costs no seconds may cost CPU.
