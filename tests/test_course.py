@@ -241,6 +241,7 @@ def test_feedback_is_text_and_html_without_colour() -> None:
     assert "nearly." in replace(said, findings=(finding, agreed)).headline
     assert all(text in said.html() for text in ("&lt;b&gt;", "1 &amp; 2", "Look &lt;again&gt;.", "x &lt; 1", "✗"))
     assert "color" not in said.html()
+    assert "in <code>a &lt; b</code>." in replace(said, hints=("in `a < b`.", "")).html()
     twice = Feedback("01a", "a title", State.LOOK_AGAIN, (finding, finding))
     assert twice.words == ("Look <again>.",)
 

@@ -294,3 +294,21 @@ async def test_the_computation_is_a_floor_and_not_far_below_the_lab(
     assert trial.witness.connections == one.dialled or (one.kept and trial.witness.connections < one.requests)
     assert "Computed" in drawn.description
     svg_of(drawn)
+
+
+async def test_a_long_run_of_what_the_knobs_say_is_watched_and_a_short_one_is_not() -> None:
+    """Beyond some seconds the slots are shown while they fill, so nobody sits before a still page."""
+    watched: list[bool] = []
+
+    async def watching(*seen: Any, watch: bool, requests: int) -> Any:
+        watched.append(watch)
+        return made_trial("fake-2", Workload(requests))
+
+    panel = turn_the_knobs(12, limit=2, latency=0.05)
+    with Lab(latency=0.02) as lab, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knobs, "observe", watching)
+        patch.setattr(knobs.picture, "beside_measured", lambda one, trial: None)
+        for long in (0.29, 0.31):  # 6 rounds of 0.05 s
+            patch.setattr(knobs, "LONG_S", long)
+            await at_the_lab(panel, lab)
+    assert watched == [True, False]

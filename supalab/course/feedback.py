@@ -6,6 +6,7 @@ It says what was observed and what was expected, never that somebody is wrong.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -84,13 +85,18 @@ class Feedback:
     def html(self) -> str:
         """Return the answer as HTML that inherits the theme's colours; nothing is said by colour alone."""
         parts = [f"<p><strong>{html.escape(self.headline)}</strong></p>", _table(self.findings)]
-        parts += [f"<p>The stub says: {html.escape(self.left)}</p>"] if self.left else []
-        parts += [f"<p>{html.escape(text)}</p>" for text in self.words]
-        parts += [f"<p><em>Hint {n}.</em> {html.escape(hint)}</p>" for n, hint in enumerate(self.hints, 1)]
+        parts += [f"<p>The stub says: {_marked(self.left)}</p>"] if self.left else []
+        parts += [f"<p>{_marked(text)}</p>" for text in self.words]
+        parts += [f"<p><em>Hint {n}.</em> {_marked(hint)}</p>" for n, hint in enumerate(self.hints, 1)]
         if self.solution:
             code = html.escape(self.solution)
             parts.append(f"<details><summary>One solution (open it if you like)</summary><pre>{code}</pre></details>")
         return "".join(parts)
+
+
+def _marked(text: str) -> str:
+    """A sentence as HTML; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _mark(finding: Finding) -> str:
