@@ -25,18 +25,18 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## What step 1 changes
 #
-# On the left the client that you leave, on the right the article's. Both are read from the files that run here.
+# On the left the client that you leave, on the right the article's, as their files have them.
 
 # %%
 difference(FakeSupabaseAsync, ArticleSupabaseAsync, "__init__", "_get_client")
 
 # %% [markdown]
 # The executor is gone. In its place there is `None`, and a method that makes an `httpx.AsyncClient` at the first call: the client is [**lazy**](glossary.md#lazy-client).
-# (And the limit goes from 3 to 10: a second change, and 00 has shown which of them is quick.) Why not in `__init__`? Because people write this at the top
-# of a module:
+# (And the limit goes from 3 to 10: a second change, and 00 has shown which of the two moves the end.) Why not in `__init__`? Because people write this
+# at the top of a module:
 #
 # ```python
-# db = ArticleSupabaseAsync(url, key)     # runs at import: no event loop yet
+# db = ArticleSupabaseAsync(url, key)     # runs at import
 # ```
 #
 # What would the import cost?
@@ -55,19 +55,19 @@ timed("the same, certificates read before", lambda: httpx.AsyncClient(verify=tls
 timed("ArticleSupabaseAsync(...), lazy", lambda: ArticleSupabaseAsync(lab.url, lab.key))
 
 # %% [markdown]
-# Nearly all of it is reading certificates, and every test run, every `--help` would pay for it. And an async client's connections belong to a
-# loop; at import there is none. So: at the first use.
+# Nearly all of it is reading certificates, and every test run, every `--help` would pay for it. So: at the first use. (`httpx` itself does not mind an
+# import: it wants a loop only when it opens a connection.)
 #
 # Does it hold its [limit](glossary.md#limit)? Twenty callers at once, all of them first ones.
 
 # %%
 async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
-    printed = await observe(db, lab, "article-10", requests=20)
+    await observe(db, lab, "article-10", requests=20)
 print(lab.witness())
 
 # %% [markdown]
-# Ten in flight, as told. More than ten connections? That is the second number in `Limits`: of ten that have answered, only five may be kept for the next
-# caller. What it costs is measured in [06](06_cautions.ipynb).
+# Ten in flight, as told. More than ten connections? That is the second number in `Limits`: how many may be kept. [06](06_cautions.ipynb) measures what
+# it costs.
 
 # %% [markdown]
 # ## Breaking it, one: an `await` in the wrong place
@@ -80,13 +80,17 @@ print(lab.witness())
 made = []
 
 
-class WithASecret(ArticleSupabaseAsync):
+def new_client(db):
+    limits = httpx.Limits(max_connections=db._settings.limit)
+    made.append(httpx.AsyncClient(headers=db._headers, limits=limits, verify=tls, trust_env=False))
+    return made[-1]
+
+
+class LookThenWait(ArticleSupabaseAsync):
     async def _get_client(self):
         if self._client is None:
             await asyncio.sleep(0.01)  # fetches the key
-            limits = httpx.Limits(max_connections=self._settings.limit)
-            self._client = httpx.AsyncClient(headers=self._headers, limits=limits, verify=tls)
-            made.append(self._client)
+            self._client = new_client(self)
         return self._client
 
 
@@ -97,23 +101,37 @@ class WithASecret(ArticleSupabaseAsync):
 guess = predict("the most in flight with limit 10", None, unit="requests")
 
 before, earlier = open_sockets(lab), len(made)
-async with WithASecret(lab.url, lab.key, limit=10) as db:
+async with LookThenWait(lab.url, lab.key, limit=10) as db:
     racy = await observe(db, lab, "racy-10", requests=20)
 print(guess.beside(racy.witness.peak))
 print(f"{len(made) - earlier} clients made; sockets still open after the end: {open_sockets(lab) - before}")
+
+# %% [markdown]
+# All twenty looked, all twenty saw `None`, each made a client of its own with ten slots of its own. The last one to be made was kept, and closed. The
+# others keep their sockets open, and nobody is left to close them. The cure, and our control: one line moves up, and nothing else changes.
+
+
+# %%
+class WaitThenLook(ArticleSupabaseAsync):
+    async def _get_client(self):
+        await asyncio.sleep(0.01)  # fetches the key
+        if self._client is None:
+            self._client = new_client(self)
+        return self._client
+
+
+async with WaitThenLook(lab.url, lab.key, limit=10) as db:
+    careful = await observe(db, lab, "careful-10", requests=20)
 
 # %%
 from supalab.figures import timeline
 from supalab.measure.trial import TrialSet
 
-timeline(TrialSet((printed, racy)))
+timeline(TrialSet((careful, racy)))
 
 # %% [markdown]
-# All twenty looked, all twenty saw `None`, each made a client of its own with ten slots of its own. The last one to be made was kept, and closed. The
-# others keep their sockets open, and nobody is left to close them. It was done sooner, and that is no merit: it broke the limit that
-# protects your server. (The gap before the first bars of `article-10` is certificates, read on the loop.)
-#
-# In a test with one caller you never see any of this. We kept a list, so we can clean up:
+# `racy-10` was done sooner, and that is no merit: it broke the limit that protects your server. In a test with one caller you never see any of this.
+# We kept a list, so we can clean up:
 
 # %%
 for client in made:
@@ -144,7 +162,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # ## Breaking it, three: two loops
 #
 # Each `asyncio.run` makes a loop and closes it. You meet it in scripts that call it twice, in job queues, in tests that each get a loop. We do it three
-# times with one client (in a thread, since the notebook's own has a loop). What will the second loop say? And the third?
+# times with one client, in a thread, since the notebook's own has a loop; `attempt` says what came of it. What will the second loop say? And the third?
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
@@ -161,7 +179,8 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # ## Exercise 03a · A client made at the right moment
 #
 # Write `_get_client` for this small class. The first caller makes an `httpx.AsyncClient`, with `headers=` and with `limits=` as in the cells above, and
-# all callers share it. When `asyncio.get_running_loop()` is another than `self._loop`, make a new one. The check uses it on two loops.
+# all callers share it. When `asyncio.get_running_loop()` is another than `self._loop`, make a new one, and let go of the old:
+# its loop has ended, so nobody can close it but the garbage collector.
 #
 # | looked at | what it should be |
 # |---|---|
@@ -207,9 +226,9 @@ await check("03a", LazyClient)
 #
 # - **Make it where its loop is.** In a web service, the start-up hook (FastAPI's `lifespan`) is the best place: made on the loop, closed on it, one for all
 #   requests. Lazy is for libraries, which have no such hook.
-# - **Two loops at the same time** would throw away each other's client, again and again. `SupabaseAsync` refuses the second loop; see
+# - **Two loops at the same time** would throw away each other's client, again and again. Only then `SupabaseAsync` refuses the second; see
 #   `_on_this_loop` in `supalab/clients/real.py`.
-# - **If there must be an `await`**, do it before you look at `self._client`, or put a lock around both. A lock belongs to a loop, too.
+# - **If the wait is too dear for every call**, put a lock around look and wait. A lock belongs to a loop, too.
 
 # %% [markdown]
 # ## Recap
@@ -219,7 +238,7 @@ await check("03a", LazyClient)
 # Not on one loop: without a wait there is no turn to give up, as you saw in 02. Two threads with a loop each could.
 # </details>
 #
-# <details><summary>Your tests fail with "Event loop is closed", every other run. Where do you look?</summary>
+# <details><summary>In one run, every other test fails with "Event loop is closed". Where do you look?</summary>
 #
 # For a client made once, at the top of a module or in a fixture that outlives its loop, and used by tests that have a loop each.
 # </details>

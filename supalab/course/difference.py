@@ -21,7 +21,7 @@ __all__ = ["Difference", "difference"]
 Side = tuple[str, str]
 CELL = "text-align:left;vertical-align:top;padding:0 0.6em"
 #: A line that is too long goes on four letters further to the right.
-CODE = "white-space:pre-wrap;font-family:monospace;font-size:85%;padding-left:{}ch;text-indent:-4ch"
+CODE = "white-space:pre-wrap;font-family:monospace;padding-left:{}ch;text-indent:-4ch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,9 +163,10 @@ def _second_loop(answer: type[Any], lab: Lab) -> Finding:
     ok = outcomes[0] == "an answer" and not outcomes[1].startswith("a client that fails")
     words = CLOSE_WORDS if outcomes[1] == ENDED else LOOP_WORDS
     ok = ok and outcomes[1] != ENDED
+    refused = outcomes[1].startswith("_get_client says")  # a clear refusal of one's own is right, too
     return Finding(
         "the same object after its loop has ended, on another",
-        "an answer, or an error from _get_client",
+        "an answer, or an error from _get_client" if refused else "an answer",
         outcomes[1] if outcomes[0] == "an answer" else outcomes[0],
         ok,
         "" if ok else words,
