@@ -46,6 +46,11 @@ class Swallows(SmallClient):
             return []
 
 
+class Upserts(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return await self._request("POST", table, json=rows, prefer=f"{STORED},resolution=merge-duplicates")
+
+
 class NoAwait(SmallClient):
     async def insert(self, table: str, rows: Any) -> Any:
         return self._request("POST", table, json=rows, prefer=STORED)
@@ -89,6 +94,11 @@ class Quoted(SmallClient):
         return await self._request("PATCH", table, params=params, json=values, prefer=STORED)
 
 
+class Swapped(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        return await self._request("PATCH", table, params=values, json=filters, prefer=STORED)
+
+
 class Posts(SmallClient):
     async def update(self, table: str, values: Any, filters: Any) -> Any:
         params = {column: f"eq.{value}" for column, value in filters.items()}
@@ -115,6 +125,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (ReturnsWhatWasSent, "not what the server stored"),
         (OneByOne, "half of an insert"),
         (Swallows, "the caller was not told"),
+        (Upserts, "yours has overwritten it"),
         (NoAwait, "needs an await"),
         (LoopsOverOneRow, "goes through its columns"),
         (GoesAroundRequest, "Let self._request send it"),
@@ -123,6 +134,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "04b": (
         (Glued, "The & ended the value"),
         (NoOperator, "operator, dot, value"),
+        (Swapped, "The new value came as a filter"),
         (Posts, "PATCH changes rows"),
         (EscapedTwice, "The filter fits no row"),
         (Quoted, "quotation marks would be a part of the title"),

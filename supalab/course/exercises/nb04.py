@@ -161,10 +161,9 @@ def _all_at_once(requests: int, there: int, error: Exception | None) -> Finding:
 
 def _told(what: str, expected: str, back: object, error: Exception | None) -> Finding:
     ok = isinstance(error, ApiError)
-    words = (
-        "The server refused, and the caller was not told. _request raises for every error status: let it pass, "
-        "or the caller believes that the rows are stored."
-    )
+    words = "The server refused, and the caller was not told. _request raises for every error status: let it pass."
+    if isinstance(back, list) and back:
+        words = "The row was there, and yours has overwritten it: a resolution=… in prefer makes an upsert of it."
     return Finding(what, expected, _said(back, error), ok, "" if ok else words)
 
 
@@ -196,6 +195,8 @@ def _the_one(changed: list[str], back: object, error: Exception | None) -> Findi
         )
     elif isinstance(back, _Unusable):
         words = back.words
+    elif error is not None and "(5000)" in str(error):
+        words = "The new value came as a filter: new values are the body, json=; filters are the query, params=."
     elif error is not None and "PGRST100" in str(error):
         words = "A filter is written operator, dot, value: the parameter title has the text 'eq.R&D'."
     elif error is not None:
