@@ -35,7 +35,7 @@ await small.select("contests", limit="1")
 print(f"{open_sockets(lab) - before} socket more, and the request is long over")
 
 # %% [markdown]
-# ## Predict
+# ## How many stay open?
 #
 # A service makes a client for each job and keeps it in a list. After 20 jobs, how many sockets are open? Put a number in place of `None`, or
 # leave it. And what if it forgets each client, or uses it in an `async with`?
@@ -129,8 +129,7 @@ await check("05a", Closing)
 # %% [markdown]
 # ## After the end
 #
-# A closed client that is used again is a bug in the program. It should say so, not quietly open a connection that nobody will close. Here
-# is what three clients say:
+# A closed client that is used again is a bug in the program. It should say so, not quietly open a connection. Three clients:
 
 # %%
 for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
@@ -142,12 +141,12 @@ for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
         print(f"{kind.__name__}: {type(error).__name__}: {error}")
 
 # %% [markdown]
-# One gap remains in the article's client, and perhaps in yours: closed *before* its first request, it opens after all. `SupabaseAsync` keeps a
+# One gap remains in the article's client, and perhaps in yours: closed *before* its first request, it opens after all, as in 03. `SupabaseAsync` keeps a
 # note that it is closed.
 #
 # ## Callers who leave
 #
-# A request can end early because its caller goes: a browser tab closes, a timeout strikes. In asyncio that is [**cancellation**](glossary.md#cancellation): the `await`
+# A request can end early because its caller goes: a timeout strikes, another task of its group fails, the service stops. In asyncio that is [**cancellation**](glossary.md#cancellation): the `await`
 # raises `CancelledError`, and the caller is free at once. What of the work?
 #
 # Let the lab take half a second, and give each client 3 [slots](glossary.md#slot). We fill them, cancel everybody after 0.1 s, and at once a new caller
@@ -197,7 +196,7 @@ for name, one in (("fake-3", fake_3), ("real-3", real_3)):
 # %% [markdown]
 # The witness adds a caution. Under `real-3` it saw **4** in flight, though the client has 3 slots: the server went on with the three
 # whose callers had hung up. Cancelling frees the *client*. Whether the server stops is the server's affair; this one looks only when it is
-# done, as many do.
+# done, as many do. (It counts three new connections: one was open since the warm-up.)
 
 # %% [markdown]
 # ## Exercise 05b · Walk out
@@ -236,9 +235,11 @@ await check("05b", leave)
 # ## In practice
 #
 # - **One client for each process, not for each request.** Open it where the service starts and close it where it ends (FastAPI:
-#   `lifespan`). A client for each job pays a new connection for each job, tidy or not.
+#   `lifespan`).
 # - **Never swallow `CancelledError`.** `except Exception` lets it pass, `except BaseException` and a bare `except` do not.
 # - **A cancelled write may have been applied.** The client hung up; the server may have been faster.
+# - **A closed browser tab** cancels a handler only if the framework does so. FastAPI by itself does not.
+# - **Run your tests with `python -X dev`:** Python then warns of each socket that the garbage collector had to close.
 
 # %% [markdown]
 # ## Recap

@@ -58,6 +58,18 @@ class OpensAgain(Good):
         self._client = None
 
 
+class CallsItClose(Good):
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()  # type: ignore[attr-defined]
+
+
+class ClosesAfterErrorsOnly(Good):
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        if error is not None:
+            await self.close()
+
+
 class NotAsync(Good):
     def __aenter__(self) -> Any:
         return self
@@ -166,6 +178,8 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (ClosesInGoodTimesOnly, "Close in any case"),
         (DoesNotLook, "there is nothing to close"),
         (OpensAgain, "nobody will close that one"),
+        (CallsItClose, "its own method is aclose()"),
+        (ClosesAfterErrorsOnly, "with an error in the block or without"),
         (NotAsync, "all three are there, and async def"),
         (TakesNothing, "three values more than self"),
     ),

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+
 from supalab.course.check import Exercise, NotDone
 from supalab.course.feedback import Finding
 from supalab.course.sockets import open_sockets
@@ -42,6 +44,11 @@ async def closed(answer: Callable[[str, str], Any]) -> list[Finding]:
 async def _entered_or_not(db: Any, lab: Lab) -> list[Finding]:
     try:
         return await _entered(db, lab)
+    except AttributeError as error:
+        if error.name != "close" or not isinstance(error.obj, httpx.AsyncClient):
+            raise
+        words = "The client of httpx has no close(): its own method is aclose(), and it is awaited."
+        return [Finding("async with … as db", "to run", f"AttributeError: {error}", False, words)]
     except TypeError as error:  # async with found nothing to await, a method missing, or one that takes too little
         words = (
             "async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three are there, and async "
@@ -59,9 +66,12 @@ async def _entered(db: Any, lab: Lab) -> list[Finding]:
         inside = open_sockets(lab)
     left = await _left(lab)
     ok = left == 0 and inside > 0
-    words = "" if ok else "The block has ended and its socket is still open: __aexit__ has to await self.close()."
+    words = (
+        "The block has ended and its socket is still open: __aexit__ has to await self.close(), and close has to await "
+        "self._client.aclose(), with an error in the block or without."
+    )
     observed = f"{inside} inside, {left} after the block"
-    return [*found, Finding("sockets to the lab", "1 inside, 0 after the block", observed, ok, words)]
+    return [*found, Finding("sockets to the lab", "1 inside, 0 after the block", observed, ok, "" if ok else words)]
 
 
 def _same(got: object, db: object) -> Finding:
