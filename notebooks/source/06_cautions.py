@@ -57,7 +57,7 @@ async def error_of(work):
 
 
 # %% [markdown]
-# ## Predict
+# ## What does an old `except` still catch?
 #
 # Seven things go wrong: an answer of 404; a port where nobody listens; a server that hangs up; one that is late; one that is silent in the TLS
 # handshake; a web page in place of JSON; an address that is none. With `requests`, an old `except OSError` catches all seven.
@@ -114,11 +114,13 @@ def caught(kind, side):
     return sum(isinstance(pair[side], kind) for pair in errors.values())
 
 
-for kind in (requests.RequestException, OSError, httpx.HTTPStatusError, httpx.HTTPError):
-    name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, requests.RequestException, OSError):
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
     print(f"except {name:28} before: {caught(kind, 0)}   after: {caught(kind, 1)}")
 
 # %% [markdown]
+# The first two lines are the article's: a handler that meant "there is no such row" now also takes "there is no server".
+#
 # Nothing crashes on the day of the migration. The handlers stay, the tests pass, and the first refused connection goes straight
 # through all of them.
 #
@@ -179,7 +181,7 @@ print("article-10:", article_10.witness.connections, "  kept-10:", kept_10.witne
 # queue (seen in httpcore 1.0.9). So nearly every request dials; on a real link that costs [round trips](glossary.md#round-trip), and more for TLS. Keep as many as
 # you may open.
 #
-# When all connections are taken, the pool makes callers wait, up to a [**pool timeout**](glossary.md#pool-timeout) that `requests` never had:
+# When all connections are taken, the pool makes callers wait, and gives up after a [**pool timeout**](glossary.md#pool-timeout) that `requests` never had:
 
 # %%
 lab.set(latency=0.5)
@@ -189,12 +191,15 @@ async with httpx.AsyncClient(headers=headers, trust_env=False, **few) as two:
 print([type(error).__name__ if error else "rows" for error in found])
 
 # %% [markdown]
+# (Even this does not bound your time in the queue: when a kept connection comes free and another caller gets it, your 0.1 s begin anew. Seen in
+# httpcore 1.0.9.)
+#
 # ## Four timeouts, and no total
 #
 # | | `requests` | `httpx` |
 # |---|---|---|
 # | connect, write, read, pool | connect and read; none unless you ask | four, 5 s each |
-# | what a *read* timeout bounds | the gap between two pieces of an answer | the same |
+# | what a *read* timeout bounds | the wait for the first piece of an answer, and each gap after it | the same |
 # | the whole request | no | no |
 #
 # A server sends 25 bytes, one every 0.1 s. Your read timeout is 0.3 s. After how many seconds is the call over, and is it with an error or with
@@ -238,6 +243,7 @@ print(f"{type(error).__name__} after {time.perf_counter() - began:.1f} s: {error
 #
 # - **Search for `requests.` in your `except` clauses** before you migrate, and for `OSError`, `IOError` and `ConnectionError`, which hide better.
 # - **Translate once**, in `_request`, into errors of your own. Then the next migration changes one place.
+# - **A quiet service dials, too**: httpx drops a connection that was idle for 5 s (`keepalive_expiry` in `Limits`).
 # - **Set a total for each request**, and let it be shorter than your own caller's patience.
 
 # %% [markdown]

@@ -24,6 +24,24 @@ def catching(*kinds: type[BaseException]) -> Callable[[httpx.AsyncClient, str], 
     return contests
 
 
+async def names_what_is_not_there(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        answer = await client.get(url)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, json.JSONDecodeError) as error:  # type: ignore[name-defined]  # noqa: F821
+        raise ClientError(str(error)) from error
+
+
+async def names_it_as_requests_does(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        answer = await client.get(url)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, httpx.JSONDecodeError) as error:  # type: ignore[attr-defined]
+        raise ClientError(str(error)) from error
+
+
 async def never_looks(client: httpx.AsyncClient, url: str) -> Any:
     try:
         return (await client.get(url)).json()
@@ -86,6 +104,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (catching(httpx.HTTPError), "answer.json() then raises a ValueError"),
         (catching(Exception), "Catch what a request can raise"),
         (catching(Exception, asyncio.CancelledError), "catching it breaks every timeout"),
+        (names_what_is_not_there, "is its module imported"),
+        (names_it_as_requests_does, "a name that its module does not have"),
+        (catching([httpx.HTTPError, ValueError]), "several in round brackets"),  # type: ignore[arg-type]
         (never_looks, "as if it were rows"),
         (returns_none, "return answer.json()"),
         (keeps_silent, "the caller told that all is well"),

@@ -48,6 +48,13 @@ SILENT = (
 )
 RETURNED = "You return the error, and the caller takes it for an answer: raise it."
 NO_ROWS = "With nothing amiss, the caller should have the rows: return answer.json()."
+#: Python reads what stands after except when there is an error, and not before.
+NO_CLAUSE = {
+    "NameError": "After except stands a name that Python does not know here: is its module imported, and spelled so?",
+    "AttributeError": "After except stands a name that its module does not have: look at the table above for how the "
+    "errors are called.",
+    "TypeError": "After except stands one class of errors, or several in round brackets: except (This, That) as error.",
+}
 #: The commonest reasons why not even rows come back.
 NO_ROWS_BECAUSE = {
     "AttributeError": "client.get gives a coroutine: await it, and what you have then is the answer.",
@@ -64,6 +71,8 @@ async def errors_seen(answer: Answer) -> list[Finding]:
         if not found[0].ok:
             return found
         found.append(_status(await _seen(answer(client, f"{lab.url}/rest/v1/no_such_table"))))
+        if found[1].observed in NO_CLAUSE:
+            return found  # each fault would say the same
         with hanging_up() as hangs_up, a_page() as page:
             lost = {
                 "nobody listens": await _seen(answer(client, closed_port())),
@@ -142,7 +151,7 @@ def _why_not(seen: str, slipped: str, otherwise: str) -> str:
         return RETURNED
     if seen in (ROWS, "None"):
         return SILENT
-    return slipped if seen.endswith("Error") else otherwise
+    return NO_CLAUSE.get(seen, slipped) if seen.endswith("Error") else otherwise
 
 
 def _transport(lost: dict[str, str], *, only_status: bool) -> list[Finding]:
