@@ -18,7 +18,7 @@ from supalab import figures
 from supalab.errors import SettingsError, TrialError
 from supalab.figures.lanes import in_lanes
 from supalab.figures.look import COLOURS
-from supalab.measure.trial import Memory, Span, Trial, TrialSet
+from supalab.measure.trial import Backend, Memory, Span, Trial, TrialSet
 from supalab.measure.workload import Workload
 
 DRAWINGS = (figures.side_by_side, figures.timeline)
@@ -87,6 +87,12 @@ def test_the_title_of_one_or_two_arms_says_how_many_were_at_once():
     assert any(text.startswith("fake-3: at most 3 at once, ") and "real-10: at most 10 at once" in text for text in two)
     blind = texts(figures.timeline(made_set("fake-3", "real-10", witnessed=False)))
     assert not any("at most" in text for text in blind)
+
+
+def test_the_title_of_a_far_lab_does_not_say_how_many_were_at_once():
+    """Requests that are on the way are in flight, and the lab has not seen them yet."""
+    far = [replace(trial, backend=Backend(rtt=1.0)) for trial in made_set("fake-3", "real-10")]
+    assert not any("at most" in text for text in texts(figures.timeline(TrialSet(tuple(far)))))
 
 
 def _slower(arm: str, factor: float) -> Trial:

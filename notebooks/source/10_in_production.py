@@ -3,9 +3,9 @@
 # %% [markdown]
 # # 10 · In production
 #
-# **12 minutes.** You put a whole service under load, and see what its client means for those who call it: on good days and on bad ones.
+# **12 minutes.** You put a whole service under load, and see what its client means for its callers, on good days and on bad ones.
 #
-# - **You will** load a service with open arrivals; read its capacity; find out who works for the departed; set a limit and a deadline.
+# - **You will** load a service with open arrivals; read its capacity; find out who works on when callers have left; set a limit and a deadline.
 # - **You need** notebooks [05](05_step_3_the_context_manager.ipynb) and [09](09_find_the_knee.ipynb), or: in flight = throughput × time, and
 #   a thread cannot be cancelled.
 
@@ -23,11 +23,11 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## A burst is not a service
 #
-# So far we have sent a hundred requests and waited until all were done. In production people come when they like, whether the service is quick
-# or not: an [**open** load](glossary.md#open-load).
+# So far we have sent a burst and waited. In production people come when they like, whether the service is quick or not: an
+# [**open** load](glossary.md#open-load).
 #
-# Our service is the article's contest-agent: FastAPI, in a process of its own, on one of our clients. Each request to it makes one to the lab.
-# **Response time** counts from when a caller *meant* to ask: a question that leaves late has waited.
+# Our service is the article's contest-agent: FastAPI, in a process of its own. For each caller it sends one request to its backend, the lab.
+# **Response time** counts from when a caller *meant* to ask: if the load generator is late, that is waiting, too.
 
 # %% [markdown]
 # ## Predict
@@ -47,7 +47,7 @@ fake_3 = await put_under_load("fake-3", lab, rate=25, seconds=2.5)
 print(guess.beside(fake_3.p95_s))
 
 # %% [markdown]
-# Now with ten slots, on the same arrivals: threads, which are the fair control, and the real client. (10 seconds.)
+# Now ten slots, the same arrivals: threads, the fair control, and the real client. (10 seconds.)
 
 # %%
 fake_10 = await put_under_load("fake-10", lab, rate=25, seconds=2.5)
@@ -57,15 +57,15 @@ real_10 = await put_under_load("real-10", lab, rate=25, seconds=2.5)
 responses_picture([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 
 # %% [markdown]
-# **fake-3:** 5 a second more arrive than can be served, so queue and wait grow for as long as the load lasts. On the right, the lab
-# never has more than three to do; the queue is inside the service.
+# **fake-3:** 5 a second more arrive than can be served, so queue and wait grow for as long as the load lasts. On the right, never more
+# than three reach the lab: the queue is inside the service.
 #
 # **fake-10 and real-10:** 25 × 0.15 = 3.75 are in flight on average, and ten slots have room for that. Threads or async, callers cannot tell.
 
 # %% [markdown]
 # ## Capacity
 #
-# A service's [**capacity**](glossary.md#capacity) is the highest rate at which p95 stays below twice the idle response time.
+# By [**capacity**](glossary.md#capacity) we mean the highest rate at which p95 stays below twice the idle response time.
 # Three threads serve at most 20 a second. Is that their capacity? (Recorded with `supalab capacity`.)
 
 # %%
@@ -77,14 +77,12 @@ capacity_picture(capacity)
 
 # %%
 for arm in capacity.arms:
-    rate, paper = arm.capacity or 0.0, capacity.slots(arm) or 0.0
+    rate, paper = arm.capacity, capacity.slots(arm)
     print(f"{arm.arm:11} {rate:5.1f}/s, its slots {rate * arm.idle_s / arm.limit:.0%} busy; on paper {paper:5.1f}/s")
 
 # %% [markdown]
-# Random callers come in clusters. Three slots make a cluster wait long before they are always busy; ten take most clusters as they come. Where a
-# service agrees with the paper, the *number of its slots* makes its capacity, not threads or async.
-#
-# Memory stands below the picture: is the real client lighter at ten in flight?
+# Random callers come in clusters. Three slots make most clusters queue, though they are often free; ten take them as they come. Where a service
+# agrees with the paper, the *number of its slots* makes its capacity, not threads or async.
 
 # %% [markdown]
 # ## A bad day
@@ -97,40 +95,39 @@ faults = faults_result.FORM.load(shipped("data", "reference", "faults.json"))
 recovery_picture(faults)
 
 # %% [markdown]
-# **The slow spell.** A client's timeout is 1 s, the backend needs 2 s: nearly everybody is lost, with any client. The difference comes *after* it.
-# A thread works on for its departed caller: with three threads, newcomers find all slots taken by ghosts. Ten threads just hide it: 5 requests a
-# second × 2 s = 10.
+# **The slow spell.** The timeout is 1 s, the backend needs 2 s: nearly everybody is lost, with any client. The difference comes *after* it.
+# 5 a second × 1 s = 5 slots are busy. Ten have room for that. At three, requests queue and begin late, threads work on when the callers have left,
+# and newcomers find the slots taken by ghosts. (The threads' fault, or the three's? Without a `real-3` nobody can tell.)
 #
-# **The failing backend.** A quick 503 fills no slot. All are well again when the backend is.
+# **The failing backend.** A quick 503 fills no slot: all are well when the backend is.
 #
-# **The crowd.** Who works for the departed? Ask the witness:
+# **The crowd.** Who works on when callers have left? Ask the witness:
 
 # %%
 for arm in faults.arms:
     spell = faults.find(arm, "left")
     print(
         f"{arm:11} {spell.left} left; the backend made {spell.for_nobody} answers for nobody, "
-        f"and was told of {spell.abandoned}"
+        f"{spell.abandoned} of them after a hang-up"
     )
 
 # %% [markdown]
-# Threads tell nobody: what has begun is seen through. (The others who left were still in the client's queue.) `real` hangs up at once. Its slot is
-# free for the next, so even *more* requests reach a backend that does not look. Cancelling helps the service, and the backend only if that stops when
-# it is told.
+# A thread finishes what it has begun. (The others who left were still in the client's queue.) `real` hangs up at once. Its slot is free for the
+# next, so even *more* requests reach a backend that does not look. Cancelling helps the service; the backend must stop by itself.
 #
-# And `article-10`? Its queue is inside httpx's pool, and callers who are cancelled there can break that for good (issue 1093 of `httpcore`,
-# httpx's engine). Did it come back in the picture? This is why our client has a gate.
+# And `article-10`? Its queue is inside httpx's pool, and callers cancelled there can break the pool for good
+# ([httpcore's issue 1093](https://github.com/encode/httpcore/issues/1093)). Did it come back in the picture? This is why our client has a gate.
 
 # %% [markdown]
 # ## Exercise 10a · Set limit and deadline
 #
 # Your service runs on `real`. 40 requests a second arrive, and the backend takes 0.15 s; then it has a slow spell and takes 2 s. Choose the
-# client's `limit` and `timeout` (seconds). The service answers within 1.2 times the timeout, if only with 503 or 504. (The check needs about
+# client's `limit` and `timeout` (seconds). After 1.2 times the timeout at the latest, the service answers, if only 503 or 504. (The check needs
 # 8 seconds.)
 #
 # | looked at | target |
 # |---|---|
-# | fair weather: p95 | under 0.5 s; a lost request counts as never answered |
+# | fair weather: p95 | under 0.3 s, twice the idle time; a lost request counts as never answered |
 # | slow spell: an answer, if only 503 or 504 | within 1 s |
 
 # %% exercise 10a
@@ -143,8 +140,9 @@ chosen = {"limit": 10, "timeout": 0.7}
 await check("10a", chosen)
 
 # %% [markdown]
-# The check's third number, the most in flight at the slow backend, has no target. With ten slots it is more than ten: a request that you give up
-# frees *your* slot, and the backend works on. A deadline protects your callers, not your backend.
+# The check's third number, the most in flight at the slow backend, has no target. With ten slots it is more than ten, and about the same with a
+# thousand: a request that you give up frees *your* slot, and the backend works on. A deadline protects your callers, not your backend; the limit
+# does, as long as nobody gives up.
 
 # %% [markdown]
 # ## In practice
@@ -158,7 +156,7 @@ await check("10a", chosen)
 #
 # <details><summary>A service takes 40 requests a second at p95 = 0.2 s. Does it take 80 at 0.4 s?</summary>
 #
-# That depends on its slots. Below capacity the response time hardly changes; a little beyond it, the queue grows and grows.
+# Only if it has the slots. When more come than those can serve, the queue grows for as long as they come.
 # </details>
 #
 # <details><summary>You double the threads from 10 to 20. Is that as good as going async?</summary>

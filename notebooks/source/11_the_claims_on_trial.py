@@ -6,7 +6,8 @@
 # **12 minutes.** You put an article's figures on trial, one by one and then all together, and find out when they can all be true.
 #
 # - **You will** read a ledger of verdicts; judge three claims by your own measurement; follow a detective; try a blog's table yourself.
-# - **You need** notebook [08](08_what_earned_it.ipynb), or the idea of a fair control: change one thing only.
+# - **You need** notebooks [01](01_see_the_ceiling.ipynb) and [08](08_what_earned_it.ipynb), or: in flight = throughput × time, and a fair control
+#   changes one thing.
 
 # %%
 from supalab import FakeSupabaseAsync, SessionSupabaseAsync, race
@@ -22,9 +23,9 @@ ledger = LEDGER.load(shipped("data", "reference", "claims.json"))
 print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 
 # %% [markdown]
-# ## The table in the dock
+# ## The accused
 #
-# The migration that you have lived through comes from an article, and the article has a table.
+# The migration of this course comes from an article, and the article has a table.
 #
 # | | before: `ThreadPoolExecutor(3)` | after: httpx(10) |
 # |---|---|---|
@@ -42,7 +43,7 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # How many hold *as they were meant*? Some hold for another reason, some cannot be tested.
 
 # %%
-guess = predict(f"the verdict 'holds' ({len(ledger.lines)} claims in all)", None, unit="claims")
+guess = predict(f"'holds', out of {len(ledger.lines)}", None, unit="claims")
 guess
 
 # %%
@@ -53,7 +54,8 @@ ledger_picture(ledger)
 
 # %% [markdown]
 # Each claim that has a figure has a row. The middle line is "as claimed"; within the grey band a figure counts as reproduced. Look at the
-# diamonds: *it comes out, and the reason is another*. Even "3 requests" has one, as a fault of thread pools: a pool of ten has ten. One in full:
+# diamonds: *it comes out, and the reason is another*. The first blames thread pools for running three at a time; this one does, but a pool of ten
+# runs ten. One in full:
 
 # %%
 line = ledger.of("table-faster")
@@ -63,8 +65,9 @@ print(line.sentence)
 # %% [markdown]
 # ## Judge for yourself
 #
-# You need not believe a record. Three claims need but three arms: before, after, and the fair control. "Before" says 450 ms, so the server
-# takes half of that, to keep it short, and times are scaled back by 2. (About 7 seconds.)
+# You need not believe a record. Three claims need three arms: before, after, and the fair control. The server takes the 450 ms of "before", halved;
+# figures are scaled to the article's size. A race so short feels every other program: if a verdict differs from the record's, run both cells
+# again. (About 7 seconds.)
 
 # %%
 from supalab.measure.claims.evidence import Evidence, reduced
@@ -81,8 +84,6 @@ for line in ledger_of(claims, Evidence({"burst": burst})):
     print(f"    {line.sentence}")
 
 # %% [markdown]
-# (If a verdict differs from the record's, run both cells again: a race so short feels every other program.)
-#
 # Now tamper with the evidence. *Suppose* that in the recorded race ten threads had been as slow as three. That never happened; the rest
 # is left as it was. Which verdicts change?
 
@@ -101,7 +102,8 @@ for supposed in ledger_of(claims[1:], Evidence({"burst": tampered})):
 # %% [markdown]
 # ## The detective's question
 #
-# Can all of the table's figures be true *at once*? Begin with pencil and paper: Little's law ties three of its rows together.
+# Can all of the table's figures be true *at once*? Begin with pencil and paper: Little's law
+# ([in flight](glossary.md#in-flight) = throughput × time) ties three of its rows together.
 
 # %%
 before = Row(limit=3, response_s=0.45, per_s=6.7, n=100, total_s=15)
@@ -109,8 +111,8 @@ after = Row(limit=10, response_s=0.15, per_s=20, n=100, total_s=5)
 print(blog_table(before, after))
 
 # %% [markdown]
-# The "before" column is sound. The "after" column is odd: with ten in flight at 150 ms each, 100 requests would take 1.5 s, and
-# who would keep quiet about that? There is a hint: **450 ms is three times 150 ms**.
+# The "before" column is sound. The "after" column is odd: with ten in flight at 150 ms each, 100 requests would take 1.5 s. There is a
+# hint: **450 ms is three times 150 ms**.
 #
 # A request on a new TLS connection costs three round trips: one for TCP, one for TLS 1.3, one for itself. On a kept connection it costs one.
 # What if the server was never slow, but far away, and the response got shorter because connections were *kept*?
@@ -119,10 +121,10 @@ print(blog_table(before, after))
 # ## Question a suspect
 #
 # The suspect: **three threads before, the same three threads after, with a `requests.Session`**.
-# The lab moves away: TLS, a round trip of 50 ms, no time at the server. How many times as long as the new response is the old one? (4 seconds.)
+# The lab moves away: TLS, a round trip of 50 ms, no time at the server. The old response divided by the new one, what will it be? (4 seconds.)
 
 # %%
-ratio = predict("the old response", None, unit="times the new")
+ratio = predict("old response / new response", None, unit="x")
 ratio
 
 # %%
@@ -147,14 +149,14 @@ print(ratio.beside(old / new))
 timeline(TrialSet((dialled, kept)))
 
 # %% [markdown]
-# No async, no higher limit. (It is less than three times: the first three requests dial in both cases, and this machine's own work is in every
-# response.) From a server 150 ms away it would be 450 ms with dialling, 150 ms without; three in flight, so 3 / 0.15 =
+# No async, no higher limit. (Less than three times: the first three requests dial in both cases, and this machine's own work is in every
+# response.) With a round trip of 150 ms it would be 450 ms with dialling, 150 ms without; three in flight, so 3 / 0.15 =
 # **20 requests/s, and 5 s for 100**: nearly the whole table. One cell speaks against this suspect: "10 at once".
 
 # %% [markdown]
 # ## The line-up
 #
-# Nine stories were measured, each under conditions of its own. A tick: within a factor of 1.5.
+# Nine stories, each measured under its own conditions. A tick: within a factor of 1.5.
 
 # %%
 from supalab.figures.detective import case_picture
@@ -163,11 +165,12 @@ case = CASE.load(shipped("data", "reference", "detective.json"))
 case_picture(case)
 
 # %% [markdown]
-# Your suspect is C; D is the same with async. Which rows have eight ticks, and what do their stories share? In G, H and I the callers of the
-# "after" come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. Each had other
-# help too: a quicker server (G), or kept connections (H, I). In I there is no async at all.
+# Your suspect is C; D is the same with async. Which rows have eight ticks, and what do they share? In G, H and I the callers of the "after"
+# come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. Each had other help
+# too: a quicker server (G), or kept connections (H, I). In I there is no async at all.
 #
-# Which story is true? The table cannot tell. One more number could, **counted at the server**: the connections, or the requests in flight.
+# Which story is true? The table cannot tell. One more number, **counted at the server**, could: its own time for a request parts G from H. But
+# async or threads (H or I)? No server can see that.
 
 # %% [markdown]
 # ## Exercise 11a · Put a blog's table on trial
@@ -204,7 +207,7 @@ await check("11a", story)
 #   `supalab claims --table limit=25,response=100ms,rate=50,n=50,total=1`.
 # - **A right number is no right reason.** What else changed that day: limit, connections, server, callers?
 # - **Write the rule before you measure.** Otherwise every result confirms what you hoped.
-# - **Try it here.** `supalab claims --quick` puts all claims on trial on your machine.
+# - **Try it here.** `supalab claims --quick` tries all claims on your machine.
 
 # %% [markdown]
 # ## Recap
@@ -222,7 +225,7 @@ await check("11a", story)
 #
 # <details><summary>Is the article wrong, then?</summary>
 #
-# Most of its speed figures come out here. What it lacks is the control that says why: the commonest gap in benchmarks.
+# Most of its speed figures come out here. What it lacks is the control that says why.
 # </details>
 #
 # **Next:** [12 · Bring your own client](12_bring_your_own_client.ipynb), where the instruments look at yours.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from supalab.capacity.scene import PATH
@@ -50,15 +51,16 @@ async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, see
     ``rate``: requests a second on average; ``seed``: chance in the arrivals, the same for all. Safe to run again.
     Raises SettingsError, AgentError.
     """
+    tell = progress_line()
     async with Agent(client=arm, url=lab.url, key=lab.key) as agent:
         await asyncio.to_thread(lab.reset)
-        found = await _loaded(arm, Plan(target(agent.url, PATH), seconds, rate=rate, seed=seed))
+        found = await _loaded(arm, Plan(target(agent.url, PATH), seconds, rate=rate, seed=seed), tell)
         return Served(arm, found, await asyncio.to_thread(lab.witness))
 
 
-async def _loaded(arm: str, plan: Plan) -> Load:
+async def _loaded(arm: str, plan: Plan, tell: Callable[[Progress], None]) -> Load:
     """Fire it from a thread and tell on the loop how far it is: what a thread shows may end up below another cell."""
-    tell, whole, so_far = progress_line(), expected_s([plan]), [0.0]
+    whole, so_far = expected_s([plan]), [0.0]
     job = asyncio.create_task(asyncio.to_thread(load, plan, tick=lambda now: so_far.append(now)))
     while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:
         tell(Progress(min(so_far[-1] / whole, 0.99), arm, 0, 1))

@@ -71,7 +71,12 @@ def _took(trials: TrialSet, arm: str) -> float:
 
 
 def _peaks(trials: TrialSet, arms: Sequence[str]) -> list[int | None]:
-    """The most in flight that the lab saw of each arm; ``None`` where no lab counted."""
+    """The most in flight that the lab saw of each arm; ``None`` where no lab counted, or where it saw little of it.
+
+    Over a long way a request is on the way for most of its time, and not yet, or no longer, at the lab.
+    """
+    if any(trial.backend.rtt > (trial.workload.latency or 0.0) for trial in trials):
+        return [None for _ in arms]
     seen = [[trial.witness for trial in trials.of(arm)] for arm in arms]
     return [max((one.peak for one in found if one), default=None) if all(found) else None for found in seen]
 

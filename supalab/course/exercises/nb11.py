@@ -98,7 +98,7 @@ def _why(limit: int, response: float, total: float) -> str:
         return "Your story changes the limit and the response. One is enough: leave the other as the blog has it."
     faster = "too fast" if total < TOTAL_S else "too slow"
     return (
-        f"That is {faster}. In flight = throughput x response: put two of the blog's figures in, and the third is told."
+        f"That is {faster}. In flight = throughput x response: put two of the blog's figures in, and the third follows."
     )
 
 
