@@ -95,7 +95,7 @@ WORKSHOPS = (
             "06": "the first to read at home, by whoever migrates on Monday",
             "08": "07 has the fair control already; this is its proof, factor by factor",
             "09": "only for limits far above ten",
-            "10": "its pictures are in the README, if the talk comes to services",
+            "10": "its pictures are in the README and in `data/reference`, if the talk comes to services",
             "11": "the detective story; give it as the reward for coming",
         },
     ),
