@@ -160,12 +160,13 @@ def draw_waiting(ax: Axes, chosen: Sequence[Trial]) -> None:
         waiting = [len(trial.spans) - done for done in range(len(started) + 1)]
         # A control is wide and pale, and what it controls thin: where the two go together, both are seen.
         wide, shade = (7.0, pale(trial.arm)) if control_of(trial.arm, names) else (2.0, colour(trial.arm))
-        ax.step([0.0, *started], waiting, where="post", color=shade, linewidth=wide, zorder=2 + (wide < 3))
+        line = "--" if shade in map(colour, names[:place]) else "-"  # of one kind, or of none that has a colour
+        ax.step([0.0, *started], waiting, line, where="post", color=shade, linewidth=wide, zorder=2 + (wide < 3))
         if not started:
             continue
         # Each name at another height, so that no two can meet.
         step = round(len(started) * (0.3 + 0.4 * place / max(len(chosen) - 1, 1)))
         at = started[min(step, len(started) - 1)]
-        ax.annotate(trial.arm, (at, waiting[step]), xytext=(9, 3), textcoords="offset points", va="bottom")
+        ax.annotate(trial.arm, (at, waiting[step]), xytext=(9, 3), textcoords="offset points", va="bottom", bbox=CLEAR)
     ax.set_ylim(0, None)
     ax.grid(visible=True)
