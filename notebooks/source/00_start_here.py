@@ -153,8 +153,8 @@ table.show(trials)
 # Change the limit, and the number in the name, and run it again. From which limit on does it no longer help?
 
 # %%
-async with SupabaseAsync(lab.url, lab.key, limit=30) as db:
-    yours = await observe(db, lab, "real-30", watch=True)
+async with SupabaseAsync(lab.url, lab.key, limit=20) as db:
+    yours = await observe(db, lab, "real-20", watch=True)
 print(f"done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
