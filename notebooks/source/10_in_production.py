@@ -47,7 +47,7 @@ fake_3 = await put_under_load("fake-3", lab, rate=25, seconds=2.5)
 print(guess.beside(fake_3.p95_s))
 
 # %% [markdown]
-# Now ten slots, the same arrivals: threads, the fair control, and the real client. (10 seconds.)
+# Now ten slots, the same arrivals: threads (the fair control), then the real client. (10 seconds.)
 
 # %%
 fake_10 = await put_under_load("fake-10", lab, rate=25, seconds=2.5)
@@ -127,7 +127,7 @@ for arm in faults.arms:
 #
 # | looked at | target |
 # |---|---|
-# | fair weather: p95 | under 0.3 s, twice the idle time; a lost request counts as never answered |
+# | fair weather: p95 | under 0.3 s, twice the idle time, all day; a lost request counts as never answered |
 # | slow spell: an answer, if only 503 or 504 | within 1 s |
 
 # %% exercise 10a
