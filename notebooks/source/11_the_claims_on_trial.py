@@ -167,7 +167,7 @@ case_picture(case)
 # %% [markdown]
 # Your suspect is C; D is the same with async. Which rows have eight ticks, and what do they share? In G, H and I the callers of the "after"
 # come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. Each had other help
-# too: a quicker server (G), or kept connections (H, I). In I there is no async at all.
+# too: a quicker server (G), or kept connections (H, I). I has no async at all.
 #
 # Which story is true? The table cannot tell. One more number, **counted at the server**, could: its own time for a request parts G from H. But
 # async or threads (H or I)? No server can see that.
