@@ -6,20 +6,22 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import psutil
 from labwork import soon
-from playwright.sync_api import Page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 #: Nothing may go out to the network, no news may cover the page, and cells out of sight are painted too.
@@ -52,15 +54,15 @@ SEEN = """() => {
 
 
 def chromium() -> str | None:
-    """A Chromium of this machine, or the one that ``playwright install chromium`` has fetched, or None."""
+    """The Chromium that ``playwright install chromium`` has fetched, or one of this machine, or None."""
     from playwright.sync_api import sync_playwright
 
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if found := shutil.which(name):
-            return found
-    with sync_playwright() as driver:
-        fetched = driver.chromium.executable_path
-    return fetched if Path(fetched).exists() else None
+    try:
+        with sync_playwright() as driver:
+            fetched = driver.chromium.executable_path
+    except Exception:  # a driver that cannot run here is a browser that is not there
+        return None
+    return fetched if Path(fetched).exists() else shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager
@@ -71,31 +73,50 @@ def jupyter_lab(home: Path, *, theme: str = "JupyterLab Light") -> Iterator[str]
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
-    token, port = secrets.token_hex(16), _free_port()
-    with (
-        (home / "lab.log").open("wb") as log,
-        subprocess.Popen(
-            [*_command(home, token, port)], env=_environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        ) as process,
-    ):
-        base = f"http://127.0.0.1:{port}"
-        try:
-            assert soon(lambda: _answers(f"{base}/api/status?token={token}", process), 60), (
-                home / "lab.log"
-            ).read_text()
-            yield f"{base}/lab/tree/{{}}?token={token}&reset"
-        finally:
-            process.send_signal(signal.SIGINT if sys.platform == "win32" else signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    token = secrets.token_hex(16)
+    command, log = _command(home, token), home / "lab.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, env=_environment(home), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        assert soon(lambda: process.poll() is not None or _base(home), 60), "JupyterLab did not start"
+        base = _base(home)
+        assert base, log.read_text(encoding="utf-8", errors="replace")
+        yield f"{base}/lab/tree/{{}}?token={token}&reset"
+    finally:
+        _end(process)
 
 
-def _command(home: Path, token: str, port: int) -> list[str]:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it and its kernels, whether or not it wants to."""
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def _base(home: Path) -> str | None:
+    """The address that a JupyterLab has written down and answers at, None as long as it does not."""
+    for path in (home / "run").glob("jpserver-*.json"):
+        with suppress(OSError, ValueError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            base = f"http://127.0.0.1:{told['port']}"
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"{base}/api/status?token={told['token']}", timeout=2):
+                return base
+    return None
+
+
+def _command(home: Path, token: str) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"),
-        *(f"--IdentityProvider.token={token}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        # Where this port is taken, it tries others, and writes down which.
+        *(f"--IdentityProvider.token={token}", f"--ServerApp.port={_free_port()}", "--ServerApp.port_retries=50"),
         *(f"--ServerApp.root_dir={home / 'notebooks'}", "--LabApp.expose_app_in_browser=True"),
         *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
         "--LabApp.extension_manager=readonly",
@@ -121,13 +142,15 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "JupyterLab has ended"
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
-            return True
-    except OSError:
-        return False
+# Keeps every state of every picture below a code cell, also those that nobody asks for.
+WATCH = """() => {
+  const states = window.supalabStates = {};
+  const look = () => document.querySelectorAll('.jp-Notebook .jp-CodeCell').forEach((cell, at) =>
+    cell.querySelectorAll('.jp-OutputArea img').forEach(image => (states[at] ??= new Set()).add(image.src)));
+  new MutationObserver(look).observe(document.querySelector('.jp-Notebook'),
+    {childList: true, subtree: true, attributes: true, attributeFilter: ['src']});
+}"""
+STATES = "() => Object.fromEntries(Object.entries(window.supalabStates).map(([at, seen]) => [at, seen.size]))"
 
 
 @dataclass
@@ -144,9 +167,9 @@ class Book:
         book = cls(page, name)
         host = address.split("/lab/")[0]
         page.on("request", lambda request: book.outside.add(request.url) if book._goes_out(request.url, host) else None)
-        page.goto(address.format(name), wait_until="domcontentloaded", timeout=90_000)
-        page.wait_for_function("() => window.jupyterapp && window.jupyterapp.shell", timeout=90_000)
-        assert soon(book._open, 90), f"{name} did not open with an idle kernel"
+        page.goto(address.format(name), wait_until="domcontentloaded", timeout=60_000)
+        page.wait_for_function("() => window.jupyterapp && window.jupyterapp.shell", timeout=60_000)
+        assert soon(book._open, 60), f"{name} did not open with an idle kernel"
         return book
 
     @staticmethod
@@ -161,8 +184,9 @@ class Book:
         """The code cells as they are now."""
         return list(self.page.evaluate(SEEN)["cells"])
 
-    def run_all(self, seconds: float = 240) -> Iterator[list[dict[str, Any]]]:
+    def run_all(self, seconds: float = 150) -> Iterator[list[dict[str, Any]]]:
         """Click Run > Run All Cells, as people do; give how the cells look, again and again, until all is idle."""
+        self.page.evaluate(WATCH)
         self.page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
         self.page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
         before, end = self.cells(), time.monotonic() + seconds
@@ -174,6 +198,10 @@ class Book:
             before = now
             time.sleep(0.2)
         raise AssertionError(f"{self.name} is not done: {[cell['prompt'] for cell in before]}")
+
+    def states(self, at: int) -> int:
+        """How many different pictures a code cell has shown since Run All."""
+        return int(self.page.evaluate(STATES).get(str(at), 0))
 
     def idle(self, cells: list[dict[str, Any]]) -> bool:
         """Whether every cell has run and none is waiting."""

@@ -231,6 +231,17 @@ async def test_an_unknown_exercise_is_told_what_there_is() -> None:
         await check("1a", None)
 
 
+async def test_numbers_of_numpy_are_numbers_for_08a() -> None:
+    """Who computes with numpy, whose truth is no bool of Python's, has the same answer."""
+    import numpy as np
+
+    def earned(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
+        found = np.array([a.makespan_s for a in before]) - np.array([a.makespan_s for a in after])
+        return np.median(found), found.min(), found.max(), np.all(found > 0) | np.all(found < 0)
+
+    assert (await check("08a", earned)).passed
+
+
 def test_feedback_is_text_and_html_without_colour() -> None:
     """Marks and words carry the meaning; what a learner wrote is escaped."""
     finding = Finding("<b>", "1 & 2", "3", False, "Look <again>.")

@@ -123,6 +123,8 @@ def test_a_lab_whose_process_died_says_so() -> None:
         for use in (lab.witness, lab.reset, lambda: lab.url, lambda: lab.set(latency=1)):
             with pytest.raises(LabError, match="process is gone"):
                 use()
+        # And starting it anew works, as the message says.
+        assert lab.start().witness().served == 0
 
 
 def test_a_lab_that_was_never_stopped_warns_and_ends() -> None:

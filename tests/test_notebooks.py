@@ -137,10 +137,11 @@ def place(tmp_path: Path) -> Place:
 def test_the_network_of_these_kernels_is_off(place: Place) -> None:
     """Loopback works; an address outside is refused and noted, so is the search for one; a file left behind is seen."""
     tries = "import socket, tempfile; socket.create_server(('127.0.0.1', 0)).close(); tempfile.mkdtemp()\n"
-    for outside in ("socket.create_connection(('192.0.2.1', 9))", "socket.getaddrinfo('example.com', 443)"):
-        tries += f"try:\n    {outside}\nexcept OSError as error:\n    print(error.errno)\n"
+    outside = "create_connection(('192.0.2.1', 9))", "getaddrinfo('example.com', 1)", "gethostbyname('example.com')"
+    for what in outside:
+        tries += f"try:\n    socket.{what}\nexcept OSError as error:\n    print(error.errno)\n"
     done = subprocess.run([sys.executable, "-c", tries], env=place.environment, capture_output=True, text=True)
-    assert done.stdout.split() == [str(errno.ENETUNREACH)] * 2, done.stderr
+    assert done.stdout.split() == [str(errno.ENETUNREACH)] * 3, done.stderr
     noted = place.outside.read_text(encoding="utf-8")
     assert "192.0.2.1" in noted
     assert "example.com" in noted
@@ -216,7 +217,7 @@ def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_nothing(
         assert all(": not done yet. " in check for check in checks)
         children = psutil.Process(kernel.provisioner.pid).children(recursive=True)
         assert running(psutil.Process(kernel.provisioner.pid), "supalab.lab")
-        kernel.signal_kernel(9)
+        psutil.Process(kernel.provisioner.pid).kill()
         _, left = psutil.wait_procs(children, timeout=10)
         assert not left
         assert place.untouched()

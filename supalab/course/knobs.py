@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from supalab.clients.arms import arm
 from supalab.course import knobs_picture as picture
 from supalab.course.kernel import observe
-from supalab.course.knobs_schedule import Setting, compute
+from supalab.course.knobs_schedule import MOST, Setting, compute
 from supalab.course.knobs_svg import Drawn
 from supalab.course.knobs_words import burst_line, link_line
 from supalab.errors import SettingsError
@@ -148,7 +148,7 @@ def turn_the_knobs(requests: int = 60, *, limit: int = 3, latency: float = 0.15)
     Raises SettingsError for a burst that cannot be.
     """
     start = _burst(Setting(requests, limit, latency, kept=False))
-    most = max(limit, requests + max(requests // 3, 1))
+    most = min(max(limit, requests + max(requests // 3, 1)), MOST)
     at, (low, high) = round(1000 * latency), LATENCIES
     span = (min(low, at), max(high, at))
     knobs = (
@@ -170,11 +170,13 @@ def turn_the_link(requests: int = 40, *, limit: int = 10, latency: float = 0.05,
     Raises SettingsError for a burst that cannot be.
     """
     start = _burst(Setting(requests, limit, latency, rtt, kept=False, tls=True))
+    if not latency:
+        raise SettingsError("latency is 0: at a round trip of 0 nothing would take time; give seconds, such as 0.05")
     at = round(1000 * rtt)
     trips = (TRIPS[0], max(TRIPS[1], at))
     knobs = (
         Knob("rtt", "round trip (ms)", at, trips, STEP, 0.001),
-        Knob("limit", "limit", limit, (1, max(limit, requests + max(requests // 4, 1)))),
+        Knob("limit", "limit", limit, (1, min(max(limit, requests + max(requests // 4, 1)), MOST))),
         Knob("kept", "keep connections", False),
         Knob("tls", "TLS", True),
     )

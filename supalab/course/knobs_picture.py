@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from supalab.course import knobs_words as words
-from supalab.course.knobs_schedule import Computed, Setting, compute, makespan
+from supalab.course.knobs_schedule import MOST, Computed, Setting, compute, makespan
 from supalab.course.knobs_svg import (
     FILLS,
     WIDTH,
@@ -156,8 +156,8 @@ def _sheet(parts: Sequence[str]) -> str:
 def burst_twin(start: Setting) -> Drawn:
     """Draw six settings of one burst on one scale: the point of turning limit and latency, without a knob."""
     n = start.requests
-    few = max(n // 6, 1)
-    settings = [replace(start, limit=limit) for limit in (few, few, -(-n // 2), max(n - 1, 1), n, n + n // 3)]
+    few, beyond = max(n // 6, 1), min(n + n // 3, MOST)
+    settings = [replace(start, limit=limit) for limit in (few, few, -(-n // 2), max(n - 1, 1), n, beyond)]
     settings[1] = replace(settings[1], latency=2 * start.latency)
     titles = [f"{one.limit} at a time, {duration(one.latency)} each" for one in settings]
     notes = [_rounds(one) for one in settings]

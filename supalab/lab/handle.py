@@ -67,7 +67,7 @@ class Lab(Owner):
 
         Raises LabError when it does not start, with its reason or the end of its log.
         """
-        if self._child is None:
+        if self._child is None or self._gone():
             super().start()
             self._learn_ca(self._running().ready)
         return self

@@ -34,9 +34,13 @@ class Owner(ABC):
     def start(self) -> Self:
         """Start the child and return this handle when it serves; one that runs already is left as it is.
 
+        One that is gone is cleared away first.
+
         Raises LabError (a lab) or AgentError (a contest agent) when it does not start, with its reason or the end of
         its log.
         """
+        if self._gone():
+            self.kill()
         if self._child is None:
             self._child = Child(self._job(), self._program())
         return self
@@ -84,6 +88,9 @@ class Owner(ABC):
     def pid(self) -> int:
         """The number of the child's process."""
         return self._running().pid
+
+    def _gone(self) -> bool:
+        return self._child is not None and self._child.exit_code() is not None
 
     def _running(self) -> Child:
         child = self._child

@@ -26,15 +26,19 @@ def _local(host: object) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+LOOKED_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+SENT = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+
+
 def _host(event: str, given: tuple[Any, ...]) -> object:
-    if event == "socket.getaddrinfo":
+    if event in LOOKED_UP:
         return given[0]
     address = given[1]
     return address[0] if isinstance(address, tuple) else "localhost"
 
 
 def _refuse(event: str, given: tuple[Any, ...]) -> None:
-    if event not in {"socket.connect", "socket.sendto", "socket.getaddrinfo"} or _local(_host(event, given)):
+    if event not in LOOKED_UP | SENT or _local(_host(event, given)):
         return
     with open(os.environ["OUTSIDE"], "a", encoding="utf-8") as log:  # noqa: PTH123  (early: pathlib may not be there)
         log.write(f"{sys.argv[:3]} {event} {_host(event, given)}\n")

@@ -14,6 +14,8 @@ async def waiting(per_s: float, latency: float) -> int:
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "09a": (
         (lambda per_s, latency: int(per_s * latency) or 1, "round up"),
+        (lambda per_s, latency: max(1, round(per_s * latency)), "round up"),
+        (lambda per_s, latency: float(math.ceil(per_s * latency)), "int(…) makes a limit of it"),
         (lambda per_s, latency: 10, "a slot fewer reaches it as well"),
         (lambda per_s, latency: round(per_s * latency), "With a limit of 0"),
         (lambda per_s, latency: math.ceil(per_s / latency), "In flight = throughput x time: multiply"),

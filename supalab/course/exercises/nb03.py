@@ -175,7 +175,10 @@ def _second_loop(answer: type[Any], lab: Lab) -> Finding:
 
 async def _on_this_loop(db: Any) -> str:
     try:
-        await db._get_client()
+        async with asyncio.timeout(PATIENCE_S):
+            await db._get_client()
+    except TimeoutError:
+        return "a client that fails: _get_client never returned"
     except Exception as error:
         return ENDED if "loop is closed" in str(error) else f"_get_client says {type(error).__name__}"
     try:

@@ -98,10 +98,19 @@ def _tried(case: Case, said: Any) -> Finding:
     if inspect.iscoroutine(said):
         said.close()
         return Finding(case.what, expected, "a coroutine", False, PLAIN)
-    if not isinstance(said, (tuple, list)) or len(said) != 4 or not all(isinstance(one, (int, float)) for one in said):
+    if not _four(said):
         return Finding(case.what, expected, repr(said), False, FOUR)
     words = _why(case, said)
     return Finding(case.what, expected, _shown(said), not words, words)
+
+
+def _four(said: Any) -> bool:
+    """Three numbers and a truth, numpy's among them: its own kind of bool is no int."""
+    if not isinstance(said, (tuple, list)) or len(said) != 4:
+        return False
+    *numbers, can_tell = said
+    true_or_false = isinstance(can_tell, int) or type(can_tell).__name__ in {"bool", "bool_"}
+    return true_or_false and all(isinstance(one, (int, float)) for one in numbers)
 
 
 def _shown(said: Sequence[Any]) -> str:

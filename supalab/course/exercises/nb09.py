@@ -17,7 +17,7 @@ __all__ = ["EXERCISES"]
 
 #: (requests per second, latency): each needs a part of a slot more than a whole number, so that a limit that is just
 #: right has room for a slow machine, and one slot fewer cannot do it however quick the machine is.
-CASES = ((30, 0.05), (35, 0.1), (23, 0.2))
+CASES = ((26, 0.05), (35, 0.1), (23, 0.2))
 #: One slot has room for all of it; no run can show that a slot fewer would not do.
 SMALL = (3, 0.1)
 #: A whole number of slots: no run can tell that nothing was to be rounded, so this one is compared with arithmetic.
@@ -59,6 +59,8 @@ def _whole(per_s: float, latency: float, limit: Any) -> Finding:
         words = "A rule computes and waits for nothing, so a plain def will do: an async def returns a coroutine."
     elif limit is None:
         words = "It returned nothing. Is there a return?"
+    elif isinstance(limit, float) and limit.is_integer():
+        words = "The number is whole, and its type is not: int(…) makes a limit of it."
     elif not number:
         words = "A slot is there or it is not: half a slot does not exist. Which way must you round?"
     elif limit < 1:
