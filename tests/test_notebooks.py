@@ -88,7 +88,8 @@ def look_at(outputs: list[dict[str, Any]]) -> list[str]:
     pictures = [data["text/html"] for data in shown if "<img" in data.get("text/html", "")]
     assert pictures
     assert all(re.search(r'alt="[^"]{40,}"', picture) for picture in pictures)
-    text = json.dumps(outputs)
+    # Without the pictures' own data, in which any few letters may come.
+    text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", json.dumps(outputs))
     assert str(Path.home()) not in text
     assert "Traceback" not in text
     return [data["text/plain"] for data in shown if re.match(r"[○◐●] Exercise ", data.get("text/plain", ""))]
