@@ -13,6 +13,7 @@ from made_trials import made_trial
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
+from supalab.lab.conditions import Conditions
 from supalab.measure.campaign import Campaign, CampaignInterrupted, Experiment, run
 from supalab.measure.explain import ExplainInterrupted, explain, explained, planned
 from supalab.measure.explain import table as explain_table
@@ -312,7 +313,7 @@ def test_an_interrupt_between_two_races_keeps_what_was_run(monkeypatch: pytest.M
             raise KeyboardInterrupt
 
     monkeypatch.setattr("supalab.measure.campaign.race", raced)
-    conditions = SimpleNamespace(rtt=0.0, tls=False, latency=0.0)
+    conditions = Conditions()
     two = [Experiment("near", ("real-3",), Workload(4, 0.01)), Experiment("far", ("real-3",), rtt=0.1)]
     with pytest.raises(CampaignInterrupted) as caught:
         run(two, lab=SimpleNamespace(conditions=conditions, set=changed))

@@ -17,6 +17,7 @@ from supalab.course.progress import displayed, line
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
+from supalab.measure.campaign import put_back
 from supalab.measure.explain.chain import chain
 from supalab.measure.explain.result import Earned, Side, earned, side
 from supalab.measure.trial import Backend, Trial, Witnessed
@@ -123,12 +124,12 @@ async def in_rounds(
         raise SettingsError("a step needs two arms and a round: name at least two arms, and use rounds=5")
     for one in chosen:
         one.load()
-    link = lab.conditions
+    before = lab.conditions
     try:
         lab.set(rtt=rtt, tls=tls)
         return await _taken_in_turns(lab, chosen, requests, rounds, watch)
     finally:
-        lab.set(rtt=link.rtt, tls=link.tls)
+        put_back(lab, before)
 
 
 async def _taken_in_turns(lab: Lab, chosen: Sequence[Arm], requests: int, rounds: int, watch: bool) -> Rounds:

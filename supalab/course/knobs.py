@@ -19,11 +19,11 @@ from supalab.course.knobs_schedule import MOST, Setting, compute
 from supalab.course.knobs_svg import Drawn
 from supalab.course.knobs_words import burst_line, link_line
 from supalab.errors import SettingsError
+from supalab.measure.campaign import put_back
 from supalab.settings import Settings
 
 if TYPE_CHECKING:
     from supalab.clients.base import Client
-    from supalab.lab.conditions import Conditions
     from supalab.lab.handle import Lab
 
 __all__ = ["Knob", "Panel", "at_the_lab", "turn_the_knobs", "turn_the_link"]
@@ -210,9 +210,5 @@ async def at_the_lab(panel: Panel, lab: Lab) -> Drawn:
         async with arm(name).build(Settings(lab.url, lab.key, ca_file=ca_file)) as client:
             trial = await observe(cast("Client", client), lab, name, requests=one.requests, watch=long)
     finally:
-        await asyncio.to_thread(lambda: _put_back(lab, before))
+        await asyncio.to_thread(lambda: put_back(lab, before))
     return picture.beside_measured(one, trial)
-
-
-def _put_back(lab: Lab, was: Conditions) -> None:
-    lab.set(latency=was.latency, jitter=was.jitter, rtt=was.rtt, tls=was.tls, error_rate=was.error_rate)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -133,7 +133,7 @@ def run(
 def put_back(lab: Lab, before: Conditions) -> None:
     """Give a lab its conditions back; if it is gone, what went wrong before that is the reason to tell."""
     with suppress(LabError):
-        lab.set(rtt=before.rtt, tls=before.tls, latency=before.latency)
+        lab.set(**asdict(before))
 
 
 def _turned(one: Experiment, turn: int) -> Experiment:
