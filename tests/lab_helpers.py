@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from supalab.lab.messages import Answer, Request
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 
 BOOK: dict[str, Any] = json.loads(
     (Path(__file__).parent / "conformance" / "postgrest_cases.json").read_text(encoding="utf-8")

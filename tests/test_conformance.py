@@ -20,7 +20,7 @@ from lab_helpers import open_rest, seed_script
 from supalab.lab.messages import Answer, Request
 
 if TYPE_CHECKING:
-    from supalab.lab.rest import Rest
+    from supalab.lab.postgrest.rest import Rest
 
 OTHER = os.environ.get("SUPALAB_CONFORMANCE")
 FOLDER = Path(__file__).parent / "conformance"

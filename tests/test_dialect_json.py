@@ -10,7 +10,7 @@ import pytest
 
 from supalab.lab.dialect.payload import read_payload
 from supalab.lab.messages import Request
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 from supalab.lab.types.pgjson import syntax_details
 
 # Told by PostgreSQL 15.

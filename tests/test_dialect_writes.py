@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lab_helpers import ask, encoded, header, ids, open_rest, rows
 
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 
 BACK = "return=representation"
 COLUMN = st.sampled_from(["id", "title", "host", "prize", "url", "nope"])

@@ -10,7 +10,7 @@ from lab_helpers import ask, header, rows
 
 from supalab.errors import SettingsError
 from supalab.lab.messages import Request
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 from supalab.lab.store.make_contests import contests_csv
 from supalab.shipped import shipped
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab_helpers import ask, header, open_rest, rows
 
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 
 SCRIPT = """
 CREATE TABLE teams(id integer primary key, name text, lead_id integer references people(id));

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lab_helpers import ask, encoded, open_rest, rows
 
 from supalab.lab.dialect.parse import parse_query
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 from supalab.lab.store.reading import plan_read
 
 KINDS = """

@@ -12,7 +12,7 @@ import pytest
 from lab_helpers import ask, header, open_rest, rows
 
 from supalab.lab.dialect.refusal import Refusal
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 from supalab.lab.store.database import Store
 from supalab.lab.store.zones import known_zone
 from supalab.lab.types.patterns import compile_pattern

@@ -28,7 +28,7 @@ from supalab.lab.control import ControlApp
 from supalab.lab.front import FrontDoor
 from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
-from supalab.lab.rest import Rest
+from supalab.lab.postgrest.rest import Rest
 from supalab.lab.serving import HeldServer, on_signals
 from supalab.lab.sockets import listen
 from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit

@@ -1,1 +1,0 @@
-"""PostgREST's dialect, read: URLs, headers and bodies flow in, typed queries and writes or a refusal flow out. Pure."""
