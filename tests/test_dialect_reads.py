@@ -315,8 +315,8 @@ def test_a_failure_of_the_lab_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("/secret/path")
 
-    monkeypatch.setattr(rest, "_fetch", broken)
-    answer = ask(rest, "GET", "/contests")
+    monkeypatch.setattr(rest.store, "rows", broken)
+    answer = ask(rest, "GET", "/contests?id=eq.404")
     assert (answer.status, list(rows(answer))) == (500, ["code", "details", "hint", "message"])
     assert b"secret" not in answer.body
     assert b"ZeroDivision" not in answer.body

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from lab_helpers import ask, header, open_rest, rows
 
-from supalab.lab.dialect.refusal import Refusal
+from supalab.lab.postgrest.functions import pattern, pg_pattern
+from supalab.lab.postgrest.http import known_zone
+from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.rest import Rest
-from supalab.lab.store.database import Store
-from supalab.lab.store.zones import known_zone
-from supalab.lab.types.patterns import compile_pattern
+from supalab.lab.postgrest.seed import open_seed
+from supalab.lab.postgrest.store import Store
 
 SCRIPT = """
 CREATE TABLE teams(
@@ -213,10 +214,10 @@ def test_a_statement_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
         "CREATE TABLE n(i int); INSERT INTO n WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c LIMIT 2000)"
         " SELECT i FROM c; CREATE VIEW v AS SELECT a.i FROM n a, n b, n c WHERE a.i + b.i + c.i < 0;"
     )
-    store = Store(tmp_path / "seed.sql", time_limit=0.2)
+    store = Store(open_seed(tmp_path / "seed.sql"), time_limit=0.2)
     started = time.monotonic()
-    with store.reading() as held, pytest.raises(Refusal, match="57014"):
-        held.rows('SELECT * FROM "v"')
+    with pytest.raises(Refusal, match="57014"):
+        store.rows('SELECT * FROM "v"')
     assert time.monotonic() - started < 20
     store.close()
 
@@ -226,20 +227,20 @@ def test_a_statement_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 )
 def test_the_database_refuses_what_no_request_may_do(sql: str) -> None:
     """Should SQL of another's making ever get there, it opens no file and changes no setting or schema."""
-    store = Store()
-    with store.reading() as held, pytest.raises(sqlite3.DatabaseError, match="not authorized"):
-        held.rows(sql)
+    store = Store(open_seed(None))
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        store.rows(sql)
     store.close()
 
 
 def test_a_regular_expression_cannot_run_away() -> None:
     """An expression that takes a backtracking engine for ever ends like any statement that takes too long."""
     with pytest.raises(Refusal, match="57014"):
-        compile_pattern("(x+x+)+y", fold=False)("x" * 5_000)
+        pg_pattern("x" * 5_000, "match", "(x+x+)+y")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "found"),
+    ("expression", "text", "found"),
     [
         ("^a.*z$", "abcz", True),
         ("a{2,3}b", "aab", True),
@@ -263,13 +264,13 @@ def test_a_regular_expression_cannot_run_away() -> None:
         ("a{x", "a{x", True),
     ],
 )
-def test_expressions_mean_what_postgresql_means(pattern: str, text: str, found: bool | None) -> None:
+def test_expressions_mean_what_postgresql_means(expression: str, text: str, found: bool | None) -> None:
     """The usual signs work, broken expressions (None) are 2201B."""
     if found is None:
         with pytest.raises(Refusal, match="2201B"):
-            compile_pattern(pattern, fold=False)
+            pattern("match", expression)
     else:
-        assert compile_pattern(pattern, fold=False)(text) is found
+        assert pg_pattern(text, "match", expression) is found
 
 
 @pytest.mark.skipif(not known_zone("America/Los_Angeles"), reason="this machine has no time zone database")

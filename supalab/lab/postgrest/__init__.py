@@ -1,0 +1,1 @@
+"""PostgREST's API over a SQLite database in memory."""

@@ -1,0 +1,230 @@
+"""Write rows: values are read by their columns' types, and a broken constraint is told in PostgreSQL's words."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from supalab.lab.postgrest.json_text import JsonText
+from supalab.lab.postgrest.refusal import Refusal, pg
+from supalab.lab.postgrest.schema import Column, Table, check_name, q
+from supalab.lab.postgrest.store import Store
+from supalab.lab.postgrest.types import Value, find_type, read_json
+
+__all__ = ["Target", "Writer", "write_target"]
+
+_SHOWN = 64  # bytes of each value that PostgreSQL shows of a failing row
+Row = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request writes to: the table that holds the rows, and its columns by the names that the request uses.
+
+    For a view, ``rows`` is SQL for its rows with their ids, and ``every`` the same without its conditions.
+    """
+
+    table: Table
+    columns: Mapping[str, str]
+    rows: str = ""
+    every: str = ""
+
+
+def write_target(store: Store, table: Table, verb: str) -> Target:
+    """Return what a write to a table or view really writes to; raises 55000 for a view that takes no writes."""
+    if table.writable:
+        return Target(table, {name: name for name in table.columns})
+    view = store.relations.views.get(table.name)
+    if view is None or not view.base:
+        kind = {"insert into": "INSERT", "update": "UPDATE", "delete from": "DELETE"}[verb]
+        raise pg(
+            "55000",
+            f'cannot {verb} view "{table.name}"',
+            "Views that do not select from a single table or view are not automatically updatable.",
+            f"To enable {'inserting into' if kind == 'INSERT' else 'updating' if kind == 'UPDATE' else 'deleting from'}"
+            f" the view, provide an INSTEAD OF {kind} trigger or an unconditional ON {kind} DO INSTEAD rule.",
+        )
+    columns = {name: column for name, (_, column) in view.origins.items()}
+    return Target(store.schema[view.base], columns, view.rows, view.every)
+
+
+class Writer:
+    """One write to one table, within ``Store.transaction``; its results are in ``ids``, ``new`` counts the new rows."""
+
+    def __init__(self, store: Store, table: Table, *, defaults: bool) -> None:
+        self.store, self.table, self.defaults = store, table, defaults
+        self.ids: list[int] = []
+        self.new = 0
+
+    # Values
+
+    def typed(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[Row]:
+        """Return rows with every value read by its column's type; what is missing is NULL, or its default."""
+        return [{name: self._typed(self.table.columns[name], row) for name in columns} for row in rows]
+
+    def _typed(self, column: Column, row: Mapping[str, Any]) -> Value:
+        if not self.defaults:
+            return column.type.from_json(row.get(column.name))
+        if column.name not in row:
+            return self._default(column)
+        value = row[column.name]  # to fill in defaults, PostgREST turns the body into jsonb
+        if isinstance(value, float):
+            value = JsonText(format(Decimal(str(value)), "f"))
+        return column.type.from_json(
+            JsonText(read_json(find_type("jsonb"), value)) if isinstance(value, JsonText) else value
+        )
+
+    def _default(self, column: Column) -> Value:
+        if column.identity:
+            sql = f"SELECT coalesce(max({q(column.name)}), 0) + 1 FROM {q(self.table.name)}"
+            return int(self.store.rows(sql)[0][0])
+        if column.default is None:
+            return None
+        value = self.store.rows(f"SELECT {column.default}")[0][0]  # the seed's own words, not a request's
+        return None if value is None else column.type.read(str(value))
+
+    def _check_generated(self, names: Sequence[str], *, update: bool) -> None:
+        for name in names:
+            if self.table.columns[name].generated:
+                insert = f'cannot insert a non-DEFAULT value into column "{name}"'
+                message = f'column "{name}" can only be updated to DEFAULT' if update else insert
+                raise pg("428C9", message, f'Column "{name}" is a generated column.')
+
+    # The three kinds of writes
+
+    def insert(
+        self, columns: Sequence[str], rows: Sequence[Row], conflict: Sequence[str] = (), *, merge: bool = False
+    ) -> None:
+        """Insert rows; those whose ``conflict`` columns are there already are merged or left out."""
+        self._check_generated(columns, update=False)
+        self._check_conflict(conflict)
+        sets = ", ".join(f"{q(name)} = excluded.{q(name)}" for name in columns)
+        then = f"DO UPDATE SET {sets}" if merge and sets else "DO NOTHING"
+        clause = f" ON CONFLICT ({', '.join(map(q, conflict))}) {then}" if conflict else ""
+        written = [column for column in self.table.columns.values() if not column.generated]
+        names, marks = ", ".join(q(column.name) for column in written), ", ".join("?" * len(written))
+        into = f"INSERT INTO {q(self.table.name)} ({names}) VALUES ({marks}){clause}"
+        if not written:
+            into = f"INSERT INTO {q(self.table.name)} DEFAULT VALUES"
+        seen: set[tuple[Value, ...]] = set()
+        for row in rows:
+            full = {c.name: row[c.name] if c.name in row else self._default(c) for c in written}
+            self._check_not_null(full)
+            key = tuple(full[name] for name in conflict)
+            known = bool(conflict) and self._exists(self.table, conflict, key)
+            if merge and None not in key and key in seen:
+                hint = "Ensure that no rows proposed for insertion within the same command have duplicate constrained "
+                message = "ON CONFLICT DO UPDATE command cannot affect row a second time"
+                raise pg("21000", message, hint=f"{hint}values.")
+            seen.add(key)
+            try:
+                found = self.store.rows(f"{into} RETURNING {self.table.row_id}", tuple(full.values()))
+            except sqlite3.IntegrityError as error:
+                raise self._broken(str(error), full, inserted=not conflict) from None
+            self.ids += [number for (number,) in found]
+            self.new += bool(found) and not known
+
+    def _check_conflict(self, conflict: Sequence[str]) -> None:
+        for name in conflict:
+            if name not in self.table.columns:
+                raise pg("42703", f'column "{name}" does not exist')
+        if conflict and not self.table.unique(conflict):
+            raise pg("42P10", "there is no unique or exclusion constraint matching the ON CONFLICT specification")
+
+    def update(self, ids: Sequence[int], row: Row) -> None:
+        """Set the values of ``row`` in the rows with these ids."""
+        self._check_generated(list(row), update=True)
+        listed, among = json.dumps(ids), f"{self.table.row_id} IN (SELECT value FROM json_each(?))"
+        for old in self.store.rows(f"SELECT * FROM {q(self.table.name)} WHERE {among} LIMIT 1", (listed,)):
+            full = {**dict(zip(self.table.columns, old, strict=True)), **row}
+            self._check_not_null(full)
+            sets = ", ".join(f"{q(name)} = ?" for name in row)
+            sql = f"UPDATE {q(self.table.name)} SET {sets} WHERE {among} RETURNING {self.table.row_id}"
+            try:
+                self.ids = [number for (number,) in self.store.rows(sql, (*row.values(), listed))]
+            except sqlite3.IntegrityError as error:
+                raise self._broken(str(error), full, ids=ids) from None
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Delete the rows with these ids."""
+        among = f"{self.table.row_id} IN (SELECT value FROM json_each(?))"
+        try:
+            self.store.rows(f"DELETE FROM {q(self.table.name)} WHERE {among}", (json.dumps(ids),))
+        except sqlite3.IntegrityError:
+            raise self._still_referenced(ids) from None
+
+    # Broken constraints: SQLite says little, PostgreSQL names the constraint and shows the key
+
+    def _exists(self, table: Table, columns: Sequence[str], key: Sequence[Value]) -> bool:
+        tests = " AND ".join(f"{q(name)} = ?" for name in columns)
+        return None not in key and bool(self.store.rows(f"SELECT 1 FROM {q(table.name)} WHERE {tests}", tuple(key)))
+
+    def _row(self, row: Row) -> str:
+        texts = [column.type.text(row.get(column.name)).encode() for column in self.table.columns.values()]
+        shown = [
+            text.decode() if len(text) <= _SHOWN else text[:_SHOWN].decode(errors="ignore") + "..." for text in texts
+        ]
+        return f"Failing row contains ({', '.join(shown)})."
+
+    def _check_not_null(self, row: Row) -> None:
+        for column in self.table.columns.values():
+            if row.get(column.name) is None and not column.nullable and not column.generated:
+                of = f'null value in column "{column.name}" of relation "{self.table.name}"'
+                raise pg("23502", f"{of} violates not-null constraint", self._row(row))
+
+    def _key(self, columns: Sequence[str], key: Sequence[Value]) -> str:
+        pairs = zip(columns, key, strict=True)
+        shown = ", ".join(self.table.columns[name].type.text(value) for name, value in pairs)
+        return f"Key ({', '.join(columns)})=({shown})"
+
+    def _broken(self, report: str, row: Row, *, inserted: bool = False, ids: Sequence[int] = ()) -> Refusal:
+        if report.startswith("CHECK"):
+            check = check_name(self.table, report.partition(": ")[2])
+            message = f'new row for relation "{self.table.name}" violates check constraint "{check}"'
+            return pg("23514", message, self._row(row))
+        if report.startswith("UNIQUE"):
+            return self._duplicate(report, row, inserted=inserted)
+        for key in self.table.keys:
+            own = tuple(row.get(column) for column in key.columns)
+            target = self.store.schema.get(key.target)
+            if target and None not in own and not self._exists(target, key.its, own):
+                details = f'{self._key(key.columns, own)} is not present in table "{key.target}".'
+                of = f'insert or update on table "{self.table.name}"'
+                return pg("23503", f'{of} violates foreign key constraint "{key.name}"', details)
+        return self._still_referenced(ids)
+
+    def _duplicate(self, report: str, row: Row, *, inserted: bool) -> Refusal:
+        """Return 23505; of a plain insert PostgreSQL tells the first broken constraint in its order."""
+        reported = self.table.unique([part.rpartition(".")[2] for part in report.partition(": ")[2].split(", ")])
+        broken = [
+            key
+            for key in self.table.keys
+            if inserted and key.kind in "pu" and self._exists(self.table, key.columns, [row[c] for c in key.columns])
+        ]
+        key = broken[0] if broken else reported
+        if key is None:
+            return pg("23505", "duplicate key value violates unique constraint", self._row(row))
+        details = f"{self._key(key.columns, [row[column] for column in key.columns])} already exists."
+        return pg("23505", f'duplicate key value violates unique constraint "{key.name}"', details)
+
+    def _still_referenced(self, ids: Sequence[int]) -> Refusal:
+        name = self.table.name
+        for other in self.store.schema.values():
+            for key in other.keys:
+                if key.kind != "f" or key.target != name:
+                    continue
+                pairs = zip(key.columns, key.its, strict=True)
+                test = " AND ".join(f"c.{q(own)} = t.{q(its)}" for own, its in pairs)
+                shown = ", ".join(f"t.{q(column)}" for column in key.its)
+                among = f"t.{self.table.row_id} IN (SELECT value FROM json_each(?))"
+                held = f"EXISTS (SELECT 1 FROM {q(other.name)} AS c WHERE {test})"
+                sql = f"SELECT {shown} FROM {q(name)} AS t WHERE {among} AND {held} LIMIT 1"
+                for found in self.store.rows(sql, (json.dumps(ids),)):
+                    of = f'update or delete on table "{name}" violates foreign key constraint "{key.name}"'
+                    details = f'{self._key(key.its, found)} is still referenced from table "{other.name}".'
+                    return pg("23503", f'{of} on table "{other.name}"', details)
+        return pg("23503", f'update or delete on table "{name}" violates a foreign key constraint')
