@@ -47,14 +47,21 @@ class NotClosed(ValueError):
         self.line = line
 
 
-def comment_end(text: str, start: int) -> int:
-    """Return where a block comment ends; PostgreSQL nests them, within 64 KB here. 0 when it does not end."""
+def comment_end(text: str, start: int, *, nested: bool = True) -> tuple[int, bool]:
+    """Return where a block comment ends, 0 for nowhere, and whether comments nest, as they do in PostgreSQL alone.
+
+    In a script where one does not close within 64 KB if it nests, none is nested: SQLite wrote it.
+    """
     depth, first = 0, text.find("*/", start + 2) + 2
-    for mark in COMMENT.finditer(text, start, max(first, min(start + NESTED, len(text)))):
-        depth += 1 if mark[0] == "/*" else -1
-        if not depth:
-            return mark.end()
-    return first if first > 1 else 0
+    if first < 2:
+        return 0, nested
+    if nested and text.find("/*", start + 2, first) >= 0:
+        for mark in COMMENT.finditer(text, start, max(first, min(start + NESTED, len(text)))):
+            depth += 1 if mark[0] == "/*" else -1
+            if not depth:
+                return mark.end(), True
+        return first, False
+    return first, nested
 
 
 class _Splitter:
@@ -62,6 +69,7 @@ class _Splitter:
 
     def __init__(self, text: str) -> None:
         self.text, self.start, self.at, self.counted, self.line = text, 0, 0, 0, 1
+        self.nested = True
 
     def line_of(self, place: int) -> int:
         self.line += self.text.count("\n", self.counted, place)
@@ -76,7 +84,7 @@ class _Splitter:
             end = text.find("\n", place)
             return len(text) if end < 0 else end
         if mark == "/*":
-            end = comment_end(text, place)
+            end, self.nested = comment_end(text, place, nested=self.nested)
         elif mark == "$":
             tag = DOLLAR.match(text, place)
             if tag is None:
@@ -128,7 +136,7 @@ def statements(text: str) -> Iterator[Statement]:
     """Yield the statements of a script in time that grows with its length; raises ``NotClosed``."""
     place = _Splitter(text)
     while place.start < len(text):
-        space = re.compile(r"\s*").match(text, place.start)
+        space = re.compile(r"[\s;]*").match(text, place.start)
         assert space is not None
         place.start = place.at = space.end()
         if text.startswith("\\", place.start):  # a line for psql, such as \connect
@@ -190,13 +198,15 @@ def _unescaped(literal: str) -> str:
 
 def tokens(text: str) -> list[Token]:
     """Return the tokens of a statement without comments; PostgreSQL's strings become plain ones."""
-    found, at = [], 0
+    found: list[Token] = []
+    at, nested = 0, True
     while at < len(text):
         match = TOKEN.match(text, at)
         assert match is not None
         kind, value, at = str(match.lastgroup), match[0], match.end()
         if kind == "block":
-            at = comment_end(text, match.start()) or len(text)
+            end, nested = comment_end(text, match.start(), nested=nested)
+            at = end or len(text)
         elif kind == "dollar":
             end = text.find(value, at)
             found.append(Token("text", quoted(text[at:end])))

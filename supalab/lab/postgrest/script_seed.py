@@ -316,6 +316,8 @@ def _copied(field: str) -> str | None:
 def _other(every: list[Token]) -> str:
     """Return any other statement as SQLite reads it."""
     low = [token.low for token in every]
+    if low[0] == "create" and any(bare(token.text).lower().startswith("pragma_") for token in every):
+        raise Unsupported("a view or trigger that reads a PRAGMA is not authorized; remove it")
     if low[0] == "truncate":
         return f"DELETE FROM {joined(rewrite([t for t in every[1:] if t.low not in ('table', 'only')]))}"
     if low[:2] == ["create", "or"]:
