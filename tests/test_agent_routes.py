@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +11,9 @@ import pytest
 from agentwork import CLIENTS, caller_of, options_for, problem_in
 
 from supalab import Lab
+from supalab.lab.postgrest.seed import SHIPPED
 
-with (Path(__file__).parents[1] / "data" / "contests.csv").open(encoding="utf-8", newline="") as file:
+with SHIPPED.open(encoding="utf-8", newline="") as file:
     ROWS = list(csv.DictReader(file))
 
 

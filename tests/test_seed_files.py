@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import runpy
 import time
 from pathlib import Path
 
 import pytest
-from lab_helpers import ask, header, rows
+from lab_helpers import ask, encoded, header, rows
 
 from supalab.errors import SettingsError
 from supalab.lab.messages import Request
 from supalab.lab.postgrest.rest import Rest
-from supalab.lab.store.make_contests import contests_csv
+from supalab.lab.postgrest.seed import SHIPPED
+
 from supalab.shipped import shipped
 
 
@@ -23,18 +25,19 @@ def serve(folder: Path, name: str, content: str | bytes) -> Rest:
 
 def test_the_shipped_file_is_what_its_script_makes() -> None:
     """Byte for byte, so that nobody edits the data without the script that describes it."""
-    assert shipped("data", "contests.csv").read_bytes() == contests_csv().encode()
+    generator = runpy.run_path(str(shipped("data", "make_contests.py")))
+    assert SHIPPED.read_bytes() == generator["contests_csv"]().encode()
 
 
-def test_without_the_file_the_same_contests_are_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An installed wheel has no data folder, and serves the same rows."""
-    request = Request("GET", "/contests", "order=id", {})
-    from_file = Rest()
-    monkeypatch.setattr("supalab.lab.store.seed.shipped", lambda *parts: tmp_path.joinpath(*parts))
-    made = Rest()
-    assert made.answer(request) == from_file.answer(request)
-    made.close()
-    from_file.close()
+def test_contests_compare_as_moments() -> None:
+    """``Z`` and ``+00:00`` are one moment: a filter with either finds the row that starts then."""
+    rest = Rest()
+    first = rows(ask(rest, "GET", "/contests?select=id,starts_at&order=starts_at,id&limit=1"))[0]
+    for written in (first["starts_at"], first["starts_at"].replace("+00:00", "Z")):
+        found = rows(ask(rest, "GET", f"/contests?select=id&starts_at=lte.{encoded(written)}&order=id"))
+        assert first["id"] in [row["id"] for row in found]
+        assert len(rows(ask(rest, "GET", f"/contests?select=id&starts_at=gte.{encoded(written)}"))) == 500
+    rest.close()
 
 
 def test_the_shipped_table_has_five_hundred_rows_and_its_constraints() -> None:
@@ -187,16 +190,16 @@ ENDLESS = (
 
 def test_a_script_that_does_not_end_is_refused_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says where the script was, for how long it may run and what to do."""
-    monkeypatch.setattr("supalab.lab.store.seed._SCRIPT_S", 0.2)
+    monkeypatch.setattr("supalab.lab.postgrest.seed.STATEMENT_S", 0.2)
     with pytest.raises(
-        SettingsError, match=r"endless\.sql: line 1: the script takes longer than 0\.2 s; make it smaller"
+        SettingsError, match=r"endless\.sql: line 1: this statement takes longer than 0\.2 s; make it smaller"
     ):
         serve(tmp_path, "endless.sql", ENDLESS)
 
 
 def test_the_time_of_the_script_is_not_the_time_of_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the seed is loaded its limit is over, however long the lab runs."""
-    monkeypatch.setattr("supalab.lab.store.seed._SCRIPT_S", 0.3)
+    monkeypatch.setattr("supalab.lab.postgrest.seed.STATEMENT_S", 0.3)
     rest = serve(tmp_path, "many.sql", "create table many(id integer primary key);")
     time.sleep(0.4)
     assert ask(rest, "POST", "/many", [{"id": number} for number in range(3000)]).status == 201

@@ -8,7 +8,6 @@ has the keys of the columns that it shows.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.schema import Key, Schema, Table, q
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from supalab.lab.postgrest.query import Embed
 
 __all__ = ["Relation", "Relations", "View"]
@@ -92,7 +89,7 @@ class View:
     """What a view is made of: where each of its columns comes from, and its parts when it reads just one table.
 
     ``origins``: (table, column) by the view's column. ``base`` is the table that takes what is written to the view, or
-    empty; ``rows`` is SQL for the view's rows with their ids in ``base``, ``every`` the same without its conditions.
+    empty; ``rows`` is SQL for the view's rows with their ids in ``base``, ``every`` the same for rows that have left the view.
     """
 
     origins: Mapping[str, tuple[str, str]]
@@ -101,100 +98,41 @@ class View:
     every: str = ""
 
 
-_WORD = r'(?:"(?:[^"]|"")+"|\[[^\]]+\]|`[^`]+`|[^\W\d]\w*)'
-_VIEW = re.compile(
-    rf"create\s+(?:temp\w*\s+)?view\s+(?:if\s+not\s+exists\s+)?(?:\w+\.)?{_WORD}\s*(?P<names>\([^)]*\))?\s*as\s+"
-    r"select\s+(?P<items>(?!distinct\b).+?)\s+from\s+(?P<tables>.+?)(?P<where>\s+where\s.+?)?(?P<tail>\s+(?:order\s+by\s.+?))?\s*;?\s*$",
-    re.IGNORECASE | re.DOTALL,
-)
-_TABLE = re.compile(rf"(?:\w+\.)?(?P<table>{_WORD})(?:\s+(?:as\s+)?(?P<alias>{_WORD}))?$", re.IGNORECASE)
-_ITEM = re.compile(rf"(?:(?P<of>{_WORD})\s*\.\s*)?(?P<column>{_WORD}|\*)(?:\s+(?:as\s+)?{_WORD})?$", re.IGNORECASE)
-_JOIN = re.compile(r"\s+(?:(?:natural|left|right|full|inner|cross|outer)\s+)*join\s+|\s*,\s*", re.IGNORECASE)
-_NOT_SIMPLE = re.compile(
-    r"\b(?:group\s+by|having|limit|union|intersect|except|window|with|select|distinct)\b", re.IGNORECASE
-)
-_LITERAL = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+def _origins(schema: Schema, view: Table) -> dict[str, tuple[str, str]]:
+    """Return (table, column) for each column that a view shows as it is, through views of views."""
+    found = {}
+    for name, column in view.columns.items():
+        origin = column.origin
+        while origin and origin[0] in schema and not schema[origin[0]].writable:
+            below = schema[origin[0]].columns.get(origin[1])
+            origin = below.origin if below else None
+        if origin and origin[0] in schema and origin[1] in schema[origin[0]].columns:
+            found[name] = origin
+    return found
 
 
-def _bare(word: str) -> str:
-    return word[1:-1].replace('""', '"') if word[0] in '"[`' else word
-
-
-def _parts(text: str) -> list[str]:
-    """Split a list at the commas that stand outside brackets and quotes."""
-    parts, depth, start = [], 0, 0
-    for sign in re.finditer(r"""[(),]|"(?:[^"]|"")*"|'(?:[^']|'')*'""", text):
-        depth += {"(": 1, ")": -1}.get(sign[0], 0)
-        if sign[0] == "," and depth == 0:
-            parts.append(text[start : sign.start()].strip())
-            start = sign.end()
-    return [*parts, text[start:].strip()]
-
-
-def _read_view(sql: str, view: Table, schema: Mapping[str, Table]) -> View:
-    """Return what can be said with certainty of a view from its own SQL; of others, nothing."""
-    found = _VIEW.match(_LITERAL.sub(lambda text: " " if text[0][0] in "-/" else text[0], sql))
-    if found is None or _NOT_SIMPLE.search(_LITERAL.sub("''", found[0].partition(found["items"])[2])):
-        return View({})
-    tables: dict[str, Table] = {}
-    for part in _JOIN.split(found["tables"]):
-        named = _TABLE.match(re.split(r"\s+(?:on|using)\b", part, flags=re.IGNORECASE)[0].strip())
-        if named is None or _bare(named["table"]) not in schema:
-            return View({})
-        tables[_bare(named["alias"] or named["table"]).lower()] = schema[_bare(named["table"])]
-    sources: list[tuple[str, str] | None] = []
-    for item in _parts(found["items"]):
-        sources += _sources(item, tables)
-    if len(sources) != len(view.columns):
-        return View({})
-    origins = {name: source for name, source in zip(view.columns, sources, strict=True) if source}
-    (base,) = tables.values() if len(tables) == 1 else (None,)
-    if base is None or not base.writable or not base.row_id:
+def _view(schema: Schema, view: Table) -> View:
+    """Return what is known of a view; it takes writes when it shows the whole primary key of its one table."""
+    origins = _origins(schema, view)
+    base = schema.get(view.base)
+    shown = {column: name for name, (table, column) in reversed(list(origins.items())) if table == view.base}
+    if base is None or not base.row_id or not base.primary_key or not set(base.primary_key) <= set(shown):
         return View(origins)
-    names = ", ".join(f"{q(at)}.{q(base.row_id)} AS {q(base.row_id)}" for at in tables)
-    shown = ", ".join(
-        f"{item} AS {q(name)}" for item, name in zip(_expanded(found["items"], base), view.columns, strict=True)
+    same = " AND ".join(f"b.{q(column)} = v.{q(shown[column])}" for column in base.primary_key)
+    columns = ", ".join(
+        f"{f'b.{q(origins[name][1])}' if name in origins else f'v.{q(name)}'} AS {q(name)}" for name in view.columns
     )
-    every = f"(SELECT {names}, {shown} FROM {found['tables']})"
-    return View(origins, base.name, f"{every[:-1]}{found['where'] or ''})", every)
-
-
-def _sources(item: str, tables: Mapping[str, Table]) -> list[tuple[str, str] | None]:
-    """Return (table, column) for each column that one item of a view's list gives; None for a computed one."""
-    plain = _ITEM.match(item)
-    if plain is None:
-        return [None]
-    of, column = plain["of"], plain["column"]
-    chosen = [tables[_bare(of).lower()]] if of and _bare(of).lower() in tables else [] if of else list(tables.values())
-    if column == "*":
-        return [(table.name, name) for table in chosen for name in table.columns]
-    named = [(table.name, name) for table in chosen for name in table.columns if name.lower() == _bare(column).lower()]
-    return [named[0] if len(named) == 1 else None]
-
-
-def _expanded(items: str, base: Table) -> Iterator[str]:
-    """Return the expressions of a view's list without their aliases, with ``*`` written out."""
-    for item in _parts(items):
-        plain = _ITEM.match(item)
-        if plain and plain["column"] == "*":
-            yield from (f"{plain['of'] + '.' if plain['of'] else ''}{q(name)}" for name in base.columns)
-        elif plain:
-            yield f"{plain['of'] + '.' if plain['of'] else ''}{plain['column']}"
-        else:
-            yield re.sub(rf"\s+as\s+{_WORD}\s*$", "", item, flags=re.IGNORECASE)
+    select = f"SELECT b.{base.row_id} AS {base.row_id}, {columns} FROM {q(base.name)} AS b"
+    rows = f"({select} JOIN {q(view.name)} AS v ON {same})"
+    return View(origins, base.name, rows, f"({select} LEFT JOIN {q(view.name)} AS v ON {same})")
 
 
 class Relations:
     """All relationships of a schema, and its views."""
 
-    def __init__(self, connection: sqlite3.Connection, schema: Schema) -> None:
+    def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        listed = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'").fetchall()
-        self.views = {
-            name: _read_view(sql, schema[name], {n: t for n, t in schema.items() if t.writable})
-            for name, sql in listed
-            if name in schema
-        }
+        self.views = {name: _view(schema, table) for name, table in schema.items() if not table.writable}
         self._all = list(self._found())
 
     def of(self, table: str) -> list[Relation]:
