@@ -14,7 +14,7 @@ import pytest
 from labwork import ROWS, call, close, connect, get_request, raw, told
 
 from supalab.lab.app import LabApp
-from supalab.lab.conditions import Conditions, Weather
+from supalab.lab.conditions import Conditions, LiveConditions
 from supalab.lab.gateway import Gate, headers_of, without_key
 from supalab.lab.handle import Lab
 from supalab.lab.messages import Answer, Request
@@ -177,7 +177,7 @@ async def test_a_bug_becomes_a_500_that_says_nothing(caplog: pytest.LogCaptureFi
         sent.append(message)
 
     tally = Tally()
-    app = LabApp(Broken(), Weather(Conditions()), tally, Gate(80, "k"), max_in_flight=9)
+    app = LabApp(Broken(), LiveConditions(Conditions()), tally, Gate(80, "k"), max_in_flight=9)
     scope = {"method": "GET", "raw_path": b"/rest/v1/contests", "query_string": b""}
     with caplog.at_level(logging.ERROR, "supalab.lab"):
         await app({**scope, "headers": [(b"host", b"127.0.0.1"), (b"apikey", b"k")]}, receive, send)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Protocol
 
-    from supalab.lab.conditions import Weather
+    from supalab.lab.conditions import LiveConditions
     from supalab.lab.witness import Tally
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
@@ -53,11 +53,11 @@ class LabApp:
     """The application on the lab's public port; everything it needs is handed in."""
 
     def __init__(
-        self, rest: Answering, weather: Weather, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
+        self, rest: Answering, live: LiveConditions, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
     ) -> None:
         self._rest = rest
         self._ahead = Ahead(self._work)
-        self._weather = weather
+        self._live = live
         self._tally = tally
         self._gate = gate
         self._max_in_flight = max_in_flight
@@ -109,8 +109,8 @@ class LabApp:
 
     async def _serve(self, request: Request, arrived: float, receive: Receive) -> Messages:
         """Work and wait at the same time; a caller who leaves meanwhile changes nothing but the counts."""
-        until = arrived + self._weather.delay()
-        if self._weather.fails():
+        until = arrived + self._live.delay()
+        if self._live.fails():
             self._tally.errors += 1
             await _sleep_until(until)
             messages = _messages(gateway.spoiled(), request.method)

@@ -12,7 +12,7 @@ from supalab.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Conditions", "Weather"]
+__all__ = ["Conditions", "LiveConditions"]
 
 # More than this is surely milliseconds given for seconds.
 LONGEST = 3600.0
@@ -72,7 +72,7 @@ def _checked_share(name: str, value: float) -> float:
     return float(value)
 
 
-class Weather:
+class LiveConditions:
     """The conditions of the moment and the seeded chance in them; ``conditions`` may be replaced at any time.
 
     Delays and failures are drawn from two generators, so that changing the one law never shifts the other's sequence.

@@ -23,13 +23,13 @@ from uvicorn.server import ServerState
 
 from supalab.errors import SettingsError
 from supalab.lab.app import LabApp
-from supalab.lab.conditions import Weather
+from supalab.lab.conditions import LiveConditions
+from supalab.lab.connections import Connections
 from supalab.lab.control import ControlApp
-from supalab.lab.front import FrontDoor
 from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
 from supalab.lab.rest import Rest
-from supalab.lab.serving import HeldServer, on_signals
+from supalab.lab.serving import on_signals
 from supalab.lab.sockets import listen
 from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.lab.witness import Tally, Witness
@@ -73,15 +73,15 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
         stack.callback(rest.close)
         raise_file_limit()
         calm_collector()
-        weather, tally = Weather(options.conditions, options.random_seed), Tally()
-        front = FrontDoor(AutoHTTPProtocol, weather, tally, folder / "ca.pem")
-        front.prepare(options.conditions)
+        live, tally = LiveConditions(options.conditions, options.random_seed), Tally()
         port, control_port = public.getsockname()[1], control.getsockname()[1]
         key, token = f"sb_lab_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
-        running = Running(port, key, control_port, token, front.ca_file if options.conditions.tls else None)
-        app = LabApp(rest, weather, tally, Gate(port, key), max_in_flight=options.max_in_flight)
-        server = HeldServer(_config(app, front), lambda: ready(running), ending)
-        controller = ControlApp(control_port, token, weather, tally, front)
+        ca_file = folder / "ca.pem"
+        running = Running(port, key, control_port, token, ca_file if options.conditions.tls else None)
+        app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
+        server = Connections(_config(app), lambda: ready(running), ending, live=live, tally=tally, ca_file=ca_file)
+        server.prepare(options.conditions)
+        controller = ControlApp(control_port, token, live, tally, server)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve_both(server, public, controller, control))
         return tally.reading()
@@ -90,7 +90,7 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
 async def _serve_both(
     server: uvicorn.Server, public: socket.socket, controller: ControlApp, control: socket.socket
 ) -> None:
-    config = _config(controller, AutoHTTPProtocol)
+    config = _config(controller)
     config.load()
     state = ServerState()
 
@@ -106,10 +106,10 @@ async def _serve_both(
             connection.shutdown()
 
 
-def _config(app: object, http: object) -> uvicorn.Config:
+def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         cast("Any", app),
-        http=cast("Any", http),
+        http=AutoHTTPProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
