@@ -24,11 +24,11 @@ async def at_a_distance(caller: socket.socket, rtt: float, ends: set[End]) -> so
     """Return a socket to serve in place of ``caller``, who is ``rtt`` seconds away and back.
 
     The caller's first bytes are late by one whole round trip more: that is what TCP's handshake takes. ``ends`` holds
-    the caller's end while the connection is open, so that a server can wait until everything has arrived.
+    both ends while they are open, so that a server can wait until everything has arrived.
     """
     loop = asyncio.get_running_loop()
     here, served = socket.socketpair()
-    near, far = End(rtt / 2, loop.time() + rtt, ends), End(rtt / 2)
+    near, far = End(rtt / 2, loop.time() + rtt, ends), End(rtt / 2, 0.0, ends)
     near.other, far.other = far, near
     try:
         transport, _ = await loop.connect_accepted_socket(lambda: far, here)
@@ -53,9 +53,9 @@ class End(asyncio.Protocol):
     other: End
     transport: asyncio.Transport
 
-    def __init__(self, delay: float, not_before: float = 0.0, ends: set[End] | None = None) -> None:
+    def __init__(self, delay: float, not_before: float, ends: set[End]) -> None:
         self._delay, self._not_before = delay, not_before
-        self._ends: set[End] = set() if ends is None else ends
+        self._ends = ends
         self._loop = asyncio.get_running_loop()
         self._under_way: deque[tuple[int, Callable[[], object]]] = deque()
         self._size = 0
