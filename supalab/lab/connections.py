@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from supalab.errors import LabError
 from supalab.lab.distance import End, at_a_distance
-from supalab.lab.serving import HeldServer
+from supalab.process.serving import ManagedServer
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +56,7 @@ def make_certificate(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-class Connections(HeldServer):
+class Connections(ManagedServer):
     """uvicorn's server with an accept loop of its own, because each connection gets the conditions of its moment.
 
     ``ca_file`` is where the certificate's authority stands once TLS was on.

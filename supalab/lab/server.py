@@ -12,7 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, cast
@@ -29,10 +29,9 @@ from supalab.lab.control import ControlApp
 from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
 from supalab.lab.rest import Rest
-from supalab.lab.serving import on_signals
-from supalab.lab.sockets import listen
-from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.lab.witness import Tally, Witness
+from supalab.process.serving import listen
+from supalab.process.tuning import calm_collector, loop_factory, on_signals, raise_file_limit
 
 if TYPE_CHECKING:
     import socket
@@ -54,6 +53,10 @@ class Running:
     control_port: int
     token: str
     ca_file: Path | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return what the handle is told, as JSON's values."""
+        return {**asdict(self), "ca_file": str(self.ca_file) if self.ca_file else None}
 
     @property
     def url(self) -> str:

@@ -1,16 +1,48 @@
-"""Listening sockets: a port flows in, a socket (of 127.0.0.1 unless told) flows out, or one line that says why not."""
+"""Serves HTTP on this machine with uvicorn, as a child process or a command does: until an event ends it."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import sys
+from typing import TYPE_CHECKING
+
+import uvicorn
 
 from supalab.errors import LabError
 
-__all__ = ["listen"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from threading import Event
+
+__all__ = ["HOST", "ManagedServer", "listen"]
 
 HOST = "127.0.0.1"
+
+
+class ManagedServer(uvicorn.Server):
+    """uvicorn's server, with a call when it is ready and an event that ends it, in place of its signals."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ending = ending
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, then say so."""
+        await super().startup(sockets)
+        self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look, ten times a second, whether the end was asked for."""
+        self.should_exit = self.should_exit or self._ending.is_set()
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: uvicorn would raise them again at the end, and a clean end must be exit code 0."""
+        yield
 
 
 def listen(port: int, host: str = HOST) -> socket.socket:
