@@ -18,7 +18,7 @@ import uvicorn
 from supalab.contest_agent.app import create_app
 from supalab.contest_agent.journal import start_logging
 from supalab.contest_agent.options import KEEP_ALIVE_S
-from supalab.process.serving import ManagedServer, listen
+from supalab.process.serving import HttpProtocol, ManagedServer, listen
 from supalab.process.tuning import loop_factory, raise_file_limit
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) ->
 def _config(app: FastAPI, options: AgentOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,4 +1,4 @@
-"""The conditions a lab plays: chosen numbers flow in, checked once; a delay and a fate for each request flow out."""
+"""The conditions a lab plays: checked numbers, and from them a delay and a fate for each request."""
 
 from __future__ import annotations
 
@@ -57,7 +57,12 @@ class Conditions:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _checked_seconds(name: str, value: float) -> float:

@@ -1,4 +1,4 @@
-"""The control path: readings flow out, conditions and resets flow in, on a port and with a token of its own.
+"""The control path: gives the handle readings and takes new conditions, on a port and with a token of its own.
 
 ``GET /witness``, ``GET /now?SECONDS`` (what changed after so many), ``POST /reset``, ``GET /conditions``,
 ``PATCH /conditions``. Nothing here is counted, delayed or limited, so that looking never changes what is seen.
@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from supalab.errors import SettingsError
+from supalab.errors import LabError, SettingsError
 from supalab.lab.app import BodyTooLarge, CallerLeft, read_body, send_answer
 from supalab.lab.gateway import headers_of, json_answer, too_large
 
@@ -54,7 +54,7 @@ class ControlApp:
     def _answer(self, method: str, path: str, body: bytes, query: bytes) -> Answer:
         match method, path:
             case "GET", "/now":
-                return json_answer(200, asdict(self._tally.glance(float(query))))
+                return self._glance(query)
             case "GET", "/witness":
                 return json_answer(200, self._tally.reading().as_json())
             case "POST", "/reset":
@@ -67,6 +67,14 @@ class ControlApp:
                 return self._change(body)
         return json_answer(404, {"message": f"there is no {method} {path} here"})
 
+    def _glance(self, query: bytes) -> Answer:
+        try:
+            after = float(query)
+        except ValueError:
+            words = f"/now?{query[:40].decode('latin-1')}: give seconds after the question mark"
+            return json_answer(400, {"message": words})
+        return json_answer(200, asdict(self._tally.glance(after)))
+
     def _conditions(self) -> dict[str, object]:
         conditions = self._live.conditions
         return {**conditions.as_json(), "ca_file": str(self._connections.ca_file) if conditions.tls else None}
@@ -74,7 +82,7 @@ class ControlApp:
     def _change(self, body: bytes) -> Answer:
         try:
             changes = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return json_answer(400, {"message": "the body is not JSON"})
         if not isinstance(changes, dict):
             return json_answer(400, {"message": "the body is not a JSON object"})
@@ -82,6 +90,9 @@ class ControlApp:
             conditions = self._live.conditions.changed(changes)
         except SettingsError as error:
             return json_answer(400, {"message": str(error)})
-        self._connections.prepare(conditions)
+        try:
+            self._connections.prepare(conditions)
+        except LabError as error:
+            return json_answer(503, {"message": str(error)})
         self._live.conditions = conditions
         return json_answer(200, self._conditions())

@@ -144,12 +144,17 @@ class Lab(Owner):
         try:
             caller.request(method, path, json.dumps(body), {"Authorization": f"Bearer {child.ready['token']}"})
             response = caller.getresponse()
-            status, words = response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            status, said = response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
             self._running()
             raise LabError(f"the lab did not answer {method} {path}: {error or type(error).__name__}") from error
         finally:
             caller.close()
+        try:
+            words = dict(json.loads(said))
+        except (ValueError, TypeError):
+            start = said[:80].decode("utf-8", "replace")
+            raise LabError(f"the lab answered {method} {path} with {status} {start!r}: start it anew") from None
         if status != 200:
             raise (SettingsError if status == 400 else LabError)(f"the lab refused {method} {path}: {words['message']}")
-        return dict(words)
+        return words

@@ -18,7 +18,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
 from supalab.errors import SettingsError
@@ -30,7 +29,7 @@ from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
 from supalab.lab.rest import Rest
 from supalab.lab.witness import Tally, Witness
-from supalab.process.serving import listen
+from supalab.process.serving import HttpProtocol, listen
 from supalab.process.tuning import calm_collector, loop_factory, on_signals, raise_file_limit
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
         calm_collector()
         live, tally = LiveConditions(options.conditions, options.random_seed), Tally()
         port, control_port = public.getsockname()[1], control.getsockname()[1]
-        key, token = f"sb_lab_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
+        key, token = f"sb_publishable_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
         ca_file = folder / "ca.pem"
         running = Running(port, key, control_port, token, ca_file if options.conditions.tls else None)
         app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
@@ -98,7 +97,7 @@ async def _serve_both(
     state = ServerState()
 
     def protocol() -> asyncio.Protocol:
-        return AutoHTTPProtocol(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+        return HttpProtocol(config=config, server_state=state, app_state={})
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=control)
     try:
@@ -112,7 +111,7 @@ async def _serve_both(
 def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         cast("Any", app),
-        http=AutoHTTPProtocol,
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",

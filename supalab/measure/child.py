@@ -60,4 +60,6 @@ def run_worker(
         raise TrialError(f"{who} broke: {tail[-1]}") from None
     finally:
         child.kill()
+    if "kind" in result and "error" in result:
+        raise TrialError(f"{who} broke: {result['error']}")
     return result

@@ -12,11 +12,16 @@ import uvicorn
 
 from supalab.errors import LabError
 
+try:
+    from supalab.process.bounded_http import BoundedHttp as HttpProtocol
+except ImportError:  # no httptools; uvicorn bounds the head itself then
+    from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-__all__ = ["HOST", "ManagedServer", "listen"]
+__all__ = ["HOST", "HttpProtocol", "ManagedServer", "listen"]
 
 HOST = "127.0.0.1"
 
