@@ -78,7 +78,7 @@ def soon(condition: Callable[[], object], bound: float = 20.0) -> bool:
 
 async def raw(lab: Lab, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection, send ``request`` as it is, and return both ends."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(lab.url).port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(lab.url).port, limit=2**20)
     writer.write(request)
     await writer.drain()
     return reader, writer

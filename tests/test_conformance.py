@@ -25,11 +25,20 @@ if TYPE_CHECKING:
 OTHER = os.environ.get("SUPALAB_CONFORMANCE")
 FOLDER = Path(__file__).parent / "conformance"
 FILES = [Path(OTHER)] if OTHER else [FOLDER / "postgrest_cases.json", FOLDER / "more_cases.json"]
-BOOK: dict[str, Any] = {**TABLE, "cases": []}
-for file in FILES:
-    more = json.loads(file.read_text(encoding="utf-8"))
-    BOOK |= {**more, "cases": [*BOOK["cases"], *more.get("cases", []), *more.get("more_cases", [])]}
-CASES = [case for case in BOOK["cases"] if "gateway" not in case["tags"]]
+OTHER_TABLES = [] if OTHER else [FOLDER / "related_tables.json"]
+
+
+def read_books() -> list[dict[str, Any]]:
+    """Return the files' tables, each with its cases; the first ones share one table."""
+    shared: dict[str, Any] = {**TABLE, "cases": []}
+    for file in FILES:
+        more = json.loads(file.read_text(encoding="utf-8"))
+        shared |= {**more, "cases": [*shared["cases"], *more.get("cases", []), *more.get("more_cases", [])]}
+    return [shared, *[json.loads(file.read_text(encoding="utf-8")) for file in OTHER_TABLES]]
+
+
+PAIRS = [(book, case) for book in read_books() for case in book["cases"] if "gateway" not in case["tags"]]
+CASES = [case for _, case in PAIRS]
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +88,10 @@ def body_differences(answer: Answer, expect: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_the_lab_answers_as_postgrest_did(seeds: Path, case: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("book", "case"), PAIRS, ids=[case["name"] for case in CASES])
+def test_the_lab_answers_as_postgrest_did(seeds: Path, book: dict[str, Any], case: dict[str, Any]) -> None:
     """Status, body and headers of every case are those that the real server gave, follow-up requests included."""
-    rest = open_rest(seeds, seed_script(BOOK, case.get("setup_rows", BOOK["rows"])))
+    rest = open_rest(seeds, seed_script(book, case.get("setup_rows", book["rows"])))
     try:
         answer = send(rest, case)
         tries = [differences(answer, expect) for expect in [case["expect"], *case.get("accept_also", [])]]
@@ -96,5 +105,5 @@ def test_the_lab_answers_as_postgrest_did(seeds: Path, case: dict[str, Any]) -> 
 def test_the_cases_are_not_forgotten() -> None:
     """The files hold all the cases they came with, so that none is dropped in silence, and each has its own name."""
     if not OTHER:
-        assert len(CASES) == 58 + 438
+        assert len(CASES) == 58 + 438 + 19
     assert len({case["name"] for case in CASES}) == len(CASES)

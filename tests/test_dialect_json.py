@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from supalab.lab.messages import Request
-from supalab.lab.postgrest.rest import Rest
-from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.json_text import load_json
+from supalab.lab.postgrest.refusal import Refusal
+from supalab.lab.postgrest.rest import Rest
 
 # Told by PostgreSQL 15.
 BROKEN = [
@@ -70,7 +70,7 @@ def test_nesting_without_end_is_told_and_not_fatal() -> None:
     ],
 )
 def test_nested_values_are_kept_letter_by_letter(tmp_path: Path, body: str, expected: list[dict[str, Any]]) -> None:
-    """Blanks, order and braces inside strings stay in a text column; of a key that comes twice the last value counts."""
+    """Blanks, order and braces inside strings stay in a text column; of a key that comes twice the last counts."""
     seed = tmp_path / "seed.sql"
     seed.write_text("create table t(a text, b text);")
     rest = Rest(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import statistics
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,12 @@ import pytest
 from labwork import again, call, close, connect, get_request, raw, read_answer, seconds, soon, told
 
 from supalab.errors import SettingsError
-from supalab.lab.conditions import Conditions, Weather
+from supalab.lab.conditions import Conditions, LiveConditions
+from supalab.lab.distance import WINDOW, End, at_a_distance
 from supalab.lab.handle import Lab
-from supalab.lab.link import FULL, DelayLine, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 BAD = [
     {"latency": -1},
@@ -51,39 +52,39 @@ def test_an_unknown_condition_is_refused() -> None:
 
 def test_jitter_is_uniform_and_never_below_zero() -> None:
     """Delays fill latency ± jitter, and where that would be below 0 they are 0."""
-    weather = Weather(Conditions(latency=0.1, jitter=0.04))
-    delays = [weather.delay() for _ in range(4_000)]
+    live = LiveConditions(Conditions(latency=0.1, jitter=0.04))
+    delays = [live.delay() for _ in range(4_000)]
     assert 0.06 <= min(delays) < 0.061
     assert 0.139 < max(delays) <= 0.14
     assert statistics.mean(delays) == pytest.approx(0.1, abs=0.002)
-    weather.conditions = Conditions(latency=0.01, jitter=0.1)
-    assert min(weather.delay() for _ in range(100)) == 0.0
+    live.conditions = Conditions(latency=0.01, jitter=0.1)
+    assert min(live.delay() for _ in range(100)) == 0.0
 
 
 def test_chance_is_seeded_and_starts_again() -> None:
     """The same seed draws the same delays and failures, again after a reset; another seed draws others."""
 
-    def drawn(weather: Weather) -> list[tuple[float, bool]]:
-        return [(weather.delay(), weather.fails()) for _ in range(50)]
+    def drawn(live: LiveConditions) -> list[tuple[float, bool]]:
+        return [(live.delay(), live.fails()) for _ in range(50)]
 
     rough = Conditions(latency=0.1, jitter=0.05, error_rate=0.5)
-    weather = Weather(rough, 7)
-    first = drawn(weather)
-    weather.reseed()
-    assert drawn(weather) == first == drawn(Weather(rough, 7))
-    assert drawn(Weather(rough, 8)) != first
+    live = LiveConditions(rough, 7)
+    first = drawn(live)
+    live.reseed()
+    assert drawn(live) == first == drawn(LiveConditions(rough, 7))
+    assert drawn(LiveConditions(rough, 8)) != first
 
 
 def test_the_error_rate_does_not_shift_the_delays() -> None:
     """Requests meet the same delays whether or not some of them fail."""
-    calm, rough = Weather(Conditions(jitter=0.1)), Weather(Conditions(jitter=0.1, error_rate=0.5))
+    calm, rough = LiveConditions(Conditions(jitter=0.1)), LiveConditions(Conditions(jitter=0.1, error_rate=0.5))
     assert [calm.delay() for _ in range(20)] == [(rough.fails(), rough.delay())[1] for _ in range(20)]
 
 
 def test_the_error_rate_fails_the_drawn_requests_and_no_others() -> None:
     """As many requests fail as the seed says, with a 503 in PostgREST's shape, and a failed write changes nothing."""
-    weather = Weather(Conditions(error_rate=0.3), 5)
-    fated = [503 if weather.fails() else 200 for _ in range(60)]
+    live = LiveConditions(Conditions(error_rate=0.3), 5)
+    fated = [503 if live.fails() else 200 for _ in range(60)]
     with Lab(error_rate=0.3, random_seed=5) as lab:
         connection = connect(lab)
         answers = [again(connection, lab) for _ in range(60)]
@@ -209,95 +210,101 @@ async def test_requests_sent_together_are_answered_in_order() -> None:
         await close(writer)
 
 
-async def test_a_delay_line_keeps_order_and_says_when_it_is_full() -> None:
-    """Actions come out in the order they went in, and a full line stops whoever fills it until there is room."""
-    out: list[int] = []
-    crowd: list[bool] = []
-    line = DelayLine(0.02, crowd.append)
-
-    def act(number: int) -> Callable[[], None]:
-        return lambda: out.append(number)
-
-    for number in range(10):
-        line.put(act(number), FULL // 5)
-    assert (out, crowd) == ([], [True])
-    await asyncio.sleep(0.1)
-    assert (out, crowd) == (list(range(10)), [True, False])
-    line.put(act(10))
-    line.hold(True)
-    await asyncio.sleep(0.05)
-    assert len(out) == 10
-    line.hold(False)
-    await asyncio.sleep(0.01)
-    assert out[-1] == 10
+async def _line(rtt: float, ends: set[End]) -> tuple[socket.socket, socket.socket]:
+    """Two sockets ``rtt`` away from each other: a caller's and a server's."""
+    caller, accepted = socket.socketpair()
+    for end in (caller, accepted):
+        end.setblocking(False)
+    served = await at_a_distance(accepted, rtt, ends)
+    served.setblocking(False)
+    return caller, served
 
 
-class Above(asyncio.Protocol):
-    """An HTTP protocol that only keeps a diary."""
-
-    def __init__(self) -> None:
-        self.diary: list[object] = []
-
-    def data_received(self, data: bytes) -> None:
-        self.diary.append(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.diary.append("lost")
+async def _empty(ends: set[End]) -> bool:
+    """Whether nothing of the connection stays open."""
+    for _ in range(500):
+        if not ends:
+            await asyncio.sleep(0)
+            return True
+        await asyncio.sleep(0.01)
+    return False
 
 
-class Below(asyncio.Transport):
-    """A socket that only keeps a diary."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.diary: list[object] = []
-
-    def write(self, data: Any) -> None:
-        self.diary.append(bytes(data))
-
-    def close(self) -> None:
-        self.diary.append("closed")
-
-    def is_closing(self) -> bool:
-        return "closed" in self.diary
+async def _all(end: socket.socket) -> bytes:
+    loop, parts = asyncio.get_running_loop(), []
+    while part := await loop.sock_recv(end, 65_536):
+        parts.append(part)
+    return b"".join(parts)
 
 
-async def test_what_was_written_before_hanging_up_arrives_first() -> None:
-    """Closing waits for the bytes on their way, and nothing is written afterwards."""
-    above, below = Above(), Below()
-    link = Link(above, 0.02)
-    link.connection_made(below)
-    link.write(b"last words")
-    link.close()
-    link.write(b"too late")
-    link.close()
-    await asyncio.sleep(0.05)
-    assert below.diary == [b"last words", "closed"]
-    link.connection_lost(None)
-    assert above.diary == ["lost"]
+async def test_bytes_arrive_whole_and_in_order_and_their_end_after_them() -> None:
+    """Many small pieces come out as they went in, in both directions, and a hung-up caller's words arrive first."""
+    loop, ends = asyncio.get_running_loop(), set[End]()
+    caller, served = await _line(0.02, ends)
+    said = b"".join(b"%d;" % number for number in range(20_000))
+    await loop.sock_sendall(served, b"hello")
+    assert await loop.sock_recv(caller, 100) == b"hello"
+    sending = asyncio.create_task(_all(served))
+    for start in range(0, len(said), 1_000):
+        await loop.sock_sendall(caller, said[start : start + 1_000])
+    caller.close()
+    assert await sending == said
+    served.close()
+    assert await _empty(ends)
 
 
-async def test_bytes_sent_before_a_lost_connection_arrive_before_the_news() -> None:
-    """The end is told once, after everything that came before it, even if this end hangs up in between."""
-    above, below = Above(), Below()
-    link = Link(above, 0.02)
-    link.connection_made(below)
-    link.data_received(b"hello")
-    link.connection_lost(ConnectionResetError())
-    assert above.diary == []
-    await asyncio.sleep(0.05)
-    assert above.diary == [b"hello", "lost"]
-    link.close()
-    await asyncio.sleep(0.02)
-    assert above.diary == [b"hello", "lost"]
+async def test_one_direction_can_end_before_the_other() -> None:
+    """A caller who has said everything still gets the answer."""
+    loop, ends = asyncio.get_running_loop(), set[End]()
+    caller, served = await _line(0.02, ends)
+    await loop.sock_sendall(caller, b"question")
+    caller.shutdown(socket.SHUT_WR)
+    assert await _all(served) == b"question"
+    await loop.sock_sendall(served, b"answer")
+    served.close()
+    assert await _all(caller) == b"answer"
+    caller.close()
+    assert await _empty(ends)
 
 
-async def test_hanging_up_on_a_caller_who_is_gone_is_told_too() -> None:
-    """If this end closes while the news is still on its way, the protocol still learns that it is over."""
-    above, below = Above(), Below()
-    link = Link(above, 10.0)
-    link.connection_made(below)
-    link.connection_lost(None)
-    link.close()
-    await asyncio.sleep(0.02)
-    assert above.diary == ["lost"]
+@pytest.mark.parametrize("far", [False, True], ids=["from the caller", "from the server"])
+async def test_whoever_sends_more_than_a_window_waits(far: bool) -> None:
+    """Nobody reads on the other side: the sender is stopped, and goes on when somebody reads."""
+    loop, ends = asyncio.get_running_loop(), set[End]()
+    sockets = await _line(0.02, ends)
+    sender, reader = reversed(sockets) if far else sockets
+    flood = b"x" * (64 * WINDOW)
+    sending = asyncio.create_task(loop.sock_sendall(sender, flood))
+    await asyncio.sleep(0.5)
+    assert not sending.done()
+    read = 0
+    while read < len(flood):
+        read += len(await loop.sock_recv(reader, 65_536))
+    await sending
+    assert read == len(flood)
+    for one in sockets:
+        one.close()
+    assert await _empty(ends)
+
+
+async def test_an_answer_under_way_arrives_although_the_lab_stops() -> None:
+    """The end of a lab far away waits for what it has sent."""
+    lab = Lab(latency=0.3, rtt=0.4).start()
+    reader, writer = await raw(lab, get_request(lab))
+    assert soon(lambda: lab.witness().current == 1)
+    stopping = asyncio.create_task(asyncio.to_thread(lab.stop))
+    assert (await read_answer(reader))[0] == 200
+    await stopping
+    await close(writer)
+
+
+async def test_callers_who_do_not_finish_the_tls_handshake_do_not_hold_up_the_end() -> None:
+    """They hold no place in flight, others are served beside them, and the lab stops with code 0."""
+    lab = Lab(tls=True).start()
+    port = int(lab.url.rpartition(":")[2])
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    assert call(lab)[0] == 200
+    assert lab.witness().connections == 21
+    assert await asyncio.to_thread(lab.stop) == 0
+    for one in silent:
+        one.close()

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from labwork import ROWS, call, close, connect, get_request, raw, told
+import uvicorn
+from labwork import ROWS, call, close, connect, get_request, raw, read_answer, told
+from uvicorn.server import ServerState
 
-from supalab.lab.app import LabApp
-from supalab.lab.conditions import Conditions, Weather
+from supalab.errors import LabError
+from supalab.lab.app import LabApp, send_answer
+from supalab.lab.conditions import Conditions, LiveConditions
 from supalab.lab.gateway import Gate, headers_of, without_key
 from supalab.lab.handle import Lab
 from supalab.lab.messages import Answer, Request
 from supalab.lab.witness import Tally
+from supalab.process import bounded_http
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +78,72 @@ def test_the_key_is_taken_out_of_the_query() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost:{port}", "127.0.0.1", "127.0.0.1:1", "evil.example:{port}"]
+    "host", ["evil.example", "localhost", "localhost:1", "127.0.0.1", "127.0.0.1:1", "evil.example:{port}"]
 )
 def test_another_host_is_refused(lab: Lab, host: str) -> None:
     """A page whose name was pointed at this address gets a 400, whatever the key."""
-    status, _, _ = call(lab, host=host.format(port=urlsplit(lab.url).port))
+    status, _, body = call(lab, host=host.format(port=urlsplit(lab.url).port))
     assert status == 400
+    assert host.format(port=urlsplit(lab.url).port) in told(body)["message"]
+    assert f"ask {lab.url} instead" in told(body)["message"]
+
+
+@pytest.mark.parametrize("name", ["localhost", "LocalHost"])
+def test_localhost_is_this_server_too(lab: Lab, name: str) -> None:
+    """The name that every machine has for itself is as good as its address."""
+    assert call(lab, host=f"{name}:{urlsplit(lab.url).port}")[0] == 200
+
+
+def test_the_key_looks_like_a_publishable_key(lab: Lab) -> None:
+    """Official clients look at a key's first letters."""
+    assert lab.key.startswith("sb_publishable_")
+
+
+PAGES = [
+    "http://localhost:5173",
+    "http://127.0.0.1:8000",
+    "http://localhost",
+    "https://localhost:443",
+    "http://[::1]:1",
+]
+FOREIGN = [
+    "https://evil.example",
+    "http://localhost.evil.example",
+    "http://127.0.0.1.evil.example:80",
+    "null",
+    "http://x",
+]
+
+
+@pytest.mark.parametrize("origin", PAGES)
+def test_a_page_of_this_machine_may_use_the_lab(lab: Lab, origin: str) -> None:
+    """Its preflight needs no key, gets the headers it asks for, and is not counted; its requests still need the key."""
+    wanted = "apikey,authorization,content-profile,prefer,x-client-info,x-new"
+    asking = {"origin": origin, "access_control_request_method": "PATCH", "access_control_request_headers": wanted}
+    before = lab.witness().served
+    status, headers, body = call(lab, "/rest/v1/contests?limit=1", "OPTIONS", apikey="", **asking)
+    assert (status, body, headers["content-length"]) == (200, b"", "0")
+    assert headers["access-control-allow-origin"] == origin
+    assert headers["access-control-allow-headers"] == wanted
+    assert {"GET", "POST", "PATCH", "PUT", "DELETE"} <= set(headers["access-control-allow-methods"].split(","))
+    assert int(headers["access-control-max-age"]) > 0
+    assert lab.witness().served == before
+    status, headers, _ = call(lab, origin=origin)
+    assert (status, headers["access-control-allow-origin"], headers["vary"]) == (200, origin, "Origin")
+    assert "Content-Range" in headers["access-control-expose-headers"]
+    for path, key, expected in ((ROWS, "", 401), ("/rest/v1/nix", lab.key, 404), (f"{ROWS}&nix=eq.1", lab.key, 400)):
+        status, headers, _ = call(lab, path, origin=origin, apikey=key)
+        assert (status, headers["access-control-allow-origin"]) == (expected, origin)
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_a_page_from_elsewhere_may_not(lab: Lab, origin: str) -> None:
+    """It gets no header that would let its scripts read anything."""
+    status, headers, body = call(lab, method="OPTIONS", origin=origin, access_control_request_method="GET")
+    assert status == 403
+    assert origin in told(body)["message"]
+    assert "access-control-allow-origin" not in headers
+    assert "access-control-allow-origin" not in call(lab, origin=origin)[1]
 
 
 async def test_two_hosts_are_refused(lab: Lab) -> None:
@@ -177,7 +244,7 @@ async def test_a_bug_becomes_a_500_that_says_nothing(caplog: pytest.LogCaptureFi
         sent.append(message)
 
     tally = Tally()
-    app = LabApp(Broken(), Weather(Conditions()), tally, Gate(80, "k"), max_in_flight=9)
+    app = LabApp(Broken(), LiveConditions(Conditions()), tally, Gate(80, "k"), max_in_flight=9)
     scope = {"method": "GET", "raw_path": b"/rest/v1/contests", "query_string": b""}
     with caplog.at_level(logging.ERROR, "supalab.lab"):
         await app({**scope, "headers": [(b"host", b"127.0.0.1"), (b"apikey", b"k")]}, receive, send)
@@ -196,6 +263,124 @@ async def test_nonsense_is_refused_and_the_lab_lives_on(lab: Lab) -> None:
     assert (await reader.read()).startswith(b"HTTP/1.1 400")
     await close(writer)
     assert (await asyncio.to_thread(call, lab))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /rest/v1/contests?title=eq.%s", 414),
+        (b"GET /%s", 414),
+        (b"GET /rest/v1/contests HTTP/1.1\r\nX-Long: %s", 431),
+        (b"GET /rest/v1/contests HTTP/1.1\r\n%s: 1", 431),
+    ],
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_endless_head_is_refused_early(head: bytes, status: int, tls: bool) -> None:
+    """A request line or header above 64 KB gets 414 or 431, the connection is closed, and memory stays."""
+    with Lab(tls=tls) as lab:
+        process = psutil.Process(lab.pid)
+        call(lab)
+        before = process.memory_info().rss
+        context = ssl.create_default_context(cafile=str(lab.ca_file)) if tls else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(lab.url).port, ssl=context)
+        writer.write(head % (b"a" * 200_000))
+        answer = await asyncio.wait_for(reader.read(), 20)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert answer.count(b"HTTP/1.1") == 1
+        assert "bytes" in told(answer.partition(b"\r\n\r\n")[2])["message"]
+        with contextlib.suppress(OSError):
+            for _ in range(300):
+                writer.write(b"a" * 100_000)
+                await writer.drain()
+        await close(writer)
+        assert process.memory_info().rss - before < 8 * 2**20
+        assert call(lab)[0] == 200
+
+
+async def test_a_long_head_within_the_bound_is_served(lab: Lab) -> None:
+    """60 KB of request line and headers, in one piece, in many, and after another request on the connection."""
+    path = f"/rest/v1/contests?select=id&id=in.({','.join('1' for _ in range(25_000))})"
+    request = get_request(lab, path, more=f"X-Long: {'b' * 5_000}\r\n")
+    reader, writer = await raw(lab, get_request(lab) + request)
+    assert [(await read_answer(reader))[0] for _ in range(2)] == [200, 200]
+    for start in range(0, len(request), 3_000):
+        writer.write(request[start : start + 3_000])
+        await writer.drain()
+        await asyncio.sleep(0)
+    assert (await read_answer(reader))[0] == 200
+    await close(writer)
+
+
+async def test_a_head_that_is_never_finished_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who sends nothing, or no end, is hung up on with 408; one that rests after an answer is not."""
+    monkeypatch.setattr(bounded_http, "HEAD_S", 0.2)
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send_answer(send, Answer(200, (), b"fine"))
+
+    config = uvicorn.Config(app, http=bounded_http.BoundedHttp, log_config=None, lifespan="off", ws="none")
+    config.load()
+    state = ServerState()
+
+    def protocol() -> asyncio.Protocol:
+        return bounded_http.BoundedHttp(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    whole = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    for said, answered in ((b"", 408), (whole[:-2], 408), (whole, 200), (whole + whole[:9], 200)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 %d " % answered)
+        rest = asyncio.create_task(reader.read())
+        await asyncio.sleep(0.6)
+        assert rest.done() is (said != whole)
+        await close(writer)
+        await rest
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("GET", "/now", b""),
+        ("GET", "/now?abc", b""),
+        ("GET", "/now?" + "9" * 500, b""),
+        ("GET", "/now?%ff", b""),
+        ("PATCH", "/conditions", b"{"),
+        ("PATCH", "/conditions", b"\xff\xfe"),
+        ("PATCH", "/conditions", b"[" * 60_000),
+        ("PATCH", "/conditions", b"3"),
+        ("PATCH", "/conditions", b'{"latency": 1e999}'),
+        ("PATCH", "/conditions", b'{"latency": NaN}'),
+        ("PATCH", "/conditions", b'{"latency": 1' + b"0" * 4_000 + b"}"),
+        ("PATCH", "/conditions", b'{"latency": 1' + b"0" * 400 + b"}"),
+        ("PATCH", "/conditions", b'{"tls": 1, "rtt": "a"}'),
+        ("PATCH", "/conditions", b'{"": 0}'),
+        ("DELETE", "/witness", b""),
+        ("GET", "/%00", b""),
+        ("OPTIONS", "*", b""),
+        ("POST", "/reset", b"x" * 100_000),
+    ],
+)
+def test_odd_requests_on_the_control_port_are_refused(lab: Lab, method: str, target: str, body: bytes) -> None:
+    """Each gets a 4xx with one line of JSON, or an answer; none is a failure of the lab's."""
+    child = lab._child
+    assert child is not None
+    connection = http.client.HTTPConnection("127.0.0.1", child.ready["control_port"], timeout=10)
+    connection.request(method, target, body, {"Authorization": f"Bearer {child.ready['token']}"})
+    response = connection.getresponse()
+    words = told(response.read())
+    assert response.status == 200 or (400 <= response.status < 500 and "\n" not in words["message"])
+    connection.close()
+    assert lab.conditions == Conditions()
+
+
+def test_a_control_answer_that_is_no_json_is_one_clear_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sees the words of a JSON reader."""
+    monkeypatch.setattr(http.client.HTTPResponse, "read", lambda _: b"<html>no</html>")
+    with pytest.raises(LabError, match=r"answered GET /witness with 200 '<html>no</html>'"):
+        lab.witness()
 
 
 @pytest.mark.parametrize("path", ["/witness", "/conditions", "/reset"])

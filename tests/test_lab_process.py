@@ -20,8 +20,8 @@ import pytest
 from labwork import ROWS, again, call, close, connect, get_request, raw, read_answer, soon, told
 
 from supalab.errors import LabError, SettingsError
-from supalab.lab import process
 from supalab.lab.handle import Lab
+from supalab.process.child import Child
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -223,8 +223,9 @@ def test_a_child_that_never_gets_ready_is_ended(monkeypatch: pytest.MonkeyPatch,
     fake.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    with pytest.raises(LabError, match=r"before it was ready \(.*limit 0.3 s"):
-        process.Child(Lab()._options, ready_limit=0.3)
+    lab = Lab()
+    with pytest.raises(LabError, match=r"said nothing for 0.3 s before it was ready"):
+        Child(lab._program(), lab._job()).wait_until_ready(0.3)
     assert psutil.Process().children() == []
 
 
@@ -385,7 +386,7 @@ def test_a_talkative_log_never_blocks_the_lab() -> None:
                 nonsense.recv(100)
         child = lab._child
         assert child is not None
-        assert (child.folder / "lab.log").stat().st_size > 65_536
+        assert child.log.stat().st_size > 65_536
         assert call(lab)[0] == 200
 
 

@@ -41,7 +41,7 @@ def agent(options: argparse.Namespace) -> int:
     Its address, and its lab's, go to standard output; a log line for each request goes to standard error. A second
     Ctrl-C ends it at once, with 130.
     """
-    from supalab.lab.serving import on_signals
+    from supalab.process.tuning import on_signals
 
     ending, announced = Event(), Event()
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
 from supalab.errors import AgentError
-from supalab.lab.owner import Owner
-from supalab.lab.process import Child, Program
+from supalab.process.child import Child, Program
+from supalab.process.owner import Owner
 
 __all__ = ["Agent"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What the child is told: its options, and how long it may take to end, which it must know before all else."""
-
-    options: AgentOptions
-
-    def as_json(self) -> dict[str, object]:
-        return {"agent": self.options.as_json(), "hard_end": self.options.hard_end}
 
 
 class Agent(Owner):
@@ -56,8 +45,9 @@ class Agent(Owner):
             port=port,
         )
 
-    def _job(self) -> _Job:
-        return _Job(self._options)
+    def _job(self) -> dict[str, object]:
+        # How long it may take to end is what the child must know before all else.
+        return {"agent": self._options.as_json(), "hard_end": self._options.hard_end}
 
     def _program(self) -> Program:
         # The child should end by itself; whoever waits here waits a little longer than that.

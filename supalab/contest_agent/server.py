@@ -18,9 +18,8 @@ import uvicorn
 from supalab.contest_agent.app import create_app
 from supalab.contest_agent.journal import start_logging
 from supalab.contest_agent.options import KEEP_ALIVE_S
-from supalab.lab.serving import HeldServer
-from supalab.lab.sockets import listen
-from supalab.lab.tuning import loop_factory, raise_file_limit
+from supalab.process.serving import HttpProtocol, ManagedServer, listen
+from supalab.process.tuning import loop_factory, raise_file_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,7 @@ LAST_CALL_S = 1.0
 LOOK_EVERY_S = 0.02
 
 
-class LosingNothing(HeldServer):
+class LosingNothing(ManagedServer):
     """uvicorn's server, whose end begins softly: see the module's first lines."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, ready: Callable[[], None], ending: Event) -> None:
@@ -103,6 +102,7 @@ def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) ->
 def _config(app: FastAPI, options: AgentOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

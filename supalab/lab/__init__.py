@@ -1,4 +1,4 @@
-"""The lab: a child process that plays Supabase. A program flows in through ``Lab``; counts flow out as a ``Witness``.
+"""The lab is a child process that behaves like a Supabase project; ``Lab`` is its handle, ``Witness`` what it counts.
 
 Names are imported when first used, so that the child process, which starts in here too, loads only its own half.
 """

@@ -1,15 +1,11 @@
-"""The lab as a child process: one JSON line of options flows in, one JSON line flows out when it is ready, or why not.
-
-How it hangs on its parent is in ``leash.py``.
-"""
+"""Runs the lab as a child process of the program that holds its handle; see ``supalab.process``."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING
 
-from supalab.lab.leash import Leash, held, say
+from supalab.process.attach import attach_to_parent
 
 if TYPE_CHECKING:
     from supalab.lab.server import Running
@@ -18,37 +14,19 @@ HARD_END_S = 2.8
 
 
 def main() -> int:
-    """Run a lab as the child of the process that wrote the first line to standard input; returns the exit code."""
-    leash = held(lambda _: HARD_END_S)
-    code = _run(leash)
-    leash.slipped()
-    return code
+    """Run a lab until its parent ends it; returns the exit code."""
+    with attach_to_parent(lambda _: HARD_END_S) as parent:
+        import logging
 
-
-def _run(leash: Leash) -> int:
-    from supalab.errors import SupalabError
-
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
         from supalab.lab.server import ServeOptions, run
 
-        run(ServeOptions.from_json(leash.options), leash.folder, _say_ready, leash.ending)
-    except SupalabError as error:
-        say({"kind": type(error).__name__, "error": str(error)})
-        return 2
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+        def ready(running: Running) -> None:
+            parent.report_ready(running.as_json())
+
+        run(ServeOptions.from_json(parent.options), parent.folder, ready, parent.ending, parent.progress)
     return 0
-
-
-def _say_ready(running: Running) -> None:
-    say(
-        {
-            "port": running.port,
-            "key": running.key,
-            "control_port": running.control_port,
-            "token": running.token,
-            "ca_file": str(running.ca_file) if running.ca_file else None,
-        }
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The lab's ASGI application: a request flows in, waits as the conditions say, and leaves with the dialect's answer.
+"""The lab's ASGI application: takes a request from its headers to its answer, as slowly as the conditions say.
 
 There is no routing layer: one would cost the lab its precision at a thousand requests in flight.
 """
@@ -11,14 +11,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab import gateway
-from supalab.lab.ahead import Ahead
 from supalab.lab.messages import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Protocol
 
-    from supalab.lab.conditions import Weather
+    from supalab.lab.conditions import LiveConditions
     from supalab.lab.witness import Tally
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BODY_LIMIT", "LabApp", "read_body", "send_answer"]
 
-# An answer as ASGI's two messages.
-Messages = tuple[dict[str, Any], dict[str, Any]]
+Headers = tuple[tuple[str, str], ...]
 
 BODY_LIMIT = 1024 * 1024
 
@@ -53,11 +51,11 @@ class LabApp:
     """The application on the lab's public port; everything it needs is handed in."""
 
     def __init__(
-        self, rest: Answering, weather: Weather, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
+        self, rest: Answering, live: LiveConditions, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
     ) -> None:
         self._rest = rest
-        self._ahead = Ahead(self._work)
-        self._weather = weather
+        self._one_at_a_time = asyncio.Lock()
+        self._live = live
         self._tally = tally
         self._gate = gate
         self._max_in_flight = max_in_flight
@@ -65,73 +63,71 @@ class LabApp:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Take one request from accepted headers to its answer, in the witness's sight."""
         headers = gateway.headers_of(scope["headers"])
-        if not self._gate.knows_host(headers):
-            return await send_answer(send, gateway.WRONG_HOST)
+        cors = gateway.cors_headers(headers)
+        refusal = self._gate.wrong_host(headers) or gateway.preflight(scope["method"], headers)
+        if refusal is not None:
+            return await send_answer(send, refusal, cors)
         tally = self._tally
         if tally.current >= self._max_in_flight:
             tally.refused += 1
-            return await send_answer(send, gateway.too_busy(self._max_in_flight))
+            return await send_answer(send, gateway.too_busy(self._max_in_flight), cors)
         tally.enter()
         try:
-            for message in await self._answer(scope, headers, receive):
-                await send(message)
+            await send_answer(send, await self._answer(scope, headers, receive), cors, scope["method"])
             tally.served += 1
         except CallerLeft:
             pass
         except asyncio.CancelledError:
             # Only the server's end cancels requests; nothing above this frame waits for the cancellation.
-            await send_answer(send, gateway.stopping())
+            await send_answer(send, gateway.stopping(), cors)
         except Exception:
             log.exception("a request failed")
-            await send_answer(send, gateway.internal_error())
+            await send_answer(send, gateway.internal_error(), cors)
         finally:
             tally.leave()
         return None
 
-    async def _answer(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive) -> Messages:
+    async def _answer(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive) -> Answer:
         arrived = perf_counter()
         path: bytes = scope["raw_path"]
         rest = path[len(gateway.BASE) :] or b"/"
         if not path.startswith(gateway.BASE) or not rest.startswith(b"/"):
-            return _messages(gateway.NO_ROUTE)
+            return gateway.NO_ROUTE
         query = scope["query_string"].decode("latin-1")
         refusal = self._gate.refusal(headers, query)
         if refusal is not None:
-            return _messages(refusal)
+            return refusal
         try:
             body = await read_body(receive, headers, BODY_LIMIT)
         except BodyTooLarge:
-            return _messages(gateway.too_large(BODY_LIMIT))
+            return gateway.too_large(BODY_LIMIT)
         for secret in ("apikey", "authorization"):
             headers.pop(secret, None)
         request = Request(scope["method"], rest.decode("latin-1"), gateway.without_key(query), headers, body)
         return await self._serve(request, arrived, receive)
 
-    async def _serve(self, request: Request, arrived: float, receive: Receive) -> Messages:
-        """Work and wait at the same time; a caller who leaves meanwhile changes nothing but the counts."""
-        until = arrived + self._weather.delay()
-        if self._weather.fails():
+    async def _serve(self, request: Request, arrived: float, receive: Receive) -> Answer:
+        """Work first and then let the rest of the latency pass, so that a crowd's work fits into its waiting time.
+
+        A caller who leaves meanwhile changes nothing but the counts.
+        """
+        until = arrived + self._live.delay()
+        if self._live.fails():
             self._tally.errors += 1
-            await _sleep_until(until)
-            messages = _messages(gateway.spoiled(), request.method)
+            answer = gateway.spoiled()
         elif until > arrived:
-            job = self._ahead.put(request)
-            await _sleep_until(until)
-            messages = self._ahead.result(job)
+            # Between two pieces of work the event loop sees to arrivals and to those whose time is up.
+            async with self._one_at_a_time:
+                await asyncio.sleep(0)
+                answer = self._rest.answer(request)
         else:
-            messages = self._work(request)
+            answer = self._rest.answer(request)
+        wait = until - perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
         if has_left(receive):
             self._tally.abandoned += 1
-        return messages
-
-    def _work(self, request: Request) -> Messages:
-        return _messages(self._rest.answer(request), request.method)
-
-
-async def _sleep_until(until: float) -> None:
-    wait = until - perf_counter()
-    if wait > 0:
-        await asyncio.sleep(wait)
+        return answer
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
@@ -169,19 +165,11 @@ def has_left(receive: Receive) -> bool:
     return False
 
 
-def _messages(answer: Answer, method: str = "GET") -> Messages:
-    """Return ``answer`` to a request by ``method`` as ASGI's messages, with its length where a body has none given."""
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+async def send_answer(send: Send, answer: Answer, more: Headers = (), method: str = "GET") -> None:
+    """Send ``answer`` to a request by ``method``, with ``more`` headers and its length where a body has none given."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*answer.headers, *more)]
     bodiless = answer.status in {204, 304} or method == "HEAD"
     if not bodiless and not any(name.lower() == b"content-length" for name, _ in headers):
         headers.append((b"content-length", b"%d" % len(answer.body)))
-    return (
-        {"type": "http.response.start", "status": answer.status, "headers": headers},
-        {"type": "http.response.body", "body": b"" if bodiless else answer.body},
-    )
-
-
-async def send_answer(send: Send, answer: Answer) -> None:
-    """Send ``answer``."""
-    for message in _messages(answer):
-        await send(message)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if bodiless else answer.body})

@@ -1,4 +1,4 @@
-"""The conditions a lab plays: chosen numbers flow in, checked once; a delay and a fate for each request flow out."""
+"""The conditions a lab plays: checked numbers, and from them a delay and a fate for each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from supalab.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Conditions", "Weather"]
+__all__ = ["Conditions", "LiveConditions"]
 
 # More than this is surely milliseconds given for seconds.
 LONGEST = 3600.0
@@ -57,7 +57,12 @@ class Conditions:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _checked_seconds(name: str, value: float) -> float:
@@ -72,7 +77,7 @@ def _checked_share(name: str, value: float) -> float:
     return float(value)
 
 
-class Weather:
+class LiveConditions:
     """The conditions of the moment and the seeded chance in them; ``conditions`` may be replaced at any time.
 
     Delays and failures are drawn from two generators, so that changing the one law never shifts the other's sequence.

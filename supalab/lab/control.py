@@ -1,4 +1,4 @@
-"""The control path: readings flow out, conditions and resets flow in, on a port and with a token of its own.
+"""The control path: gives the handle readings and takes new conditions, on a port and with a token of its own.
 
 ``GET /witness``, ``GET /now?SECONDS`` (what changed after so many), ``POST /reset``, ``GET /conditions``,
 ``PATCH /conditions``. Nothing here is counted, delayed or limited, so that looking never changes what is seen.
@@ -11,14 +11,14 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from supalab.errors import SettingsError
+from supalab.errors import LabError, SettingsError
 from supalab.lab.app import BodyTooLarge, CallerLeft, read_body, send_answer
 from supalab.lab.gateway import headers_of, json_answer, too_large
 
 if TYPE_CHECKING:
     from supalab.lab.app import Receive, Send
-    from supalab.lab.conditions import Weather
-    from supalab.lab.front import FrontDoor
+    from supalab.lab.conditions import LiveConditions
+    from supalab.lab.connections import Connections
     from supalab.lab.messages import Answer
     from supalab.lab.witness import Tally
 
@@ -30,12 +30,12 @@ BODY_LIMIT = 64 * 1024
 class ControlApp:
     """The application on the lab's control port."""
 
-    def __init__(self, port: int, token: str, weather: Weather, tally: Tally, front: FrontDoor) -> None:
+    def __init__(self, port: int, token: str, live: LiveConditions, tally: Tally, connections: Connections) -> None:
         self._host = f"127.0.0.1:{port}"
         self._bearer = f"Bearer {token}".encode()
-        self._weather = weather
+        self._live = live
         self._tally = tally
-        self._front = front
+        self._connections = connections
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request of the handle's."""
@@ -54,12 +54,12 @@ class ControlApp:
     def _answer(self, method: str, path: str, body: bytes, query: bytes) -> Answer:
         match method, path:
             case "GET", "/now":
-                return json_answer(200, asdict(self._tally.glance(float(query))))
+                return self._glance(query)
             case "GET", "/witness":
                 return json_answer(200, self._tally.reading().as_json())
             case "POST", "/reset":
                 self._tally.reset()
-                self._weather.reseed()
+                self._live.reseed()
                 return json_answer(200, self._tally.reading().as_json())
             case "GET", "/conditions":
                 return json_answer(200, self._conditions())
@@ -67,21 +67,32 @@ class ControlApp:
                 return self._change(body)
         return json_answer(404, {"message": f"there is no {method} {path} here"})
 
+    def _glance(self, query: bytes) -> Answer:
+        try:
+            after = float(query)
+        except ValueError:
+            words = f"/now?{query[:40].decode('latin-1')}: give seconds after the question mark"
+            return json_answer(400, {"message": words})
+        return json_answer(200, asdict(self._tally.glance(after)))
+
     def _conditions(self) -> dict[str, object]:
-        conditions = self._weather.conditions
-        return {**conditions.as_json(), "ca_file": str(self._front.ca_file) if conditions.tls else None}
+        conditions = self._live.conditions
+        return {**conditions.as_json(), "ca_file": str(self._connections.ca_file) if conditions.tls else None}
 
     def _change(self, body: bytes) -> Answer:
         try:
             changes = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return json_answer(400, {"message": "the body is not JSON"})
         if not isinstance(changes, dict):
             return json_answer(400, {"message": "the body is not a JSON object"})
         try:
-            conditions = self._weather.conditions.changed(changes)
+            conditions = self._live.conditions.changed(changes)
         except SettingsError as error:
             return json_answer(400, {"message": str(error)})
-        self._front.prepare(conditions)
-        self._weather.conditions = conditions
+        try:
+            self._connections.prepare(conditions)
+        except LabError as error:
+            return json_answer(503, {"message": str(error)})
+        self._live.conditions = conditions
         return json_answer(200, self._conditions())

@@ -1,4 +1,4 @@
-"""The manners of Supabase's API gateway, as pure functions: a request's headers and query flow in, a refusal flows out.
+"""Answers as Supabase's API gateway does before PostgREST is asked: keys, hosts, CORS, limits. Pure functions.
 
 Bodies are ``{"message", "hint"}`` or ``{"message"}`` without PostgREST's other keys, as reported from real projects
 (github.com/writingmate/chatlabs issue 118, github.com/mmvergara/supadart issue 185).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BASE",
     "NO_ROUTE",
-    "WRONG_HOST",
     "Gate",
+    "cors_headers",
     "headers_of",
     "internal_error",
     "json_answer",
+    "preflight",
     "spoiled",
     "stopping",
     "too_busy",
@@ -50,8 +52,51 @@ WRONG_KEY = json_answer(
         "hint": "Double check your Supabase `anon` or `service_role` API key.",
     },
 )
-WRONG_HOST = json_answer(400, {"message": "The Host header is not this server's address"})
 NO_ROUTE = json_answer(404, {"message": "no Route matched with those values"})
+
+
+#: Pages that were served by this machine; any other page has no business here.
+LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+# What scripts in a page may read, as PostgREST lists it.
+EXPOSED = (
+    "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, Transfer-Encoding, "
+    "Range-Unit, Preference-Applied, Retry-After"
+)
+METHODS = "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS"
+ALLOWED = (
+    "apikey, authorization, accept-profile, content-profile, content-type, prefer, range, range-unit, x-client-info"
+)
+PREFLIGHT_S = "3600"
+
+
+def cors_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what a browser wants to see in any answer to a page of this machine; nothing for other callers."""
+    origin = headers.get("origin")
+    if origin is None or not LOOPBACK.fullmatch(origin):
+        return ()
+    return ("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED), ("Vary", "Origin")
+
+
+def preflight(method: str, headers: Mapping[str, str]) -> Answer | None:
+    """Return the answer to a browser's question whether a page may ask, which comes without a key; None if it is none.
+
+    It says yes to pages of this machine, to every method and to the headers that the page wants to send.
+    """
+    if method != "OPTIONS" or "origin" not in headers or "access-control-request-method" not in headers:
+        return None
+    if not cors_headers(headers):
+        words = f"a page from {headers['origin'][:100]!r} may not ask: serve the page from http://localhost"
+        return json_answer(403, {"message": words})
+    wanted = headers.get("access-control-request-headers") or ALLOWED
+    return Answer(
+        200,
+        (
+            ("Access-Control-Allow-Methods", METHODS),
+            ("Access-Control-Allow-Headers", wanted),
+            ("Access-Control-Max-Age", PREFLIGHT_S),
+        ),
+        b"",
+    )
 
 
 def too_large(limit: int) -> Answer:
@@ -103,12 +148,22 @@ class Gate:
     """Who may come in: the address they must have meant and the key they must have."""
 
     def __init__(self, port: int, key: str) -> None:
-        self._hosts = {f"127.0.0.1:{port}"} | ({"127.0.0.1"} if port in {80, 443} else set())
+        names = ("127.0.0.1", "localhost")
+        self._hosts = {f"{name}:{port}" for name in names} | (set(names) if port in {80, 443} else set())
+        self._port = port
         self._key = key.encode()
 
-    def knows_host(self, headers: Mapping[str, str]) -> bool:
-        """Return whether the caller asked for this very address; a name that resolves to it is not enough."""
-        return headers.get("host") in self._hosts
+    def wrong_host(self, headers: Mapping[str, str]) -> Answer | None:
+        """Return the refusal of a caller who asked for another name, which a page may have pointed here; else None.
+
+        ``localhost`` is fine: browsers let nobody point it elsewhere.
+        """
+        host = headers.get("host", "")
+        if host.lower() in self._hosts:
+            return None
+        return json_answer(
+            400, {"message": f"Host {host[:100]!r} is not this server: ask http://127.0.0.1:{self._port} instead"}
+        )
 
     def refusal(self, headers: Mapping[str, str], query: str) -> Answer | None:
         """Return the 401 that this request deserves, if any.

@@ -1,4 +1,4 @@
-"""The handle on a lab: a program starts, asks, changes and stops it here, in a few words; readings flow out."""
+"""The handle on a lab: starts it, changes its conditions, reads what it saw, and stops it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import Conditions
 from supalab.lab.options import DEFAULT_MAX_IN_FLIGHT, ServeOptions
-from supalab.lab.owner import Owner
-from supalab.lab.process import LAB, Child, Program
 from supalab.lab.witness import Now, Witness
+from supalab.process.child import Child, Program
+from supalab.process.owner import Owner
 
 if TYPE_CHECKING:
     import os
@@ -56,11 +56,11 @@ class Lab(Owner):
         )
         self._ca_file: Path | None = None
 
-    def _job(self) -> ServeOptions:
-        return self._options
+    def _job(self) -> dict[str, object]:
+        return self._options.as_json()
 
     def _program(self) -> Program:
-        return LAB
+        return Program("supalab.lab", "lab", LabError, stop_limit=4.0)
 
     def start(self) -> Self:
         """Start the lab and return this handle when it serves; one that runs already is left as it is.
@@ -144,12 +144,17 @@ class Lab(Owner):
         try:
             caller.request(method, path, json.dumps(body), {"Authorization": f"Bearer {child.ready['token']}"})
             response = caller.getresponse()
-            status, words = response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            status, said = response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
             self._running()
             raise LabError(f"the lab did not answer {method} {path}: {error or type(error).__name__}") from error
         finally:
             caller.close()
+        try:
+            words = dict(json.loads(said))
+        except (ValueError, TypeError):
+            start = said[:80].decode("utf-8", "replace")
+            raise LabError(f"the lab answered {method} {path} with {status} {start!r}: start it anew") from None
         if status != 200:
             raise (SettingsError if status == 400 else LabError)(f"the lab refused {method} {path}: {words['message']}")
-        return dict(words)
+        return words

@@ -1,4 +1,4 @@
-"""The two messages between the lab's server and its dialect: a request flows in, an answer flows out.
+"""The two messages between the lab's server and its PostgREST: one request and its answer.
 
 Both are plain values: the server builds a ``Request`` from what came over the wire and sends an ``Answer`` as it is.
 """

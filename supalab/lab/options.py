@@ -1,4 +1,4 @@
-"""How to start a lab: arguments flow in, one checked, frozen value flows out, and travels to the child as JSON."""
+"""What a lab is started with: one checked value that travels to the child process as JSON."""
 
 from __future__ import annotations
 

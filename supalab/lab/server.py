@@ -1,4 +1,4 @@
-"""The lab itself, running: options flow in, two addresses flow out, and requests are served until it is told to end.
+"""Serve the lab: the public port for clients and the control port for its handle.
 
 ``serve`` runs it in the foreground for ``supalab serve``; ``run`` is what the child process of ``Lab`` uses too.
 """
@@ -12,27 +12,26 @@ import secrets
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
 from supalab.errors import SettingsError
 from supalab.lab.app import LabApp
-from supalab.lab.conditions import Weather
+from supalab.lab.conditions import LiveConditions
+from supalab.lab.connections import Connections
 from supalab.lab.control import ControlApp
-from supalab.lab.front import FrontDoor
 from supalab.lab.gateway import Gate
 from supalab.lab.options import ServeOptions
 from supalab.lab.postgrest.rest import Rest
-from supalab.lab.serving import HeldServer, on_signals
-from supalab.lab.sockets import listen
-from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.lab.witness import Tally, Witness
+from supalab.process.progress import ProgressLine
+from supalab.process.serving import HttpProtocol, listen
+from supalab.process.tuning import calm_collector, loop_factory, on_signals, raise_file_limit
 
 if TYPE_CHECKING:
     import socket
@@ -55,33 +54,44 @@ class Running:
     token: str
     ca_file: Path | None
 
+    def as_json(self) -> dict[str, object]:
+        """Return what the handle is told, as JSON's values."""
+        return {**asdict(self), "ca_file": str(self.ca_file) if self.ca_file else None}
+
     @property
     def url(self) -> str:
         """The address that clients are given."""
         return f"{'https' if self.ca_file else 'http'}://127.0.0.1:{self.port}"
 
 
-def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], ending: Event) -> Witness:
+def run(
+    options: ServeOptions,
+    folder: Path,
+    ready: Callable[[Running], None],
+    ending: Event,
+    progress: Callable[[int, int], None] | None = None,
+) -> Witness:
     """Serve until ``ending`` is set, then return the last reading; ``ready`` is called once, when requests may come.
 
     ``folder`` is where files go that live as long as the lab. Requests in flight at the end have 2 seconds to finish.
+    ``progress`` is told how many bytes of the seed are read.
     Raises LabError and SettingsError when the lab cannot start.
     """
     with contextlib.ExitStack() as stack:
         public, control = stack.enter_context(listen(options.port)), stack.enter_context(listen(0))
-        rest = Rest(options.seed)
+        rest = Rest(options.seed, progress=progress)
         stack.callback(rest.close)
         raise_file_limit()
         calm_collector()
-        weather, tally = Weather(options.conditions, options.random_seed), Tally()
-        front = FrontDoor(AutoHTTPProtocol, weather, tally, folder / "ca.pem")
-        front.prepare(options.conditions)
+        live, tally = LiveConditions(options.conditions, options.random_seed), Tally()
         port, control_port = public.getsockname()[1], control.getsockname()[1]
-        key, token = f"sb_lab_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
-        running = Running(port, key, control_port, token, front.ca_file if options.conditions.tls else None)
-        app = LabApp(rest, weather, tally, Gate(port, key), max_in_flight=options.max_in_flight)
-        server = HeldServer(_config(app, front), lambda: ready(running), ending)
-        controller = ControlApp(control_port, token, weather, tally, front)
+        key, token = f"sb_publishable_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
+        ca_file = folder / "ca.pem"
+        running = Running(port, key, control_port, token, ca_file if options.conditions.tls else None)
+        app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
+        server = Connections(_config(app), lambda: ready(running), ending, live=live, tally=tally, ca_file=ca_file)
+        server.prepare(options.conditions)
+        controller = ControlApp(control_port, token, live, tally, server)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve_both(server, public, controller, control))
         return tally.reading()
@@ -90,12 +100,12 @@ def run(options: ServeOptions, folder: Path, ready: Callable[[Running], None], e
 async def _serve_both(
     server: uvicorn.Server, public: socket.socket, controller: ControlApp, control: socket.socket
 ) -> None:
-    config = _config(controller, AutoHTTPProtocol)
+    config = _config(controller)
     config.load()
     state = ServerState()
 
     def protocol() -> asyncio.Protocol:
-        return AutoHTTPProtocol(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+        return HttpProtocol(config=config, server_state=state, app_state={})
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=control)
     try:
@@ -106,10 +116,10 @@ async def _serve_both(
             connection.shutdown()
 
 
-def _config(app: object, http: object) -> uvicorn.Config:
+def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         cast("Any", app),
-        http=cast("Any", http),
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -143,8 +153,8 @@ def serve(options: ServeOptions) -> int:
 
     folder = Path(tempfile.mkdtemp(prefix="supalab-"))
     try:
-        with on_signals(end):
-            last = run(options, folder, ready, ending)
+        with on_signals(end), ProgressLine("the lab loads its data") as line:
+            last = run(options, folder, ready, ending, line.show)
     except (KeyboardInterrupt, SettingsError):
         # Raised inside a statement of the seed, SQLite swallows the interrupt and calls the statement interrupted.
         if not ending.is_set():

@@ -1,4 +1,4 @@
-"""The lab's own record: requests and connections coming and going flow in, counts and a timeline flow out.
+"""Count what the lab sees: requests in flight, connections, clients that disconnected, and a timeline of these.
 
 ``Tally`` lives in the lab and never grows; ``Witness`` is one reading of it, a plain value that survives JSON.
 """

@@ -1,45 +1,29 @@
-"""``python -m supalab.load.worker``: a plan (JSON line on stdin) → a load from a process of its own → a JSON line.
+"""``python -m supalab.load.worker``: runs one load in a process of its own, undisturbed by others.
 
-Headers may hold a key, so the plan comes by stdin and never as an argument. The worker leaves when its parent does.
+Headers may hold a key, so the plan comes from the parent and never as an argument.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
-import threading
 import time
 from typing import Any
 
-from supalab.lab.leash import parent_watch
-from supalab.lab.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.load.generator import fire
 from supalab.load.plan import Plan
+from supalab.process.attach import attach_to_parent
+from supalab.process.tuning import calm_collector, loop_factory, raise_file_limit
 
 __all__ = ["main"]
 
-LOOK_EVERY_S = 0.5
-GONE = 3
-
 
 def main() -> int:
-    """Run the one load on stdin and print what came of it; 0 whatever the service did."""
-    job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with, args=(job["parent"],), daemon=True).start()
-    raise_file_limit()
-    result = _load(Plan(**job["plan"]), job.get("start"))
-    sys.stdout.write(json.dumps(result) + "\n")
-    sys.stdout.flush()
+    """Run the parent's load and report what came of it; 0 whatever the service did."""
+    with attach_to_parent() as parent:
+        raise_file_limit()
+        parent.report(_load(Plan(**parent.options["plan"]), parent.options.get("start")))
     return 0
-
-
-def _leave_with(parent: int) -> None:
-    alive = parent_watch(parent)
-    while alive():
-        time.sleep(LOOK_EVERY_S)
-    os._exit(GONE)
 
 
 def _load(plan: Plan, start: float | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""``python -m supalab.measure.worker``: a job (JSON line on stdin) → one trial in a fresh process → a JSON line.
+"""``python -m supalab.measure.worker``: runs one trial in a fresh process and reports its numbers.
 
-The key comes by stdin, never by argv, where other users could read it. stdin stays open: when it ends, or the parent's
-pid is not the parent's any more, the worker leaves at once, so it outlives nobody.
+The key comes from the parent, never by argv, where other users could read it.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ import asyncio
 import contextlib
 import gc
 import importlib
-import json
 import os
 import sys
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -28,12 +25,13 @@ from supalab.measure.costs.idle import idle
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload
+from supalab.process.attach import Attachment, attach_to_parent
+from supalab.process.tuning import raise_file_limit
 from supalab.settings import Settings
 
 __all__ = ["late_imports", "main", "measured", "unobserved"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
-PARENT_POLL_S = 0.5
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
 # before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
 # encodings.idna: the loop looks up each address by it, were it a number. importlib.…: how certifi finds its file, the
@@ -58,52 +56,41 @@ AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "supabase": HTTPX,
     "to-thread": HTTPX,
 }
-GONE = 3
 
 
 def main() -> int:
-    """Do the one job on stdin; 0 when a result was printed, failures of the job included."""
-    job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with, args=(job["parent"],), name="supalab-watch", daemon=True).start()
-    _without_proxies(os.environ)
-    try:
-        chosen, settings = arm(job["arm"]), Settings(**job["settings"])
-        workload = Workload(**job["workload"])
-        if job["kind"] == "cancel":
-            _load(chosen)
-            cancelled(lambda: chosen.build(settings), workload, job["cancel"], _say)
-            return 0
-        if job["kind"] == "memory":
-            _load(chosen)
-            asyncio.run(held(lambda: chosen.build(settings), workload, job["patience"], _say_and_leave))
-            return 0
-        _say(asyncio.run(_job(job, chosen, settings, workload)))
-    except SupalabError as error:
-        _say({"error": {"type": type(error).__name__, "status": getattr(error, "status", None), "text": str(error)}})
+    """Do the parent's one job; 0 when a result was reported, failures of the job included."""
+    with attach_to_parent() as parent:
+        _without_proxies(os.environ)
+        try:
+            _do(parent.options, parent)
+        except SupalabError as error:
+            status = getattr(error, "status", None)
+            parent.report({"error": {"type": type(error).__name__, "status": status, "text": str(error)}})
     return 0
 
 
-def _say(result: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(result) + "\n")
-    sys.stdout.flush()
+def _do(job: Mapping[str, Any], parent: Attachment) -> None:
+    chosen, settings = arm(job["arm"]), Settings(**job["settings"])
+    workload = Workload(**job["workload"])
+    if job["kind"] == "cancel":
+        _load(chosen)
+        cancelled(lambda: chosen.build(settings), workload, job["cancel"], parent.report)
+    elif job["kind"] == "memory":
+        _load(chosen)
+        asyncio.run(held(lambda: chosen.build(settings), workload, job["patience"], _report_and_leave(parent)))
+    else:
+        parent.report(asyncio.run(_job(job, chosen, settings, workload)))
 
 
-def _say_and_leave(result: dict[str, Any]) -> None:
+def _report_and_leave(parent: Attachment) -> Callable[[dict[str, Any]], None]:
     """End with requests in flight, whose threads and callers nobody waits for."""
-    _say(result)
-    os._exit(0)
 
+    def leave(result: dict[str, Any]) -> None:
+        parent.report(result)
+        parent.leave()
 
-def _leave_with(parent: int) -> None:
-    """Leave when stdin ends; on POSIX also when the parent changed (a fork of it may hold the pipe open)."""
-    if sys.platform == "win32":
-        os.read(0, 1)
-        os._exit(GONE)
-    import select
-
-    while os.getppid() == parent and not select.select([0], [], [], PARENT_POLL_S)[0]:
-        pass
-    os._exit(GONE)
+    return leave
 
 
 def _without_proxies(environ: Any) -> None:
@@ -172,8 +159,6 @@ async def unobserved(chosen: Arm, settings: Settings, workload: Workload, warm_u
     loading certificates, is not a request's cost. With none, the making of the client is counted, as a script pays it.
     Nobody asks when a slot is taken either, as some pools answer dearly.
     """
-    from supalab.lab.tuning import raise_file_limit
-
     _load(chosen)
     raise_file_limit()
     gc.collect()

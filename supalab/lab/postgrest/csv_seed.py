@@ -6,7 +6,7 @@ import csv
 import re
 import sqlite3
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from supalab.errors import SettingsError
 from supalab.lab.postgrest.refusal import Refusal
@@ -50,7 +50,7 @@ class CsvFile:
                 if "\0" in line:
                     raise self.error(f"line {number}: holds a NUL character, which no text may; remove it")
                 if not number % 1_000:
-                    self._tick(file.buffer.tell())
+                    self._tick(cast("BinaryIO", file.buffer).tell())
                 if number > self._first:
                     yield line
 

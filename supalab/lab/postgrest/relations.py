@@ -89,7 +89,7 @@ class View:
     """What a view is made of: where each of its columns comes from, and its parts when it reads just one table.
 
     ``origins``: (table, column) by the view's column. ``base`` is the table that takes what is written to the view, or
-    empty; ``rows`` is SQL for the view's rows with their ids in ``base``, ``every`` the same for rows that have left the view.
+    empty; ``rows`` is SQL for the view's rows with their ids in ``base``, ``every`` also has rows that left the view.
     """
 
     origins: Mapping[str, tuple[str, str]]

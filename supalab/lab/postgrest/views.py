@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Columns = dict[str, str]  # declared types by name
 
-TRUTHS = frozenset(("not", "and", "or", "in", "is", "like", "glob", "between", "exists", "regexp", "isnull", "notnull"))
+TRUTHS = frozenset(("not", "and", "or", "in", "is", "like", "glob", "between", "exists", "regexp"))
+TRUTHS |= {"isnull", "notnull"}
 TRUTHS |= {"=", "<", ">", "<=", ">=", "<>", "!="}
 NUMBERS = {"integer": "bigint", "number": "double precision"}
 RETURNS = {
@@ -33,7 +34,22 @@ RETURNS = {
     "boolean": "bool_and bool_or every json_valid starts_with",
 }
 KNOWN = {name: kind for kind, names in RETURNS.items() for name in names.split()}
-FIRST = frozenset(["coalesce", "ifnull", "nullif", "min", "max", "abs", "first_value", "last_value", "lag", "lead", "greatest", "least"])
+FIRST = frozenset(
+    [
+        "coalesce",
+        "ifnull",
+        "nullif",
+        "min",
+        "max",
+        "abs",
+        "first_value",
+        "last_value",
+        "lag",
+        "lead",
+        "greatest",
+        "least",
+    ]
+)
 ENDS = frozenset(["where", "group", "having", "order", "limit", "offset", "union", "except", "intersect", "window"])
 SAMPLE_S = 0.5
 
@@ -144,8 +160,9 @@ class Reader:
         if (origin := self._origin(part)) is not None:
             columns = next(columns for _, table, columns in self.sources if table == origin[0])
             return columns[origin[1]]
-        if len(part) == 1:
-            return self._literal(part[0])
+        return self._literal(part[0]) if len(part) == 1 else self._type_of_expression(part)
+
+    def _type_of_expression(self, part: list[Token]) -> str:
         outside = _outside(part)
         if outside & TRUTHS:
             return "boolean"

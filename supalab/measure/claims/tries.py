@@ -7,17 +7,15 @@ cancelling does. All in a fresh process with a lab of its own, so that it can be
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 
 from supalab.lab.handle import Lab
-from supalab.lab.leash import parent_watch
 from supalab.measure.child import run_worker
 from supalab.measure.claims.evidence import Fact
+from supalab.process.attach import attach_to_parent
 
 __all__ = ["EXPECTED_S", "facts", "main"]
 
@@ -25,13 +23,12 @@ EXPECTED_S = 11.0
 LIMIT_S = 120.0
 #: Seconds the lab takes for a request while callers leave and queue: long against all that a busy machine adds.
 SLOW_S = 1.0
-LOOK_EVERY_S, GONE = 0.5, 3
 
 
 def facts(tick: Callable[[float], None] = lambda _: None) -> dict[str, Fact]:
     """Try everything out in a fresh process; ``tick`` is called with the seconds so far. Raises TrialError."""
     found = run_worker(
-        {"parent": os.getpid()},
+        {},
         limit_s=LIMIT_S,
         tick=tick,
         module="supalab.measure.claims.tries",
@@ -41,23 +38,14 @@ def facts(tick: Callable[[float], None] = lambda _: None) -> dict[str, Fact]:
 
 
 def main() -> int:
-    """Try everything out and print the facts."""
-    job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with, args=(job["parent"],), daemon=True).start()
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]  # loopback traffic stays on loopback, as the plain library would not keep it
-    os.environ["no_proxy"] = "127.0.0.1"  # nor may a proxy of the system's own settings take it
-    os.environ["NETRC"] = os.devnull
-    sys.stdout.write(json.dumps(_all()) + "\n")
-    sys.stdout.flush()
+    """Try everything out and report the facts."""
+    with attach_to_parent() as parent:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]  # loopback traffic stays on loopback, as the plain library would not keep it
+        os.environ["no_proxy"] = "127.0.0.1"  # nor may a proxy of the system's own settings take it
+        os.environ["NETRC"] = os.devnull
+        parent.report(_all())
     return 0
-
-
-def _leave_with(parent: int) -> None:
-    alive = parent_watch(parent)
-    while alive():
-        time.sleep(LOOK_EVERY_S)
-    os._exit(GONE)
 
 
 def _all() -> Mapping[str, Fact]:

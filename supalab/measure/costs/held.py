@@ -12,10 +12,10 @@ from typing import Any
 
 from supalab.clients.arms import Racer
 from supalab.errors import TrialError
-from supalab.lab.tuning import raise_file_limit
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import uss, written
 from supalab.measure.workload import Workload
+from supalab.process.tuning import raise_file_limit
 
 __all__ = ["at_rest", "held"]
 

@@ -7,11 +7,7 @@ A burst asks for everything at once and lets the client's limit set the pace; he
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -20,18 +16,17 @@ from supalab.clients.arms import Racer, arm
 from supalab.clients.base import slot_taken
 from supalab.errors import TrialError
 from supalab.lab.handle import Lab
-from supalab.lab.leash import parent_watch
 from supalab.load.schedule import poisson
 from supalab.measure.child import run_worker
 from supalab.measure.machine import machine, versions
 from supalab.measure.trial import Span
 from supalab.measure.workload import Workload
+from supalab.process.attach import attach_to_parent
 from supalab.settings import Settings
 
 __all__ = ["Arrived", "arrivals", "arrive", "main", "times_of"]
 
 PATIENCE_S = 60.0
-LOOK_EVERY_S, GONE = 0.5, 3
 
 Arrived = dict[str, Any]
 
@@ -53,7 +48,7 @@ def arrivals(
     lab.reset()
     ca_file = None if lab.ca_file is None else str(lab.ca_file)
     settings = Settings(lab.url, lab.key, timeout=PATIENCE_S, ca_file=ca_file)
-    job = {"parent": os.getpid(), "arm": name, "settings": asdict(settings), "times": list(times)}
+    job: dict[str, Any] = {"arm": name, "settings": asdict(settings), "times": list(times)}
     job["workload"] = asdict(replace(workload, requests=len(times)))
     found = run_worker(job, limit_s=PATIENCE_S + 2 * times[-1], tick=tick, module=__name__, who=f"arrivals at {name}")
     if not found["spans"]:
@@ -62,22 +57,17 @@ def arrivals(
 
 
 def main() -> int:
-    """Run the one job on stdin and print its spans."""
-    job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with, args=(job["parent"],), daemon=True).start()
-    client = arm(job["arm"]).build(Settings(**job["settings"]))
-    spans = asyncio.run(arrive(client, Workload(**job["workload"]), job["times"]))
-    rows = [(round(s.asked, 6), s.started and round(s.started, 6), round(s.done, 6), s.outcome) for s in spans]
-    sys.stdout.write(json.dumps({"spans": rows, "machine": machine(), "versions": versions()}) + "\n")
-    sys.stdout.flush()
+    """Run the parent's job and report its spans."""
+    with attach_to_parent() as parent:
+        parent.report(_job(parent.options))
     return 0
 
 
-def _leave_with(parent: int) -> None:
-    alive = parent_watch(parent)
-    while alive():
-        time.sleep(LOOK_EVERY_S)
-    os._exit(GONE)
+def _job(job: dict[str, Any]) -> dict[str, Any]:
+    client = arm(job["arm"]).build(Settings(**job["settings"]))
+    spans = asyncio.run(arrive(client, Workload(**job["workload"]), job["times"]))
+    rows = [(round(s.asked, 6), s.started and round(s.started, 6), round(s.done, 6), s.outcome) for s in spans]
+    return {"spans": rows, "machine": machine(), "versions": versions()}
 
 
 async def arrive(client: Racer, workload: Workload, times: Sequence[float]) -> list[Span]:

@@ -1,17 +1,18 @@
-"""What a lab does to the process it has for itself: its loop, its file limit, its garbage collector; nothing flows."""
+"""Prepares a process of its own for many connections: its event loop, file limit, garbage collector and signals."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["calm_collector", "loop_factory", "raise_file_limit"]
+__all__ = ["calm_collector", "loop_factory", "on_signals", "raise_file_limit"]
 
 FILES_WANTED = 8_192
 NEW_OBJECTS = 200_000
@@ -48,3 +49,17 @@ def raise_file_limit() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def on_signals(action: Callable[[], None]) -> Iterator[None]:
+    """Call ``action`` on Ctrl-C and SIGTERM while the context lasts."""
+    names = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        names.append(signal.SIGBREAK)
+    before = {name: signal.signal(name, lambda *_: action()) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -1,4 +1,4 @@
-"""What the handles on a child share: a ``with`` block or a call flows in, a running child behind it flows out."""
+"""What the handles on a child share: start and end it, by ``with`` or a call, and say why it is gone."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import asyncio
 import os
 import warnings
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from supalab.lab.process import Child, Options, Program, in_thread
+from supalab.process.child import Child, Program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 __all__ = ["Owner"]
@@ -24,8 +26,8 @@ class Owner(ABC):
     _child: Child | None = None
 
     @abstractmethod
-    def _job(self) -> Options:
-        """Return what the child is told."""
+    def _job(self) -> Mapping[str, object]:
+        """Return what the child is told, as JSON's values."""
 
     @abstractmethod
     def _program(self) -> Program:
@@ -42,7 +44,9 @@ class Owner(ABC):
         if self._gone():
             self.kill()
         if self._child is None:
-            self._child = Child(self._job(), self._program())
+            child = Child(self._program(), self._job())
+            child.wait_until_ready()
+            self._child = child
         return self
 
     def stop(self) -> int | None:
@@ -104,3 +108,9 @@ class Owner(ABC):
                 f"the {program.name}'s process is gone (exit code {code}): start anew{child.log_tail()}"
             )
         return child
+
+
+async def in_thread(action: Callable[[], object]) -> None:
+    """Do ``action`` in a thread that is gone afterwards."""
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, action)

@@ -1,0 +1,147 @@
+"""Accepts the lab's connections, counts them, and gives each the distance and the TLS of the moment it was opened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import TYPE_CHECKING, Any, cast
+
+from supalab.errors import LabError
+from supalab.lab.distance import End, at_a_distance
+from supalab.process.serving import ManagedServer
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+    from threading import Event
+
+    import uvicorn
+
+    from supalab.lab.conditions import Conditions, LiveConditions
+    from supalab.lab.witness import Tally
+
+__all__ = ["Connections", "make_certificate"]
+
+#: Seconds for a TLS handshake; after that the caller is hung up on.
+HANDSHAKE_S = 10.0
+#: Seconds until the next try when the system has no descriptor or memory left for a new connection.
+PAUSE_S = 0.2
+#: How long the end waits, in seconds, for answers that are still on their way over the distance.
+ON_THEIR_WAY_S = 1.0
+
+log = logging.getLogger("supalab.lab")
+
+
+def make_certificate(ca_file: Path) -> ssl.SSLContext:
+    """Return a server's context with a fresh certificate for this machine; its authority is written to ``ca_file``.
+
+    Raises LabError when the file cannot be written.
+    """
+    # Loaded here because most labs speak no TLS and should start fast.
+    import trustme
+
+    authority = trustme.CA(organization_name="supalab")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
+    try:
+        authority.cert_pem.write_to_path(str(ca_file))
+    except OSError as error:
+        raise LabError(
+            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror}): "
+            "make room there, or set TMPDIR to another folder before the lab is started"
+        ) from None
+    return context
+
+
+class Connections(ManagedServer):
+    """uvicorn's server with an accept loop of its own, because each connection gets the conditions of its moment.
+
+    ``ca_file`` is where the certificate's authority stands once TLS was on.
+    """
+
+    _context: ssl.SSLContext | None = None
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        ending: Event,
+        *,
+        live: LiveConditions,
+        tally: Tally,
+        ca_file: Path,
+    ) -> None:
+        super().__init__(config, ready, ending)
+        self._live, self._tally, self.ca_file = live, tally, ca_file
+        self._entering: set[asyncio.Task[None]] = set()
+        self._far_away: set[End] = set()
+
+    def prepare(self, conditions: Conditions) -> None:
+        """Make what new connections need under ``conditions``; call it before they become the live ones.
+
+        Raises LabError when that does not work; then nothing has changed.
+        """
+        if conditions.tls and self._context is None:
+            self._context = make_certificate(self.ca_file)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections, then say so."""
+        await self.lifespan.startup()
+        (listener,) = sockets or []
+        listener.setblocking(False)
+        self.servers, self.started = [], True
+        self._accepting = asyncio.create_task(self._accept(listener))
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody in any more, finish what is in flight as uvicorn does, and let answers arrive."""
+        self._accepting.cancel()
+        for entering in list(self._entering):
+            entering.cancel()
+        await asyncio.gather(self._accepting, *self._entering, return_exceptions=True)
+        await super().shutdown(sockets)
+        end = asyncio.get_running_loop().time() + ON_THEIR_WAY_S
+        # Connections tell nobody that they have gone, so they are looked at.
+        while self._far_away and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        failing = False
+        while True:
+            try:
+                caller, _ = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor left, or a caller who was gone at once
+                if not failing:
+                    log.warning("a connection could not be accepted: %s", error.strerror)
+                failing = True
+                await asyncio.sleep(PAUSE_S)
+                continue
+            failing = False
+            self._tally.connections += 1
+            entering = asyncio.create_task(self._enter(caller, self._live.conditions))
+            self._entering.add(entering)
+            entering.add_done_callback(self._entering.discard)
+
+    async def _enter(self, caller: socket.socket, conditions: Conditions) -> None:
+        served = caller
+        try:
+            caller.setblocking(False)
+            if conditions.rtt:
+                served = await at_a_distance(caller, conditions.rtt, self._far_away)
+            context = self._context if conditions.tls else None
+            limit = {"ssl_handshake_timeout": HANDSHAKE_S + 3 * conditions.rtt} if context else {}
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(self._protocol, served, ssl=context, **limit)
+        except OSError:  # a caller who speaks no TLS, is too slow at it, or left; or no descriptor is left
+            served.close()
+        except asyncio.CancelledError:
+            served.close()
+            raise
+
+    def _protocol(self) -> asyncio.Protocol:
+        make = cast("Any", self.config.http_protocol_class)
+        return cast("asyncio.Protocol", make(config=self.config, server_state=self.server_state, app_state={}))

@@ -1,0 +1,195 @@
+"""The child's side: ties this process to the parent that started it, so that it never outlives the parent.
+
+The parent writes one JSON line to standard input; this process answers with JSON lines: progress, then what it has to
+report. It leaves when it is told to (SIGTERM, or its standard input closed) and when its parent is gone by any means.
+No secret is ever an argument of the process. The parent's side is ``child.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from supalab.errors import SupalabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+__all__ = ["Attachment", "attach_to_parent", "parent_watch"]
+
+LOOK_EVERY_S = 0.2
+PROGRESS_EVERY_S = 0.1
+
+
+def attach_to_parent(hard_end: Callable[[dict[str, Any]], float] = lambda _: 0.0) -> Attachment:
+    """Read the parent's line, and from now on leave with the parent; call it before anything heavy is imported.
+
+    ``hard_end``: options → seconds after which this process is gone once its end was asked for, whatever it does.
+    """
+    # An interrupted cell must not end the child; at once, so that no moment is open to it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = _first_line()
+    if not line:
+        os._exit(0)  # the parent was gone before it said anything
+    job: dict[str, Any] = json.loads(line)
+    return Attachment(job["options"], Path(job["folder"]), job["parent"], hard_end(job["options"]))
+
+
+class Attachment:
+    """What this process was told by its parent, and the way to report to it.
+
+    ``options``: what the parent asked for. ``folder``: for files that live as long as this process; the log is in
+    there. ``ending``: set when the end was asked for. As a context it reports an error of supalab's to the parent
+    and then exits with code 2; at the end it removes the folder, except after a crash, when the parent reads the log.
+    """
+
+    def __init__(self, options: dict[str, Any], folder: Path, parent: int, hard_end: float) -> None:
+        self.options, self.folder, self.ending = options, folder, threading.Event()
+        self._alive, self._hard_end, self._told = parent_watch(parent), hard_end, 0.0
+        self._reports = os.fdopen(os.dup(1), "wb")
+        self._making_folder = threading.Lock()
+        signal.signal(signal.SIGTERM, lambda *_: self.ending.set())
+        # One thread where it can be: a measuring worker counts its threads.
+        if sys.platform == "win32":
+            threading.Thread(target=self._await_end_of_input, name="supalab-input", daemon=True).start()
+        threading.Thread(target=self._watch, name="supalab-watch", daemon=True).start()
+        self._start_log()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, SupalabError):
+            self.report({"kind": type(error).__name__, "error": str(error)})
+        if error is None or isinstance(error, SupalabError) or not self._alive():
+            self._remove_folder()
+        if isinstance(error, SupalabError):
+            sys.exit(2)
+
+    def report(self, values: Mapping[str, object]) -> None:
+        """Send the parent one JSON line."""
+        with contextlib.suppress(OSError):  # the parent is gone; the watch sees to that
+            self._reports.write(json.dumps(values).encode() + b"\n")
+            self._reports.flush()
+
+    def report_ready(self, values: Mapping[str, object]) -> None:
+        """Send the parent the last thing it waits for."""
+        self.report(values)
+        with contextlib.suppress(OSError):
+            self._reports.close()
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell the parent that ``done`` of ``total`` bytes are done, so that it waits on; often called, seldom sent."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_EVERY_S:
+            self._told = now
+            self.report({"progress": [done, total]})
+
+    def leave(self) -> None:
+        """End this process at once, with code 0, whatever still runs in it."""
+        self._remove_folder()
+        os._exit(0)
+
+    def _start_log(self) -> None:
+        """Make the folder, and let all that is printed from now on go to the log in there.
+
+        The parent does not make it, because a parent that is killed just then would leave it behind.
+        """
+        try:
+            with self._making_folder:
+                self.folder.mkdir(mode=0o700)
+            log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            where = str(self.folder.parent)
+            said = f"no folder can be made in {where!r} ({error.strerror}): make room there, or set TMPDIR to another"
+            self.report({"kind": "OSError", "error": said})
+            os._exit(2)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+
+    def _remove_folder(self) -> None:
+        if sys.platform == "win32":  # where an open file cannot be removed
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _watch(self) -> None:
+        """Leave at once when the parent is gone, and at the latest some seconds after the end was asked for.
+
+        Both are looked at: the input stays open while a process that the parent forked lives.
+        """
+        latest = float("inf")
+        while self._alive() and time.monotonic() < latest:
+            if self.ending.is_set():
+                latest = min(latest, time.monotonic() + self._hard_end)
+                time.sleep(min(LOOK_EVERY_S / 4, self._hard_end))
+            else:
+                self._look_at_input()
+        with self._making_folder:
+            self._remove_folder()
+            os._exit(1 if self._alive() else 0)
+
+    def _look_at_input(self) -> None:
+        if sys.platform == "win32":
+            self.ending.wait(LOOK_EVERY_S)
+            return
+        import select
+
+        if select.select([0], [], [], LOOK_EVERY_S)[0] and not os.read(0, 1024):
+            self.ending.set()
+
+    def _await_end_of_input(self) -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        self.ending.set()
+
+
+def _first_line() -> bytes:
+    """Read standard input up to its first line's end, unbuffered; nothing when it ends before that.
+
+    A thread that waits inside ``sys.stdin`` would hold its lock, which the interpreter needs when it ends.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return b""
+        line += byte
+    return line
+
+
+def parent_watch(pid: int) -> Callable[[], bool]:
+    """Return a function that says whether process ``pid``, which started this one, still lives."""
+    if sys.platform == "win32":
+        import psutil
+
+        try:
+            return psutil.Process(pid).is_running
+        except psutil.NoSuchProcess:
+            return lambda: False
+    if os.getppid() == pid:
+        # A process whose parent ends gets another one; this notices even if the number is used again.
+        return lambda: os.getppid() == pid
+    return lambda: _exists(pid)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
