@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from supalab.errors import SettingsError
 from supalab.lab.postgrest.refusal import Refusal
+from supalab.lab.postgrest.schema import Schema, q
 from supalab.lab.postgrest.script import NotClosed, Statement, Token, bare, joined, split, statements, tokens
 from supalab.lab.postgrest.translate import (
     TableDraft,
@@ -54,13 +55,17 @@ NAMES = {
     "index": "INDEX USING", "pragma": "PRAGMA", "sequence": "SEQUENCE",
 }  # fmt: skip
 REFUSED = (
-    (r"create\s+(?:or\s+replace\s+)?(?:function|procedure|aggregate)\b", "a function of the script's own", "remove it"),
-    (r"create\s+type\b", "a type of the script's own, such as an enum", "use text, with a CHECK for its values"),
-    (r"create\s+domain\b", "a domain", "declare the columns with the type itself, with a CHECK"),
-    (r"create\s+.*\btrigger\b.*\bexecute\s+(?:function|procedure)\b", "a trigger that calls a function", "write it with BEGIN … END as SQLite does, or remove it"),
-    (r"(?:create|alter)\s+foreign\b|create\s+(?:server|rule|operator|cast|language|event)\b", "a foreign table, a rule or an object of that kind", "remove it"),
-    (r"do\b|call\b", "a block or call of PL/pgSQL", "write plain statements"),
-    (r"(?:attach|detach)\b", "not authorized: another database", "remove it"),
+    (r"create\s+(?:or\s+replace\s+)?(?:function|procedure|aggregate)\b", "functions of its own", "remove it"),
+    (r"create\s+type\b", "types of its own, such as enums", "use text, with a CHECK for its values"),
+    (r"create\s+domain\b", "domains", "declare the columns with the type itself, with a CHECK"),
+    (
+        r"create\s+.*\btrigger\b.*\bexecute\s+(?:function|procedure)\b",
+        "triggers that call functions",
+        "write it with BEGIN … END as SQLite does, or remove it",
+    ),
+    (r"(?:create|alter)\s+foreign\b", "foreign tables", "remove it"),
+    (r"create\s+(?:server|rule|operator|cast|language|event)\b", "objects of this kind", "remove it"),
+    (r"do\b|call\b", "PL/pgSQL", "write plain statements"),
     (r"copy\b(?!.*\bstdin\b)", "COPY with another file", "use COPY … FROM stdin, or INSERT"),
 )
 PRAGMAS = frozenset(
@@ -78,9 +83,16 @@ class ScriptSeed:
     """One run of a script over an empty database."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, *, begin: Callable[[], None], late: Callable[[], str]
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        begin: Callable[[], None],
+        late: Callable[[], str],
+        describe: Callable[[], Schema],
     ) -> None:
-        self.connection, self.path, self.begin, self.late = connection, path, begin, late
+        self.connection, self.path = connection, path
+        self.begin, self.late, self.describe = begin, late, describe
         self.skipped: Counter[str] = Counter()
         self.lines: dict[str, int] = {}  # where a table or view is made
         self.drafts: dict[str, TableDraft] = {}
@@ -144,7 +156,7 @@ class ScriptSeed:
             return self._skip(str(found.lastgroup))
         for pattern, what, cure in REFUSED:
             if re.match(pattern, head, re.I | re.S):
-                raise Unsupported(f"{what}: the lab, which runs on SQLite, has none of PostgreSQL's; {cure}" if "author" not in what else f"{what}; {cure}")
+                raise Unsupported(f"a seed for the lab, which runs on SQLite, cannot have {what}; {cure}")
         return self._planned(tokens(text))
 
     def _skip(self, kind: str) -> None:
@@ -257,10 +269,8 @@ class ScriptSeed:
                 pass
 
     def _create_as(self, name: str, select: str) -> None:
-        from supalab.lab.postgrest.schema import q, read_schema
-
         self.connection.execute(f"CREATE VIEW {q(name)} AS {select}")
-        view = read_schema(self.connection)[name]
+        view = self.describe()[name]
         self.connection.execute(f"DROP VIEW {q(name)}")
         columns = ", ".join(f"{q(c.name)} {q(c.type.declaration)}" for c in view.columns.values())
         self.connection.execute(f"CREATE TABLE {q(name)} ({columns})")
