@@ -10,10 +10,8 @@ import pytest
 from lab_helpers import ask, encoded, header, rows
 
 from supalab.errors import SettingsError
-from supalab.lab.messages import Request
 from supalab.lab.postgrest.rest import Rest
 from supalab.lab.postgrest.seed import SHIPPED
-
 from supalab.shipped import shipped
 
 

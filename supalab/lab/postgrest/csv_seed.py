@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sqlite3
+from io import TextIOWrapper
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
 FLOATING = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 DATE = re.compile(DAY)
-MOMENT = re.compile(DAY + r"[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?( ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?")
+MOMENT = re.compile(
+    DAY + r"[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?( ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+)
 TRUTH = re.compile(r"true|false", re.I)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -43,12 +46,12 @@ class CsvFile:
         self._check_names()
 
     def _lines(self) -> Iterator[str]:
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
+        with self.path.open("rb") as binary, TextIOWrapper(binary, "utf-8-sig", newline="") as file:
             for number, line in enumerate(file, 1):
                 if "\0" in line:
                     raise self.error(f"line {number}: holds a NUL character, which no text may; remove it")
                 if not number % 1_000:
-                    self._tick(file.buffer.tell())
+                    self._tick(binary.tell())
                 if number > self._first:
                     yield line
 

@@ -191,9 +191,7 @@ def _unescaped(literal: str) -> str:
         return SIMPLE_ESCAPES.get(found[3], found[3])
 
     inside = literal[2:-1].replace("''", "'")
-    return re.sub(
-        r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", one, inside, flags=re.S | re.I
-    )
+    return re.sub(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", one, inside, flags=re.S | re.I)
 
 
 def tokens(text: str) -> list[Token]:

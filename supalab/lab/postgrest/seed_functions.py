@@ -64,7 +64,9 @@ def pg_array_order(value: str | None) -> str | None:
     if value is None:
         return None
     items = json.loads(value)
-    return "".join(f"\x02{'9' if item is None else pg_order(json.dumps(item, ensure_ascii=False))}\x01" for item in items)
+    return "".join(
+        f"\x02{'9' if item is None else pg_order(json.dumps(item, ensure_ascii=False))}\x01" for item in items
+    )
 
 
 def pg_scaled(value: Value, scale: int) -> str:

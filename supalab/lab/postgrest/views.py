@@ -25,16 +25,31 @@ NUMBERS = {"integer": "bigint", "number": "double precision"}
 RETURNS = {
     "bigint": "count length instr unicode row_number rank dense_rank ntile char_length total_changes",
     "double precision": "avg total round",
-    "text": "upper lower trim ltrim rtrim btrim substr substring replace printf format group_concat string_agg concat hex"
-    " char date datetime time strftime typeof quote left right md5",
+    "text": "upper lower trim ltrim rtrim btrim substr substring replace printf format group_concat string_agg concat"
+    " hex char date datetime time strftime typeof quote left right md5",
     "jsonb": "json_object json_array json_group_object json_group_array json",
     "timestamp with time zone": "now",
     "uuid": "gen_random_uuid uuid_generate_v4",
     "boolean": "bool_and bool_or every json_valid starts_with",
 }
 KNOWN = {name: kind for kind, names in RETURNS.items() for name in names.split()}
-FIRST = frozenset("coalesce ifnull nullif min max abs first_value last_value lag lead greatest least".split())
-ENDS = frozenset("where group having order limit offset union except intersect window".split())
+FIRST = frozenset(
+    [
+        "coalesce",
+        "ifnull",
+        "nullif",
+        "min",
+        "max",
+        "abs",
+        "first_value",
+        "last_value",
+        "lag",
+        "lead",
+        "greatest",
+        "least",
+    ]
+)
+ENDS = frozenset(["where", "group", "having", "order", "limit", "offset", "union", "except", "intersect", "window"])
 SAMPLE_S = 0.5
 
 
@@ -146,7 +161,10 @@ class Reader:
             return columns[origin[1]]
         if len(part) == 1:
             return self._literal(part[0])
-        outside = _outside(part)
+        return self._compound(part, _outside(part))
+
+    def _compound(self, part: list[Token], outside: set[str]) -> str:
+        """Return the type of an expression of several parts, by the words and signs ``outside`` its parentheses."""
         if outside & TRUTHS:
             return "boolean"
         if "||" in outside or "->>" in outside:
