@@ -71,28 +71,12 @@ REFUSED = (
     (r"do\b|call\b", "PL/pgSQL", "write plain statements"),
     (r"copy\b(?!.*\bstdin\b)", "COPY with another file", "use COPY … FROM stdin, or INSERT"),
 )
-PRAGMAS = frozenset(
-    [
-        "foreign_keys",
-        "journal_mode",
-        "synchronous",
-        "encoding",
-        "user_version",
-        "application_id",
-        "page_size",
-        "cache_size",
-        "temp_store",
-        "auto_vacuum",
-        "defer_foreign_keys",
-        "locking_mode",
-        "busy_timeout",
-        "secure_delete",
-        "integrity_check",
-        "foreign_key_check",
-        "optimize",
-        "legacy_alter_table",
-    ]
+PRAGMAS_TEXT = (
+    "foreign_keys journal_mode synchronous encoding user_version application_id page_size cache_size "
+    "temp_store auto_vacuum defer_foreign_keys locking_mode busy_timeout secure_delete integrity_check "
+    "foreign_key_check optimize legacy_alter_table"
 )
+PRAGMAS = frozenset(PRAGMAS_TEXT.split())
 COPY_HEAD = re.compile(r"copy\s+(.+?)\s*(?:\(([^)]*)\))?\s+from\s+stdin\s*(.*?);?$", re.I | re.S)
 COPY_SIGNS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 NEAR = re.compile(r"near \"|unrecognized token|no such function|unknown database|incomplete input")
@@ -244,14 +228,9 @@ class ScriptSeed:
         if column is None:
             raise Unsupported(f"the table {draft.name} has no column {bare(part[at].text)}")
         what, low = part[at + 1 :], [token.low for token in part[at + 1 :]]
-        if low[:2] in (["set", "default"], ["drop", "default"]):
-            column.remove("default")
-            if low[0] == "set":
-                column.rules.append(what[1:])
-        elif low[:3] in (["set", "not", "null"], ["drop", "not", "null"]):
-            column.remove("not", "null")
-            if low[0] == "set":
-                column.rules.append(what[1:])
+        if low[0] in ("set", "drop") and low[1] in ("default", "not"):
+            column.remove(low[1])
+            column.rules += [what[1:]] if low[0] == "set" else []
         elif low[:2] == ["add", "generated"]:
             column.number(draft.name)
         elif "type" in low[:3:2]:

@@ -53,28 +53,8 @@ def _operand(out: list[Token]) -> int:
     return max(start, 0)
 
 
-WORDS_BEFORE = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "in",
-        "as",
-        "when",
-        "then",
-        "else",
-        "case",
-        "select",
-        "where",
-        "on",
-        "default",
-        "check",
-        "any",
-        "all",
-        "values",
-        "by",
-    ]
-)
+WORDS_BEFORE_TEXT = "and or not in as when then else case select where on default check any all values by"
+WORDS_BEFORE = frozenset(WORDS_BEFORE_TEXT.split())
 
 
 def _type_length(every: list[Token], start: int) -> int:

@@ -33,23 +33,10 @@ RETURNS = {
     "boolean": "bool_and bool_or every json_valid starts_with",
 }
 KNOWN = {name: kind for kind, names in RETURNS.items() for name in names.split()}
-FIRST = frozenset(
-    [
-        "coalesce",
-        "ifnull",
-        "nullif",
-        "min",
-        "max",
-        "abs",
-        "first_value",
-        "last_value",
-        "lag",
-        "lead",
-        "greatest",
-        "least",
-    ]
-)
-ENDS = frozenset(["where", "group", "having", "order", "limit", "offset", "union", "except", "intersect", "window"])
+FIRST_TEXT = "coalesce ifnull nullif min max abs first_value last_value lag lead greatest least"
+FIRST = frozenset(FIRST_TEXT.split())
+ENDS_TEXT = "where group having order limit offset union except intersect window"
+ENDS = frozenset(ENDS_TEXT.split())
 SAMPLE_S = 0.5
 
 
