@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sqlite3
+from io import TextIOWrapper
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -45,7 +46,7 @@ class CsvFile:
         self._check_names()
 
     def _lines(self) -> Iterator[str]:
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
+        with self.path.open("rb") as binary, TextIOWrapper(binary, "utf-8-sig", newline="") as file:
             for number, line in enumerate(file, 1):
                 if "\0" in line:
                     raise self.error(f"line {number}: holds a NUL character, which no text may; remove it")

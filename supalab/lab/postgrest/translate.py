@@ -274,13 +274,10 @@ def table_rule(part: list[Token]) -> list[Token]:
 
 def _references(rule: list[Token]) -> list[Token]:
     """Check where a foreign key points to, and leave out NOT VALID."""
-    for at, token in enumerate(rule):
-        if token.low == "references":
-            if at + 2 < len(rule) and rule[at + 2].low == "." and bare(rule[at + 1].text).lower() != "public":
-                raise Unsupported(
-                    f"the table {bare(rule[at + 1].text)}.{bare(rule[at + 3].text)} is of a schema that the lab"
-                    " does not have; remove the reference"
-                )
+    at = next((at for at, token in enumerate(rule) if token.low == "references"), len(rule))
+    if [token.low for token in rule[at + 2 : at + 3]] == ["."] and bare(rule[at + 1].text).lower() != "public":
+        name = f"{bare(rule[at + 1].text)}.{bare(rule[at + 3].text)}"
+        raise Unsupported(f"the table {name} is of a schema that the lab does not have; remove the reference")
     if [token.low for token in rule[-2:]] == ["not", "valid"]:
         return rule[:-2]
     return rule
@@ -296,16 +293,17 @@ def read_column(part: list[Token], table: str) -> ColumnDraft:
     numbers = {"smallserial": "smallint", "serial2": "smallint", "serial": "integer", "serial4": "integer"}
     numbers |= {"bigserial": "bigint", "serial8": "bigint"}
     column = ColumnDraft(bare(part[0].text), typed(tokens(numbers.get(serial, "")) or words))
+    numbered = serial in numbers
     for rule in _rules(part[end:]):
         plain = [token.low for token in unnamed(rule)]
         if plain[0] == "generated" and "identity" in plain:
-            serial = serial or "identity"
+            numbered = True
         elif plain[0] == "collate":
             if bare(rule[-1].text).lower() in COLLATIONS:
                 column.rules.append(rule)
         elif plain[0] not in ("null", "storage"):
             column.rules.append(_references(rule))
-    if serial in numbers or serial == "identity":
+    if numbered:
         column.number(table)
     return column
 

@@ -26,8 +26,8 @@ NUMBERS = {"integer": "bigint", "number": "double precision"}
 RETURNS = {
     "bigint": "count length instr unicode row_number rank dense_rank ntile char_length total_changes",
     "double precision": "avg total round",
-    "text": "upper lower trim ltrim rtrim btrim substr substring replace printf format group_concat string_agg concat hex"
-    " char date datetime time strftime typeof quote left right md5",
+    "text": "upper lower trim ltrim rtrim btrim substr substring replace printf format group_concat string_agg concat"
+    " hex char date datetime time strftime typeof quote left right md5",
     "jsonb": "json_object json_array json_group_object json_group_array json",
     "timestamp with time zone": "now",
     "uuid": "gen_random_uuid uuid_generate_v4",
