@@ -105,5 +105,5 @@ def test_the_lab_answers_as_postgrest_did(seeds: Path, book: dict[str, Any], cas
 def test_the_cases_are_not_forgotten() -> None:
     """The files hold all the cases they came with, so that none is dropped in silence, and each has its own name."""
     if not OTHER:
-        assert len(CASES) == 58 + 438 + 19
+        assert len(CASES) == 58 + 438 + 18
     assert len({case["name"] for case in CASES}) == len(CASES)

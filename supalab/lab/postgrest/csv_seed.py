@@ -7,7 +7,7 @@ import re
 import sqlite3
 from io import TextIOWrapper
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from supalab.errors import SettingsError
 from supalab.lab.postgrest.refusal import Refusal
@@ -51,7 +51,7 @@ class CsvFile:
                 if "\0" in line:
                     raise self.error(f"line {number}: holds a NUL character, which no text may; remove it")
                 if not number % 1_000:
-                    self._tick(cast("BinaryIO", file.buffer).tell())
+                    self._tick(binary.tell())
                 if number > self._first:
                     yield line
 

@@ -71,27 +71,10 @@ REFUSED = (
     (r"do\b|call\b", "PL/pgSQL", "write plain statements"),
     (r"copy\b(?!.*\bstdin\b)", "COPY with another file", "use COPY … FROM stdin, or INSERT"),
 )
-PRAGMAS = frozenset(
-    [
-        "foreign_keys",
-        "journal_mode",
-        "synchronous",
-        "encoding",
-        "user_version",
-        "application_id",
-        "page_size",
-        "cache_size",
-        "temp_store",
-        "auto_vacuum",
-        "defer_foreign_keys",
-        "locking_mode",
-        "busy_timeout",
-        "secure_delete",
-        "integrity_check",
-        "foreign_key_check",
-        "optimize",
-        "legacy_alter_table",
-    ]
+PRAGMAS_TEXT = (
+    "foreign_keys journal_mode synchronous encoding user_version application_id page_size cache_size "
+    "temp_store auto_vacuum defer_foreign_keys locking_mode busy_timeout secure_delete integrity_check "
+    "foreign_key_check optimize legacy_alter_table"
 )
 PRAGMAS = frozenset(PRAGMAS_TEXT.split())
 COPY_HEAD = re.compile(r"copy\s+(.+?)\s*(?:\(([^)]*)\))?\s+from\s+stdin\s*(.*?);?$", re.I | re.S)
@@ -188,6 +171,9 @@ class ScriptSeed:
     def _planned(self, every: list[Token]) -> object:
         while every and every[-1].low == ";":
             every = every[:-1]
+        opened, closed = (sum(token.low == sign for token in every) for sign in "()")
+        if opened != closed:
+            raise Unsupported(f"{opened} opening and {closed} closing brackets; add or remove one")
         words = [token.low for token in every[:8]]
         if not words:
             return None

@@ -53,28 +53,8 @@ def _operand(out: list[Token]) -> int:
     return max(start, 0)
 
 
-WORDS_BEFORE = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "in",
-        "as",
-        "when",
-        "then",
-        "else",
-        "case",
-        "select",
-        "where",
-        "on",
-        "default",
-        "check",
-        "any",
-        "all",
-        "values",
-        "by",
-    ]
-)
+WORDS_BEFORE_TEXT = "and or not in as when then else case select where on default check any all values by"
+WORDS_BEFORE = frozenset(WORDS_BEFORE_TEXT.split())
 
 
 def _type_length(every: list[Token], start: int) -> int:
@@ -248,15 +228,12 @@ def read_table(every: list[Token]) -> TableDraft | None:
     return draft
 
 
-def _check_schema(schema: str) -> None:
-    if schema.lower() not in ("public", "main"):
-        raise Unsupported(f"the lab serves the schema public alone, not {schema}; move the table into public")
-
-
 def table_name(words: list[Token], at: int) -> tuple[str, int]:
     """Return the table named at a place, and the place after it; only the schema public is served."""
     if at + 2 < len(words) and words[at + 1].low == ".":
-        _check_schema(bare(words[at].text))
+        schema = bare(words[at].text)
+        if schema.lower() not in ("public", "main"):
+            raise Unsupported(f"the lab serves the schema public alone, not {schema}; move the table into public")
         at += 2
     if at >= len(words):
         raise Unsupported("a table's name is missing")

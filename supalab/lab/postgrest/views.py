@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 Columns = dict[str, str]  # declared types by name
 
-TRUTHS = frozenset(("not", "and", "or", "in", "is", "like", "glob", "between", "exists", "regexp"))
-TRUTHS |= {"isnull", "notnull"}
+TRUTHS = frozenset(("not", "and", "or", "in", "is", "like", "glob", "between", "exists", "regexp", "isnull", "notnull"))
 TRUTHS |= {"=", "<", ">", "<=", ">=", "<>", "!="}
 NUMBERS = {"integer": "bigint", "number": "double precision"}
 RETURNS = {
@@ -34,23 +33,10 @@ RETURNS = {
     "boolean": "bool_and bool_or every json_valid starts_with",
 }
 KNOWN = {name: kind for kind, names in RETURNS.items() for name in names.split()}
-FIRST = frozenset(
-    [
-        "coalesce",
-        "ifnull",
-        "nullif",
-        "min",
-        "max",
-        "abs",
-        "first_value",
-        "last_value",
-        "lag",
-        "lead",
-        "greatest",
-        "least",
-    ]
-)
-ENDS = frozenset(["where", "group", "having", "order", "limit", "offset", "union", "except", "intersect", "window"])
+FIRST_TEXT = "coalesce ifnull nullif min max abs first_value last_value lag lead greatest least"
+FIRST = frozenset(FIRST_TEXT.split())
+ENDS_TEXT = "where group having order limit offset union except intersect window"
+ENDS = frozenset(ENDS_TEXT.split())
 SAMPLE_S = 0.5
 
 
@@ -160,10 +146,12 @@ class Reader:
         if (origin := self._origin(part)) is not None:
             columns = next(columns for _, table, columns in self.sources if table == origin[0])
             return columns[origin[1]]
-        return self._literal(part[0]) if len(part) == 1 else self._type_of_expression(part)
+        if len(part) == 1:
+            return self._literal(part[0])
+        return self._compound(part, _outside(part))
 
-    def _type_of_expression(self, part: list[Token]) -> str:
-        outside = _outside(part)
+    def _compound(self, part: list[Token], outside: set[str]) -> str:
+        """Return the type of an expression of several parts, by the words and signs ``outside`` its parentheses."""
         if outside & TRUTHS:
             return "boolean"
         if "||" in outside or "->>" in outside:
