@@ -7,7 +7,7 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     {"status": ~in_(["closed", "cancelled"])}               ~ negates
     {"title": any_value(ilike, ["*cup*", "*prize*"])}       one of several patterns
 
-How they are written is in ``where.py``.
+How they are written is in ``query_values.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from supalab.errors import SettingsError
-from supalab.where import Condition, Filter, Filters, Group, Scalar, json_bytes, listed, members_of, quoted, text_of
+from supalab.query_values import (
+    Condition,
+    Filter,
+    Filters,
+    Group,
+    Scalar,
+    json_bytes,
+    listed,
+    members_of,
+    quoted,
+    text_of,
+)
 
 __all__ = [
     "Filter",

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import quote, urlencode
 
 from supalab.errors import SettingsError
-from supalab.where import COLUMN, Filters, column_name, json_bytes, parameters, text_of, texts
+from supalab.query_values import COLUMN, Filters, column_name, json_bytes, parameters, text_of, texts
 
 __all__ = ["Call", "Row", "call_function", "delete", "insert", "select", "update"]
 

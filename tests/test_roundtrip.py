@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from supalab import Lab, SupabaseAsync
 from supalab.errors import ApiError, SettingsError
 from supalab.filters import any_of, any_value, eq, gte, ilike, in_, like, literally, match, neq
-from supalab.where import RESERVED
+from supalab.query_values import RESERVED
 
 SEED = """
 CREATE TABLE things (id INTEGER PRIMARY KEY, text TEXT, data JSON);

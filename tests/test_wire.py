@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from supalab import filters as f
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, SettingsError
+from supalab.query_values import RESERVED
 from supalab.replies import Reply
-from supalab.where import RESERVED
 
 BAD_NAMES = [
     "",

@@ -14,9 +14,9 @@ from typing import Any, Literal, Self, overload
 
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, SettingsError
+from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.where import Filters
 from supalab.wire import Call, Count, Return, Row, nobody_is_watching
 
 __all__ = ["Client", "slot_taken"]

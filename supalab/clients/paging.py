@@ -9,9 +9,9 @@ from typing import Any
 from supalab.clients.base import Client
 from supalab.errors import ClientError, SettingsError
 from supalab.filters import gt
+from supalab.query_values import Filters, Group, column_name, parameters
 from supalab.replies import Rows
 from supalab.settings import checked_size
-from supalab.where import Filters, Group, column_name, parameters
 from supalab.wire import Row
 
 __all__ = ["insert_many", "pages"]

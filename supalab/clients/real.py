@@ -23,9 +23,9 @@ from supalab.clients.failures import Phase, closed_meanwhile, late, lost
 from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import Transport, fast_transport
 from supalab.errors import ClientClosed, ClientError
+from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings, checked_size
-from supalab.where import Filters
 from supalab.wire import Call, Row
 
 __all__ = ["SupabaseAsync"]
