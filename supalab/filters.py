@@ -1,4 +1,4 @@
-"""Conditions on rows, in Python's words: ``{"prize": gte(1000)}`` in, PostgREST's query parameters out. Pure.
+"""Make conditions on rows, for every method's ``filters=``: ``{"prize": gte(1000)}``. Pure.
 
 A plain value means *equal*, ``None`` means *is null*, a list of filters on one column means *all of them*::
 
@@ -6,8 +6,11 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     any_of({"host": "kaggle"}, {"prize": gte(10_000)})      one of the two is enough
     {"status": ~in_(["closed", "cancelled"])}               ~ negates
     {"title": any_value(ilike, ["*cup*", "*prize*"])}       one of several patterns
+    {"data->owner->>name": "Ann"}                           a path into a JSON column
+    {"owners.name": "Ann"}                                  a column of an embedded resource
 
-How they are written is in ``query_values.py``.
+A name may hold anything. One that holds a dot or an arrow itself stands in double quotes: ``{quoted("v1.2"): 3}``.
+How conditions are written is in ``query_values.py``.
 """
 
 from __future__ import annotations
@@ -17,58 +20,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from supalab.errors import SettingsError
-from supalab.query_values import (
-    Condition,
-    Filter,
-    Filters,
-    Group,
-    Scalar,
-    json_bytes,
-    listed,
-    members_of,
-    quoted,
-    text_of,
-)
-
-__all__ = [
-    "Filter",
-    "Filters",
-    "Group",
-    "adjacent",
-    "all_of",
-    "any_of",
-    "any_value",
-    "contained_by",
-    "contains",
-    "distinct_from",
-    "eq",
-    "every_value",
-    "gt",
-    "gte",
-    "ilike",
-    "imatch",
-    "in_",
-    "is_",
-    "like",
-    "literally",
-    "lt",
-    "lte",
-    "match",
-    "neq",
-    "not_left_of",
-    "not_right_of",
-    "overlaps",
-    "strictly_left",
-    "strictly_right",
-    "text_search",
-]
+from supalab.names import quoted as quoted
+from supalab.query_values import Condition, On, Scalar, json_bytes, listed, members_of, text_of
+from supalab.query_values import Filter as Filter
+from supalab.query_values import Filters as Filters
+from supalab.query_values import Group as Group
 
 #: The operators that PostgREST takes with (any) and (all).
 QUANTIFIED = {"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"}
 
 
 def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition] | Group, ...]) -> Group:
-    members: list[tuple[str, Filter] | Group] = []
+    members: list[On | Group] = []
     for part in groups:
         inner = members_of(part)
         if not inner and joined_by == "or":
@@ -252,4 +215,4 @@ def _container(value: object) -> str:
 
 
 def _array(texts: Iterable[str]) -> str:
-    return f"{{{','.join(map(quoted, texts))}}}"
+    return "{" + ",".join(map(quoted, texts)) + "}"

@@ -1,4 +1,4 @@
-"""The types behind ``filters=`` and how they are written as query parameters; values are never glued in by hand. Pure.
+"""Write conditions and values into a request, so that none of them can leave its place. Pure.
 
 Source of the grammar: PostgREST's documentation, "Tables and Views", operators and reserved characters.
 """
@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from supalab.errors import SettingsError
+from supalab.names import UNSTORABLE, field_name, quoted
 
 Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
-#: A name, and perhaps a path into a JSON column: ``data->owner->>name``.
-COLUMN = re.compile(r"[^\W\d]\w{0,62}(->>?\w{1,63})*")
 #: Larger than any column of numbers needs; str() itself refuses numbers of thousands of digits.
 TOO_LARGE = 10**1000
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: Sequences to Python, but no lists of anything that a filter could mean.
 NO_LIST = (str, bytes, bytearray, memoryview)
 #: What means something else as a parameter's name, to PostgREST or (``apikey``) to Supabase's gateway.
@@ -40,20 +38,29 @@ class Filter:
     form: Literal["text", "list", "word"] = "text"
     negated: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.operator, str) or not isinstance(self.operand, str):
+            raise SettingsError(f"Filter({self.operator!r}, {self.operand!r}): use eq(…), gte(…), … to make one")
+
     def __invert__(self) -> Filter:
         """The opposite condition. Rows with NULL in the column fit neither, as in SQL."""
         return replace(self, negated=not self.negated)
 
-    def _written(self, operand: str) -> str:
-        return f"{'not.' if self.negated else ''}{self.operator}.{operand}"
-
     def as_parameter(self) -> str:
         """The form for a parameter of its own, where PostgREST takes a text as it stands."""
-        return self._written(self.operand)
+        return f"{'not.' if self.negated else ''}{self.operator}.{self.operand}"
 
     def in_group(self) -> str:
         """The form inside ``or=(…)``, where commas and brackets mean something, so texts are quoted."""
-        return self._written(quoted(self.operand) if self.form == "text" else self.operand)
+        return (replace(self, operand=quoted(self.operand)) if self.form == "text" else self).as_parameter()
+
+
+class On(NamedTuple):
+    """A condition and what it is about: a column (or path), in an embedded resource (``owners.``) or none (``""``)."""
+
+    resource: str
+    column: str
+    condition: Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +68,25 @@ class Group:
     """Conditions joined by ``or`` / ``and``; made by ``any_of`` and ``all_of``, negated by ``~``."""
 
     joined_by: Literal["or", "and"]
-    members: tuple[tuple[str, Filter] | Group, ...]
+    members: tuple[On | Group, ...]
     negated: bool = False
+
+    def __post_init__(self) -> None:
+        places = {member.resource for member in self.members}
+        if len(places) > 1 or "not." in self.resource:
+            raise SettingsError(
+                f"any_of and all_of cannot join conditions on {' and '.join(sorted(places)) or 'itself'}: all must be"
+                " about the table itself, or about one embedded resource (not called 'not')"
+            )
+
+    @property
+    def resource(self) -> str:
+        """The embedded resource that all its members are about."""
+        return self.members[0].resource
 
     def __invert__(self) -> Group:
         """The opposite condition."""
         return replace(self, negated=not self.negated)
-
-    @property
-    def name(self) -> str:
-        """The parameter's name: ``or``, ``not.and``, …"""
-        return f"not.{self.joined_by}" if self.negated else self.joined_by
-
-    def as_parameter(self) -> str:
-        """The members in brackets."""
-        return f"({','.join(map(_member, self.members))})"
 
 
 Condition: TypeAlias = Scalar | Filter | Sequence[Filter] | None
@@ -84,69 +95,37 @@ Filters: TypeAlias = Mapping[str, Condition] | Group | Sequence["Mapping[str, Co
 
 
 def parameters(filters: Filters | None) -> list[tuple[str, str]]:
-    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one.
+    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one."""
+    try:
+        return [_parameter(member) for member in members_of(filters)]
+    except RecursionError:
+        raise SettingsError("filters hold themselves, or nest more deeply than a request can say") from None
 
-    Every parameter is a condition, whatever its column is called.
-    """
-    return [_parameter(member) for member in members_of(filters)]
 
-
-def _parameter(member: tuple[str, Filter] | Group) -> tuple[str, str]:
-    if isinstance(member, Group):
-        return member.name, member.as_parameter()
-    name, condition = member
-    if name.lower() in RESERVED:
+def _parameter(member: On | Group) -> tuple[str, str]:
+    if isinstance(member, On):
+        if member.column.lower() not in RESERVED:
+            return member.resource + member.column, member.condition.as_parameter()
         # As a parameter, a column called "columns" would be no condition at all; inside a group it is a column.
-        return _parameter(Group("and", (member,)))
-    return name, condition.as_parameter()
+        member = Group("and", (member,))
+    word, bracket, inside = _in_group(member).partition("(")
+    return member.resource + word, bracket + inside
 
 
-def column_name(name: object) -> str:
-    """Return ``name`` if it can be a column (or a path into a JSON column), else raise SettingsError."""
-    if not isinstance(name, str) or not COLUMN.fullmatch(name):
-        raise SettingsError(
-            f"{name!r} is not a column name: use letters, digits and _, and -> or ->> for paths into JSON"
-        )
-    return name
+def _in_group(member: On | Group) -> str:
+    if isinstance(member, On):
+        return f"{member.column}.{member.condition.in_group()}"
+    return f"{'not.' if member.negated else ''}{member.joined_by}({','.join(map(_in_group, member.members))})"
 
 
-def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
-    """The elements of a list, or of another iterable; raises SettingsError, which names ``cure``, for what is none."""
-    if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
-        raise SettingsError(f"{name} {given!r}: pass {cure}")
-    return list(given)
-
-
-def texts(name: str, given: object) -> list[str]:
-    """The parts of a text with commas, or of a list of texts; raises SettingsError for what is neither."""
-    if isinstance(given, str):
-        return given.split(",") if given else []
-    cure = "a text such as 'id,title', or a list of texts"
-    parts = listed(name, given, cure)
-    if not all(isinstance(part, str) for part in parts):
-        raise SettingsError(f"{name} {given!r}: pass {cure}")
-    return parts
-
-
-def quoted(value: str) -> str:
-    """``value`` in double quotes, with quotes and backslashes escaped."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _member(member: tuple[str, Filter] | Group) -> str:
-    if isinstance(member, Group):
-        return member.name + member.as_parameter()
-    return f"{member[0]}.{member[1].in_group()}"
-
-
-def members_of(filters: Filters | None) -> list[tuple[str, Filter] | Group]:
+def members_of(filters: Filters | None) -> list[On | Group]:
     """Flatten filters into single conditions and groups; raises SettingsError for what is neither."""
     if filters is None:
         return []
     if isinstance(filters, Group):
         return [filters]
     if isinstance(filters, Mapping):
-        return [(column_name(name), one) for name, condition in filters.items() for one in _conditions(condition)]
+        return [On(*field_name(name), one) for name, condition in filters.items() for one in _conditions(condition)]
     if isinstance(filters, Sequence) and not isinstance(filters, NO_LIST):
         return [member for part in filters for member in members_of(part)]
     raise SettingsError(
@@ -170,30 +149,44 @@ def _conditions(condition: object) -> list[Filter]:
     return [Filter("eq", text_of(condition))]
 
 
-def text_of(value: object) -> str:
-    """Write a scalar as PostgreSQL reads it; raises SettingsError for what is none, or cannot be stored."""
+def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
+    """The elements of a list, or of another iterable; raises SettingsError, which names ``cure``, for what is none."""
+    if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
+        raise SettingsError(f"{name} {given!r}: pass {cure}")
+    return list(given)
+
+
+def text_of(value: object, what: str = "a filter's value") -> str:
+    """Write a scalar as PostgreSQL reads it; raises SettingsError, which says ``what`` it is, for any other value."""
     if isinstance(value, Enum):
-        return text_of(value.value)
+        return text_of(value.value, what)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (date, time)):
+    if isinstance(value, (date, time)) and value == value:  # pandas' NaT is a date, unlike itself
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise SettingsError(f"{value} cannot be a filter's value: use a finite number")
+        raise SettingsError(f"{what} is {value}: use a finite number, or None for NULL")
     if isinstance(value, str) and UNSTORABLE.search(value):
-        raise SettingsError("a filter's value holds a NUL or half a surrogate pair, which no text column can store")
+        raise SettingsError(f"{what} holds a NUL or half a surrogate pair, which no text column can store")
     if isinstance(value, int) and not -TOO_LARGE < value < TOO_LARGE:
-        raise SettingsError("a number of more than 1,000 digits cannot be written into a request")
+        raise SettingsError(f"{what} is a number of more than 1,000 digits, which cannot be written into a request")
     if isinstance(value, (str, int, float, Decimal, UUID)):
         return str(value)
+    if hasattr(value, "tolist"):
+        raise SettingsError(f"{what} is a {type(value).__name__} of NumPy: pass .item(), or .tolist() of an array")
     raise SettingsError(
-        f"{value!r} cannot be a filter's value: use text, a number, True/False or a date (None: is_(None))"
+        f"{what} cannot be {reprlib.repr(value)}: use text, a number, True/False, None, a date or a time"
     )
 
 
 def json_bytes(value: object, what: str) -> bytes:
-    """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which names ``what`` it is."""
+    """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which says ``what`` it is."""
+
+    def plain(other: object) -> object:
+        return other.value if isinstance(other, Enum) else text_of(other, "a value")
+
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=text_of).encode()
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise SettingsError(f"{what} cannot be written as JSON: {error}") from error
+        reason = "it has no NaN and no infinity: use None for NULL" if "float" in str(error) else error
+        raise SettingsError(f"{what} cannot be sent as JSON: {reason}") from error

@@ -212,7 +212,7 @@ async def test_pages_by_any_unique_column(db: SupabaseAsync) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"size": 0}, {"size": True}, {"key": "id;drop"}, {"columns": "name"}, {"key": "price"}, {"filters": ""}],
+    [{"size": 0}, {"size": True}, {"key": ""}, {"key": 5}, {"columns": "name"}, {"key": "price"}, {"filters": ""}],
 )
 async def test_pages_refuse_what_cannot_order_them(db: SupabaseAsync, wrong: dict[str, Any]) -> None:
     """A size of nothing, a key that is no name, is not read, or may be null; filters that are none."""

@@ -9,7 +9,8 @@ from typing import Any
 from supalab.clients.base import Client
 from supalab.errors import ClientError, SettingsError
 from supalab.filters import gt
-from supalab.query_values import Filters, Group, column_name, parameters
+from supalab.names import unquoted, written_name
+from supalab.query_values import Filters, Group, parameters
 from supalab.replies import Rows
 from supalab.settings import checked_size
 from supalab.wire import Row
@@ -31,14 +32,15 @@ async def pages(
     ``truncated``: rows came behind a page shorter than ``size``, so the server cut it, or rows were added meanwhile.
     """
     checked_size("size", size)
-    column_name(key)
+    key = unquoted(key) if isinstance(key, str) else key
+    name = written_name(key)
     parameters(filters)  # raises for what is no filter: below, something empty would be taken for none
 
     wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
 
     async def after(page: Rows | None) -> Rows:
-        place = [] if page is None else [{key: gt(_last(page, key))}]
-        return await client.select(table, columns=columns, filters=[*place, *wanted], order=key, limit=size)
+        place = [] if page is None else [{name: gt(_last(page, key))}]
+        return await client.select(table, columns=columns, filters=[*place, *wanted], order=name, limit=size)
 
     page = await after(None)
     while page:
