@@ -16,10 +16,12 @@
         │   └── OutcomeUnknown     it broke during a write, which may or may not have been applied
         └── ClientClosed       the client was closed before or while the request ran (also a RuntimeError)
 
-No message ever holds a key.
+No message ever holds a key. Every error can be copied and pickled, so that it comes back whole from another process.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "AgentError",
@@ -40,6 +42,16 @@ __all__ = [
 
 class SupalabError(Exception):
     """Any error that supalab raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the message alone, which a class with arguments of its own does not take.
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[SupalabError], args: tuple[Any, ...]) -> SupalabError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class SettingsError(SupalabError, ValueError):
