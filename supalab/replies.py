@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from supalab.errors import ApiError, BadResponse
 from supalab.wire import Call, Row
 
-__all__ = ["Reply", "Rows", "rows", "value", "without"]
+__all__ = ["Reply", "Rows", "last_as_written", "rows", "value", "without"]
 
 #: Characters of a server's words that an error repeats.
 LONGEST = 2000
@@ -72,9 +72,16 @@ def value(reply: Reply, hide: Iterable[str] = ()) -> Any:
     try:
         return STRICT.decode(reply.body.decode())
     except (ValueError, RecursionError) as error:
-        problem = f"{type(error).__name__} in the body, which should be JSON (status {reply.status})"
+        problem = f"the body is not JSON (status {reply.status}): {error}"
     # Not chained: the error of a decoder carries the whole body, and a body may repeat the key.
     raise BadResponse(f"{problem}: {_start_of(reply, hide)}")
+
+
+def last_as_written(reply: Reply) -> Row:
+    """The last row of an answer that was read before, with fractions as texts: a float may have lost digits."""
+    found = AS_WRITTEN.decode(reply.body.decode())
+    row: Row = found if isinstance(found, dict) else found[-1]
+    return row
 
 
 def without(text: str, hide: Iterable[str]) -> str:
