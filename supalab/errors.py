@@ -39,6 +39,18 @@ __all__ = [
     "TrialError",
 ]
 
+#: Characters of a value that a message shows at most.
+LONGEST = 200
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: cut when it is long, and its type alone when it cannot be written."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of more digits than Python writes, or somebody's own __repr__
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
 
 class SupalabError(Exception):
     """Any error that supalab raises on purpose."""

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, shown
 from supalab.names import quoted as quoted
 from supalab.query_values import Condition, On, Scalar, json_bytes, listed, members_of, text_of
 from supalab.query_values import Filter as Filter
@@ -35,7 +35,7 @@ def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition
     for part in groups:
         inner = members_of(part)
         if not inner and joined_by == "or":
-            raise SettingsError(f"any_of(…, {part!r}): no condition fits every row, so any_of would too; leave it out")
+            raise SettingsError(f"any_of(…, {shown(part)}): no condition fits every row, as any_of would; leave it out")
         # Several columns in one mapping belong together: inside an or they need their own brackets.
         members += [Group("and", tuple(inner))] if joined_by == "or" and len(inner) > 1 else inner
     if not members:
@@ -119,7 +119,7 @@ def is_(value: bool | Literal["unknown", "not_null"] | None) -> Filter:
     """Is null, true, false, unknown or not null."""
     word = "null" if value is None else str(value).lower()
     if word not in {"null", "true", "false", "unknown", "not_null"}:
-        raise SettingsError(f"is_({value!r}): use None, True, False, 'unknown' or 'not_null'")
+        raise SettingsError(f"is_({shown(value)}): use None, True, False, 'unknown' or 'not_null'")
     return Filter("is", word, "word")
 
 
@@ -150,7 +150,7 @@ def _quantified(word: str, condition: Callable[[Any], Filter], values: Iterable[
     each = [condition(value) for value in listed(word, values)] if callable(condition) else []
     operators = {one.operator for one in each if isinstance(one, Filter) and not one.negated} & QUANTIFIED
     if len(operators) != 1 or not all(one.operator in operators for one in each):
-        raise SettingsError(f"{word} of {values!r}: give one of eq, gt, gte, lt, lte, like, … and a list of values")
+        raise SettingsError(f"{word} of {shown(values)}: give one of eq, gt, gte, lt, like, … and a list of values")
     return Filter(f"{operators.pop()}({word})", _array(one.operand for one in each))
 
 
@@ -200,9 +200,9 @@ def adjacent(range_: str) -> Filter:
 def text_search(query: str, *, config: str | None = None, kind: Literal["", "pl", "ph", "w"] = "") -> Filter:
     """Full-text search; ``kind`` as PostgREST has it: ``pl`` plain, ``ph`` phrase, ``w`` as in a web search."""
     if config is not None and not (isinstance(config, str) and config.isidentifier()):
-        raise SettingsError(f"config {config!r} is not a text search configuration such as 'english'")
+        raise SettingsError(f"config {shown(config)} is not a text search configuration such as 'english'")
     if kind not in ("", "pl", "ph", "w"):
-        raise SettingsError(f"kind {kind!r} is not a kind of text search: use '', 'pl', 'ph' or 'w'")
+        raise SettingsError(f"kind {shown(kind)} is not a kind of text search: use '', 'pl', 'ph' or 'w'")
     return Filter(f"{kind}fts" + (f"({config})" if config else ""), text_of(query))
 
 

@@ -7,11 +7,10 @@ so that no name can leave its place.
 from __future__ import annotations
 
 import re
-import reprlib
 from functools import lru_cache
 from typing import Literal
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, shown
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: Characters in the longest name that PostgreSQL gives to anything.
@@ -62,9 +61,7 @@ def unquoted(name: str) -> str:
 def written_name(name: str, longest: int = LONGEST) -> str:
     """Write one name, whatever it holds; plain ones stay as they are. Raises SettingsError for what cannot be one."""
     if not isinstance(name, str) or not 0 < len(name) <= longest or UNSTORABLE.search(name):
-        raise SettingsError(
-            f"{reprlib.repr(name)} cannot be a name: use a text of 1 to {longest} characters, without NUL"
-        )
+        raise SettingsError(f"{shown(name)} cannot be a name: use a text of 1 to {longest} characters, without NUL")
     # PostgREST takes any letters without quotes, but not the combining signs of Hindi or Thai.
     plain = not name[0].isdigit() and all(sign.isalpha() or sign in "_0123456789" for sign in name)
     return name if plain else quoted(name)
@@ -87,7 +84,7 @@ def field_name(name: str) -> tuple[str, str]:
     found = _FIELD.fullmatch(name) if isinstance(name, str) else None
     if found is None:
         raise SettingsError(
-            f"{name!r} is not a column's name: write owners.name for a column of an embedded resource, data->>key for"
+            f"{shown(name)} is no column's name: write owners.name for a column of an embedded resource, data->>key for"
             " a path into JSON, and a name that holds dots or arrows in double quotes"
         )
     resource = "".join(f"{_as_given(part)}." for part in _PARTS.findall(found[1]))
@@ -108,7 +105,7 @@ def clause(argument: Literal["columns", "order", "on_conflict"], text: str) -> s
         at = found.end()
     if at < len(text) or not written:
         raise SettingsError(
-            f"{argument} {text!r}, at {text[at : at + 20]!r}: write names such as 'id,title', and one that holds"
+            f"{argument} {shown(text)}, at {text[at : at + 20]!r}: write names such as 'id,title', and one that holds"
             """ any of . , : ( ) ! " in double quotes: '"v1.2"'"""
         )
     return "".join(written)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
@@ -16,7 +15,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, shown
 from supalab.names import UNSTORABLE, field_name, quoted
 
 Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
@@ -40,7 +39,7 @@ class Filter:
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, str) or not isinstance(self.operand, str):
-            raise SettingsError(f"Filter({self.operator!r}, {self.operand!r}): use eq(…), gte(…), … to make one")
+            raise SettingsError(f"Filter({shown(self.operator)}, {shown(self.operand)}): make one with eq(…), …")
 
     def __invert__(self) -> Filter:
         """The opposite condition. Rows with NULL in the column fit neither, as in SQL."""
@@ -129,7 +128,7 @@ def members_of(filters: Filters | None) -> list[On | Group]:
     if isinstance(filters, Sequence) and not isinstance(filters, NO_LIST):
         return [member for part in filters for member in members_of(part)]
     raise SettingsError(
-        f"filters {filters!r} must be a mapping such as {{'prize': gte(1000)}}, or any_of(…), all_of(…)"
+        f"filters {shown(filters)} must be a mapping such as {{'prize': gte(1000)}}, or any_of(…), all_of(…)"
     )
 
 
@@ -145,14 +144,14 @@ def _conditions(condition: object) -> list[Filter]:
             )
         if all(isinstance(one, Filter) for one in condition):
             return list(condition)
-        raise SettingsError(f"{condition!r} as a filter: write in_({condition!r}) for 'one of these'")
+        raise SettingsError(f"{shown(condition)} as a filter: write in_({shown(condition)}) for 'one of these'")
     return [Filter("eq", text_of(condition))]
 
 
 def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
     """The elements of a list, or of another iterable; raises SettingsError, which names ``cure``, for what is none."""
     if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
-        raise SettingsError(f"{name} {given!r}: pass {cure}")
+        raise SettingsError(f"{name} {shown(given)}: pass {cure}")
     return list(given)
 
 
@@ -174,9 +173,7 @@ def text_of(value: object, what: str = "a filter's value") -> str:
         return str(value)
     if hasattr(value, "tolist"):
         raise SettingsError(f"{what} is a {type(value).__name__} of NumPy: pass .item(), or .tolist() of an array")
-    raise SettingsError(
-        f"{what} cannot be {reprlib.repr(value)}: use text, a number, True/False, None, a date or a time"
-    )
+    raise SettingsError(f"{what} cannot be {shown(value)}: use text, a number, True/False, None, a date or a time")
 
 
 def json_bytes(value: object, what: str) -> bytes:

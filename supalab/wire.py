@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from urllib.parse import quote, unquote, urlencode
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, shown
 from supalab.names import clause, field_name, written_name
 from supalab.query_values import Filters, json_bytes, listed, members_of, parameters, text_of
 
@@ -144,7 +143,7 @@ def _target(path: str, params: list[tuple[str, str]]) -> str:
 def _path(name: object) -> str:
     # Libraries and gateways resolve "..", "/" and what is encoded twice, whatever quote() makes of it.
     if not isinstance(name, str) or unquote(name) in {".", ".."} or re.search(r"[/\\]", unquote(name)):
-        raise SettingsError(f"{name!r} cannot be a table's or function's name: it would lead to another address")
+        raise SettingsError(f"{shown(name)} cannot be a table's or function's name: it would lead to another address")
     written_name(name)  # raises for what is empty or too long
     return f"/{quote(name, safe='')}"
 
@@ -154,7 +153,7 @@ def _clause(argument: Literal["columns", "order", "on_conflict"], given: object)
         return clause(argument, given) if given or argument == "columns" else ""
     parts = listed(argument, given, cure := "a text such as 'id,title', or a list of texts")
     if not all(isinstance(part, str) for part in parts) or not (parts or argument != "columns"):
-        raise SettingsError(f"{argument} {given!r}: pass {cure}")
+        raise SettingsError(f"{argument} {shown(given)}: pass {cure}")
     return ",".join(map(written_name if argument == "on_conflict" else partial(clause, argument), parts))
 
 
@@ -172,8 +171,8 @@ def _which(resource: str, order: object = None, limit: object = None, offset: ob
 def _embedded(given: object) -> list[tuple[str, str]]:
     params = []
     for name, which in ({} if given is None else _mapping("embedded", given)).items():
-        if not set(_mapping(f"embedded {name!r}", which)) <= set(Embedded.__annotations__):
-            raise SettingsError(f"embedded {name!r}: {which!r} may have order, limit and offset, and nothing else")
+        if not set(_mapping(f"embedded {shown(name)}", which)) <= set(Embedded.__annotations__):
+            raise SettingsError(f"embedded {shown(name)}: {shown(which)} may have order, limit and offset")
         params += _which("".join(field_name(name)) + ".", **which)
     return params
 
@@ -182,14 +181,14 @@ def _not_negative(name: str, number: object) -> str:
     if number is None:
         return ""
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise SettingsError(f"{name} {number!r} is not a whole number from 0 up")
+        raise SettingsError(f"{name} {shown(number)} is not a whole number from 0 up")
     return text_of(number, name)
 
 
 def _wish(name: str, word: object, known: object) -> str:
     # Checked though typed: it becomes part of a header, which a line break would end.
     if word not in get_args(known):
-        raise SettingsError(f"{name} {word!r}: use one of {', '.join(map(repr, get_args(known)))}")
+        raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
     return f"{name}={word}"
 
 
@@ -215,9 +214,7 @@ def _all_keys(new: Row | Sequence[Row]) -> list[str]:
     if isinstance(new, Mapping):
         new = [new]
     if not isinstance(new, Sequence) or not all(isinstance(row, Mapping) for row in new):
-        raise SettingsError(
-            f"{reprlib.repr(new)} cannot be inserted: pass a row such as {{'id': 1}}, or a list of rows"
-        )
+        raise SettingsError(f"{shown(new)} cannot be inserted: pass a row such as {{'id': 1}}, or a list of rows")
     if len({frozenset(row) for row in new}) < 2:
         return []
     return list(dict.fromkeys(key for row in new for key in row))
@@ -225,7 +222,7 @@ def _all_keys(new: Row | Sequence[Row]) -> list[str]:
 
 def _mapping(name: str, given: object) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise SettingsError(f"{name} {reprlib.repr(given)}: pass a mapping such as {{'id': 1}}")
+        raise SettingsError(f"{name} {shown(given)}: pass a mapping such as {{'id': 1}}")
     return dict(given)
 
 
@@ -236,7 +233,7 @@ def _json(what: str, given: Row | Sequence[Row], first: int = 1) -> bytes:
     )
     for key in set().union(*(row for _, row in parts)):
         if not isinstance(key, str):
-            raise SettingsError(f"{what}: {key!r} is not a column's name, which is text")
+            raise SettingsError(f"{what}: {shown(key)} is not a column's name, which is text")
     try:
         return json_bytes(given, what)
     except SettingsError:

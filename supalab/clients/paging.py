@@ -11,7 +11,7 @@ from typing import Any
 
 from supalab import replies, wire
 from supalab.clients.base import Client
-from supalab.errors import BadResponse, ClientError, SettingsError
+from supalab.errors import BadResponse, ClientError, SettingsError, shown
 from supalab.filters import all_of, gt
 from supalab.names import unquoted, written_name
 from supalab.query_values import Filters, Group, parameters, text_of
@@ -38,7 +38,7 @@ async def pages(
     """
     checked_size("size", size)
     if ahead not in (0, 1):
-        raise SettingsError(f"ahead {ahead!r}: use 1 to ask for the next page while you work on this one, or 0")
+        raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on this one, or 0")
     reader = _Reader(client, table, columns, filters, key, size)
     page = await reader.read_next()
     while page:
@@ -128,7 +128,7 @@ async def insert_many(
     """Insert rows in requests of ``size`` and return their number; see ``SupabaseAsync.insert_many``."""
     checked_size("size", size)
     if isinstance(new, Mapping) or not isinstance(new, (Iterable, AsyncIterable)):
-        raise SettingsError(f"insert_many takes a list of rows, or anything else that brings them, not {new!r}")
+        raise SettingsError(f"insert_many takes a list of rows, or anything else that brings them, not {shown(new)}")
     done = sending = 0
     try:
         async with aclosing(_portions(new, size)) as portions:
