@@ -27,13 +27,13 @@ def _name_without(symbols: str) -> str:
 
 def _tokens(symbols: str, symbol: str, mistake: str = "(?!)") -> re.Pattern[str]:
     name = _name_without(symbols)
-    return re.compile(rf"\s*(?!{mistake})(?:({symbol})|(->>?)\s*({name})|({name})|\Z)", re.DOTALL)
+    return re.compile(rf"\s*(?!{mistake})(?:({symbol})|(->>?)(?!>)\s*({name})|({name})|\Z)", re.DOTALL)
 
 
 _PART = _name_without(".")
-_FIELD = re.compile(rf"((?:{_PART}\.)*)({_PART})((?:->{_PART})*)", re.DOTALL)
+_FIELD = re.compile(rf"((?:{_PART}\.)*)({_PART})((?:->>?(?!>){_PART})*)", re.DOTALL)
 _PARTS = re.compile(_PART, re.DOTALL)
-_STEPS = re.compile(rf"(->>?)({_PART})", re.DOTALL)
+_STEPS = re.compile(rf"(->>?)(?!>)({_PART})", re.DOTALL)
 #: What stands between the names of an argument, as PostgREST's grammar has it.
 _GRAMMAR = {
     "columns": _tokens('":.,()!', r"\.\.\.|::[\w $]+|\.(?:sum|avg|count|max|min)\(\)|count\(\)|:(?!:)|[,()!]"),
