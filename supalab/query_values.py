@@ -73,10 +73,7 @@ class Group:
     def __post_init__(self) -> None:
         places = {member.resource for member in self.members}
         if len(places) > 1 or "not." in self.resource:
-            raise SettingsError(
-                f"any_of and all_of cannot join conditions on {' and '.join(sorted(places)) or 'itself'}: all must be"
-                " about the table itself, or about one embedded resource (not called 'not')"
-            )
+            raise SettingsError("any_of and all_of join columns of the table, or of one resource (not called 'not')")
 
     @property
     def resource(self) -> str:
@@ -139,9 +136,7 @@ def _conditions(condition: object) -> list[Filter]:
         return [Filter("is", "null", "word")]
     if isinstance(condition, Sequence) and not isinstance(condition, NO_LIST):
         if not condition:  # dropped, it would widen the whole to rows that nobody meant
-            raise SettingsError(
-                "an empty list as a filter says nothing: write in_([]) for 'no row', or leave the column out"
-            )
+            raise SettingsError("an empty list as a filter says nothing: write in_([]) for no row, or leave it out")
         if all(isinstance(one, Filter) for one in condition):
             return list(condition)
         raise SettingsError(f"{shown(condition)} as a filter: write in_({shown(condition)}) for 'one of these'")

@@ -108,23 +108,19 @@ AS_WRITTEN = json.JSONDecoder(parse_float=str)
 
 
 def _api_error(reply: Reply, hide: Iterable[str]) -> ApiError:
+    start = _start_of(reply, hide)
     try:
         said = json.loads(reply.body)
-        reason = _reason(said)
+        words = _reason(said)
     except (ValueError, RecursionError):
-        said = reason = None
-    known = {name: str(word) for name, word in said.items() if word} if isinstance(said, dict) else {}
-    if not reason and known.keys() - {"code"}:  # no words, and yet more than a code
-        reason = known.get("message") or _start_of(reply, hide)
-    elif not reason and not isinstance(said, dict):
-        reason = _start_of(reply, hide)
-    if not reason:
-        reason = REDIRECT if 300 <= reply.status < 400 else "the server gave no reason"
-    code, details, hint = (
-        without(known[name], hide)[:LONGEST] if name in known else None for name in ("code", "details", "hint")
-    )
+        said = words = None
+    known = {name: str(word) for name, word in (said if isinstance(said, dict) else {"body": start}).items() if word}
+    if not words and known.keys() - {"code"}:  # no words of a kind that is known, and yet more than a code
+        words = known.get("message") or start
+    words = words or (REDIRECT if 300 <= reply.status < 400 else "the server gave no reason")
+    code, details, hint = (without(known.get(name, ""), hide)[:LONGEST] or None for name in ("code", "details", "hint"))
     code = None if code == str(reply.status) else code
-    return ApiError(reply.status, without(reason, hide)[:LONGEST], code=code, details=details, hint=hint)
+    return ApiError(reply.status, without(words, hide)[:LONGEST], code=code, details=details, hint=hint)
 
 
 def _reason(said: Any) -> str | None:

@@ -51,9 +51,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read ``SUPABASE_URL`` and ``SUPABASE_KEY``; raises SettingsError when the address is missing."""
         if not environ.get("SUPABASE_URL"):
-            raise SettingsError(
-                "SUPABASE_URL is not set: set it to your project's address, and SUPABASE_KEY to its key"
-            )
+            raise SettingsError("SUPABASE_URL is not set: set it to the project's address, SUPABASE_KEY to its key")
         return cls(environ["SUPABASE_URL"], environ.get("SUPABASE_KEY") or None)
 
     @property
@@ -89,10 +87,8 @@ def _checked_url(name: str, url: object) -> str:
         raise SettingsError("url holds a user name or password: put the key into key=, not into the address")
     if not url.isascii() or not url.isprintable() or " " in url or not port_is_valid:
         raise SettingsError(f"url {shown(url)} is not a valid address: {URL_CURE}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"url {shown(url)} is not an http:// or https:// address: {URL_CURE}")
-    if parts.query or parts.fragment:
-        raise SettingsError(f"url {shown(url)} has a query or a fragment: {URL_CURE}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError(f"url {shown(url)} is not an http(s) address without query and fragment: {URL_CURE}")
     return url.rstrip("/")
 
 
@@ -104,14 +100,8 @@ def _checked_path(name: str, path: object) -> str:
 
 def _checked_key(name: str, key: object) -> str | None:
     # Only the field is named: httpx and requests print a key with a stray newline whole in their own errors.
-    if key is not None and (not isinstance(key, str) or not key):
-        raise SettingsError(
-            f"{name} is empty or not text: pass the project's publishable or secret key, or a user's JWT"
-        )
-    if key is not None and not all("!" <= letter <= "~" for letter in key):
-        raise SettingsError(
-            f"{name} has a space, a line break or a letter outside ASCII: copy it again, without blanks around it"
-        )
+    if key is not None and not (isinstance(key, str) and re.fullmatch("[!-~]+", key)):
+        raise SettingsError(f"{name} is no text, empty, or has blanks, line breaks or letters outside ASCII: copy it")
     return key
 
 
@@ -125,9 +115,7 @@ def _checked_schema(name: str, schema: Any) -> str | None:
 def checked_limit(limit: object) -> int:
     """Return ``limit`` if it is a number of requests that may be in flight, else raise SettingsError."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise SettingsError(
-            f"limit {shown(limit)} is not a number from 1 to {MAX_LIMIT}: it is how many requests may be in flight"
-        )
+        raise SettingsError(f"limit {shown(limit)} is not a number from 1 to {MAX_LIMIT} of requests in flight at once")
     return limit
 
 
@@ -146,9 +134,7 @@ def _checked_timeout(name: str, timeout: Any) -> float:
 
 def _checked_ca_file(name: str, ca_file: Any) -> str | None:
     if ca_file is not None and not (isinstance(ca_file, (str, os.PathLike)) and Path(ca_file).is_file()):
-        raise SettingsError(
-            f"ca_file {shown(ca_file)} is not a file: give a PEM file, or None for the system's authorities"
-        )
+        raise SettingsError(f"ca_file {shown(ca_file)} is not a file: give a PEM file, or None for the system's own")
     return None if ca_file is None else os.fspath(ca_file)
 
 

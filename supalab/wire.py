@@ -69,9 +69,8 @@ def select(
     """Write a read; ``single`` asks for one object, and the server refuses any other number of rows."""
     params = [("select", _clause("columns", columns)), *parameters(filters), *_which("", order, limit, offset)]
     params += _embedded(embedded)
-    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(
-        "" if count is None else _wish("count", count, Count)
-    )
+    prefer = {} if count is None else _prefer(_wish("count", count, Count))
+    headers = {"Accept": OBJECT if single else "application/json"} | prefer
     return Call("HEAD" if head else "GET", _target(_path(table), params), headers, offset=offset or 0, limit=limit)
 
 
@@ -89,16 +88,11 @@ def insert(
 
     ``first`` is the number of the first row, for messages about one.
     """
-    wishes = [_wish("return", return_, Return)]
-    if resolution is not None:
-        wishes.append(_wish("resolution", resolution, Resolution))
-    params = _returned(columns, return_)
-    if on_conflict is not None and (names := _clause("on_conflict", on_conflict)):
-        params.append(("on_conflict", names))
-    keys = _all_keys(new)
-    if keys:
-        params.append(("columns", ",".join(map(written_name, keys))))
-    prefer = _prefer(*wishes, "missing=default" if keys else "")
+    keys = ",".join(map(written_name, _all_keys(new)))
+    conflict = "" if on_conflict is None else _clause("on_conflict", on_conflict)
+    params = _returned(columns, return_) + [(k, v) for k, v in (("on_conflict", conflict), ("columns", keys)) if v]
+    merge = "" if resolution is None else _wish("resolution", resolution, Resolution)
+    prefer = _prefer(_wish("return", return_, Return), merge, "missing=default" if keys else "")
     return Call("POST", _target(_path(table), params), prefer | JSON_BODY, _json("row", new, first))
 
 
@@ -133,10 +127,7 @@ def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call
 def _target(path: str, params: list[tuple[str, str]]) -> str:
     target = f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
     if len(target) > LONGEST:
-        raise SettingsError(
-            f"the request's address would be {len(target)} characters long, and the longest that is sent has {LONGEST}:"
-            " ask in portions, with fewer values in each in_([…])"
-        )
+        raise SettingsError(f"an address of {len(target)} characters, {LONGEST} are sent at most: ask in portions")
     return target
 
 
@@ -163,9 +154,13 @@ def _returned(columns: str | Sequence[str], return_: Return) -> list[tuple[str, 
 
 def _which(resource: str, order: object = None, limit: object = None, offset: object = None) -> list[tuple[str, str]]:
     """The parameters that choose rows of the table (``""``) or of an embedded resource (``owners.``)."""
-    params = [] if order is None else [(f"{resource}order", _clause("order", order))]
-    params += [(f"{resource}{name}", _not_negative(name, n)) for name, n in (("limit", limit), ("offset", offset))]
-    return [(name, value) for name, value in params if value]
+    terms = "" if order is None else _clause("order", order)
+    params = [(f"{resource}order", terms)] if terms else []
+    for name, number in (("limit", limit), ("offset", offset)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+            raise SettingsError(f"{name} {shown(number)} is not a whole number from 0 up")
+        params += [] if number is None else [(f"{resource}{name}", text_of(number, name))]
+    return params
 
 
 def _embedded(given: object) -> list[tuple[str, str]]:
@@ -175,14 +170,6 @@ def _embedded(given: object) -> list[tuple[str, str]]:
             raise SettingsError(f"embedded {shown(name)}: {shown(which)} may have order, limit and offset")
         params += _which("".join(field_name(name)) + ".", **which)
     return params
-
-
-def _not_negative(name: str, number: object) -> str:
-    if number is None:
-        return ""
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise SettingsError(f"{name} {shown(number)} is not a whole number from 0 up")
-    return text_of(number, name)
 
 
 def _wish(name: str, word: object, known: object) -> str:
@@ -202,10 +189,7 @@ def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
     if not where:
         raise SettingsError(f"{verb} without filters would change every row of the table: pass filters={{…}}")
     if any(member.resource for member in members_of(filters)):
-        raise SettingsError(
-            f"{verb} with filters on an embedded resource: they choose what comes back, not which rows are changed;"
-            " use columns of the table itself"
-        )
+        raise SettingsError(f"{verb}: filters on an embedded resource choose no rows to change: use own columns")
     return where
 
 
@@ -228,16 +212,13 @@ def _mapping(name: str, given: object) -> dict[str, Any]:
 
 def _json(what: str, given: Row | Sequence[Row], first: int = 1) -> bytes:
     """Write one mapping or many as JSON; raises SettingsError, which names the row and the column."""
-    parts = (
-        [(what, given)] if isinstance(given, Mapping) else [(f"{what} {n}", row) for n, row in enumerate(given, first)]
-    )
-    for key in set().union(*(row for _, row in parts)):
-        if not isinstance(key, str):
-            raise SettingsError(f"{what}: {shown(key)} is not a column's name, which is text")
+    rows = [given] if isinstance(given, Mapping) else given
+    if not all(isinstance(key, str) for key in set().union(*rows)):
+        raise SettingsError(f"{what}: each key must be the text of a column's name")
     try:
         return json_bytes(given, what)
     except SettingsError:
-        for place, row in parts:  # once more, one by one, to see where it is
+        for number, row in enumerate(rows, first):  # once more, one by one, to see where it is
             for column, value in row.items():
-                json_bytes(value, f"{place}, column {column!r},")
+                json_bytes(value, f"{what if rows is not given else f'{what} {number}'}, column {column!r},")
         raise
