@@ -117,7 +117,7 @@ def imatch(pattern: str) -> Filter:
 
 def is_(value: bool | Literal["unknown", "not_null"] | None) -> Filter:
     """Is null, true, false, unknown or not null."""
-    word = "null" if value is None else str(value).lower()
+    word = "null" if value is None else str(value).lower() if isinstance(value, (str, bool)) else ""
     if word not in {"null", "true", "false", "unknown", "not_null"}:
         raise SettingsError(f"is_({shown(value)}): use None, True, False, 'unknown' or 'not_null'")
     return Filter("is", word, "word")
@@ -201,7 +201,7 @@ def text_search(query: str, *, config: str | None = None, kind: Literal["", "pl"
     """Full-text search; ``kind`` as PostgREST has it: ``pl`` plain, ``ph`` phrase, ``w`` as in a web search."""
     if config is not None and not (isinstance(config, str) and config.isidentifier()):
         raise SettingsError(f"config {shown(config)} is not a text search configuration such as 'english'")
-    if kind not in ("", "pl", "ph", "w"):
+    if not isinstance(kind, str) or kind not in ("", "pl", "ph", "w"):
         raise SettingsError(f"kind {shown(kind)} is not a kind of text search: use '', 'pl', 'ph' or 'w'")
     return Filter(f"{kind}fts" + (f"({config})" if config else ""), text_of(query))
 

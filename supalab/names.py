@@ -49,11 +49,15 @@ _GRAMMAR = {
 
 def quoted(text: str) -> str:
     """``text`` in double quotes: as a name it stands for itself, with its dots, arrows and commas."""
+    if not isinstance(text, str):
+        raise SettingsError(f"{shown(text)} cannot be quoted: use text")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unquoted(name: str) -> str:
     """The name itself, without the double quotes that may stand around it."""
+    if not isinstance(name, str):
+        raise SettingsError(f"{shown(name)} is not a name: use text")
     return re.sub(r"\\(.)", r"\1", name[1:-1], flags=re.DOTALL) if _QUOTED.fullmatch(name) else name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,8 +121,8 @@ def checked_limit(limit: object) -> int:
 
 
 def checked_size(name: str, size: int) -> int:
-    """Return ``size`` if it is a whole number from 1 up, else raise SettingsError."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    """Return ``size`` if it is a whole number from 1 up that a machine can count to, else raise SettingsError."""
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= sys.maxsize:
         raise SettingsError(f"{name} {shown(size)} is not a whole number from 1 up")
     return size
 

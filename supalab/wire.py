@@ -46,7 +46,7 @@ class Call:
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    #: Called by the rung at the moment the request leaves the queue and takes a slot; how a trial times the wait.
+    #: Called by the client at the moment the request leaves the queue and takes a slot; how a trial times the wait.
     started: Callable[[], None] = nobody_is_watching
     #: The first row asked for and how many, to tell whether an answer was cut.
     offset: int = 0
@@ -174,7 +174,7 @@ def _embedded(given: object) -> list[tuple[str, str]]:
 
 def _wish(name: str, word: object, known: object) -> str:
     # Checked though typed: it becomes part of a header, which a line break would end.
-    if word not in get_args(known):
+    if not isinstance(word, str) or word not in get_args(known):
         raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
     return f"{name}={word}"
 

@@ -22,12 +22,12 @@ from supalab.wire import Call, Count, Embedded, Return, Row, nobody_is_watching
 
 __all__ = ["Client", "slot_taken"]
 
-#: Set by whoever times a request: the rung calls it when the request leaves the queue and takes a slot.
+#: Set by whoever times a request: the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
 
 
 class Client(ABC):
-    """What all rungs have in common; see ``SupabaseAsync`` for the one to use.
+    """What all clients have in common; see ``SupabaseAsync`` for the one to use.
 
     Every method raises SettingsError for arguments that cannot work, before anything is sent.
     """

@@ -37,7 +37,7 @@ async def pages(
     ``truncated``: rows came behind a page shorter than ``size``, so the server cut it, or rows were added meanwhile.
     """
     checked_size("size", size)
-    if ahead not in (0, 1):
+    if not isinstance(ahead, int) or ahead not in (0, 1):
         raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on this one, or 0")
     reader = _Reader(client, table, columns, filters, key, size)
     page = await reader.read_next()
@@ -74,7 +74,7 @@ class _Reader:
         key: str,
         size: int,
     ) -> None:
-        self.key = unquoted(key) if isinstance(key, str) else key
+        self.key = unquoted(key)
         self.name = written_name(self.key)
         parameters(filters)  # raises for what is no filter: below, something empty would be taken for none
         self.wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
