@@ -101,8 +101,14 @@ def _checked_path(name: str, path: object) -> str:
 
 def _checked_key(name: str, key: object) -> str | None:
     # Only the field is named: httpx and requests print a key with a stray newline whole in their own errors.
-    if key is not None and not (isinstance(key, str) and re.fullmatch("[!-~]+", key)):
-        raise SettingsError(f"{name} is no text, empty, or has blanks, line breaks or letters outside ASCII: copy it")
+    if key is not None and (not isinstance(key, str) or not key):
+        raise SettingsError(
+            f"{name} is empty or not text: pass the project's publishable or secret key, or a user's JWT"
+        )
+    if key is not None and not re.fullmatch("[!-~]+", key):
+        raise SettingsError(
+            f"{name} has a space, a line break or a letter outside ASCII: copy it again, without blanks"
+        )
     return key
 
 

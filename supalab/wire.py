@@ -134,7 +134,7 @@ def _target(path: str, params: list[tuple[str, str]]) -> str:
 def _path(name: object) -> str:
     # Libraries and gateways resolve "..", "/" and what is encoded twice, whatever quote() makes of it.
     if not isinstance(name, str) or unquote(name) in {".", ".."} or re.search(r"[/\\]", unquote(name)):
-        raise SettingsError(f"{shown(name)} cannot be a table's or function's name: it would lead to another address")
+        raise SettingsError(f"{shown(name)} is not a table's or function's name: it would lead to another address")
     written_name(name)  # raises for what is empty or too long
     return f"/{quote(name, safe='')}"
 
