@@ -16,10 +16,12 @@
         │   └── OutcomeUnknown     it broke during a write, which may or may not have been applied
         └── ClientClosed       the client was closed before or while the request ran (also a RuntimeError)
 
-No message ever holds a key.
+No message ever holds a key. Every error can be copied and pickled, so that it comes back whole from another process.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "AgentError",
@@ -37,9 +39,31 @@ __all__ = [
     "TrialError",
 ]
 
+#: Characters of a value that a message shows at most.
+LONGEST = 200
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: cut when it is long, and its type alone when it cannot be written."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of more digits than Python writes, or somebody's own __repr__
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
 
 class SupalabError(Exception):
     """Any error that supalab raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the message alone, which a class with arguments of its own does not take.
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[SupalabError], args: tuple[Any, ...]) -> SupalabError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class SettingsError(SupalabError, ValueError):

@@ -1,4 +1,4 @@
-"""Conditions on rows, in Python's words: ``{"prize": gte(1000)}`` in, PostgREST's query parameters out. Pure.
+"""Make conditions on rows, for every method's ``filters=``: ``{"prize": gte(1000)}``. Pure.
 
 A plain value means *equal*, ``None`` means *is null*, a list of filters on one column means *all of them*::
 
@@ -6,8 +6,11 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     any_of({"host": "kaggle"}, {"prize": gte(10_000)})      one of the two is enough
     {"status": ~in_(["closed", "cancelled"])}               ~ negates
     {"title": any_value(ilike, ["*cup*", "*prize*"])}       one of several patterns
+    {"data->owner->>name": "Ann"}                           a path into a JSON column
+    {"owners.name": "Ann"}                                  a column of an embedded resource
 
-How they are written is in ``where.py``.
+A name may hold anything. One that holds a dot or an arrow itself stands in double quotes: ``{quoted("v1.2"): 3}``.
+How conditions are written is in ``query_values.py``.
 """
 
 from __future__ import annotations
@@ -16,52 +19,23 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from supalab.errors import SettingsError
-from supalab.where import Condition, Filter, Filters, Group, Scalar, json_bytes, listed, members_of, quoted, text_of
-
-__all__ = [
-    "Filter",
-    "Filters",
-    "Group",
-    "adjacent",
-    "all_of",
-    "any_of",
-    "any_value",
-    "contained_by",
-    "contains",
-    "distinct_from",
-    "eq",
-    "every_value",
-    "gt",
-    "gte",
-    "ilike",
-    "imatch",
-    "in_",
-    "is_",
-    "like",
-    "literally",
-    "lt",
-    "lte",
-    "match",
-    "neq",
-    "not_left_of",
-    "not_right_of",
-    "overlaps",
-    "strictly_left",
-    "strictly_right",
-    "text_search",
-]
+from supalab.errors import SettingsError, shown
+from supalab.names import quoted as quoted
+from supalab.query_values import Condition, On, Scalar, json_bytes, listed, members_of, text_of
+from supalab.query_values import Filter as Filter
+from supalab.query_values import Filters as Filters
+from supalab.query_values import Group as Group
 
 #: The operators that PostgREST takes with (any) and (all).
 QUANTIFIED = {"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"}
 
 
 def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition] | Group, ...]) -> Group:
-    members: list[tuple[str, Filter] | Group] = []
+    members: list[On | Group] = []
     for part in groups:
         inner = members_of(part)
         if not inner and joined_by == "or":
-            raise SettingsError(f"any_of(…, {part!r}): no condition fits every row, so any_of would too; leave it out")
+            raise SettingsError(f"any_of(…, {shown(part)}): no condition fits every row, as any_of would; leave it out")
         # Several columns in one mapping belong together: inside an or they need their own brackets.
         members += [Group("and", tuple(inner))] if joined_by == "or" and len(inner) > 1 else inner
     if not members:
@@ -143,9 +117,9 @@ def imatch(pattern: str) -> Filter:
 
 def is_(value: bool | Literal["unknown", "not_null"] | None) -> Filter:
     """Is null, true, false, unknown or not null."""
-    word = "null" if value is None else str(value).lower()
+    word = "null" if value is None else str(value).lower() if isinstance(value, (str, bool)) else ""
     if word not in {"null", "true", "false", "unknown", "not_null"}:
-        raise SettingsError(f"is_({value!r}): use None, True, False, 'unknown' or 'not_null'")
+        raise SettingsError(f"is_({shown(value)}): use None, True, False, 'unknown' or 'not_null'")
     return Filter("is", word, "word")
 
 
@@ -176,7 +150,7 @@ def _quantified(word: str, condition: Callable[[Any], Filter], values: Iterable[
     each = [condition(value) for value in listed(word, values)] if callable(condition) else []
     operators = {one.operator for one in each if isinstance(one, Filter) and not one.negated} & QUANTIFIED
     if len(operators) != 1 or not all(one.operator in operators for one in each):
-        raise SettingsError(f"{word} of {values!r}: give one of eq, gt, gte, lt, lte, like, … and a list of values")
+        raise SettingsError(f"{word} of {shown(values)}: give one of eq, gt, gte, lt, like, … and a list of values")
     return Filter(f"{operators.pop()}({word})", _array(one.operand for one in each))
 
 
@@ -226,9 +200,9 @@ def adjacent(range_: str) -> Filter:
 def text_search(query: str, *, config: str | None = None, kind: Literal["", "pl", "ph", "w"] = "") -> Filter:
     """Full-text search; ``kind`` as PostgREST has it: ``pl`` plain, ``ph`` phrase, ``w`` as in a web search."""
     if config is not None and not (isinstance(config, str) and config.isidentifier()):
-        raise SettingsError(f"config {config!r} is not a text search configuration such as 'english'")
-    if kind not in ("", "pl", "ph", "w"):
-        raise SettingsError(f"kind {kind!r} is not a kind of text search: use '', 'pl', 'ph' or 'w'")
+        raise SettingsError(f"config {shown(config)} is not a text search configuration such as 'english'")
+    if not isinstance(kind, str) or kind not in ("", "pl", "ph", "w"):
+        raise SettingsError(f"kind {shown(kind)} is not a kind of text search: use '', 'pl', 'ph' or 'w'")
     return Filter(f"{kind}fts" + (f"({config})" if config else ""), text_of(query))
 
 
@@ -241,4 +215,4 @@ def _container(value: object) -> str:
 
 
 def _array(texts: Iterable[str]) -> str:
-    return f"{{{','.join(map(quoted, texts))}}}"
+    return "{" + ",".join(map(quoted, texts)) + "}"

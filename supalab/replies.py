@@ -1,8 +1,9 @@
-"""What an answer becomes for the caller. Pure: ``Reply`` (status, headers, body) → ``Rows``, a value, or one error."""
+"""Read what a server answered (``Reply``) as rows, as any JSON value, or as one error. Pure."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -10,8 +11,12 @@ from typing import Any, NoReturn
 from supalab.errors import ApiError, BadResponse
 from supalab.wire import Call, Row
 
-__all__ = ["Reply", "Rows", "rows", "value", "without"]
+__all__ = ["Reply", "Rows", "last_as_written", "rows", "value", "without"]
 
+#: Characters of a server's words that an error repeats.
+LONGEST = 2000
+#: Where servers and gateways put their reason, in the order of preference.
+REASONS = ("message", "msg", "error_description", "error", "detail", "title", "errors")
 REDIRECT = "the server points to another address, which is not followed: check the url (https, not http?)"
 
 
@@ -42,14 +47,17 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     ``hide``: the secrets of the client, which a server may repeat and no message of ours does.
     """
     found = value(reply, hide)
-    # No body: the call asked for none (head, return=minimal).
-    found = [] if found is None else [found] if isinstance(found, dict) else found
+    prefer = call.headers.get("Prefer", "")
+    if found is None and (call.method == "HEAD" or "return=minimal" in prefer):
+        found = []
+    found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise BadResponse(f"expected rows, got {type(found).__name__}: {_start_of(reply, hide)}")
+        kind = "nothing" if found is None else type(found).__name__
+        raise BadResponse(f"expected rows, got {kind} (status {reply.status}): {_start_of(reply, hide)}")
     result = Rows(found)
-    if call.headers.get("Prefer", "").startswith("count="):
+    if prefer.startswith("count="):
         result.total = _total(reply)
-    if result.total is not None and call.headers["Prefer"] == "count=exact":
+    if result.total is not None and prefer == "count=exact":
         asked = result.total - call.offset if call.limit is None else min(call.limit, result.total - call.offset)
         result.truncated = call.method == "GET" and len(result) < asked
     return result
@@ -64,9 +72,16 @@ def value(reply: Reply, hide: Iterable[str] = ()) -> Any:
     try:
         return STRICT.decode(reply.body.decode())
     except (ValueError, RecursionError) as error:
-        problem = f"{type(error).__name__} in the body, which should be JSON (status {reply.status})"
+        problem = f"the body is not JSON (status {reply.status}): {error}"
     # Not chained: the error of a decoder carries the whole body, and a body may repeat the key.
     raise BadResponse(f"{problem}: {_start_of(reply, hide)}")
+
+
+def last_as_written(reply: Reply) -> Row:
+    """The last row of an answer that was read before, with fractions as texts: a float may have lost digits."""
+    found = AS_WRITTEN.decode(reply.body.decode())
+    row: Row = found if isinstance(found, dict) else found[-1]
+    return row
 
 
 def without(text: str, hide: Iterable[str]) -> str:
@@ -80,23 +95,41 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-#: Python's own decoder takes NaN and Infinity, which no JSON has.
-STRICT = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(number: str) -> float:
+    if math.isinf(found := float(number)):
+        raise ValueError(f"{number[:20]} is larger than any float")
+    return found
+
+
+#: Python's own decoder takes NaN and Infinity, which no JSON has, and reads 1e999 as infinity.
+STRICT = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+#: Numbers with a fraction as they were written, for those with more digits than a float keeps.
+AS_WRITTEN = json.JSONDecoder(parse_float=str)
 
 
 def _api_error(reply: Reply, hide: Iterable[str]) -> ApiError:
+    start = _start_of(reply, hide)
     try:
         said = json.loads(reply.body)
+        words = _reason(said)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        said = {"message": said if isinstance(said, str) else _start_of(reply, hide)}
-    code, message, details, hint = (
-        None if said.get(name) is None else without(str(said[name]), hide)
-        for name in ("code", "message", "details", "hint")
-    )
-    silent = REDIRECT if 300 <= reply.status < 400 else "the server gave no reason"
-    return ApiError(reply.status, message or silent, code=code, details=details, hint=hint)
+        said = words = None
+    known = {name: str(word) for name, word in (said if isinstance(said, dict) else {"body": start}).items() if word}
+    if not words and known.keys() - {"code"}:  # no words of a kind that is known, and yet more than a code
+        words = known.get("message") or start
+    words = words or (REDIRECT if 300 <= reply.status < 400 else "the server gave no reason")
+    code, details, hint = (without(known.get(name, ""), hide)[:LONGEST] or None for name in ("code", "details", "hint"))
+    code = None if code == str(reply.status) else code
+    return ApiError(reply.status, without(words, hide)[:LONGEST], code=code, details=details, hint=hint)
+
+
+def _reason(said: Any) -> str | None:
+    """The words in an error's body, wherever this kind of server puts them."""
+    if isinstance(said, list):
+        return _reason(said[0]) if said else None
+    if isinstance(said, dict):
+        return next((found for name in REASONS if (found := _reason(said.get(name)))), None)
+    return said if isinstance(said, str) else None
 
 
 def _start_of(reply: Reply, hide: Iterable[str]) -> str:

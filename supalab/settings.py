@@ -1,20 +1,23 @@
-"""Where a project is and how hard to lean on it: arguments or environment in, one checked, frozen object out."""
+"""Keep what a client needs to know about its project, checked once: address, keys, limit, timeout."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, shown
 
 __all__ = ["Settings"]
 
 MAX_LIMIT = 10_000
+#: Seconds; event loops and sockets cannot wait for any length.
+MAX_TIMEOUT = 86_400
 URL_CURE = "give the project's address, e.g. https://abc.supabase.co or http://127.0.0.1:3000"
 
 
@@ -24,7 +27,7 @@ class Settings:
 
     ``url``: the project's address. ``key``: a publishable, secret or JWT key, never printed; ``None`` sends none
     (a plain PostgREST server). ``limit``: requests in flight at once. ``timeout``: seconds; what it bounds is
-    the rung's own lesson (a gap between bytes, each phase, or everything). ``ca_file``: a PEM file to trust
+    the client's own lesson (a gap between bytes, each phase, or everything). ``ca_file``: a PEM file to trust
     instead of the system's authorities. ``rest_path``: what Supabase puts in front of PostgREST, ``""`` for
     a plain server. ``schema``: the database schema to use, None for the server's first. ``token``: the JWT of a
     signed-in user, who then takes the key's place in ``Authorization``; never printed either.
@@ -42,23 +45,14 @@ class Settings:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "url", _checked_url(self.url))
-        object.__setattr__(self, "key", _checked_key("key", self.key))
-        object.__setattr__(self, "token", _checked_key("token", self.token))
-        object.__setattr__(self, "limit", checked_limit(self.limit))
-        object.__setattr__(self, "timeout", _checked_timeout(self.timeout))
-        object.__setattr__(self, "ca_file", _checked_ca_file(self.ca_file))
-        object.__setattr__(self, "rest_path", _checked_path(self.rest_path))
-        if self.schema is not None and not self.schema.isidentifier():
-            raise SettingsError(f"schema {self.schema!r} is not a schema's name: use letters, digits and _")
+        for name, checked in CHECKS.items():
+            object.__setattr__(self, name, checked(name, getattr(self, name)))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read ``SUPABASE_URL`` and ``SUPABASE_KEY``; raises SettingsError when the address is missing."""
         if not environ.get("SUPABASE_URL"):
-            raise SettingsError(
-                "SUPABASE_URL is not set: set it to your project's address, and SUPABASE_KEY to its key"
-            )
+            raise SettingsError("SUPABASE_URL is not set: set it to the project's address, SUPABASE_KEY to its key")
         return cls(environ["SUPABASE_URL"], environ.get("SUPABASE_KEY") or None)
 
     @property
@@ -80,18 +74,9 @@ class Settings:
         return tuple(secret for secret in (self.token, self.key) if secret)
 
 
-def _checked_url(url: object) -> str:
+def _checked_url(name: str, url: object) -> str:
     if not isinstance(url, str):
         raise SettingsError(f"url must be text, not {type(url).__name__}: {URL_CURE}")
-    parts = _split(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"url {url!r} is not an http:// or https:// address: {URL_CURE}")
-    if parts.query or parts.fragment:
-        raise SettingsError(f"url {url!r} has a query or a fragment: {URL_CURE}")
-    return url.rstrip("/")
-
-
-def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         (parts.hostname or "").encode("idna")  # what no name server takes: an empty or too long label
@@ -102,61 +87,71 @@ def _split(url: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         raise SettingsError("url holds a user name or password: put the key into key=, not into the address")
     if not url.isascii() or not url.isprintable() or " " in url or not port_is_valid:
-        raise SettingsError(f"url {url!r} is not a valid address: {URL_CURE}")
-    return parts
+        raise SettingsError(f"url {shown(url)} is not a valid address: {URL_CURE}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError(f"url {shown(url)} is not an http(s) address without query and fragment: {URL_CURE}")
+    return url.rstrip("/")
 
 
-def _checked_path(path: object) -> str:
+def _checked_path(name: str, path: object) -> str:
     if not isinstance(path, str) or not re.fullmatch(r"(/[\w~-]+)*/?", path, re.ASCII):
-        raise SettingsError(f"rest_path {path!r} is not a path such as '/rest/v1', or '' for none")
+        raise SettingsError(f"rest_path {shown(path)} is not a path such as '/rest/v1', or '' for none")
     return path.rstrip("/")
 
 
 def _checked_key(name: str, key: object) -> str | None:
-    if key is None:
-        return None
     # Only the field is named: httpx and requests print a key with a stray newline whole in their own errors.
-    if not isinstance(key, str) or not key:
+    if key is not None and (not isinstance(key, str) or not key):
         raise SettingsError(
             f"{name} is empty or not text: pass the project's publishable or secret key, or a user's JWT"
         )
-    if not all("!" <= letter <= "~" for letter in key):
+    if key is not None and not re.fullmatch("[!-~]+", key):
         raise SettingsError(
-            f"{name} has a space, a line break or a letter outside ASCII: copy it again, without blanks around it"
+            f"{name} has a space, a line break or a letter outside ASCII: copy it again, without blanks"
         )
     return key
+
+
+def _checked_schema(name: str, schema: Any) -> str | None:
+    # It is sent as a header, where nothing but these can stand; a comma would part two of them.
+    if schema is not None and not (isinstance(schema, str) and re.fullmatch(r"(?! )[ -+\x2d-~]{1,63}(?<! )", schema)):
+        raise SettingsError(f"schema {shown(schema)} cannot be sent: use 1 to 63 ASCII signs, no comma")
+    return schema
 
 
 def checked_limit(limit: object) -> int:
     """Return ``limit`` if it is a number of requests that may be in flight, else raise SettingsError."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise SettingsError(
-            f"limit {limit!r} is not a number from 1 to {MAX_LIMIT}: it is how many requests may be in flight"
-        )
+        raise SettingsError(f"limit {shown(limit)} is not a number from 1 to {MAX_LIMIT} of requests in flight at once")
     return limit
 
 
 def checked_size(name: str, size: int) -> int:
-    """Return ``size`` if it is a whole number from 1 up, else raise SettingsError."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise SettingsError(f"{name} {size!r} is not a whole number from 1 up")
+    """Return ``size`` if it is a whole number from 1 up that a machine can count to, else raise SettingsError."""
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= sys.maxsize:
+        raise SettingsError(f"{name} {shown(size)} is not a whole number from 1 up")
     return size
 
 
-def _checked_timeout(timeout: object) -> float:
-    good = (
-        isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and math.isfinite(timeout) and timeout > 0
-    )
-    if not good:
-        raise SettingsError(f"timeout {timeout!r} is not a number of seconds above 0")
-    return float(timeout)  # type: ignore[arg-type]  # checked above
+def _checked_timeout(name: str, timeout: Any) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MAX_TIMEOUT:
+        raise SettingsError(f"timeout {shown(timeout)} is not a number of seconds above 0, {MAX_TIMEOUT} at most")
+    return float(timeout)
 
 
-def _checked_ca_file(ca_file: str | os.PathLike[str] | None) -> str | None:
-    if ca_file is None:
-        return None
-    if not Path(ca_file).is_file():
-        raise SettingsError(
-            f"ca_file {str(ca_file)!r} is not a file: give a PEM file, or None for the system's authorities"
-        )
-    return os.fspath(ca_file)
+def _checked_ca_file(name: str, ca_file: Any) -> str | None:
+    if ca_file is not None and not (isinstance(ca_file, (str, os.PathLike)) and Path(ca_file).is_file()):
+        raise SettingsError(f"ca_file {shown(ca_file)} is not a file: give a PEM file, or None for the system's own")
+    return None if ca_file is None else os.fspath(ca_file)
+
+
+CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "url": _checked_url,
+    "key": _checked_key,
+    "limit": lambda _, limit: checked_limit(limit),
+    "timeout": _checked_timeout,
+    "ca_file": _checked_ca_file,
+    "rest_path": _checked_path,
+    "schema": _checked_schema,
+    "token": _checked_key,
+}

@@ -1,21 +1,19 @@
-"""What a method call becomes on the wire. Pure: no I/O, shared by every rung.
-
-The arguments of ``select(…)``, ``insert(…)``, … → ``Call`` (method, target, headers, body), which a rung sends.
-"""
+"""Write the request of each method of a client: ``select(…)``, ``insert(…)``, … return a ``Call``. Pure, no I/O."""
 
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
-from urllib.parse import quote, urlencode
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from urllib.parse import quote, unquote, urlencode
 
-from supalab.errors import SettingsError
-from supalab.where import COLUMN, Filters, column_name, json_bytes, parameters, text_of, texts
+from supalab.errors import SettingsError, shown
+from supalab.names import clause, field_name, written_name
+from supalab.query_values import Filters, json_bytes, listed, members_of, parameters, text_of
 
-__all__ = ["Call", "Row", "call_function", "delete", "insert", "select", "update"]
+__all__ = ["Call", "Embedded", "Row", "call_function", "delete", "insert", "select", "update"]
 
 Row: TypeAlias = dict[str, Any]
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
@@ -23,12 +21,17 @@ Return: TypeAlias = Literal["representation", "minimal"]
 Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 
 OBJECT = "application/vnd.pgrst.object+json"
-#: Everything that PostgREST's select grammar uses, and nothing that could leave the parameter.
-COLUMNS = re.compile(r'[\w\s*,:()!.>"-]+')
 JSON_BODY = {"Content-Type": "application/json"}
 #: httpx sends at most 65,536 characters of address, many servers take less.
 LONGEST = 60_000
-ORDER_WORDS = {"asc", "desc", "nullsfirst", "nullslast"}
+
+
+class Embedded(TypedDict, total=False):
+    """Which rows of an embedded resource each row brings, and in what order: ``{"order": "name.desc", "limit": 3}``."""
+
+    order: str | Sequence[str]
+    limit: int
+    offset: int
 
 
 def nobody_is_watching() -> None:
@@ -43,7 +46,7 @@ class Call:
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    #: Called by the rung at the moment the request leaves the queue and takes a slot; how a trial times the wait.
+    #: Called by the client at the moment the request leaves the queue and takes a slot; how a trial times the wait.
     started: Callable[[], None] = nobody_is_watching
     #: The first row asked for and how many, to tell whether an answer was cut.
     offset: int = 0
@@ -58,20 +61,17 @@ def select(
     order: str | Sequence[str] | None = None,
     limit: int | None = None,
     offset: int | None = None,
+    embedded: Mapping[str, Embedded] | None = None,
     count: Count | None = None,
     single: bool = False,
     head: bool = False,
 ) -> Call:
     """Write a read; ``single`` asks for one object, and the server refuses any other number of rows."""
-    params = [("select", _columns(columns)), *parameters(filters)]
-    terms = [] if order is None else _order(order)
-    if terms:
-        params.append(("order", ",".join(terms)))
-    params += [(name, _not_negative(name, n)) for name, n in (("limit", limit), ("offset", offset)) if n is not None]
-    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(
-        "" if count is None else _wish("count", count, Count)
-    )
-    return Call("HEAD" if head else "GET", _target(_table(table), params), headers, offset=offset or 0, limit=limit)
+    params = [("select", _clause("columns", columns)), *parameters(filters), *_which("", order, limit, offset)]
+    params += _embedded(embedded)
+    prefer = {} if count is None else _prefer(_wish("count", count, Count))
+    headers = {"Accept": OBJECT if single else "application/json"} | prefer
+    return Call("HEAD" if head else "GET", _target(_path(table), params), headers, offset=offset or 0, limit=limit)
 
 
 def insert(
@@ -82,20 +82,18 @@ def insert(
     return_: Return = "representation",
     on_conflict: str | Sequence[str] | None = None,
     resolution: Resolution | None = None,
+    first: int = 1,
 ) -> Call:
-    """Write an insert, or an upsert when ``resolution`` is given; a key that a row lacks takes its default."""
-    wishes = [_wish("return", return_, Return)]
-    if resolution is not None:
-        wishes.append(_wish("resolution", resolution, Resolution))
-    params = [("select", _columns(columns))] if return_ == "representation" else []
-    conflict = [] if on_conflict is None else texts("on_conflict", on_conflict)
-    if conflict:
-        params.append(("on_conflict", _names(conflict)))
-    keys = _all_keys(new)
-    if keys:
-        params.append(("columns", _names(keys)))
-    prefer = _prefer(*wishes, "missing=default" if keys else "")
-    return Call("POST", _target(_table(table), params), prefer | JSON_BODY, _json(new))
+    """Write an insert, or an upsert when ``resolution`` is given; a key that a row lacks takes its default.
+
+    ``first`` is the number of the first row, for messages about one.
+    """
+    keys = ",".join(map(written_name, _all_keys(new)))
+    conflict = "" if on_conflict is None else _clause("on_conflict", on_conflict)
+    params = _returned(columns, return_) + [(k, v) for k, v in (("on_conflict", conflict), ("columns", keys)) if v]
+    merge = "" if resolution is None else _wish("resolution", resolution, Resolution)
+    prefer = _prefer(_wish("return", return_, Return), merge, "missing=default" if keys else "")
+    return Call("POST", _target(_path(table), params), prefer | JSON_BODY, _json("row", new, first))
 
 
 def update(
@@ -107,72 +105,77 @@ def update(
     return_: Return = "representation",
 ) -> Call:
     """Write an update of the rows that fit the filters; raises SettingsError without any."""
-    params = _where("update", filters) + ([("select", _columns(columns))] if return_ == "representation" else [])
-    prefer = _prefer(_wish("return", return_, Return))
-    return Call("PATCH", _target(_table(table), params), prefer | JSON_BODY, _json(_mapping("values", values)))
+    params = _where("update", filters) + _returned(columns, return_)
+    headers = _prefer(_wish("return", return_, Return)) | JSON_BODY
+    return Call("PATCH", _target(_path(table), params), headers, _json("values", _mapping("values", values)))
 
 
 def delete(
     table: str, *, filters: Filters, columns: str | Sequence[str] = "*", return_: Return = "representation"
 ) -> Call:
     """Write a delete of the rows that fit the filters; raises SettingsError without any."""
-    params = _where("delete", filters) + ([("select", _columns(columns))] if return_ == "representation" else [])
-    return Call("DELETE", _target(_table(table), params), _prefer(_wish("return", return_, Return)))
+    params = _where("delete", filters) + _returned(columns, return_)
+    return Call("DELETE", _target(_path(table), params), _prefer(_wish("return", return_, Return)))
 
 
 def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call:
     """Write a call of a database function with named arguments."""
     given = {} if arguments is None else _mapping("arguments", arguments)
-    return Call("POST", _target(f"/rpc{_table(name)}", []), dict(JSON_BODY), _json(given))
+    return Call("POST", f"/rpc{_path(name)}", dict(JSON_BODY), _json("arguments", given))
 
 
 def _target(path: str, params: list[tuple[str, str]]) -> str:
     target = f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
     if len(target) > LONGEST:
-        raise SettingsError(
-            f"the request's address would be {len(target)} characters long, and the longest that is sent has {LONGEST}:"
-            " ask in portions, with fewer values in each in_([…])"
-        )
+        raise SettingsError(f"an address of {len(target)} characters, {LONGEST} are sent at most: ask in portions")
     return target
 
 
-def _table(table: object) -> str:
-    # quote() is not enough: httpx resolves ".." even when it is written as %2e%2e.
-    if not isinstance(table, str) or not table.isidentifier() or len(table) > 63:
-        raise SettingsError(f"{table!r} is not a table's or function's name: use letters, digits and _, at most 63")
-    return f"/{quote(table)}"
+def _path(name: object) -> str:
+    # Libraries and gateways resolve "..", "/" and what is encoded twice, whatever quote() makes of it.
+    if not isinstance(name, str) or unquote(name) in {".", ".."} or re.search(r"[/\\]", unquote(name)):
+        raise SettingsError(f"{shown(name)} is not a table's or function's name: it would lead to another address")
+    written_name(name)  # raises for what is empty or too long
+    return f"/{quote(name, safe='')}"
 
 
-def _columns(columns: str | Sequence[str]) -> str:
-    written = ",".join(texts("columns", columns))
-    if not COLUMNS.fullmatch(written):
-        raise SettingsError(f"columns {columns!r}: use names such as 'id,title', with PostgREST's :alias and ::cast")
-    return written
+def _clause(argument: Literal["columns", "order", "on_conflict"], given: object) -> str:
+    if isinstance(given, str):
+        return clause(argument, given) if given or argument == "columns" else ""
+    parts = listed(argument, given, cure := "a text such as 'id,title', or a list of texts")
+    if not all(isinstance(part, str) for part in parts) or not (parts or argument != "columns"):
+        raise SettingsError(f"{argument} {shown(given)}: pass {cure}")
+    return ",".join(map(written_name if argument == "on_conflict" else partial(clause, argument), parts))
 
 
-def _names(names: Sequence[object]) -> str:
-    return ",".join(column_name(name.strip() if isinstance(name, str) else name) for name in names)
+def _returned(columns: str | Sequence[str], return_: Return) -> list[tuple[str, str]]:
+    return [("select", _clause("columns", columns))] if return_ == "representation" else []
 
 
-def _order(order: str | Sequence[str]) -> list[str]:
-    terms = [term.strip() for term in texts("order", order)]
-    for term in terms:
-        name, *words = term.split(".")
-        if not COLUMN.fullmatch(name) or not set(words) <= ORDER_WORDS:
-            raise SettingsError(f"order {term!r}: write a column's name, then .asc or .desc, .nullsfirst or .nullslast")
-    return terms
+def _which(resource: str, order: object = None, limit: object = None, offset: object = None) -> list[tuple[str, str]]:
+    """The parameters that choose rows of the table (``""``) or of an embedded resource (``owners.``)."""
+    terms = "" if order is None else _clause("order", order)
+    params = [(f"{resource}order", terms)] if terms else []
+    for name, number in (("limit", limit), ("offset", offset)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+            raise SettingsError(f"{name} {shown(number)} is not a whole number from 0 up")
+        params += [] if number is None else [(f"{resource}{name}", text_of(number, name))]
+    return params
 
 
-def _not_negative(name: str, number: object) -> str:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise SettingsError(f"{name} {number!r} is not a whole number from 0 up")
-    return text_of(number)
+def _embedded(given: object) -> list[tuple[str, str]]:
+    params = []
+    for name, which in ({} if given is None else _mapping("embedded", given)).items():
+        if not set(_mapping(f"embedded {shown(name)}", which)) <= set(Embedded.__annotations__):
+            raise SettingsError(f"embedded {shown(name)}: {shown(which)} may have order, limit and offset")
+        params += _which("".join(field_name(name)) + ".", **which)
+    return params
 
 
 def _wish(name: str, word: object, known: object) -> str:
     # Checked though typed: it becomes part of a header, which a line break would end.
-    if word not in get_args(known):
-        raise SettingsError(f"{name} {word!r}: use one of {', '.join(map(repr, get_args(known)))}")
+    if not isinstance(word, str) or word not in get_args(known):
+        raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
     return f"{name}={word}"
 
 
@@ -185,17 +188,17 @@ def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
     where = parameters(filters)  # conditions and nothing else
     if not where:
         raise SettingsError(f"{verb} without filters would change every row of the table: pass filters={{…}}")
+    if any(member.resource for member in members_of(filters)):
+        raise SettingsError(f"{verb}: filters on an embedded resource choose no rows to change: use own columns")
     return where
 
 
 def _all_keys(new: Row | Sequence[Row]) -> list[str]:
     """Every key of rows that differ in their keys, in the order first seen; empty when they agree."""
     if isinstance(new, Mapping):
-        return []
+        new = [new]
     if not isinstance(new, Sequence) or not all(isinstance(row, Mapping) for row in new):
-        raise SettingsError(
-            f"{reprlib.repr(new)} cannot be inserted: pass a row such as {{'id': 1}}, or a list of rows"
-        )
+        raise SettingsError(f"{shown(new)} cannot be inserted: pass a row such as {{'id': 1}}, or a list of rows")
     if len({frozenset(row) for row in new}) < 2:
         return []
     return list(dict.fromkeys(key for row in new for key in row))
@@ -203,9 +206,19 @@ def _all_keys(new: Row | Sequence[Row]) -> list[str]:
 
 def _mapping(name: str, given: object) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise SettingsError(f"{name} {reprlib.repr(given)}: pass a mapping such as {{'id': 1}}")
+        raise SettingsError(f"{name} {shown(given)}: pass a mapping such as {{'id': 1}}")
     return dict(given)
 
 
-def _json(body: object) -> bytes:
-    return json_bytes(body, "the row")
+def _json(what: str, given: Row | Sequence[Row], first: int = 1) -> bytes:
+    """Write one mapping or many as JSON; raises SettingsError, which names the row and the column."""
+    rows = [given] if isinstance(given, Mapping) else given
+    if not all(isinstance(key, str) for key in set().union(*rows)):
+        raise SettingsError(f"{what}: each key must be the text of a column's name")
+    try:
+        return json_bytes(given, what)
+    except SettingsError:
+        for number, row in enumerate(rows, first):  # once more, one by one, to see where it is
+            for column, value in row.items():
+                json_bytes(value, f"{what if rows is not given else f'{what} {number}'}, column {column!r},")
+        raise

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from faultserver import (
@@ -31,7 +33,7 @@ from supalab.clients.base import Client
 from supalab.clients.session import SessionSupabaseAsync
 from supalab.clients.transports import Transport, fast_transport, httpx_transport
 from supalab.errors import SettingsError, SupalabError
-from supalab.filters import in_
+from supalab.filters import in_, quoted
 
 SECRET = "SECRETKEY0123456789"
 TOKEN = "USERTOKEN9876543210"
@@ -184,23 +186,18 @@ async def test_row_33_slashes_and_the_rest_path_do_not_matter(tail: str) -> None
     assert server.requests[0].target == "/rest/v1/t?select=*"
 
 
-BAD_NAMES = [
+BAD_PATHS = [
     "../auth/v1/admin",
     "..",
     ".",
     "http://evil.example/x",
     "//evil.example/x",
-    "a?b",
     "a/b",
-    "a#b",
-    "a%2e",
-    "a b",
-    "a;drop table a",
-    "a\r\nX: 1",
-    'a"b',
-    "",
-    "\uff41\uff0f\uff42",
+    "a\\b",
+    "a%2fb",
+    "%2E%2e",
 ]
+NO_NAMES = ["", "x" * 64, "a\0b"]
 
 
 @pytest.mark.parametrize("kind", [FakeSupabaseAsync, SupabaseAsync])
@@ -208,21 +205,56 @@ async def test_row_34_and_37_names_that_are_no_names_never_leave(kind: type[Clie
     """Table, function, column, order, conflict column: each refused, and the server sees nothing at all."""
     with FaultServer(reply()) as server:
         async with kind(server.url, SECRET) as db:  # type: ignore[call-arg]
-            for name in BAD_NAMES:
-                for make in (
-                    lambda name: db.select(name),
-                    lambda name: db.insert(name, {"id": 1}),
-                    lambda name: db.update(name, {"id": 1}, filters={"id": 1}),
-                    lambda name: db.delete(name, filters={"id": 1}),
-                    lambda name: db.upsert("t", {"id": 1}, on_conflict=[name]),
-                    lambda name: db.rpc(name),
-                    lambda name: db.select("t", filters={name: 1}),
-                    lambda name: db.select("t", order=[name]),
-                    lambda name: db.insert("t", [{"id": 1}, {name: 1}]),
-                ):
-                    with pytest.raises(SettingsError):
-                        await make(name)
+            paths: list[Callable[[str], Any]] = [
+                lambda name: db.select(name),
+                lambda name: db.insert(name, {"id": 1}),
+                lambda name: db.update(name, {"id": 1}, filters={"id": 1}),
+                lambda name: db.delete(name, filters={"id": 1}),
+                lambda name: db.rpc(name),
+            ]
+            names: list[Callable[[str], Any]] = [
+                lambda name: db.upsert("t", {"id": 1}, on_conflict=[name]),
+                lambda name: db.select("t", filters={name: 1}),
+                lambda name: db.select("t", order=[name]),
+                lambda name: db.insert("t", [{"id": 1}, {name: 1}]),
+            ]
+            tried = [(make, name) for make in paths for name in BAD_PATHS + NO_NAMES]
+            for make, name in tried + [(make, name) for make in names for name in NO_NAMES]:
+                with pytest.raises(SettingsError):
+                    await make(name)
     assert server.accepted == 0
+
+
+ODD_NAMES = [
+    "a?b",
+    "a#b",
+    "a%20b",
+    "a b",
+    "a;drop table a",
+    "a\r\nX: 1",
+    'a"b',
+    "a&b=c",
+    "...",
+    "\uff41\uff0f\uff42",
+    "né🙂",
+]
+
+
+@pytest.mark.parametrize("kind", [FakeSupabaseAsync, SupabaseAsync])
+async def test_row_34_an_odd_name_keeps_its_place(kind: type[Client]) -> None:
+    """As a table it is one part of the path, as a column one parameter, through both libraries the same."""
+    with FaultServer(reply("200 OK", b"[]")) as server:
+        async with kind(server.url, SECRET) as db:  # type: ignore[call-arg]
+            for name in ODD_NAMES:
+                await db.select(name, filters={quoted(name): 1}, order=[quoted(name)])
+                await db.rpc(name)
+    assert len(server.requests) == 2 * len(ODD_NAMES)
+    for number, name in enumerate(ODD_NAMES):
+        read, called = server.requests[2 * number : 2 * number + 2]
+        path, _, query = read.target.partition("?")
+        assert (path.count("/"), unquote(path)) == (3, f"/rest/v1/{name}")
+        assert parse_qsl(query) == [("select", "*"), (quoted(name), "eq.1"), ("order", quoted(name))]
+        assert (called.target.count("/"), unquote(called.target)) == (4, f"/rest/v1/rpc/{name}")
 
 
 ODD = [

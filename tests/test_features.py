@@ -212,7 +212,7 @@ async def test_pages_by_any_unique_column(db: SupabaseAsync) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"size": 0}, {"size": True}, {"key": "id;drop"}, {"columns": "name"}, {"key": "price"}, {"filters": ""}],
+    [{"size": 0}, {"size": True}, {"key": ""}, {"key": 5}, {"columns": "name"}, {"key": "price"}, {"filters": ""}],
 )
 async def test_pages_refuse_what_cannot_order_them(db: SupabaseAsync, wrong: dict[str, Any]) -> None:
     """A size of nothing, a key that is no name, is not read, or may be null; filters that are none."""
@@ -221,7 +221,10 @@ async def test_pages_refuse_what_cannot_order_them(db: SupabaseAsync, wrong: dic
 
 
 async def test_the_first_page_is_there_at_once() -> None:
-    """A full page does not wait for the next one; a short one must, to know whether the server cut it."""
+    """A full page does not wait for the next one; a short one must, to know whether the server cut it.
+
+    The fourth request looks for rows without a key, which no page has.
+    """
     bodies = (b'[{"id":1},{"id":2}]', b'[{"id":3}]', b"[]")
     with FaultServer(in_turn(*(reply("200 OK", body) for body in bodies))) as server:
         async with SupabaseAsync(server.url, KEY) as client:
@@ -232,7 +235,7 @@ async def test_the_first_page_is_there_at_once() -> None:
             assert (last, last.truncated) == ([{"id": 3}], False)
             with pytest.raises(StopAsyncIteration):
                 await anext(pages)
-    assert len(server.requests) == 3
+    assert len(server.requests) == 4
 
 
 async def test_a_row_added_behind_a_short_page_looks_like_a_cut() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from supalab import Lab, SupabaseAsync
 from supalab.errors import ApiError, SettingsError
-from supalab.filters import any_of, any_value, eq, gte, ilike, in_, like, literally, match, neq
-from supalab.where import RESERVED
+from supalab.filters import all_of, any_of, any_value, eq, gte, ilike, in_, like, literally, match, neq, quoted
+from supalab.query_values import RESERVED
 
 SEED = """
 CREATE TABLE things (id INTEGER PRIMARY KEY, text TEXT, data JSON);
@@ -66,6 +67,13 @@ class Table:
         except ApiError as error:
             return error.status
         return 200
+
+    def refusal(self, call: Any) -> str:
+        """What the lab says of a call that it cannot answer."""
+        with pytest.raises(ApiError) as caught:
+            self.run(call)
+        assert caught.value.status in {400, 404}
+        return caught.value.message
 
     def close(self) -> None:
         self.run(self.db.aclose())
@@ -166,6 +174,90 @@ def test_a_bare_number_comes_back_as_json(table: Table, number: float) -> None:
     """A JSON column may hold a number and nothing around it."""
     row = {"id": 2, "text": "", "data": number}
     assert table.run(table.db.upsert("things", row)) == [row]
+
+
+NAME = ANY_TEXT.filter(lambda text: 0 < len(text) < 64)
+
+
+@FEW
+@given(name=NAME, value=ANY_TEXT)
+@example(name="id.eq.1", value="")
+@example(name="owners.id", value="")
+@example(name="data->>a", value="")
+@example(name="id,text", value="x)")
+@example(name="not", value="null")
+@example(name='"id"', value="")
+@example(name="a\\", value='"')
+@example(name="or", value="(id.eq.1)")
+@example(name="नाम", value="ที่")
+def test_any_name_arrives_as_it_was(table: Table, name: str, value: str) -> None:
+    """In quotes it is one column, wherever a name can stand: the lab looks for it, and says what it looked for."""
+    db, inside = table.db, quoted(name)
+    if name in {"id", "text", "data", "*"}:  # a star means all columns to PostgREST, in quotes too
+        return
+    calls = [
+        db.select("things", filters={inside: value}),
+        db.select("things", filters=any_of({inside: value}, {"id": 1})),
+        db.select("things", filters=~any_of({"id": 1}, all_of({inside: in_([value])}))),
+        db.select("things", columns=["id", inside]),
+        db.select("things", columns=f"id,alias:{inside}::text,data"),
+        db.select("things", order=f"{inside}.desc,id"),
+        db.select("things", order=[f"{inside}.asc.nullsfirst"]),
+        db.delete("things", filters={inside: value}),
+    ]
+    for call in calls:
+        assert table.refusal(call) == f"column things.{name} does not exist"
+    missing = f"Could not find the '{name}' column of 'things' in the schema cache"
+    assert table.refusal(db.insert("things", [{name: 1}, {"id": 9}])) == missing
+    assert table.run(db.select("things", filters={"id": 1}, columns="text")) == [{"text": "never touched"}]
+
+
+@FEW
+@given(key=ANY_TEXT.filter(len))
+@example(key="@type")
+@example(key="first-name")
+@example(key="0")
+@example(key="-1")
+@example(key="a->>b")
+@example(key="a.b")
+@example(key="x" * 100)
+def test_any_key_of_json_is_found(table: Table, key: str) -> None:
+    """A key in quotes is that key in a column, a condition and an order, alone and in a group."""
+    path = f"data->>{quoted(key)}"
+    table.store(data={key: "found"})
+    for filters in ({path: "found"}, any_of({path: "found"}, {"id": -1}), {path: in_(["found"])}):
+        assert table.run(table.db.select("things", columns=f"id,it:{path}", filters=filters, order=f"{path},id")) == [
+            {"id": 2, "it": "found"}
+        ]
+
+
+@FEW
+@given(name=NAME)
+@example(name="a?b")
+@example(name="a#b")
+@example(name="...")
+@example(name="rpc")
+@example(name="%")
+def test_any_name_of_a_table_is_one_part_of_the_path(table: Table, name: str) -> None:
+    """The lab looks for that table or function; what would lead elsewhere never leaves."""
+    if name in {"things", "odd"}:
+        return
+    decoded = unquote(name)
+    if decoded in {".", ".."} or "/" in decoded or "\\" in decoded:
+        assert {table.status(partial(call, name)) for call in (table.db.select, table.db.rpc)} == {0}
+        return
+    assert table.refusal(table.db.select(name)) == f"Could not find the table 'public.{name}' in the schema cache"
+    assert table.refusal(table.db.rpc(name)).startswith(f"Could not find the function public.{name} ")
+
+
+@FEW
+@given(name=st.sampled_from(["owners", "First Name", "R&D"]), value=ANY_TEXT)
+def test_a_condition_on_an_embedded_resource_stays_there(table: Table, name: str, value: str) -> None:
+    """Whatever its value: the lab says that the resource is not in the request; no row is deleted by it."""
+    resource = f"{name}.text"
+    for filters in ({resource: value}, any_of({resource: value}, {f"{name}.id": 1}), {f"{name}.order": value}):
+        assert f"'{name}' is not an embedded resource" in table.refusal(table.db.select("things", filters=filters))
+        assert table.status(partial(table.db.delete, "things", filters=filters)) == 0
 
 
 @FEW

@@ -8,6 +8,8 @@ from supalab import Settings
 from supalab.errors import SettingsError
 
 KEY = "sb_secret_SECRETKEY"
+#: More digits than Python writes.
+HUGE = pytest.param(10**5000, id="huge")
 
 
 @pytest.mark.parametrize(
@@ -76,18 +78,35 @@ def test_the_key_is_not_in_the_representation() -> None:
     assert "SECRETKEY" not in repr(Settings("http://127.0.0.1:1", KEY))
 
 
-@pytest.mark.parametrize("limit", [0, -1, 10_001, 2.5, True, "10", None])
+@pytest.mark.parametrize("limit", [0, -1, 10_001, HUGE, 2.5, True, "10", None])
 def test_a_limit_is_a_number_of_requests(limit: object) -> None:
     """0, negative, huge or not whole: refused, with the value."""
     with pytest.raises(SettingsError, match="limit .* is not a number from 1 to 10000"):
         Settings("http://127.0.0.1:1", KEY, limit=limit)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "30", None])
+@pytest.mark.parametrize("timeout", [0, -1, 1e9, 10**400, HUGE, float("inf"), float("nan"), True, "30", None])
 def test_a_timeout_is_a_number_of_seconds(timeout: object) -> None:
     """No timeout at all is not on offer."""
     with pytest.raises(SettingsError, match="timeout .* is not a number of seconds above 0"):
         Settings("http://127.0.0.1:1", KEY, timeout=timeout)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schema", [5, "", "é", "a,b", " a", "a ", "a\nb", "x" * 64, b"a", True])
+def test_a_schema_can_stand_in_a_header(schema: object) -> None:
+    """Where nothing but printable ASCII can be sent; names with blanks or dashes inside can."""
+    with pytest.raises(SettingsError, match="schema"):
+        Settings("http://127.0.0.1:1", KEY, schema=schema)  # type: ignore[arg-type]
+    for good in ("private", "my-schema", "my schema", "2024", "R&D", None):
+        assert Settings("http://127.0.0.1:1", KEY, schema=good).schema == good
+
+
+@pytest.mark.parametrize("name", ["url", "key", "limit", "timeout", "ca_file", "rest_path", "schema", "token"])
+@pytest.mark.parametrize("odd", [object(), b"x", [1], {}, 1j, HUGE, -1, True, "\ud800", "\0", "é"])
+def test_any_odd_argument_is_named(name: str, odd: object) -> None:
+    """Never an OverflowError, an AttributeError or a UnicodeEncodeError."""
+    with pytest.raises(SettingsError, match=f"^{name} "):
+        Settings(**{"url": "http://127.0.0.1:1", "key": None, name: odd})  # type: ignore[arg-type]
 
 
 def test_a_ca_file_must_be_there() -> None:

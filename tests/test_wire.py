@@ -6,33 +6,22 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supalab import filters as f
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, SettingsError
+from supalab.query_values import RESERVED
 from supalab.replies import Reply
-from supalab.where import RESERVED
 
-BAD_NAMES = [
-    "",
-    ".",
-    "..",
-    "../auth/v1/admin",
-    "a/b",
-    "a?b",
-    "a#b",
-    "a b",
-    "http://evil/x",
-    "a%2fb",
-    "a;b",
-    "1a",
-    "x" * 64,
-]
+#: What no table or function can be called: it would lead to another address, however it is encoded.
+BAD_PATHS = [".", "..", "../auth/v1/admin", "a/b", "a\\b", "http://evil/x", "a%2fb", "%2e%2E"]
+#: What nothing can be called.
+NO_NAMES = ["", "x" * 64, "a\0b", "a\ud800"]
 
 
 def asked(call: wire.Call) -> list[tuple[str, str]]:
@@ -96,6 +85,13 @@ def test_groups_nest_and_quote_their_values() -> None:
     ]
 
 
+def nested() -> list[Any]:
+    """A list that holds itself."""
+    endless: list[Any] = []
+    endless.append(endless)
+    return endless
+
+
 @pytest.mark.parametrize(
     "filters",
     [
@@ -114,8 +110,14 @@ def test_groups_nest_and_quote_their_values() -> None:
         0,
         {"id": float("nan")},
         {"id": "a\0b"},
-        {"id;drop": 1},
+        {"a.": 1},
+        {".or": 1},
+        {"a..b": 1},
+        {"a->": 1},
+        {'"a"b': 1},
         {"": 1},
+        {5: 1},
+        nested(),
         "id=eq.1",
         {"id": f.eq},
     ],
@@ -137,6 +139,7 @@ def test_nothing_in_a_list_of_filters_asks_for_nothing() -> None:
     "make",
     [
         lambda: f.in_("abc"),
+        lambda: f.Filter("eq", 5),
         lambda: f.is_("maybe"),
         f.any_of,
         lambda: f.any_of({}, {"id": 1}),
@@ -173,31 +176,132 @@ def test_any_text_arrives_as_it_was(text: str) -> None:
     assert asked(wire.select("t", filters={"a": f.eq(text)})) == [("select", "*"), ("a", f"eq.{text}")]
 
 
-@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize("name", BAD_PATHS + NO_NAMES)
 def test_a_name_cannot_lead_to_another_path(name: str) -> None:
-    """Tables, functions and columns are names, never addresses."""
+    """Tables and functions are names, never addresses; the message says which argument is wrong."""
     for make in (
         lambda: wire.select(name),
         lambda: wire.insert(name, {}),
         lambda: wire.update(name, {}, filters={"id": 1}),
         lambda: wire.delete(name, filters={"id": 1}),
         lambda: wire.call_function(name),
+    ):
+        with pytest.raises(SettingsError, match="name"):
+            make()
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES, 5, None])
+def test_what_cannot_be_a_name_is_refused_everywhere(name: Any) -> None:
+    """Empty, too long, not storable, or no text at all."""
+    for make in (
         lambda: wire.select("t", filters={name: 1}),
+        lambda: wire.select("t", filters=f.any_of({name: 1}, {"id": 1})),
         lambda: wire.select("t", order=[name]),
+        lambda: wire.select("t", columns=[name]),
         lambda: wire.insert("t", {}, on_conflict=[name]),
+        lambda: wire.insert("t", [{name: 1}, {"id": 1}]),
+        lambda: wire.select("t", embedded={name: {"limit": 1}}),
     ):
         with pytest.raises(SettingsError):
             make()
 
 
-@pytest.mark.parametrize("columns", ["id;drop", "id&a=1", "", "id'", "a\\b", ["id", "a/b"]])
-def test_columns_use_the_select_grammar_only(columns: Any) -> None:
-    """Alias, cast, JSON arrows and embedding pass; anything else does not."""
-    assert (
-        asked(wire.select("t", columns="id,n:title::text,data->>k,org(name)"))[0][1]
-        == "id,n:title::text,data->>k,org(name)"
+ODD_NAMES = [
+    "First Name",
+    "first-name",
+    "2024",
+    "R&D",
+    "% done",
+    "a+b",
+    "né?",
+    "\U0001f642",
+    "नाम",
+    "ที่",
+    'a"b',
+    "a;b#c",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_is_quoted_wherever_it_stands(name: str) -> None:
+    """Tables, functions, columns, filters, groups, orders, conflicts and rows that differ in their keys."""
+    quoted = f.quoted(name)
+    call = wire.select(name, columns=["id", quoted], filters={name: 1}, order=f"{quoted}.desc,id", limit=1)
+    assert unquote(urlsplit(call.target).path) == f"/{name}"
+    assert asked(call) == [
+        ("select", f"id,{quoted}"),
+        (quoted, "eq.1"),
+        ("order", f"{quoted}.desc,id"),
+        ("limit", "1"),
+    ]
+    assert asked(wire.select("t", filters=f.any_of({name: 1}, {"id": 2})))[1] == ("or", f'({quoted}.eq."1",id.eq."2")')
+    assert asked(wire.select("t", filters={quoted: 1}))[1] == (quoted, "eq.1")
+    assert asked(wire.select("t", filters={f"data->>{name}": 1}))[1] == (
+        f"data->>{name if name.isdigit() else quoted}",
+        "eq.1",
     )
-    with pytest.raises(SettingsError):
+    assert asked(wire.insert("t", {}, on_conflict=[name]))[1] == ("on_conflict", quoted)
+    assert asked(wire.insert("t", [{name: 1}, {"id": 1}], return_="minimal")) == [("columns", f"{quoted},id")]
+    assert unquote(wire.call_function(name).target) == f"/rpc/{name}"
+
+
+@pytest.mark.parametrize("name", [name for name in ODD_NAMES if '"' not in name])
+def test_an_odd_name_needs_no_quotes_by_hand(name: str) -> None:
+    """In texts with commas too, as long as the name holds nothing of the grammar itself."""
+    quoted = f.quoted(name)
+    assert asked(wire.select("t", columns=f"id, {name}", order=f"id,{name}.desc")) == [
+        ("select", f"id,{quoted}"),
+        ("order", f"id,{quoted}.desc"),
+    ]
+    assert asked(wire.insert("t", {}, on_conflict=f"id, {name}"))[1] == ("on_conflict", f"id,{quoted}")
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63))
+@example("a.b")
+@example("a->>b")
+@example('"a"')
+@example("a\\")
+def test_any_name_can_be_written(name: str) -> None:
+    """In quotes a name stands for itself, so nothing in it reaches the grammar around it."""
+    inside = f.quoted(name)
+    call = wire.select("t", columns=[inside, "id"], filters={inside: 1, f"owners.{inside}": 2}, order=f"{inside}.asc")
+    assert asked(call) == [
+        ("select", f"{inside},id"),
+        (inside, "eq.1"),
+        (f"owners.{inside}", "eq.2"),
+        ("order", f"{inside}.asc"),
+    ]
+    columns = asked(wire.insert("t", [{name: 1}, {}], return_="minimal"))
+    assert columns in ([("columns", name)], [("columns", inside)])
+
+
+@pytest.mark.parametrize(
+    ("columns", "written"),
+    [
+        ("id,n:title::text,data->>k,org(name)", "id,n:title::text,data->>k,org(name)"),
+        ("*, owners ( name , *)", "*,owners(name,*)"),
+        ("...owners!inner(First Name)", '...owners!inner("First Name")'),
+        ("owner:people!fk-1!left(id)", 'owner:people!"fk-1"!left(id)'),
+        ("count(),total:prize.sum()::int", "count(),total:prize.sum()::int"),
+        ("Full Name:name,data->0->>@type", '"Full Name":name,data->0->>"@type"'),
+        (["id", "R&D"], 'id,"R&D"'),
+        ('"a,b"', '"a,b"'),
+        ("id;drop", '"id;drop"'),
+        ("id&a=1", '"id&a=1"'),
+        ("id'", '"id\'"'),
+        ("a\\b", '"a\\\\b"'),
+        (["id", "a/b"], 'id,"a/b"'),
+    ],
+)
+def test_columns_keep_the_select_grammar_and_quote_the_rest(columns: Any, written: str) -> None:
+    """Alias, cast, arrows, hints, aggregates and embedding stay; a name that is not plain is quoted."""
+    assert asked(wire.select("t", columns=columns)) == [("select", written)]
+
+
+@pytest.mark.parametrize("columns", ["", [], "owners.name", 'a"b', '"a', "a::text[]::", ["", "id"], "a.max"])
+def test_columns_that_are_no_grammar_are_refused(columns: Any) -> None:
+    """The message names the argument, the place and the cure."""
+    with pytest.raises(SettingsError, match="columns"):
         wire.select("t", columns=columns)
 
 

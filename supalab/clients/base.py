@@ -1,10 +1,11 @@
-"""The methods that every rung shares: arguments → a ``Call`` → the rung's own ``_request`` → rows. No I/O here.
+"""The methods that all clients share; a client of its own adds ``_request``, which sends one call, and ``aclose``.
 
-A rung is what it does in ``_request`` and ``aclose``; put two rungs side by side and you see the migration.
+Put two of those side by side, and you see the migration.
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -13,20 +14,20 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from supalab import replies, wire
-from supalab.errors import ApiError, BadResponse, SettingsError
+from supalab.errors import ApiError, BadResponse, ClientError, SettingsError
+from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.where import Filters
-from supalab.wire import Call, Count, Return, Row, nobody_is_watching
+from supalab.wire import Call, Count, Embedded, Return, Row, nobody_is_watching
 
 __all__ = ["Client", "slot_taken"]
 
-#: Set by whoever times a request: the rung calls it when the request leaves the queue and takes a slot.
+#: Set by whoever times a request: the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
 
 
 class Client(ABC):
-    """What all rungs have in common; see ``SupabaseAsync`` for the one to use.
+    """What all clients have in common; see ``SupabaseAsync`` for the one to use.
 
     Every method raises SettingsError for arguments that cannot work, before anything is sent.
     """
@@ -42,6 +43,12 @@ class Client(ABC):
         """Give back connections and threads; the client cannot be used afterwards."""
 
     async def _ask(self, call: Call) -> Reply:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ClientError(
+                "no asyncio event loop is running here: this client needs asyncio (asyncio.run, Jupyter), not trio"
+            ) from None
         started = slot_taken.get()
         return await self._request(call if started is nobody_is_watching else replace(call, started=started))
 
@@ -58,6 +65,7 @@ class Client(ABC):
         order: str | Sequence[str] | None = ...,
         limit: int | None = ...,
         offset: int | None = ...,
+        embedded: Mapping[str, Embedded] | None = ...,
         count: Count | None = ...,
         head: bool = ...,
         single: Literal[False] = ...,
@@ -74,6 +82,7 @@ class Client(ABC):
         order: str | Sequence[str] | None = ...,
         limit: int | None = ...,
         offset: int | None = ...,
+        embedded: Mapping[str, Embedded] | None = ...,
         single: Literal[True],
     ) -> Row: ...
 
@@ -87,6 +96,7 @@ class Client(ABC):
         order: str | Sequence[str] | None = ...,
         limit: int | None = ...,
         offset: int | None = ...,
+        embedded: Mapping[str, Embedded] | None = ...,
         maybe_single: Literal[True],
     ) -> Row | None: ...
 
@@ -99,6 +109,7 @@ class Client(ABC):
         order: str | Sequence[str] | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        embedded: Mapping[str, Embedded] | None = None,
         count: Count | None = None,
         head: bool = False,
         single: bool = False,
@@ -106,9 +117,13 @@ class Client(ABC):
     ) -> Rows | Row | None:
         """Read rows.
 
-        ``filters``: see ``supalab.filters``. ``order``: ``"prize.desc,id"``. ``count="exact"`` fills the rows'
-        ``total``; with ``head=True`` nothing but the count is sent. ``single=True`` returns the one row, and any other
-        number of rows is an error; ``maybe_single=True`` returns the one row or None.
+        ``columns``: names, or PostgREST's select grammar (``"id,n:title,owners(name)"``). ``filters``: see
+        ``supalab.filters``. ``order``: ``"prize.desc,id"``, or ``"owners(name).desc"`` by a column of an embedded
+        resource. ``embedded`` orders and limits the rows inside one: ``{"owners": {"order": "name", "limit": 3}}``. A
+        name that holds grammar itself stands in double quotes: ``'"a.b"'``.
+
+        ``count="exact"`` fills the rows' ``total``; with ``head=True`` nothing but the count is sent. ``single=True``
+        returns the one row, and any other number of rows is an error; ``maybe_single=True`` returns the row or None.
         """
         if (single or maybe_single) and (head or (single and maybe_single)):
             raise SettingsError("single, maybe_single and head exclude each other: choose one")
@@ -121,6 +136,7 @@ class Client(ABC):
             order=order,
             limit=limit,
             offset=offset,
+            embedded=embedded,
             count=count,
             single=single,
             head=head,
@@ -204,6 +220,6 @@ class Client(ABC):
 def _the_one(found: Rows, table: str, *, must_be: bool) -> Row | None:
     if len(found) > 1 and not must_be:
         raise ApiError(406, f"more than one row of {table!r} fits the filters of maybe_single")
-    if must_be and not found:
-        raise BadResponse(f"status 200, but not the one row of {table!r} that was asked for")
+    if must_be and len(found) != 1:
+        raise BadResponse(f"status 200, but {len(found)} rows of {table!r} and not the one that was asked for")
     return found[0] if found else None

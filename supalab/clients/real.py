@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,9 +23,9 @@ from supalab.clients.failures import Phase, closed_meanwhile, late, lost
 from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import Transport, fast_transport
 from supalab.errors import ClientClosed, ClientError
+from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings, checked_size
-from supalab.where import Filters
 from supalab.wire import Call, Row
 
 __all__ = ["SupabaseAsync"]
@@ -97,27 +97,31 @@ class SupabaseAsync(Client):
         filters: Filters | None = None,
         key: str = "id",
         size: int = 500,
+        ahead: int = 1,
     ) -> AsyncIterator[Rows]:
         """Read a table of any length page by page, ordered by ``key``: a unique column among ``columns``, never null.
 
         Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing.
         A page's ``truncated`` says that it is shorter than ``size`` and yet rows came behind it: the server cut it,
-        or rows were added meanwhile; the rows are all there either way.
+        or rows were added meanwhile; the rows are all there either way. The next page is asked for while you work on
+        this one, unless ``ahead`` is 0. Raises SettingsError for rows without a key, BadResponse for a server that
+        ignores filters.
         """
-        return paging.pages(self, table, columns=columns, filters=filters, key=key, size=size)
+        return paging.pages(self, table, columns=columns, filters=filters, key=key, size=size, ahead=ahead)
 
     async def insert_many(
         self,
         table: str,
-        new: Iterable[Row],
+        new: Iterable[Row] | AsyncIterable[Row],
         *,
         size: int = 500,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> int:
         """Insert any number of rows in requests of ``size``, one after another, and return how many there were.
 
-        Each request is all or nothing, the whole is not: an error carries a note of how many rows are in.
-        ``progress`` is called with that number after each request.
+        Each request is all or nothing, the whole is not: whatever ends it early, a cancellation too, carries the number
+        of rows that are in as its attribute ``rows_in`` and in a note. ``progress`` is called with that number after
+        each request, and awaited if it is async.
         """
         return await paging.insert_many(self, table, new, size=size, progress=progress)
 

@@ -13,7 +13,7 @@ from supalab.filters import gt, gte, ilike, in_, is_, literally
 if TYPE_CHECKING:
     from supalab.clients.base import Client
     from supalab.contest_agent.models import Change, NewContest, Search, Upcoming
-    from supalab.where import Condition
+    from supalab.query_values import Condition
     from supalab.wire import Row
 
 __all__ = ["add", "change", "found", "one", "upcoming"]

@@ -1,0 +1,184 @@
+"""Write conditions and values into a request, so that none of them can leave its place. Pure.
+
+Source of the grammar: PostgREST's documentation, "Tables and Views", operators and reserved characters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+from supalab.errors import SettingsError, shown
+from supalab.names import UNSTORABLE, field_name, quoted
+
+Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
+#: Larger than any column of numbers needs; str() itself refuses numbers of thousands of digits.
+TOO_LARGE = 10**1000
+#: Sequences to Python, but no lists of anything that a filter could mean.
+NO_LIST = (str, bytes, bytearray, memoryview)
+#: What means something else as a parameter's name, to PostgREST or (``apikey``) to Supabase's gateway.
+RESERVED = frozenset({"select", "columns", "on_conflict", "order", "limit", "offset", "and", "or", "apikey"})
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition on one column; made by ``eq``, ``gte``, … and negated by ``~``."""
+
+    operator: str
+    operand: str
+    #: ``text`` is quoted inside a group; ``list`` and ``word`` are already in the grammar's form.
+    form: Literal["text", "list", "word"] = "text"
+    negated: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operator, str) or not isinstance(self.operand, str):
+            raise SettingsError(f"Filter({shown(self.operator)}, {shown(self.operand)}): make one with eq(…), …")
+
+    def __invert__(self) -> Filter:
+        """The opposite condition. Rows with NULL in the column fit neither, as in SQL."""
+        return replace(self, negated=not self.negated)
+
+    def as_parameter(self) -> str:
+        """The form for a parameter of its own, where PostgREST takes a text as it stands."""
+        return f"{'not.' if self.negated else ''}{self.operator}.{self.operand}"
+
+    def in_group(self) -> str:
+        """The form inside ``or=(…)``, where commas and brackets mean something, so texts are quoted."""
+        return (replace(self, operand=quoted(self.operand)) if self.form == "text" else self).as_parameter()
+
+
+class On(NamedTuple):
+    """A condition and what it is about: a column (or path), in an embedded resource (``owners.``) or none (``""``)."""
+
+    resource: str
+    column: str
+    condition: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions joined by ``or`` / ``and``; made by ``any_of`` and ``all_of``, negated by ``~``."""
+
+    joined_by: Literal["or", "and"]
+    members: tuple[On | Group, ...]
+    negated: bool = False
+
+    def __post_init__(self) -> None:
+        places = {member.resource for member in self.members}
+        if len(places) > 1 or "not." in self.resource:
+            raise SettingsError("any_of and all_of join columns of the table, or of one resource (not called 'not')")
+
+    @property
+    def resource(self) -> str:
+        """The embedded resource that all its members are about."""
+        return self.members[0].resource
+
+    def __invert__(self) -> Group:
+        """The opposite condition."""
+        return replace(self, negated=not self.negated)
+
+
+Condition: TypeAlias = Scalar | Filter | Sequence[Filter] | None
+#: What every method's ``filters=`` takes.
+Filters: TypeAlias = Mapping[str, Condition] | Group | Sequence["Mapping[str, Condition] | Group"]
+
+
+def parameters(filters: Filters | None) -> list[tuple[str, str]]:
+    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one."""
+    try:
+        return [_parameter(member) for member in members_of(filters)]
+    except RecursionError:
+        raise SettingsError("filters hold themselves, or nest more deeply than a request can say") from None
+
+
+def _parameter(member: On | Group) -> tuple[str, str]:
+    if isinstance(member, On):
+        if member.column.lower() not in RESERVED:
+            return member.resource + member.column, member.condition.as_parameter()
+        # As a parameter, a column called "columns" would be no condition at all; inside a group it is a column.
+        member = Group("and", (member,))
+    word, bracket, inside = _in_group(member).partition("(")
+    return member.resource + word, bracket + inside
+
+
+def _in_group(member: On | Group) -> str:
+    if isinstance(member, On):
+        return f"{member.column}.{member.condition.in_group()}"
+    return f"{'not.' if member.negated else ''}{member.joined_by}({','.join(map(_in_group, member.members))})"
+
+
+def members_of(filters: Filters | None) -> list[On | Group]:
+    """Flatten filters into single conditions and groups; raises SettingsError for what is neither."""
+    if filters is None:
+        return []
+    if isinstance(filters, Group):
+        return [filters]
+    if isinstance(filters, Mapping):
+        return [On(*field_name(name), one) for name, condition in filters.items() for one in _conditions(condition)]
+    if isinstance(filters, Sequence) and not isinstance(filters, NO_LIST):
+        return [member for part in filters for member in members_of(part)]
+    raise SettingsError(
+        f"filters {shown(filters)} must be a mapping such as {{'prize': gte(1000)}}, or any_of(…), all_of(…)"
+    )
+
+
+def _conditions(condition: object) -> list[Filter]:
+    if isinstance(condition, Filter):
+        return [condition]
+    if condition is None:
+        return [Filter("is", "null", "word")]
+    if isinstance(condition, Sequence) and not isinstance(condition, NO_LIST):
+        if not condition:  # dropped, it would widen the whole to rows that nobody meant
+            raise SettingsError("an empty list as a filter says nothing: write in_([]) for no row, or leave it out")
+        if all(isinstance(one, Filter) for one in condition):
+            return list(condition)
+        raise SettingsError(f"{shown(condition)} as a filter: write in_({shown(condition)}) for 'one of these'")
+    return [Filter("eq", text_of(condition))]
+
+
+def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
+    """The elements of a list, or of another iterable; raises SettingsError, which names ``cure``, for what is none."""
+    if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
+        raise SettingsError(f"{name} {shown(given)}: pass {cure}")
+    return list(given)
+
+
+def text_of(value: object, what: str = "a filter's value") -> str:
+    """Write a scalar as PostgreSQL reads it; raises SettingsError, which says ``what`` it is, for any other value."""
+    if isinstance(value, Enum):
+        return text_of(value.value, what)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (date, time)) and value == value:  # pandas' NaT is a date, unlike itself
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{what} is {value}: use a finite number, or None for NULL")
+    if isinstance(value, str) and UNSTORABLE.search(value):
+        raise SettingsError(f"{what} holds a NUL or half a surrogate pair, which no text column can store")
+    if isinstance(value, int) and not -TOO_LARGE < value < TOO_LARGE:
+        raise SettingsError(f"{what} is a number of more than 1,000 digits, which cannot be written into a request")
+    if isinstance(value, (str, int, float, Decimal, UUID)):
+        return str(value)
+    if hasattr(value, "tolist"):
+        raise SettingsError(f"{what} is a {type(value).__name__} of NumPy: pass .item(), or .tolist() of an array")
+    raise SettingsError(f"{what} cannot be {shown(value)}: use text, a number, True/False, None, a date or a time")
+
+
+def json_bytes(value: object, what: str) -> bytes:
+    """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which says ``what`` it is."""
+
+    def plain(other: object) -> object:
+        return other.value if isinstance(other, Enum) else text_of(other, "a value")
+
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = "it has no NaN and no infinity: use None for NULL" if "float" in str(error) else error
+        raise SettingsError(f"{what} cannot be sent as JSON: {reason}") from error
