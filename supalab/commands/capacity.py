@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands.output import ProgressBar, check_results, draw, keep, lasting, say
+from supalab.commands.output import ProgressBar, check_results, draw, keep, lasting
 
 if TYPE_CHECKING:
     from supalab.capacity.faults_result import Faults
@@ -33,10 +33,10 @@ def capacity(options: argparse.Namespace) -> int:
 
     check_results(options.json, options.figure)
     clients, how = _clients(options), QUICK if options.quick else {}
-    say(f"{', '.join(clients)}: {lasting(expected_s(clients, **how))} on a quiet machine")
+    about = f"{', '.join(clients)}: {lasting(expected_s(clients, **how))} on a quiet machine"
     code = 0
     try:
-        with ProgressBar("steps") as tell:
+        with ProgressBar("steps", about) as tell:
             found = measure(clients, seed=options.seed, progress=lambda *at: tell(Progress(*at)), **how)
     except CapacityInterrupted as interrupted:
         found, code = interrupted.found, 130
@@ -90,10 +90,10 @@ def faults(options: argparse.Namespace) -> int:
     clients, how = _clients(options), QUICK if options.quick else {}
     kinds = tuple(FAULTS) if options.faults is None else tuple(name.strip() for name in options.faults.split(","))
     timeout = TIMEOUT_S if options.timeout is None else options.timeout
-    say(f"{', '.join(clients)}, each {', '.join(kinds)}: {lasting(expected_s(clients, kinds, **how))}")
+    about = f"{', '.join(clients)}, each {', '.join(kinds)}: {lasting(expected_s(clients, kinds, **how))}"
     code = 0
     try:
-        with ProgressBar("spells") as tell:
+        with ProgressBar("spells", about) as tell:
             found = measure(
                 clients, kinds, timeout=timeout, seed=options.seed, progress=lambda *at: tell(Progress(*at)), **how
             )

@@ -47,11 +47,11 @@ def load(options: argparse.Namespace) -> int:
 
     check_results(options.json, options.figure)
     planned = _plans(options, "http://127.0.0.1:1")  # checked before anything is started
-    say(f"{len(planned)} loads, {lasting(expected_s(planned))}")
+    about_all = f"{len(planned)} loads, {lasting(expected_s(planned))}"
     done: list[Load] = []
     code, when = 0, datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        with _service(options) as (url, about), ProgressBar("loads") as tell:
+        with _service(options) as (url, about), ProgressBar("loads", about_all) as tell:
             plans = _plans(options, url)
             loads(plans, keep=done, progress=lambda share, n: tell(Progress(share, _name(plans, n), n, len(plans))))
     except KeyboardInterrupt:

@@ -80,16 +80,22 @@ def draw(picture: Figure, path: Path) -> None:
 
 
 class ProgressBar:
-    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout."""
+    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout.
 
-    def __init__(self, unit: str = "trials") -> None:
+    ``about`` is said when measuring has begun: a command that is refused has one line, the reason.
+    """
+
+    def __init__(self, unit: str = "trials", about: str = "") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.fields[done]}"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        # To a file it would write nothing but an empty line.
+        silent = not console.is_terminal
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent)
         self._task = self._bar.add_task("lab", total=1.0, done="")
-        self._unit = unit
+        self._unit, self._about = unit, about
 
     def __enter__(self) -> Callable[[Progress], None]:
         self._bar.start()
@@ -99,5 +105,8 @@ class ProgressBar:
         self._bar.stop()
 
     def _tell(self, so_far: Progress) -> None:
+        if self._about:
+            say(self._about)
+            self._about = ""
         done = f"{so_far.done} of {so_far.total} {self._unit}"
         self._bar.update(self._task, completed=so_far.fraction, description=so_far.arm, done=done)
