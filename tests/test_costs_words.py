@@ -10,9 +10,11 @@ from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memor
 from supalab.errors import TrialError
 from supalab.measure.costs.lag import LagCosts
 from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.costs.table import WIDTH, Cost, headline, notes, text
-from supalab.measure.costs.words import listed, mb, seconds
+from supalab.measure.costs.table import Cost, headline, notes, table
 from supalab.measure.costs.words_more import middle_of
+from supalab.report.format import duration, listed, size
+from supalab.report.table import WIDTH
+from supalab.report.table import text as text_of
 
 
 def said(found: Cost) -> str:
@@ -22,7 +24,7 @@ def said(found: Cost) -> str:
 @pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: type(found).__name__)
 def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> None:
     """All that is said stands in the text, which fits the width that it is given."""
-    written = text(found)
+    written = text_of(table(found))
     assert max(map(len, written.splitlines())) <= WIDTH
     flat = " ".join(written.split())
     for sentence in (headline(found), *notes(found)):
@@ -41,7 +43,7 @@ def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> Non
 )
 def test_nothing_measured_is_said_plainly(found: Cost) -> None:
     """An empty result has a headline and a note, no error."""
-    assert "No" in text(found)
+    assert "No" in text_of(table(found))
 
 
 def test_memory_says_what_one_more_request_takes() -> None:
@@ -77,7 +79,7 @@ def test_memory_of_requests_that_were_not_together_is_marked() -> None:
     """A note with the peak, and a question mark in the table."""
     found = memory(held("article", 10, 1_000_000, 1_001_000, peak=8))
     assert "article at 10: not sound, at most 8 were in flight together" in said(found)
-    assert "1.00 ± 0.00 ?" in text(found)
+    assert "1.00 ± 0.00 ?" in text_of(table(found))
 
 
 def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
@@ -127,7 +129,7 @@ def test_a_pool_that_the_cancellation_broke_is_said() -> None:
     broken = replace(cancelled("real-10", "ask"), late_outcome="PoolTimeout")
     found = replace(cancellations("real-10"), runs=(broken,))
     assert "1 new callers had an error" in said(found)
-    assert "broken" in text(found)
+    assert "broken" in text_of(table(found))
 
 
 def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
@@ -168,11 +170,11 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
 )
 def test_no_cell_of_a_wide_table_is_cut(found: Cost) -> None:
     """Four clients, seven lines, times of ten seconds: every cell is whole at the usual width."""
-    assert "…" not in text(found)
+    assert "…" not in text_of(table(found))
 
 
 def test_short_words() -> None:
     """Numbers for people, and lists that end in "and"."""
-    assert [seconds(value) for value in (3.05, 0.154, 0.0008)] == ["3.0 s", "154 ms", "0.8 ms"]
-    assert [mb(value) for value in (65_900_000, 209_000)] == ["65.9 MB", "0.21 MB"]
+    assert [duration(value) for value in (3.05, 0.154, 0.0008)] == ["3.0 s", "154 ms", "0.8 ms"]
+    assert [size(value) for value in (65_900_000, 209_000)] == ["65.9 MB", "0.21 MB"]
     assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]

@@ -66,10 +66,11 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    from supalab.measure.claims import table as ledger_table
     from supalab.measure.claims.ledger import LEDGER
     from supalab.measure.claims.run import LedgerInterrupted, expected_s
     from supalab.measure.claims.run import claims as run
+    from supalab.measure.claims.table import WIDEST, table
+    from supalab.report.table import show
 
     say(f"about {expected_s(options.quick, options.claims):.0f} s on a quiet machine")
     code = 0
@@ -80,7 +81,7 @@ def _ledger(options: argparse.Namespace) -> int:
         found, code = interrupted.ledger, 130
     # The record first: a table can end in a closed pipe, and minutes of measuring with it.
     keep(found, LEDGER, options.json)
-    ledger_table.show(found)
+    show(table(found), at_most=WIDEST)
     if options.figure is not None:
         _draw(found, options.figure)
     return code
@@ -88,7 +89,8 @@ def _ledger(options: argparse.Namespace) -> int:
 
 def _detective(options: argparse.Namespace) -> int:
     from supalab.measure import detective
-    from supalab.measure.detective import table as detective_table
+    from supalab.measure.detective.table import table
+    from supalab.report.table import show
 
     if options.claims is not None:
         raise SettingsError("--claims goes with the ledger: the detective has the article's table alone")
@@ -96,7 +98,7 @@ def _detective(options: argparse.Namespace) -> int:
     with ProgressBar() as tell:
         found = detective.detective(quick=options.quick, progress=tell)
     keep(found, detective.CASE, options.json)
-    detective_table.show(found)
+    show(table(found))
     if options.figure is not None:
         _draw(found, options.figure)
     return 0

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, check_outputs, keep, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, keep, say
+from supalab.report.format import estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def costs(options: argparse.Namespace) -> int:
 
         check_suffix(options.figure)
     check_outputs(*records.values(), *pictures.values())
-    say(f"{', '.join(ALL[part].about for part in parts)}: {lasting(seconds)} on a quiet machine")
+    say(f"{', '.join(ALL[part].about for part in parts)}: {estimate(seconds)} on a quiet machine")
     found: dict[str, Any] = {}
     code = 0
     try:
@@ -68,13 +69,14 @@ def _paths(path: Path | None, parts: list[str]) -> dict[str, Path]:
 
 
 def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
-    from supalab.measure.costs import table as costs_table
     from supalab.measure.costs.parts import PARTS as ALL
+    from supalab.measure.costs.table import table
+    from supalab.report.table import show
 
     for place, (part, result) in enumerate(found.items()):
         keep(result, ALL[part].form, records.get(part))
         sys.stdout.write("\n" * (place > 0))
-        costs_table.show(result)
+        show(table(result))
         if part in pictures:
             _draw(part, result, pictures[part])
     sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["ProgressBar", "check_outputs", "check_results", "draw", "keep", "lasting", "say"]
+__all__ = ["ProgressBar", "check_outputs", "check_results", "draw", "keep", "say"]
 
 
 def check_results(record: Path | None, figure: Path | None) -> None:
@@ -51,11 +51,6 @@ def _check_writable(path: Path) -> None:
         raise SettingsError(f"cannot write {str(path)!r} ({error.strerror}): choose another file or folder") from error
     if not existed:
         path.unlink()
-
-
-def lasting(seconds: float) -> str:
-    """Return an expected time for people: ``about 40 s``, ``about 9 minutes``."""
-    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
 
 
 def say(line: str) -> None:

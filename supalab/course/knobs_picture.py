@@ -24,8 +24,8 @@ from supalab.course.knobs_svg import (
 )
 from supalab.figures.lanes import in_lanes
 from supalab.figures.look import INK, colour
-from supalab.figures.words import duration
 from supalab.measure.trial import Trial
+from supalab.report.format import duration
 
 __all__ = ["beside_measured", "burst_picture", "burst_twin", "link_picture", "link_twin"]
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from supalab.figures.look import CLEAR, INK, Picture, colour, describe_on, pale, styled
 from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import duration
 from supalab.lab.witness import Witness
+from supalab.report.format import duration
 
 __all__ = ["Walkout", "after_the_walkout"]
 

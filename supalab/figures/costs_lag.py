@@ -13,8 +13,9 @@ from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.lag import LagCosts, LagRun, middle_lag
-from supalab.measure.costs.words import lag_headline, lag_notes, seconds
+from supalab.measure.costs.words import lag_headline, lag_notes
 from supalab.measure.trial import Lag
+from supalab.report.format import duration
 
 __all__ = ["loop_lag"]
 
@@ -93,7 +94,7 @@ def _lag_row(ax: Axes, place: int, arm: str, middle: Lag, repeats: Sequence[Lag]
         ax.plot(at, place, marker, color=shade, markersize=10, markeredgecolor="white", zorder=4)
     furthest = max([middle.max, *(lag.max for lag in repeats)])
     ax.annotate(
-        seconds(middle.max), (furthest, place), xytext=(11, 0), textcoords="offset points", va="center", bbox=CLEAR
+        duration(middle.max), (furthest, place), xytext=(11, 0), textcoords="offset points", va="center", bbox=CLEAR
     )
 
 
@@ -118,7 +119,7 @@ def _costs(ax: Axes, found: LagCosts) -> None:
 def _about(found: LagCosts) -> str:
     repeats = len({run.repeat for run in found.runs})
     again = f"; median of {repeats} runs, a small mark for each" if repeats > 1 else ""
-    return f"As many callers as slots ask again and again, each request {seconds(found.latency)} at the server{again}"
+    return f"As many callers as slots ask again and again, each request {duration(found.latency)} at the server{again}"
 
 
 def _foot(found: LagCosts) -> str:

@@ -12,7 +12,8 @@ from supalab.figures.look import Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.memory_result import Cell, MemoryCosts
-from supalab.measure.costs.words import mb, memory_headline, memory_notes
+from supalab.measure.costs.words import memory_headline, memory_notes
+from supalab.report.format import size
 
 __all__ = ["memory_against_in_flight"]
 
@@ -93,6 +94,6 @@ def _described(found: MemoryCosts) -> str:
     said = [ABOUT]
     for kind in found.kinds:
         cells = [cell for cell in found.cells if cell.kind == kind]
-        parts = [f"{mb(cell.mean)} at {cell.in_flight:,} ({cell.each / 1000:.0f} KB each)" for cell in cells]
+        parts = [f"{size(cell.mean)} at {cell.in_flight:,} ({cell.each / 1000:.0f} KB each)" for cell in cells]
         said.append(f"{kind}: {', '.join(parts)}.")
     return " ".join([*said, *memory_notes(found)])

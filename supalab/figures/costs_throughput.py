@@ -13,8 +13,8 @@ from supalab.figures.look import INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.knee_result import NEAR, Knee
-from supalab.measure.costs.words import seconds
 from supalab.measure.costs.words_more import knee_headline, knee_notes
+from supalab.report.format import duration
 
 __all__ = ["throughput_against_limit"]
 
@@ -107,7 +107,7 @@ def _about(found: Knee) -> str:
     repeats = len({point.repeat for point in found.points})
     again = f"median of {repeats} runs" if repeats > 1 else "one run of each"
     return (
-        f"As many callers as slots ask again and again, each request {seconds(found.latency)} at the server; {again}; "
+        f"As many callers as slots ask again and again, each request {duration(found.latency)} at the server; {again}; "
         f"client and lab on {found.machine.get('cpus', '?')} processors"
     )
 

@@ -17,8 +17,9 @@ from supalab.capacity.faults_table import recovery_words
 from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
 from supalab.figures.panels import not_seen
 from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import control_of, duration
+from supalab.figures.words import control_of
 from supalab.load.shots import stayed
+from supalab.report.format import duration
 
 __all__ = ["draw_spell", "recovery_picture"]
 

@@ -17,11 +17,11 @@ from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
 from supalab.figures.waterfall_links import by_link
-from supalab.measure.claims import table as ledger_table
+from supalab.measure.claims import table as ledger
 from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
-from supalab.measure.costs import table as costs_table
+from supalab.measure.costs import table as costs
 from supalab.measure.costs.cancellation import Cancellations
 from supalab.measure.costs.knee_result import Knee
 from supalab.measure.costs.lag import LagCosts
@@ -29,10 +29,10 @@ from supalab.measure.costs.memory_result import MemoryCosts
 from supalab.measure.costs.parts import PARTS
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
-from supalab.measure.detective import table as detective_table
+from supalab.measure.detective import table as case
 from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
-from supalab.measure.explain import table as explain_table
+from supalab.measure.explain.table import tables as explain_tables
 from supalab.measure.workload import Workload
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
@@ -80,7 +80,7 @@ def _cost(
         save=one.form.save,
         load=one.form.load,
         draw=lambda found: {f"{name}.png": draw(found)},
-        text=costs_table.text,
+        tables=costs.table,
         figures=figures,
     )
 
@@ -118,7 +118,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         save=EXPLANATION.save,
         load=EXPLANATION.load,
         draw=lambda found: {"explain.png": waterfall(found), "explain-links.png": by_link(found)},
-        text=explain_table.text,
+        tables=explain_tables,
         figures=_explain_figures,
     ),
     _cost("memory", "memory", memory_against_in_flight, _memory_figures),
@@ -133,7 +133,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         save=LEDGER.save,
         load=LEDGER.load,
         draw=lambda found: {"claims.png": ledger_picture(found)},
-        text=ledger_table.text,
+        tables=ledger.table,
         figures=_ledger_figures,
     ),
     Recipe(
@@ -144,7 +144,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         save=CASE.save,
         load=CASE.load,
         draw=lambda found: {"detective.png": case_picture(found)},
-        text=detective_table.text,
+        tables=case.table,
         figures=_case_figures,
     ),
 )

@@ -8,7 +8,7 @@ from statistics import median, median_high
 
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
 from supalab.measure.costs.knee_result import NEAR, Knee
-from supalab.measure.costs.words import listed, seconds
+from supalab.report.format import duration, listed
 
 __all__ = ["Middle", "cancel_headline", "cancel_notes", "knee_headline", "knee_notes", "middle_of"]
 
@@ -101,23 +101,23 @@ def cancel_notes(found: Cancellations) -> list[str]:
 def _arm(one: Middle, found: Cancellations) -> Iterator[str]:
     if one.answered == found.callers:
         yield (
-            f"{one.arm}: the cancellation, meant after {seconds(found.at_s)}, came after {seconds(one.cancelled_s)}, "
+            f"{one.arm}: the cancellation, meant after {duration(found.at_s)}, came after {duration(one.cancelled_s)}, "
             f"when all {found.callers} callers had their answers: a loop that is blocked cancels nobody."
         )
         return
-    yield f"{one.arm}: {found.callers} callers free after {seconds(one.free_s)};"
+    yield f"{one.arm}: {found.callers} callers free after {duration(one.free_s)};"
     if one.carried_on:
         yield f"{one.carried_on} of its slots worked on for nobody;"
     else:
         yield f"it hung up on {one.hung_up} requests, which the lab alone finished;"
     if one.late_s is not None and one.late_ratio is not None:
-        yield f"a new caller had an answer after {seconds(one.late_s)}, {one.late_ratio:.1f} times the latency;"
+        yield f"a new caller had an answer after {duration(one.late_s)}, {one.late_ratio:.1f} times the latency;"
     if one.failed:
         yield f"{one.failed} callers had an error in place of the cancellation;"
     if one.broken:
         yield f"{one.broken} new callers had an error, as the pool was broken;"
     if one.run_s is not None and one.exit_s is not None:
-        yield f"asyncio.run returned after {seconds(one.run_s)} and the process ended after {seconds(one.exit_s)}."
+        yield f"asyncio.run returned after {duration(one.run_s)} and the process ended after {duration(one.exit_s)}."
 
 
 def knee_headline(found: Knee) -> str:
