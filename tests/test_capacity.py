@@ -12,9 +12,9 @@ from supalab.capacity.slots import slots_capacity, slots_responses
 from supalab.capacity.table import tables
 from supalab.errors import TrialError
 from supalab.figures.capacity import capacity_picture, load_picture
-from supalab.figures.look import description
 from supalab.load.run import LoadRecord
 from supalab.load.shots import Load, Shot
+from supalab.report.plot import description
 from supalab.report.table import text as plain
 
 STEPS = (5.0, 10.0, 20.0, 40.0, 80.0)

@@ -11,9 +11,9 @@ from supalab.capacity.faults_result import FORM, Faults, Spell, reached
 from supalab.capacity.faults_table import tables
 from supalab.capacity.recovery import WINDOW, for_nobody, lost, recovery_s, response_in
 from supalab.errors import SettingsError
-from supalab.figures.look import description
 from supalab.figures.recovery import recovery_picture
 from supalab.load.shots import LEFT, Shot
+from supalab.report.plot import description
 from supalab.report.table import text as plain
 
 IDLE = 0.15

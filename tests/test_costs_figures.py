@@ -15,8 +15,8 @@ from supalab.figures.costs_cancellation import after_cancellation
 from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight
 from supalab.figures.costs_throughput import throughput_against_limit
-from supalab.figures.look import description, save
 from supalab.measure.costs.table import headline, notes
+from supalab.report.plot import description, save
 
 CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
     (memory_against_in_flight, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), runs=())),

@@ -13,13 +13,13 @@ from claimswork import figures
 from supalab import Lab
 from supalab.errors import TrialError
 from supalab.figures.detective import case_picture
-from supalab.figures.look import description
 from supalab.measure.claims.evidence import from_spans
 from supalab.measure.detective import expected_s
 from supalab.measure.detective import table as detective_table
 from supalab.measure.detective.arrivals import arrivals, arrive, times_of
 from supalab.measure.detective.case import ARTICLE, CASE, SUSPECTS, Case, account, accounts, solution
 from supalab.measure.workload import Workload
+from supalab.report.plot import description
 from supalab.report.table import text as text_of
 
 # What two columns would be if everything were as the article says.

@@ -10,11 +10,11 @@ from supalab.course.pace import Pace, knee_of, pace, paces_picture
 from supalab.course.responses import responses_picture
 from supalab.course.service import Served, put_under_load
 from supalab.errors import TrialError
-from supalab.figures.look import description
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.load.shots import OK, Load, Shot
 from supalab.measure.costs.knee_result import Point
+from supalab.report.plot import description
 
 
 def paced(kind: str, limit: int, per_s: float) -> Pace:

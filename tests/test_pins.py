@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from supalab.cli import COMMANDS, main
-from supalab.figures.look import description
 from supalab.reference.recipes import RECIPES
+from supalab.report.plot import description
 from supalab.shipped import shipped
 
 PINS = Path(__file__).parent / "pins"

@@ -36,7 +36,7 @@ def bench(options: argparse.Namespace) -> int:
     from supalab.measure.bench.table import remark_text
 
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(options.json, options.figure)

@@ -41,7 +41,7 @@ def add_claims(parser: argparse.ArgumentParser) -> None:
 def claims(options: argparse.Namespace) -> int:
     """Put the claims on trial, or ask when all figures are true, or check a table; print, write record and picture."""
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(options.json, options.figure)
@@ -108,8 +108,8 @@ def _draw(found: Ledger | Case, path: Path) -> None:
     from supalab.figures import save
     from supalab.figures.detective import case_picture
     from supalab.figures.ledger import ledger_picture
-    from supalab.figures.look import description
     from supalab.measure.claims.ledger import Ledger
+    from supalab.report.plot import description
 
     drawn = ledger_picture(found) if isinstance(found, Ledger) else case_picture(found)
     save(drawn, path)

@@ -44,7 +44,7 @@ def costs(options: argparse.Namespace) -> int:
     seconds = planned_s(parts, quick=options.quick, repeat=options.repeat)
     records, pictures = _paths(options.json, parts), _paths(options.figure, parts)
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(*records.values(), *pictures.values())
@@ -84,7 +84,7 @@ def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Map
 
 def _draw(part: str, result: Any, path: Path) -> None:
     """Write the picture; the words that it carries are those under the table, so they are not said again."""
-    from supalab.figures.look import save
+    from supalab.report.plot import save
 
     say(f"written: {save(_painter(part)(result), path)}")
 

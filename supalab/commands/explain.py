@@ -91,7 +91,7 @@ def _how(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _figures(path: Path | None, *, links: bool) -> tuple[Path, ...]:
-    from supalab.figures.look import check_suffix
+    from supalab.report.plot import check_suffix
 
     if path is None:
         return ()
@@ -114,9 +114,9 @@ def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) 
 
 
 def _draw(found: Explanation, figures: tuple[Path, ...]) -> None:
-    from supalab.figures.look import description, save
     from supalab.figures.waterfall import waterfall
     from supalab.figures.waterfall_links import by_link
+    from supalab.report.plot import description, save
 
     for draw, path in zip((waterfall, by_link), figures, strict=False):
         drawn = draw(found)

@@ -25,7 +25,7 @@ __all__ = ["ProgressBar", "check_outputs", "check_results", "draw", "keep", "say
 def check_results(record: Path | None, figure: Path | None) -> None:
     """Raise SettingsError now for a record or a picture that could not be written at the end."""
     if figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(figure)
     check_outputs(record, figure)
@@ -67,7 +67,7 @@ def keep(found: T, form: Form[T], path: Path | None) -> None:
 
 def draw(picture: Figure, path: Path) -> None:
     """Write the picture and print its description."""
-    from supalab.figures.look import description, save
+    from supalab.report.plot import description, save
 
     save(picture, path)
     sys.stdout.write(f"\n{description(picture)}\n")

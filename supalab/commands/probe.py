@@ -45,7 +45,7 @@ def probe(options: argparse.Namespace) -> int:
     from supalab.lab.handle import Lab
 
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(options.json, options.figure)

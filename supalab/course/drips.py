@@ -11,9 +11,8 @@ import httpx
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head, row_label
 from supalab.report.format import count, duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, row_label, styled
 
 __all__ = ["Drips", "drips", "read_drips"]
 

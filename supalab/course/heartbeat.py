@@ -17,9 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, pale, styled
-from supalab.figures.side import WIDTH_IN, head, row_label
 from supalab.report.format import count, duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
 __all__ = ["Heartbeat", "heartbeat", "heartbeats"]
 

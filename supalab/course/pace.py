@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm
 from supalab.errors import TrialError
 from supalab.figures.costs_throughput import throughput_against_limit
-from supalab.figures.look import CLEAR, INK, describe_on, description
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
 from supalab.measure.costs.knee_result import Knee, Point
 from supalab.measure.littles_law import seconds_each
 from supalab.measure.machine import machine, versions
 from supalab.measure.workload import Workload
+from supalab.report.plot import CLEAR, INK, describe_on, description
 from supalab.settings import Settings
 
 __all__ = ["Pace", "knee_of", "pace", "paces_picture"]

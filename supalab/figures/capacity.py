@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from supalab.capacity.result import ARTICLE, ArmCapacity, Capacity
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head
 from supalab.figures.words import control_of
 from supalab.load.run import LoadRecord
 from supalab.report.format import duration, size
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, styled
 
 __all__ = ["capacity_picture", "draw_in_flight_against_rate", "draw_response_against_rate", "load_picture"]
 

@@ -8,13 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from supalab.figures.costs_look import foot, look
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head, row_label
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
 from supalab.measure.costs.words_more import Middle, cancel_headline, cancel_notes, middle_of
 from supalab.report.format import duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, look, row_label, styled
 
 __all__ = ["after_cancellation"]
 

@@ -8,14 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from supalab.figures.costs_look import foot, look, panel_title
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.lag import LagCosts, LagRun, middle_lag
 from supalab.measure.costs.words import lag_headline, lag_notes
 from supalab.measure.trial import Lag
 from supalab.report.format import duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, look, panel_title, styled
 
 __all__ = ["loop_lag"]
 

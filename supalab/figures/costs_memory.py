@@ -7,13 +7,23 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supalab.figures.costs_look import foot, log_axis, log_values, look, name_lines, panel_title
-from supalab.figures.look import Picture, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.memory_result import Cell, MemoryCosts
 from supalab.measure.costs.words import memory_headline, memory_notes
 from supalab.report.format import size
+from supalab.report.plot import (
+    WIDTH_IN,
+    Picture,
+    describe_on,
+    foot,
+    head,
+    log_axis,
+    log_values,
+    look,
+    name_lines,
+    panel_title,
+    styled,
+)
 
 __all__ = ["memory_against_in_flight"]
 

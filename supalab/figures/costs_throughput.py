@@ -8,13 +8,25 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supalab.figures.costs_look import foot, log_axis, log_values, look, name_lines, panel_title
-from supalab.figures.look import INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.knee_result import NEAR, Knee
 from supalab.measure.costs.words_more import knee_headline, knee_notes
 from supalab.report.format import duration
+from supalab.report.plot import (
+    INK,
+    MUTED,
+    WIDTH_IN,
+    Picture,
+    describe_on,
+    foot,
+    head,
+    log_axis,
+    log_values,
+    look,
+    name_lines,
+    panel_title,
+    styled,
+)
 
 __all__ = ["throughput_against_limit"]
 

@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from supalab.figures.look import CLEAR, COLOURS, INK, MUTED, OTHER, Picture, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.bench.cases import Case
 from supalab.measure.bench.result import Bench, Row
+from supalab.report.plot import CLEAR, COLOURS, INK, MUTED, OTHER, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["draw_against_limit", "knee"]
 

@@ -7,10 +7,10 @@ from statistics import median
 
 from matplotlib.axes import Axes
 
-from supalab.figures.look import CLEAR, INK, MUTED, colour, pale
 from supalab.measure.summary import typical
 from supalab.measure.trial import Trial
 from supalab.report.format import duration, size
+from supalab.report.plot import CLEAR, INK, MUTED, colour, pale
 
 __all__ = ["draw_guess", "draw_in_flight", "draw_latency", "draw_memory", "middle", "not_seen"]
 
