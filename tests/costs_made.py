@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from supalab.measure.case import Case, Trial
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
-from supalab.measure.costs.knee_result import Knee, LeftOut, Point
 from supalab.measure.costs.lag import LagCosts, LagRun
 from supalab.measure.costs.memory_result import Held, MemoryCosts
+from supalab.measure.record import Record
 from supalab.measure.trial import Lag
+from supalab.measure.workload import Workload
 
 WHEN = "2026-11-22T20:00:00+00:00"
 MACHINE = {"system": "Linux", "cpus": "2"}
@@ -91,12 +93,14 @@ def cancellations(*arms: str) -> Cancellations:
     return Cancellations(20, 0.5, 0.1, runs, WHEN, MACHINE, VERSIONS)
 
 
-def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Point:
+def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Trial:
     """One run of two seconds."""
-    return Point(kind, limit, repeat, round(2 * per_s), 2.0, per_s, 1.0, errors)
+    load = Workload(round(2 * per_s), 0.1, callers=limit)
+    numbers = {"makespan_s": 2.0, "per_s": per_s, "errors": errors, "cpu_ms": 1.0}
+    return Trial(Case(f"{kind}-{limit}", load, repeat=repeat), numbers)
 
 
-def knee(*more: Point) -> Knee:
+def knee(*more: Trial) -> Record:
     """Ours grows to the end, threads come to rest at 30, httpx's own pool falls after 10 and is left out at 100."""
     lines = {
         "real": {3: 30.0, 10: 98.0, 30: 280.0, 100: 900.0},
@@ -104,4 +108,5 @@ def knee(*more: Point) -> Knee:
         "kept": {3: 29.0, 10: 94.0, 30: 40.0},
     }
     points = [point(kind, limit, per_s) for kind, line in lines.items() for limit, per_s in line.items()]
-    return Knee(0.1, (*points, *more), (LeftOut("kept", 100, 11.0),), WHEN, MACHINE, VERSIONS)
+    out = "kept was left out at 100: it had become too slow (two rounds: 11 s)."
+    return Record("throughput", (*points, *more), {"latency": 0.1}, (out,), WHEN, MACHINE, VERSIONS)

@@ -8,21 +8,36 @@ import pytest
 from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memory, point
 
 from supalab.errors import TrialError
+from supalab.experiments import throughput
+from supalab.measure.costs import table as costs
 from supalab.measure.costs.lag import LagCosts
 from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.costs.table import Cost, headline, notes, table
+from supalab.measure.costs.table import Cost
 from supalab.measure.costs.words_more import middle_of
+from supalab.measure.record import Record
 from supalab.report.format import duration, listed, size
-from supalab.report.table import WIDTH
+from supalab.report.table import WIDTH, Table
 from supalab.report.table import text as text_of
 
 
-def said(found: Cost) -> str:
+def headline(found: Cost | Record) -> str:
+    return throughput.headline(found) if isinstance(found, Record) else costs.headline(found)
+
+
+def notes(found: Cost | Record) -> list[str]:
+    return throughput.notes(found) if isinstance(found, Record) else costs.notes(found)
+
+
+def table(found: Cost | Record) -> Table:
+    return throughput.table(found) if isinstance(found, Record) else costs.table(found)
+
+
+def said(found: Cost | Record) -> str:
     return " ".join(notes(found))
 
 
 @pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: type(found).__name__)
-def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> None:
+def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost | Record) -> None:
     """All that is said stands in the text, which fits the width that it is given."""
     written = text_of(table(found))
     assert max(map(len, written.splitlines())) <= WIDTH
@@ -37,11 +52,11 @@ def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> Non
         replace(memory(), runs=()),
         replace(lag(), runs=()),
         replace(cancellations(), runs=()),
-        replace(knee(), points=()),
+        replace(knee(), trials=()),
     ],
     ids=lambda found: type(found).__name__,
 )
-def test_nothing_measured_is_said_plainly(found: Cost) -> None:
+def test_nothing_measured_is_said_plainly(found: Cost | Record) -> None:
     """An empty result has a headline and a note, no error."""
     assert "No" in text_of(table(found))
 
@@ -135,9 +150,10 @@ def test_a_pool_that_the_cancellation_broke_is_said() -> None:
 def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
     """Within five per cent of the highest; at the end of the line the knee may lie further on."""
     found = knee()
-    assert [found.best(kind) for kind in found.kinds] == [100, 30, 10]
-    assert [found.at_its_end(kind) for kind in found.kinds] == [True, False, False]
-    assert found.ideal(10) == 100
+    every = [throughput.line(found, kind) for kind in ("real", "fake", "kept")]
+    assert [throughput.best(one) for one in every] == [100, 30, 10]
+    assert [throughput.at_its_end(one) for one in every] == [True, False, False]
+    assert throughput.ideal(found, 10) == 100
     assert headline(found) == "The best limit: real 100 or more, fake 30 and kept 10"
     assert "fake: best at 30 in flight with 240 requests/s, 80% of the ideal there; more slots, up to 100" in said(
         found
@@ -147,14 +163,14 @@ def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
     )
     assert "kept was left out at 100" in said(found)
     assert "2 processors" in said(found)
-    with pytest.raises(TrialError, match="the knee of 'session' was not measured"):
-        found.line("session")
+    with pytest.raises(TrialError, match="the throughput of 'session' was not measured"):
+        throughput.line(found, "session")
 
 
 def test_the_knee_takes_medians_and_counts_failures() -> None:
     """Three repeats at one limit give their middle; failed requests are said."""
     found = knee(point("fake", 30, 500.0, repeat=1), point("fake", 30, 260.0, repeat=2, errors=7))
-    assert found.line("fake")[30] == 260.0
+    assert throughput.line(found, "fake")[30] == 260.0
     assert "fake: 7 requests failed" in said(found)
 
 
@@ -168,7 +184,7 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
     ],
     ids=lambda found: type(found).__name__,
 )
-def test_no_cell_of_a_wide_table_is_cut(found: Cost) -> None:
+def test_no_cell_of_a_wide_table_is_cut(found: Cost | Record) -> None:
     """Four clients, seven lines, times of ten seconds: every cell is whole at the usual width."""
     assert "…" not in text_of(table(found))
 

@@ -33,10 +33,10 @@ def add_costs(parser: argparse.ArgumentParser) -> None:
 
 def costs(options: argparse.Namespace) -> int:
     """Measure the parts; print a table of each, write records and pictures."""
-    from supalab.measure.costs.lab import CostsInterrupted, checked_repeat
-    from supalab.measure.costs.parts import PARTS as ALL
-    from supalab.measure.costs.parts import costs as measure
-    from supalab.measure.costs.parts import planned_s
+    from supalab.experiments.costs import PARTS as ALL
+    from supalab.experiments.costs import costs as measure
+    from supalab.experiments.costs import planned_s
+    from supalab.measure.run import Interrupted, checked_repeat
 
     parts = list(dict.fromkeys(options.parts)) or list(ALL)
     if options.repeat is not None:
@@ -54,7 +54,7 @@ def costs(options: argparse.Namespace) -> int:
     try:
         with ProgressBar() as tell:
             measure(parts, quick=options.quick, repeat=options.repeat, progress=tell, keep=found)
-    except CostsInterrupted:
+    except Interrupted:
         code = 130
     finally:
         _report(found, records, pictures)
@@ -69,14 +69,13 @@ def _paths(path: Path | None, parts: list[str]) -> dict[str, Path]:
 
 
 def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
-    from supalab.measure.costs.parts import PARTS as ALL
-    from supalab.measure.costs.table import table
+    from supalab.experiments.costs import PARTS as ALL
     from supalab.report.table import show
 
     for place, (part, result) in enumerate(found.items()):
         keep(result, ALL[part].form, records.get(part))
         sys.stdout.write("\n" * (place > 0))
-        show(table(result))
+        show(ALL[part].table(result))
         if part in pictures:
             _draw(part, result, pictures[part])
     sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file
@@ -90,12 +89,13 @@ def _draw(part: str, result: Any, path: Path) -> None:
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:
-    from supalab.figures import costs_cancellation, costs_lag, costs_memory, costs_throughput
+    from supalab.experiments import throughput_figure
+    from supalab.figures import costs_cancellation, costs_lag, costs_memory
 
     painters: dict[str, Callable[..., Figure]] = {
         "memory": costs_memory.memory_against_in_flight,
         "lag": costs_lag.loop_lag,
         "cancel": costs_cancellation.after_cancellation,
-        "knee": costs_throughput.throughput_against_limit,
+        "knee": throughput_figure.figure,
     }
     return painters[part]

@@ -12,7 +12,8 @@ from supalab.figures.panels import not_seen
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
 from supalab.measure.costs.words_more import Middle, cancel_headline, cancel_notes, middle_of
 from supalab.report.format import duration
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, look, row_label, styled
+from supalab.report.lines import look
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, row_label, styled
 
 __all__ = ["after_cancellation"]
 

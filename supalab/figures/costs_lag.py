@@ -13,7 +13,8 @@ from supalab.measure.costs.lag import LagCosts, LagRun, middle_lag
 from supalab.measure.costs.words import lag_headline, lag_notes
 from supalab.measure.trial import Lag
 from supalab.report.format import duration
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, look, panel_title, styled
+from supalab.report.lines import look
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, panel_title, styled
 
 __all__ = ["loop_lag"]
 

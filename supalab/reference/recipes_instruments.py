@@ -9,10 +9,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from supalab.commands.race import ARTICLE_LATENCY
+from supalab.experiments import throughput, throughput_figure
+from supalab.experiments.costs import PARTS
 from supalab.figures.costs_cancellation import after_cancellation
 from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight
-from supalab.figures.costs_throughput import throughput_against_limit
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
@@ -21,18 +22,16 @@ from supalab.measure.claims import table as ledger
 from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
-from supalab.measure.costs import table as costs
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.knee_result import Knee
 from supalab.measure.costs.lag import LagCosts
 from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.costs.parts import PARTS
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
 from supalab.measure.detective import table as case
 from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
 from supalab.measure.explain.table import tables as explain_tables
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
@@ -80,7 +79,7 @@ def _cost(
         save=one.form.save,
         load=one.form.load,
         draw=lambda found: {f"{name}.png": draw(found)},
-        tables=costs.table,
+        tables=one.table,
         figures=figures,
     )
 
@@ -104,9 +103,10 @@ def _cancel_figures(found: Cancellations) -> dict[str, float]:
     return figures
 
 
-def _knee_figures(found: Knee) -> dict[str, float]:
-    best = {f"{kind}: best limit": float(found.best(kind)) for kind in found.kinds}
-    return best | {f"{kind}: most requests/s": found.most(kind) for kind in found.kinds}
+def _throughput_figures(found: Record) -> dict[str, float]:
+    every = throughput.lines(found)
+    best = {f"{kind}: best limit": float(throughput.best(every[kind].dropna())) for kind in every}
+    return best | {f"{kind}: most requests/s": float(every[kind].max()) for kind in every}
 
 
 INSTRUMENTS: tuple[AnyRecipe, ...] = (
@@ -124,7 +124,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
     _cost("memory", "memory", memory_against_in_flight, _memory_figures),
     _cost("lag", "lag", loop_lag, _lag_figures),
     _cost("cancel", "cancel", after_cancellation, _cancel_figures),
-    _cost("throughput", "knee", throughput_against_limit, _knee_figures),
+    _cost("throughput", "knee", throughput_figure.figure, _throughput_figures),
     Recipe(
         name="claims",
         about="every claim of the article with its verdict",

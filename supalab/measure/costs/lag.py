@@ -18,8 +18,9 @@ from supalab.measure.campaign import Campaign, CampaignInterrupted, Experiment, 
 from supalab.measure.campaign import expected_s as campaign_s
 from supalab.measure.child import job, run_worker
 from supalab.measure.costs.idle import IDLE_S
-from supalab.measure.costs.lab import CostsInterrupted, checked_names, checked_repeat, kept_conditions, now
+from supalab.measure.costs.lab import kept_conditions, now
 from supalab.measure.race import START_S, Progress
+from supalab.measure.run import Interrupted, checked_names, checked_repeat
 from supalab.measure.trial import Lag, Trial, Workload
 from supalab.settings import Settings
 
@@ -115,7 +116,7 @@ def lag_costs(
     """Run each arm with as many closed callers as its limit, beside a ticker, and an idle loop for comparison.
 
     In a lab of its own unless one is given, which gets its latency back. Raises SettingsError for values that cannot
-    work, LabError, TrialError when a worker breaks, CostsInterrupted on Ctrl-C.
+    work, LabError, TrialError when a worker breaks, Interrupted on Ctrl-C.
     """
     experiments = _experiments(arms, repeat, latency)
     when = now()
@@ -125,7 +126,7 @@ def lag_costs(
             campaign = run(experiments, lab=here, progress=progress)
     except CampaignInterrupted as interrupted:
         part = interrupted.campaign
-        raise CostsInterrupted(_found(part, ticks, latency, arms, when) if part.trials else None) from None
+        raise Interrupted(_found(part, ticks, latency, arms, when) if part.trials else None) from None
     return _found(campaign, ticks, latency, arms, when)
 
 

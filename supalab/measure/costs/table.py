@@ -1,4 +1,4 @@
-"""The tables of what a client costs: memory, loop lag, cancellation, throughput; each with its headline and notes."""
+"""The tables of what a client costs: memory, loop lag, cancellation; each with its headline and notes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TypeAlias
 from supalab.measure.costs import words
 from supalab.measure.costs import words_more as more
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.knee_result import Knee
 from supalab.measure.costs.lag import LagCosts, middle_lag
 from supalab.measure.costs.memory_result import Cell as MemoryCell
 from supalab.measure.costs.memory_result import MemoryCosts
@@ -19,7 +18,7 @@ __all__ = ["Cost", "headline", "notes", "table"]
 
 BLANK = ""
 
-Cost: TypeAlias = MemoryCosts | LagCosts | Cancellations | Knee
+Cost: TypeAlias = MemoryCosts | LagCosts | Cancellations
 
 
 def headline(found: Cost) -> str:
@@ -31,8 +30,6 @@ def headline(found: Cost) -> str:
             return words.lag_headline(found)
         case Cancellations():
             return more.cancel_headline(found)
-        case Knee():
-            return more.knee_headline(found)
 
 
 def notes(found: Cost) -> list[str]:
@@ -44,8 +41,6 @@ def notes(found: Cost) -> list[str]:
             return words.lag_notes(found)
         case Cancellations():
             return more.cancel_notes(found)
-        case Knee():
-            return more.knee_notes(found)
 
 
 def table(found: Cost) -> Table:
@@ -57,8 +52,6 @@ def table(found: Cost) -> Table:
             titles, rows = _lag(found)
         case Cancellations():
             titles, rows = _cancelled(found)
-        case Knee():
-            titles, rows = _knee(found)
     return Table(titles, rows, headline=headline(found), notes=notes(found))
 
 
@@ -111,19 +104,4 @@ def _cancelled(found: Cancellations) -> Grid:
         ratio = BLANK if one.late_ratio is None else f"{one.late_ratio:.2f}"
         counts = (str(one.carried_on), str(one.hung_up), "broken" if one.broken else ratio)
         rows.append([arm, ms(one.free_s), *counts, ms(one.closed_s), ms(one.run_s), ms(one.exit_s)])
-    return titles, rows
-
-
-def _knee(found: Knee) -> Grid:
-    """A limit a row: throughput of each client, a star at its best limit."""
-    titles = ["limit", *(f"{kind}\nrequests/s" for kind in found.kinds), "ideal"]
-    best = {kind: found.best(kind) for kind in found.kinds}
-    rows: list[list[Content]] = []
-    for limit in found.limits:
-        lines = [found.line(kind).get(limit) for kind in found.kinds]
-        cells = [
-            BLANK if per_s is None else f"{per_s:,.0f}{'*' if best[kind] == limit else ' '}"
-            for kind, per_s in zip(found.kinds, lines, strict=True)
-        ]
-        rows.append([str(limit), *cells, f"{found.ideal(limit):,.0f}"])
     return titles, rows
