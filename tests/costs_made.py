@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from supalab.measure.case import Case, Trial
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
-from supalab.measure.costs.lag import LagCosts, LagRun
 from supalab.measure.costs.memory_result import Held, MemoryCosts
 from supalab.measure.record import Record
-from supalab.measure.trial import Lag
 from supalab.measure.workload import Workload
 
 WHEN = "2026-11-22T20:00:00+00:00"
@@ -36,17 +34,18 @@ def memory(*more: tuple[Held, ...]) -> MemoryCosts:
     return MemoryCosts(tuple(run for cell in cells for run in cell), WHEN, MACHINE, VERSIONS)
 
 
-def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> LagRun:
+def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> Trial:
     """A burst of ten rounds, twenty for a blocking arm."""
     limit = int(arm.rpartition("-")[2])
-    requests = 20 if arm.startswith("blocking") else 10 * limit
-    threads = 1 + limit if arm.startswith("fake") else 1
-    return LagRun(arm, limit, repeat, requests, 1.6, cpu_ms, threads, Lag(0.0002, p99, longest), errors)
+    load = Workload(20 if arm.startswith("blocking") else 10 * limit, 0.15)
+    lags = {"lag_p50_s": 0.0002, "lag_p99_s": p99, "lag_max_s": longest}
+    numbers = {"threads": 1 + limit if arm.startswith("fake") else 1, "cpu_ms": cpu_ms, "errors": errors, **lags}
+    return Trial(Case(arm, load, "burst", repeat), numbers)
 
 
-def lag() -> LagCosts:
-    """Blocking for three seconds, threads and ours for some milliseconds, twice each."""
-    runs = [
+def lag(*runs: Trial) -> Record:
+    """These runs, or: blocking for three seconds, threads and ours for some milliseconds, twice each; an idle loop."""
+    made = runs or [
         lag_run(arm, p99 * (1 + turn), longest * (1 + turn), repeat=turn, cpu_ms=cpu)
         for arm, p99, longest, cpu in (
             ("blocking-1", 2.0, 2.0, 1.9),
@@ -55,7 +54,10 @@ def lag() -> LagCosts:
         )
         for turn in range(2)
     ]
-    return LagCosts(0.15, 0.005, (Lag(0.0001, 0.001, 0.002),), tuple(runs), WHEN, MACHINE, VERSIONS)
+    ticks = {"lag_p50_s": 0.0001, "lag_p99_s": 0.001, "lag_max_s": 0.002}
+    idle = Trial(Case("real-1", Workload(1, 0.15), "idle"), ticks)
+    asked = {"arms": list(dict.fromkeys(trial.case.arm for trial in made)), "latency": 0.15}
+    return Record("lag", (idle, *made), asked, (), WHEN, MACHINE, VERSIONS)
 
 
 def cancelled(arm: str, then: str, repeat: int = 0) -> Cancelled:

@@ -11,10 +11,11 @@ import pytest
 from costs_made import cancellations, held, knee, lag, memory, point
 from matplotlib.figure import Figure
 
+from supalab.experiments import lag as loop_lag
 from supalab.experiments import throughput
+from supalab.experiments.lag_figure import figure as lag_figure
 from supalab.experiments.throughput_figure import figure as throughput_figure
 from supalab.figures.costs_cancellation import after_cancellation
-from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight
 from supalab.measure.costs import table as costs
 from supalab.measure.record import Record
@@ -22,18 +23,21 @@ from supalab.report.plot import description, save
 
 CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
     (memory_against_in_flight, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), runs=())),
-    (loop_lag, lag(), replace(lag(), runs=(), idle=())),
+    (lag_figure, lag(), replace(lag(), trials=())),
     (after_cancellation, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), runs=())),
     (throughput_figure, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), trials=())),
 ]
 
 
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput}
+
+
 def headline(found: Any) -> str:
-    return throughput.headline(found) if isinstance(found, Record) else costs.headline(found)
+    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else costs.headline(found)
 
 
 def notes(found: Any) -> list[str]:
-    return throughput.notes(found) if isinstance(found, Record) else costs.notes(found)
+    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else costs.notes(found)
 
 
 NAMES = ["memory", "lag", "cancellation", "throughput"]

@@ -89,12 +89,12 @@ def _draw(part: str, result: Any, path: Path) -> None:
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:
-    from supalab.experiments import throughput_figure
-    from supalab.figures import costs_cancellation, costs_lag, costs_memory
+    from supalab.experiments import lag_figure, throughput_figure
+    from supalab.figures import costs_cancellation, costs_memory
 
     painters: dict[str, Callable[..., Figure]] = {
         "memory": costs_memory.memory_against_in_flight,
-        "lag": costs_lag.loop_lag,
+        "lag": lag_figure.figure,
         "cancel": costs_cancellation.after_cancellation,
         "knee": throughput_figure.figure,
     }

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from supalab.errors import SettingsError
-from supalab.experiments import throughput
+from supalab.experiments import lag, throughput
 from supalab.lab.handle import Lab
 from supalab.measure.archive import Form
 from supalab.measure.costs import cancellation
-from supalab.measure.costs import lag as costs_lag
 from supalab.measure.costs import memory as costs_memory
 from supalab.measure.costs import table as costs_table
 from supalab.measure.costs.cancellation import CANCELLATION
-from supalab.measure.costs.lag import LAG
 from supalab.measure.costs.memory_result import MEMORY
 from supalab.measure.race import Progress, marks
 from supalab.measure.record import FORM
@@ -60,11 +58,11 @@ PARTS: Mapping[str, Part] = {
     ),
     "lag": Part(
         "event-loop lag, CPU and threads",
-        LAG,
-        costs_table.table,
-        costs_lag.lag_costs,
-        costs_lag.expected_s,
-        full={"repeat": costs_lag.REPEAT},
+        FORM,
+        lag.table,
+        lag.lag,
+        lambda **how: expected_s(lag.plan(**how)),
+        full={"repeat": lag.REPEAT},
         quick={"repeat": 1},
     ),
     "cancel": Part(

@@ -15,8 +15,8 @@ from supalab.measure.workload import Workload
 
 __all__ = ["NUMBERS", "Case", "Job", "Trial"]
 
-#: What a worker does with a case: a burst without any instrument but the clock of CPU.
-Job = Literal["bare"]
+#: What a worker does with a case: a burst with all instruments, one with the clock of CPU alone, or an idle loop.
+Job = Literal["burst", "bare", "idle"]
 
 #: Every number of a trial: its name, and what it is.
 NUMBERS: Mapping[str, str] = {
@@ -24,6 +24,10 @@ NUMBERS: Mapping[str, str] = {
     "per_s": "answered requests per second of it",
     "errors": "requests that failed",
     "cpu_ms": "milliseconds of CPU of the client's process for each request",
+    "threads": "most threads at once, the main one included",
+    "lag_p50_s": "seconds by which the event loop ran a timer late, median",
+    "lag_p99_s": "the same, 99th percentile",
+    "lag_max_s": "the same, longest",
     "peak": "most requests in flight, as the lab saw them",
     "served": "requests that the lab answered",
     "connections": "connections that the lab saw",
@@ -35,7 +39,8 @@ NUMBERS: Mapping[str, str] = {
 class Case:
     """One thing to run: an arm over a workload, by a job of the worker, under conditions of the lab.
 
-    ``tags`` stand in the trial's row too, ``options`` are for the job: ``warm_up``, requests that do not count.
+    ``tags`` stand in the trial's row too, ``options`` are for the job:
+    ``warm_up``, requests that do not count; ``ticker``, seconds between the ticks that find the loop's lag.
     """
 
     arm: str

@@ -20,8 +20,9 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.archive import rounded
 from supalab.measure.campaign import put_back
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Job, Trial
 from supalab.measure.child import job, run_worker
+from supalab.measure.costs.idle import IDLE_S
 from supalab.measure.race import START_S, Progress
 from supalab.measure.record import Record
 from supalab.settings import Settings
@@ -36,6 +37,8 @@ QUIET_S, LOOK_S = 60.0, 0.02
 #: What a worker may need, and what a client waits at most, beyond what is expected.
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
+#: What the worker calls a job.
+KINDS: Mapping[Job, str] = {"burst": "trial", "bare": "bench", "idle": "idle"}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -75,7 +78,7 @@ def _ideal(case: Case) -> Trial:
 
 def _seconds(case: Case) -> float:
     warm = math.ceil(case.options.get("warm_up", 0) / case.limit) * (case.workload.latency or 0.0)
-    return float(START_S + case.ideal_s + warm)
+    return float(START_S + (IDLE_S if case.job == "idle" else case.ideal_s) + warm)
 
 
 @dataclass(slots=True)
@@ -178,7 +181,7 @@ def _measured(case: Case, lab: Lab, tick: Callable[[float], None]) -> tuple[Tria
     lab.reset()
     ca_file = None if lab.ca_file is None else str(lab.ca_file)
     settings = Settings(lab.url, lab.key, timeout=CLIENT_S + 4 * case.ideal_s, ca_file=ca_file)
-    asked = job("bench", case.arm, settings, case.workload) | {"warm_up": 0, **case.options}
+    asked = job(KINDS[case.job], case.arm, settings, case.workload) | {"warm_up": 0, **case.options}
     raw = run_worker(asked, limit_s=WORKER_S + SLOWER * case.ideal_s, tick=tick)
     if "error" in raw:
         raise SettingsError(f"arm {case.arm!r} cannot run: {raw['error']['text']}")
@@ -197,10 +200,16 @@ def _quiet(lab: Lab, latency: float) -> Witness:
 
 
 def _of_worker(raw: Mapping[str, Any], case: Case) -> dict[str, Any]:
+    lag = raw["loop_lag"] or {}
+    numbers: dict[str, Any] = {f"lag_{part}_s": value for part, value in lag.items()}
+    if "spans" not in raw:  # nothing was asked for
+        return numbers
+    if raw["threads_peak"] is not None:
+        numbers["threads"] = raw["threads_peak"]
     spans = raw["spans"]
     makespan = max(done for _, _, done, _ in spans) - min(asked for asked, *_ in spans)
     good = sum(outcome == "ok" for *_, outcome in spans)
-    return {
+    return numbers | {
         "makespan_s": makespan,
         "per_s": good / makespan if makespan else 0.0,
         "errors": len(spans) - good,

@@ -9,10 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from supalab.commands.race import ARTICLE_LATENCY
-from supalab.experiments import throughput, throughput_figure
+from supalab.experiments import lag, lag_figure, throughput, throughput_figure
 from supalab.experiments.costs import PARTS
 from supalab.figures.costs_cancellation import after_cancellation
-from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
@@ -23,7 +22,6 @@ from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.lag import LagCosts
 from supalab.measure.costs.memory_result import MemoryCosts
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
@@ -88,10 +86,10 @@ def _memory_figures(found: MemoryCosts) -> dict[str, float]:
     return {f"{cell.kind}, {cell.in_flight} in flight: MB": cell.mean / 1e6 for cell in found.cells}
 
 
-def _lag_figures(found: LagCosts) -> dict[str, float]:
-    rows = [found.middle(name) for name in found.arms]
-    cpu = {f"{row.arm}: CPU ms/request": row.cpu_ms for row in rows}
-    return cpu | {f"{row.arm}: lag p99, ms": 1000 * row.lag.p99 for row in rows}
+def _lag_figures(found: Record) -> dict[str, float]:
+    every = {name: lag.middle(lag.of(found, name)) for name in lag.arms(found)}
+    cpu = {f"{name}: CPU ms/request": float(one["cpu_ms"]) for name, one in every.items()}
+    return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
 
 
 def _cancel_figures(found: Cancellations) -> dict[str, float]:
@@ -122,7 +120,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         figures=_explain_figures,
     ),
     _cost("memory", "memory", memory_against_in_flight, _memory_figures),
-    _cost("lag", "lag", loop_lag, _lag_figures),
+    _cost("lag", "lag", lag_figure.figure, _lag_figures),
     _cost("cancel", "cancel", after_cancellation, _cancel_figures),
     _cost("throughput", "knee", throughput_figure.figure, _throughput_figures),
     Recipe(

@@ -1,4 +1,4 @@
-"""The tables of what a client costs: memory, loop lag, cancellation; each with its headline and notes."""
+"""The tables of what a client costs: memory, cancellation; each with its headline and notes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from typing import TypeAlias
 from supalab.measure.costs import words
 from supalab.measure.costs import words_more as more
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.lag import LagCosts, middle_lag
 from supalab.measure.costs.memory_result import Cell as MemoryCell
 from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.trial import Lag
 from supalab.report.format import ms
-from supalab.report.table import Cell, Content, Table
+from supalab.report.table import Content, Table
 
 __all__ = ["Cost", "headline", "notes", "table"]
 
 BLANK = ""
 
-Cost: TypeAlias = MemoryCosts | LagCosts | Cancellations
+Cost: TypeAlias = MemoryCosts | Cancellations
 
 
 def headline(found: Cost) -> str:
@@ -26,8 +24,6 @@ def headline(found: Cost) -> str:
     match found:
         case MemoryCosts():
             return words.memory_headline(found)
-        case LagCosts():
-            return words.lag_headline(found)
         case Cancellations():
             return more.cancel_headline(found)
 
@@ -37,8 +33,6 @@ def notes(found: Cost) -> list[str]:
     match found:
         case MemoryCosts():
             return words.memory_notes(found)
-        case LagCosts():
-            return words.lag_notes(found)
         case Cancellations():
             return more.cancel_notes(found)
 
@@ -48,8 +42,6 @@ def table(found: Cost) -> Table:
     match found:
         case MemoryCosts():
             titles, rows = _memory(found)
-        case LagCosts():
-            titles, rows = _lag(found)
         case Cancellations():
             titles, rows = _cancelled(found)
     return Table(titles, rows, headline=headline(found), notes=notes(found))
@@ -75,22 +67,6 @@ def _held(cell: MemoryCell | None) -> str:
         return BLANK
     sd = f" ± {cell.variation * cell.mean / 1e6:.2f}" if cell.variation is not None else ""
     return f"{cell.mean / 1e6:.2f}{sd}{'' if cell.sound else ' ?'}"
-
-
-def _lag(found: LagCosts) -> Grid:
-    titles = ["arm", "requests", "CPU ms/\nrequest", "threads", "lag ms\np50", "p99", "longest", "errors"]
-    rows: list[list[Content]] = []
-    if found.idle:
-        rows.append(["idle loop", BLANK, BLANK, "1", *_lags(middle_lag(found.idle)), BLANK])
-    for arm in found.arms:
-        run = found.middle(arm)
-        errors = Cell(str(run.errors), "bad" if run.errors else "")
-        rows.append([arm, str(run.requests), f"{run.cpu_ms:.2f}", str(run.threads), *_lags(run.lag), errors])
-    return titles, rows
-
-
-def _lags(lag: Lag) -> list[str]:
-    return [f"{1000 * value:,.1f}" for value in (lag.p50, lag.p99, lag.max)]
 
 
 def _cancelled(found: Cancellations) -> Grid:
