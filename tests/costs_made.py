@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from supalab.measure.case import Case, Trial
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
-from supalab.measure.costs.knee_result import Knee, LeftOut, Point
-from supalab.measure.costs.lag import LagCosts, LagRun
 from supalab.measure.costs.memory_result import Held, MemoryCosts
-from supalab.measure.trial import Lag
+from supalab.measure.record import Record
+from supalab.measure.workload import Workload
 
 WHEN = "2026-11-22T20:00:00+00:00"
 MACHINE = {"system": "Linux", "cpus": "2"}
@@ -34,17 +34,18 @@ def memory(*more: tuple[Held, ...]) -> MemoryCosts:
     return MemoryCosts(tuple(run for cell in cells for run in cell), WHEN, MACHINE, VERSIONS)
 
 
-def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> LagRun:
+def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> Trial:
     """A burst of ten rounds, twenty for a blocking arm."""
     limit = int(arm.rpartition("-")[2])
-    requests = 20 if arm.startswith("blocking") else 10 * limit
-    threads = 1 + limit if arm.startswith("fake") else 1
-    return LagRun(arm, limit, repeat, requests, 1.6, cpu_ms, threads, Lag(0.0002, p99, longest), errors)
+    load = Workload(20 if arm.startswith("blocking") else 10 * limit, 0.15)
+    lags = {"lag_p50_s": 0.0002, "lag_p99_s": p99, "lag_max_s": longest}
+    numbers = {"threads": 1 + limit if arm.startswith("fake") else 1, "cpu_ms": cpu_ms, "errors": errors, **lags}
+    return Trial(Case(arm, load, "burst", repeat), numbers)
 
 
-def lag() -> LagCosts:
-    """Blocking for three seconds, threads and ours for some milliseconds, twice each."""
-    runs = [
+def lag(*runs: Trial) -> Record:
+    """These runs, or: blocking for three seconds, threads and ours for some milliseconds, twice each; an idle loop."""
+    made = runs or [
         lag_run(arm, p99 * (1 + turn), longest * (1 + turn), repeat=turn, cpu_ms=cpu)
         for arm, p99, longest, cpu in (
             ("blocking-1", 2.0, 2.0, 1.9),
@@ -53,7 +54,10 @@ def lag() -> LagCosts:
         )
         for turn in range(2)
     ]
-    return LagCosts(0.15, 0.005, (Lag(0.0001, 0.001, 0.002),), tuple(runs), WHEN, MACHINE, VERSIONS)
+    ticks = {"lag_p50_s": 0.0001, "lag_p99_s": 0.001, "lag_max_s": 0.002}
+    idle = Trial(Case("real-1", Workload(1, 0.15), "idle"), ticks)
+    asked = {"arms": list(dict.fromkeys(trial.case.arm for trial in made)), "latency": 0.15}
+    return Record("lag", (idle, *made), asked, (), WHEN, MACHINE, VERSIONS)
 
 
 def cancelled(arm: str, then: str, repeat: int = 0) -> Cancelled:
@@ -91,12 +95,14 @@ def cancellations(*arms: str) -> Cancellations:
     return Cancellations(20, 0.5, 0.1, runs, WHEN, MACHINE, VERSIONS)
 
 
-def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Point:
+def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Trial:
     """One run of two seconds."""
-    return Point(kind, limit, repeat, round(2 * per_s), 2.0, per_s, 1.0, errors)
+    load = Workload(round(2 * per_s), 0.1, callers=limit)
+    numbers = {"makespan_s": 2.0, "per_s": per_s, "errors": errors, "cpu_ms": 1.0}
+    return Trial(Case(f"{kind}-{limit}", load, repeat=repeat), numbers)
 
 
-def knee(*more: Point) -> Knee:
+def knee(*more: Trial) -> Record:
     """Ours grows to the end, threads come to rest at 30, httpx's own pool falls after 10 and is left out at 100."""
     lines = {
         "real": {3: 30.0, 10: 98.0, 30: 280.0, 100: 900.0},
@@ -104,4 +110,5 @@ def knee(*more: Point) -> Knee:
         "kept": {3: 29.0, 10: 94.0, 30: 40.0},
     }
     points = [point(kind, limit, per_s) for kind, line in lines.items() for limit, per_s in line.items()]
-    return Knee(0.1, (*points, *more), (LeftOut("kept", 100, 11.0),), WHEN, MACHINE, VERSIONS)
+    out = "kept was left out at 100: it had become too slow (two rounds: 11 s)."
+    return Record("throughput", (*points, *more), {"latency": 0.1}, (out,), WHEN, MACHINE, VERSIONS)

@@ -27,6 +27,8 @@ from supalab.measure.bench.cases import CASES, CLIENTS, Case, plan
 from supalab.measure.bench.goals import goals
 from supalab.measure.bench.result import Bench, Row, dumps, load, loads, row, save
 from supalab.measure.workload import Workload
+from supalab.report.table import WIDTH
+from supalab.report.table import text as text_of
 
 TINY = (
     Case("limit-4", 4, Workload(12, 0.02)),
@@ -178,15 +180,15 @@ def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
     """All kinds, all goals with their verdict, all remarks; what did not run is a dash."""
     whole = made_bench()
     rows = (*whole.rows[1:], replace(whole.rows[0], errors=2, outcomes={"ok": 98, "ReadError": 2}))
-    text = bench_table.text(replace(whole, rows=rows, finished=False))
+    text = text_of(bench_table.tables(replace(whole, rows=rows, finished=False)))
     lines = text.splitlines()
-    assert max(map(len, lines)) <= bench_table.WIDTH
+    assert max(map(len, lines)) <= WIDTH
     assert all(any(line.startswith(kind) for line in lines) for kind in CLIENTS)
     assert sum("reached" in line for line in lines) == 7
     assert "2 x ReadError" in text
     assert "Interrupted" in text
     assert all(remark.arm in text for remark in whole.remarks)
-    assert "No trial" in bench_table.text(replace(whole, rows=()))
+    assert "No trial" in text_of(bench_table.tables(replace(whole, rows=())))
 
 
 def test_the_knee_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:

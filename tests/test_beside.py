@@ -28,7 +28,7 @@ def test_each_figure_of_the_article_has_ours_and_the_control_beside_it() -> None
     assert "1.0)" in rows["requests per second"].control
     assert rows["memory of the process"].article == "250 MB → 180 MB  (÷ 1.4)"
     assert "fair control: fake-10 → article-10" in str(found)
-    assert all(row.what in found.html() for row in found.rows)
+    assert all(row.what in found._repr_mimebundle_()["text/html"] for row in found.rows)
 
 
 def test_another_bursts_makespan_is_its_rounds_by_those_measured() -> None:

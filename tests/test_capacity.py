@@ -9,13 +9,13 @@ import pytest
 from supalab.capacity.result import FORM, ArmCapacity, Capacity, Step, goals
 from supalab.capacity.search import FINE, MOST_RATE, bracket, next_rate, search
 from supalab.capacity.slots import slots_capacity, slots_responses
-from supalab.capacity.table import table
+from supalab.capacity.table import tables
 from supalab.errors import TrialError
 from supalab.figures.capacity import capacity_picture, load_picture
-from supalab.figures.look import description
 from supalab.load.run import LoadRecord
 from supalab.load.shots import Load, Shot
-from supalab.measure.printed import plain
+from supalab.report.plot import description
+from supalab.report.table import text as plain
 
 STEPS = (5.0, 10.0, 20.0, 40.0, 80.0)
 
@@ -131,15 +131,15 @@ def test_a_capacity_record_is_the_same_after_the_file() -> None:
 
 def test_the_table_has_the_article_the_control_and_the_errors() -> None:
     """Nothing is cut: capacities, what never came, the article's row beside ours, the goals, errors by kind."""
-    words = plain(table(made_capacity()))
+    words = plain(tables(made_capacity()))
     assert max(map(len, words.splitlines())) <= 100
     assert "…" not in words
     for said in ("13.0", "56.0", "450 -> 150", "250 -> 180", "13 -> 57", "reached", "40 x HTTP 504", "bare"):
         assert said in words
-    missing = plain(table(replace(made_capacity(fake_3=13.0), finished=False)))
+    missing = plain(tables(replace(made_capacity(fake_3=13.0), finished=False)))
     assert "not measured" in missing
     assert "Interrupted" in missing
-    assert "No client" in plain(table(replace(made_capacity(), arms=())))
+    assert "No client" in plain(tables(replace(made_capacity(), arms=())))
 
 
 def test_the_picture_says_what_it_shows() -> None:

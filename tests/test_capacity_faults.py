@@ -8,13 +8,13 @@ import pytest
 
 from supalab.capacity.faults import FaultsInterrupted, faults
 from supalab.capacity.faults_result import FORM, Faults, Spell, reached
-from supalab.capacity.faults_table import table
+from supalab.capacity.faults_table import tables
 from supalab.capacity.recovery import WINDOW, for_nobody, lost, recovery_s, response_in
 from supalab.errors import SettingsError
-from supalab.figures.look import description
 from supalab.figures.recovery import recovery_picture
 from supalab.load.shots import LEFT, Shot
-from supalab.measure.printed import plain
+from supalab.report.plot import description
+from supalab.report.table import text as plain
 
 IDLE = 0.15
 
@@ -130,7 +130,7 @@ def test_table_and_picture_say_when_each_was_well_again() -> None:
         made_spell(), made_spell("real-10", until=7.0), made_spell("real-10", "down", slow=0.0),
         made_spell("fake-3", "left", until=20.0), made_spell("article-10", "left", until=20.0, slow=0.0),
     )  # fmt: skip
-    words = plain(table(replace(found, finished=False)))
+    words = plain(tables(replace(found, finished=False)))
     assert max(map(len, words.splitlines())) <= 100
     assert "…" not in words
     for said in ("at once", "2.0 s", "not seen", "real-10 40 x HTTP 504", "reached", "Interrupted", "issue 1093"):
@@ -155,7 +155,7 @@ def test_a_crowd_that_hangs_up_holds_threads_and_not_slots() -> None:
     assert real.abandoned > 50
     assert real.lost == {}
     assert real.recovery_s is not None
-    assert "at once" in plain(table(found)) or f"{real.recovery_s:.1f} s" in plain(table(found))
+    assert "at once" in plain(tables(found)) or f"{real.recovery_s:.1f} s" in plain(tables(found))
 
 
 def test_the_spell_lasts_as_long_as_it_was_meant_to_and_is_over_then() -> None:
@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_the_spells_that_are_over() -> None:
         faults(("real-10",), ("down",), before=0.5, spell=0.5, after=0.5, progress=progress)
     assert stopped.value.found.spells == ()
     assert not stopped.value.found.finished
-    assert "No fault" in plain(table(stopped.value.found))
+    assert "No fault" in plain(tables(stopped.value.found))
 
 
 def test_a_fault_that_is_none_is_refused() -> None:

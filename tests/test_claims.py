@@ -21,6 +21,7 @@ from supalab.measure.claims.ledger import LEDGER, Ledger, ledger_of
 from supalab.measure.claims.rules import EXPERIMENTS, RULES, checked, judge
 from supalab.measure.claims.run import expected_s
 from supalab.measure.trial import Span, TrialSet, Workload
+from supalab.report.table import text as text_of
 
 CLAIMS = {claim.id: claim for claim in catalogue()}
 # As it is usually found, and how what was found would have to change for the verdict to be another.
@@ -256,7 +257,7 @@ def test_the_ledger_survives_its_file(tmp_path: Path) -> None:
 def test_the_table_fits_100_columns_and_has_every_claim() -> None:
     """Claim, figures, verdict and sentence of each are there, and the summary is below."""
     ledger = made_ledger(quick=True, finished=False)
-    text = ledger_table.text(ledger)
+    text = text_of(ledger_table.table(ledger))
     assert max(map(len, text.splitlines())) <= 100
     words = " ".join(text.split())
     for line in ledger.lines:

@@ -13,7 +13,6 @@ from supalab.capacity.result import ArmCapacity, Capacity, Step
 from supalab.commands import claims as commands_claims
 from supalab.errors import SettingsError
 from supalab.figures.ledger import LOOKS, ledger_picture
-from supalab.figures.look import description
 from supalab.measure.campaign import Campaign, CampaignInterrupted
 from supalab.measure.claims import production, run
 from supalab.measure.claims.catalogue import COLUMNS, catalogue
@@ -21,6 +20,7 @@ from supalab.measure.claims.evidence import Evidence
 from supalab.measure.claims.judging import CANNOT, HOLDS, NOT, OTHER
 from supalab.measure.claims.ledger import LEDGER, ledger_of
 from supalab.measure.race import Progress
+from supalab.report.plot import description
 
 HEAD = ",".join(COLUMNS)
 

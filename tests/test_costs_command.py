@@ -13,14 +13,14 @@ from costs_made import cancellations, knee, lag, memory
 from supalab import Lab
 from supalab.commands import costs as commands_costs
 from supalab.errors import SettingsError
-from supalab.measure.costs import parts as all_costs
+from supalab.experiments import costs as all_costs
+from supalab.experiments.costs import PARTS, Part, costs, planned_s
 from supalab.measure.costs.cancellation import CANCELLATION
-from supalab.measure.costs.lab import FINISHED, CostsInterrupted, teller
-from supalab.measure.costs.parts import PARTS, Part, costs, planned_s
-from supalab.measure.costs.table import Cost, headline
+from supalab.measure.costs.lab import FINISHED, teller
 from supalab.measure.race import Progress
+from supalab.measure.run import Interrupted
 
-MADE: dict[str, Cost] = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
+MADE: dict[str, Any] = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
 
 
 def options(*words: str) -> argparse.Namespace:
@@ -60,7 +60,7 @@ def test_without_words_all_parts_run_and_each_has_its_files(
     out, err = capsys.readouterr()
     assert "minutes on a quiet machine" in err
     assert err.count("written:") == 8
-    assert all(headline(result) in " ".join(out.split()) for result in MADE.values())
+    assert all(PARTS[part].table(made).headline in " ".join(out.split()) for part, made in MADE.items())
 
 
 def test_one_part_has_the_file_that_was_named(made: dict[str, dict[str, Any]], tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_ctrl_c_reports_what_was_finished(
     """The parts before it and its own finished runs are printed, and the exit code says so."""
 
     def stopped(**_: Any) -> Any:
-        raise CostsInterrupted(cancellations("real-10"))
+        raise Interrupted(cancellations("real-10"))
 
     monkeypatch.setitem(all_costs.PARTS, "cancel", replace(PARTS["cancel"], run=stopped))
     assert commands_costs.costs(options("lag", "cancel", "knee")) == 130
@@ -100,15 +100,15 @@ class Stop:
     ("part", "how", "counted"),
     [
         ("memory", {"kinds": ["real", "fake"], "in_flight": [2]}, "runs"),
-        ("lag", {"arms": ["real-2", "fake-2"], "latency": 0.01}, "runs"),
+        ("lag", {"arms": ["real-2", "fake-2"], "latency": 0.01}, "trials"),
         ("cancel", {"arms": ["real-2"], "callers": 2, "latency": 0.2, "at_s": 0.05}, "runs"),
-        ("knee", {"kinds": ["real", "fake"], "limits": [2]}, "points"),
+        ("knee", {"kinds": ["real", "fake"], "limits": [2]}, "trials"),
     ],
 )
 def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any], counted: str) -> None:
     """Each part ends at once with what it has: one run, of which the record still says where and when."""
     with Lab(latency=0.015) as lab:
-        with pytest.raises(CostsInterrupted) as interrupted:
+        with pytest.raises(Interrupted) as interrupted:
             PARTS[part].run(**how, repeat=1, lab=lab, progress=Stop())
         assert lab.conditions.latency == 0.015
     found = interrupted.value.found

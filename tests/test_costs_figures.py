@@ -11,19 +11,35 @@ import pytest
 from costs_made import cancellations, held, knee, lag, memory, point
 from matplotlib.figure import Figure
 
+from supalab.experiments import lag as loop_lag
+from supalab.experiments import throughput
+from supalab.experiments.lag_figure import figure as lag_figure
+from supalab.experiments.throughput_figure import figure as throughput_figure
 from supalab.figures.costs_cancellation import after_cancellation
-from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight
-from supalab.figures.costs_throughput import throughput_against_limit
-from supalab.figures.look import description, save
-from supalab.measure.costs.table import headline, notes
+from supalab.measure.costs import table as costs
+from supalab.measure.record import Record
+from supalab.report.plot import description, save
 
 CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
     (memory_against_in_flight, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), runs=())),
-    (loop_lag, lag(), replace(lag(), runs=(), idle=())),
+    (lag_figure, lag(), replace(lag(), trials=())),
     (after_cancellation, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), runs=())),
-    (throughput_against_limit, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), points=())),
+    (throughput_figure, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), trials=())),
 ]
+
+
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput}
+
+
+def headline(found: Any) -> str:
+    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else costs.headline(found)
+
+
+def notes(found: Any) -> list[str]:
+    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else costs.notes(found)
+
+
 NAMES = ["memory", "lag", "cancellation", "throughput"]
 
 
@@ -79,13 +95,13 @@ def test_no_words_run_over_the_edges_or_each_other() -> None:
             assert box.x1 <= width, words
             assert box.y0 >= 0, words
             assert box.y1 <= height, words
-    ends = [text for text in throughput_against_limit(knee()).axes[0].texts if "best" in text.get_text()]
+    ends = [text for text in throughput_figure(knee()).axes[0].texts if "best" in text.get_text()]
     assert len(ends) == 3
 
 
 def test_every_best_limit_has_a_star() -> None:
     """As many stars as clients, each at its best limit."""
-    stars = [line for line in throughput_against_limit(knee()).axes[0].lines if line.get_marker() == "*"]
+    stars = [line for line in throughput_figure(knee()).axes[0].lines if line.get_marker() == "*"]
     assert sorted(places(star) for star in stars) == [10, 30, 100]
 
 

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memory, point
 
 from supalab.errors import TrialError
-from supalab.measure.costs.lag import LagCosts
+from supalab.experiments import lag as loop_lag
+from supalab.experiments import throughput
+from supalab.measure.costs import table as costs
 from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.costs.table import WIDTH, Cost, headline, notes, text
-from supalab.measure.costs.words import listed, mb, seconds
+from supalab.measure.costs.table import Cost
 from supalab.measure.costs.words_more import middle_of
+from supalab.measure.record import Record
+from supalab.report.format import duration, listed, size
+from supalab.report.table import WIDTH, Table
+from supalab.report.table import text as text_of
+
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput}
 
 
-def said(found: Cost) -> str:
+def headline(found: Cost | Record) -> str:
+    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else costs.headline(found)
+
+
+def notes(found: Cost | Record) -> list[str]:
+    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else costs.notes(found)
+
+
+def table(found: Cost | Record) -> Table:
+    return EXPERIMENTS[found.name].table(found) if isinstance(found, Record) else costs.table(found)
+
+
+def said(found: Cost | Record) -> str:
     return " ".join(notes(found))
 
 
 @pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: type(found).__name__)
-def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> None:
+def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost | Record) -> None:
     """All that is said stands in the text, which fits the width that it is given."""
-    written = text(found)
+    written = text_of(table(found))
     assert max(map(len, written.splitlines())) <= WIDTH
     flat = " ".join(written.split())
     for sentence in (headline(found), *notes(found)):
@@ -33,15 +53,15 @@ def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost) -> Non
     "found",
     [
         replace(memory(), runs=()),
-        replace(lag(), runs=()),
+        replace(lag(), trials=()),
         replace(cancellations(), runs=()),
-        replace(knee(), points=()),
+        replace(knee(), trials=()),
     ],
     ids=lambda found: type(found).__name__,
 )
-def test_nothing_measured_is_said_plainly(found: Cost) -> None:
+def test_nothing_measured_is_said_plainly(found: Cost | Record) -> None:
     """An empty result has a headline and a note, no error."""
-    assert "No" in text(found)
+    assert "No" in text_of(table(found))
 
 
 def test_memory_says_what_one_more_request_takes() -> None:
@@ -77,7 +97,7 @@ def test_memory_of_requests_that_were_not_together_is_marked() -> None:
     """A note with the peak, and a question mark in the table."""
     found = memory(held("article", 10, 1_000_000, 1_001_000, peak=8))
     assert "article at 10: not sound, at most 8 were in flight together" in said(found)
-    assert "1.00 ± 0.00 ?" in text(found)
+    assert "1.00 ± 0.00 ?" in text_of(table(found))
 
 
 def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
@@ -88,18 +108,17 @@ def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
         lag()
     )
     assert "p99 1.0 ms" in said(lag())
-    middle = lag().middle("fake-10")
-    assert (middle.threads, middle.errors) == (11, 0)
-    assert middle.lag.max == pytest.approx(0.018)
+    middle = loop_lag.middle(loop_lag.of(lag(), "fake-10"))
+    assert (middle["threads"], middle["errors"]) == (11, 0)
+    assert middle["lag_max_s"] == pytest.approx(0.018)
     with pytest.raises(TrialError, match="no lag of arm 'fake-3'"):
-        lag().of("fake-3")
+        loop_lag.of(lag(), "fake-3")
 
 
 def test_lag_counts_failures() -> None:
     """Requests that failed are beside the figures they are in."""
-    failing = replace(lag(), runs=(lag_run("fake-10", 0.1, 0.1, errors=3),))
+    failing = lag(lag_run("fake-10", 0.1, 0.1, errors=1), lag_run("fake-10", 0.1, 0.1, repeat=1, errors=2))
     assert "fake-10: 3 requests failed" in said(failing)
-    assert isinstance(failing, LagCosts)
 
 
 def test_cancellation_says_who_works_on() -> None:
@@ -127,15 +146,16 @@ def test_a_pool_that_the_cancellation_broke_is_said() -> None:
     broken = replace(cancelled("real-10", "ask"), late_outcome="PoolTimeout")
     found = replace(cancellations("real-10"), runs=(broken,))
     assert "1 new callers had an error" in said(found)
-    assert "broken" in text(found)
+    assert "broken" in text_of(table(found))
 
 
 def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
     """Within five per cent of the highest; at the end of the line the knee may lie further on."""
     found = knee()
-    assert [found.best(kind) for kind in found.kinds] == [100, 30, 10]
-    assert [found.at_its_end(kind) for kind in found.kinds] == [True, False, False]
-    assert found.ideal(10) == 100
+    every = [throughput.line(found, kind) for kind in ("real", "fake", "kept")]
+    assert [throughput.best(one) for one in every] == [100, 30, 10]
+    assert [throughput.at_its_end(one) for one in every] == [True, False, False]
+    assert throughput.ideal(found, 10) == 100
     assert headline(found) == "The best limit: real 100 or more, fake 30 and kept 10"
     assert "fake: best at 30 in flight with 240 requests/s, 80% of the ideal there; more slots, up to 100" in said(
         found
@@ -145,14 +165,14 @@ def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
     )
     assert "kept was left out at 100" in said(found)
     assert "2 processors" in said(found)
-    with pytest.raises(TrialError, match="the knee of 'session' was not measured"):
-        found.line("session")
+    with pytest.raises(TrialError, match="the throughput of 'session' was not measured"):
+        throughput.line(found, "session")
 
 
 def test_the_knee_takes_medians_and_counts_failures() -> None:
     """Three repeats at one limit give their middle; failed requests are said."""
     found = knee(point("fake", 30, 500.0, repeat=1), point("fake", 30, 260.0, repeat=2, errors=7))
-    assert found.line("fake")[30] == 260.0
+    assert throughput.line(found, "fake")[30] == 260.0
     assert "fake: 7 requests failed" in said(found)
 
 
@@ -166,13 +186,13 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
     ],
     ids=lambda found: type(found).__name__,
 )
-def test_no_cell_of_a_wide_table_is_cut(found: Cost) -> None:
+def test_no_cell_of_a_wide_table_is_cut(found: Cost | Record) -> None:
     """Four clients, seven lines, times of ten seconds: every cell is whole at the usual width."""
-    assert "…" not in text(found)
+    assert "…" not in text_of(table(found))
 
 
 def test_short_words() -> None:
     """Numbers for people, and lists that end in "and"."""
-    assert [seconds(value) for value in (3.05, 0.154, 0.0008)] == ["3.0 s", "154 ms", "0.8 ms"]
-    assert [mb(value) for value in (65_900_000, 209_000)] == ["65.9 MB", "0.21 MB"]
+    assert [duration(value) for value in (3.05, 0.154, 0.0008)] == ["3.0 s", "154 ms", "0.8 ms"]
+    assert [size(value) for value in (65_900_000, 209_000)] == ["65.9 MB", "0.21 MB"]
     assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]

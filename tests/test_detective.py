@@ -13,13 +13,14 @@ from claimswork import figures
 from supalab import Lab
 from supalab.errors import TrialError
 from supalab.figures.detective import case_picture
-from supalab.figures.look import description
 from supalab.measure.claims.evidence import from_spans
 from supalab.measure.detective import expected_s
 from supalab.measure.detective import table as detective_table
 from supalab.measure.detective.arrivals import arrivals, arrive, times_of
 from supalab.measure.detective.case import ARTICLE, CASE, SUSPECTS, Case, account, accounts, solution
 from supalab.measure.workload import Workload
+from supalab.report.plot import description
+from supalab.report.table import text as text_of
 
 # What two columns would be if everything were as the article says.
 RIGHT = {"before": figures("fake-3", 0.45, 15.0, 100, 21, 1), "after": figures("real-10", 0.15, 5.0, 10, 34, 1)}
@@ -105,7 +106,7 @@ def test_the_case_survives_its_file_and_is_printed_in_100_columns() -> None:
     again = CASE.loads(CASE.dumps(case))
     assert again.solution == case.solution
     assert CASE.dumps(again) == CASE.dumps(case)
-    text = detective_table.text(case)
+    text = text_of(detective_table.table(case))
     assert max(map(len, text.splitlines())) <= 100
     for one in case.accounts:
         assert f"\n{one.suspect.letter}  " in text

@@ -24,6 +24,7 @@ from supalab.measure.explain.result import EXPLANATION, Earned, Explanation, Lin
 from supalab.measure.race import Progress
 from supalab.measure.trial import Trial, TrialSet, Witnessed
 from supalab.measure.workload import Workload
+from supalab.report.table import text as text_of
 
 KEYS = ["limit", "reuse", "library", "async", "keepalive", "gate", "around", "transport"]
 # Seconds and milliseconds of CPU of an arm of the chain, in order: the article's size.
@@ -194,7 +195,7 @@ def test_a_whole_that_earned_nothing_has_no_shares() -> None:
     assert nothing.share(nothing.steps[0]) is None
     assert "nothing was earned" in explain_words.headline(nothing)
     assert "%" not in explain_words.sums(nothing)[1]
-    assert "fake-3 -> fake-10" in explain_table.text(nothing)
+    assert "fake-3 -> fake-10" in text_of(explain_table.tables(nothing))
 
 
 def test_a_slot_is_held_for_as_long_as_a_wave_takes() -> None:
@@ -212,7 +213,7 @@ def test_every_factor_has_a_sentence_with_its_numbers() -> None:
     said = dict(zip(KEYS, (explain_words.sentence(step, found) for step in found.steps), strict=True))
     assert said["limit"] == "10 threads in place of 3: earns 10.80 s, 100% of the whole."
     assert "the lab saw 110 connections for 110 requests, then 10" in said["reuse"]
-    assert "costs 0.110 s" in said["async"]
+    assert "costs 110 ms" in said["async"]
     assert "CPU of a request rises from 1.80 to 3.00 ms" in said["keepalive"]
     assert "CPU of a request falls from 1.10 to 0.45 ms" in said["transport"]
     assert explain_words.NOTHING in said["around"]
@@ -241,7 +242,7 @@ def test_the_words_say_where_the_articles_pool_throws_reuse_away() -> None:
 
 def test_the_table_shows_all_and_fits() -> None:
     """A row and a sentence for each factor, both sums, the links; ASCII, at most 100 columns."""
-    text = explain_table.text(made_explanation(jitter=0.03))
+    text = text_of(explain_table.tables(made_explanation(jitter=0.03)))
     assert all(len(line) <= 100 and line.isascii() for line in text.splitlines())
     assert all(f"{one.before} -> {one.after}" in text for one in chain())
     assert "= the article's step" in text
@@ -249,15 +250,15 @@ def test_the_table_shows_all_and_fits() -> None:
     assert text.count("not explained by the factors") == 2
     assert "TLS, 40 ms" in text
     assert "~" in text.split("depends on the link")[1]
-    long = explain_table.text(made_explanation(levels=[100 * one for one in LEVELS], after=1000))
+    long = text_of(explain_table.tables(made_explanation(levels=[100 * one for one in LEVELS], after=1000)))
     assert "…" not in text + long
-    assert "depends on the link" not in explain_table.text(made_explanation(links=False))
+    assert "depends on the link" not in text_of(explain_table.tables(made_explanation(links=False)))
 
 
 def test_failures_stand_beside_the_figures() -> None:
     """An arm that failed is named below the table, with how often."""
-    assert "article-10: 7 requests failed" in explain_table.text(made_explanation(errors=7))
-    assert "failed" not in explain_table.text(made_explanation())
+    assert "article-10: 7 requests failed" in text_of(explain_table.tables(made_explanation(errors=7)))
+    assert "failed" not in text_of(explain_table.tables(made_explanation()))
 
 
 def test_an_explanation_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -352,7 +353,7 @@ def test_only_finished_rounds_count() -> None:
     assert found is not None
     assert (found.rounds, found.finished) == (2, False)
     assert all(len(one.before.makespan_s) == 2 for one in found.steps)
-    assert "finished rounds, 2 of them" in explain_table.text(found)
+    assert "finished rounds, 2 of them" in text_of(explain_table.tables(found))
     assert explained(todo, _trials(3, 1, short="gate")) is None
     assert explained(todo, Campaign({}, "")) is None
 

@@ -13,10 +13,10 @@ from test_explain import LEVELS, made_explanation
 from test_figures import _drawn, _meet
 
 from supalab.errors import TrialError
-from supalab.figures.look import description, save
 from supalab.figures.waterfall import draw_cpu, draw_waterfall, waterfall
 from supalab.figures.waterfall_links import by_link, draw_by_link
 from supalab.measure.explain.result import Explanation
+from supalab.report.plot import description, save
 
 DRAWINGS = (waterfall, by_link)
 

@@ -17,9 +17,9 @@ from PIL import Image
 from supalab import figures
 from supalab.errors import SettingsError, TrialError
 from supalab.figures.lanes import in_lanes
-from supalab.figures.look import COLOURS
 from supalab.measure.trial import Backend, Memory, Span, Trial, TrialSet
 from supalab.measure.workload import Workload
+from supalab.report.plot import COLOURS
 
 DRAWINGS = (figures.side_by_side, figures.timeline)
 

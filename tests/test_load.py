@@ -18,7 +18,7 @@ from supalab.load.run import RECORD, LoadRecord
 from supalab.load.schedule import leavers, poisson, rates
 from supalab.load.shots import CAPPED, LATE_S, LEFT, TIMEOUT, Load, Shot
 from supalab.load.table import table
-from supalab.measure.printed import plain
+from supalab.report.table import text as plain
 
 URL = "http://127.0.0.1:9/contests"
 PLAN = Plan(URL, duration=0.3, rate=50.0)

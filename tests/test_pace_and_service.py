@@ -6,19 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from supalab.course.pace import Pace, knee_of, pace, paces_picture
+from supalab.course.pace import Pace, pace, paces_picture, record_of
 from supalab.course.responses import responses_picture
 from supalab.course.service import Served, put_under_load
 from supalab.errors import TrialError
-from supalab.figures.look import description
+from supalab.experiments.throughput import best, line
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.load.shots import OK, Load, Shot
-from supalab.measure.costs.knee_result import Point
+from supalab.measure.case import Case, Trial
+from supalab.measure.workload import Workload
+from supalab.report.plot import description
 
 
 def paced(kind: str, limit: int, per_s: float) -> Pace:
-    return Pace(Point(kind, limit, 0, 2 * limit, 1.0, per_s, 1.5, 0), limit, 0.1, busy=per_s * 0.1)
+    numbers = {"makespan_s": 1.0, "per_s": per_s, "cpu_ms": 1.5, "errors": 0}
+    case = Case(f"{kind}-{limit}", Workload(2 * limit, 0.1, callers=limit))
+    return Pace(Trial(case, numbers), limit, 0.1, busy=per_s * 0.1)
 
 
 def test_a_pace_knows_its_ideal_and_how_long_a_request_takes() -> None:
@@ -27,13 +31,13 @@ def test_a_pace_knows_its_ideal_and_how_long_a_request_takes() -> None:
     assert (one.name, one.ideal, one.took) == ("kept-40", 400.0, 0.5)
     assert "80 of 400 requests/s" in str(one)
     assert "failed" not in str(one)
-    assert "3 failed" in str(replace(one, point=replace(one.point, errors=3)))
+    assert "3 failed" in str(replace(one, trial=replace(one.trial, numbers={**one.trial.numbers, "errors": 3})))
 
 
 def test_paces_become_a_knee_with_the_guess_in_it() -> None:
     """The picture is the recorded one's; the guess is drawn and said, and the axis reaches the last limit."""
     paces = [paced("kept", 5, 45.0), paced("kept", 20, 160.0), paced("kept", 75, 60.0)]
-    assert knee_of(paces).best("kept") == 20
+    assert best(line(record_of(paces), "kept")) == 20
     with_guess, without = (paces_picture(paces, guesses={"kept-75": guess}) for guess in (2_000.0, None))
     assert "The guess for kept-75 was 2000 requests per second." in description(with_guess)
     assert "guess" not in description(without)
@@ -46,19 +50,19 @@ def test_paces_become_a_knee_with_the_guess_in_it() -> None:
 def test_paces_of_no_or_several_latencies_make_no_knee(latencies: tuple[float, ...]) -> None:
     """A picture of unlike paces would mean nothing."""
     with pytest.raises(TrialError, match=f"paces at {len(latencies)} latencies"):
-        knee_of([replace(paced("real", 5, 45.0), latency=latency) for latency in latencies])
+        record_of([replace(paced("real", 5, 45.0), latency=latency) for latency in latencies])
 
 
 async def test_a_pace_is_measured_at_the_lab() -> None:
     """As many callers as slots ask twice each; more callers once each; never more in flight than slots."""
     async with Lab(latency=0.03) as lab:
         few = await pace("real", 4, lab)
-        assert (few.point.requests, few.point.errors, few.callers, few.latency) == (8, 0, 4, 0.03)
-        assert 0 < few.point.per_s < few.ideal
+        assert (few.trial.case.workload.requests, few.trial["errors"], few.callers, few.latency) == (8, 0, 4, 0.03)
+        assert 0 < few.per_s < few.ideal
         assert 0 < few.busy <= 4
         assert lab.witness().served == 8  # the warm-up is not counted
         crowd = await pace("gated", 4, lab, callers=10)
-        assert (crowd.point.requests, crowd.callers) == (10, 10)
+        assert (crowd.trial.case.workload.requests, crowd.callers) == (10, 10)
         assert lab.witness().peak <= 4
 
 

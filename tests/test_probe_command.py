@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supalab.measure.probe import VERDICT
-from supalab.measure.probe.table import WIDTH
+from supalab.report.table import WIDTH
 
 CLIENTS = """
 import os

@@ -29,6 +29,8 @@ from supalab.measure.probe.seen import Burst, Seen, Sequence, Waits, micro
 from supalab.measure.probe.verdict import WAITERS
 from supalab.measure.probe.watch import Look, Tally
 from supalab.measure.probe.words import sentences
+from supalab.report.table import WIDTH
+from supalab.report.table import text as text_of
 
 LATENCY = 0.3
 SECONDS = 1.2
@@ -208,8 +210,8 @@ def test_a_verdict_shows_itself() -> None:
 def test_the_table_is_short_and_names_who_waited(name: str) -> None:
     """No line is too long; bars are as long as the shares; every row of evidence is there."""
     verdict = made_verdict(CASES[name][0])
-    text = table.text(verdict)
-    assert max(map(len, text.splitlines())) <= table.WIDTH
+    text = text_of(table.tables(verdict))
+    assert max(map(len, text.splitlines())) <= WIDTH
     assert verdict.headline in " ".join(text.split())
     assert all(row.looked_at in text for row in verdict.evidence)
     full = [line for line in text.splitlines() if line.count("█") == table.BAR]

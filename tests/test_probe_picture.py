@@ -12,7 +12,7 @@ from test_probe_judge import CASES, made_verdict
 
 from supalab.errors import SettingsError
 from supalab.figures.evidence import evidence
-from supalab.figures.look import description, save
+from supalab.report.plot import description, save
 
 ROWS = (
     "a loop in a read",

@@ -14,11 +14,12 @@ from supalab.errors import SettingsError, TrialError
 from supalab.measure.archive import Form
 from supalab.measure.race import Progress
 from supalab.reference import recipes as all_recipes
-from supalab.reference.compare import pairs, text
+from supalab.reference.compare import pairs, table
 from supalab.reference.pages import marked, refreshed
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 from supalab.reference.recipes import RECIPES
 from supalab.reference.record import chosen, expected_s, measured
+from supalab.report.table import Table
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +48,7 @@ def a_recipe(name: str, number: float, seconds: float = 10.0, breaks: bool = Fal
         save=FORM.save,
         load=FORM.load,
         draw=lambda result: {f"{name}.png": Figure()},
-        text=lambda result: f"the number is {result.number}\n",
+        tables=lambda result: Table((), (), empty=f"the number is {result.number}"),
         figures=lambda result: {"number": result.number, "zero": 0.0},
     )
 
@@ -193,7 +194,7 @@ def test_figures_are_far_apart_by_a_quarter_of_the_smaller() -> None:
     )
     assert [row.apart for row in rows] == [False, True, False, True, True]
     assert [row.ratio for row in rows][2] is None
-    assert text([]).startswith("Nothing to compare")
+    assert table([]).empty.startswith("Nothing to compare")
 
 
 def test_a_page_shows_what_is_recorded(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from test_explain import made_explanation
 
 from supalab.measure import table
 from supalab.measure.explain import table as explain_table
-from supalab.measure.printed import plain
+from supalab.report.table import text as plain
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        lambda: table.text(made_set("fake-3", "fake-10", "session-10", "article-10", "real-10")),
-        lambda: explain_table.text(made_explanation()),
+        lambda: plain(table.table(made_set("fake-3", "fake-10", "session-10", "article-10", "real-10"))),
+        lambda: plain(explain_table.tables(made_explanation())),
         lambda: plain(table.table(made_set())),
     ],
     ids=["race", "explain", "printed"],

@@ -11,6 +11,8 @@ from supalab.measure import table
 from supalab.measure.summary import percentile, spread, summary, typical
 from supalab.measure.trial import Backend, Memory, Span, Trial, TrialSet, Witnessed
 from supalab.measure.workload import Workload
+from supalab.report.table import WIDTH
+from supalab.report.table import text as text_of
 
 KEYS = [
     *("arm", "requests", "errors", "peak_in_flight", "connections", "makespan_s", "ideal_ratio", "throughput_per_s"),
@@ -89,8 +91,8 @@ def test_an_unknown_latency_leaves_the_ratio_to_the_ideal_unknown():
 def test_the_table_fits_a_pipe():
     """Plain text: no line above 100 columns, no escape sequence, one line an arm with its eleven cells."""
     arms = ("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10")
-    lines = table.text(made_set(*arms)).splitlines()
-    assert max(map(len, lines)) <= table.WIDTH
+    lines = text_of(table.table(made_set(*arms))).splitlines()
+    assert max(map(len, lines)) <= WIDTH
     assert not any("\x1b" in line for line in lines)
     assert [len(line.split()) for line in lines[: lines.index("")] if line.startswith(arms)] == [11] * 6
 
@@ -113,14 +115,14 @@ def test_a_race_without_a_fair_control_says_so():
 
 def test_what_nobody_witnessed_is_blank_and_explained():
     """Without a lab the cells are empty and a footnote says why."""
-    unseen = table.text(made_set("fake-3", "real-3", witnessed=False))
+    unseen = text_of(table.table(made_set("fake-3", "real-3", witnessed=False)))
     assert "None" not in unseen
     assert "Blank:" in unseen
 
 
 def test_no_finished_trial_is_said_not_drawn():
     """An interrupted race without results still prints one sentence."""
-    assert table.text(TrialSet()) == "No trial was finished.\n"
+    assert text_of(table.table(TrialSet())) == "No trial was finished.\n"
 
 
 def test_littles_law_is_not_checked_across_a_wire():

@@ -13,8 +13,9 @@ import math
 
 from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.pace import pace, paces_picture
-from supalab.figures.costs_throughput import throughput_against_limit
-from supalab.measure.costs.knee_result import KNEE
+from supalab.experiments import throughput
+from supalab.experiments.throughput_figure import figure
+from supalab.measure.record import Record
 from supalab.shipped import shipped
 
 lab = start_lab(latency=0.1)
@@ -53,7 +54,7 @@ for limit in (5, 20, 75):
 
 # %%
 kept_75 = {one.name: one for one in paces}["kept-75"]
-print(guess.beside(kept_75.point.per_s))
+print(guess.beside(kept_75.per_s))
 paces_picture(paces, guesses={"kept-75": guess.value})
 
 # %% [markdown]
@@ -70,7 +71,7 @@ paces_picture(paces, guesses={"kept-75": guess.value})
 # The server takes 0.1 s, always. Little's law, read backwards, tells what the *caller* sees: seconds = in flight / throughput.
 
 # %%
-for one in (one for one in paces if one.point.limit == 75):
+for one in (one for one in paces if one.limit == 75):
     print(f"{one.name:10} {one.took:.2f} s for a request; on average {one.busy:4.1f} in flight at the lab")
 
 # %% [markdown]
@@ -106,14 +107,14 @@ print(*crowds, sep="\n")
 # The same, recorded up to 400 slots, with `fake` too: threads that dial for each request.
 
 # %%
-recorded = KNEE.load(shipped("data", "reference", "throughput.json"))
-throughput_against_limit(recorded)
+recorded = Record.load(shipped("data", "reference", "throughput.json"))
+figure(recorded)
 
 # %%
-for kind in recorded.kinds:
-    last = recorded.at(kind, max(recorded.line(kind)))[0]
+for kind, rows in recorded.rows.groupby("kind", sort=False):
+    last, line = rows.iloc[-1], throughput.line(recorded, kind)
     used = f"at {last.limit}: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU a second"
-    print(f"{kind:8} best limit {recorded.best(kind):3}: {recorded.most(kind):5.0f} requests/s at most; {used}")
+    print(f"{kind:8} best limit {throughput.best(line):3}: {line.max():5.0f} requests/s at most; {used}")
 
 # %% [markdown]
 # Every client here has a knee: beyond it, one processor is used up. (Python's threads share one, too: they take turns.) Where it lies depends on

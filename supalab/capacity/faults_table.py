@@ -1,17 +1,14 @@
-"""Faults in production go in, their tables come out: one for each fault, a row for each client."""
+"""The tables of faults in production: one for each fault, a row for each client."""
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.text import Text
-
 from supalab.capacity.faults_result import FAULTS, Faults, Spell, reached
 from supalab.capacity.recovery import WINDOW
-from supalab.load.printed import NEVER, grid, notes
 from supalab.load.shots import LATE_S
+from supalab.report.format import NEVER, counts, ms, stated
+from supalab.report.table import Table
 
-__all__ = ["recovery_words", "table"]
+__all__ = ["recovery_words", "tables"]
 
 VERDICTS = {True: "reached", False: "missed"}
 #: Why a kind of client stays ill after a fault; said only where that was measured.
@@ -20,39 +17,29 @@ REASONS = {
 }
 
 
-def table(found: Faults) -> RenderableType:
+COLUMNS = (
+    "client", "p95 ms\nbefore", "p95 ms\nduring", "well again\nafter", "lost", "of them\nafter", "left",
+    "worked for\nnobody", "of that\nnoticed", "in flight\npeak",
+)  # fmt: skip
+
+
+def tables(found: Faults) -> list[Table]:
     """Return a table for each fault, and what the columns mean."""
     if not found.spells:
-        return Text("No fault was tried to its end.")
-    tables = [Padding(_one(found, fault), (0, 0, 1, 0)) for fault in found.faults]
-    return Group(*tables, notes(*_notes(found)))
+        return [Table((), (), empty="No fault was tried to its end.")]
+    return [*(_one(found, fault) for fault in found.faults), Table((), (), notes=_notes(found))]
 
 
-def _one(found: Faults, fault: str) -> RenderableType:
+def _one(found: Faults, fault: str) -> Table:
     spells = [spell for arm in found.arms if (spell := found.find(arm, fault)) is not None]
     length = spells[0].end - spells[0].begin
-    rows = grid(
-        "client", "p95 ms\nbefore", "p95 ms\nduring", "well again\nafter", "\nlost", "of them\nafter", "\nleft",
-        "worked for\nnobody", "of that\nnoticed", "in flight\npeak",
-    )  # fmt: skip
-    for spell in spells:
-        rows.add_row(
-            spell.arm,
-            _ms(spell.p95_before),
-            _ms(spell.p95_during),
-            recovery_words(spell),
-            str(sum(spell.lost.values())),
-            str(spell.lost_after),
-            str(spell.left),
-            str(spell.for_nobody),
-            str(spell.abandoned),
-            str(spell.peak),
-        )
-    return Group(Text(f"{FAULTS[fault]}, {length:.0f} s", style="bold"), rows)
+    return Table(COLUMNS, [_row(spell) for spell in spells], headline=f"{FAULTS[fault]}, {length:.0f} s")
 
 
-def _ms(seconds: float | None) -> str:
-    return NEVER if seconds is None else f"{1000 * seconds:.0f}"
+def _row(spell: Spell) -> list[str]:
+    numbers = (sum(spell.lost.values()), spell.lost_after, spell.left, spell.for_nobody, spell.abandoned, spell.peak)
+    p95 = (ms(spell.p95_before, NEVER), ms(spell.p95_during, NEVER))
+    return [spell.arm, *p95, recovery_words(spell), *map(str, numbers)]
 
 
 def recovery_words(spell: Spell) -> str:
@@ -67,13 +54,13 @@ def _notes(found: Faults) -> list[str]:
         f"{found.rate:g} requests a second at random, the same for all; clients time out after {found.timeout:g} s.",
         f"Well again: the first request from which on p95 of {WINDOW} is below twice the idle response time.",
         f"Lost: callers who stayed and had no answer. Left: a crowd that comes besides, {found.crowd:g} a second,",
-        f"and hangs up after {1000 * found.leave_after:.0f} ms. Worked for nobody: good answers of the backend that "
+        f"and hangs up after {stated(found.leave_after)}. Worked for nobody: good answers of the backend that "
         "reached no caller;",
         "noticed: those whose connection the client had closed, so that the backend could have stopped.",
     ]
     for fault in found.faults:
         kinds = [
-            f"{arm} {', '.join(f'{count} x {kind}' for kind, count in spell.lost.items())}"
+            f"{arm} {counts(spell.lost)}"
             for arm in found.arms
             if (spell := found.find(arm, fault)) is not None and spell.lost
         ]

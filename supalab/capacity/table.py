@@ -1,54 +1,49 @@
-"""A capacity experiment goes in, its tables come out: the clients, the climb, the article's row beside ours, goals."""
+"""The tables of a capacity experiment: the clients, the climb, the article's row next to ours, the goals."""
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
 from supalab.capacity.result import ARTICLE, ArmCapacity, Capacity, Step, goals
-from supalab.load.printed import NEVER, grid, milliseconds, notes
 from supalab.load.shots import LATE_S
+from supalab.load.table import percentiles
+from supalab.report.format import NEVER, counts, ms, stated
+from supalab.report.table import Cell, Column, Content, Table
 
-__all__ = ["article_rows", "table"]
+__all__ = ["article_rows", "tables"]
 
 VERDICTS = {True: "reached", False: "missed", None: "not measured"}
-STYLES = {True: "green", False: "bold red", None: "dim"}
+STYLES = {True: "good", False: "bad", None: "dim"}
+NONE = Table((), (), empty="No client was measured.")
 
 
-def table(found: Capacity) -> RenderableType:
+def tables(found: Capacity) -> list[Table]:
     """Return all tables of the experiment."""
     if not found.arms:
-        return Text("No client was measured.")
-    parts = (_clients(found), notes(*_about(found)), _below(_climb(found)), _below(_article(found)))
-    return Group(*parts, _below(_goals(found)), notes(*_remarks(found)))
-
-
-def _below(part: RenderableType) -> Padding:
-    return Padding(part, (1, 0, 0, 0))
+        return [NONE]
+    return [_clients(found), _climb(found), _article(found), _goals(found)]
 
 
 def _clients(found: Capacity) -> Table:
-    rows = grid(
+    titles = (
         "client", "idle\nms", "capacity\n/s", "bare\nslots", "x\nfake-3", "response there, ms\np50 / p95 / p99",
-        "in flight\npeak/mean", "memory MB\nidle/most", "\nerrors",
+        "in flight\npeak/mean", "memory MB\nidle/most", "errors",
     )  # fmt: skip
-    for arm in found.arms:
-        ratio, slots = found.ratio(arm.arm, "fake-3"), found.slots(arm)
-        at, errors = arm.at_capacity, sum(sum(step.errors.values()) for step in arm.steps)
-        rows.add_row(
-            arm.arm,
-            f"{1000 * arm.idle_s:.0f}",
-            _capacity(arm),
-            "" if slots is None else f"{slots:.1f}",
-            "" if ratio is None else f"{ratio:.1f}",
-            "" if at is None else milliseconds((at.p50, at.p95, at.p99)),
-            "" if at is None else f"{at.in_flight_peak}/{at.in_flight_mean:.1f}",
-            f"{_megabytes(arm.memory_idle_bytes)}/{_megabytes(arm.memory_peak_bytes)}",
-            str(errors) + "*" * bool(errors),
-        )
-    return rows
+    return Table(titles, [_client(found, arm) for arm in found.arms], notes=_about(found))
+
+
+def _client(found: Capacity, arm: ArmCapacity) -> list[str]:
+    ratio, slots, at = found.ratio(arm.arm, "fake-3"), found.slots(arm), arm.at_capacity
+    errors = sum(sum(step.errors.values()) for step in arm.steps)
+    return [
+        arm.arm,
+        ms(arm.idle_s),
+        _capacity(arm),
+        "" if slots is None else f"{slots:.1f}",
+        "" if ratio is None else f"{ratio:.1f}",
+        "" if at is None else percentiles(at.p50, at.p95, at.p99),
+        "" if at is None else f"{at.in_flight_peak}/{at.in_flight_mean:.1f}",
+        f"{_megabytes(arm.memory_idle_bytes)}/{_megabytes(arm.memory_peak_bytes)}",
+        str(errors) + "*" * bool(errors),
+    ]
 
 
 def _capacity(arm: ArmCapacity) -> str:
@@ -67,30 +62,29 @@ def _about(found: Capacity) -> list[str]:
         "Capacity: the highest rate of open arrivals with p95 below twice the idle response time (of one",
         f"caller); {found.fine:.0%} more, or less than that, was too much. Bare slots: the capacity of as many slots",
         "as the client has for the same arrivals, computed: no client, no thread, no event loop.",
-        f"GET {found.path}, one request of the backend ({1000 * found.latency:.0f} ms) for each; a client's timeout is",
+        f"GET {found.path}, one request of the backend ({stated(found.latency)}) for each; a client's timeout is",
         f"{found.timeout:g} s, a caller's {found.patience:g} s; a failed request counts as one never answered.",
     ]
 
 
 def _climb(found: Capacity) -> Table:
     """The p95 of every rate that was climbed by more than one client."""
-    rows = grid("p95 ms at", *(arm.arm for arm in found.arms))
     steps = {arm.arm: {step.rate: step for step in arm.steps} for arm in found.arms}
-    for rate in found.steps:
-        if any(rate in mine for mine in steps.values()):
-            rows.add_row(f"{rate:g}/s", *(_p95(mine.get(rate)) for mine in steps.values()))
-    return rows
+    rows = [
+        [f"{rate:g}/s", *(_p95(mine.get(rate)) for mine in steps.values())]
+        for rate in found.steps
+        if any(rate in mine for mine in steps.values())
+    ]
+    return Table(["p95 ms at", *(arm.arm for arm in found.arms)], rows)
 
 
 def _p95(step: Step | None) -> str:
-    return "" if step is None else NEVER if step.p95 is None else f"{1000 * step.p95:.0f}"
+    return "" if step is None else ms(step.p95, NEVER)
 
 
 def _article(found: Capacity) -> Table:
-    rows = grid("in production", "article\nbefore -> after", "here\nfake-3 -> real-10", "fair control\nfake-10")
-    for row in article_rows(found):
-        rows.add_row(*row)
-    return rows
+    titles = ("in production", "article\nbefore -> after", "here\nfake-3 -> real-10", "fair control\nfake-10")
+    return Table(titles, article_rows(found))
 
 
 def article_rows(found: Capacity) -> list[tuple[str, str, str, str]]:
@@ -126,17 +120,21 @@ def _one(value: float | None) -> str:
 
 
 def _goals(found: Capacity) -> Table:
-    rows = grid("goal", "asked", "measured", "")
-    for goal in goals(found):
-        asked = f">= {goal.low:g}" if goal.high is None else f"{goal.low:g} to {goal.high:g}"
-        measured = "" if goal.value is None else f"{goal.value:.2f}"
-        rows.add_row(goal.name, asked, measured, Text(VERDICTS[goal.reached], STYLES[goal.reached]))
-    return rows
+    rows: list[list[Content]] = [
+        [
+            goal.name,
+            f">= {goal.low:g}" if goal.high is None else f"{goal.low:g} to {goal.high:g}",
+            "" if goal.value is None else f"{goal.value:.2f}",
+            Cell(VERDICTS[goal.reached], STYLES[goal.reached]),
+        ]
+        for goal in goals(found)
+    ]
+    return Table(["goal", "asked", "measured", Column("")], rows, notes=_remarks(found))
 
 
 def _remarks(found: Capacity) -> list[str]:
     said = [
-        f"* {arm.arm} at {step.rate:g}/s: {', '.join(f'{count} x {kind}' for kind, count in step.errors.items())}"
+        f"* {arm.arm} at {step.rate:g}/s: {counts(step.errors)}"
         for arm in found.arms
         for step in arm.steps
         if step.errors

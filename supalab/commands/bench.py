@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands.output import ProgressBar, check_outputs, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, say
 from supalab.errors import SettingsError
+from supalab.report.format import estimate
 
 if TYPE_CHECKING:
     from supalab.measure.bench.result import Bench
@@ -35,14 +36,14 @@ def bench(options: argparse.Namespace) -> int:
     from supalab.measure.bench.table import remark_text
 
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(options.json, options.figure)
     how = {"clients": _kinds(options.clients), "repeat": options.repeat, "quick": options.quick}
     todo = planned(**how)
     trials = sum(run.repeat * len(run.arms) for run in todo.runs)
-    say(f"{trials} trials, {lasting(todo.expected_s)} on a quiet machine")
+    say(f"{trials} trials, {estimate(todo.expected_s)} on a quiet machine")
     for remark in todo.remarks:
         say(remark_text(remark))
     code = 0
@@ -69,12 +70,13 @@ def _kinds(names: str | None) -> tuple[str, ...] | None:
 
 def _report(found: Bench, record: Path | None, figure: Path | None) -> None:
     from supalab.measure.bench import result as bench_result
-    from supalab.measure.bench import table as bench_table
+    from supalab.measure.bench.table import tables
+    from supalab.report.table import show
 
     if record is not None and found.rows:
         bench_result.save(found, record)
         say(f"written: {record}")
-    bench_table.show(found)
+    show(tables(found))
     if figure is not None and found.rows:
         from supalab import figures
 

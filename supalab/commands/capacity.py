@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supalab.commands.output import ProgressBar, check_results, draw, keep, lasting, say
+from supalab.commands.output import ProgressBar, check_results, draw, keep
+from supalab.report.format import estimate
 
 if TYPE_CHECKING:
     from supalab.capacity.faults_result import Faults
@@ -33,10 +34,10 @@ def capacity(options: argparse.Namespace) -> int:
 
     check_results(options.json, options.figure)
     clients, how = _clients(options), QUICK if options.quick else {}
-    say(f"{', '.join(clients)}: {lasting(expected_s(clients, **how))} on a quiet machine")
+    about = f"{', '.join(clients)}: {estimate(expected_s(clients, **how))} on a quiet machine"
     code = 0
     try:
-        with ProgressBar("steps") as tell:
+        with ProgressBar("steps", about) as tell:
             found = measure(clients, seed=options.seed, progress=lambda *at: tell(Progress(*at)), **how)
     except CapacityInterrupted as interrupted:
         found, code = interrupted.found, 130
@@ -53,12 +54,12 @@ def _clients(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _report_capacity(found: Capacity, options: argparse.Namespace) -> None:
     from supalab.capacity.result import FORM
-    from supalab.capacity.table import table
-    from supalab.measure.printed import show
+    from supalab.capacity.table import tables
+    from supalab.report.table import show
 
     if found.arms:
         keep(found, FORM, options.json)
-    show(table(found))
+    show(tables(found))
     if not found.arms:
         return
     if options.figure is not None:
@@ -90,10 +91,10 @@ def faults(options: argparse.Namespace) -> int:
     clients, how = _clients(options), QUICK if options.quick else {}
     kinds = tuple(FAULTS) if options.faults is None else tuple(name.strip() for name in options.faults.split(","))
     timeout = TIMEOUT_S if options.timeout is None else options.timeout
-    say(f"{', '.join(clients)}, each {', '.join(kinds)}: {lasting(expected_s(clients, kinds, **how))}")
+    about = f"{', '.join(clients)}, each {', '.join(kinds)}: {estimate(expected_s(clients, kinds, **how))}"
     code = 0
     try:
-        with ProgressBar("spells") as tell:
+        with ProgressBar("spells", about) as tell:
             found = measure(
                 clients, kinds, timeout=timeout, seed=options.seed, progress=lambda *at: tell(Progress(*at)), **how
             )
@@ -105,12 +106,12 @@ def faults(options: argparse.Namespace) -> int:
 
 def _report_faults(found: Faults, options: argparse.Namespace) -> None:
     from supalab.capacity.faults_result import FORM
-    from supalab.capacity.faults_table import table
-    from supalab.measure.printed import show
+    from supalab.capacity.faults_table import tables
+    from supalab.report.table import show
 
     if found.spells:
         keep(found, FORM, options.json)
-    show(table(found))
+    show(tables(found))
     if not found.spells:
         return
     if options.figure is not None:

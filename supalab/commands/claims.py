@@ -41,7 +41,7 @@ def add_claims(parser: argparse.ArgumentParser) -> None:
 def claims(options: argparse.Namespace) -> int:
     """Put the claims on trial, or ask when all figures are true, or check a table; print, write record and picture."""
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(options.json, options.figure)
@@ -66,10 +66,11 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    from supalab.measure.claims import table as ledger_table
     from supalab.measure.claims.ledger import LEDGER
     from supalab.measure.claims.run import LedgerInterrupted, expected_s
     from supalab.measure.claims.run import claims as run
+    from supalab.measure.claims.table import WIDEST, table
+    from supalab.report.table import show
 
     say(f"about {expected_s(options.quick, options.claims):.0f} s on a quiet machine")
     code = 0
@@ -80,7 +81,7 @@ def _ledger(options: argparse.Namespace) -> int:
         found, code = interrupted.ledger, 130
     # The record first: a table can end in a closed pipe, and minutes of measuring with it.
     keep(found, LEDGER, options.json)
-    ledger_table.show(found)
+    show(table(found), at_most=WIDEST)
     if options.figure is not None:
         _draw(found, options.figure)
     return code
@@ -88,7 +89,8 @@ def _ledger(options: argparse.Namespace) -> int:
 
 def _detective(options: argparse.Namespace) -> int:
     from supalab.measure import detective
-    from supalab.measure.detective import table as detective_table
+    from supalab.measure.detective.table import table
+    from supalab.report.table import show
 
     if options.claims is not None:
         raise SettingsError("--claims goes with the ledger: the detective has the article's table alone")
@@ -96,7 +98,7 @@ def _detective(options: argparse.Namespace) -> int:
     with ProgressBar() as tell:
         found = detective.detective(quick=options.quick, progress=tell)
     keep(found, detective.CASE, options.json)
-    detective_table.show(found)
+    show(table(found))
     if options.figure is not None:
         _draw(found, options.figure)
     return 0
@@ -106,8 +108,8 @@ def _draw(found: Ledger | Case, path: Path) -> None:
     from supalab.figures import save
     from supalab.figures.detective import case_picture
     from supalab.figures.ledger import ledger_picture
-    from supalab.figures.look import description
     from supalab.measure.claims.ledger import Ledger
+    from supalab.report.plot import description
 
     drawn = ledger_picture(found) if isinstance(found, Ledger) else case_picture(found)
     save(drawn, path)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, check_outputs, keep, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, keep, say
+from supalab.report.format import estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,10 +33,10 @@ def add_costs(parser: argparse.ArgumentParser) -> None:
 
 def costs(options: argparse.Namespace) -> int:
     """Measure the parts; print a table of each, write records and pictures."""
-    from supalab.measure.costs.lab import CostsInterrupted, checked_repeat
-    from supalab.measure.costs.parts import PARTS as ALL
-    from supalab.measure.costs.parts import costs as measure
-    from supalab.measure.costs.parts import planned_s
+    from supalab.experiments.costs import PARTS as ALL
+    from supalab.experiments.costs import costs as measure
+    from supalab.experiments.costs import planned_s
+    from supalab.measure.run import Interrupted, checked_repeat
 
     parts = list(dict.fromkeys(options.parts)) or list(ALL)
     if options.repeat is not None:
@@ -43,17 +44,17 @@ def costs(options: argparse.Namespace) -> int:
     seconds = planned_s(parts, quick=options.quick, repeat=options.repeat)
     records, pictures = _paths(options.json, parts), _paths(options.figure, parts)
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(*records.values(), *pictures.values())
-    say(f"{', '.join(ALL[part].about for part in parts)}: {lasting(seconds)} on a quiet machine")
+    say(f"{', '.join(ALL[part].about for part in parts)}: {estimate(seconds)} on a quiet machine")
     found: dict[str, Any] = {}
     code = 0
     try:
         with ProgressBar() as tell:
             measure(parts, quick=options.quick, repeat=options.repeat, progress=tell, keep=found)
-    except CostsInterrupted:
+    except Interrupted:
         code = 130
     finally:
         _report(found, records, pictures)
@@ -68,13 +69,13 @@ def _paths(path: Path | None, parts: list[str]) -> dict[str, Path]:
 
 
 def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
-    from supalab.measure.costs import table as costs_table
-    from supalab.measure.costs.parts import PARTS as ALL
+    from supalab.experiments.costs import PARTS as ALL
+    from supalab.report.table import show
 
     for place, (part, result) in enumerate(found.items()):
         keep(result, ALL[part].form, records.get(part))
         sys.stdout.write("\n" * (place > 0))
-        costs_table.show(result)
+        show(ALL[part].table(result))
         if part in pictures:
             _draw(part, result, pictures[part])
     sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file
@@ -82,18 +83,19 @@ def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Map
 
 def _draw(part: str, result: Any, path: Path) -> None:
     """Write the picture; the words that it carries are those under the table, so they are not said again."""
-    from supalab.figures.look import save
+    from supalab.report.plot import save
 
     say(f"written: {save(_painter(part)(result), path)}")
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:
-    from supalab.figures import costs_cancellation, costs_lag, costs_memory, costs_throughput
+    from supalab.experiments import lag_figure, throughput_figure
+    from supalab.figures import costs_cancellation, costs_memory
 
     painters: dict[str, Callable[..., Figure]] = {
         "memory": costs_memory.memory_against_in_flight,
-        "lag": costs_lag.loop_lag,
+        "lag": lag_figure.figure,
         "cancel": costs_cancellation.after_cancellation,
-        "knee": costs_throughput.throughput_against_limit,
+        "knee": throughput_figure.figure,
     }
     return painters[part]

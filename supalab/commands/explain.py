@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, check_outputs, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, say
 from supalab.commands.race import ARTICLE_LATENCY
+from supalab.report.format import estimate
 
 if TYPE_CHECKING:
     from supalab.measure.explain.result import Explanation
@@ -49,7 +50,7 @@ def explain(options: argparse.Namespace) -> int:
     check_outputs(options.json, *figures)
     trials = todo.rounds * sum(len(one.arms) for one in todo.experiments)
     rounds = "one round" if todo.rounds == 1 else f"{todo.rounds} rounds"
-    say(f"{trials} trials in {rounds}, {lasting(todo.expected_s)} on a quiet machine")
+    say(f"{trials} trials in {rounds}, {estimate(todo.expected_s)} on a quiet machine")
     found: Explanation | None
     code = 0
     try:
@@ -90,7 +91,7 @@ def _how(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _figures(path: Path | None, *, links: bool) -> tuple[Path, ...]:
-    from supalab.figures.look import check_suffix
+    from supalab.report.plot import check_suffix
 
     if path is None:
         return ()
@@ -99,22 +100,23 @@ def _figures(path: Path | None, *, links: bool) -> tuple[Path, ...]:
 
 
 def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) -> None:
-    from supalab.measure.explain import table as explain_table
     from supalab.measure.explain.result import EXPLANATION
+    from supalab.measure.explain.table import tables
+    from supalab.report.table import show
 
     # First of all: whatever happens to the rest, minutes of measuring are not lost.
     if record is not None:
         EXPLANATION.save(found, record)
         say(f"written: {record}")
-    explain_table.show(found)
+    show(tables(found))
     if figures:
         _draw(found, figures)
 
 
 def _draw(found: Explanation, figures: tuple[Path, ...]) -> None:
-    from supalab.figures.look import description, save
     from supalab.figures.waterfall import waterfall
     from supalab.figures.waterfall_links import by_link
+    from supalab.report.plot import description, save
 
     for draw, path in zip((waterfall, by_link), figures, strict=False):
         drawn = draw(found)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supalab.commands.capacity import add_capacity, add_faults
-from supalab.commands.output import ProgressBar, check_results, draw, keep, lasting, say
+from supalab.commands.output import ProgressBar, check_results, draw, keep, say
 from supalab.errors import SettingsError
+from supalab.report.format import estimate
 
 if TYPE_CHECKING:
     from supalab.load.plan import Plan
@@ -47,11 +48,11 @@ def load(options: argparse.Namespace) -> int:
 
     check_results(options.json, options.figure)
     planned = _plans(options, "http://127.0.0.1:1")  # checked before anything is started
-    say(f"{len(planned)} loads, {lasting(expected_s(planned))}")
+    about_all = f"{len(planned)} loads, {estimate(expected_s(planned))}"
     done: list[Load] = []
     code, when = 0, datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        with _service(options) as (url, about), ProgressBar("loads") as tell:
+        with _service(options) as (url, about), ProgressBar("loads", about_all) as tell:
             plans = _plans(options, url)
             loads(plans, keep=done, progress=lambda share, n: tell(Progress(share, _name(plans, n), n, len(plans))))
     except KeyboardInterrupt:
@@ -102,7 +103,7 @@ def _service(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
 def _report_loads(record: LoadRecord, options: argparse.Namespace) -> None:
     from supalab.load.run import RECORD
     from supalab.load.table import table
-    from supalab.measure.printed import show
+    from supalab.report.table import show
 
     keep(record, RECORD, options.json)
     show(table(record))

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["ProgressBar", "check_outputs", "check_results", "draw", "keep", "lasting", "say"]
+__all__ = ["ProgressBar", "check_outputs", "check_results", "draw", "keep", "say"]
 
 
 def check_results(record: Path | None, figure: Path | None) -> None:
     """Raise SettingsError now for a record or a picture that could not be written at the end."""
     if figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(figure)
     check_outputs(record, figure)
@@ -53,11 +53,6 @@ def _check_writable(path: Path) -> None:
         path.unlink()
 
 
-def lasting(seconds: float) -> str:
-    """Return an expected time for people: ``about 40 s``, ``about 9 minutes``."""
-    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
-
-
 def say(line: str) -> None:
     """To stderr, where the progress bar is: stdout is for what was found."""
     sys.stderr.write(f"{line}\n")
@@ -72,7 +67,7 @@ def keep(found: T, form: Form[T], path: Path | None) -> None:
 
 def draw(picture: Figure, path: Path) -> None:
     """Write the picture and print its description."""
-    from supalab.figures.look import description, save
+    from supalab.report.plot import description, save
 
     save(picture, path)
     sys.stdout.write(f"\n{description(picture)}\n")
@@ -80,16 +75,22 @@ def draw(picture: Figure, path: Path) -> None:
 
 
 class ProgressBar:
-    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout."""
+    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout.
 
-    def __init__(self, unit: str = "trials") -> None:
+    ``about`` is said when measuring has begun: a command that is refused has one line, the reason.
+    """
+
+    def __init__(self, unit: str = "trials", about: str = "") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.fields[done]}"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        # To a file it would write nothing but an empty line.
+        silent = not console.is_terminal
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent)
         self._task = self._bar.add_task("lab", total=1.0, done="")
-        self._unit = unit
+        self._unit, self._about = unit, about
 
     def __enter__(self) -> Callable[[Progress], None]:
         self._bar.start()
@@ -99,5 +100,8 @@ class ProgressBar:
         self._bar.stop()
 
     def _tell(self, so_far: Progress) -> None:
+        if self._about:
+            say(self._about)
+            self._about = ""
         done = f"{so_far.done} of {so_far.total} {self._unit}"
         self._bar.update(self._task, completed=so_far.fraction, description=so_far.arm, done=done)

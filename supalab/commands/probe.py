@@ -45,7 +45,7 @@ def probe(options: argparse.Namespace) -> int:
     from supalab.lab.handle import Lab
 
     if options.figure is not None:
-        from supalab.figures.look import check_suffix
+        from supalab.report.plot import check_suffix
 
         check_suffix(options.figure)
     check_outputs(options.json, options.figure)
@@ -130,10 +130,12 @@ def _importable() -> Iterator[None]:
 
 
 def _report(verdict: Verdict, record: Path | None, figure: Path | None) -> None:
-    from supalab.measure.probe import VERDICT, table
+    from supalab.measure.probe import VERDICT
+    from supalab.measure.probe.table import tables
+    from supalab.report.table import WIDTH, show
 
     keep(verdict, VERDICT, record)
-    table.show(verdict)
+    show(tables(verdict), at_most=WIDTH)
     if figure is not None:
         from supalab.figures.evidence import evidence
 

@@ -48,9 +48,9 @@ def add_race(parser: argparse.ArgumentParser) -> None:
 
 def race(options: argparse.Namespace) -> int:
     """Run the arms side by side; print the table, write record and pictures."""
-    from supalab.figures.look import check_suffix
     from supalab.measure.race import RaceInterrupted
     from supalab.measure.race import race as run_race
+    from supalab.report.plot import check_suffix
 
     check_suffix(options.figure)
     figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))

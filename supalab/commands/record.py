@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supalab.commands.output import ProgressBar, check_outputs, lasting, say
+from supalab.commands.output import ProgressBar, check_outputs, say
 from supalab.errors import SettingsError
+from supalab.report.format import estimate
 from supalab.shipped import shipped
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def record(options: argparse.Namespace) -> int:
     recipes = chosen(RECIPES, names)
     if options.list:
         for one in recipes:
-            sys.stdout.write(f"{one.name:<10} {lasting(one.expected_s()):<17}  {one.about}\n")
+            sys.stdout.write(f"{one.name:<10} {estimate(one.expected_s()):<17}  {one.about}\n")
         return 0
     reference = shipped("data", "reference")
     folder = _folder(options.into or reference)
     if not options.compare:
         check_outputs(*(folder / one.record for one in recipes))
     deed = _compared(recipes, reference) if options.compare else _kept(folder)
-    say(f"{len(recipes)} recordings, {lasting(expected_s(recipes))}: {', '.join(one.name for one in recipes)}")
+    say(f"{len(recipes)} recordings, {estimate(expected_s(recipes))}: {', '.join(one.name for one in recipes)}")
     try:
         with ProgressBar("recordings") as tell:
             measured(recipes, deed, tell)
@@ -75,13 +76,14 @@ def _kept(folder: Path) -> Callable[[AnyRecipe, Any], None]:
 
 
 def _compared(recipes: Sequence[AnyRecipe], reference: Path) -> Callable[[AnyRecipe, Any], None]:
-    from supalab.reference.compare import pairs, text
+    from supalab.reference.compare import pairs, table
+    from supalab.report.table import text
 
     # Read before anything is measured: a reference that is not there must not cost minutes.
     before = {one.name: one.figures(one.load(reference / one.record)) for one in recipes}
 
     def compare(recipe: AnyRecipe, result: Any) -> None:
-        sys.stdout.write(f"\n{text(pairs(recipe.name, before[recipe.name], recipe.figures(result)))}")
+        sys.stdout.write(f"\n{text(table(pairs(recipe.name, before[recipe.name], recipe.figures(result))))}")
         sys.stdout.flush()
 
     return compare

@@ -5,23 +5,24 @@ The article's figures are read from the claims' table, those from here are compu
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
 from supalab.errors import TrialError
-from supalab.figures.words import duration, megabytes
 from supalab.measure.claims.catalogue import catalogue
 from supalab.measure.trial import Trial, TrialSet
 from supalab.measure.workload import Workload
+from supalab.report.format import duration, size
+from supalab.report.table import Column, Table, html, text
 
 __all__ = ["Beside", "Row", "beside_the_article", "makespan_of"]
 
 #: What the article counts its seconds for.
 BURST = 100
-CELL = "text-align:left"
 NONE = "-"
+#: A notebook without HTML shows the columns side by side all the same.
+WIDE = 140
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 Number = Callable[[Trial], float]
@@ -51,27 +52,15 @@ class Beside:
         before, control, after = self.arms
         return "", "the article", f"here: {before} → {after}", f"fair control: {control} → {after}"
 
+    def _table(self) -> Table:
+        rows = [(row.what, row.article, row.here, row.control) for row in self.rows]
+        return Table([Column(title) for title in self.titles], rows)
+
     def __str__(self) -> str:
-        cells = [self.titles, *((row.what, row.article, row.here, row.control) for row in self.rows)]
-        widths = [max(len(row[at]) for row in cells) for at in range(4)]
-        return "\n".join(
-            "  ".join(f"{text:{w}}" for text, w in zip(row, widths, strict=True)).rstrip() for row in cells
-        )
+        return text(self._table(), WIDE)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/html": self.html(), "text/plain": str(self)}
-
-    def html(self) -> str:
-        """Return a table that inherits the theme's colours."""
-        head = "".join(f'<th style="{CELL}">{html.escape(title)}</th>' for title in self.titles)
-        body = "".join(_line((row.what, row.article, row.here, row.control)) for row in self.rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _line(texts: Sequence[str]) -> str:
-    first, *rest = (html.escape(text) for text in texts)
-    cells = "".join(f'<td style="{CELL}">{text}</td>' for text in rest)
-    return f'<tr><th scope="row" style="{CELL}">{first}</th>{cells}</tr>'
+        return {"text/html": html(self._table()), "text/plain": str(self)}
 
 
 def beside_the_article(
@@ -105,7 +94,7 @@ def _figures() -> tuple[tuple[str, str, Number, Shown], ...]:
         ("one request, with its wait", "", lambda trial: mean(span.latency for span in trial.answered), duration),
         ("requests per second", "table-throughput", lambda trial: trial.throughput_per_s, "{:.3g}".format),
         (f"{BURST} requests (computed)", "table-total", lambda trial: makespan_of(trial, BURST), duration),
-        ("memory of the process", "table-memory", lambda t: t.memory.peak_bytes if t.memory else 0, megabytes),
+        ("memory of the process", "table-memory", lambda t: t.memory.peak_bytes if t.memory else 0, size),
     )
 
 

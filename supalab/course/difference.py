@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import ast
 import difflib
-import html
 import inspect
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from supalab.errors import SettingsError
+from supalab.report import table
+from supalab.report.table import Cell, Column
 
 __all__ = ["Difference", "difference"]
 
 #: (mark, line) on the left and on the right; a line that is not there is empty.
 Side = tuple[str, str]
-CELL = "text-align:left;vertical-align:top;padding:0 0.6em"
-#: A line that is too long goes on four letters further to the right.
-CODE = "white-space:pre-wrap;font-family:monospace;padding-left:{}ch;text-indent:-4ch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +43,13 @@ class Difference:
 
     def html(self) -> str:
         """Return two columns that inherit the theme's colours."""
-        head = "".join(f'<th colspan="2" style="{CELL}">{html.escape(title)}</th>' for title in self.titles)
-        body = "".join(f"<tr>{_cells(left)}{_cells(right)}</tr>" for left, right in self.rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        columns = [Column(title) for name in self.titles for title in ("", name)]
+        return table.html(table.Table(columns, [[*_cells(left), *_cells(right)] for left, right in self.rows]))
 
 
-def _cells(side: Side) -> str:
+def _cells(side: Side) -> tuple[str, Cell]:
     mark, line = side
-    text = line.lstrip()
-    code, style = html.escape(text) or "&nbsp;", CODE.format(len(line) - len(text) + 4)
-    shown = f"<strong>{code}</strong>" if mark else code
-    return f'<td style="{CELL}">{mark if text else ""}</td><td style="{CELL};{style}">{shown}</td>'
+    return mark if line.strip() else "", Cell(line or "\N{NO-BREAK SPACE}", "changed" if mark else "code")
 
 
 def _rows(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Side, Side]]:

@@ -11,9 +11,8 @@ import httpx
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import counted, duration
+from supalab.report.format import count, duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, row_label, styled
 
 __all__ = ["Drips", "drips", "read_drips"]
 
@@ -115,7 +114,7 @@ def _measure(ax: Axes, seconds: float) -> None:
 
 def _described(read: Mapping[str, Drips], read_timeout: float) -> str:
     said = [
-        f"{name}: {counted(len(one.pieces), 'piece')}, the longest gap {duration(one.longest_gap)}, "
+        f"{name}: {count(len(one.pieces), 'piece')}, the longest gap {duration(one.longest_gap)}, "
         f"{'answered' if one.outcome == 'ok' else one.outcome} after {duration(one.done)}."
         for name, one in read.items()
     ]

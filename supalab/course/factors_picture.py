@@ -15,10 +15,10 @@ from matplotlib.patches import Patch
 
 from supalab.course.factors import NOTHING, Rounds, Taken, in_seconds, signed
 from supalab.course.predict import Guess
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.figures.waterfall import EARNED, LOST, UNTOLD, look_of
-from supalab.figures.words import counted, duration, subtitle
+from supalab.figures.words import subtitle
+from supalab.report.format import count, duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["what_earned"]
 
@@ -114,7 +114,7 @@ def _about(found: Rounds) -> str:
     seen = found.trials[0][0].backend
     link = [*(["TLS"] if seen.tls else []), *([f"a round trip of {duration(seen.rtt)}"] if seen.rtt else [])]
     over = f", over {' and '.join(link)}" if link else ""
-    return f"{subtitle(found.workload)}{over}; median of {counted(len(found.trials[0]), 'round')}, taking turns"
+    return f"{subtitle(found.workload)}{over}; median of {count(len(found.trials[0]), 'round')}, taking turns"
 
 
 def _described(found: Rounds, expected: Mapping[str, float]) -> str:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from supalab.report import table
+from supalab.report.table import Column
+
 __all__ = ["Feedback", "Finding", "State"]
 
 
@@ -104,16 +107,6 @@ def _mark(finding: Finding) -> str:
 
 
 def _table(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return ""
-    head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("", "looked at", "expected", "observed"))
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="text-align:left">{html.escape(text)}</td>'
-            for text in (_mark(f), f.what, f.expected, f.observed)
-        )
-        + "</tr>"
-        for f in findings
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    rows = [[_mark(one), one.what, one.expected, one.observed] for one in findings]
+    titles = [Column(title) for title in ("", "looked at", "expected", "observed")]
+    return table.html(table.Table(titles if rows else (), rows))

@@ -17,9 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, pale, styled
-from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import counted, duration
+from supalab.report.format import count, duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
 __all__ = ["Heartbeat", "heartbeat", "heartbeats"]
 
@@ -128,12 +127,12 @@ def heartbeats(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Fig
 def described(beats: Sequence[Heartbeat], guess: float | None = None) -> str:
     """Return the sentences that say what the picture of these heartbeats shows."""
     rows = [
-        f"{beat.name}: {counted(len(beat.callers), 'caller')}, done after {duration(beat.took)}, "
+        f"{beat.name}: {count(len(beat.callers), 'caller')}, done after {duration(beat.took)}, "
         f"longest time that a tick came late {duration(max(beat.longest_lag, 0.0))}."
         for beat in beats
     ]
     said = f" The guess for {beats[0].name} was {duration(guess)}." if guess is not None else ""
-    return f"Ticks of an event loop beside the work of {counted(len(beats), 'client')}. {' '.join(rows)}{said}"
+    return f"Ticks of an event loop beside the work of {count(len(beats), 'client')}. {' '.join(rows)}{said}"
 
 
 def _draw(ax: Axes, beat: Heartbeat, height: float, right: float) -> None:

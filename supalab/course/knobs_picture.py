@@ -23,9 +23,9 @@ from supalab.course.knobs_svg import (
     waiting,
 )
 from supalab.figures.lanes import in_lanes
-from supalab.figures.look import INK, colour
-from supalab.figures.words import duration
 from supalab.measure.trial import Trial
+from supalab.report.format import duration
+from supalab.report.plot import INK, colour
 
 __all__ = ["beside_measured", "burst_picture", "burst_twin", "link_picture", "link_twin"]
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from supalab.figures.look import INK, MUTED, OTHER
+from supalab.report.plot import INK, MUTED, OTHER
 
 __all__ = [
     "WIDTH", "Bar", "Box", "Drawn", "Line", "chart", "lanes", "marked", "sheet", "text", "time_axis", "waiting",

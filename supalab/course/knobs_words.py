@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from supalab.course.knobs_schedule import Computed, Setting, makespan
-from supalab.figures.words import counted, duration
 from supalab.measure.trial import Trial
+from supalab.report.format import count, duration
 
 __all__ = [
     "BURST", "LINK", "burst_line", "burst_title", "connections", "fits", "link_line", "link_title", "measured_line",
@@ -20,7 +20,7 @@ LINK = "computed: nothing but round trips and latency takes time"
 
 def burst_title(one: Setting) -> str:
     """Return a burst in a few words, without its link."""
-    rounds = counted(one.rounds, "round")
+    rounds = count(one.rounds, "round")
     last = f", {one.in_last} in the last" if one.rounds > 1 and one.in_last < one.limit else ""
     return f"{one.limit} at a time, {duration(one.each)} each: {rounds}{last}, done after {duration(makespan(one))}"
 
@@ -28,7 +28,7 @@ def burst_title(one: Setting) -> str:
 def burst_line(now: Computed) -> str:
     """Return makespan, throughput and mean wait in a sentence, and what the slots were good for in another."""
     one = now.setting
-    said = f"{counted(one.requests, 'request')}, {one.limit} at a time, {duration(one.latency)} each: {_figures(now)}"
+    said = f"{count(one.requests, 'request')}, {one.limit} at a time, {duration(one.latency)} each: {_figures(now)}"
     return f"{said} {_slots(one)}"
 
 
@@ -38,12 +38,12 @@ def _figures(now: Computed) -> str:
 
 
 def _slots(one: Setting) -> str:
-    rounds = f"{counted(one.rounds, 'round')} of {duration(one.each)}"
+    rounds = f"{count(one.rounds, 'round')} of {duration(one.each)}"
     if one.limit > one.requests:
-        return f"{rounds}; {counted(one.limit - one.requests, 'slot')} never used."
+        return f"{rounds}; {count(one.limit - one.requests, 'slot')} never used."
     if one.in_last == one.limit:
         return f"{rounds}, all of them full."
-    return f"{rounds}; the last one has {counted(one.in_last, 'request')} for {counted(one.limit, 'slot')}."
+    return f"{rounds}; the last one has {count(one.in_last, 'request')} for {count(one.limit, 'slot')}."
 
 
 def other(one: Setting) -> Setting:
@@ -73,15 +73,15 @@ def link_title(one: Setting) -> str:
 def link_line(now: Computed) -> str:
     """Return makespan, throughput and mean wait in a sentence, and what the other manner would take in another."""
     one, rival = now.setting, makespan(other(now.setting))
-    trips = counted(2 if one.tls else 1, "round trip")
-    dialled = f"{counted(one.dialled, 'connection')} dialled, each for {trips}" if one.rtt else "Dialling takes no time"
+    trips = count(2 if one.tls else 1, "round trip")
+    dialled = f"{count(one.dialled, 'connection')} dialled, each for {trips}" if one.rtt else "Dialling takes no time"
     if abs(rival - now.makespan_s) < 1e-9:
         beside = f"{connections(other(one)).capitalize()}: just as long."
     else:
         more = max(rival, now.makespan_s) / min(rival, now.makespan_s)
         way = "longer" if rival > now.makespan_s else "shorter"
         beside = f"{connections(other(one)).capitalize()}: {duration(rival)}, {way} by a factor of {more:.2g}."
-    about = f"{counted(one.requests, 'request')}, {one.limit} at a time, {duration(one.latency)} each at the server"
+    about = f"{count(one.requests, 'request')}, {one.limit} at a time, {duration(one.latency)} each at the server"
     return f"{about}, {connections(one)}, {fits(one)}: {_figures(now)} {dialled}. {beside}"
 
 

@@ -1,6 +1,6 @@
 """How fast a client is at a limit, in the notebook's own loop: a kind and a limit go in, a pace and a picture come out.
 
-For the measured version, in fresh processes and over more limits, see ``supalab.measure.costs.knee``.
+For the measured version, in fresh processes and over more limits, see ``supalab.experiments.throughput``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from matplotlib.figure import Figure
 
 from supalab.clients.arms import arm
 from supalab.errors import TrialError
-from supalab.figures.costs_throughput import throughput_against_limit
-from supalab.figures.look import CLEAR, INK, describe_on, description
+from supalab.experiments.throughput_figure import figure
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
-from supalab.measure.costs.knee_result import Knee, Point
+from supalab.measure.case import Case, Trial
 from supalab.measure.littles_law import seconds_each
 from supalab.measure.machine import machine, versions
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
+from supalab.report.plot import CLEAR, INK, describe_on, description
 from supalab.settings import Settings
 
-__all__ = ["Pace", "knee_of", "pace", "paces_picture"]
+__all__ = ["Pace", "pace", "paces_picture", "record_of"]
 
 #: How often each caller asks: enough to see a pace, few enough for a notebook.
 ROUNDS = 2
@@ -35,7 +36,7 @@ ROUNDS = 2
 class Pace:
     """A client at a limit: what was measured, the lab's latency (seconds), the mean in flight that the lab saw."""
 
-    point: Point
+    trial: Trial
     callers: int
     latency: float
     busy: float
@@ -43,23 +44,33 @@ class Pace:
     @property
     def name(self) -> str:
         """The arm, such as ``real-40``."""
-        return f"{self.point.kind}-{self.point.limit}"
+        return self.trial.case.arm
+
+    @property
+    def limit(self) -> int:
+        """The arm's limit."""
+        return self.trial.case.limit
+
+    @property
+    def per_s(self) -> float:
+        """Answered requests per second."""
+        return float(self.trial["per_s"])
 
     @property
     def ideal(self) -> float:
         """Requests per second if nothing but latency took time."""
-        return self.point.limit / self.latency
+        return self.limit / self.latency
 
     @property
     def took(self) -> float:
         """Seconds that a request takes on average, from the question to the answer: Little's law, read backwards."""
-        return seconds_each(self.callers, self.point.per_s)
+        return seconds_each(self.callers, self.per_s)
 
     def __str__(self) -> str:
-        failed = f", {self.point.errors} failed" if self.point.errors else ""
+        failed = f", {self.trial['errors']} failed" if self.trial["errors"] else ""
         return (
-            f"{self.name:10} {self.point.per_s:4.0f} of {self.ideal:.0f} requests/s, "
-            f"{self.point.cpu_ms:4.1f} ms of CPU each{failed}"
+            f"{self.name:10} {self.per_s:4.0f} of {self.ideal:.0f} requests/s, "
+            f"{self.trial['cpu_ms']:4.1f} ms of CPU each{failed}"
         )
 
 
@@ -80,22 +91,22 @@ async def pace(kind: str, limit: int, lab: Lab, *, callers: int | None = None) -
         seen = await asyncio.to_thread(lab.witness)
     took, good = max(span.done for span in spans), sum(span.outcome == "ok" for span in spans)
     each = 1000 * cpu / len(spans)
-    point = Point(kind, limit, 0, len(spans), took, good / took, each, errors=len(spans) - good)
-    return Pace(point, asking, latency, seen.busy_s / took)
+    numbers = {"makespan_s": took, "per_s": good / took, "cpu_ms": each, "errors": len(spans) - good}
+    return Pace(Trial(Case(f"{kind}-{limit}", work), numbers), asking, latency, seen.busy_s / took)
 
 
-def knee_of(paces: Sequence[Pace]) -> Knee:
+def record_of(paces: Sequence[Pace]) -> Record:
     """Return paces in the form of the recorded ones; raises TrialError for none, or for those of several latencies."""
     latencies = {one.latency for one in paces}
     if len(latencies) != 1:
         raise TrialError(f"paces at {len(latencies)} latencies: a picture needs some, all at one")
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    return Knee(latencies.pop(), tuple(one.point for one in paces), (), when, machine(), versions())
+    when, asked = datetime.now(UTC).isoformat(timespec="seconds"), {"latency": latencies.pop()}
+    return Record("throughput", tuple(one.trial for one in paces), asked, (), when, machine(), versions())
 
 
 def paces_picture(paces: Sequence[Pace], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
     """Draw throughput and CPU against the limit; ``guesses``: requests per second by arm, ``None`` for no guess."""
-    fig = throughput_against_limit(knee_of(paces))
+    fig = figure(record_of(paces))
     for name, guess in (guesses or {}).items():
         if guess:
             _draw_guess(fig, int(name.rpartition("-")[2]), guess)

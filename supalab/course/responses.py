@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.course.service import Served
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, pale, styled
-from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import control_of, counted, duration
+from supalab.figures.words import control_of
 from supalab.load.shots import stayed
+from supalab.report.format import count, duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
 __all__ = ["responses_picture"]
 
@@ -121,7 +121,7 @@ def _described(served: Sequence[Served]) -> str:
     for one in served:
         p95, failed = one.load.response(RANK), sum(one.load.errors.values())
         said.append(
-            f"{one.arm}: {counted(len(one.load.shots), 'request')}, p95 {'never' if p95 is None else duration(p95)}, "
+            f"{one.arm}: {count(len(one.load.shots), 'request')}, p95 {'never' if p95 is None else duration(p95)}, "
             f"{failed} lost; at most {one.witness.peak} in flight at the lab."
         )
     return " ".join(said)

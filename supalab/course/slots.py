@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from supalab.figures.look import INK, MUTED, colour
+from supalab.report.plot import INK, MUTED, colour
 
 __all__ = ["Bar", "Row", "bars", "drawn", "in_words"]
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from supalab.figures.look import INK, Picture, colour, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
+from supalab.report.plot import INK, WIDTH_IN, Picture, colour, describe_on, head, styled
 
 if TYPE_CHECKING:
     from supalab.lab.handle import Lab

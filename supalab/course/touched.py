@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from supalab.figures.look import INK, MUTED, Picture, colour, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
+from supalab.report.plot import INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, styled
 
 __all__ = ["rows_found"]
 

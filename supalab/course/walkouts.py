@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supalab.figures.look import CLEAR, INK, Picture, colour, describe_on, pale, styled
-from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import duration
 from supalab.lab.witness import Witness
+from supalab.report.format import duration
+from supalab.report.plot import CLEAR, INK, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
 __all__ = ["Walkout", "after_the_walkout"]
 

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from supalab.figures.evidence import draw_burst, draw_waiters, evidence
 from supalab.figures.knee import draw_against_limit, knee
 from supalab.figures.lanes import draw_lanes, draw_waiting, timeline
-from supalab.figures.look import Picture, description, save
 from supalab.figures.panels import draw_in_flight, draw_latency, draw_memory
 from supalab.figures.side import side_by_side
 from supalab.figures.waterfall import draw_waterfall, waterfall
 from supalab.figures.waterfall_links import by_link, draw_by_link
 from supalab.figures.words import describe as describe_trials
 from supalab.measure.trial import TrialSet
+from supalab.report.plot import Picture, description, save
 
 __all__ = [
     "Picture",

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from supalab.capacity.result import ARTICLE, ArmCapacity, Capacity
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head
-from supalab.figures.words import control_of, duration, megabytes
+from supalab.figures.words import control_of
 from supalab.load.run import LoadRecord
+from supalab.report.format import duration, size
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, styled
 
 __all__ = ["capacity_picture", "draw_in_flight_against_rate", "draw_response_against_rate", "load_picture"]
 
@@ -137,9 +137,7 @@ def _about(found: Capacity) -> str:
 
 
 def _foot(arms: Sequence[ArmCapacity]) -> str:
-    weights = ", ".join(
-        f"{arm.arm} {megabytes(arm.memory_peak_bytes)}" for arm in arms if arm.memory_peak_bytes is not None
-    )
+    weights = ", ".join(f"{arm.arm} {size(arm.memory_peak_bytes)}" for arm in arms if arm.memory_peak_bytes is not None)
     response, memory, capacity = (ARTICLE[name] for name in ("response_s", "memory_mb", "capacity"))
     article = (
         f"{1000 * response[0]:.0f} to {1000 * response[1]:.0f} ms, {memory[0]:.0f} to {memory[1]:.0f} MB, "
@@ -159,7 +157,7 @@ def _described(found: Capacity) -> str:
         there = f", {at.in_flight_mean:.1f} in flight on average there" if at is not None else ""
         failed = f", {errors} requests failed in all steps" if errors else ""
         peak = arm.memory_peak_bytes
-        memory = "" if peak is None else f", {megabytes(peak)} of memory at most"
+        memory = "" if peak is None else f", {size(peak)} of memory at most"
         said.append(f"{_label(arm, None)}, idle {duration(arm.idle_s)}{there}{memory}{failed}.")
     apart = found.ratio("real-10", "fake-10")
     if apart is not None:

@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from supalab.figures.costs_look import foot, look
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head, row_label
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
-from supalab.measure.costs.words import seconds
 from supalab.measure.costs.words_more import Middle, cancel_headline, cancel_notes, middle_of
+from supalab.report.format import duration
+from supalab.report.lines import look
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, row_label, styled
 
 __all__ = ["after_cancellation"]
 
@@ -52,8 +51,8 @@ def _what() -> str:
 
 def _about(found: Cancellations) -> str:
     return (
-        f"{found.callers} callers, each request {seconds(found.latency)} at the server; all are cancelled after "
-        f"{seconds(found.at_s)}, and at once a new caller asks"
+        f"{found.callers} callers, each request {duration(found.latency)} at the server; all are cancelled after "
+        f"{duration(found.at_s)}, and at once a new caller asks"
     )
 
 
@@ -104,7 +103,7 @@ def _row(ax: Axes, run: Cancelled, middle: Middle, found: Cancellations) -> None
         late = at > ax.get_xlim()[1] * 0.8
         ax.plot(at, 0.5, "o", color=colour, markeredgecolor=INK, markersize=7, clip_on=False, zorder=5)
         ax.annotate(
-            f"new caller: answer after {seconds(middle.late_s or 0.0)}, {middle.late_ratio:.1f} x latency",
+            f"new caller: answer after {duration(middle.late_s or 0.0)}, {middle.late_ratio:.1f} x latency",
             (at, 0.5), xytext=(-2, 9) if late else (10, 2), textcoords="offset points",
             ha="right" if late else "left", va="bottom", color=INK, bbox=CLEAR, zorder=6,
         )  # fmt: skip
@@ -120,7 +119,7 @@ def _ended(ax: Axes, middle: Middle, found: Cancellations) -> None:
     late = at > ax.get_xlim()[1] * 0.8
     ax.plot(at, height, "v", color=INK, markersize=8, clip_on=False, zorder=6)
     ax.annotate(
-        f"process over after {seconds(middle.exit_s)}", (at, height), xytext=(-9, 0) if late else (9, 0),
+        f"process over after {duration(middle.exit_s)}", (at, height), xytext=(-9, 0) if late else (9, 0),
         textcoords="offset points", ha="right" if late else "left", va="center", color=MUTED, fontsize=9.5, bbox=CLEAR,
         zorder=5,
     )  # fmt: skip

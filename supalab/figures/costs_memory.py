@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from statistics import mean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supalab.figures.costs_look import foot, log_axis, log_values, look, name_lines, panel_title
-from supalab.figures.look import Picture, describe_on, styled
-from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.costs.memory_result import Cell, MemoryCosts
-from supalab.measure.costs.words import mb, memory_headline, memory_notes
+from supalab.measure.costs.words import memory_headline, memory_notes
+from supalab.report.format import size
+from supalab.report.lines import against
+from supalab.report.plot import WIDTH_IN, Picture, describe_on, foot, head, panel_title, styled
 
 __all__ = ["memory_against_in_flight"]
 
@@ -43,35 +43,11 @@ def memory_against_in_flight(found: MemoryCosts, *, fig: Figure | None = None) -
 
 
 def _panel(ax: Axes, found: MemoryCosts, figure: Callable[[Cell, float], float], *, log: bool) -> None:
-    if not found.runs:
-        ax.set(xticks=[], yticks=[])
-        not_seen(ax, "not measured: no process was read")
-        return
-    if log:
-        log_values(ax)
-    ends = {}
-    for kind in found.kinds:
-        cells = [cell for cell in found.cells if cell.kind == kind]
-        _line(ax, kind, cells, figure)
-        ends[kind] = (float(cells[-1].in_flight), figure(cells[-1], cells[-1].mean))
-    log_axis(ax, found.in_flight, "requests in flight at once")
-    if not log:
-        ax.set_ylim(bottom=0)
-    name_lines(ax, ends)
-
-
-def _line(ax: Axes, kind: str, cells: Sequence[Cell], figure: Callable[[Cell, float], float]) -> None:
-    shade, marker, dash = look(kind)
-    at, means = [cell.in_flight for cell in cells], [figure(cell, cell.mean) for cell in cells]
-    thick = kind == "real"
-    ax.plot(at, means, dash, color=shade, linewidth=3.2 if thick else 1.9, zorder=3)
-    for cell, mean in zip(cells, means, strict=True):
-        ax.plot(
-            cell.in_flight, mean, marker, color=shade if cell.sound else "white", markersize=8 if thick else 7,
-            markeredgecolor="white" if cell.sound else shade, markeredgewidth=0.8 if cell.sound else 1.5, zorder=4,
-        )  # fmt: skip
-    low, high = ([figure(cell, pick(cell.values)) for cell in cells] for pick in (min, max))
-    ax.vlines(at, low, high, color=shade, linewidth=1.4, zorder=4)
+    lines: dict[str, dict[int, list[float]]] = {kind: {} for kind in found.kinds}
+    for cell in found.cells:
+        lines[cell.kind][cell.in_flight] = [figure(cell, value) for value in cell.values]
+    hollow = {(cell.kind, cell.in_flight) for cell in found.cells if not cell.sound}
+    against(ax, lines, "requests in flight at once", log=log, middle=mean, hollow=hollow)
 
 
 def _about(found: MemoryCosts) -> str:
@@ -93,6 +69,6 @@ def _described(found: MemoryCosts) -> str:
     said = [ABOUT]
     for kind in found.kinds:
         cells = [cell for cell in found.cells if cell.kind == kind]
-        parts = [f"{mb(cell.mean)} at {cell.in_flight:,} ({cell.each / 1000:.0f} KB each)" for cell in cells]
+        parts = [f"{size(cell.mean)} at {cell.in_flight:,} ({cell.each / 1000:.0f} KB each)" for cell in cells]
         said.append(f"{kind}: {', '.join(parts)}.")
     return " ".join([*said, *memory_notes(found)])

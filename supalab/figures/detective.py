@@ -6,9 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from supalab.figures.look import INK, MUTED, Picture, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.detective.case import ARTICLE, Account, Case, Cell
+from supalab.report.plot import INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["case_picture", "draw_matrix"]
 

@@ -13,10 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from supalab.errors import SettingsError
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.probe.seen import Burst
 from supalab.measure.probe.verdict import WAITERS, Verdict
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["draw_burst", "draw_waiters", "evidence"]
 

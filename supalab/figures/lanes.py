@@ -9,20 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from supalab.figures.look import CLEAR, INK, Picture, colour, describe_on, pale, styled
 from supalab.figures.panels import draw_guess, middle, not_seen
-from supalab.figures.side import WIDTH_IN, arm_label, head, row_label
-from supalab.figures.words import (
-    control_of,
-    describe,
-    duration,
-    guessed,
-    headline,
-    made_guesses,
-    shown_arms,
-    subtitle,
-)
+from supalab.figures.side import arm_label
+from supalab.figures.words import control_of, describe, guessed, headline, made_guesses, shown_arms, subtitle
 from supalab.measure.trial import Span, Trial, TrialSet
+from supalab.report.format import duration
+from supalab.report.plot import CLEAR, INK, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
 __all__ = ["draw_lanes", "draw_waiting", "in_lanes", "timeline"]
 

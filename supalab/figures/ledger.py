@@ -14,10 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.claims.judging import CANNOT, FACTOR, HOLDS, NOT, OTHER, VERDICTS, Verdict
 from supalab.measure.claims.ledger import Ledger, Line
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["LOOKS", "draw_against_article", "draw_verdicts", "ledger_picture"]
 

@@ -7,10 +7,10 @@ from statistics import median
 
 from matplotlib.axes import Axes
 
-from supalab.figures.look import CLEAR, INK, MUTED, colour, pale
-from supalab.figures.words import duration, megabytes
 from supalab.measure.summary import typical
 from supalab.measure.trial import Trial
+from supalab.report.format import duration, size
+from supalab.report.plot import CLEAR, INK, MUTED, colour, pale
 
 __all__ = ["draw_guess", "draw_in_flight", "draw_latency", "draw_memory", "middle", "not_seen"]
 
@@ -106,7 +106,7 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
         not_seen(ax, "not measured")
         return
     ax.barh(0, median(added), BAR, color=colour(trials[0].arm), hatch=hatch, edgecolor="white")
-    said, repeated = megabytes(median(added) * 1e6), len(added) > 1
+    said, repeated = size(median(added) * 1e6), len(added) > 1
     if repeated:
         ax.plot(added, [0] * len(added), "o", markersize=4, color=INK, zorder=4)
     # With repeats above the bar: beside the dots it would be read as the last one's value.

@@ -14,11 +14,11 @@ from matplotlib.ticker import NullLocator
 
 from supalab.capacity.faults_result import FAULTS, Faults, Spell
 from supalab.capacity.faults_table import recovery_words
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
 from supalab.figures.panels import not_seen
-from supalab.figures.side import WIDTH_IN, head, row_label
-from supalab.figures.words import control_of, duration
+from supalab.figures.words import control_of
 from supalab.load.shots import stayed
+from supalab.report.format import duration
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, row_label, styled
 
 __all__ = ["draw_spell", "recovery_picture"]
 

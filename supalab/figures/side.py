@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,18 +10,17 @@ from matplotlib.offsetbox import AnnotationBbox, DrawingArea
 from matplotlib.patches import Rectangle
 
 from supalab.figures import panels
-from supalab.figures.look import INK, MUTED, Picture, colour, describe_on, pale, styled
 from supalab.figures.words import control_of, describe, guessed, headline, made_guesses, shown_arms, subtitle
 from supalab.measure.trial import Trial, TrialSet
+from supalab.report.plot import ABOVE, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
-__all__ = ["CONTROL_HATCH", "WIDTH_IN", "arm_label", "head", "row_label", "side_by_side"]
+__all__ = ["CONTROL_HATCH", "arm_label", "side_by_side"]
 
 CONTROL_HATCH = ".."
 # Nearer to 0 than this part of the scale, a number would run into the 0.
 CLOSE = 0.15
 ABOUT_PICTURE = "Side by side: requests in flight over time, latency split into wait and service, memory added."
-ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
-WIDTH_IN, ROW_IN, HEAD_IN, FOOT_IN = 11.0, 1.28, 1.52, 0.72
+ROW_IN, HEAD_IN, FOOT_IN = 1.28, 1.52, 0.72
 COLUMNS = ("Requests in flight", "One request's latency", "Memory added")
 NOTES = ("over time, as the lab counted them", "", "at the peak")
 KEY = ("waiting for a slot", "being served")
@@ -93,13 +91,6 @@ def arm_label(ax: Axes, trials: Sequence[Trial], names: Sequence[str]) -> None:
     row_label(ax, arm, lines)
 
 
-def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
-    """Write a name and smaller lines under it in the left margin of the picture."""
-    left, at = -0.16 * WIDTH_IN * 72 + 16, {**ABOVE, "annotation_clip": False}
-    ax.annotate(name, (0, 0.5), xytext=(left, 5), fontsize=13, fontweight="bold", color=INK, **at)
-    ax.annotate("\n".join(lines), (0, 0.5), xytext=(left, 1), fontsize=9.5, color=MUTED, **{**at, "va": "top"})
-
-
 def _share(
     rows: Sequence[Sequence[Axes]], all_trials: Sequence[Sequence[Trial]], expected: Iterable[float] = ()
 ) -> None:
@@ -122,13 +113,6 @@ def _share(
         ax.annotate(note, (0, 1), xytext=(0, 10), color=MUTED, fontsize=9.5, **ABOVE)
     for ax, label in zip(rows[-1], ("seconds", "seconds", "megabytes"), strict=True):
         ax.set_xlabel(label)
-
-
-def head(fig: Figure, title: str, about: str) -> None:
-    """Write a title and a line about it at the top left."""
-    height = fig.get_figheight()
-    fig.text(16 / 72 / WIDTH_IN, 1 - 0.42 / height, title, fontsize=16, fontweight="bold", color=INK)
-    fig.text(16 / 72 / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
 
 
 def _key(ax: Axes, arm: str) -> None:

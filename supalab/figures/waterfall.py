@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, colour, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.measure.explain.chain import ARTICLE_FACTORS
 from supalab.measure.explain.result import Earned, Explanation, Side, Step
 from supalab.measure.explain.words import about, cpu_line, failures, headline, sums
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, styled
 
 __all__ = ["EARNED", "LOST", "UNTOLD", "Look", "draw_cpu", "draw_waterfall", "key", "look_of", "waterfall"]
 

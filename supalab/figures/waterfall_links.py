@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import TrialError
-from supalab.figures.look import CLEAR, INK, MUTED, Picture, describe_on, styled
-from supalab.figures.side import WIDTH_IN, head
 from supalab.figures.waterfall import EARNED, LOST, UNTOLD, key, look_of
 from supalab.measure.explain.result import Explanation, LinkStep
 from supalab.measure.explain.words import failures, link_about, link_headline, link_lines
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["by_link", "draw_by_link"]
 

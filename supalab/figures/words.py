@@ -9,16 +9,14 @@ from typing import Any
 from supalab.measure.summary import summary
 from supalab.measure.trial import TrialSet
 from supalab.measure.workload import Workload
+from supalab.report.format import count, duration, size
 
 __all__ = [
     "control_of",
-    "counted",
     "describe",
-    "duration",
     "guessed",
     "headline",
     "made_guesses",
-    "megabytes",
     "same_pace",
     "shown_arms",
     "subtitle",
@@ -32,18 +30,6 @@ MOST_IN_TITLE = 3
 #: So few arms have room in the title for what the lab saw of them.
 WITH_PEAKS = 2
 MOST_ROWS = 6
-
-
-def duration(seconds: float) -> str:
-    """Return seconds for people: ``5.3 s``, ``154 ms``, ``0.8 ms``."""
-    if seconds >= 0.9995:
-        return f"{seconds:.1f} s" if seconds < 99.95 else f"{seconds:.0f} s"
-    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
-
-
-def megabytes(number: float) -> str:
-    """Return bytes as megabytes (10^6) for people."""
-    return f"{number / 1e6:.1f} MB" if abs(number) < 99.5e6 else f"{number / 1e6:.0f} MB"
 
 
 def shown_arms(trials: TrialSet, arms: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -107,17 +93,12 @@ def headline(trials: TrialSet, arms: Sequence[str]) -> str:
 
 def subtitle(workload: Workload, repeats: int = 1, dots: str = ", a dot for each") -> str:
     """Return what was asked of every arm, and of how many runs a median is shown."""
-    asked, n = counted(workload.requests, "request"), workload.callers
+    asked, n = count(workload.requests, "request"), workload.callers
     if workload.requests > 1:
-        asked += " all at once" if n is None or n >= workload.requests else f" from {counted(n, 'caller')}"
+        asked += " all at once" if n is None or n >= workload.requests else f" from {count(n, 'caller')}"
     each = f", each {duration(workload.latency)} at the server" if workload.latency else ""
     again = f", median of {repeats} runs{dots}" if repeats > 1 else ""
     return f"{asked}{each}{again}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 request``, ``2 requests``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def made_guesses(guesses: Mapping[str, float | None] | None, arms: Sequence[str]) -> dict[str, float]:
@@ -145,14 +126,14 @@ def describe(trials: TrialSet, arms: Sequence[str] | None = None) -> str:
 def _row_in_words(row: dict[str, Any]) -> str:
     said = []
     if row["peak_in_flight"] is not None:
-        said.append(f"at most {row['peak_in_flight']} in flight over {counted(row['connections'], 'connection')}")
+        said.append(f"at most {row['peak_in_flight']} in flight over {count(row['connections'], 'connection')}")
     else:
         said.append("not witnessed by a lab")
     said.append(f"done after {duration(row['makespan_s'])}")
     if row["wait_p50_s"] is not None:
         said.append(f"median wait {duration(row['wait_p50_s'])}, median service {duration(row['service_p50_s'])}")
     if row["memory_added_bytes"] is not None:
-        said.append(f"{megabytes(row['memory_added_bytes'])} of memory added")
+        said.append(f"{size(row['memory_added_bytes'])} of memory added")
     if row["errors"]:
         said.append(f"{row['errors']} of {row['requests']} requests failed")
     return f"{row['arm']}: {', '.join(said)}."

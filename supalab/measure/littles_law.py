@@ -13,6 +13,7 @@ from typing import Literal
 
 from supalab.errors import SettingsError
 from supalab.measure.trial import Trial
+from supalab.report.format import stated
 
 __all__ = [
     "Finding", "Reading", "Row", "blog_table", "in_flight", "law", "mean_in_flight", "row_of", "seconds_each",
@@ -155,7 +156,7 @@ def _burst(name: str, row: Row, tolerance: float) -> list[Finding]:
     if not (row.per_s and row.n and row.total_s):
         return []
     burst = row.n / row.total_s
-    said = f"{row.n:g} requests in {_s(row.total_s)} are {burst:.3g} a second"
+    said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} a second"
     if _alike(burst, row.per_s, tolerance):
         return [Finding("agree", name, f"{said}, as stated ({row.per_s:g}).")]
     return [Finding("contradict", name, f"{said}, but {row.per_s:g} are stated: they are not of one run.")]
@@ -168,18 +169,20 @@ def _slots(name: str, row: Row, tolerance: float) -> list[Finding]:
         return _in_slots(name, row, rate, in_flight(rate, row.response_s), tolerance)
     if row.limit and row.response_s:
         most = throughput(row.limit, row.response_s)
-        said = f"{row.limit:g} in flight of {_s(row.response_s)} each give {most:.3g} a second at most"
-        time = f", so {row.n:g} requests take {_s(_time(row))} at least" if row.n else ""
+        said = f"{row.limit:g} in flight of {stated(row.response_s)} each give {most:.3g} a second at most"
+        time = f", so {row.n:g} requests take {stated(_time(row))} at least" if row.n else ""
         return [Finding("imply", name, f"{said}{time}.")]
     if row.limit and rate:
         each = seconds_each(row.limit, rate)
-        said = f"{rate:.3g} a second through {row.limit:g} slots: if all are always taken, a request takes {_s(each)}"
+        said = (
+            f"{rate:.3g} a second through {row.limit:g} slots: if all are always taken, a request takes {stated(each)}"
+        )
         return [Finding("imply", name, f"{said}; if it takes less, they are not.")]
     return []
 
 
 def _in_slots(name: str, row: Row, rate: float, busy: float, tolerance: float) -> list[Finding]:
-    said = f"{rate:.3g} a second of {_s(row.response_s or 0.0)} each are {busy:.2g} in flight"
+    said = f"{rate:.3g} a second of {stated(row.response_s or 0.0)} each are {busy:.2g} in flight"
     if row.limit is None:
         return [Finding("imply", name, f"{said}.")]
     # A burst that does not fill its last round has less in flight on average than its slots, and is sound all the same.
@@ -191,10 +194,12 @@ def _in_slots(name: str, row: Row, rate: float, busy: float, tolerance: float) -
     found = [Finding("imply", name, f"{said}: a limit of {row.limit:g} is not what held it back.")]
     if row.n and row.total_s and row.n > row.limit:
         full = throughput(row.limit, row.response_s or 1.0)
-        would = f"{row.n:g} at once keep {row.limit:g} in flight: {full:.3g} a second, done in {_s(_time(row))}"
-        each = _s(seconds_each(row.limit, rate))
+        would = f"{row.n:g} at once keep {row.limit:g} in flight: {full:.3g} a second, done in {stated(_time(row))}"
+        each = stated(seconds_each(row.limit, rate))
         found.append(
-            Finding("contradict", name, f"{would}, not {_s(row.total_s)}; or each took {each} and not what is stated.")
+            Finding(
+                "contradict", name, f"{would}, not {stated(row.total_s)}; or each took {each} and not what is stated."
+            )
         )
     return found
 
@@ -223,7 +228,3 @@ def _time(row: Row) -> float:
 
 def _alike(one: float, other: float, tolerance: float) -> bool:
     return max(one, other) <= min(one, other) * (1 + tolerance)
-
-
-def _s(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

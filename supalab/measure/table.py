@@ -1,24 +1,18 @@
-"""Trials go in, a table with footnotes comes out: for a terminal (rich) or as plain text of at most 100 columns."""
+"""The table of a race: an arm a row, medians over its repeats, and the sentences that belong under it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import IO, Any
 
-from rich.console import Group
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from supalab.measure import printed
-from supalab.measure.printed import WIDTH
 from supalab.measure.summary import UNSTABLE_SPREAD, summary
 from supalab.measure.trial import TrialSet
+from supalab.report import table as report
+from supalab.report.format import counts
+from supalab.report.table import Cell, Content, Table
 
-__all__ = ["WIDTH", "footnotes", "show", "table", "text"]
+__all__ = ["footnotes", "show", "table"]
 
-# What eleven columns need: in a narrower terminal its own wrapping is better than cut numbers.
-TABLE_WIDTH = 92
 LAW_WITHIN = 0.10
 ABOVE_ONE = "above 1 the rest is work beside the latency"
 BELOW_ONE = "below 1 the lab was busy for longer than the client says it was served"
@@ -37,18 +31,15 @@ COLUMNS = (
 )
 
 
-def table(trials: TrialSet) -> Group:
-    """Return the table and its footnotes for ``rich``; an arm a row, medians over its repeats."""
-    rows = summary(trials)
-    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("\narm", no_wrap=True)
-    for title, _ in COLUMNS:
-        grid.add_column(title if "\n" in title else f"\n{title}", justify="right", no_wrap=True)
-    for row in rows:
-        style = "bold red" if row["errors"] else ""
-        grid.add_row(row["arm"], *(_cell(form, row) for _, form in COLUMNS[:-1]), Text(str(row["errors"]), style))
-    notes = [Text(note, style="dim") for note in footnotes(trials)]
-    return Group(grid, Padding(Group(*notes), (1, 0, 0, 0))) if rows else Group(Text("No trial was finished."))
+def table(trials: TrialSet) -> Table:
+    """Return the table with its footnotes; what was not seen stays blank."""
+    rows = [[row["arm"], *(_cell(form, row) for _, form in COLUMNS[:-1]), _errors_of(row)] for row in summary(trials)]
+    titles = ["arm", *(title for title, _ in COLUMNS)]
+    return Table(titles, rows, notes=footnotes(trials), empty="No trial was finished.")
+
+
+def _errors_of(row: dict[str, Any]) -> Content:
+    return Cell(str(row["errors"]), "bad" if row["errors"] else "")
 
 
 def _cell(form: str, row: dict[str, Any]) -> str:
@@ -65,13 +56,8 @@ def _cell(form: str, row: dict[str, Any]) -> str:
 
 
 def show(trials: TrialSet, file: IO[str] | None = None) -> None:
-    """Print the table: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    printed.show(table(trials), file, at_least=TABLE_WIDTH)
-
-
-def text(trials: TrialSet, width: int = WIDTH) -> str:
-    """Return table and footnotes as plain text, without colours, no line longer than ``width``."""
-    return printed.plain(table(trials), width)
+    """Print the table: with colours to a terminal, as plain text to a pipe or a file."""
+    report.show(table(trials), file)
 
 
 def footnotes(trials: TrialSet) -> list[str]:
@@ -126,7 +112,7 @@ def _errors(trials: TrialSet) -> list[str]:
     for arm in trials.arms:
         worst = max(trials.of(arm), key=lambda trial: trial.errors)
         if worst.errors:
-            kinds = ", ".join(f"{count} x {name}" for name, count in worst.outcomes.items() if name != "ok")
+            kinds = counts({name: times for name, times in worst.outcomes.items() if name != "ok"})
             said.append(
                 f"{arm}: {worst.errors} of {len(worst.spans)} failed ({kinds}); wait and service leave them out."
             )

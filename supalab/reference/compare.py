@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
+from supalab.report.table import Column, Table
 
-from supalab.measure.printed import plain
-
-__all__ = ["APART", "Pair", "pairs", "text"]
+__all__ = ["APART", "Pair", "pairs", "table"]
 
 #: Figures further apart than this are marked.
 APART = 0.25
@@ -41,21 +39,22 @@ def pairs(recipe: str, reference: Mapping[str, float], today: Mapping[str, float
     return [Pair(recipe, name, was, today[name]) for name, was in reference.items() if name in today]
 
 
-def text(rows: Sequence[Pair]) -> str:
-    """Return the rows as a table of plain text; what is far apart has a mark and is counted below."""
-    if not rows:
-        return "Nothing to compare: the reference has no figure that was measured today.\n"
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for title in ("", "figure", "reference", "today", "today / reference", ""):
-        grid.add_column(title, justify="left" if title in {"", "figure"} else "right", no_wrap=True)
-    last = ""
-    for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        first = row.recipe if row.recipe != last else ""
-        mark = "<- apart" if row.apart else ""
-        grid.add_row(first, row.name, f"{row.reference:.4g}", f"{row.today:.4g}", ratio, mark)
-        last = row.recipe
+def table(rows: Sequence[Pair]) -> Table:
+    """Return the rows as a table; what is far apart has a mark and is counted below."""
+    shown = [
+        [
+            row.recipe if not place or row.recipe != rows[place - 1].recipe else "",
+            row.name,
+            f"{row.reference:.4g}",
+            f"{row.today:.4g}",
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            "<- apart" if row.apart else "",
+        ]
+        for place, row in enumerate(rows)
+    ]
     far = sum(row.apart for row in rows)
     said = f"{far} of {len(rows)} figures are more than {APART:.0%} apart."
     why = " Seconds, milliseconds and megabytes depend on the machine; counts and ratios should not." if far else ""
-    return f"{plain(grid)}\n{said}{why}\n"
+    empty = "Nothing to compare: the reference has no figure that was measured today."
+    titles: list[str | Column] = ["", Column("figure"), "reference", "today", "today / reference", Column("")]
+    return Table(titles, shown, notes=[said + why], empty=empty)

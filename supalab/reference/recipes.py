@@ -9,15 +9,16 @@ from matplotlib.figure import Figure
 
 from supalab import figures
 from supalab.clients.arms import DEFAULT_ARMS
-from supalab.measure import records, table
+from supalab.measure import records
 from supalab.measure.bench import bench, planned
 from supalab.measure.bench import result as bench_result
-from supalab.measure.bench import table as bench_table
 from supalab.measure.bench.goals import goals
 from supalab.measure.bench.result import Bench
+from supalab.measure.bench.table import tables as bench_tables
 from supalab.measure.campaign import Experiment
 from supalab.measure.race import race
 from supalab.measure.summary import summary
+from supalab.measure.table import table
 from supalab.measure.trial import TrialSet
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 from supalab.reference.recipes_instruments import INSTRUMENTS
@@ -70,7 +71,7 @@ RECIPES: tuple[AnyRecipe, ...] = (
         save=records.save,
         load=records.load,
         draw=_draw_race,
-        text=table.text,
+        tables=table,
         figures=_race_figures,
     ),
     Recipe(
@@ -81,7 +82,7 @@ RECIPES: tuple[AnyRecipe, ...] = (
         save=_save_bench,
         load=bench_result.load,
         draw=lambda found: {"knee.png": figures.knee(found)},
-        text=bench_table.text,
+        tables=bench_tables,
         figures=_bench_figures,
     ),
     *INSTRUMENTS,

@@ -9,30 +9,27 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from supalab.commands.race import ARTICLE_LATENCY
+from supalab.experiments import lag, lag_figure, throughput, throughput_figure
+from supalab.experiments.costs import PARTS
 from supalab.figures.costs_cancellation import after_cancellation
-from supalab.figures.costs_lag import loop_lag
 from supalab.figures.costs_memory import memory_against_in_flight
-from supalab.figures.costs_throughput import throughput_against_limit
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
 from supalab.figures.waterfall_links import by_link
-from supalab.measure.claims import table as ledger_table
+from supalab.measure.claims import table as ledger
 from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
-from supalab.measure.costs import table as costs_table
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.knee_result import Knee
-from supalab.measure.costs.lag import LagCosts
 from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.costs.parts import PARTS
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
-from supalab.measure.detective import table as detective_table
+from supalab.measure.detective import table as case
 from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
-from supalab.measure.explain import table as explain_table
+from supalab.measure.explain.table import tables as explain_tables
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
@@ -80,7 +77,7 @@ def _cost(
         save=one.form.save,
         load=one.form.load,
         draw=lambda found: {f"{name}.png": draw(found)},
-        text=costs_table.text,
+        tables=one.table,
         figures=figures,
     )
 
@@ -89,10 +86,10 @@ def _memory_figures(found: MemoryCosts) -> dict[str, float]:
     return {f"{cell.kind}, {cell.in_flight} in flight: MB": cell.mean / 1e6 for cell in found.cells}
 
 
-def _lag_figures(found: LagCosts) -> dict[str, float]:
-    rows = [found.middle(name) for name in found.arms]
-    cpu = {f"{row.arm}: CPU ms/request": row.cpu_ms for row in rows}
-    return cpu | {f"{row.arm}: lag p99, ms": 1000 * row.lag.p99 for row in rows}
+def _lag_figures(found: Record) -> dict[str, float]:
+    every = {name: lag.middle(lag.of(found, name)) for name in lag.arms(found)}
+    cpu = {f"{name}: CPU ms/request": float(one["cpu_ms"]) for name, one in every.items()}
+    return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
 
 
 def _cancel_figures(found: Cancellations) -> dict[str, float]:
@@ -104,9 +101,10 @@ def _cancel_figures(found: Cancellations) -> dict[str, float]:
     return figures
 
 
-def _knee_figures(found: Knee) -> dict[str, float]:
-    best = {f"{kind}: best limit": float(found.best(kind)) for kind in found.kinds}
-    return best | {f"{kind}: most requests/s": found.most(kind) for kind in found.kinds}
+def _throughput_figures(found: Record) -> dict[str, float]:
+    every = throughput.lines(found)
+    best = {f"{kind}: best limit": float(throughput.best(every[kind].dropna())) for kind in every}
+    return best | {f"{kind}: most requests/s": float(every[kind].max()) for kind in every}
 
 
 INSTRUMENTS: tuple[AnyRecipe, ...] = (
@@ -118,13 +116,13 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         save=EXPLANATION.save,
         load=EXPLANATION.load,
         draw=lambda found: {"explain.png": waterfall(found), "explain-links.png": by_link(found)},
-        text=explain_table.text,
+        tables=explain_tables,
         figures=_explain_figures,
     ),
     _cost("memory", "memory", memory_against_in_flight, _memory_figures),
-    _cost("lag", "lag", loop_lag, _lag_figures),
+    _cost("lag", "lag", lag_figure.figure, _lag_figures),
     _cost("cancel", "cancel", after_cancellation, _cancel_figures),
-    _cost("throughput", "knee", throughput_against_limit, _knee_figures),
+    _cost("throughput", "knee", throughput_figure.figure, _throughput_figures),
     Recipe(
         name="claims",
         about="every claim of the article with its verdict",
@@ -133,7 +131,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         save=LEDGER.save,
         load=LEDGER.load,
         draw=lambda found: {"claims.png": ledger_picture(found)},
-        text=ledger_table.text,
+        tables=ledger.table,
         figures=_ledger_figures,
     ),
     Recipe(
@@ -144,7 +142,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         save=CASE.save,
         load=CASE.load,
         draw=lambda found: {"detective.png": case_picture(found)},
-        text=detective_table.text,
+        tables=case.table,
         figures=_case_figures,
     ),
 )

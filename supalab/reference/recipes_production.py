@@ -7,7 +7,6 @@ from supalab.capacity.faults_result import Faults
 from supalab.capacity.result import Capacity
 from supalab.figures.capacity import capacity_picture
 from supalab.figures.recovery import recovery_picture
-from supalab.measure.printed import plain
 from supalab.measure.race import Progress
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
@@ -48,7 +47,7 @@ PRODUCTION: tuple[AnyRecipe, ...] = (
         save=result.FORM.save,
         load=result.FORM.load,
         draw=lambda found: {"capacity.png": capacity_picture(found)},
-        text=lambda found: plain(table.table(found)),
+        tables=table.tables,
         figures=_capacity_figures,
     ),
     Recipe(
@@ -59,7 +58,7 @@ PRODUCTION: tuple[AnyRecipe, ...] = (
         save=faults_result.FORM.save,
         load=faults_result.FORM.load,
         draw=lambda found: {"faults.png": recovery_picture(found)},
-        text=lambda found: plain(faults_table.table(found)),
+        tables=faults_table.tables,
         figures=_faults_figures,
     ),
 )

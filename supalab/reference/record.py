@@ -55,7 +55,7 @@ def written(recipe: AnyRecipe, result: Any, folder: Path) -> list[Path]:
 
     Raises SettingsError if the folder cannot be written.
     """
-    from supalab.figures.look import save
+    from supalab.report.plot import save
 
     paths = [recipe.save(result, folder / recipe.record)]
     return paths + [save(picture, folder / name) for name, picture in recipe.draw(result).items()]

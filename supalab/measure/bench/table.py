@@ -1,34 +1,26 @@
-"""A bench goes in, tables come out: one of clients and cases, one of goals; for a terminal or as plain text."""
+"""The tables of a bench: one of clients and cases, one of goals."""
 
 from __future__ import annotations
 
-from typing import IO
+from collections.abc import Sequence
 
-from rich.console import Group
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from supalab.measure import printed
 from supalab.measure.bench.cases import Remark
 from supalab.measure.bench.goals import Goal, goals
 from supalab.measure.bench.result import Bench, Row
-from supalab.measure.printed import WIDTH
+from supalab.report.format import counts
+from supalab.report.table import Cell, Column, Content, Table
 
-__all__ = ["remark_text", "show", "text"]
+__all__ = ["remark_text", "tables"]
 
 VERDICTS = {True: "reached", False: "missed", None: "not measured"}
-STYLES = {True: "green", False: "bold red", None: "dim"}
+STYLES = {True: "good", False: "bad", None: "dim"}
 
 
-def show(bench: Bench, file: IO[str] | None = None) -> None:
-    """Print both tables: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    printed.show(_all(bench), file)
-
-
-def text(bench: Bench, width: int = WIDTH) -> str:
-    """Return both tables and the remarks as plain text, no line longer than ``width``."""
-    return printed.plain(_all(bench), width)
+def tables(bench: Bench) -> list[Table]:
+    """Return both tables, the remarks between them."""
+    if not bench.rows:
+        return [Table((), (), empty="No trial was finished.")]
+    return [_clients(bench), _goals(goals(bench))]
 
 
 def remark_text(remark: Remark) -> str:
@@ -36,23 +28,13 @@ def remark_text(remark: Remark) -> str:
     return f"{remark.arm}{f' ({remark.case})' if remark.case else ''} {remark.text}"
 
 
-def _all(bench: Bench) -> Group:
-    if not bench.rows:
-        return Group(Text("No trial was finished."))
-    notes = [Text(note, style="dim") for note in _notes(bench)]
-    return Group(_clients(bench), Padding(Group(*notes), (1, 0, 1, 0)), _goals(goals(bench)))
-
-
 def _clients(bench: Bench) -> Table:
     """A client a row, a case a column: CPU of a request, and makespan over the ideal where there is one."""
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("CPU ms/request\nx ideal", no_wrap=True)
-    for case in bench.cases:
-        grid.add_column(f"{case.name}\nn = {case.workload.requests}", justify="right", no_wrap=True)
-    for kind in dict.fromkeys(row.kind for row in bench.rows):
-        rows = [bench.find(case.name, f"{kind}-{case.limit}") for case in bench.cases]
-        grid.add_row(kind, *(_cell(row) for row in rows))
-    return grid
+    titles = ["CPU ms/request\nx ideal", *(f"{case.name}\nn = {case.workload.requests}" for case in bench.cases)]
+    kinds = dict.fromkeys(row.kind for row in bench.rows)
+    found = [[bench.find(case.name, f"{kind}-{case.limit}") for case in bench.cases] for kind in kinds]
+    rows = [[kind, *map(_cell, line)] for kind, line in zip(kinds, found, strict=True)]
+    return Table(titles, rows, notes=_notes(bench))
 
 
 def _cell(row: Row | None) -> str:
@@ -68,24 +50,19 @@ def _notes(bench: Bench) -> list[str]:
     said = [f"{times}; CPU of the client's process after a warm-up (cold: none); -: did not run."]
     said += [remark_text(remark) for remark in bench.remarks]
     failed = [row for row in bench.rows if row.errors]
-    said += [f"* {row.arm} ({row.case}), the worst trial: {_outcomes(row)}" for row in failed]
+    said += [f"* {row.arm} ({row.case}), the worst trial: {counts(row.outcomes)}" for row in failed]
     return said if bench.finished else [*said, "Interrupted: cases and repeats are missing."]
 
 
-def _outcomes(row: Row) -> str:
-    return ", ".join(f"{count} x {name}" for name, count in row.outcomes.items())
-
-
-def _goals(found: tuple[Goal, ...]) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("goal")  # may wrap: errors can make what stands beside a goal long
-    for title in ("at most", "measured", ""):
-        grid.add_column(title, justify="right" if title else "left", no_wrap=True)
+def _goals(found: Sequence[Goal]) -> Table:
+    rows: list[list[Content]] = []
     for goal in found:
         digits = 0 if goal.target == 0 else 2
         measured = "" if goal.value is None else f"{goal.value:.{digits}f}"
-        verdict = Text(VERDICTS[goal.reached], STYLES[goal.reached])
-        grid.add_row(goal.name, f"{goal.target:.{digits}f}", measured, verdict)
-        if goal.beside:
-            grid.add_row(Text(f"  {goal.beside}", style="dim"))
-    return grid
+        verdict = Cell(VERDICTS[goal.reached], STYLES[goal.reached])
+        beside = (Cell(goal.beside, "dim", 2),) if goal.beside else ()
+        rows.append([(Cell(goal.name), *beside), f"{goal.target:.{digits}f}", measured, verdict])
+    # The goal may wrap: errors can make what stands below it long.
+    return Table(
+        [Column("goal", wide=True), Column("at most", words=False), Column("measured", words=False), Column("")], rows
+    )

@@ -1,4 +1,4 @@
-"""What every rule is made of: verdicts, margins and the words for numbers. Pure.
+"""What every rule is made of: verdicts and margins. Pure.
 
 Margins are wide on purpose: a verdict must be the same on a busy machine, so a figure holds if it is within a factor of
 1.5, and two arms are alike unless they differ by more than 1.4; what is compared differs by a factor of three.
@@ -14,8 +14,8 @@ from supalab.measure.claims.catalogue import Claim
 from supalab.measure.claims.evidence import Evidence, NotSeen
 
 __all__ = [
-    "ALIKE", "CANNOT", "FACTOR", "HOLDS", "NOT", "OTHER", "VERDICTS", "Judgement", "Rule", "Verdict", "judged", "many",
-    "mb", "near", "num", "sec", "seen", "stated",
+    "ALIKE", "CANNOT", "FACTOR", "HOLDS", "NOT", "OTHER", "VERDICTS", "Judgement", "Rule", "Verdict", "judged", "near",
+    "seen", "stated",
 ]  # fmt: skip
 
 Verdict = Literal["holds", "holds, for another reason", "does not hold", "cannot be tested here"]
@@ -67,23 +67,3 @@ def seen(value: float | None, what: str) -> float:
     if value is None:
         raise NotSeen(f"nobody saw the {what}")
     return value
-
-
-def sec(seconds: float) -> str:
-    """Return seconds for people: ``5.3 s``, ``154 ms``."""
-    return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{1000 * seconds:.0f} ms"
-
-
-def mb(number: float) -> str:
-    """Return bytes as megabytes (10^6) for people."""
-    return f"{number / 1e6:.1f} MB" if abs(number) < 9.95e6 else f"{number / 1e6:.0f} MB"
-
-
-def many(number: float, noun: str) -> str:
-    """Return a number with its noun: ``1 thread``, ``2 threads``."""
-    return f"{num(number)} {noun}" if number == 1 else f"{num(number)} {noun}s"
-
-
-def num(value: float) -> str:
-    """Return a number for people: whole ones without a point, others with one decimal."""
-    return f"{value:.0f}" if value == round(value) or abs(value) >= 99.95 else f"{value:.1f}"

@@ -63,9 +63,10 @@ class Ledger:
         return found
 
     def _repr_html_(self) -> str:
-        from supalab.measure.claims.table import html
+        from supalab.measure.claims.table import table
+        from supalab.report.table import html
 
-        return html(self)
+        return html(table(self))
 
 
 LEDGER = Form("supalab-claims", 1, Ledger, "supalab claims")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from supalab.measure.claims.catalogue import Claim
 from supalab.measure.claims.evidence import Evidence
-from supalab.measure.claims.judging import ALIKE, HOLDS, NOT, OTHER, Judgement, Rule, many, mb, num, seen, stated
+from supalab.measure.claims.judging import ALIKE, HOLDS, NOT, OTHER, Judgement, Rule, seen, stated
+from supalab.report.format import count, number, size
 
 __all__ = ["COST_RULES"]
 
@@ -20,7 +21,7 @@ def threads_per_request(c: Claim, e: Evidence) -> Judgement:
     found = e.of("burst", "fake-3")
     used = seen(found.threads, "threads")
     value = used / found.requests
-    said = f"{num(found.requests)} requests at once through fake-3 used {many(used, 'thread')}"
+    said = f"{number(found.requests)} requests at once through fake-3 used {count(used, 'thread')}"
     said += "." if value >= FEW_PER_REQUEST else ": a thread that is done takes the next request."
     return Judgement(HOLDS if value >= FEW_PER_REQUEST else NOT, f"{value:.2f}", said, value)
 
@@ -28,8 +29,8 @@ def threads_per_request(c: Claim, e: Evidence) -> Judgement:
 def memory_of_threads(c: Claim, e: Evidence) -> Judgement:
     """Whether a process with a thread pool holds more than one with httpx."""
     old, new = (seen(e.of("burst", arm).process_bytes, "memory") for arm in ("fake-3", "article-10"))
-    said = f"The process with three threads holds {mb(old)}, the one with httpx {mb(new)}."
-    return Judgement(HOLDS if old > new * LIGHTER else NOT, mb(old), said)
+    said = f"The process with three threads holds {size(old)}, the one with httpx {size(new)}."
+    return Judgement(HOLDS if old > new * LIGHTER else NOT, size(old), said)
 
 
 def minimal_memory(c: Claim, e: Evidence) -> Judgement:
@@ -37,9 +38,9 @@ def minimal_memory(c: Claim, e: Evidence) -> Judgement:
     threads, theirs, ours = (
         max(seen(e.of("wide", arm).added_bytes, "memory"), 0) for arm in ("fake-100", "kept-100", "real-100")
     )
-    said = f"100 in flight added {mb(threads)} in threads, {mb(theirs)} with httpx, {mb(ours)} with httpx over aiohttp."
+    said = f"100 in flight added {size(threads)} in threads, {size(theirs)} with httpx, {size(ours)} with "
     verdict = HOLDS if theirs * ALIKE < threads else OTHER if ours * ALIKE < threads else NOT
-    return Judgement(verdict, mb(theirs), said)
+    return Judgement(verdict, size(theirs), f"{said}httpx over aiohttp.")
 
 
 def no_pooling(c: Claim, e: Evidence) -> Judgement:
@@ -56,15 +57,16 @@ def no_pooling(c: Claim, e: Evidence) -> Judgement:
 def pooling_by_hand(c: Claim, e: Evidence) -> Judgement:
     """Whether ``requests`` pools only when told to: plain calls against a Session."""
     asked, plain, session = e.count("in_turn"), e.count("in_turn_requests"), e.count("in_turn_session")
-    said = f"{num(asked)} calls in turn: requests.get opened {num(plain)} connections, one Session {num(session)}."
-    return Judgement(HOLDS if plain == asked and session == 1 else NOT, f"{num(plain)} / {num(session)}", said)
+    said = f"{number(asked)} calls in turn: requests.get opened {number(plain)} connections, "
+    verdict = HOLDS if plain == asked and session == 1 else NOT
+    return Judgement(verdict, f"{number(plain)} / {number(session)}", f"{said}one Session {number(session)}.")
 
 
 def pooling_by_itself(c: Claim, e: Evidence) -> Judgement:
     """Whether one httpx client uses its connection again without being told."""
     asked, opened = e.count("in_turn"), e.count("in_turn_httpx")
-    said = f"{num(asked)} calls in turn through one httpx client opened {many(opened, 'connection')}."
-    return Judgement(HOLDS if opened == 1 else NOT, num(opened), said)
+    said = f"{number(asked)} calls in turn through one httpx client opened {count(opened, 'connection')}."
+    return Judgement(HOLDS if opened == 1 else NOT, number(opened), said)
 
 
 def pooling_unmanaged(c: Claim, e: Evidence) -> Judgement:
@@ -73,7 +75,7 @@ def pooling_unmanaged(c: Claim, e: Evidence) -> Judgement:
     opened, few = seen(article.connections, "connections"), seen(kept.connections, "connections")
     said = f"The article's limits (keep 5 of 10) opened {opened} connections for {article.requests} requests; "
     verdict = NOT if opened >= 2 * few else HOLDS
-    return Judgement(verdict, num(opened), f"{said}with all ten kept it was {few}.")
+    return Judgement(verdict, number(opened), f"{said}with all ten kept it was {few}.")
 
 
 def is_threads(c: Claim, e: Evidence) -> Judgement:
@@ -81,7 +83,7 @@ def is_threads(c: Claim, e: Evidence) -> Judgement:
     found = e.of("burst", "fake-10")
     threads = seen(found.threads, "threads")
     said = f"{found.peak} in flight with {threads} threads beside the loop's."
-    return Judgement(HOLDS if threads >= found.limit else NOT, num(threads), said)
+    return Judgement(HOLDS if threads >= found.limit else NOT, number(threads), said)
 
 
 def is_async(c: Claim, e: Evidence) -> Judgement:
@@ -89,7 +91,7 @@ def is_async(c: Claim, e: Evidence) -> Judgement:
     found = e.of("burst", "article-10")
     peak, threads = seen(found.peak, "requests in flight"), seen(found.threads, "threads")
     said = f"{peak} in flight with {threads} threads beside the loop's."
-    return Judgement(HOLDS if peak > 1 and threads < peak / 2 else NOT, num(threads), said)
+    return Judgement(HOLDS if peak > 1 and threads < peak / 2 else NOT, number(threads), said)
 
 
 def limited_by_threads(c: Claim, e: Evidence) -> Judgement:
@@ -103,10 +105,10 @@ def limited_by_system(c: Claim, e: Evidence) -> Judgement:
     """Whether httpx takes on what it is asked for, or has a limit of its own."""
     asked, most, default = e.count("crowd"), e.count("crowd_peak"), e.count("default_connections")
     wide, threads = e.of("wide", "kept-100"), e.of("wide", "fake-100")
-    cap = f"Asked for {num(asked)} at once, httpx as it comes had {num(most)} in flight (its default is {num(default)})"
+    cap = f"Asked for {number(asked)} at once, httpx as it comes had {number(most)} in flight "
     slow = f"at 100 its own pool costs {seen(wide.cpu_ms, 'CPU'):.0f} ms of CPU a request, 100 threads "
-    said = f"{cap}; {slow}{seen(threads.cpu_ms, 'CPU'):.1f}."
-    return Judgement(NOT if most <= default < asked else HOLDS, num(most), said)
+    said = f"{cap}(its default is {number(default)}); {slow}{seen(threads.cpu_ms, 'CPU'):.1f}."
+    return Judgement(NOT if most <= default < asked else HOLDS, number(most), said)
 
 
 def unlimited(c: Claim, e: Evidence) -> Judgement:
@@ -114,7 +116,7 @@ def unlimited(c: Claim, e: Evidence) -> Judgement:
     found = e.of("burst", "article-10")
     most = seen(found.peak, "requests in flight")
     said = f"Of {found.requests} asked for at once, {most} were in flight: the limit that its listing sets."
-    return Judgement(NOT if most <= found.limit else HOLDS, num(most), said)
+    return Judgement(NOT if most <= found.limit else HOLDS, number(most), said)
 
 
 def at_high_concurrency(c: Claim, e: Evidence) -> Judgement:
@@ -131,8 +133,8 @@ def with_few_resources(c: Claim, e: Evidence) -> Judgement:
     old, new = seen(threads.process_bytes, "memory"), seen(theirs.process_bytes, "memory")
     old_cpu, new_cpu = seen(threads.cpu_ms, "CPU"), seen(theirs.cpu_ms, "CPU")
     cpu = f"{old_cpu:.1f} and {new_cpu:.1f} ms of CPU a request"
-    said = f"At 10 in flight, threads and httpx as printed hold {mb(old)} and {mb(new)} and use {cpu}."
-    return Judgement(HOLDS if new * LIGHTER < old or new_cpu * ALIKE < old_cpu else NOT, mb(new), said)
+    said = f"At 10 in flight, threads and httpx as printed hold {size(old)} and {size(new)} and use {cpu}."
+    return Judgement(HOLDS if new * LIGHTER < old or new_cpu * ALIKE < old_cpu else NOT, size(new), said)
 
 
 def three_at_most(c: Claim, e: Evidence) -> Judgement:
@@ -142,7 +144,7 @@ def three_at_most(c: Claim, e: Evidence) -> Judgement:
     control = seen(e.of("burst", "fake-10").peak, "requests in flight")
     verdict = NOT if most != stated(c) else OTHER if control > most else HOLDS
     said = f"Three threads had {most} in flight, ten had {control}: the three is a number in the listing."
-    return Judgement(verdict, num(most), said, float(most))
+    return Judgement(verdict, number(most), said, float(most))
 
 
 COST_RULES: Mapping[str, Rule] = {

@@ -20,13 +20,11 @@ from supalab.measure.claims.judging import (
     Judgement,
     Rule,
     Verdict,
-    mb,
     near,
-    num,
-    sec,
     seen,
     stated,
 )  # fmt: skip
+from supalab.report.format import duration, number, size
 
 __all__ = ["FIGURE_RULES"]
 
@@ -44,7 +42,7 @@ def peak(arm: str, c: Claim, e: Evidence) -> Judgement:
     asked = f"Of {found.requests} asked for at once"
     return Judgement(
         HOLDS if most == stated(c) else NOT,
-        num(most),
+        number(most),
         f"{asked}, the lab saw at most {most} of {arm} in flight.",
         float(most),
     )
@@ -56,9 +54,10 @@ def response_before(c: Claim, e: Evidence) -> Judgement:
     value = 1000 * found.response_s
     return Judgement(
         HOLDS if near(value, stated(c)) else NOT,
-        sec(found.response_s),
-        f"From its slot to its answer a request of {BEFORE} took {sec(found.response_s)}, which is what the server "
-        f"was told to take; its caller, who waits for the slot too, waited {sec(found.caller_s)} on average.",
+        duration(found.response_s),
+        f"From its slot to its answer a request of {BEFORE} took {duration(found.response_s)}, which is what the "
+        f"server was told to take; its caller, who waits for the slot too, waited {duration(found.caller_s)} on "
+        "average.",
         value,
     )
 
@@ -70,27 +69,28 @@ def response_after(c: Claim, e: Evidence) -> Judgement:
     """
     before, after = e.of("burst", BEFORE).response_s, e.of("burst", AFTER).response_s
     gain = GAIN if c.unit == "ms" else stated(c)
-    said = f"With {AFTER} a request takes {sec(after)} where it took {sec(before)}"
+    said = f"With {AFTER} a request takes {duration(after)} where it took {duration(before)}"
     if near(before / after, gain):
         return _response(HOLDS, c, before, after, f"{said}: the client alone shortens it.")
     dialled, kept = e.of("far", BEFORE).response_s, e.of("far", "session-3").response_s
-    there = f"over TLS with a long way it falls from {sec(dialled)} to {sec(kept)} when the same three threads keep "
+    there = f"over TLS with a long way it falls from {duration(dialled)} to {duration(kept)} when the same "
     if near(dialled / kept, gain):
-        return _response(OTHER, c, dialled, kept, f"{said}; {there}their connections.")
-    return _response(NOT, c, before, after, f"{said}; not even {there}their connections.")
+        return _response(OTHER, c, dialled, kept, f"{said}; {there}three threads keep their connections.")
+    return _response(NOT, c, before, after, f"{said}; not even {there}three threads keep their connections.")
 
 
 def _response(verdict: Verdict, c: Claim, before: float, after: float, sentence: str) -> Judgement:
     if c.unit == "ms":
-        return Judgement(verdict, sec(after), sentence, 1000 * after)
+        return Judgement(verdict, duration(after), sentence, 1000 * after)
     return Judgement(verdict, f"{before / after:.1f}x", sentence, before / after)
 
 
 def throughput_before(c: Claim, e: Evidence) -> Judgement:
     """Requests per second of three threads."""
     found = e.of("burst", BEFORE)
-    law = f"{BEFORE} gave {found.per_s:.1f} a second: {found.in_flight:.1f} in flight of {sec(found.response_s)} each"
-    return Judgement(HOLDS if near(found.per_s, stated(c)) else NOT, f"{found.per_s:.1f}/s", f"{law}.", found.per_s)
+    law = f"{BEFORE} gave {found.per_s:.1f} a second: {found.in_flight:.1f} in flight of {duration(found.response_s)}"
+    verdict = HOLDS if near(found.per_s, stated(c)) else NOT
+    return Judgement(verdict, f"{found.per_s:.1f}/s", f"{law} each.", found.per_s)
 
 
 def throughput_after(c: Claim, e: Evidence) -> Judgement:
@@ -104,16 +104,18 @@ def throughput_after(c: Claim, e: Evidence) -> Judgement:
 def total_before(c: Claim, e: Evidence) -> Judgement:
     """The time for 100 requests with three threads, beside async at the same limit."""
     found, control = e.of("burst", BEFORE), e.of("burst", "real-3")
-    said = f"{BEFORE} took {sec(found.total_s)}; async with the same limit (real-3) took {sec(control.total_s)}."
-    return Judgement(HOLDS if near(found.total_s, stated(c)) else NOT, sec(found.total_s), said, found.total_s)
+    said = (
+        f"{BEFORE} took {duration(found.total_s)}; async with the same limit (real-3) took {duration(control.total_s)}."
+    )
+    return Judgement(HOLDS if near(found.total_s, stated(c)) else NOT, duration(found.total_s), said, found.total_s)
 
 
 def total_after(c: Claim, e: Evidence) -> Judgement:
     """The time for 100 requests after the change, beside ten threads."""
     found, control = e.of("burst", AFTER), e.of("burst", CONTROL)
     verdict = _with_control(near(found.total_s, stated(c)), found.total_s, control.total_s)
-    said = f"{AFTER} took {sec(found.total_s)}, ten threads ({CONTROL}) {sec(control.total_s)}."
-    return Judgement(verdict, sec(found.total_s), said, found.total_s)
+    said = f"{AFTER} took {duration(found.total_s)}, ten threads ({CONTROL}) {duration(control.total_s)}."
+    return Judgement(verdict, duration(found.total_s), said, found.total_s)
 
 
 def faster(c: Claim, e: Evidence) -> Judgement:
@@ -122,8 +124,8 @@ def faster(c: Claim, e: Evidence) -> Judgement:
     value, alone = before.total_s / after.total_s, before.total_s / control.total_s
     verdict = _with_control(near(value, stated(c)), after.total_s, control.total_s)
     same = "as fast" if verdict == OTHER else f"{alone:.1f}x"
-    said = f"{value:.1f}x from {BEFORE} to {AFTER}; {CONTROL}, one number changed, is {same} ({sec(control.total_s)})."
-    return Judgement(verdict, f"{value:.1f}x", said, value)
+    said = f"{value:.1f}x from {BEFORE} to {AFTER}; {CONTROL}, one number changed, is {same}"
+    return Judgement(verdict, f"{value:.1f}x", f"{said} ({duration(control.total_s)}).", value)
 
 
 def _with_control(holds: bool, found: float, control: float) -> Verdict:
@@ -138,12 +140,14 @@ def memory_of(arm: str, c: Claim, e: Evidence) -> Judgement:
     held = seen(e.of("burst", arm).process_bytes, "memory of the process")
     value = held / 1e6
     if near(value, stated(c), MEMORY_FACTOR):
-        return Judgement(HOLDS, mb(held), f"The process of {arm} holds {mb(held)}.", value)
+        return Judgement(HOLDS, size(held), f"The process of {arm} holds {size(held)}.", value)
     if value > stated(c):
-        return Judgement(NOT, mb(held), f"The process of {arm} alone holds {mb(held)}, more than the service.", value)
+        return Judgement(
+            NOT, size(held), f"The process of {arm} alone holds {size(held)}, more than the service.", value
+        )
     rest = stated(c) - value
-    said = f"The process of {arm}, a client and its libraries, holds {mb(held)}; what the other {rest:.0f} MB of the "
-    return Judgement(CANNOT, mb(held), f"{said}article's service held is not known.", value)
+    said = f"The process of {arm}, a client and its libraries, holds {size(held)}; what the other {rest:.0f} MB of "
+    return Judgement(CANNOT, size(held), f"{said}the article's service held is not known.", value)
 
 
 def memory_saved(c: Claim, e: Evidence) -> Judgement:
@@ -155,7 +159,9 @@ def memory_saved(c: Claim, e: Evidence) -> Judgement:
     wanted = stated(c) / 2
     verdict = NOT if value < wanted else OTHER if 100 * (1 - control / before) >= wanted else HOLDS
     change = f"{value:.0f} % less" if value > 0 else f"{-value:.0f} % more"
-    said = f"The process holds {mb(before)} with {BEFORE}, {mb(after)} with {AFTER}, {mb(control)} with {CONTROL}."
+    said = (
+        f"The process holds {size(before)} with {BEFORE}, {size(after)} with {AFTER}, {size(control)} with {CONTROL}."
+    )
     return Judgement(verdict, change, said, value)
 
 

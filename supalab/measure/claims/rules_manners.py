@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from supalab.measure.claims.catalogue import Claim
 from supalab.measure.claims.evidence import Evidence
-from supalab.measure.claims.judging import ALIKE, CANNOT, HOLDS, NOT, OTHER, Judgement, Rule, num, sec, seen
+from supalab.measure.claims.judging import ALIKE, CANNOT, HOLDS, NOT, OTHER, Judgement, Rule, seen
+from supalab.report.format import duration, number
 
 __all__ = ["MANNER_RULES"]
 
@@ -43,19 +44,19 @@ def timeouts_compatible(c: Claim, e: Evidence) -> Judgement:
     old, new = e.count("default_timeout_requests_s"), e.count("default_timeout_httpx_s")
     asked, fake, article = (e.count(f"queue_{which}") for which in ("asked", "answered_fake", "answered_article"))
     default = f"By default requests waits {_wait(old)} and httpx {_wait(new)}"
-    queue = f"with timeout={e.count('queue_timeout_s'):g} and one slot, {num(fake)} of {num(asked)} callers of "
-    queue += f"{sec(e.count('left_latency_s'))} each were answered before and {num(article)} after"
+    queue = f"with timeout={e.count('queue_timeout_s'):g} and one slot, {number(fake)} of {number(asked)} callers of "
+    queue += f"{duration(e.count('left_latency_s'))} each were answered before and {number(article)} after"
     if article < asked:
         queue += f" ({e.fact('queue_error_article')})"
     outlasts = e.fact("drip_requests") == e.fact("drip_httpx") == "ok"
     drip = "an answer in drops outlasts both" if outlasts else "an answer in drops ends only one of them"
     # The defaults are constants of two libraries: said, but what callers meet decides.
     verdict = HOLDS if fake == article else NOT
-    return Judgement(verdict, f"{num(fake)} / {num(article)} of {num(asked)}", f"{default}; {queue}; {drip}.")
+    return Judgement(verdict, f"{number(fake)} / {number(article)} of {number(asked)}", f"{default}; {queue}; {drip}.")
 
 
 def _wait(seconds: float) -> str:
-    return "for ever" if seconds < 0 else f"{num(seconds)} s"
+    return "for ever" if seconds < 0 else f"{number(seconds)} s"
 
 
 def running_loop(c: Claim, e: Evidence) -> Judgement:
@@ -69,40 +70,42 @@ def running_loop(c: Claim, e: Evidence) -> Judgement:
 def lazy_client(c: Claim, e: Evidence) -> Judgement:
     """Whether the client is made at the first request, and once."""
     before, made, calls = (e.count(f"clients_{which}") for which in ("before", "made", "calls"))
-    said = f"{num(before)} clients before the first request; {num(calls)} at once made {num(made)}."
-    return Judgement(HOLDS if (before, made) == (0, 1) else NOT, num(made), said)
+    said = f"{number(before)} clients before the first request; {number(calls)} at once made {number(made)}."
+    return Judgement(HOLDS if (before, made) == (0, 1) else NOT, number(made), said)
 
 
 def one_request(c: Claim, e: Evidence) -> Judgement:
     """Whether all methods go through the one ``_request``."""
     asked, good = e.count("methods"), e.count("methods_good")
-    said = f"Of read, insert, update and delete, {num(good)} of {num(asked)} did their work through it."
-    return Judgement(HOLDS if good == asked else NOT, f"{num(good)} of {num(asked)}", said)
+    said = f"Of read, insert, update and delete, {number(good)} of {number(asked)} did their work through it."
+    return Judgement(HOLDS if good == asked else NOT, f"{number(good)} of {number(asked)}", said)
 
 
 def closes(c: Claim, e: Evidence) -> Judgement:
     """Whether ``async with`` closes the client, also after an error."""
     left = e.count("open_after_close")
-    said = f"Of two clients, one left by an exception, {num(left)} stayed open."
-    return Judgement(HOLDS if left == 0 else NOT, f"{num(left)} open", said)
+    said = f"Of two clients, one left by an exception, {number(left)} stayed open."
+    return Judgement(HOLDS if left == 0 else NOT, f"{number(left)} open", said)
 
 
 def resources(c: Claim, e: Evidence) -> Judgement:
     """Whether the change is what makes resources be given back: closing, and callers who leave."""
     left, threads = e.count("open_after_close"), e.count("threads_after_close")
     freed, said = _slot_freed(e)
-    closing = f"After closing, {num(left)} httpx clients stayed open and {num(threads)} threads of the pool were left"
+    closing = (
+        f"After closing, {number(left)} httpx clients stayed open and {number(threads)} threads of the pool were left"
+    )
     better = freed or threads > 0
     verdict = NOT if left or not better else HOLDS
-    return Judgement(verdict, f"{num(left)} / {num(threads)} left", f"{closing}; {said}.")
+    return Judgement(verdict, f"{number(left)} / {number(threads)} left", f"{closing}; {said}.")
 
 
 def _slot_freed(e: Evidence) -> tuple[bool, str]:
     """Say whether callers who leave free their slots in the article's client and not in threads."""
     latency = e.count("left_latency_s")
     fake, article = e.count("left_next_fake_s"), e.count("left_next_article_s")
-    said = f"when callers leave, the next one waits {sec(fake)} for a thread and {sec(article)} with httpx"
-    return fake > SLOT_KEPT * latency > article, f"{said} (the server takes {sec(latency)})"
+    said = f"when callers leave, the next one waits {duration(fake)} for a thread and {duration(article)} with httpx"
+    return fake > SLOT_KEPT * latency > article, f"{said} (the server takes {duration(latency)})"
 
 
 def better_than_threads(c: Claim, e: Evidence) -> Judgement:
@@ -111,16 +114,16 @@ def better_than_threads(c: Claim, e: Evidence) -> Judgement:
     freed, left = _slot_freed(e)
     ratio = threads.total_s / theirs.total_s
     verdict = HOLDS if ratio > ALIKE else OTHER if freed else NOT
-    said = f"At the same limit, threads take {sec(threads.total_s)} and httpx {sec(theirs.total_s)}; {left}."
+    said = f"At the same limit, threads take {duration(threads.total_s)} and httpx {duration(theirs.total_s)}; {left}."
     return Judgement(verdict, f"{ratio:.2f}x", said)
 
 
 def refactor_now(c: Claim, e: Evidence) -> Judgement:
     """Whether the refactoring is needed for the speed, or one changed number has it too."""
-    before, number, change = (e.of("burst", arm) for arm in ("fake-3", "fake-10", "article-10"))
-    verdict = HOLDS if number.total_s > change.total_s * ALIKE else NOT
-    said = f"{sec(before.total_s)} became {sec(change.total_s)} with the refactoring and {sec(number.total_s)} with "
-    return Judgement(verdict, sec(number.total_s), f"{said}max_workers=10.")
+    before, control, change = (e.of("burst", arm) for arm in ("fake-3", "fake-10", "article-10"))
+    verdict = HOLDS if control.total_s > change.total_s * ALIKE else NOT
+    said = f"{duration(before.total_s)} became {duration(change.total_s)} with the refactoring"
+    return Judgement(verdict, duration(control.total_s), f"{said} and {duration(control.total_s)} with max_workers=10.")
 
 
 def loop_kept_free(c: Claim, e: Evidence) -> Judgement:
@@ -128,9 +131,9 @@ def loop_kept_free(c: Claim, e: Evidence) -> Judgement:
     found, after = e.of("burst", "fake-10"), e.of("burst", "article-10")
     lag, lag_after = seen(found.lag_s, "loop's lag"), seen(after.lag_s, "loop's lag")
     verdict = HOLDS if lag > BLOCKED * found.response_s and lag_after * ALIKE < lag else NOT
-    said = f"The loop was late by {sec(lag)} (p99) with ten threads and by {sec(lag_after)} with httpx"
+    said = f"The loop was late by {duration(lag)} (p99) with ten threads and by {duration(lag_after)} with httpx"
     free = ": the threads never blocked it" if lag <= BLOCKED * found.response_s else ""
-    return Judgement(verdict, sec(lag_after), f"{said}{free}.")
+    return Judgement(verdict, duration(lag_after), f"{said}{free}.")
 
 
 def untestable(c: Claim, e: Evidence) -> Judgement:

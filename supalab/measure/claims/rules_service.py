@@ -6,20 +6,8 @@ from collections.abc import Mapping
 
 from supalab.measure.claims.catalogue import Claim
 from supalab.measure.claims.evidence import Evidence
-from supalab.measure.claims.judging import (
-    ALIKE,
-    FACTOR,
-    HOLDS,
-    NOT,
-    OTHER,
-    Judgement,
-    Rule,
-    mb,
-    near,
-    num,
-    sec,
-    stated,
-)
+from supalab.measure.claims.judging import ALIKE, FACTOR, HOLDS, NOT, OTHER, Judgement, Rule, near, stated
+from supalab.report.format import duration, number, size
 
 __all__ = ["SERVICE_RULES"]
 
@@ -32,8 +20,9 @@ def service_response(c: Claim, e: Evidence) -> Judgement:
     enough = stated(c) / FACTOR
     verdict = HOLDS if near(alike, stated(c)) else NOT if loaded < enough else OTHER if alone >= enough else HOLDS
     value = alike if near(alike, stated(c)) or verdict == NOT else loaded
-    said = f"Idle, it answers in {sec(idle)} before and {sec(idle_after)} after; overrun, in {sec(busy)} and "
-    said += f"{sec(busy_after)}, and with ten threads in {sec(control)}."
+    said = f"Idle, it answers in {duration(idle)} before and {duration(idle_after)} after; "
+    said += f"overrun, in {duration(busy)} and "
+    said += f"{duration(busy_after)}, and with ten threads in {duration(control)}."
     return Judgement(verdict, f"{alike:.1f}x to {loaded:.0f}x", said, value)
 
 
@@ -45,8 +34,8 @@ def service_capacity(c: Claim, e: Evidence) -> Judgement:
     before, after, control = (e.served(f"in_flight_{which}") for which in ("before", "after", "control"))
     value, alone = after / before, control / before
     verdict = NOT if not near(value, stated(c)) else OTHER if alone * ALIKE >= value else HOLDS
-    said = f"At its backend the service has {num(before)} requests at once before, {num(after)} after, and "
-    said += f"{num(control)} with ten threads{_paces(e)}."
+    said = f"At its backend the service has {number(before)} requests at once before, {number(after)} after, and "
+    said += f"{number(control)} with ten threads{_paces(e)}."
     return Judgement(verdict, f"{value:.1f}x", said, value)
 
 
@@ -55,7 +44,7 @@ def _paces(e: Evidence) -> str:
     paces = [e.production.get(f"pace_{which}") for which in ("before", "after", "control")]
     if None in paces:
         return ""
-    slow, quick, control = (num(pace or 0.0) for pace in paces)
+    slow, quick, control = (number(pace or 0.0) for pace in paces)
     return f"; it is not slow up to {slow}, {quick} and {control} requests a second"
 
 
@@ -66,7 +55,7 @@ def service_memory(c: Claim, e: Evidence) -> Judgement:
     wanted = stated(c) / FACTOR
     verdict = NOT if value < wanted else OTHER if alone >= wanted else HOLDS
     change = f"{value:.0f} % less" if value > 0 else f"{-value:.0f} % more"
-    said = f"Under load the service holds {mb(before)} before, {mb(after)} after, {mb(control)} with ten threads."
+    said = f"Under load the service holds {size(before)} before, {size(after)} after, {size(control)} with ten threads."
     return Judgement(verdict, change, said, value)
 
 

@@ -16,19 +16,10 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.archive import Form, rounded
 from supalab.measure.costs.cancelled import THENS
-from supalab.measure.costs.lab import (
-    FINISHED,
-    CostsInterrupted,
-    ask_worker,
-    checked_names,
-    checked_repeat,
-    kept_conditions,
-    now,
-    rotated,
-    teller,
-)
+from supalab.measure.costs.lab import FINISHED, ask_worker, kept_conditions, now, teller
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
+from supalab.measure.run import Interrupted, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 
 __all__ = ["ARMS", "CANCELLATION", "Cancellations", "Cancelled", "cancellation", "expected_s", "judged"]
@@ -134,7 +125,7 @@ def cancellation(
 
     Each arm runs ``repeat`` times for each of: asking once more, closing the client, just ending the program. In
     a lab of its own unless one is given, which gets its latency back. Raises SettingsError for values that cannot work,
-    LabError, TrialError when a worker breaks, and CostsInterrupted on Ctrl-C.
+    LabError, TrialError when a worker breaks, and Interrupted on Ctrl-C.
     """
     chosen, workload = _checked(arms, callers, latency, at_s, repeat)
     plan = [(turn, one, then) for turn in range(repeat) for one in rotated(chosen, turn) for then in THENS]
@@ -155,7 +146,7 @@ def cancellation(
                 runs.append(judged(one, turn, then, raw, seen))
                 tell(FINISHED)
     except KeyboardInterrupt:
-        raise CostsInterrupted(found() if runs else None) from None
+        raise Interrupted(found() if runs else None) from None
     return found()
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from supalab.clients.arms import Arm
 from supalab.errors import LabError, SettingsError
@@ -19,14 +19,10 @@ from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
 __all__ = [
-    "CostsInterrupted",
     "ask_worker",
-    "checked_names",
-    "checked_repeat",
     "kept_conditions",
     "now",
     "quiet",
-    "rotated",
     "teller",
 ]
 
@@ -36,39 +32,10 @@ LOOK_S = 0.02
 FINISHED = math.inf
 NEARLY = 0.99
 
-T = TypeVar("T")
-
-
-class CostsInterrupted(KeyboardInterrupt):
-    """Ctrl-C: nothing runs any more; ``found`` holds what was finished, ``None`` if nothing was."""
-
-    def __init__(self, found: object) -> None:
-        self.found = found
-        super().__init__("interrupted")
-
 
 def now() -> str:
     """Return the time, UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def checked_repeat(repeat: object) -> int:
-    """Return a number of repeats; raises SettingsError for any other thing."""
-    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-        raise SettingsError(f"repeat {repeat!r} is not a whole number from 1: use e.g. 3")
-    return repeat
-
-
-def checked_names(what: str, names: Sequence[str], example: Sequence[str]) -> tuple[str, ...]:
-    """Return different names; raises SettingsError for none, for twins and for a text in place of a list."""
-    if isinstance(names, str) or not names or len(set(names)) != len(names):
-        raise SettingsError(f"{what} {names!r} is not a list of different names: use e.g. {list(example)}")
-    return tuple(names)
-
-
-def rotated(items: Sequence[T], turn: int) -> list[T]:
-    """Return the items with another one first in each turn, so that none is always the one on a cold machine."""
-    return [items[(place + turn) % len(items)] for place in range(len(items))]
 
 
 def teller(

@@ -13,20 +13,11 @@ from supalab.clients.arms import Arm, arm
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.archive import rounded
-from supalab.measure.costs.lab import (
-    FINISHED,
-    CostsInterrupted,
-    ask_worker,
-    checked_names,
-    checked_repeat,
-    kept_conditions,
-    now,
-    rotated,
-    teller,
-)
+from supalab.measure.costs.lab import FINISHED, ask_worker, kept_conditions, now, teller
 from supalab.measure.costs.memory_result import MEMORY, Cell, Held, MemoryCosts
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
+from supalab.measure.run import Interrupted, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 
 __all__ = ["IN_FLIGHT", "KINDS", "MEMORY", "Cell", "Held", "MemoryCosts", "expected_s", "memory_costs"]
@@ -65,7 +56,7 @@ def memory_costs(
     """Read the memory of each kind of client at each number in flight, each time in a fresh process.
 
     In a lab of its own unless one is given, which gets its latency back. Raises SettingsError for values that cannot
-    work, LabError, TrialError when a worker breaks or this system does not tell, CostsInterrupted on Ctrl-C.
+    work, LabError, TrialError when a worker breaks or this system does not tell, Interrupted on Ctrl-C.
     """
     plan = _plan(kinds, in_flight, repeat)
     weights = [_cell_s(one.limit) for _, one in plan]
@@ -85,7 +76,7 @@ def memory_costs(
                 runs.append(run)
                 tell(FINISHED)
     except KeyboardInterrupt:
-        raise CostsInterrupted(found() if runs else None) from None
+        raise Interrupted(found() if runs else None) from None
     return found()
 
 

@@ -1,31 +1,22 @@
-"""What it costs, as tables: a frozen result goes in, a table with its notes comes out; for a terminal or plain text."""
+"""The tables of what a client costs: memory, cancellation; each with its headline and notes."""
 
 from __future__ import annotations
 
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
-from rich.console import Group
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from supalab.measure import printed
 from supalab.measure.costs import words
 from supalab.measure.costs import words_more as more
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.knee_result import Knee
-from supalab.measure.costs.lag import LagCosts, middle_lag
-from supalab.measure.costs.memory_result import Cell, MemoryCosts
-from supalab.measure.printed import WIDTH
-from supalab.measure.trial import Lag
+from supalab.measure.costs.memory_result import Cell as MemoryCell
+from supalab.measure.costs.memory_result import MemoryCosts
+from supalab.report.format import ms
+from supalab.report.table import Content, Table
 
-__all__ = ["WIDTH", "Cost", "headline", "notes", "show", "table", "text"]
+__all__ = ["Cost", "headline", "notes", "table"]
 
 BLANK = ""
-# So many columns stand closer together, so that none is cut.
-MANY = 8
 
-Cost: TypeAlias = MemoryCosts | LagCosts | Cancellations | Knee
+Cost: TypeAlias = MemoryCosts | Cancellations
 
 
 def headline(found: Cost) -> str:
@@ -33,12 +24,8 @@ def headline(found: Cost) -> str:
     match found:
         case MemoryCosts():
             return words.memory_headline(found)
-        case LagCosts():
-            return words.lag_headline(found)
         case Cancellations():
             return more.cancel_headline(found)
-        case Knee():
-            return more.knee_headline(found)
 
 
 def notes(found: Cost) -> list[str]:
@@ -46,59 +33,35 @@ def notes(found: Cost) -> list[str]:
     match found:
         case MemoryCosts():
             return words.memory_notes(found)
-        case LagCosts():
-            return words.lag_notes(found)
         case Cancellations():
             return more.cancel_notes(found)
-        case Knee():
-            return more.knee_notes(found)
 
 
-def table(found: Cost) -> Group:
-    """Return headline, table and notes for ``rich``."""
+def table(found: Cost) -> Table:
+    """Return headline, table and notes."""
     match found:
         case MemoryCosts():
-            grid = _memory(found)
-        case LagCosts():
-            grid = _lag(found)
+            titles, rows = _memory(found)
         case Cancellations():
-            grid = _cancelled(found)
-        case Knee():
-            grid = _knee(found)
-    under = [Text(note, style="dim") for note in notes(found)]
-    return Group(Text(headline(found), style="bold"), Padding(grid, (1, 0)), *under)
+            titles, rows = _cancelled(found)
+    return Table(titles, rows, headline=headline(found), notes=notes(found))
 
 
-def show(found: Cost, file: IO[str] | None = None) -> None:
-    """Print it: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    printed.show(table(found), file)
+#: Titles and rows of a table.
+Grid: TypeAlias = "tuple[list[str], list[list[Content]]]"
 
 
-def text(found: Cost, width: int = WIDTH) -> str:
-    """Return headline, table and notes as plain text, no line longer than ``width``."""
-    return printed.plain(table(found), width)
-
-
-def _grid(first: str, *titles: str) -> Table:
-    gap = 2 if len(titles) < MANY else 1
-    grid = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    deep = max(title.count("\n") for title in (first, *titles))
-    for place, title in enumerate((first, *titles)):
-        above = "\n" * (deep - title.count("\n"))
-        grid.add_column(above + title, justify="right" if place else "left", no_wrap=True)
-    return grid
-
-
-def _memory(found: MemoryCosts) -> Table:
-    grid = _grid("in\nflight", *(f"{kind}\nMB ± sd" for kind in found.kinds), *(f"{k}\nKB each" for k in found.kinds))
+def _memory(found: MemoryCosts) -> Grid:
+    titles = [f"{kind}\nMB ± sd" for kind in found.kinds] + [f"{kind}\nKB each" for kind in found.kinds]
     cells = {(cell.kind, cell.in_flight): cell for cell in found.cells}
+    rows: list[list[Content]] = []
     for number in found.in_flight:
         row = [cells.get((kind, number)) for kind in found.kinds]
-        grid.add_row(f"{number:,}", *map(_held, row), *(f"{cell.each / 1000:.0f}" if cell else BLANK for cell in row))
-    return grid
+        rows.append([f"{number:,}", *map(_held, row), *(f"{c.each / 1000:.0f}" if c else BLANK for c in row)])
+    return ["in\nflight", *titles], rows
 
 
-def _held(cell: Cell | None) -> str:
+def _held(cell: MemoryCell | None) -> str:
     """Mean and standard deviation in MB; a question mark where not all were in flight."""
     if cell is None:
         return BLANK
@@ -106,53 +69,15 @@ def _held(cell: Cell | None) -> str:
     return f"{cell.mean / 1e6:.2f}{sd}{'' if cell.sound else ' ?'}"
 
 
-def _lag(found: LagCosts) -> Table:
-    grid = _grid("arm", "requests", "CPU ms/\nrequest", "threads", "lag ms\np50", "\np99", "\nlongest", "errors")
-    if found.idle:
-        grid.add_row("idle loop", BLANK, BLANK, "1", *_lags(middle_lag(found.idle)), BLANK)
-    for arm in found.arms:
-        run = found.middle(arm)
-        count = Text(str(run.errors), "bold red" if run.errors else "")
-        grid.add_row(arm, str(run.requests), f"{run.cpu_ms:.2f}", str(run.threads), *_lags(run.lag), count)
-    return grid
-
-
-def _lags(lag: Lag) -> list[str]:
-    return [f"{1000 * value:,.1f}" for value in (lag.p50, lag.p99, lag.max)]
-
-
-def _cancelled(found: Cancellations) -> Table:
-    grid = _grid(
-        "arm",
-        "callers\nfree ms",
-        "worked on\nfor nobody",
-        "hung up",
-        "new caller\nx latency",
-        "client\nclosed ms",
-        "asyncio.run\nover ms",
-        "process\nover ms",
-    )
+def _cancelled(found: Cancellations) -> Grid:
+    titles = [
+        "arm", "callers\nfree ms", "worked on\nfor nobody", "hung up", "new caller\nx latency", "client\nclosed ms",
+        "asyncio.run\nover ms", "process\nover ms",
+    ]  # fmt: skip
+    rows: list[list[Content]] = []
     for arm in found.arms:
         one = more.middle_of(found, arm)
         ratio = BLANK if one.late_ratio is None else f"{one.late_ratio:.2f}"
         counts = (str(one.carried_on), str(one.hung_up), "broken" if one.broken else ratio)
-        grid.add_row(arm, _ms(one.free_s), *counts, _ms(one.closed_s), _ms(one.run_s), _ms(one.exit_s))
-    return grid
-
-
-def _ms(value: float | None) -> str:
-    return BLANK if value is None else f"{1000 * value:,.0f}" if value >= 0.01 else f"{1000 * value:.1f}"
-
-
-def _knee(found: Knee) -> Table:
-    """A limit a row: throughput of each client, a star at its best limit."""
-    grid = _grid("limit", *(f"{kind}\nrequests/s" for kind in found.kinds), "ideal")
-    best = {kind: found.best(kind) for kind in found.kinds}
-    for limit in found.limits:
-        lines = [found.line(kind).get(limit) for kind in found.kinds]
-        cells = [
-            BLANK if per_s is None else f"{per_s:,.0f}{'*' if best[kind] == limit else ' '}"
-            for kind, per_s in zip(found.kinds, lines, strict=True)
-        ]
-        grid.add_row(str(limit), *cells, f"{found.ideal(limit):,.0f}")
-    return grid
+        rows.append([arm, ms(one.free_s), *counts, ms(one.closed_s), ms(one.run_s), ms(one.exit_s)])
+    return titles, rows

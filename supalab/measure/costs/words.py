@@ -1,34 +1,17 @@
-"""What memory and lag cost, in words: a frozen result goes in, sentences with its numbers come out. Pure text."""
+"""What memory costs, in words: a frozen result goes in, sentences with its numbers come out. Pure text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
 
-from supalab.measure.costs.lag import LagCosts, LagRun, middle_lag
 from supalab.measure.costs.memory_result import Cell, MemoryCosts
+from supalab.report.format import listed, size
 
-__all__ = ["GOAL", "lag_headline", "lag_notes", "listed", "mb", "memory_headline", "memory_notes", "seconds"]
+__all__ = ["GOAL", "memory_headline", "memory_notes"]
 
 #: The coefficient of variation that memory figures should not exceed.
 GOAL = 0.05
-
-
-def seconds(number: float) -> str:
-    """Return seconds for people: ``3.1 s``, ``154 ms``, ``0.8 ms``."""
-    if number >= 0.9995:
-        return f"{number:.1f} s"
-    return f"{1000 * number:.0f} ms" if number >= 0.01 else f"{1000 * number:.1f} ms"
-
-
-def mb(number: float) -> str:
-    """Return bytes as megabytes (10^6) for people: ``65.9 MB``, ``0.21 MB``."""
-    return f"{number / 1e6:.1f} MB" if abs(number) >= 9.95e5 else f"{number / 1e6:.2f} MB"
-
-
-def listed(parts: list[str]) -> str:
-    """Return ``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def memory_headline(found: MemoryCosts) -> str:
@@ -36,7 +19,7 @@ def memory_headline(found: MemoryCosts) -> str:
     if not found.runs:
         return "Memory was not measured"
     most = [cell for cell in found.cells if cell.in_flight == found.in_flight[-1]]
-    held = listed([f"{cell.kind} {mb(cell.mean)}" for cell in most])
+    held = listed([f"{cell.kind} {size(cell.mean)}" for cell in most])
     return f"{found.in_flight[-1]:,} requests in flight: {held}"
 
 
@@ -111,53 +94,3 @@ def _unsound(found: MemoryCosts) -> Iterator[str]:
                 f"{cell.kind} at {cell.in_flight:,}: not sound, at most {worst.peak:,} were in flight together and "
                 f"{worst.answered:,} were answered when it was read."
             )
-
-
-def lag_headline(found: LagCosts) -> str:
-    """Say how long the loop was held up at worst: the most of all arms, and the least."""
-    if not found.runs:
-        return "Lag was not measured"
-    ranked = sorted((found.middle(arm) for arm in found.arms), key=lambda run: -run.lag.max)
-    said = [f"up to {seconds(run.lag.max)} with {run.arm}" for run in dict.fromkeys((ranked[0], ranked[-1]))]
-    return f"The event loop stood still for {', '.join(said)}"
-
-
-def lag_notes(found: LagCosts) -> list[str]:
-    """Say what blocking does, how threads and async compare at each limit, what an idle loop has, and what failed."""
-    if not found.runs:
-        return ["No arm was run."]
-    middles = [found.middle(arm) for arm in found.arms]
-    return [*_blocking(middles, found.latency), *_by_limit(middles), *_idle(found), *_failed(middles)]
-
-
-def _blocking(middles: list[LagRun], latency: float) -> Iterator[str]:
-    for run in middles:
-        if run.arm.startswith("blocking-"):
-            yield (
-                f"{run.arm} held up the loop for {seconds(run.lag.max)}: its {run.requests} requests of "
-                f"{seconds(latency)}, one after another, and nothing else in between."
-            )
-
-
-def _by_limit(middles: list[LagRun]) -> Iterator[str]:
-    others = [run for run in middles if not run.arm.startswith("blocking-")]
-    for limit in dict.fromkeys(run.limit for run in others):
-        group = [run for run in others if run.limit == limit]
-        lags = ", ".join(f"{run.arm} {seconds(run.lag.p99)}/{seconds(run.lag.max)}" for run in group)
-        cpu = ", ".join(f"{run.arm.rpartition('-')[0]} {run.cpu_ms:.2f}" for run in group)
-        yield f"Limit {limit}: p99/longest {lags}; CPU of a request in ms: {cpu}."
-
-
-def _idle(found: LagCosts) -> Iterator[str]:
-    if found.idle:
-        lag = middle_lag(found.idle)
-        yield (
-            f"A loop with nothing to do, for comparison: p50 {seconds(lag.p50)}, p99 {seconds(lag.p99)}, longest "
-            f"{seconds(lag.max)}. The ticker's own CPU is taken off the clients'."
-        )
-
-
-def _failed(middles: list[LagRun]) -> Iterator[str]:
-    for run in middles:
-        if run.errors:
-            yield f"{run.arm}: {run.errors} requests failed; they are in its figures."

@@ -1,4 +1,4 @@
-"""What cancellation and a larger limit cost, in words: a frozen result goes in, sentences with its numbers come out."""
+"""What cancellation costs, in words: a frozen result goes in, sentences with its numbers come out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from statistics import median, median_high
 
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
-from supalab.measure.costs.knee_result import NEAR, Knee
-from supalab.measure.costs.words import listed, seconds
+from supalab.report.format import duration, listed
 
-__all__ = ["Middle", "cancel_headline", "cancel_notes", "knee_headline", "knee_notes", "middle_of"]
+__all__ = ["Middle", "cancel_headline", "cancel_notes", "middle_of"]
 
 
 FROM_WHEN = (
@@ -101,55 +100,20 @@ def cancel_notes(found: Cancellations) -> list[str]:
 def _arm(one: Middle, found: Cancellations) -> Iterator[str]:
     if one.answered == found.callers:
         yield (
-            f"{one.arm}: the cancellation, meant after {seconds(found.at_s)}, came after {seconds(one.cancelled_s)}, "
+            f"{one.arm}: the cancellation, meant after {duration(found.at_s)}, came after {duration(one.cancelled_s)}, "
             f"when all {found.callers} callers had their answers: a loop that is blocked cancels nobody."
         )
         return
-    yield f"{one.arm}: {found.callers} callers free after {seconds(one.free_s)};"
+    yield f"{one.arm}: {found.callers} callers free after {duration(one.free_s)};"
     if one.carried_on:
         yield f"{one.carried_on} of its slots worked on for nobody;"
     else:
         yield f"it hung up on {one.hung_up} requests, which the lab alone finished;"
     if one.late_s is not None and one.late_ratio is not None:
-        yield f"a new caller had an answer after {seconds(one.late_s)}, {one.late_ratio:.1f} times the latency;"
+        yield f"a new caller had an answer after {duration(one.late_s)}, {one.late_ratio:.1f} times the latency;"
     if one.failed:
         yield f"{one.failed} callers had an error in place of the cancellation;"
     if one.broken:
         yield f"{one.broken} new callers had an error, as the pool was broken;"
     if one.run_s is not None and one.exit_s is not None:
-        yield f"asyncio.run returned after {seconds(one.run_s)} and the process ended after {seconds(one.exit_s)}."
-
-
-def knee_headline(found: Knee) -> str:
-    """Say each client's best limit."""
-    best = [f"{kind} {found.best(kind)}{' or more' if found.at_its_end(kind) else ''}" for kind in found.kinds]
-    return f"The best limit: {listed(best)}" if best else "The knee was not measured"
-
-
-def knee_notes(found: Knee) -> list[str]:
-    """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
-    if not found.points:
-        return ["No client was run."]
-    said = [_line(found, kind) for kind in found.kinds]
-    for kind in dict.fromkeys(out.kind for out in found.left_out):
-        outs = [out for out in found.left_out if out.kind == kind]
-        limits = listed([str(out.limit) for out in outs])
-        said.append(f"{kind} was left out at {limits}: it had become too slow (two rounds: {outs[0].seconds:.0f} s).")
-    for kind in found.kinds:
-        errors = sum(point.errors for point in found.points if point.kind == kind)
-        said += [f"{kind}: {errors} requests failed, which its throughput leaves out."] * (errors > 0)
-    cpus = found.machine.get("cpus", "?")
-    said.append(f"Client and lab shared {cpus} processors: more of them move the knees.")
-    return said
-
-
-def _line(found: Knee, kind: str) -> str:
-    line, best = found.line(kind), found.best(kind)
-    last = max(line)
-    share = line[best] / found.ideal(best)
-    said = f"{kind}: best at {best} in flight with {line[best]:.0f} requests/s, {share:.0%} of the ideal there"
-    if found.at_its_end(kind):
-        return f"{said}; it was still growing, the knee may lie further on."
-    if line[last] < (1 - NEAR) * line[best]:
-        return f"{said}; at {last} it is down to {line[last]:.0f} requests/s."
-    return f"{said}; more slots, up to {last}, add nothing."
+        yield f"asyncio.run returned after {duration(one.run_s)} and the process ended after {duration(one.exit_s)}."

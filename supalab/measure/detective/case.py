@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from supalab.measure.archive import Form
 from supalab.measure.claims.evidence import Figures
-from supalab.measure.claims.judging import near, num, sec
+from supalab.measure.claims.judging import near
+from supalab.report.format import duration, number, stated
 
 __all__ = ["ARTICLE", "CASE", "SUSPECTS", "Account", "Case", "Cell", "Suspect", "account", "accounts", "solution"]
 
@@ -138,9 +139,10 @@ class Case:
         return next((one for one in self.accounts if one.suspect.letter == letter), None)
 
     def _repr_html_(self) -> str:
-        from supalab.measure.detective.table import html
+        from supalab.measure.detective.table import table
+        from supalab.report.table import html
 
-        return html(self)
+        return html(table(self))
 
 
 CASE = Form("supalab-detective", 1, Case, "supalab claims --detective")
@@ -167,17 +169,13 @@ def _cell(figure: str, when: str, article: float, seen: Figures) -> Cell:
     if figure == "at once":
         # The article's number is a limit: what it allows and what was used are told apart.
         used = f"{seen.limit}" if seen.at_once == seen.limit else f"{seen.limit}, {seen.at_once} used"
-        return Cell(figure, when, article, float(seen.limit), seen.limit == article, used, num(article))
+        return Cell(figure, when, article, float(seen.limit), seen.limit == article, used, number(article))
     if figure == "throughput":
         return Cell(
             figure, when, article, seen.per_s, near(seen.per_s, article), f"{seen.per_s:.1f}/s", f"{article:g}/s"
         )
     here = seen.response_s if figure == "response" else seen.total_s
-    return Cell(figure, when, article, here, near(here, article), sec(here), _plain(article))
-
-
-def _plain(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds >= 1 else sec(seconds)
+    return Cell(figure, when, article, here, near(here, article), duration(here), stated(article))
 
 
 def solution(found: Sequence[Account]) -> str:

@@ -1,15 +1,7 @@
-"""An explanation goes in, tables with a sentence for each factor come out: for a terminal (rich) or as plain text."""
+"""The tables of an explanation: what each change saved, over all and by link, with a sentence for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import IO
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from supalab.measure import printed
 from supalab.measure.explain.chain import ARTICLE_FACTORS, LINKS
 from supalab.measure.explain.result import Earned, Explanation, LinkStep, Side, Step, earned
 from supalab.measure.explain.words import (
@@ -23,9 +15,9 @@ from supalab.measure.explain.words import (
     sentence,
     sums,
 )
-from supalab.measure.printed import WIDTH
+from supalab.report.table import Cell, Content, Table
 
-__all__ = ["show", "text"]
+__all__ = ["tables"]
 
 LINK_UNIT = "Milliseconds by which a request holds its slot for less, by link (20 ms: its round trip)"
 LINK_SIGNS = "~: not to be told from noise, -: not measured"
@@ -38,87 +30,49 @@ COLUMNS = (
 )
 
 
-def show(found: Explanation, file: IO[str] | None = None) -> None:
-    """Print the tables: with colours to a terminal, as plain text of ``WIDTH`` columns to a pipe or a file."""
-    printed.show(_all(found), file)
+def tables(found: Explanation) -> list[Table]:
+    """Return the factors' table and, if links were measured, that of the links."""
+    return [_steps(found), *([_links(found)] if found.links else []), Table((), (), notes=_failed(found))]
 
 
-def text(found: Explanation, width: int = WIDTH) -> str:
-    """Return tables and sentences as plain text, no line longer than ``width``."""
-    return printed.plain(_all(found), width)
-
-
-def _all(found: Explanation) -> Group:
-    parts: list[RenderableType] = [Text(headline(found), "bold"), Text(about(found), "dim"), Text()]
-    parts += [_steps(found), Text(), *_listed(sentence(step, found) for step in found.steps)]
-    parts += [Text(), *(Text(line, "dim") for line in (*sums(found), cpu_line(found), *_notes(found)))]
-    if found.links:
-        parts += [
-            Text(),
-            Text(link_headline(found), "bold"),
-            Text(LINK_UNIT, "dim"),
-            Text(link_about(found), "dim"),
-            _links(found),
-            Text(LINK_SIGNS, "dim"),
-        ]
-        parts += [Text(), *_listed(link_lines(found))]
-    return Group(*parts, *(Text(line, "bold red") for line in failures(found)))
-
-
-def _listed(lines: Iterable[str]) -> list[RenderableType]:
-    """Sentences with a dash, the next lines indented."""
-    rows = []
-    for line in lines:
-        row = Table.grid(padding=(0, 1, 0, 0))
-        row.add_row("-", Text(line))
-        rows.append(row)
-    return list(rows)
+def _failed(found: Explanation) -> list[Cell]:
+    return [Cell(line, "bad") for line in failures(found)]
 
 
 def _notes(found: Explanation) -> list[str]:
     return [] if found.finished else [f"Interrupted: what counts is finished rounds, {found.rounds} of them."]
 
 
-def _grid(first: str, columns: Sequence[str], gap: int = 1) -> Table:
-    grid = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column(f"\n{first}", no_wrap=True)
-    for title in columns:
-        grid.add_column(title, justify="right", no_wrap=True)
-    return grid
-
-
 def _steps(found: Explanation) -> Table:
     """A factor a row, its arms under it; after the article's factors its own step, at the end the whole."""
-    grid, whole = _grid("factor", COLUMNS), found.whole
+    whole, rows = found.whole, list[list[Content]]()
     for place, step in enumerate(found.steps):
         if place == ARTICLE_FACTORS:
-            _total(grid, "= the article's step", whole.before, whole.article, found.article_remainder_s, found)
-        _row(grid, step, found)
-    _total(grid, "= the way to ours", whole.before, whole.ours, found.remainder_s, found)
-    return grid
+            rows += _total("= the article's step", whole.before, whole.article, found.article_remainder_s, found)
+        rows += _rows(step, found)
+    rows += _total("= the way to ours", whole.before, whole.ours, found.remainder_s, found)
+    notes = [f"- {sentence(step, found)}" for step in found.steps]
+    notes += ["", *sums(found), cpu_line(found), *_notes(found)]
+    return Table(["factor", *COLUMNS], rows, headline=headline(found), about=[about(found)], notes=notes)
 
 
-def _row(grid: Table, step: Step, found: Explanation) -> None:
+def _rows(step: Step, found: Explanation) -> list[list[Content]]:
     share = found.share(step)
-    grid.add_row(
-        step.change,
-        _seconds(step.before),
-        _seconds(step.after),
-        _spread(found.seconds(step)),
-        "" if share is None else f"{share:.1%}",
-        f"{step.before.cpu:.2f} -> {step.after.cpu:.2f}",
-    )
-    grid.add_row(Text(f"  {step.before.arm} -> {step.after.arm}", "dim"))
+    cpu = f"{step.before.cpu:.2f} -> {step.after.cpu:.2f}"
+    part = "" if share is None else f"{share:.1%}"
+    ends = (_seconds(step.before), _seconds(step.after))
+    arms = Cell(f"{step.before.arm} -> {step.after.arm}", "dim", 2)
+    return [[step.change, *ends, _spread(found.seconds(step)), part, cpu], [arms]]
 
 
-def _total(grid: Table, name: str, before: Side, after: Side, left: float, found: Explanation) -> None:
+def _total(name: str, before: Side, after: Side, left: float, found: Explanation) -> list[list[Content]]:
     """The way measured at once, and below it what the factors above leave of it."""
     got = earned(before, after)
     shares = [f"{part / found.earned_s:.1%}" if found.earned_s > 0 else "" for part in (got.middle, left)]
     cpu = f"{before.cpu:.2f} -> {after.cpu:.2f}"
-    cells = (name, _seconds(before), _seconds(after), _spread(got), shares[0], cpu)
-    grid.add_row(*(Text(cell, "bold") for cell in cells))
-    grid.add_row(*(Text(cell, "dim") for cell in ("  not explained by the factors", "", "", f"{left:+.3f}", shares[1])))
+    whole = (name, _seconds(before), _seconds(after), _spread(got), shares[0], cpu)
+    rest = ("  not explained by the factors", "", "", f"{left:+.3f}", shares[1])
+    return [[Cell(cell, "bold") for cell in whole], [Cell(cell, "dim") for cell in rest]]
 
 
 def _spread(got: Earned) -> str:
@@ -139,12 +93,14 @@ def _digits(number: float) -> int:
 def _links(found: Explanation) -> Table:
     """A factor a row, a link a column."""
     names = [link.name for link in LINKS if any(step.link == link.name for step in found.links)]
-    grid = _grid("factor", [f"\n{name}" for name in names], gap=2)
+    rows: list[list[Content]] = []
     for key in dict.fromkeys(step.factor for step in found.links):
         steps = {step.link: step for step in found.links if step.factor == key}
         change = next(iter(steps.values())).change
-        grid.add_row(change, *(_link_cell(steps.get(name), found) for name in names))
-    return grid
+        rows.append([change, *(_link_cell(steps.get(name), found) for name in names)])
+    notes = [LINK_SIGNS, "", *(f"- {line}" for line in link_lines(found))]
+    said = [LINK_UNIT, link_about(found)]
+    return Table(["factor", *names], rows, headline=link_headline(found), about=said, notes=notes)
 
 
 def _link_cell(step: LinkStep | None, found: Explanation) -> str:

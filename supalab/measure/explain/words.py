@@ -6,6 +6,7 @@ A difference that noise could have made is said to be none, whatever its median 
 from __future__ import annotations
 
 from supalab.measure.explain.result import Earned, Explanation, LinkStep, Side, Step
+from supalab.report.format import duration, stated
 
 __all__ = [
     "NOTHING",
@@ -16,7 +17,6 @@ __all__ = [
     "link_about",
     "link_headline",
     "link_lines",
-    "seconds",
     "sentence",
     "sums",
     "what",
@@ -48,9 +48,8 @@ def what(factor: str, limits: tuple[int, int]) -> str:
     return subjects[factor]
 
 
-def seconds(number: float) -> str:
-    """Return seconds with as many decimals as tell something: ``15.42 s``, ``0.048 s``."""
-    return f"{number:.2f} s" if abs(number) >= 1 else f"{number:.3f} s"
+def _seconds(number: float) -> str:
+    return duration(number, places=2)
 
 
 def sentence(step: Step, found: Explanation) -> str:
@@ -64,7 +63,7 @@ def _time(got: Earned, share: float | None) -> str:
     if not got.told:
         return f"{NOTHING} ({got.middle:+.3f} s)"
     part = f", {abs(share):.0%} of the whole" if share is not None and abs(share) >= MUCH else ""
-    return f"{'earns' if got.middle > 0 else 'costs'} {seconds(abs(got.middle))}{part}"
+    return f"{'earns' if got.middle > 0 else 'costs'} {_seconds(abs(got.middle))}{part}"
 
 
 def _cpu(got: Earned, step: Step) -> str:
@@ -124,7 +123,7 @@ def about(found: Explanation) -> str:
     """Return what was asked of every arm, and how often."""
     load = found.workload
     again = f"medians of {found.rounds} rounds" if found.rounds > 1 else "one round"
-    each = f"{1000 * (load.latency or 0):g} ms each at the server"
+    each = f"{stated(load.latency or 0)} each at the server"
     return f"{load.requests:,} requests at once, {each}; {again}, after a warm-up"
 
 
@@ -148,12 +147,12 @@ def cpu_line(found: Explanation) -> str:
 
 
 def _sum(name: str, before: Side, after: Side, whole: float, left: float) -> str:
-    ends = f"{before.arm} {seconds(before.seconds)}, {after.arm} {seconds(after.seconds)}"
-    said = f"Measured at once, {name} ({ends}) earns {seconds(whole)}; its factors sum to {seconds(whole - left)}"
+    ends = f"{before.arm} {_seconds(before.seconds)}, {after.arm} {_seconds(after.seconds)}"
+    said = f"Measured at once, {name} ({ends}) earns {_seconds(whole)}; its factors sum to {_seconds(whole - left)}"
     if whole <= 0:
-        return f"{said}, which leaves {seconds(left)}."
+        return f"{said}, which leaves {_seconds(left)}."
     verdict = "" if abs(left) <= SUM_WITHIN * whole else ": they do not add up, was the machine busy? Run it again"
-    return f"{said}, which leaves {seconds(left)} ({abs(left) / whole:.1%}){verdict}."
+    return f"{said}, which leaves {_seconds(left)} ({abs(left) / whole:.1%}){verdict}."
 
 
 def link_headline(found: Explanation) -> str:
@@ -169,7 +168,7 @@ def link_about(found: Explanation) -> str:
     """Return what was asked of every arm over the links."""
     load = found.link_workload or found.workload
     again = f"; medians of {found.rounds} rounds" if found.rounds > 1 else ""
-    each = f"{1000 * (load.latency or 0):g} ms each at the server"
+    each = f"{stated(load.latency or 0)} each at the server"
     return f"{load.requests} requests, {found.limits[1]} at a time, {each} and the link's round trips{again}"
 
 

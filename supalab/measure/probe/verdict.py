@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from supalab.measure.archive import Form
 from supalab.measure.probe.seen import Seen
+from supalab.report.table import Cell, Column, Table
+from supalab.report.table import html as as_html
 
 __all__ = ["TITLES", "VERDICT", "WAITERS", "Evidence", "Verdict"]
 
@@ -66,18 +67,9 @@ class Verdict:
         return "\n".join([f"{self.name}: {self.headline}", " ".join(self.sentences), *rows])
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(row.looked_at)}</td>"
-            f"<td style='text-align:left'>{html.escape(row.seen)}</td>"
-            f"<td style='text-align:left'>{html.escape(row.speaks_for)}</td></tr>"
-            for row in self.evidence
-        )
-        titles = "".join(f"<th style='text-align:left'>{title}</th>" for title in TITLES)
-        said = html.escape(" ".join(self.sentences))
-        return (
-            f"<p><strong>{html.escape(self.name)}: {html.escape(self.headline)}</strong></p><p>{said}</p>"
-            f"<table><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table>"
-        )
+        rows = [[row.looked_at, row.seen, row.speaks_for] for row in self.evidence]
+        headline, said = f"{self.name}: {self.headline}", Cell(" ".join(self.sentences))
+        return as_html(Table([Column(title) for title in TITLES], rows, headline=headline, about=[said]))
 
     # So that the last expression of a cell in a terminal can be read, too.
     __repr__ = __str__

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from supalab.errors import SettingsError
+from supalab.experiments import lag, throughput
 from supalab.lab.handle import Lab
 from supalab.measure.archive import Form
 from supalab.measure.costs import cancellation
-from supalab.measure.costs import knee as costs_knee
-from supalab.measure.costs import lag as costs_lag
 from supalab.measure.costs import memory as costs_memory
+from supalab.measure.costs import table as costs_table
 from supalab.measure.costs.cancellation import CANCELLATION
-from supalab.measure.costs.knee_result import KNEE
-from supalab.measure.costs.lab import CostsInterrupted
-from supalab.measure.costs.lag import LAG
 from supalab.measure.costs.memory_result import MEMORY
 from supalab.measure.race import Progress, marks
+from supalab.measure.record import FORM
+from supalab.measure.run import Interrupted, expected_s
+from supalab.report.table import Table
 
 __all__ = ["PARTS", "Part", "costs", "planned_s"]
 
@@ -35,6 +35,7 @@ class Part:
 
     about: str
     form: Form[Any]
+    table: Callable[[Any], Table]
     run: Callable[..., Any]
     expected: Callable[..., float]
     full: Mapping[str, Any]
@@ -49,6 +50,7 @@ PARTS: Mapping[str, Part] = {
     "memory": Part(
         "memory held with 10 to 1,000 requests in flight",
         MEMORY,
+        costs_table.table,
         costs_memory.memory_costs,
         costs_memory.expected_s,
         full={"repeat": costs_memory.REPEAT},
@@ -56,15 +58,17 @@ PARTS: Mapping[str, Part] = {
     ),
     "lag": Part(
         "event-loop lag, CPU and threads",
-        LAG,
-        costs_lag.lag_costs,
-        costs_lag.expected_s,
-        full={"repeat": costs_lag.REPEAT},
+        FORM,
+        lag.table,
+        lag.lag,
+        lambda **how: expected_s(lag.plan(**how)),
+        full={"repeat": lag.REPEAT},
         quick={"repeat": 1},
     ),
     "cancel": Part(
         "who works on when the callers are cancelled",
         CANCELLATION,
+        costs_table.table,
         cancellation.cancellation,
         cancellation.expected_s,
         full={"repeat": cancellation.REPEAT},
@@ -72,9 +76,10 @@ PARTS: Mapping[str, Part] = {
     ),
     "knee": Part(
         "throughput against the limit, 3 to 400",
-        KNEE,
-        costs_knee.throughput,
-        costs_knee.expected_s,
+        FORM,
+        throughput.table,
+        throughput.throughput,
+        lambda **how: expected_s(throughput.plan(**how)),
         full={"repeat": 1},
         quick={"repeat": 1, "limits": (3, 10, 30, 100, 300)},
     ),
@@ -109,7 +114,7 @@ def costs(
     """Measure the parts one after another and return their results by name.
 
     ``repeat``: of each part, in place of its own number. ``keep``: a mapping to which each result is added when there
-    is one. Raises what the parts raise; CostsInterrupted on Ctrl-C, when what was finished is in ``keep``.
+    is one. Raises what the parts raise; Interrupted on Ctrl-C, when what was finished is in ``keep``.
     """
     names, found = _checked(parts), {} if keep is None else keep
     seconds = _seconds(names, quick, repeat)
@@ -119,7 +124,7 @@ def costs(
         tell = _part_of(progress, begins[place], seconds[place], begins[-1])
         try:
             found[name] = part.run(**part.options(quick=quick, repeat=repeat), lab=lab, progress=tell)
-        except CostsInterrupted as interrupted:
+        except Interrupted as interrupted:
             if interrupted.found is not None:
                 found[name] = interrupted.found
             raise

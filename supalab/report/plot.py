@@ -1,22 +1,27 @@
-"""How every picture looks and how it leaves: colours and hatches of arms, a Figure that shows its words, saving."""
+"""The plot kit that all figures share: colours, heads and labels, a figure that describes itself, saving."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
 
-__all__ = ["CLEAR", "INK", "MUTED", "Picture", "colour", "describe_on", "description", "pale", "save", "styled"]
+__all__ = [
+    "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "check_suffix", "colour",
+    "describe_on", "description", "foot", "head", "pale",
+    "panel_title", "row_label", "save", "styled",
+]  # fmt: skip
 
 STYLE = Path(__file__).parent.parent / "supalab.mplstyle"
 INK, MUTED = "#1b2733", "#5b6773"
@@ -25,6 +30,9 @@ COLOURS = {"fake": "#f0a02f", "session": "#c9772b", "article": "#6f8fd0", "real"
 OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
 CLEAR = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
+ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
+#: The width of every figure, in inches.
+WIDTH_IN = 11.0
 SUFFIXES = {".png", ".svg", ".pdf"}
 
 
@@ -125,3 +133,30 @@ def _write(fig: Figure, buffer: io.BytesIO, kind: str) -> None:
     }
     with styled():
         fig.savefig(buffer, format=kind, metadata=metadata[kind])
+
+
+def head(fig: Figure, title: str, about: str) -> None:
+    """Write a title and a line about it at the top left."""
+    height = fig.get_figheight()
+    fig.text(16 / 72 / WIDTH_IN, 1 - 0.42 / height, title, fontsize=16, fontweight="bold", color=INK)
+    fig.text(16 / 72 / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
+
+
+def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
+    """Write a name and smaller lines under it in the left margin of the picture."""
+    left, at = -0.16 * WIDTH_IN * 72 + 16, {**ABOVE, "annotation_clip": False}
+    ax.annotate(name, (0, 0.5), xytext=(left, 5), fontsize=13, fontweight="bold", color=INK, **at)
+    ax.annotate("\n".join(lines), (0, 0.5), xytext=(left, 1), fontsize=9.5, color=MUTED, **{**at, "va": "top"})
+
+
+def panel_title(ax: Axes, title: str, note: str) -> None:
+    """Write a panel's title and a smaller line below it."""
+    ax.set_title(title, pad=24)
+    ax.annotate(
+        note, (0, 1), xytext=(0, 9), xycoords="axes fraction", textcoords="offset points", color=MUTED, fontsize=9.5
+    )
+
+
+def foot(fig: Figure, text: str) -> None:
+    """Write the fine print at the bottom left."""
+    fig.text(16 / 72 / WIDTH_IN, 0.16 / fig.get_figheight(), text, fontsize=9.5, color=MUTED, va="bottom")

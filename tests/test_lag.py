@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supalab import Lab
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import SettingsError
+from supalab.experiments.lag import arms, lag, middle, of, plan
+from supalab.experiments.lag import idle as idle_trials
+from supalab.measure.case import NUMBERS
 from supalab.measure.costs.idle import idle
-from supalab.measure.costs.lag import LAG, LagCosts, expected_s, lag_costs, middle_lag
 from supalab.measure.memory import LoopLag
 from supalab.measure.race import Progress
+from supalab.measure.record import Record
+from supalab.measure.run import expected_s
 from supalab.measure.trial import Lag
 
 
@@ -68,43 +73,37 @@ def test_an_idle_loop_has_no_lag_by_a_clock_that_has_none() -> None:
     assert raw["loop_lag"]["max"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_repeated_lags_have_a_middle() -> None:
-    """Each part is a median of its own; of none there is none."""
-    lags = [Lag(0.1, 0.5, 0.9), Lag(0.3, 0.4, 0.7), Lag(0.2, 0.6, 0.8)]
-    assert middle_lag(lags) == Lag(0.2, 0.5, 0.8)
-    with pytest.raises(TrialError, match="no lag was measured"):
-        middle_lag([])
-
-
 @pytest.fixture(scope="module")
-def found() -> LagCosts:
+def found() -> Record:
     """Blocking, threads and ours beside a lab of another latency, once."""
     told: list[Progress] = []
     with Lab(latency=0.01) as lab:
-        result = lag_costs(["real-3", "blocking-1", "fake-3"], latency=0.05, repeat=1, lab=lab, progress=told.append)
+        result = lag(arms=["real-3", "blocking-1", "fake-3"], latency=0.05, repeat=1, lab=lab, progress=told.append)
         assert lab.conditions.latency == 0.01
     assert told[-1].fraction == pytest.approx(1.0)
     return result
 
 
-def test_blocking_holds_up_the_loop_for_all_its_requests(found: LagCosts) -> None:
+def test_blocking_holds_up_the_loop_for_all_its_requests(found: Record) -> None:
     """One tick only, at the very end; threads and ours leave the loop free for most of a request."""
-    blocking = found.middle("blocking-1")
-    assert blocking.lag.max > 0.8 * blocking.requests * found.latency
+    blocking = middle(of(found, "blocking-1"))
+    assert blocking["lag_max_s"] > 0.8 * blocking["requests"] * found.asked["latency"]
     for arm in ("fake-3", "real-3"):
-        assert found.middle(arm).lag.p50 < found.latency / 2
-        assert found.middle(arm).lag.max < blocking.lag.max / 2
+        assert middle(of(found, arm))["lag_p50_s"] < found.asked["latency"] / 2
+        assert middle(of(found, arm))["lag_max_s"] < blocking["lag_max_s"] / 2
 
 
-def test_what_a_request_costs_is_counted(found: LagCosts) -> None:
+def test_what_a_request_costs_is_counted(found: Record, tmp_path: Path) -> None:
     """Threads by number, CPU above nothing, every request answered; the arms in the order that was asked for."""
-    assert found.arms == ("real-3", "blocking-1", "fake-3")
-    assert [found.middle(arm).threads for arm in found.arms] == [1, 1, 4]
-    assert [found.middle(arm).requests for arm in found.arms] == [30, 20, 30]
-    assert all(run.cpu_ms > 0 and run.errors == 0 for run in found.runs)
-    assert len(found.idle) == 1
+    assert arms(found) == ["real-3", "blocking-1", "fake-3"]
+    trials = [of(found, arm)[0] for arm in arms(found)]
+    assert [trial["threads"] for trial in trials] == [1, 1, 4]
+    assert [trial.case.workload.requests for trial in trials] == [30, 20, 30]
+    assert all(trial["cpu_ms"] > 0 and trial["errors"] == 0 for trial in trials)
+    assert len(idle_trials(found)) == 1
     assert {"aiohttp", "requests"} <= set(found.versions)
-    assert LAG.loads(LAG.dumps(found)) == found
+    assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
+    assert Record.load(found.save(tmp_path / "lag.json")) == found
 
 
 @pytest.mark.parametrize(
@@ -119,10 +118,10 @@ def test_what_a_request_costs_is_counted(found: LagCosts) -> None:
 def test_what_cannot_be_measured_is_refused_in_one_line(wrong: dict[str, Any], said: str) -> None:
     """Before anything is started."""
     with pytest.raises(SettingsError, match=said):
-        lag_costs(**wrong)
+        lag(**wrong)
 
 
 def test_more_repeats_take_longer() -> None:
     """The expected seconds know repeats and that blocking callers come one after another."""
-    assert expected_s(["real-3"], 4) > 2 * expected_s(["real-3"], 1)
-    assert expected_s(["blocking-1"], 1) > expected_s(["real-1"], 1)
+    assert expected_s(plan(["real-3"], repeat=4)) > 2 * expected_s(plan(["real-3"], repeat=1))
+    assert expected_s(plan(["blocking-1"], repeat=1)) > expected_s(plan(["real-1"], repeat=1))

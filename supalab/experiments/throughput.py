@@ -1,0 +1,178 @@
+"""Throughput against the limit: where do more slots stop helping?
+
+Closed-loop callers, as many as the limit, ask again as soon as they are answered; connections are open before the
+clock starts. A client that gets slower is asked less, so that a trial stays short, and left out where that cannot help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from supalab.clients.arms import arm
+from supalab.errors import SettingsError, TrialError
+from supalab.lab.handle import Lab
+from supalab.measure.case import Case
+from supalab.measure.race import Progress
+from supalab.measure.record import Record
+from supalab.measure.run import Plan, checked_names, checked_repeat, rotated, run
+from supalab.measure.workload import Workload
+from supalab.report.format import listed
+from supalab.report.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["NEAR", "at_its_end", "best", "headline", "ideal", "line", "lines", "notes", "plan", "table", "throughput"]
+
+NAME = "throughput"
+KINDS = ("fake", "session", "kept", "real")
+LIMITS = (3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400)
+LATENCY_S = 0.1
+#: A limit is as good as the best if its throughput is within this part of the highest.
+NEAR = 0.05
+# A trial is about so long, but goes round its slots some times, as its first and last round are not full ones; a slow
+# client goes round fewer times, and where even that takes too long it is left out.
+TRIAL_S, LONG_S, MOST_S = 2.0, 4.0, 8.0
+ROUNDS, FEWEST_ROUNDS = 5, 2
+
+
+def throughput(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
+    """Run each kind of client at each limit and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
+    return run(plan, name=NAME, lab=lab, progress=progress, **asked)
+
+
+def plan(
+    kinds: Sequence[str] = KINDS, limits: Sequence[int] = LIMITS, *, latency: float = LATENCY_S, repeat: int = 1
+) -> Plan:
+    """Each kind of client at each limit, ascending, ``repeat`` times; the pace at one limit sets the size of the next.
+
+    Raises SettingsError for values that cannot work.
+    """
+    numbers = _checked(kinds, limits, latency, repeat)
+    out: dict[str, int] = {}
+    for turn in range(repeat):
+        pace: dict[str, tuple[int, float]] = {}
+        for place, limit in enumerate(numbers):
+            for kind in rotated(kinds, place):
+                requests, seconds = requests_for(limit, latency, pace.get(kind))
+                if limit >= out.get(kind, limit + 1):
+                    continue
+                if seconds > MOST_S:
+                    out[kind] = limit
+                    yield _left_out(kind, numbers[place:], seconds)
+                    continue
+                load = Workload(requests, latency, callers=limit)
+                trial = yield Case(f"{kind}-{limit}", load, repeat=turn, options={"warm_up": limit})
+                pace[kind] = (limit, max(trial["per_s"] if trial else 0.0, 0.1))
+
+
+def _left_out(kind: str, limits: Sequence[int], seconds: float) -> str:
+    return f"{kind} was left out at {listed(limits)}: it had become too slow (two rounds: {seconds:.0f} s)."
+
+
+def _checked(kinds: Sequence[str], limits: Sequence[int], latency: float, repeat: int) -> list[int]:
+    checked_repeat(repeat)
+    Workload(1, latency)
+    if not latency:
+        raise SettingsError("latency 0: there is no ideal to compare with, use e.g. 0.1")
+    checked_names("kinds", kinds, KINDS)
+    numbers = sorted(set(limits))
+    if not numbers:
+        raise SettingsError(f"limits {limits!r} is empty: use e.g. 3, 10, 30")
+    for kind in kinds:
+        for limit in numbers:
+            arm(f"{kind}-{limit}")
+    return numbers
+
+
+def requests_for(limit: int, latency: float, pace: tuple[int, float] | None) -> tuple[int, float]:
+    """Return how many requests make a trial of about ``TRIAL_S`` seconds, and how many seconds they should take.
+
+    ``pace``: the limit before and the requests per second there; a client's throughput is taken to grow no more than
+    its limit and no more than by half, and it may fall.
+    """
+    per_s = limit / latency
+    if pace is not None:
+        per_s = min(per_s, pace[1] * min(limit / pace[0], 1.5))
+    rounds = ROUNDS if ROUNDS * limit / per_s < LONG_S else FEWEST_ROUNDS
+    requests = max(rounds * limit, round(TRIAL_S * per_s))
+    return requests, requests / per_s
+
+
+def lines(found: Record) -> pd.DataFrame:
+    """Return requests per second: a row for each limit, a column for each kind of client; medians of the repeats."""
+    rows = found.rows
+    order = list(dict.fromkeys(rows["kind"]))
+    return rows.pivot_table(index="limit", columns="kind", values="per_s", aggfunc="median")[order].sort_index()
+
+
+def line(found: Record, kind: str) -> pd.Series[float]:
+    """Return one client's throughput by limit; raises TrialError if it was not run."""
+    if not found.trials or kind not in (seen := lines(found)):
+        raise TrialError(f"the throughput of {kind!r} was not measured: choose a client of the record")
+    return seen[kind].dropna()
+
+
+def best(one: pd.Series[float]) -> int:
+    """Return a client's best limit: the smallest whose throughput is within ``NEAR`` of the highest."""
+    return int(one[one >= (1 - NEAR) * one.max()].index.min())
+
+
+def at_its_end(one: pd.Series[float]) -> bool:
+    """Whether the best limit is the largest that was run, so that the peak may lie further on."""
+    return best(one) == int(one.index.max())
+
+
+def ideal(found: Record, limit: int) -> float:
+    """Return the requests per second if nothing but the server time took time."""
+    return limit / float(found.asked["latency"])
+
+
+def _kinds(found: Record) -> list[str]:
+    return list(dict.fromkeys(trial.case.kind for trial in found.trials))
+
+
+def headline(found: Record) -> str:
+    """Say each client's best limit."""
+    every = {kind: line(found, kind) for kind in _kinds(found)}
+    said = [f"{kind} {best(one)}{' or more' if at_its_end(one) else ''}" for kind, one in every.items()]
+    return f"The best limit: {listed(said)}" if said else "Throughput was not measured"
+
+
+def notes(found: Record) -> list[str]:
+    """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
+    if not found.trials:
+        return ["No client was run."]
+    errors = found.rows.groupby("kind", sort=False)["errors"].sum()
+    failed = [
+        f"{kind}: {count} requests failed, which its throughput leaves out." for kind, count in errors.items() if count
+    ]
+    cpus = found.machine.get("cpus", "?")
+    shared = f"Client and lab shared {cpus} processors: more of them move the knees."
+    return [*(_said(found, kind) for kind in _kinds(found)), *found.remarks, *failed, shared]
+
+
+def _said(found: Record, kind: str) -> str:
+    one = line(found, kind)
+    top, last = best(one), int(one.index.max())
+    share = one[top] / ideal(found, top)
+    said = f"{kind}: best at {top} in flight with {one[top]:.0f} requests/s, {share:.0%} of the ideal there"
+    if at_its_end(one):
+        return f"{said}; it was still growing, the knee may lie further on."
+    if one[last] < (1 - NEAR) * one[top]:
+        return f"{said}; at {last} it is down to {one[last]:.0f} requests/s."
+    return f"{said}; more slots, up to {last}, add nothing."
+
+
+def table(found: Record) -> Table:
+    """Return throughput by limit and client, a star at each client's best limit."""
+    every = {kind: line(found, kind) for kind in _kinds(found)}
+    rows = []
+    for limit in sorted({trial.case.limit for trial in found.trials}):
+        cells = [
+            f"{one[limit]:,.0f}{'*' if best(one) == limit else ' '}" if limit in one else "" for one in every.values()
+        ]
+        rows.append([str(limit), *cells, f"{ideal(found, limit):,.0f}"])
+    titles = ["limit", *(f"{kind}\nrequests/s" for kind in every), "ideal"]
+    return Table(titles, rows, headline=headline(found), notes=notes(found))

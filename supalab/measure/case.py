@@ -1,0 +1,86 @@
+"""What one measurement is: a case that is asked for, and a trial, the case with the numbers it gave. Pure.
+
+Numbers are seconds, bytes and counts; ``NUMBERS`` says what each is. The first sentence of an experiment's plan is a
+case, every table and figure begins with trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from supalab.measure.trial import Span
+from supalab.measure.workload import Workload
+
+__all__ = ["NUMBERS", "Case", "Job", "Trial"]
+
+#: What a worker does with a case: a burst with all instruments, one with the clock of CPU alone, or an idle loop.
+Job = Literal["burst", "bare", "idle"]
+
+#: Every number of a trial: its name, and what it is.
+NUMBERS: Mapping[str, str] = {
+    "makespan_s": "seconds from the first request to the last response",
+    "per_s": "answered requests per second of it",
+    "errors": "requests that failed",
+    "cpu_ms": "milliseconds of CPU of the client's process for each request",
+    "threads": "most threads at once, the main one included",
+    "lag_p50_s": "seconds by which the event loop ran a timer late, median",
+    "lag_p99_s": "the same, 99th percentile",
+    "lag_max_s": "the same, longest",
+    "peak": "most requests in flight, as the lab saw them",
+    "served": "requests that the lab answered",
+    "connections": "connections that the lab saw",
+    "abandoned": "requests that the lab answered though their client had disconnected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to run: an arm over a workload, by a job of the worker, under conditions of the lab.
+
+    ``tags`` stand in the trial's row too, ``options`` are for the job:
+    ``warm_up``, requests that do not count; ``ticker``, seconds between the ticks that find the loop's lag.
+    """
+
+    arm: str
+    workload: Workload
+    job: Job = "bare"
+    repeat: int = 0
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The arm's name without its limit."""
+        return self.arm.rpartition("-")[0]
+
+    @property
+    def limit(self) -> int:
+        """The arm's limit."""
+        return int(self.arm.rpartition("-")[2])
+
+    @property
+    def ideal_s(self) -> float:
+        """Seconds that the server time alone would take."""
+        return self.workload.ideal_s(self.limit) or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A case that was run, and its numbers; spans only where something draws them."""
+
+    case: Case
+    numbers: Mapping[str, float | int | str | bool | None]
+    spans: tuple[Span, ...] = ()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.numbers[name]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """One flat row of a tidy table."""
+        one = self.case
+        asked = {"arm": one.arm, "kind": one.kind, "limit": one.limit, "repeat": one.repeat}
+        return {**asked, "requests": one.workload.requests, "ideal_s": one.ideal_s, **one.tags, **self.numbers}

@@ -1,0 +1,1 @@
+"""Results as people read them: numbers in words (``format``), tables (``table``) and figures (``plot``)."""

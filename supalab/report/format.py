@@ -1,0 +1,67 @@
+"""Write numbers as people read them. Every table, figure and sentence uses these functions. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+__all__ = ["NEVER", "count", "counts", "duration", "estimate", "listed", "ms", "number", "size", "stated"]
+
+NEVER = "never"
+
+
+def duration(seconds: float | None, places: int = 1) -> str:
+    """Return measured seconds as ``5.3 s``, ``154 ms`` or ``0.8 ms``, and ``never`` for ``None``.
+
+    ``places``: decimals of a second and more, for tables that compare hundredths.
+    """
+    if seconds is None:
+        return NEVER
+    if abs(seconds) >= 0.9995:
+        return f"{seconds:.{places}f} s" if abs(seconds) < 99.95 else f"{seconds:.0f} s"
+    return f"{1000 * seconds:.0f} ms" if abs(seconds) >= 0.01 else f"{1000 * seconds:.1f} ms"
+
+
+def stated(seconds: float) -> str:
+    """Return seconds that somebody chose or wrote down as ``15 s``, ``1.5 s`` or ``450 ms``: at most three digits."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def ms(seconds: float | None, missing: str = "") -> str:
+    """Return seconds as a number of milliseconds without the unit, for a column that has it: ``154``, ``0.8``."""
+    if seconds is None:
+        return missing
+    return f"{1000 * seconds:,.0f}" if seconds >= 0.01 else f"{1000 * seconds:.1f}"
+
+
+def estimate(seconds: float) -> str:
+    """Return an expected time as ``about 40 s`` or ``about 9 minutes``."""
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
+
+
+def size(number: float) -> str:
+    """Return bytes as megabytes (10^6): ``102 MB``, ``65.9 MB``, ``0.21 MB``."""
+    if abs(number) >= 99.95e6:
+        return f"{number / 1e6:.0f} MB"
+    return f"{number / 1e6:.1f} MB" if abs(number) >= 9.95e5 else f"{number / 1e6:.2f} MB"
+
+
+def number(value: float) -> str:
+    """Return a number as ``3``, ``4.5`` or ``120``: whole ones and those from 100 on without decimals."""
+    return f"{value:.0f}" if value == round(value) or abs(value) >= 99.95 else f"{value:.1f}"
+
+
+def count(value: float, noun: str) -> str:
+    """Return a number with its noun: ``1 request``, ``2,000 requests``."""
+    written = f"{value:,}" if isinstance(value, int) else number(value)
+    return f"{written} {noun}{'' if value == 1 else 's'}"
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """Return how often each thing came: ``3 x HTTP 504, 1 x timeout``."""
+    return ", ".join(f"{value} x {name}" for name, value in found.items())
+
+
+def listed(parts: Iterable[object]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    *most, last = [str(part) for part in parts] or [""]
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,146 @@
+"""Lines on logarithmic axes: one for each kind of client, its spread, its name at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from supalab.report.plot import CLEAR, COLOURS, INK, MUTED, OTHER
+
+__all__ = ["against", "look"]
+
+# By kind of client: colour, marker, dash. Lightness differs as well as hue; ours is the thick one.
+LOOKS: Mapping[str, tuple[str, str, str]] = {
+    "real": (COLOURS["real"], "o", "-"),
+    "real-httpx": (COLOURS["real"], "o", "--"),
+    "article": (COLOURS["article"], "s", "-"),
+    "httpx": (COLOURS["article"], "s", "-"),
+    "httpx2": ("#a9bde6", "D", "-"),
+    "kept": ("#8463a8", "P", "-."),
+    "aiohttp": ("#2a9d8f", "^", "-"),
+    "niquests": ("#8463a8", "v", "-."),
+    "supabase": ("#b3446c", "P", "-"),
+    "to-thread": ("#d48aa6", "P", ":"),
+    "session": (COLOURS["session"], "D", "-"),
+    "fake": (COLOURS["fake"], "X", "--"),
+    "blocking": ("#3d4650", "v", ":"),
+}
+GAP_PT = 14.0
+
+#: What was measured of one kind of client: all its values at each place of the x axis.
+Line = Mapping[int, Sequence[float]]
+
+
+def look(kind: str) -> tuple[str, str, str]:
+    """Return colour, marker and dash of a kind of client."""
+    return LOOKS.get(kind, (OTHER, "D", "-"))
+
+
+def against(
+    ax: Axes,
+    lines: Mapping[str, Line],
+    label: str,
+    *,
+    ticks: Sequence[int] = (),
+    room: float = 0.24,
+    log: bool = True,
+    middle: Callable[[Sequence[float]], float] = median,
+    hollow: Collection[tuple[str, int]] = (),
+    stars: Mapping[str, int] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Draw a line for each kind over a logarithmic x axis: the middle of the repeats, a bar from lowest to highest.
+
+    ``ticks``: where the x axis has numbers (where something was measured); ``room``: what is left for the names, as a
+    power of the axis' range; ``log``: whether the y axis is logarithmic too. ``hollow``: points, as (kind, x), that
+    are not to be trusted. ``stars``: the x of each kind that is marked; ``notes`` follow the kinds' names.
+    """
+    if not any(lines.values()):
+        ax.set(xticks=[], yticks=[])
+        ax.annotate(
+            "not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=MUTED, style="italic",
+            bbox=CLEAR,
+        )  # fmt: skip
+        return
+    if log:
+        _log_values(ax)
+    ends = {}
+    for kind, line in lines.items():
+        middles = {x: middle(values) for x, values in line.items()}
+        _draw(ax, kind, line, middles, {x for name, x in hollow if name == kind})
+        ends[kind] = (float(max(middles)), middles[max(middles)])
+        if stars is not None:
+            at = stars[kind]
+            shade = look(kind)[0]
+            ax.plot(
+                at, middles[at], "*", color=shade, markersize=20, markeredgecolor=INK, markeredgewidth=1.0, zorder=6
+            )
+    _log_axis(ax, ticks or sorted({x for line in lines.values() for x in line}), label, room)
+    if not log:
+        ax.set_ylim(bottom=0)
+    _name_lines(ax, ends, notes or {})
+
+
+def _draw(ax: Axes, kind: str, line: Line, middles: Mapping[int, float], hollow: Collection[int]) -> None:
+    shade, marker, dash = look(kind)
+    thick = kind == "real"
+    ax.plot(list(middles), list(middles.values()), dash, color=shade, linewidth=3.2 if thick else 1.9, zorder=3 + thick)
+    for x, y in middles.items():
+        empty = x in hollow
+        ax.plot(
+            x, y, marker, color="white" if empty else shade, markersize=7.5 if thick else 6.5, zorder=4 + thick,
+            markeredgecolor=shade if empty else "white", markeredgewidth=1.5 if empty else 0.7,
+        )  # fmt: skip
+    ax.vlines(list(line), [min(v) for v in line.values()], [max(v) for v in line.values()], color=shade, linewidth=1.2)
+
+
+def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:
+    """Make the x axis a log one with these ticks, and room at its right for the lines' names."""
+    wide = max(ticks[-1] / ticks[0], 10)
+    ax.set(xscale="log", xlim=(ticks[0] * 0.8, ticks[-1] * wide**room))
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel(label, loc="left")
+    ax.grid(visible=True)
+
+
+def _log_values(ax: Axes) -> None:
+    """Make the y axis a log one with plain numbers."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, float]], notes: Mapping[str, str]) -> None:
+    """Write each line's name beside its end, apart from each other; ends at one place on the x axis make way."""
+    each = 72.0 / ax.figure.dpi
+    for column in sorted({x for x, _ in ends.values()}):
+        found = sorted((float(ax.transData.transform(end)[1]) * each, kind) for kind, end in ends.items())
+        here = [(height, kind) for height, kind in found if ends[kind][0] == column]
+        floor = float(ax.get_window_extent().y0) * each + GAP_PT / 2
+        for (height, kind), place in zip(here, _apart([height for height, _ in here], floor), strict=True):
+            text = kind + notes.get(kind, "")
+            ax.annotate(
+                text, ends[kind], xytext=(20, place - height), textcoords="offset points", va="center", color=INK,
+                fontsize=10, fontweight="bold" if kind == "real" else "normal", bbox=CLEAR, zorder=5,
+                arrowprops={"arrowstyle": "-", "color": look(kind)[0], "linewidth": 1.0, "shrinkA": 0, "shrinkB": 5},
+            )  # fmt: skip
+
+
+def _apart(heights: Sequence[float], floor: float) -> list[float]:
+    """Move ascending heights apart to ``GAP_PT``: those too close share their middle, and none is below ``floor``."""
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _spread(groups[-2], floor)[-1] + GAP_PT > _spread(groups[-1], floor)[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [place for group in groups for place in _spread(group, floor)]
+
+
+def _spread(group: Sequence[float], floor: float) -> list[float]:
+    bottom = max(sum(group) / len(group) - GAP_PT * (len(group) - 1) / 2, floor)
+    return [bottom + GAP_PT * place for place in range(len(group))]

@@ -1,0 +1,230 @@
+"""Show tables: with colours in a terminal, as plain text in a file, as HTML at the end of a notebook's cell.
+
+::
+
+    Table(["arm", "total s"], [["fake-3", "5.22"]], headline="One arm", notes=["A sentence below."])
+"""
+
+from __future__ import annotations
+
+import html as escaping
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import IO, TypeAlias
+
+from rich import table as rich_table
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+__all__ = ["WIDTH", "Cell", "Column", "Table", "html", "show", "text"]
+
+#: Columns of a table in a file, and at least so many in a terminal: cut numbers would be worse than wrapped lines.
+WIDTH = 100
+MONO = "white-space:pre-wrap;font-family:monospace"
+#: A style's look in a terminal, whether a notebook shows it in bold, and what else; marks and words say the same too.
+STYLES = {
+    "bold": ("bold", True, ""),
+    "dim": ("dim", False, "font-size:smaller"),
+    "good": ("bold green", True, ""),
+    "other": ("bold yellow", True, ""),
+    "bad": ("bold red", True, ""),
+    "code": ("", False, MONO),
+    "changed": ("bold", True, MONO),
+}
+LEFT = "text-align:left;vertical-align:top;padding:3px 10px"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Text in one of the ``STYLES``, or in none; ``indent`` in letters."""
+
+    text: str
+    style: str = ""
+    indent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that is not as usual (words in the first, numbers in the others): ``words`` stand left.
+
+    ``width`` in letters; a column that is ``wide`` takes what is left and wraps.
+    """
+
+    title: str
+    words: bool = True
+    width: int | None = None
+    wide: bool = False
+
+
+Line: TypeAlias = "str | Cell"
+#: What stands in one place of a table: a line or several.
+Content: TypeAlias = "Line | Sequence[Cell]"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: ``headline`` and ``about`` above it, ``notes`` below; a note that begins with ``- `` is a list item.
+
+    The first column names the row. A row that is shorter than the table is a heading for what follows, or goes on the
+    row above. A table without rows shows its ``empty`` sentence.
+    """
+
+    columns: Sequence[str | Column]
+    rows: Sequence[Sequence[Content]]
+    headline: str = ""
+    about: Sequence[Line] = ()
+    notes: Sequence[Line] = ()
+    empty: str = ""
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": html(self), "text/plain": text(self)}
+
+
+def show(tables: Table | Iterable[Table], file: IO[str] | None = None, *, at_most: int | None = None) -> None:
+    """Print with colours to a terminal (``at_most`` so wide), as plain text of ``WIDTH`` columns to a pipe or file."""
+    console = Console(file=file or sys.stdout)
+    if not console.is_terminal:
+        console.file.write(text(tables))
+        return
+    width = max(console.width, WIDTH)
+    Console(file=console.file, width=width if at_most is None else min(width, at_most)).print(_all(tables))
+
+
+def text(tables: Table | Iterable[Table], width: int = WIDTH) -> str:
+    """Return plain text with lines of at most ``width`` letters; the same in a notebook's kernel as in a terminal."""
+    out = io.StringIO()
+    console = Console(
+        file=out, force_jupyter=False, width=width, color_system=None, legacy_windows=False, highlight=False
+    )
+    console.print(_all(tables))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def html(tables: Table | Iterable[Table]) -> str:
+    """Return HTML that takes the notebook's own colours, so that it is readable in a light and in a dark theme."""
+    return "".join(_as_html(one) for one in _several(tables))
+
+
+def _several(tables: Table | Iterable[Table]) -> list[Table]:
+    return [tables] if isinstance(tables, Table) else list(tables)
+
+
+def _all(tables: Table | Iterable[Table]) -> Group:
+    """The tables, with an empty line between two parts."""
+    parts = [part for one in _several(tables) for part in _parts(one)]
+    return Group(*(piece for part in parts for piece in (part, Text())))
+
+
+def _parts(one: Table) -> list[RenderableType]:
+    if not one.rows and one.empty:
+        return [Text(one.empty)]
+    above = [Text(one.headline, "bold")] if one.headline else []
+    parts = [Group(*above, *map(_line, one.about))] if above or one.about else []
+    grids = [_grid(one)] if one.columns else []
+    return [*parts, *grids, *([Group(*map(_line, one.notes))] if one.notes else [])]
+
+
+def _line(line: Line) -> RenderableType:
+    cell = Cell(line, "dim") if isinstance(line, str) else line
+    if not cell.text.startswith("- "):
+        return _styled(cell)
+    item = rich_table.Table.grid(padding=(0, 1, 0, 0))
+    item.add_row("-", _styled(Cell(cell.text[2:])))
+    return item
+
+
+def _styled(cell: Line) -> RenderableType:
+    if isinstance(cell, str):
+        return Text(cell)
+    words = Text(cell.text, STYLES[cell.style][0] if cell.style else "")
+    return Padding(words, (0, 0, 0, cell.indent)) if cell.indent else words
+
+
+def _content(found: Content) -> RenderableType:
+    return _styled(found) if isinstance(found, (str, Cell)) else Group(*map(_styled, found))
+
+
+def _columns(one: Table) -> list[Column]:
+    return [
+        named if isinstance(named, Column) else Column(named, words=not place)
+        for place, named in enumerate(one.columns)
+    ]
+
+
+def _grid(one: Table) -> rich_table.Table:
+    columns = _columns(one)
+    wide = any(column.wide for column in columns)
+    # Closer together if that is what it takes for none to be cut.
+    gap = 1 if wide or _letters(one) + 2 * len(columns) > WIDTH else 2
+    grid = rich_table.Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", expand=wide)
+    deep = max(column.title.count("\n") for column in columns)
+    for column in columns:
+        title = "\n" * (deep - column.title.count("\n")) + column.title
+        grid.add_column(
+            title,
+            justify="left" if column.words else "right",
+            width=column.width,
+            ratio=1 if column.wide else None,
+            no_wrap=not (column.wide or column.width),
+        )
+    for row in one.rows:
+        grid.add_row(*map(_content, row))
+    return grid
+
+
+def _letters(one: Table) -> int:
+    """How many letters the columns need without what is between them."""
+    titles = [column.title for column in _columns(one)]
+    cells = zip_longest(titles, *([_lines(found) for found in row] for row in one.rows), fillvalue="")
+    return sum(max(len(line) for text in column for line in text.splitlines() or [""]) for column in cells)
+
+
+def _lines(found: Content) -> str:
+    parts = [found] if isinstance(found, (str, Cell)) else found
+    return "\n".join(part if isinstance(part, str) else " " * part.indent + part.text for part in parts)
+
+
+def _as_html(one: Table) -> str:
+    above = [f"<p><strong>{escaping.escape(one.headline)}</strong></p>"] if one.headline else []
+    if not one.rows and one.empty:
+        return f"<p>{escaping.escape(one.empty)}</p>"
+    above += [f"<p>{_html_line(line)}</p>" for line in one.about]
+    below = [f"<p>{_html_line(line)}</p>" for line in one.notes]
+    return "".join([*above, _html_table(one) if one.columns else "", *below])
+
+
+def _html_table(one: Table) -> str:
+    titles = [column.title.replace("\n", " ").strip() for column in _columns(one)]
+    head = "".join(f'<th style="{LEFT}">{escaping.escape(title)}</th>' for title in titles)
+    body = "".join(_html_row(row, len(titles)) for row in one.rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(row: Sequence[Content], columns: int) -> str:
+    over = columns - len(row) + 1
+    cells = [_html_content(found) for found in row]
+    spans = [""] * (len(cells) - 1) + [f' colspan="{over}"' if over > 1 else ""]
+    return (
+        "<tr>"
+        + "".join(f'<td{span} style="{LEFT}">{cell}</td>' for cell, span in zip(cells, spans, strict=True))
+        + "</tr>"
+    )
+
+
+def _html_content(found: Content) -> str:
+    return _html_line(found) if isinstance(found, (str, Cell)) else "<br>".join(map(_html_line, found))
+
+
+def _html_line(line: Line) -> str:
+    cell = Cell(line) if isinstance(line, str) else line
+    words = escaping.escape(cell.text.removeprefix("- ")).replace("\n", "<br>")
+    _, bold, css = STYLES[cell.style] if cell.style else ("", False, "")
+    words = f"<strong>{words}</strong>" if bold else words
+    return f'<span style="{css}">{words}</span>' if css else words

@@ -1,0 +1,207 @@
+"""What users see of the experiments, however the modules behind it are cut: tables, figures, help, errors, Ctrl-C.
+
+The expected values lie in ``tests/pins``; ``python tests/test_pins.py`` writes them again, for a change that is meant.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from supalab.cli import COMMANDS, main
+from supalab.reference.recipes import RECIPES
+from supalab.report.plot import description
+from supalab.shipped import shipped
+
+PINS = Path(__file__).parent / "pins"
+NUMBER = re.compile(r"(?<![\w.])[-+~]?\d+(?:,\d{3})*(?:\.\d+)?")
+
+#: What people get wrong; each is one line on stderr and exit code 2, and nothing is measured.
+WRONG: Sequence[Sequence[str]] = (
+    ["race", "--arms", "fake"],
+    ["race", "--arms", "quick-3"],
+    ["race", "--arms", "fake-0"],
+    ["race", "--requests", "0"],
+    ["race", "--requests", "many"],
+    ["race", "--callers", "0"],
+    ["race", "--latency", "-1"],
+    ["race", "--repeat", "0"],
+    ["race", "--columns", ""],
+    ["race", "--rows", "-1"],
+    ["race", "--key", "secret"],
+    ["race", "--url", "nowhere", "--latency", "1"],
+    ["race", "--url", "nowhere"],
+    ["race", "--figure", "race.gif"],
+    ["race", "--json", "no/such/folder/race.json"],
+    ["race", "--json", "same.png", "--figure", "same.png"],
+    ["race", "--nonsense"],
+    ["explain", "--limit", "0"],
+    ["explain", "--before", "10", "--limit", "10"],
+    ["explain", "--repeat", "0"],
+    ["explain", "--requests", "0"],
+    ["explain", "--latency", "-1"],
+    ["explain", "--figure", "x.txt"],
+    ["claims", "--table", "limit=three"],
+    ["claims", "--table", "limit=3,response=450ms,rate=6.7", "--quick"],
+    ["claims", "--claims", "no-such.csv"],
+    ["claims", "--detective", "--claims", "x.csv"],
+    ["claims", "--figure", "x.gif"],
+    ["costs", "speed"],
+    ["costs", "--repeat", "0"],
+    ["costs", "memory", "--figure", "x.gif"],
+    ["bench", "--clients", "real,nothing"],
+    ["bench", "--clients", "real-10"],
+    ["bench", "--repeat", "0"],
+    ["bench", "--json", "no/such/folder/bench.json"],
+    ["load", "--rate", "x"],
+    ["load", "--rate", "0"],
+    ["load", "--rate", "40..5"],
+    ["load", "--callers", "0"],
+    ["load", "--duration", "0"],
+    ["load", "--step", "-1"],
+    ["load", "--timeout", "0"],
+    ["load", "--path", "contests"],
+    ["load", "http://127.0.0.1:1", "--client", "fake"],
+    ["load", "--client", "nothing"],
+    ["capacity", "--clients", "nothing-3"],
+    ["capacity", "--seed", "x"],
+    ["faults", "--faults", "rain"],
+    ["faults", "--clients", "real"],
+    ["faults", "--timeout", "0"],
+    ["record", "--only", "nothing"],
+    ["record", "--into", "no-such-folder"],
+    ["nothing"],
+    [],
+)  # fmt: skip
+
+
+def _said(*words: str) -> tuple[int, str, str]:
+    """Run a command in this process; return exit code, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(list(words))
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+    return code, out.getvalue(), err.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Words alone: how lines are broken depends on the Python version and the terminal."""
+    return " ".join(text.split())
+
+
+def tables() -> dict[str, list[str]]:
+    """Return the numbers of each record's table, in the order in which a reader meets them."""
+    folder = shipped("data", "reference")
+    return {one.name: NUMBER.findall(_plain(one.text(one.load(folder / one.record)))) for one in RECIPES}
+
+
+def descriptions() -> dict[str, dict[str, str]]:
+    """Return the descriptions of each record's figures."""
+    folder = shipped("data", "reference")
+    return {
+        one.name: {name: description(fig) for name, fig in one.draw(one.load(folder / one.record)).items()}
+        for one in RECIPES
+    }
+
+
+def compared() -> dict[str, dict[str, float]]:
+    """Return the numbers of each record that two runs are compared by."""
+    folder = shipped("data", "reference")
+    found = {one.name: one.figures(one.load(folder / one.record)) for one in RECIPES}
+    return {name: {key: round(value, 9) for key, value in figures.items()} for name, figures in found.items()}
+
+
+def helped() -> dict[str, str]:
+    """Return what ``--help`` says, of the program and of every command."""
+    return {name or "supalab": _plain(_said(*[name] * bool(name), "--help")[1]) for name in ("", *COMMANDS)}
+
+
+def refused() -> dict[str, str]:
+    """Return the line that each wrong command gets."""
+    known = [words for words in WRONG if words != ["nothing"]]  # argparse's own words, which Python versions change
+    return {" ".join(words): _said(*words)[2].replace(r"\\", "/") for words in known}
+
+
+def listed() -> list[str]:
+    """Return the lines of ``supalab record --list``."""
+    return _said("record", "--list")[1].splitlines()
+
+
+PINNED = {
+    "tables": tables,
+    "descriptions": descriptions,
+    "compared": compared,
+    "help": helped,
+    "errors": refused,
+    "list": listed,
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_what_users_see_stays(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is, to the word and the digit, what it was."""
+    for variable, value in _ENVIRONMENT.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(tmp_path)
+    expected, found = json.loads((PINS / f"{name}.json").read_text(encoding="utf-8")), PINNED[name]()
+    assert found == expected
+    assert not list(tmp_path.iterdir()), "a command that is refused leaves no file"
+
+
+_ENVIRONMENT: Mapping[str, str] = {"COLUMNS": "100", "NO_COLOR": "1"}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    words: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback, nothing on stdout, and no secret."""
+    monkeypatch.chdir(tmp_path)
+    code, out, err = _said(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert "secret" not in err
+
+
+#: A command, what its table says of what was finished, and the experiments' name in its record.
+STOPPED: Mapping[str, tuple[Sequence[str], str]] = {
+    "race": (["race", "--arms", "real-2,fake-2", "--requests", "4", "--latency", "0", "--figure", "f.png"], "real-2"),
+    "lag": (["costs", "lag", "--quick", "--repeat", "1"], "idle loop|fake-|real-|blocking-"),
+    "cancel": (["costs", "cancel", "--quick", "--repeat", "1"], "fake-|session-"),
+    "throughput": (["costs", "knee", "--quick"], r"^3\s"),
+    "load": (["load", "--rate", "5,7", "--duration", "0.5"], "^5/s"),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_ctrl_c_keeps_what_is_finished(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first finished step: its table and its record are there, and the exit code is 130."""
+    from supalab.commands.output import ProgressBar
+
+    def stop(_: ProgressBar, so_far: object) -> None:
+        if getattr(so_far, "done", 0) >= 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ProgressBar, "_tell", stop)
+    words, row = STOPPED[name]
+    code, out, err = _said(*words, "--json", "found.json")
+    assert code == 130, err
+    assert re.search(row, out, re.MULTILINE), out
+    assert json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    os.environ.update(_ENVIRONMENT)
+    for chosen in sys.argv[1:] or PINNED:
+        text = json.dumps(PINNED[chosen](), indent=1, ensure_ascii=False)
+        (PINS / f"{chosen}.json").write_text(f"{text}\n", encoding="utf-8", newline="\n")
