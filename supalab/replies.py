@@ -42,8 +42,9 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     ``hide``: the secrets of the client, which a server may repeat and no message of ours does.
     """
     found = value(reply, hide)
-    # No body: the call asked for none (head, return=minimal).
-    found = [] if found is None else [found] if isinstance(found, dict) else found
+    if not reply.body and (call.method == "HEAD" or (call.method != "GET" and _asked_for_none(call))):
+        found = []
+    found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise BadResponse(f"expected rows, got {type(found).__name__}: {_start_of(reply, hide)}")
     result = Rows(found)
@@ -53,6 +54,10 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
         asked = result.total - call.offset if call.limit is None else min(call.limit, result.total - call.offset)
         result.truncated = call.method == "GET" and len(result) < asked
     return result
+
+
+def _asked_for_none(call: Call) -> bool:
+    return "return=representation" not in call.headers.get("Prefer", "")
 
 
 def value(reply: Reply, hide: Iterable[str] = ()) -> Any:
