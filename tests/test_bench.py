@@ -120,7 +120,7 @@ def test_a_bench_measures_every_arm_in_every_case(tmp_path: Path) -> None:
         assert one.connections <= one.limit
         assert one.ratio is None or one.ratio >= 0.95
     assert found.machine["cpus"] == str(os.cpu_count())
-    assert {"python", "supalab", "aiohttp", "requests"} <= set(found.versions)
+    assert {"python", "supalab", "httptools", "requests"} <= set(found.versions)
     assert found.finished
     assert (told[-1].fraction, told[-1].done, told[-1].total) == (pytest.approx(1.0), 12, 12)
     assert [one.fraction for one in told] == sorted(one.fraction for one in told)

@@ -103,7 +103,7 @@ def test_what_a_request_costs_is_counted(found: LagCosts) -> None:
     assert [found.middle(arm).requests for arm in found.arms] == [30, 20, 30]
     assert all(run.cpu_ms > 0 and run.errors == 0 for run in found.runs)
     assert len(found.idle) == 1
-    assert {"aiohttp", "requests"} <= set(found.versions)
+    assert {"httptools", "requests"} <= set(found.versions)
     assert LAG.loads(LAG.dumps(found)) == found
 
 
