@@ -71,7 +71,14 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no message may hold: the key and the token, as far as there are any."""
-        return tuple(secret for secret in (self.token, self.key) if secret)
+        return Secrets(secret for secret in (self.token, self.key) if secret)
+
+
+class Secrets(tuple[str, ...]):
+    """Secrets that do not show themselves: tools print the variables of every frame that an error keeps."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
 
 
 def _checked_url(name: str, url: object) -> str:

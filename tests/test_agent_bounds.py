@@ -157,7 +157,7 @@ async def test_nothing_blocks_the_services_loop(client: str, lab: Lab) -> None:
 def test_a_service_loads_no_other_clients_library(client: str) -> None:
     """Its memory is compared: whoever uses one library does not pay for the others."""
     kind = client.partition("-")[0]
-    libraries = {"fake": {"requests"}, "article": {"httpx"}, "real": {"httpx", "aiohttp"}}
+    libraries = {"fake": {"requests"}, "article": {"httpx"}, "real": {"httpx"}}
     code = (
         "import sys, supalab.contest_agent.server\n"
         "from supalab.contest_agent.options import AgentOptions, client_arm\n"

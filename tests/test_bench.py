@@ -34,7 +34,7 @@ TINY = (
     Case("limit-4", 4, Workload(12, 0.02)),
     Case("zero-1", 1, Workload(10, 0.0, callers=1), warm_up=3),
 )
-COSTS = {"real": 0.6, "real-httpx": 2.0, "httpx": 3.0, "httpx2": 1.0, "httpx-over-aiohttp": 0.55, "aiohttp": 0.4,
+COSTS = {"real": 0.6, "real-httpx": 2.0, "httpx": 3.0, "httpx2": 1.0, "httpx-over-ours": 0.55, "aiohttp": 0.4,
          "niquests": 1.0, "supabase": 2.0, "to-thread": 1.5, "fake": 1.8, "session": 1.2}  # fmt: skip
 
 
@@ -109,9 +109,9 @@ def test_what_cannot_work_is_refused_before_anything_runs(how: dict) -> None:
 def test_a_bench_measures_every_arm_in_every_case(tmp_path: Path) -> None:
     """A number for each repeat, no errors, the limit kept; the record survives its file; progress ends at the end."""
     told = []
-    found = bench(["real", "httpx-over-aiohttp", "session"], TINY, repeat=2, progress=told.append)
+    found = bench(["real", "httpx-over-ours", "session"], TINY, repeat=2, progress=told.append)
     assert [(one.case, one.arm) for one in found.rows] == [
-        (case.name, f"{kind}-{case.limit}") for case in TINY for kind in ("real", "httpx-over-aiohttp", "session")
+        (case.name, f"{kind}-{case.limit}") for case in TINY for kind in ("real", "httpx-over-ours", "session")
     ]
     for one in found.rows:
         burst = one.case == "limit-4"
@@ -122,7 +122,7 @@ def test_a_bench_measures_every_arm_in_every_case(tmp_path: Path) -> None:
         assert one.connections <= one.limit
         assert one.ratio is None or one.ratio >= 0.95
     assert found.machine["cpus"] == str(os.cpu_count())
-    assert {"python", "supalab", "aiohttp", "requests"} <= set(found.versions)
+    assert {"python", "supalab", "httptools", "requests"} <= set(found.versions)
     assert found.finished
     assert (told[-1].fraction, told[-1].done, told[-1].total) == (pytest.approx(1.0), 12, 12)
     assert [one.fraction for one in told] == sorted(one.fraction for one in told)

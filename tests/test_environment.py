@@ -17,12 +17,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 #: Not imported anywhere, and why each is needed all the same.
 NOT_IMPORTED = {
     "anyio": "a version is excluded",
-    "httptools": "uvicorn picks it up",
     "ipykernel": "the notebooks' kernel",
     "nest-asyncio": "the course's caution",
     "nest-asyncio2": "the course's cure",
     "sniffio": "httpcore is slow without",
-    "httpcore": "its exceptions come through httpx",
 }
 
 

@@ -385,6 +385,6 @@ def test_a_small_run_finds_the_limit_and_adds_up() -> None:
     assert (reuse.before.connections, reuse.after.connections) == ((30,), (10,))
     assert (keepalive.before.connections[0] > 12, keepalive.after.connections) == (True, (10,))
     assert found.finished
-    assert {"httpx", "requests", "aiohttp"} <= set(found.versions)
+    assert {"httpx", "requests", "httptools"} <= set(found.versions)
     assert (told[-1].done, told[-1].total) == (19, 19)
     assert EXPLANATION.loads(EXPLANATION.dumps(found)) == found

@@ -19,7 +19,7 @@ from faultserver import FaultServer, hang, reply, slow
 
 from supalab import ArticleSupabaseAsync, SupabaseAsync
 from supalab.clients.base import Client
-from supalab.clients.transports import fast_transport
+from supalab.clients.transports import pooled_transport
 from supalab.errors import ClientClosed, ClientError, DeadlineExceeded
 
 KEY = "sb_publishable_of_these_tests"
@@ -168,7 +168,7 @@ async def test_row_07_fifty_first_calls_make_one_pool() -> None:
 
     def counted(settings: Any) -> httpx.AsyncBaseTransport:
         made.append(settings)
-        return fast_transport()(settings)
+        return pooled_transport(settings)
 
     with FaultServer(slow(0.02)) as server:
         async with SupabaseAsync(server.url, KEY, limit=5, transport=counted) as client:

@@ -31,7 +31,7 @@ from faultserver import (
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.clients.base import Client
 from supalab.clients.session import SessionSupabaseAsync
-from supalab.clients.transports import Transport, fast_transport, httpx_transport
+from supalab.clients.transports import Transport, httpx_transport, pooled_transport
 from supalab.errors import SettingsError, SupalabError
 from supalab.filters import in_, quoted
 
@@ -94,7 +94,7 @@ def test_row_29_a_damaged_token_is_refused_without_being_shown() -> None:
     assert TOKEN not in told(caught.value, set())
 
 
-@pytest.mark.parametrize("transport", [fast_transport(), httpx_transport], ids=["aiohttp", "httpx"])
+@pytest.mark.parametrize("transport", [pooled_transport, httpx_transport], ids=["pooled", "httpx"])
 @pytest.mark.parametrize("fault", list(FAULTS))
 async def test_row_30_no_fault_makes_the_client_tell_the_key(
     fault: str, transport: Transport, caplog: pytest.LogCaptureFixture

@@ -101,7 +101,7 @@ def test_what_a_request_costs_is_counted(found: Record, tmp_path: Path) -> None:
     assert [trial.case.workload.requests for trial in trials] == [30, 20, 30]
     assert all(trial["cpu_ms"] > 0 and trial["errors"] == 0 for trial in trials)
     assert len(idle_trials(found)) == 1
-    assert {"aiohttp", "requests"} <= set(found.versions)
+    assert {"httptools", "requests"} <= set(found.versions)
     assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
     assert Record.load(found.save(tmp_path / "lag.json")) == found
 

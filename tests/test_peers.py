@@ -20,10 +20,10 @@ from supalab.measure.burst import burst
 from supalab.measure.child import job, run_worker
 from supalab.measure.workload import Workload
 
-OURS_AND_THEIRS = [*PEER_ARMS, "real-httpx-10", "httpx-over-aiohttp-10"]
+OURS_AND_THEIRS = [*PEER_ARMS, "real-httpx-10", "httpx-over-ours-10"]
 SMALL = [name.replace("-10", "-4") for name in OURS_AND_THEIRS]
 #: These do not tell when a request leaves the queue, so nobody guesses.
-SILENT = {"niquests", "httpx-over-aiohttp"}
+SILENT = {"niquests"}
 
 
 def kind(name: str) -> str:

@@ -28,7 +28,7 @@ lab = start_lab(latency=0.1)
 #
 # - `session`: threads that share one `requests.Session`; the fair control.
 # - `kept`: the article's httpx client, keeping all its connections.
-# - `real`: our client: httpx's API over aiohttp's connections.
+# - `real`: our client: httpx's API over a connection pool of its own.
 
 # %% [markdown]
 # ## Predict
@@ -87,7 +87,7 @@ for one in (one for one in paces if one.limit == 75):
 # Two cures:
 #
 # - A [**gate**](glossary.md#gate) is a semaphore in front of the pool: callers queue at it, and the pool never sees more of them than slots.
-# - Another [**transport**](glossary.md#transport), the part below httpx that sends the bytes: ours is aiohttp's, with a pool of its own.
+# - Another [**transport**](glossary.md#transport), the part below httpx that sends the bytes: ours belongs to this package and keeps its own pool.
 #
 # `gated` is `kept` with a gate; `real` has both. With as many callers as slots, a gate has nothing to do. So 150 callers come at once, for 10
 # slots. Which will help more, the gate or the transport? (About 6 seconds.)

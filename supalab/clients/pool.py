@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Pool:
     closing: AsyncGenerator[None, None] = field(repr=False)
     under_way: set[asyncio.Timeout] = field(default_factory=set)
     chance: Random = field(default_factory=Random)
+    process: int = field(default_factory=os.getpid)
 
     async def aclose(self) -> None:
         """End every request, wherever it waits, as if its time were up, and close the transport."""

@@ -8,20 +8,20 @@ errors from one tree, and a lazily made connection pool that knows its loop.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
-from supalab.clients import paging, retry
+from supalab.clients import answers, paging
 from supalab.clients.base import Client
-from supalab.clients.body import read_body
-from supalab.clients.failures import Phase, closed_meanwhile, late, lost
+from supalab.clients.http1 import ReadyRequest
 from supalab.clients.pool import Pool, open_pool
-from supalab.clients.transports import Transport, fast_transport
+from supalab.clients.transports import MAX_BYTES, Transport, pooled_transport
 from supalab.errors import ClientClosed, ClientError
 from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
@@ -30,10 +30,14 @@ from supalab.wire import Call, Row
 
 __all__ = ["SupabaseAsync"]
 
-#: Seconds before the deadline in which nothing is begun any more: connecting gives up, so that the error can name it,
-#: and a slot that comes so late is left to others, since a write sent then would surely end in doubt.
+#: Seconds before the deadline in which a slot is left to others: a write sent then would surely end in doubt.
 MARGIN = 0.01
-MAX_BYTES = 32 * 1024 * 1024
+EVERY_REQUEST = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "supalab"}
+#: What httpx's trace tells, and what the deadline interrupts from then on.
+PHASES: dict[str, answers.Phase] = {
+    "connection.connect_tcp.started": "connect",
+    "http11.send_request_headers.started": "answer",
+}
 CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
 
 
@@ -41,7 +45,11 @@ CLOSED = "this client is closed: make a new one, best with 'async with SupabaseA
 class _Progress:
     """How far one request is, for the message if time runs out."""
 
-    phase: Phase = "slot"
+    phase: answers.Phase = "slot"
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by a transport, see httpx's ``trace`` extension: before connecting, and before anything is sent."""
+        self.phase = PHASES.get(event, self.phase)
 
 
 class SupabaseAsync(Client):
@@ -73,10 +81,11 @@ class SupabaseAsync(Client):
     ) -> None:
         self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
         self._base = self._settings.base
-        self._headers = self._settings.headers | {"Accept-Encoding": "identity"}
+        self._headers = {"Host": httpx.URL(self._base).netloc.decode()} | self._settings.headers | EVERY_REQUEST
+        self._ready: dict[tuple[tuple[str, str], ...], httpx.Headers] = {}
         self._margin = min(MARGIN, self._settings.timeout / 10)
         self._max_bytes = checked_size("max_bytes", max_bytes)
-        self._transport = transport or fast_transport()
+        self._transport = transport or pooled_transport
         self._open: Pool | None = None
         self._closed = self._entered = False
         self._making = threading.Lock()
@@ -135,14 +144,14 @@ class SupabaseAsync(Client):
                 outcome = await self._outcome(call, here, at, deadline.when() or 0.0)
         except TimeoutError as error:
             if self._closed:
-                raise closed_meanwhile(call) from error
-            raise late(call, self._settings.timeout, at.phase) from error
+                raise answers.closed_meanwhile(call, at.phase) from error
+            raise answers.late(call, self._settings.timeout, at.phase) from error
         finally:
             here.under_way.discard(deadline)
         if isinstance(outcome, Reply):
             return outcome
         if self._closed:
-            raise closed_meanwhile(call) from outcome
+            raise answers.closed_meanwhile(call, at.phase) from outcome
         raise outcome
 
     async def _outcome(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply | ClientError:
@@ -155,43 +164,48 @@ class SupabaseAsync(Client):
                     raise TimeoutError  # the slot came too late
                 at.phase = "answer"
                 call.started()
-                outcome = await self._sent(call, here, at, deadline)
-            if self._closed or not retry.worth_another(call.method, outcome, attempt):
+                outcome = await self._sent(call, here, at)
+            if self._closed or not answers.worth_another(call.method, outcome, attempt):
                 return outcome
-            seconds = retry.pause(attempt, outcome, here.chance)
+            seconds = answers.pause(attempt, outcome, here.chance)
             if here.loop.time() + seconds >= deadline:
                 return outcome
             at.phase = "pause"
             await asyncio.sleep(seconds)
             attempt += 1
 
-    async def _sent(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply | ClientError:
+    async def _sent(self, call: Call, here: Pool, at: _Progress) -> Reply | ClientError:
         """One try; a lost connection is an outcome like another, since a read may be worth a second try."""
-        request = httpx.Request(
-            call.method,
-            self._base + call.target,
-            headers=self._headers | dict(call.headers),
-            content=call.body,
-            extensions={"timeout": {"connect": deadline - self._margin - here.loop.time()}},
-        )
         response = None
         try:
-            response = await here.transport.handle_async_request(request)
-            body = await read_body(response, self._max_bytes)
+            response = await here.transport.handle_async_request(self._made(call, at))
+            body = await answers.read_body(response, self._max_bytes)
             return Reply(response.status_code, response.headers, body)
         except (httpx.TransportError, OSError) as error:
-            broken = error
-        answering = response is not None
-        if isinstance(broken, httpx.ConnectTimeout) and not answering:
-            at.phase = "connect"
-            raise TimeoutError from broken  # connecting may take all the time there is, so this is the deadline
-        return lost(broken, call, self._settings, answering=answering)
+            return answers.lost(error, call, self._settings, answering=response is not None)
+
+    def _made(self, call: Call, at: _Progress) -> ReadyRequest:
+        """Make the request; headers that many requests share are made once."""
+        kind = tuple(call.headers.items())
+        headers = self._ready.get(kind)
+        if headers is None:
+            headers = self._ready[kind] = httpx.Headers(self._headers | dict(kind))
+        headers = httpx.Headers(headers)
+        if call.body is not None:
+            headers["Content-Length"] = str(len(call.body))
+        extensions = {"trace": at.trace, "max_bytes": self._max_bytes}
+        return ReadyRequest(call.method, self._base, call.target, headers, call.body, extensions)
 
     def _on_this_loop(self) -> Pool:
         loop = asyncio.get_running_loop()
         with self._making:  # no await in here: two callers cannot make two pools
             if self._closed:
                 raise ClientClosed(CLOSED)
+            if self._open is not None and self._open.process != os.getpid():
+                raise ClientError(
+                    "this client was opened before a fork, and two processes cannot share its connections: "
+                    "make a client in the child"
+                )
             if self._open is None or self._open.loop.is_closed():
                 self._open = open_pool(self._transport(self._settings), self._settings.limit)
             if self._open.loop is not loop:
@@ -214,7 +228,7 @@ class SupabaseAsync(Client):
         with self._making:
             self._closed = True
             here, self._open = self._open, None
-        if here is None or here.loop.is_closed():
+        if here is None or here.loop.is_closed() or here.process != os.getpid():
             return
         if here.loop is asyncio.get_running_loop():
             await here.aclose()

@@ -1,25 +1,180 @@
-"""What stands under an httpx client: settings flow in, a transport or a TLS context flows out.
+"""What a client sends its requests over: any httpx transport; ours is a pool of connections on asyncio.
 
-``fast_transport`` keeps httpx's API on aiohttp's connections, which cost a fraction of the CPU of httpx's own pool
-and do not slow down as it grows (measured: ``data/reference``).
+What a connection pool is: a stack of connections that are open and idle. A request takes the top one, or opens one if
+there is none, and puts it back when the answer is whole. The top was used last, so those at the bottom grow old when
+there is little to do, and are closed. That is all: who waits, and how many may be open, the client's gate decides.
 """
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import httpx
 
+from supalab.clients.connections import Connection
+from supalab.clients.http1 import FIRST_LINE, Answer, ReadyRequest, head_of
 from supalab.errors import SettingsError
 from supalab.settings import Settings
 from supalab.wire import Call, nobody_is_watching
 
-__all__ = ["Transport", "aiohttp_transport", "fast_transport", "httpx_transport", "tls", "watched"]
+__all__ = ["PooledTransport", "Transport", "httpx_transport", "pooled_transport", "tls", "watched"]
 
 #: Makes the transport of a client; called on the client's event loop, at its first request.
 Transport: TypeAlias = Callable[[Settings], httpx.AsyncBaseTransport]
+
+#: Seconds an idle connection is kept; below the 60 to 75 s after which common servers and gateways hang up.
+KEEP_ALIVE = 30.0
+MAX_BYTES = 32 * 1024 * 1024
+#: Seconds after which a second address of a name (IPv6, IPv4) is tried beside the first.
+NEXT_ADDRESS_AFTER = 0.25
+
+
+class PooledTransport(httpx.AsyncBaseTransport):
+    """Connections to one server, kept for the next request; HTTP/1.1 without proxies, cookies, redirects or retries.
+
+    It opens as many connections as there are requests at once. An answer is read whole, ``max_bytes`` of it at most
+    (``extensions["max_bytes"]`` for one request). Of httpx's timeouts it keeps ``connect``, and ``read`` as the
+    seconds for a whole answer; its ``trace`` extension tells when it connects and when it sends.
+
+    Raises httpx's errors: ConnectError and ConnectTimeout (the name look-up and the TLS handshake belong to that),
+    WriteError, ReadError, ReadTimeout, RemoteProtocolError, LocalProtocolError; ResponseTooLarge.
+    """
+
+    def __init__(self, url: str, context: ssl.SSLContext | None = None, *, keep_alive: float = KEEP_ALIVE) -> None:
+        address = httpx.URL(url)
+        secure = address.scheme == "https"
+        self._origin = address.scheme, address.host, address.port or (443 if secure else 80)
+        self._prefix = address.raw_path.rstrip(b"/")
+        self._context = (context or _usual_context()) if secure else None
+        self._keep_alive = keep_alive
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._head = lru_cache(64)(head_of)  # its own, so that the key in it goes with it
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request and return its answer."""
+        if not isinstance(request, ReadyRequest):
+            self._check(request.url)
+            await request.aread()
+            self._encoded(request)  # raises before anything is opened
+        extensions = request.extensions
+        trace, timeout = extensions.get("trace"), extensions.get("timeout") or {}
+        connection = self._taken() or await self._connected(trace, timeout.get("connect"))
+        try:
+            if trace:
+                await trace("http11.send_request_headers.started", {})
+            exchange = connection.exchange(request, self._encoded, extensions.get("max_bytes", MAX_BYTES))
+            patience = timeout.get("read")
+            answer = await exchange if patience is None else await _within(patience, exchange)
+        except BaseException:
+            connection.transport.abort()
+            raise
+        self._give_back(connection)
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=httpx.ByteStream(answer.body),
+            extensions={"http_version": b"HTTP/1.1"},
+        )
+
+    def _taken(self) -> Connection | None:
+        """Take the connection that was used last, if it can be used again."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable() and now - connection.idle_since < self._keep_alive:
+                return connection
+            connection.transport.abort()
+        return None
+
+    def _give_back(self, connection: Connection) -> None:
+        if connection.transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._expiry is None:
+            self._expiry = loop.call_later(self._keep_alive, self._expire)
+
+    def _expire(self) -> None:
+        """Close what has been idle too long: it lies at the bottom."""
+        loop = asyncio.get_running_loop()
+        old = [one for one in self._idle if loop.time() - one.idle_since >= self._keep_alive]
+        del self._idle[: len(old)]
+        for connection in old:
+            connection.transport.abort()
+        self._expiry = loop.call_later(self._keep_alive, self._expire) if self._idle else None
+
+    async def _connected(self, trace: Callable[..., Awaitable[None]] | None, patience: float | None) -> Connection:
+        """Open a connection: look the name up, connect, shake hands; nothing of a request is sent yet."""
+        _, host, port = self._origin
+        if trace:
+            await trace("connection.connect_tcp.started", {"host": host, "port": port})
+        loop = asyncio.get_running_loop()
+        # uvloop knows no happy eyeballs, and an address of numbers is the only one of its name.
+        more = isinstance(loop, asyncio.BaseEventLoop) and not _is_number(host)
+        how: dict[str, Any] = {"happy_eyeballs_delay": NEXT_ADDRESS_AFTER} if more else {}
+        try:
+            async with asyncio.timeout(patience):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._open), host, port, ssl=self._context, **how
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error) or f"no connection to {host} in time") from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error) or type(error).__name__) from error
+        if self._closed:
+            connection.transport.abort()
+            raise httpx.ConnectError("the transport was closed meanwhile")
+        return connection
+
+    def _check(self, url: httpx.URL) -> None:
+        if (url.scheme, url.host, url.port or self._origin[2]) != self._origin:
+            raise httpx.UnsupportedProtocol(f"this transport goes to {self._origin[1]} alone, not to {url.host}")
+
+    def _encoded(self, request: httpx.Request) -> bytes:
+        """Write a request down; raises LocalProtocolError for what would leave its place."""
+        ready = isinstance(request, ReadyRequest)
+        target = self._prefix + request.target.encode() if ready else request.url.raw_path  # type: ignore[attr-defined]
+        first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)
+        head = self._head(tuple(request.headers.raw), len(request.content))
+        if head is None or not FIRST_LINE.fullmatch(first):
+            raise httpx.LocalProtocolError("a method, an address or a header that HTTP cannot say")
+        return first + head + request.content
+
+    async def aclose(self) -> None:
+        """Close all connections, those of requests under way too."""
+        self._closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for connection in tuple(self._open):
+            connection.transport.abort()
+        for _ in range(100):  # asyncio closes the sockets in its next turns
+            if not self._open:
+                break
+            await asyncio.sleep(0)
+
+
+async def _within(seconds: float, exchange: Awaitable[Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(seconds):
+            return await exchange
+    except TimeoutError as error:
+        raise httpx.ReadTimeout(f"no whole answer within {seconds:g} s") from error
+
+
+def _is_number(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def tls(settings: Settings) -> ssl.SSLContext | bool:
@@ -35,19 +190,20 @@ def tls(settings: Settings) -> ssl.SSLContext | bool:
         raise SettingsError(f"ca_file {settings.ca_file!r} cannot be read as PEM certificates: {error}") from error
 
 
-def fast_transport() -> Transport:
-    """The default: connections by aiohttp.
-
-    They are imported now: at the top it would double the time of an import, on a running loop it would hold that up.
-    """
-    from supalab.clients.over_aiohttp import OverAiohttp
-
-    return OverAiohttp
+@lru_cache(1)
+def _usual_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
-def aiohttp_transport(settings: Settings) -> httpx.AsyncBaseTransport:
-    """The default's transport, for a client of one's own: ``httpx.AsyncClient(transport=…)``."""
-    return fast_transport()(settings)
+def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
+    """The default's transport, also for a client of one's own: ``httpx.AsyncClient(transport=…)``."""
+    if not settings.url.startswith("https"):  # certificates are most of the cost of making a client
+        return PooledTransport(settings.base)
+    given = tls(settings)
+    context = given if isinstance(given, ssl.SSLContext) else _usual_context()
+    # An answer that ends with its connection is whole only if the server says so; Python's default is not to look.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    return PooledTransport(settings.base, context)
 
 
 def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:

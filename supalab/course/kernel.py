@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["observe", "ready_to_go", "start_lab"]
 
-NEEDED = ("httpx", "httpx_aiohttp", "requests", "matplotlib", "uvicorn", "psutil")
+NEEDED = ("httpx", "httptools", "requests", "matplotlib", "uvicorn", "psutil")
 
 _lab: Lab | None = None
 

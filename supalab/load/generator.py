@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-import aiohttp
+import httpx
 
+from supalab.clients.transports import PooledTransport
+from supalab.errors import ResponseTooLarge
 from supalab.load.plan import Plan
 from supalab.load.schedule import leavers
 from supalab.load.shots import CAPPED, LEFT, LOST, OK, REFUSED, TIMEOUT, Shot
@@ -27,18 +29,11 @@ ENOUGH, MANY = 4_096, 10_000
 
 async def fire(plan: Plan, began: Callable[[], None] = lambda: None) -> list[Shot]:
     """Run a plan over real connections; ``began`` is called when its clock starts. Nothing it meets is raised."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=dict(plan.headers),
-        auto_decompress=False,
-        trust_env=False,
-    )
-    async with session:
+    async with PooledTransport(plan.url, keep_alive=KEEP_S) as transport:
+        request = httpx.Request("GET", plan.url, headers=dict(plan.headers))
 
         async def send() -> str:
-            return await _outcome(session, plan.url)
+            return await _outcome(transport, request)
 
         began()
         if plan.callers is not None:
@@ -46,15 +41,14 @@ async def fire(plan: Plan, began: Callable[[], None] = lambda: None) -> list[Sho
         return await fire_open(plan, plan.arrivals, send)
 
 
-async def _outcome(session: aiohttp.ClientSession, url: str) -> str:
+async def _outcome(transport: PooledTransport, request: httpx.Request) -> str:
     try:
-        async with session.get(url, allow_redirects=False) as response:
-            await response.read()
-    except aiohttp.ClientConnectorError:
+        response = await transport.handle_async_request(request)
+    except httpx.ConnectError:
         return REFUSED
-    except (aiohttp.ClientError, OSError):
+    except (httpx.TransportError, ResponseTooLarge):
         return LOST
-    return OK if 200 <= response.status < 300 else f"HTTP {response.status}"
+    return OK if 200 <= response.status_code < 300 else f"HTTP {response.status_code}"
 
 
 async def fire_open(plan: Plan, schedule: Sequence[tuple[float, bool]], send: Send) -> list[Shot]:

@@ -20,7 +20,7 @@ START_S = 0.6
 PATIENCE_S = 60.0
 DECIMALS = 6
 #: What the generator, the service and the lab run on; they are processes of their own, so none is loaded here.
-ELSEWHERE = ("aiohttp", "fastapi", "httpx", "httpx-aiohttp", "requests", "starlette", "urllib3", "uvicorn")
+ELSEWHERE = ("fastapi", "httptools", "httpx", "requests", "starlette", "urllib3", "uvicorn")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import supalab
 __all__ = ["machine", "merged", "versions"]
 
 LIBRARIES = (
-    *("httpx", "httpcore", "anyio", "httpx_aiohttp", "aiohttp", "requests", "urllib3", "uvloop"),
-    *("httpx2", "httpcore2", "niquests", "urllib3_future", "supabase", "postgrest", "fastapi", "uvicorn"),
+    *("httpx", "httpcore", "anyio", "httptools", "aiohttp", "requests", "urllib3", "uvloop"),
+    *("httpx2", "httpcore2", "supabase", "postgrest", "fastapi", "uvicorn"),
 )
 
 

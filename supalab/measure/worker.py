@@ -38,21 +38,17 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 # second from Python 3.13 on.
 CERTIFI = ("certifi", "importlib.readers", "importlib.resources._adapters")
 HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", *CERTIFI, "encodings.idna")
-OVER_AIOHTTP = ("supalab.clients.over_aiohttp", *CERTIFI, "encodings.idna")
+OURS = (*CERTIFI, "encodings.idna")
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
     "article": HTTPX,
     "httpx-threads": HTTPX,
     "kept": HTTPX,
     "gated": HTTPX,
-    "real": OVER_AIOHTTP,
+    "real": OURS,
     "real-httpx": HTTPX,
     "httpx": HTTPX,
-    "httpx-over-aiohttp": OVER_AIOHTTP,
+    "httpx-over-ours": OURS,
     "httpx2": ("httpcore2", "httpcore2._backends.anyio", "anyio._backends._asyncio", "truststore"),
-    "niquests": (
-        "urllib3_future.contrib.hface.protocols.http1._h11",
-        "urllib3_future.contrib.resolver._async.system",
-    ),
     "supabase": HTTPX,
     "to-thread": HTTPX,
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx
 
 from supalab.clients.base import slot_taken
 from supalab.clients.peers.base import Peer, parameters
-from supalab.clients.transports import aiohttp_transport, tls, watched
+from supalab.clients.transports import pooled_transport, tls, watched
 from supalab.wire import Call
 
 __all__ = ["BareHttpx", "OwnTransport"]
@@ -56,7 +57,14 @@ class BareHttpx(Peer):
 
 
 class OwnTransport(BareHttpx):
-    """A bare ``httpx.AsyncClient`` on the transport of ``SupabaseAsync``; it does not tell when a slot is taken."""
+    """A bare ``httpx.AsyncClient`` on the transport of ``SupabaseAsync``, with a gate, which that leaves to others."""
 
     def _made(self, **how: Any) -> Any:
-        return super()._made(transport=aiohttp_transport(self._settings))
+        self._gate = asyncio.Semaphore(self._settings.limit)
+        return super()._made(transport=pooled_transport(self._settings))
+
+    async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
+        """Read rows."""
+        async with self._gate:
+            slot_taken.get()()
+            return await super().select(table, columns=columns, limit=limit)

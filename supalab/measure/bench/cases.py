@@ -16,7 +16,7 @@ __all__ = ["CASES", "CLIENTS", "QUICK_CASES", "Case", "Plan", "Remark", "Run", "
 
 #: The kinds of client that are compared, as in ``supalab.clients.arms``.
 CLIENTS = (
-    *("real", "real-httpx", "httpx", "httpx2", "httpx-over-aiohttp", "aiohttp"),
+    *("real", "real-httpx", "httpx", "httpx2", "httpx-over-ours", "aiohttp"),
     *("niquests", "supabase", "to-thread", "fake", "session"),
 )
 
@@ -36,7 +36,7 @@ class Case:
     only: tuple[str, ...] | None = None
 
 
-BURSTS_ONLY = tuple(kind for kind in CLIENTS if kind != "httpx-over-aiohttp")
+BURSTS_ONLY = tuple(kind for kind in CLIENTS if kind != "httpx-over-ours")
 CASES = (
     Case("limit-10", 10, Workload(100, 0.15), about="100 requests at once, 150 ms each", only=BURSTS_ONLY),
     Case("limit-100", 100, Workload(1000, 0.05), about="1,000 requests at once, 50 ms each", only=BURSTS_ONLY),
@@ -55,7 +55,7 @@ COST_MS = {
     "real-httpx": {1: 1.0, 100: 10.0, 1000: 18.0},
     "httpx": {1: 2.5, 100: 9.5, 1000: 17.5},
     "httpx2": {1: 1.0, 1000: 8.0},
-    "httpx-over-aiohttp": {1: 0.5},
+    "httpx-over-ours": {1: 0.5},
     "aiohttp": {1: 0.3},
     "niquests": {1: 0.8, 1000: 3.0},
     "supabase": {1: 1.5, 100: 9.5, 1000: 20.0},

@@ -47,7 +47,7 @@ def goals(bench: Bench) -> tuple[Goal, ...]:
         ),
         _cpu(
             "CPU, no latency: ours / bare httpx on our transport", 1.20, bench, "zero-10", "real-10",
-            "httpx-over-aiohttp-10", _elsewhere(bench, "httpx-over-aiohttp", {"zero-1": "one by one"}),
+            "httpx-over-ours-10", _elsewhere(bench, "httpx-over-ours", {"zero-1": "one by one"}),
         ),
         _errors("errors, 2,000 at once, limit 1,000: ours", bench, "limit-1000", "real-1000"),
     )  # fmt: skip

@@ -40,7 +40,7 @@ def minimal_memory(c: Claim, e: Evidence) -> Judgement:
     )
     said = f"100 in flight added {size(threads)} in threads, {size(theirs)} with httpx, {size(ours)} with "
     verdict = HOLDS if theirs * ALIKE < threads else OTHER if ours * ALIKE < threads else NOT
-    return Judgement(verdict, size(theirs), f"{said}httpx over aiohttp.")
+    return Judgement(verdict, size(theirs), f"{said}httpx over a faster pool.")
 
 
 def no_pooling(c: Claim, e: Evidence) -> Judgement:
@@ -124,7 +124,7 @@ def at_high_concurrency(c: Claim, e: Evidence) -> Judgement:
     threads, theirs, ours = (seen(e.of("wide", arm).cpu_ms, "CPU") for arm in ("fake-100", "kept-100", "real-100"))
     verdict = HOLDS if theirs * ALIKE < threads else OTHER if ours * ALIKE < threads else NOT
     said = f"CPU of a request with 100 in flight: {threads:.1f} ms in threads, {theirs:.1f} with httpx's own pool, "
-    return Judgement(verdict, f"{threads / theirs:.2g}x", f"{said}{ours:.1f} with httpx over aiohttp.")
+    return Judgement(verdict, f"{threads / theirs:.2g}x", f"{said}{ours:.1f} with httpx over a faster pool.")
 
 
 def with_few_resources(c: Claim, e: Evidence) -> Judgement:

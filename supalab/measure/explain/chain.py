@@ -56,7 +56,7 @@ def chain(before: int = 3, after: int = 10) -> tuple[Factor, ...]:
         ("keepalive", f"{after // 2} connections kept, then {after}", f"article-{after}"),
         ("gate", "queue in the pool, then a gate", f"kept-{after}"),
         ("around", "bare, then what ours adds", f"gated-{after}"),
-        ("transport", "httpx's pool, then aiohttp's", f"real-httpx-{after}"),
+        ("transport", "httpx's pool, then a faster one", f"real-httpx-{after}"),
     )
     ends = [name for _, _, name in keys[1:]] + [f"real-{after}"]
     return tuple(Factor(key, change, start, end) for (key, change, start), end in zip(keys, ends, strict=True))

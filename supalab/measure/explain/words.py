@@ -43,7 +43,7 @@ def what(factor: str, limits: tuple[int, int]) -> str:
         "keepalive": f"Keeping all {after} connections open in place of {after // 2}",
         "gate": "A gate before httpx's pool in place of its own queue",
         "around": "What ours adds (one deadline, safe retries, checked answers) in place of a bare AsyncClient",
-        "transport": "aiohttp's connections in place of httpx's",
+        "transport": "a faster connection pool instead of httpx's",
     }
     return subjects[factor]
 
@@ -114,7 +114,7 @@ def _briefly(factor: str, limits: tuple[int, int]) -> str:
         "keepalive": f"keeping all {limits[1]} open",
         "gate": "a gate before the pool",
         "around": "what ours adds",
-        "transport": "aiohttp's connections",
+        "transport": "a faster connection pool",
     }
     return names[factor]
 

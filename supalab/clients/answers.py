@@ -1,0 +1,197 @@
+"""What becomes of an answer, or of its absence: its body, another try or not, and which error. Pure but for the read.
+
+Only reads are ever sent again: a write whose answer is lost may have been applied. The client asks for no compression;
+a server that compresses all the same is inflated in small steps and counted before anything is kept: 48 KB on the wire
+can be 50 MB in memory.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from random import Random
+from typing import Literal, TypeAlias
+
+import httpx
+
+from supalab.errors import (
+    BadResponse,
+    ClientClosed,
+    ClientError,
+    ConnectionLost,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    ResponseTooLarge,
+)
+from supalab.replies import Reply, without
+from supalab.settings import Settings
+from supalab.wire import Call
+
+__all__ = [
+    "TRIES",
+    "Phase",
+    "closed_meanwhile",
+    "is_read",
+    "late",
+    "lost",
+    "pause",
+    "read_body",
+    "retry_after",
+    "too_large",
+    "worth_another",
+]
+
+#: Times a read is sent at most.
+TRIES = 3
+#: Seconds that the first pause lasts at most; each further one may last twice as long.
+FIRST_PAUSE = 0.2
+#: Too many requests, or a server or gateway that is not itself just now (52x: Cloudflare before a Supabase project).
+PASSING = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524})
+STEP = 64 * 1024
+#: zlib's window sizes: gzip, and zlib's own format, which HTTP calls deflate.
+WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+#: Compressed pieces in one body; servers send one, or a few.
+MOST_MEMBERS = 100
+
+Phase: TypeAlias = Literal["slot", "connect", "answer", "pause"]
+WAITING_FOR = {
+    "slot": "a slot (all of the client's limit were taken)",
+    "connect": "a connection",
+    "answer": "the answer",
+    "pause": "its next try, after the server had turned it away",
+}
+#: Nothing of the request has left when one of these is raised.
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+
+
+def is_read(method: str) -> bool:
+    """Whether a request changes nothing, so that it may be sent again."""
+    return method in {"GET", "HEAD"}
+
+
+def worth_another(method: str, outcome: Reply | ClientError, attempt: int) -> bool:
+    """Whether a request whose ``attempt``-th try (from 1) had this outcome is worth another one."""
+    passing = outcome.status in PASSING if isinstance(outcome, Reply) else isinstance(outcome, ConnectionLost)
+    return passing and is_read(method) and attempt < TRIES
+
+
+def pause(attempt: int, outcome: Reply | ClientError, chance: Random) -> float:
+    """Seconds to wait after the ``attempt``-th try: what the server asks for, else a random part of a doubling pause.
+
+    Random, because clients that failed together would come back together.
+    """
+    asked = retry_after(outcome.headers) if isinstance(outcome, Reply) else None
+    return asked if asked is not None else chance.uniform(0, FIRST_PAUSE * 2 ** (attempt - 1))
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Read Retry-After, in seconds or as a date (RFC 9110); None when it is missing or makes no sense."""
+    written = headers.get("retry-after", "").strip()
+    if written.isdecimal() and written.isascii() and len(written) < 12:
+        return float(written)
+    try:
+        when = parsedate_to_datetime(written)
+    except (TypeError, ValueError, OverflowError):  # a year of 300 digits overflows
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+
+
+def late(call: Call, timeout: float, phase: Phase) -> DeadlineExceeded:
+    """The deadline, which covers everything, has passed."""
+    waited = f"{_what(call)} was not done within {timeout:g} s: it waited for {WAITING_FOR[phase]}"
+    return DeadlineExceeded(waited + _doubt(call, phase), phase=phase)
+
+
+def closed_meanwhile(call: Call, phase: Phase) -> ClientClosed:
+    """The client was closed while a request was on its way."""
+    return ClientClosed(f"the client was closed while {_what(call)} was on its way{_doubt(call, phase)}")
+
+
+def _doubt(call: Call, phase: Phase) -> str:
+    """What a write has to fear: only once it is sent may it have been applied."""
+    return "" if is_read(call.method) or phase != "answer" else "; it may have been applied"
+
+
+def lost(error: Exception, call: Call, settings: Settings, *, answering: bool) -> ConnectionLost:
+    """The connection could not be made or has broken; for a write that may have arrived, OutcomeUnknown.
+
+    ``answering``: the answer had begun, so the request surely arrived.
+    """
+    reason = f"{settings.url}: {without(str(error), settings.secrets) or type(error).__name__}"
+    if is_read(call.method) or (isinstance(error, UNSENT) and not answering):
+        found = ConnectionLost(f"{_what(call)} failed, there was no answer from {reason}")
+    else:
+        found = OutcomeUnknown(f"{_what(call)} may have been applied: no answer came from {reason}")
+    found.__cause__ = None if _tells(error, settings.secrets) else error
+    return found
+
+
+def _tells(error: BaseException | None, secrets: Iterable[str]) -> bool:
+    """Whether an error from below, or one of its causes, shows a secret: a broken answer may repeat what was sent."""
+    while error is not None:
+        shown = f"{error} {error!r}"
+        if any(secret in shown for secret in secrets):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _what(call: Call) -> str:
+    return f"{call.method} {call.target.partition('?')[0]}"
+
+
+async def read_body(response: httpx.Response, cap: int) -> bytes:
+    """Return the whole body, as it was before any content encoding; the response is closed whatever happens.
+
+    Raises ResponseTooLarge beyond ``cap`` bytes, BadResponse for an encoding that was not asked for and is not known.
+    """
+    pieces, size = [], 0
+    try:
+        async for piece in response.stream:  # type: ignore[union-attr]  # an async transport's stream
+            size += len(piece)
+            if size > cap:
+                raise too_large(cap)
+            pieces.append(piece)
+    finally:
+        await response.aclose()
+    body = b"".join(pieces)
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    return body if encoding in {"", "identity"} or not body else _inflated(body, encoding, cap)
+
+
+def too_large(cap: int) -> ResponseTooLarge:
+    """The answer has more bytes than the client takes."""
+    return ResponseTooLarge(
+        f"the answer is larger than {cap} bytes: ask for fewer rows (limit=, pages) or raise max_bytes"
+    )
+
+
+def _inflated(body: bytes, encoding: str, cap: int) -> bytes:
+    if encoding not in WINDOW:
+        raise BadResponse(f"the body is encoded as {encoding!r}, which was not asked for")
+    for keep in (False, True):  # count first: a bomb is refused before it fills any memory
+        whole = _inflate(body, WINDOW[encoding], cap, keep)
+    return whole
+
+
+def _inflate(body: bytes, window: int, cap: int, keep: bool) -> bytes:
+    machine, members, size, pieces = zlib.decompressobj(window), 1, 0, []
+    try:
+        for at in range(0, len(body), STEP):
+            rest = body[at : at + STEP]
+            while rest:
+                if machine.eof:  # gzip may have several members, one after another
+                    machine, members = zlib.decompressobj(window), members + 1
+                piece = machine.decompress(rest, STEP)
+                rest, size = machine.unused_data if machine.eof else machine.unconsumed_tail, size + len(piece)
+                if size > cap or members > MOST_MEMBERS:
+                    raise too_large(cap)
+                pieces += [piece] * keep
+    except zlib.error as error:
+        raise BadResponse(f"the compressed body is broken: {error}") from error
+    if not machine.eof:
+        raise BadResponse("the compressed body breaks off")
+    return b"".join(pieces)

@@ -1,0 +1,179 @@
+"""HTTP/1.1 as bytes, without any I/O: how a request is made and written, how an answer is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httptools
+import httpx
+
+from supalab.clients.answers import too_large
+
+__all__ = ["FIRST_LINE", "Answer", "ReadyRequest", "head_of"]
+
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+FIRST_LINE = re.compile(TOKEN.pattern + rb" [\x21-\x7e]+ HTTP/1\.1\r\n")
+#: Bytes of an answer that are not its body: headers (PostgREST repeats a query of 60 KB in Content-Location), interim
+#: answers, trailers; and for each byte of the body the frame that a chunk of one byte needs.
+MOST_AROUND = 256 * 1024
+MOST_PER_BYTE = 8
+#: Interim (1xx) answers before the final one.
+MOST_INTERIM = 20
+FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+LINE_END = b"\r\n"
+
+
+class ReadyRequest(httpx.Request):
+    """An ``httpx.Request`` that costs little: its headers are ready, its URL is read only when somebody asks for it."""
+
+    def __init__(
+        self,
+        method: str,
+        base: str,
+        target: str,
+        headers: httpx.Headers,
+        body: bytes | None,
+        extensions: dict[str, Any],
+    ) -> None:
+        self.method, self.headers, self.extensions = method, headers, extensions
+        self.base, self.target = base, target
+        self._content = body or b""
+        self.stream = httpx.ByteStream(self._content)
+
+    @property
+    def url(self) -> httpx.URL:  # type: ignore[override]  # httpx has an attribute there
+        """The address, parsed now."""
+        return httpx.URL(self.base + self.target)
+
+
+def head_of(headers: tuple[tuple[bytes, bytes], ...], size: int) -> bytes | None:
+    """Write the headers of a request with a body of ``size`` bytes; None where one would leave its line."""
+    lines, length = [], b"%d" % size
+    for name, value in headers:
+        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
+            return None
+        if name.lower() == b"content-length" and value != length:
+            return None
+        if name.lower() not in {b"content-length", b"transfer-encoding"}:  # the body is whole, so its length is known
+            lines.append(b"%b: %b\r\n" % (name, value))
+    if size or any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in headers):
+        lines.append(b"Content-Length: %b\r\n" % length)
+    return b"".join(lines) + b"\r\n"
+
+
+class Answer:
+    """The answer to one request, read piece by piece; ``error`` is set when it is broken or too large.
+
+    ``done``: all of it has come. ``reusable``: the connection may carry another request: the answer ended exactly with
+    the last byte that came, by a length or a last chunk, and the server did not ask to close.
+    """
+
+    def __init__(self, method: str, max_bytes: int) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.error: Exception | None = None
+        self.done = self.reusable = self._until_close = self._head_is_read = False
+        self._pieces: list[bytes] = []
+        self._size = self._arrived = self._interim = 0
+        self._method, self._max_bytes = method, max_bytes
+        self._parser = httptools.HttpResponseParser(self)
+
+    @property
+    def body(self) -> bytes:
+        """The body so far, without chunks' frames."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the connection."""
+        if self.done or (not self._arrived and data[:1] != b"H"):
+            self._refuse("bytes that are no HTTP answer")
+            return
+        self._arrived += len(data)
+        try:
+            if data[-1] in LINE_END:
+                # Most ends of an answer are a line's end. Is this one, or did it end before and something follow?
+                self._parser.feed_data(data[:-1])
+                if not self.done:
+                    self._parser.feed_data(data[-1:])
+                else:
+                    self.reusable = False
+            else:
+                self._parser.feed_data(data)
+                if self.done and not self._pieces:  # without a body it would have ended with a line
+                    self.reusable = False
+        except httptools.HttpParserError as error:
+            self._refuse(str(error))
+        if self._size > self._max_bytes:
+            self.error = too_large(self._max_bytes)
+        elif self._arrived - self._size > MOST_AROUND + MOST_PER_BYTE * self._size or self._interim > MOST_INTERIM:
+            self._refuse("headers or interim answers without end")
+
+    def end(self, *, in_order: bool = True) -> None:
+        """Note that the connection has ended; an answer without a length ends here, any other is broken."""
+        self.reusable = False
+        if self._until_close and in_order:
+            self.done = True
+        elif not self.done:
+            self._refuse("the connection ended before the answer did" if self._arrived else "closed without an answer")
+
+    def _refuse(self, why: str) -> None:
+        """Nothing more is taken; a whole answer stays whole, but its connection is not used again."""
+        self.reusable = False
+        if not self.done and self.error is None:
+            self.error = httpx.RemoteProtocolError(why)
+
+    # The parser calls these.
+
+    def on_message_begin(self) -> None:
+        """A second answer begins, which nobody asked for, or the first, or the one after an interim answer."""
+        if self.done:
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which is left out."""
+        if not self._head_is_read:
+            self.headers.append((name, value.strip()))
+        elif name.lower() in FRAMING:
+            self._refuse("a trailer that would have decided how to read the answer")
+
+    def on_headers_complete(self) -> None:
+        """The head is there: decide where the body ends and whether the connection may be used again."""
+        if self.done:
+            return
+        self.status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        said = dict.fromkeys(FRAMING, b"")
+        for name, value in self.headers:
+            if (low := name.lower()) in FRAMING:
+                said[low] += b"," + value.lower()
+        coding = said[b"transfer-encoding"].strip(b", \t")
+        if version not in {"1.0", "1.1"} or coding not in {b"", b"chunked"} or self.status == 101:
+            self._refuse(f"HTTP/{version}, a protocol or a transfer encoding that was not asked for")
+        if self.status < 200:
+            self._interim += 1
+            self.headers = []
+            return
+        self._head_is_read = True
+        words = [word.strip() for word in said[b"connection"].split(b",")]
+        self.reusable = version == "1.1" and b"close" not in words and self.error is None
+        self.done = self._method == "HEAD" or self.status in {204, 304}
+        self._until_close = not (self.done or coding or said[b"content-length"])
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the body; behind the end of an answer without one, nobody asked for it."""
+        if self.done:
+            self.reusable = False
+            return
+        self._size += len(piece)
+        if self._size <= self._max_bytes:
+            self._pieces.append(piece)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins; where no body may be, nobody asked for it."""
+        if self.done:
+            self.reusable = False
+
+    def on_message_complete(self) -> None:
+        """The end, of the final answer or of an interim one."""
+        self.done = self._head_is_read and self.error is None
