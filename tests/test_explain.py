@@ -156,7 +156,7 @@ def test_the_headline_names_what_earned_most() -> None:
     dear = tuple(s + 30 for s in LEVELS[4:8])
     found = made_explanation(levels=(*LEVELS[:4], *dear, LEVELS[8]))
     assert explain_words.headline(found).startswith("15.4 s to 34.7 s to 4.6 s: ")
-    assert "by aiohttp's connections" in explain_words.headline(found)
+    assert "by a faster connection pool" in explain_words.headline(found)
     assert "by 10 threads" in explain_words.headline(found)
     assert "async" not in explain_words.headline(found)
     assert "no factor can be told from noise" in explain_words.headline(made_explanation(jitter=20))
@@ -224,7 +224,7 @@ def test_cpu_is_said_because_seconds_hide_it() -> None:
     """The cost of a request before, after and with ours, and the two factors that cut it most."""
     assert explain_words.cpu_line(made_explanation()) == (
         "CPU of a request: 1.50 ms before, 1.80 ms the article's after, 0.45 ms ours; "
-        "cut most by a gate before the pool and aiohttp's connections."
+        "cut most by a gate before the pool and a faster connection pool."
     )
 
 

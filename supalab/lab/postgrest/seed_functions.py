@@ -147,10 +147,21 @@ def _plain(name: str) -> str:
     return name.replace('"', "").rpartition(".")[2]
 
 
+def _register_defaults(connection: sqlite3.Connection) -> None:
+    """Add the functions that columns are given as defaults."""
+    sequences = Sequences()
+    for name in ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"):
+        connection.create_function(name, 0, now)
+    for name in ("gen_random_uuid", "uuid_generate_v4"):
+        connection.create_function(name, 0, new_uuid)
+    connection.create_function("nextval", 1, sequences.next)
+    connection.create_function("setval", 2, sequences.set)
+    connection.create_function("setval", 3, sequences.set)
+
+
 def register(connection: sqlite3.Connection) -> list[Refusal]:
     """Give a connection these functions; return the list where their refusals will be, for SQLite swallows them."""
     refused: list[Refusal] = []
-    sequences = Sequences()
 
     def cast(value: Value, declared: str) -> Value:
         try:
@@ -159,13 +170,7 @@ def register(connection: sqlite3.Connection) -> list[Refusal]:
             refused.append(refusal)
             raise
 
-    for name in ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"):
-        connection.create_function(name, 0, now)
-    for name in ("gen_random_uuid", "uuid_generate_v4"):
-        connection.create_function(name, 0, new_uuid)
-    connection.create_function("nextval", 1, sequences.next)
-    connection.create_function("setval", 2, sequences.set)
-    connection.create_function("setval", 3, sequences.set)
+    _register_defaults(connection)
     for name, arity, function in (
         ("pg_to", 2, cast),
         ("regexp", 2, in_list),

@@ -44,7 +44,9 @@ def write_target(store: Store, table: Table, verb: str) -> Target:
         raise pg(
             "55000",
             f'cannot {verb} view "{table.name}"',
-            "Views that do not select from a single table or view are not automatically updatable.",
+            "The lab writes to a view of one table that shows the table's primary key."
+            if table.base
+            else "Views that do not select from a single table or view are not automatically updatable.",
             f"To enable {'inserting into' if kind == 'INSERT' else 'updating' if kind == 'UPDATE' else 'deleting from'}"
             f" the view, provide an INSTEAD OF {kind} trigger or an unconditional ON {kind} DO INSTEAD rule.",
         )
