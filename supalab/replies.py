@@ -48,7 +48,7 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     """
     found = value(reply, hide)
     prefer = call.headers.get("Prefer", "")
-    if not reply.body and (call.method == "HEAD" or (call.method != "GET" and _asked_for_none(call))):
+    if found is None and (call.method == "HEAD" or (call.method != "GET" and _asked_for_none(call))):
         found = []
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
