@@ -300,7 +300,7 @@ def test_reads_of_any_form_are_answered(watched: Watched, caplog: pytest.LogCapt
     """Each read has an answer, and no word of it becomes SQL; both rows and refusals occur."""
     seen = set[int]()
 
-    @settings(bounded, max_examples=800)
+    @settings(bounded, max_examples=500)
     @given(st.sampled_from(["GET", "GET", "GET", "HEAD"]), place, query, headers)
     def reads(verb: str, where: str, asked: str, sent: dict[str, str]) -> None:
         seen.add(watched.check(Request(verb, where, asked, sent), caplog).status)
@@ -313,7 +313,7 @@ def test_reads_that_fit_bind_all_their_words(watched: Watched, caplog: pytest.Lo
     """Values, aliases and keys of JSON in reads that SQL is made of are bound, never part of the SQL."""
     seen, bound = list[int](), 0
 
-    @settings(bounded, max_examples=300)
+    @settings(bounded, max_examples=250)
     @given(sound_parameters)
     def reads(pairs: list[tuple[str, str]]) -> None:
         nonlocal bound
@@ -329,7 +329,7 @@ def test_requests_of_any_method_with_any_body_are_answered(watched: Watched, cap
     """Writes and calls too: whatever the body and its type say, the lab answers and goes on."""
     seen = set[tuple[str, int]]()
 
-    @settings(bounded, max_examples=800)
+    @settings(bounded, max_examples=500)
     @given(method, place, query, headers, body)
     def requests(verb: str, where: str, asked: str, sent: dict[str, str], data: bytes) -> None:
         ask(watched.rest, "POST", "/labels?on_conflict=label", {"label": "red"}, prefer="resolution=ignore-duplicates")
@@ -347,7 +347,7 @@ def test_values_of_any_kind_are_written_or_refused(watched: Watched, caplog: pyt
     """One column, one value of JSON: it is stored and given back, or PostgreSQL's error says why not."""
     seen = set[int]()
 
-    @settings(bounded, max_examples=800)
+    @settings(bounded, max_examples=500)
     @given(st.sampled_from(COLUMNS[1:22]), json_value, st.sampled_from(["", ", missing=default"]))
     def writes(name: str, wanted: object, more: str) -> None:
         sent = {"prefer": f"return=representation{more}", "accept": "application/json"}
