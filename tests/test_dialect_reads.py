@@ -257,6 +257,9 @@ def test_functions_are_called_by_get_and_post(rest: Rest) -> None:
     assert rows(ask(rest, "POST", "/rpc/total_prize", b"")) == 191000
     assert rows(ask(rest, "GET", "/rpc/total_prize?of_category=nlp&select=total_prize->x,total_prize")) is None
     assert rows(ask(rest, "GET", "/rpc/total_prize?of_category=nlp")) == 13000
+    for none in ("limit=0", "offset=1", "total_prize=lt.0"):
+        answer = ask(rest, "GET", f"/rpc/total_prize?{none}")
+        assert (answer.status, rows(answer)) == (200, None)
 
 
 @pytest.mark.parametrize(
