@@ -219,8 +219,8 @@ async def test_what_never_reaches_the_lab_is_no_verdict(lab: Lab, db: SupabaseAs
         return kept
 
     async def by_name() -> None:
-        named = lab.url.replace("127.0.0.1", "localhost")
-        await asyncio.to_thread(requests.get, f"{named}/rest/v1/contests", timeout=5)
+        other = {"Host": "lab.example"}
+        await asyncio.to_thread(requests.get, f"{lab.url}/rest/v1/contests", headers=other, timeout=5)
 
     for call, told in ((nothing, "saw no request"), (remembers, "keep the answer"), (by_name, "lab's own url")):
         verdict = await probe(call, lab=lab)
