@@ -321,7 +321,7 @@ async def test_a_cancelled_probe_leaves_nothing(after: float, as_it_was: None, b
             await probing
         assert lab.conditions.latency == 0.07
         assert asyncio.all_tasks() == tasks
-        assert set(threading.enumerate()) == threads
+        assert set(threading.enumerate()) <= threads  # one of an earlier test may end meanwhile
         assert not hook.is_listening()
         assert (await probe(SupabaseAsync, lab=lab)).kind == REAL
 

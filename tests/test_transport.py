@@ -131,8 +131,8 @@ async def test_a_server_that_answers_and_says_goodbye_is_believed() -> None:
         "close": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n" + answer()[-10:],
         "1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 10\r\n\r\n" + answer()[-10:],
         "until close": b"HTTP/1.1 200 OK\r\n\r\n" + answer()[-10:],
-        "interim": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer(),
     }
+    ends["interim"] = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ends["close"]
     for data in ends.values():
         with FaultServer(raw(data)) as server:
             async with SupabaseAsync(server.url, KEY) as client:
