@@ -137,7 +137,7 @@ def listed() -> list[str]:
     return _said("record", "--list")[1].splitlines()
 
 
-def listed_anywhere() -> Any:
+def listed_anywhere() -> list[str]:
     """Return the list without the time of the bench, which depends on whose clients are installed."""
     return [re.sub(r"^(bench +)about \d+ minutes +", r"\1", line) for line in listed()]
 
