@@ -1,6 +1,6 @@
-"""Where the files are that come with a checkout, beside the package: names flow in, a path flows out.
+"""Find the files that a checkout holds next to the package.
 
-An installed wheel is without them: the lab then makes its contests anew, and the course asks for a checkout.
+An installed wheel does not have them, and the course then asks for a checkout. The lab's contests are in the package.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 def shipped(*parts: str) -> Path:
-    """Return the path of a shipped file or folder, such as ``shipped("data", "contests.csv")``; it may not exist."""
+    """Return the path of a shipped file or folder, such as ``shipped("data", "claims.csv")``; it may not exist."""
     return _ROOT.joinpath(*parts)
