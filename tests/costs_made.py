@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from supalab.measure.case import Case, Trial
 from supalab.measure.costs.cancellation import Cancellations, Cancelled
-from supalab.measure.costs.memory_result import Held, MemoryCosts
 from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 
@@ -13,16 +12,19 @@ MACHINE = {"system": "Linux", "cpus": "2"}
 VERSIONS = {"python": "3.11.7"}
 
 
-def held(kind: str, asked: int, *values: int, peak: int | None = None, answered: int = 0) -> tuple[Held, ...]:
+def held(kind: str, asked: int, *values: int, peak: int | None = None, answered: int = 0) -> list[Trial]:
     """Processes of one cell that held so many bytes each; with clean pages 4,096 more."""
-    peak = asked if peak is None else peak
-    return tuple(
-        Held(kind, asked, turn, 20_000_000, value, value + 4096, 0, peak, answered, True, 1.0, 0.3)
+    more = {"threads": 0, "peak": asked if peak is None else peak, "answered": answered, "at_rest": True}
+    return [
+        Trial(
+            Case(f"{kind}-{asked}", Workload(asked, 1.0), "held", turn),
+            {"base_bytes": 20_000_000, "held_bytes": value, "uss_bytes": value + 4096, "settle_s": 0.3, **more},
+        )
         for turn, value in enumerate(values)
-    )
+    ]
 
 
-def memory(*more: tuple[Held, ...]) -> MemoryCosts:
+def memory(*more: list[Trial]) -> Record:
     """Threads that hold 60 KB a request, and ours that hold 20, at 10 and 1,000; and further cells."""
     cells = (
         held("fake", 10, 600_000, 610_000),
@@ -31,7 +33,7 @@ def memory(*more: tuple[Held, ...]) -> MemoryCosts:
         held("real", 1_000, 20_000_000, 20_100_000),
         *more,
     )
-    return MemoryCosts(tuple(run for cell in cells for run in cell), WHEN, MACHINE, VERSIONS)
+    return Record("memory", tuple(run for cell in cells for run in cell), {}, (), WHEN, MACHINE, VERSIONS)
 
 
 def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> Trial:

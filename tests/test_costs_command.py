@@ -99,7 +99,7 @@ class Stop:
 @pytest.mark.parametrize(
     ("part", "how", "counted"),
     [
-        ("memory", {"kinds": ["real", "fake"], "in_flight": [2]}, "runs"),
+        ("memory", {"kinds": ["real", "fake"], "in_flight": [2]}, "trials"),
         ("lag", {"arms": ["real-2", "fake-2"], "latency": 0.01}, "trials"),
         ("cancel", {"arms": ["real-2"], "callers": 2, "latency": 0.2, "at_s": 0.05}, "runs"),
         ("knee", {"kinds": ["real", "fake"], "limits": [2]}, "trials"),

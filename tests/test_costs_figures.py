@@ -12,32 +12,32 @@ from costs_made import cancellations, held, knee, lag, memory, point
 from matplotlib.figure import Figure
 
 from supalab.experiments import lag as loop_lag
+from supalab.experiments import memory as memory_held
 from supalab.experiments import throughput
 from supalab.experiments.lag_figure import figure as lag_figure
 from supalab.experiments.throughput_figure import figure as throughput_figure
 from supalab.figures.costs_cancellation import after_cancellation
-from supalab.figures.costs_memory import memory_against_in_flight
-from supalab.measure.costs import table as costs
+from supalab.measure.costs.words_more import cancel_headline, cancel_notes
 from supalab.measure.record import Record
 from supalab.report.plot import description, save
 
 CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
-    (memory_against_in_flight, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), runs=())),
+    (memory_held.figure, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), trials=())),
     (lag_figure, lag(), replace(lag(), trials=())),
     (after_cancellation, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), runs=())),
     (throughput_figure, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), trials=())),
 ]
 
 
-EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput}
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput, "memory": memory_held}
 
 
 def headline(found: Any) -> str:
-    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else costs.headline(found)
+    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else cancel_headline(found)
 
 
 def notes(found: Any) -> list[str]:
-    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else costs.notes(found)
+    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else cancel_notes(found)
 
 
 NAMES = ["memory", "lag", "cancellation", "throughput"]
@@ -107,6 +107,6 @@ def test_every_best_limit_has_a_star() -> None:
 
 def test_unsound_cells_are_hollow() -> None:
     """A cell whose requests were not together is drawn in white."""
-    fig = memory_against_in_flight(memory(held("article", 10, 10**6, 10**6, peak=9)))
+    fig = memory_held.figure(memory(held("article", 10, 10**6, 10**6, peak=9)))
     hollow = [line for line in fig.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [places(line) for line in hollow] == [10]

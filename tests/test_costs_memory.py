@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from costs_made import held
 
 from supalab import Lab
-from supalab.errors import SettingsError, TrialError
-from supalab.measure import memory
+from supalab.errors import SettingsError
+from supalab.experiments.memory import EACH_S, FIRST_S, cells, memory, notes, plan
+from supalab.measure import memory as instruments
+from supalab.measure.case import NUMBERS, Case, Trial
 from supalab.measure.child import job, run_worker
-from supalab.measure.costs.held import RESTS, at_rest
-from supalab.measure.costs.memory import MEMORY, Cell, MemoryCosts, expected_s, memory_costs
+from supalab.measure.held import RESTS, at_rest
 from supalab.measure.memory import uss, written
 from supalab.measure.race import Progress
+from supalab.measure.record import Record, each
+from supalab.measure.run import expected_s, trials_of
 from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
 
+def record(*cells: list[Trial]) -> Record:
+    return Record("memory", tuple(trial for cell in cells for trial in cell))
+
+
+def cell(*trials: Trial) -> Any:
+    (found,) = each(cells(record(list(trials))))
+    return found
+
+
 def test_a_cells_spread_is_that_of_its_repeats() -> None:
-    """Mean, bytes for each request and coefficient of variation, by hand; one repeat has no spread."""
-    cell = Cell("fake", 10, held("fake", 10, 900_000, 1_000_000, 1_100_000))
-    assert (cell.mean, cell.each) == (1_000_000, 100_000)
-    assert cell.variation == pytest.approx(0.1)
-    assert cell.uss_variation == pytest.approx(100_000 / 1_004_096)
-    assert Cell("fake", 10, held("fake", 10, 900_000)).variation is None
+    """Mean, kilobytes for each request and coefficient of variation, by hand; one repeat has no spread."""
+    found = cell(*held("fake", 10, 900_000, 1_000_000, 1_100_000))
+    assert (found.mean, found.kb) == (1_000_000, 100)
+    assert found.variation == pytest.approx(0.1)
+    assert found.uss_variation == pytest.approx(100_000 / 1_004_096)
+    assert math.isnan(cell(*held("fake", 10, 900_000)).variation)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +57,31 @@ def test_cells_differ_only_if_no_repeat_of_one_lies_among_the_others(
     one: tuple[int, ...], other: tuple[int, ...], alike: bool
 ) -> None:
     """Overlapping ranges are no difference, and a single process shows none."""
-    assert Cell("a", 10, held("a", 10, *one)).like(Cell("b", 10, held("b", 10, *other))) is alike
+    said = " ".join(notes(record(held("a", 10, *one), held("b", 10, *other))))
+    assert ("No difference: a and b at 10" in said) is alike
+    assert ("never overlap" in said) is not alike
 
 
 def test_a_cell_whose_requests_were_not_all_in_flight_is_not_sound() -> None:
     """The lab's peak and the callers who were answered already decide, for every repeat."""
-    assert Cell("fake", 10, held("fake", 10, 1, 2)).sound
-    assert not Cell("fake", 10, held("fake", 10, 1) + held("fake", 10, 2, peak=9)).sound
-    assert not Cell("fake", 10, held("fake", 10, 1, answered=1)).sound
+    assert cell(*held("fake", 10, 1, 2)).sound
+    assert not cell(*held("fake", 10, 1), *held("fake", 10, 2, 2, peak=9)[1:]).sound
+    assert not cell(*held("fake", 10, 1, answered=1)).sound
+
+
+def test_a_slow_machine_is_given_twice_the_time_and_the_last_try_counts() -> None:
+    """Three tries at most; a sound one ends them."""
+    peaks = iter((1, 2, 1, 1, 1))
+
+    def measure(case: Case) -> Trial:
+        peak = next(peaks)
+        return Trial(case, {"peak": peak, "answered": 0, "at_rest": True, "held_bytes": 10 * peak, "uss_bytes": 10})
+
+    trials = [step for step in trials_of(plan(["real"], [2], repeat=2), measure) if isinstance(step, Trial)]
+    first = FIRST_S + 2 * EACH_S
+    assert [trial.case.workload.latency for trial in trials] == [first, 2 * first, first, 2 * first, 4 * first]
+    (found,) = each(cells(record(trials)))
+    assert (found.n, found.mean, found.sound) == (2, 15, False)
 
 
 async def rested(seconds_of_cpu: list[float], patience: float) -> tuple[bool, int]:
@@ -80,40 +111,36 @@ def test_what_was_written_is_a_part_of_the_unique_set(monkeypatch: pytest.Monkey
         for page in range(0, len(block), mmap.PAGESIZE):
             block[page] = 1
         assert 25e6 < (written() or 0) - before < 45e6
-        monkeypatch.setattr(memory, "ROLLUP", tmp_path / "nothing")
+        monkeypatch.setattr(instruments, "ROLLUP", tmp_path / "nothing")
         assert abs((written() or 0) - (uss() or 0)) < 10e6
 
 
-def test_small_cells_hold_what_they_should() -> None:
+def test_small_cells_hold_what_they_should(tmp_path: Path) -> None:
     """10 and 50 were in flight together at the lab, each with a thread or with none; many hold more than few."""
     told: list[Progress] = []
     with Lab(latency=0.02) as lab:
-        found = memory_costs(["fake", "real"], [50, 10], repeat=1, lab=lab, progress=told.append)
+        found = memory(kinds=["fake", "real"], in_flight=[50, 10], repeat=1, lab=lab, progress=told.append)
         assert lab.conditions.latency == 0.02
-    assert (found.kinds, found.in_flight) == (("fake", "real"), (10, 50))
-    assert [(cell.kind, cell.in_flight) for cell in found.cells] == [
-        *(("fake", 10), ("fake", 50)),
-        *(("real", 10), ("real", 50)),
-    ]
-    for cell in found.cells:
-        assert cell.sound
-        assert [run.peak for run in cell.runs] == [cell.in_flight]
-        assert [run.threads for run in cell.runs] == [cell.in_flight if cell.kind == "fake" else 0]
-    for kind in found.kinds:
-        assert found.cell(kind, 50).mean > 2 * found.cell(kind, 10).mean > 0
-    assert found.cell("fake", 50).mean > found.cell("real", 50).mean
+    mean = {(one.kind, one.limit): one.mean for one in each(cells(found))}
+    assert list(mean) == [("fake", 10), ("real", 10), ("fake", 50), ("real", 50)]
+    assert cells(found)["sound"].all()
+    for trial in found.trials:
+        assert trial["peak"] == trial.case.limit
+        assert trial["threads"] == (trial.case.limit if trial.case.kind == "fake" else 0)
+    for kind in ("fake", "real"):
+        assert mean[kind, 50] > 2 * mean[kind, 10] > 0
+    assert mean["fake", 50] > mean["real", 50]
     assert told[-1].fraction == pytest.approx(1.0)
     assert (told[-1].done, told[-1].total) == (4, 4)
-    assert MEMORY.loads(MEMORY.dumps(found)) == found
-    with pytest.raises(TrialError, match="was not measured"):
-        found.cell("article", 10)
+    assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
+    assert Record.load(found.save(tmp_path / "m.json"), "memory") == found
 
 
 def test_nothing_is_imported_between_the_base_line_and_the_reading() -> None:
     """What a client loads at its first request is loaded before, else it would count as the requests' memory."""
     with Lab(latency=0.7) as lab:
         for kind in ("fake", "article", "real"):
-            asked = job("memory", f"{kind}-3", Settings(lab.url, lab.key), Workload(3, 0.7)) | {"patience": 0.6}
+            asked = job("held", f"{kind}-3", Settings(lab.url, lab.key), Workload(3, 0.7))
             raw = run_worker(asked, limit_s=60, tick=lambda _: None)
             assert raw["late_imports"] == []
 
@@ -130,14 +157,12 @@ def test_nothing_is_imported_between_the_base_line_and_the_reading() -> None:
         ({"repeat": True}, "repeat True"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(wrong: dict[str, object], said: str) -> None:
+def test_what_cannot_be_measured_is_refused_in_one_line(wrong: dict[str, Any], said: str) -> None:
     """Before anything is started."""
     with pytest.raises(SettingsError, match=said):
-        memory_costs(**wrong)  # type: ignore[arg-type]
+        memory(**wrong)
 
 
-def test_costs_of_nothing_have_no_cells() -> None:
-    """An empty record is a record."""
-    nothing = MemoryCosts((), "", {}, {})
-    assert (nothing.cells, nothing.kinds, nothing.in_flight) == ((), (), ())
-    assert expected_s(["fake"], [1_000], 5) > expected_s(["fake"], [10], 5) > 0
+def test_more_requests_take_longer() -> None:
+    """The expected seconds know that the server time grows with the requests in flight."""
+    assert expected_s(plan(["fake"], [1_000], repeat=5)) > expected_s(plan(["fake"], [10], repeat=5)) > 0

@@ -10,37 +10,37 @@ from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memor
 
 from supalab.errors import TrialError
 from supalab.experiments import lag as loop_lag
+from supalab.experiments import memory as memory_held
 from supalab.experiments import throughput
 from supalab.measure.costs import table as costs
-from supalab.measure.costs.memory_result import MemoryCosts
-from supalab.measure.costs.table import Cost
-from supalab.measure.costs.words_more import middle_of
+from supalab.measure.costs.cancellation import Cancellations
+from supalab.measure.costs.words_more import cancel_headline, cancel_notes, middle_of
 from supalab.measure.record import Record
 from supalab.report.format import duration, listed, size
 from supalab.report.table import WIDTH, Table
 from supalab.report.table import text as text_of
 
-EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput}
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput, "memory": memory_held}
 
 
-def headline(found: Cost | Record) -> str:
-    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else costs.headline(found)
+def headline(found: Cancellations | Record) -> str:
+    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else cancel_headline(found)
 
 
-def notes(found: Cost | Record) -> list[str]:
-    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else costs.notes(found)
+def notes(found: Cancellations | Record) -> list[str]:
+    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else cancel_notes(found)
 
 
-def table(found: Cost | Record) -> Table:
+def table(found: Cancellations | Record) -> Table:
     return EXPERIMENTS[found.name].table(found) if isinstance(found, Record) else costs.table(found)
 
 
-def said(found: Cost | Record) -> str:
+def said(found: Cancellations | Record) -> str:
     return " ".join(notes(found))
 
 
 @pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: type(found).__name__)
-def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost | Record) -> None:
+def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cancellations | Record) -> None:
     """All that is said stands in the text, which fits the width that it is given."""
     written = text_of(table(found))
     assert max(map(len, written.splitlines())) <= WIDTH
@@ -52,14 +52,14 @@ def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cost | Recor
 @pytest.mark.parametrize(
     "found",
     [
-        replace(memory(), runs=()),
+        replace(memory(), trials=()),
         replace(lag(), trials=()),
         replace(cancellations(), runs=()),
         replace(knee(), trials=()),
     ],
     ids=lambda found: type(found).__name__,
 )
-def test_nothing_measured_is_said_plainly(found: Cost | Record) -> None:
+def test_nothing_measured_is_said_plainly(found: Cancellations | Record) -> None:
     """An empty result has a headline and a note, no error."""
     assert "No" in text_of(table(found))
 
@@ -75,7 +75,7 @@ def test_memory_says_where_there_is_no_difference() -> None:
     alike = said(memory(held("article", 10, 605_000, 700_000)))
     assert "No difference: fake and article at 10 in flight (their repeats overlap)." in alike
     assert "never overlap" in said(memory())
-    single = MemoryCosts(tuple(run for run in memory().runs if run.repeat == 0), "", {}, {})
+    single = replace(memory(), trials=tuple(one for one in memory().trials if one.case.repeat == 0))
     assert "no difference can be told from chance" in said(single)
 
 
@@ -186,7 +186,7 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
     ],
     ids=lambda found: type(found).__name__,
 )
-def test_no_cell_of_a_wide_table_is_cut(found: Cost | Record) -> None:
+def test_no_cell_of_a_wide_table_is_cut(found: Cancellations | Record) -> None:
     """Four clients, seven lines, times of ten seconds: every cell is whole at the usual width."""
     assert "…" not in text_of(table(found))
 

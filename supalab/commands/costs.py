@@ -89,11 +89,11 @@ def _draw(part: str, result: Any, path: Path) -> None:
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:
-    from supalab.experiments import lag_figure, throughput_figure
-    from supalab.figures import costs_cancellation, costs_memory
+    from supalab.experiments import lag_figure, memory, throughput_figure
+    from supalab.figures import costs_cancellation
 
     painters: dict[str, Callable[..., Figure]] = {
-        "memory": costs_memory.memory_against_in_flight,
+        "memory": memory.figure,
         "lag": lag_figure.figure,
         "cancel": costs_cancellation.after_cancellation,
         "knee": throughput_figure.figure,

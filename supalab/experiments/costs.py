@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from supalab.errors import SettingsError
-from supalab.experiments import lag, throughput
+from supalab.experiments import lag, memory, throughput
 from supalab.lab.handle import Lab
 from supalab.measure.archive import Form
 from supalab.measure.costs import cancellation
-from supalab.measure.costs import memory as costs_memory
 from supalab.measure.costs import table as costs_table
 from supalab.measure.costs.cancellation import CANCELLATION
-from supalab.measure.costs.memory_result import MEMORY
 from supalab.measure.race import Progress, marks
 from supalab.measure.record import FORM
 from supalab.measure.run import Interrupted, expected_s
@@ -49,11 +47,11 @@ class Part:
 PARTS: Mapping[str, Part] = {
     "memory": Part(
         "memory held with 10 to 1,000 requests in flight",
-        MEMORY,
-        costs_table.table,
-        costs_memory.memory_costs,
-        costs_memory.expected_s,
-        full={"repeat": costs_memory.REPEAT},
+        FORM,
+        memory.table,
+        memory.memory,
+        lambda **how: expected_s(memory.plan(**how)),
+        full={"repeat": memory.REPEAT},
         quick={"repeat": 2, "in_flight": (10, 100, 500)},
     ),
     "lag": Part(

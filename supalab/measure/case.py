@@ -15,8 +15,9 @@ from supalab.measure.workload import Workload
 
 __all__ = ["NUMBERS", "Case", "Job", "Trial"]
 
-#: What a worker does with a case: a burst with all instruments, one with the clock of CPU alone, or an idle loop.
-Job = Literal["burst", "bare", "idle"]
+#: What a worker does with a case: a burst with all instruments, one with the clock of CPU alone, one that is held while
+#: its memory is read, one whose callers are cancelled, or an idle loop.
+Job = Literal["burst", "bare", "held", "cancel", "idle"]
 
 #: Every number of a trial: its name, and what it is.
 NUMBERS: Mapping[str, str] = {
@@ -28,6 +29,12 @@ NUMBERS: Mapping[str, str] = {
     "lag_p50_s": "seconds by which the event loop ran a timer late, median",
     "lag_p99_s": "the same, 99th percentile",
     "lag_max_s": "the same, longest",
+    "base_bytes": "memory of the process before the client was made",
+    "held_bytes": "memory above that, without clean pages of program files (elsewhere than on Linux with them)",
+    "uss_bytes": "the same with them: the unique set size",
+    "answered": "callers that had their response when the memory was read, or in spite of the cancellation",
+    "at_rest": "whether nothing moved any more when the memory was read",
+    "settle_s": "seconds until nothing moved any more",
     "peak": "most requests in flight, as the lab saw them",
     "served": "requests that the lab answered",
     "connections": "connections that the lab saw",

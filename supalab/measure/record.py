@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from supalab.measure.case import Trial
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "Record"]
+__all__ = ["FORM", "Record", "each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class Record:
         if name and found.name != name:
             raise TrialError(f"{str(path)!r} is a record of {found.name}, not of {name}: choose another file")
         return found
+
+
+def each(rows: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows of a table, their columns as attributes."""
+    return rows.itertuples()
 
 
 FORM = Form("supalab-record", 1, Record, "supalab")

@@ -38,7 +38,7 @@ QUIET_S, LOOK_S = 60.0, 0.02
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
 #: What the worker calls a job.
-KINDS: Mapping[Job, str] = {"burst": "trial", "bare": "bench", "idle": "idle"}
+KINDS: Mapping[Job, str] = {"burst": "trial", "bare": "bench", "held": "held", "cancel": "cancel", "idle": "idle"}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -200,6 +200,8 @@ def _quiet(lab: Lab, latency: float) -> Witness:
 
 
 def _of_worker(raw: Mapping[str, Any], case: Case) -> dict[str, Any]:
+    if "numbers" in raw:
+        return dict(raw["numbers"])
     lag = raw["loop_lag"] or {}
     numbers: dict[str, Any] = {f"lag_{part}_s": value for part, value in lag.items()}
     if "spans" not in raw:  # nothing was asked for

@@ -20,8 +20,8 @@ from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
 from supalab.measure.costs.cancelled import cancelled
-from supalab.measure.costs.held import held
 from supalab.measure.costs.idle import idle
+from supalab.measure.held import held
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
 from supalab.measure.trial import Workload
@@ -72,9 +72,9 @@ def _do(job: Mapping[str, Any], parent: Attachment) -> None:
     if job["kind"] == "cancel":
         _load(chosen)
         cancelled(lambda: chosen.build(settings), workload, job["cancel"], parent.report)
-    elif job["kind"] == "memory":
+    elif job["kind"] == "held":
         _load(chosen)
-        asyncio.run(held(lambda: chosen.build(settings), workload, job["patience"], _report_and_leave(parent)))
+        asyncio.run(held(lambda: chosen.build(settings), workload, _report_and_leave(parent)))
     else:
         parent.report(asyncio.run(_job(job, chosen, settings, workload)))
 

@@ -9,10 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from supalab.commands.race import ARTICLE_LATENCY
-from supalab.experiments import lag, lag_figure, throughput, throughput_figure
+from supalab.experiments import lag, lag_figure, memory, throughput, throughput_figure
 from supalab.experiments.costs import PARTS
 from supalab.figures.costs_cancellation import after_cancellation
-from supalab.figures.costs_memory import memory_against_in_flight
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
@@ -22,14 +21,13 @@ from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
 from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.memory_result import MemoryCosts
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
 from supalab.measure.detective import table as case
 from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
 from supalab.measure.explain.table import tables as explain_tables
-from supalab.measure.record import Record
+from supalab.measure.record import Record, each
 from supalab.measure.workload import Workload
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
@@ -82,8 +80,9 @@ def _cost(
     )
 
 
-def _memory_figures(found: MemoryCosts) -> dict[str, float]:
-    return {f"{cell.kind}, {cell.in_flight} in flight: MB": cell.mean / 1e6 for cell in found.cells}
+def _memory_figures(found: Record) -> dict[str, float]:
+    every = sorted(each(memory.cells(found)), key=lambda cell: memory.KINDS.index(cell.kind))
+    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in every}
 
 
 def _lag_figures(found: Record) -> dict[str, float]:
@@ -119,7 +118,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         tables=explain_tables,
         figures=_explain_figures,
     ),
-    _cost("memory", "memory", memory_against_in_flight, _memory_figures),
+    _cost("memory", "memory", memory.figure, _memory_figures),
     _cost("lag", "lag", lag_figure.figure, _lag_figures),
     _cost("cancel", "cancel", after_cancellation, _cancel_figures),
     _cost("throughput", "knee", throughput_figure.figure, _throughput_figures),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import median
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from supalab.report.plot import CLEAR, COLOURS, INK, MUTED, OTHER
 
-__all__ = ["against", "look"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["against", "lines_of", "look"]
 
 # By kind of client: colour, marker, dash. Lightness differs as well as hue; ours is the thick one.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
@@ -37,6 +41,16 @@ Line = Mapping[int, Sequence[float]]
 def look(kind: str) -> tuple[str, str, str]:
     """Return colour, marker and dash of a kind of client."""
     return LOOKS.get(kind, (OTHER, "D", "-"))
+
+
+def lines_of(rows: pd.DataFrame, x: str, y: str) -> Mapping[str, Line]:
+    """Return the values of ``y`` at each ``x``, for each kind of client: what ``against`` draws."""
+    if rows.empty:
+        return {}
+    lines: dict[str, dict[int, list[float]]] = {}
+    for kind, at, value in zip(rows["kind"], rows[x], rows[y], strict=True):
+        lines.setdefault(kind, {}).setdefault(at, []).append(float(value))
+    return lines
 
 
 def against(

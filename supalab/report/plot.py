@@ -20,7 +20,7 @@ from supalab.errors import SettingsError
 __all__ = [
     "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "check_suffix", "colour",
     "describe_on", "description", "foot", "head", "pale",
-    "panel_title", "row_label", "save", "styled",
+    "panel_title", "row_label", "save", "sheet", "styled",
 ]  # fmt: skip
 
 STYLE = Path(__file__).parent.parent / "supalab.mplstyle"
@@ -52,6 +52,22 @@ def styled() -> Iterator[None]:
     """Use the project's style for what is drawn inside, and nothing of the caller's own settings."""
     with mpl.style.context(["default", str(STYLE)]):
         yield
+
+
+@contextmanager
+def sheet(
+    shape: tuple[int, int], body_in: float, *, fig: Figure | None = None, head_in: float = 1.45, foot_in: float = 1.0,
+    left: float = 0.06, right: float = 0.985, **grid: Any,
+) -> Iterator[tuple[Figure, list[Axes]]]:  # fmt: skip
+    """Begin a figure in the project's style, or go on with ``fig``; yield it and its panels, row by row.
+
+    ``body_in``: inches for the panels, between a head and a foot; ``grid``: how they share them, as in ``GridSpec``.
+    """
+    with styled():
+        fig = fig or Picture(figsize=(WIDTH_IN, head_in + body_in + foot_in))
+        high = fig.get_figheight()
+        places = fig.add_gridspec(*shape, left=left, right=right, top=1 - head_in / high, bottom=foot_in / high, **grid)
+        yield fig, [fig.add_subplot(places[at]) for at in range(shape[0] * shape[1])]
 
 
 class Picture(Figure):

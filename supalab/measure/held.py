@@ -1,4 +1,4 @@
-"""The worker's side of a memory cell: a client and its callers go in, the memory held with all in flight comes out."""
+"""Read the memory that a client holds while all its requests are in flight: a job of the worker."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ LOOK_S = 0.05
 # Between two looks a process that only waits uses less CPU than this, and one that still sends uses more.
 REST_CPU_S = 0.002
 RESTS = 4
+#: The part of the server time after which the memory is read at the latest.
+PATIENCE = 0.9
 
 
-async def held(
-    build: Callable[[], Racer], workload: Workload, patience: float, say: Callable[[dict[str, Any]], None]
-) -> None:
+async def held(build: Callable[[], Racer], workload: Workload, say: Callable[[dict[str, Any]], None]) -> None:
     """Ask with all callers at once, wait until nothing moves any more, read the memory then, and ``say`` it.
 
-    JSON-ready. The base line is taken when all is imported and no client is made. Nothing but this loop looks, and it
-    looks once: no sampler runs beside the clients. ``patience``: seconds after which it is read all the same;
-    ``at_rest`` says whether that was too early, ``done`` how many callers had been answered by then.
+    JSON-ready; ``threads`` are those besides the main one. The base line is taken when all is imported and no client is
+    made. Nothing but this loop looks, and it looks once: no sampler runs at the same time. Shortly before the first
+    response is due, the memory is read all the same; ``at_rest`` says whether that was too early.
     """
     raise_file_limit()
     gc.collect()
@@ -41,22 +41,20 @@ async def held(
     client = build()
     began = time.perf_counter()
     callers = [asyncio.create_task(_one(client, workload)) for _ in range(workload.requests)]
-    still = await at_rest(patience)
+    still = await at_rest(PATIENCE * (workload.latency or 0.0))
     settled = time.perf_counter() - began
     seen = _both()
-    say(
-        {
-            "base": base,
-            "seen": seen,
-            "settle_s": settled,
-            "at_rest": still,
-            "done": sum(caller.done() for caller in callers),
-            "threads": threading.active_count() - threads,
-            "late_imports": sorted(set(sys.modules) - known),
-            "versions": versions(),
-            "machine": machine(),
-        }
-    )
+    numbers = {
+        "base_bytes": base[1],
+        "held_bytes": seen[1] - base[1],
+        "uss_bytes": seen[0] - base[0],
+        "threads": threading.active_count() - threads,
+        "answered": sum(caller.done() for caller in callers),
+        "at_rest": still,
+        "settle_s": settled,
+    }
+    late = sorted(set(sys.modules) - known)
+    say({"numbers": numbers, "late_imports": late, "versions": versions(), "machine": machine()})
 
 
 async def at_rest(
