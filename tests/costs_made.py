@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from supalab.measure.case import Case, Trial
-from supalab.measure.costs.cancellation import Cancellations, Cancelled
 from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 
@@ -62,39 +61,35 @@ def lag(*runs: Trial) -> Record:
     return Record("lag", (idle, *made), asked, (), WHEN, MACHINE, VERSIONS)
 
 
-def cancelled(arm: str, then: str, repeat: int = 0) -> Cancelled:
+def cancelled(arm: str, then: str, repeat: int = 0, **changed: object) -> Trial:
     """Threads work on to the end of their requests; ours hangs up; blocking cannot be cancelled at all."""
     kind = arm.rpartition("-")[0]
     late = {"fake": 0.9, "real": 0.5, "blocking": 0.5}[kind] if then == "ask" else None
     busy = {"fake": 0.4, "real": 0.003, "blocking": 0.001}[kind]
-    nobody = 0 if kind == "blocking" else 10
+    nobody, answered = (0, 20) if kind == "blocking" else (10, 0)
     timeline = ((0.01, 10), (0.5, 5), (0.51, 0)) if then != "ask" else ((0.01, 10), (0.5, 1), (0.1 + (late or 0), 0))
-    return Cancelled(
-        arm=arm,
-        limit=10,
-        repeat=repeat,
-        then=then,
-        cancelled_s=10.0 if kind == "blocking" else 0.1,
-        free_s=0.001,
-        run_s=0.002,
-        exit_s=busy,
-        late_s=late,
-        late_outcome="ok" if late else None,
-        closed_s=None if then == "leave" else busy,
-        answered=20 if kind == "blocking" else 0,
-        failed=0,
-        for_nobody=nobody,
-        hung_up=nobody if kind == "real" else 0,
-        peak=10,
-        timeline=timeline,
-    )
+    numbers = {
+        "cancelled_s": 10.0 if kind == "blocking" else 0.1,
+        "free_s": 0.001,
+        "run_s": 0.002,
+        "exit_s": busy,
+        "late_s": late,
+        "late_outcome": "ok" if late else None,
+        "closed_s": None if then == "leave" else busy,
+        "answered": answered,
+        "failed": 0,
+        "served": 1 + answered + nobody + bool(late),
+        "abandoned": nobody if kind == "real" else 0,
+        "peak": 10,
+    }
+    case = Case(arm, Workload(20, 0.5), "cancel", repeat, tags={"then": then})
+    return Trial(case, {**numbers, **changed}, timeline=timeline)  # type: ignore[dict-item]  # any number of a trial
 
 
-def cancellations(*arms: str) -> Cancellations:
+def cancellations(*arms: str) -> Record:
     """Each arm once for each of the three endings."""
-    names = arms or ("fake-10", "real-10")
-    runs = tuple(cancelled(arm, then) for arm in names for then in ("ask", "close", "leave"))
-    return Cancellations(20, 0.5, 0.1, runs, WHEN, MACHINE, VERSIONS)
+    trials = tuple(cancelled(arm, then) for arm in arms or ("fake-10", "real-10") for then in ("ask", "close", "leave"))
+    return Record("cancel", trials, {"callers": 20, "latency": 0.5, "at_s": 0.1}, (), WHEN, MACHINE, VERSIONS)
 
 
 def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Trial:

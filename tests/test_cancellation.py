@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from costs_made import cancellations, cancelled
 
 from supalab import Lab
-from supalab.clients.arms import arm
-from supalab.errors import SettingsError, TrialError
-from supalab.lab.witness import Witness
-from supalab.measure.costs.cancellation import CANCELLATION, Cancellations, Cancelled, cancellation, expected_s, judged
-from supalab.measure.costs.cancelled import THENS, report_at_exit
+from supalab.errors import SettingsError
+from supalab.experiments.cancellation import arms, cancellation, plan
+from supalab.measure.cancelled import THENS, report_at_exit, timeline
+from supalab.measure.case import NUMBERS, Trial
 from supalab.measure.race import Progress
+from supalab.measure.record import Record, each
+from supalab.measure.run import expected_s
 
 LATENCY = 1.0
-RAW: dict[str, Any] = {
-    "warm_s": -0.001,
-    "cancelled_s": 0.1,
-    "free_s": 0.002,
-    "run_s": 0.01,
-    "exit_s": 0.41,
-    "late_s": None,
-    "late_outcome": None,
-    "closed_s": None,
-    "answered": 0,
-    "failed": 0,
-}
-
-
-def seen(timeline: tuple[tuple[float, int], ...], *, served: int, abandoned: int = 0) -> Witness:
-    return Witness(max(n for _, n in timeline), 0, served, 1, abandoned, 1.0, timeline)
+QUIET = {"cancelled_s": 0.1, "free_s": 0.002, "late_s": None, "late_outcome": None}
 
 
 @pytest.fixture(scope="module")
-def found() -> Cancellations:
-    """One run of each kind of program, of threads and of ours, beside a lab whose latency is another."""
+def found() -> Record:
+    """One run of each kind of program, of threads and of ours, in a lab whose latency is another."""
     with Lab(latency=0.01) as lab:
         told: list[Progress] = []
         result = cancellation(
-            ["fake-4", "real-4"], callers=6, latency=LATENCY, at_s=0.15, repeat=1, lab=lab, progress=told.append
+            arms=["fake-4", "real-4"], callers=6, latency=LATENCY, at_s=0.15, repeat=1, lab=lab, progress=told.append
         )
         assert lab.conditions.latency == 0.01
     fractions = [so_far.fraction for so_far in told]
@@ -51,81 +39,94 @@ def found() -> Cancellations:
     return result
 
 
-def test_threads_work_on_for_nobody_and_ours_hangs_up(found: Cancellations) -> None:
-    """The lab finishes every request in flight; only a client that hung up has told it that nobody waits."""
-    for run in found.of("fake-4"):
-        assert (run.answered, run.failed, run.for_nobody, run.hung_up, run.carried_on) == (0, 0, 4, 0, 4)
-    for run in found.of("real-4"):
-        assert (run.answered, run.failed, run.for_nobody, run.hung_up, run.carried_on) == (0, 0, 4, 4, 0)
+def of(found: Record, arm: str, then: str) -> Trial:
+    (trial,) = [one for one in found.trials if (one.case.arm, one.case.tags["then"]) == (arm, then)]
+    return trial
 
 
-def test_callers_are_free_at_once_whatever_goes_on_behind_them(found: Cancellations) -> None:
+def test_threads_work_on_for_nobody_and_ours_disconnects(found: Record) -> None:
+    """The lab finishes every request in flight; only a client that disconnected has told it that nobody waits."""
+    for then in THENS:
+        for arm, abandoned in (("fake-4", 0), ("real-4", 4)):
+            trial = of(found, arm, then)
+            assert (trial["answered"], trial["failed"], trial["abandoned"]) == (0, 0, abandoned)
+            assert trial["served"] == 1 + 4 + (then == "ask"), "one request before, four for nobody, the new caller's"
+    fake, real = each(arms(found))
+    assert (fake.arm, fake.wasted, fake.still_running) == ("fake-4", 4, 4)
+    assert (real.arm, real.wasted, real.still_running) == ("real-4", 4, 0)
+
+
+def test_callers_are_free_at_once_whatever_goes_on_behind_them(found: Record) -> None:
     """Even fake async gives its callers back long before the request could be done."""
-    assert all(run.free_s < LATENCY / 2 for run in found.runs)
-    assert all(run.cancelled_s >= 0.15 for run in found.runs)
+    assert all(trial["free_s"] < LATENCY / 2 for trial in found.trials)
+    assert all(trial["cancelled_s"] >= 0.15 for trial in found.trials)
 
 
-def test_a_new_caller_waits_for_slots_that_work_for_nobody(found: Cancellations) -> None:
+def test_a_new_caller_waits_for_slots_that_work_for_nobody(found: Record) -> None:
     """Threads are taken until their requests are done: the newcomer waits for one, and then for its answer."""
-    (fake,), (real,) = found.of("fake-4", "ask"), found.of("real-4", "ask")
-    assert (fake.late_outcome, real.late_outcome) == ("ok", "ok")
-    assert (fake.late_s or 0) > (real.late_s or 9) + LATENCY / 4
-    assert (real.late_s or 0) >= LATENCY
-    assert (fake.peak, real.peak) == (4, 5)  # the slot is free while the lab still works on the old request
+    fake, real = (of(found, arm, "ask") for arm in ("fake-4", "real-4"))
+    assert (fake["late_outcome"], real["late_outcome"]) == ("ok", "ok")
+    assert fake["late_s"] > real["late_s"] + LATENCY / 4
+    assert real["late_s"] >= LATENCY
+    assert (fake["peak"], real["peak"]) == (4, 5)  # the slot is free while the lab still works on the old request
 
 
-def test_the_process_ends_when_its_threads_do(found: Cancellations) -> None:
+def test_the_process_ends_when_its_threads_do(found: Record) -> None:
     """Walking away ends asyncio.run at once; a process with threads lives on until their requests are done."""
-    (fake,), (real,) = found.of("fake-4", "leave"), found.of("real-4", "leave")
-    assert max(fake.run_s, real.run_s) < LATENCY / 2
-    assert fake.exit_s > LATENCY / 2 > real.exit_s
-    (fake,), (real,) = found.of("fake-4", "close"), found.of("real-4", "close")
-    assert (fake.closed_s or 0) > LATENCY / 2 > (real.closed_s or 9)
-    assert (fake.late_s, fake.late_outcome) == (None, None)
+    fake, real = (of(found, arm, "leave") for arm in ("fake-4", "real-4"))
+    assert max(fake["run_s"], real["run_s"]) < LATENCY / 2
+    assert fake["exit_s"] > LATENCY / 2 > real["exit_s"]
+    fake, real = (of(found, arm, "close") for arm in ("fake-4", "real-4"))
+    assert fake["closed_s"] > LATENCY / 2 > real["closed_s"]
+    assert (fake["late_s"], fake["late_outcome"]) == (None, None)
 
 
-def test_the_record_says_where_and_survives_a_file(found: Cancellations, tmp_path: Path) -> None:
+def test_the_record_says_where_and_survives_a_file(found: Record, tmp_path: Path) -> None:
     """What was asked, the machine and the versions are in it, and it comes back from its file."""
-    assert (found.arms, {run.then for run in found.runs}) == (("fake-4", "real-4"), set(THENS))
     assert {"requests", "httptools", "python"} <= set(found.versions)
     assert found.machine["cpus"]
-    assert CANCELLATION.load(CANCELLATION.save(found, tmp_path / "cancel.json")) == found
-    with pytest.raises(TrialError, match="no cancellation of arm 'fake-9'"):
-        found.of("fake-9")
+    assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
+    assert max(number for _, number in of(found, "fake-4", "leave").timeline) == 4
+    assert Record.load(found.save(tmp_path / "cancel.json"), "cancel") == found
 
 
 def test_blocking_callers_cannot_be_cancelled() -> None:
     """The loop is not free to cancel anybody before all have their answers."""
-    result = cancellation(["blocking-1"], callers=3, latency=0.2, at_s=0.05, repeat=1)
-    assert all(run.cancelled_s > 3 * 0.2 for run in result.runs)
-    assert all((run.answered, run.for_nobody, run.peak) == (3, 0, 1) for run in result.runs)
+    result = cancellation(arms=["blocking-1"], callers=3, latency=0.2, at_s=0.05, repeat=1)
+    assert all(trial["cancelled_s"] > 3 * 0.2 for trial in result.trials)
+    assert all((trial["answered"], trial["peak"]) == (3, 1) for trial in result.trials)
+    (blocking,) = each(arms(result))
+    assert (blocking.wasted, blocking.free_s > 3 * 0.2 - 0.05) == (0, True)
 
 
 def test_the_labs_record_is_set_by_the_clients_clock() -> None:
-    """The request that made the client ready is taken out; its end sets the clock; what nobody got is counted."""
-    record = seen(((0.0, 1), (0.5, 0), (0.6, 1), (0.61, 2), (1.1, 1), (1.11, 0)), served=3)
-    run = judged(arm("fake-10"), 2, "leave", RAW, record)
-    assert run.timeline == ((0.099, 1), (0.109, 2), (0.599, 1), (0.609, 0))
-    assert (run.for_nobody, run.hung_up, run.carried_on, run.peak, run.repeat) == (2, 0, 2, 2, 2)
-    assert isinstance(run, Cancelled)
+    """The request that made the client ready is taken out, and its end sets the clock."""
+    seen = ((0.0, 1), (0.5, 0), (0.6, 1), (0.61, 2), (1.1, 1), (1.11, 0))
+    assert timeline(seen, QUIET, -0.001) == ((0.099, 1), (0.109, 2), (0.599, 1), (0.609, 0))
+    assert timeline((), QUIET, -0.001) == ()
 
 
 def test_an_answer_is_not_read_before_it_was_sent() -> None:
     """A client that was slow with its first answer would set the clock late; the newcomer's answer corrects that."""
-    record = seen(((0.0, 1), (0.5, 0), (0.6, 1), (0.7, 2), (1.1, 1), (1.2, 0)), served=3)
-    late = {"warm_s": -0.001, "late_s": 0.5, "late_outcome": "ok"}
-    assert judged(arm("real-1"), 0, "ask", RAW | late, record).timeline[-1] == (0.602, 0)  # 0.1 + 0.002 + 0.5
+    seen = ((0.0, 1), (0.5, 0), (0.6, 1), (0.7, 2), (1.1, 1), (1.2, 0))
+    late = {**QUIET, "late_s": 0.5, "late_outcome": "ok"}
+    assert timeline(seen, late, -0.001)[-1] == (0.602, 0)  # 0.1 + 0.002 + 0.5
 
 
 @pytest.mark.parametrize(
-    ("change", "for_nobody"),
-    [({}, 4), ({"answered": 1}, 3), ({"late_s": 0.5, "late_outcome": "ok"}, 3), ({"late_outcome": "PoolTimeout"}, 4)],
+    ("changed", "wasted"),
+    [
+        ({"served": 5}, 4),
+        ({"served": 5, "answered": 1}, 3),
+        ({"served": 5, "late_s": 0.5, "late_outcome": "ok"}, 3),
+        ({"served": 5, "late_s": 0.5, "late_outcome": "PoolTimeout"}, 4),
+    ],
 )
-def test_only_requests_without_a_caller_are_for_nobody(change: dict[str, Any], for_nobody: int) -> None:
+def test_only_requests_without_a_caller_are_for_nobody(changed: dict[str, Any], wasted: int) -> None:
     """Those that answered a caller after all, and the newcomer's, are not; a newcomer's error is nobody's request."""
-    record = seen(((0.0, 1), (0.5, 0), (0.6, 1), (1.1, 0)), served=5, abandoned=1)
-    run = judged(arm("article-10"), 0, "ask", RAW | change, record)
-    assert (run.for_nobody, run.carried_on) == (for_nobody, for_nobody - 1)
+    found = replace(cancellations(), trials=(cancelled("real-10", "leave", **changed, abandoned=1),))
+    (one,) = each(arms(found))
+    assert (one.wasted, one.still_running) == (wasted, wasted - 1)
 
 
 def test_the_end_is_when_the_interpreter_says_so() -> None:
@@ -160,4 +161,4 @@ def test_what_cannot_work_is_refused_before_anything_runs(wrong: dict[str, Any],
 
 def test_a_blocking_arm_takes_all_its_callers_time() -> None:
     """The expected seconds know that blocking callers come one after another."""
-    assert expected_s(["blocking-1"], callers=20) > 3 * expected_s(["fake-10"], callers=20)
+    assert expected_s(plan(["blocking-1"], callers=20)) > 3 * expected_s(plan(["fake-10"], callers=20))

@@ -15,9 +15,8 @@ from supalab.commands import costs as commands_costs
 from supalab.errors import SettingsError
 from supalab.experiments import costs as all_costs
 from supalab.experiments.costs import PARTS, Part, costs, planned_s
-from supalab.measure.costs.cancellation import CANCELLATION
-from supalab.measure.costs.lab import FINISHED, teller
 from supalab.measure.race import Progress
+from supalab.measure.record import Record
 from supalab.measure.run import Interrupted
 
 MADE: dict[str, Any] = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
@@ -56,7 +55,7 @@ def test_without_words_all_parts_run_and_each_has_its_files(
     assert set(made) == set(PARTS)
     names = {f"c-{part}.{kind}" for part in PARTS for kind in ("json", "png")}
     assert {path.name for path in tmp_path.iterdir()} == names
-    assert CANCELLATION.load(tmp_path / "c-cancel.json") == MADE["cancel"]
+    assert Record.load(tmp_path / "c-cancel.json", "cancel") == MADE["cancel"]
     out, err = capsys.readouterr()
     assert "minutes on a quiet machine" in err
     assert err.count("written:") == 8
@@ -97,22 +96,22 @@ class Stop:
 
 
 @pytest.mark.parametrize(
-    ("part", "how", "counted"),
+    ("part", "how"),
     [
-        ("memory", {"kinds": ["real", "fake"], "in_flight": [2]}, "trials"),
-        ("lag", {"arms": ["real-2", "fake-2"], "latency": 0.01}, "trials"),
-        ("cancel", {"arms": ["real-2"], "callers": 2, "latency": 0.2, "at_s": 0.05}, "runs"),
-        ("knee", {"kinds": ["real", "fake"], "limits": [2]}, "trials"),
+        ("memory", {"kinds": ["real", "fake"], "in_flight": [2]}),
+        ("lag", {"arms": ["real-2", "fake-2"], "latency": 0.01}),
+        ("cancel", {"arms": ["real-2"], "callers": 2, "latency": 0.2, "at_s": 0.05}),
+        ("knee", {"kinds": ["real", "fake"], "limits": [2]}),
     ],
 )
-def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any], counted: str) -> None:
+def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any]) -> None:
     """Each part ends at once with what it has: one run, of which the record still says where and when."""
     with Lab(latency=0.015) as lab:
         with pytest.raises(Interrupted) as interrupted:
             PARTS[part].run(**how, repeat=1, lab=lab, progress=Stop())
         assert lab.conditions.latency == 0.015
     found = interrupted.value.found
-    assert len(getattr(found, counted)) == 1
+    assert len(found.trials) == 1
     assert PARTS[part].form.loads(PARTS[part].form.dumps(found)) == found
 
 
@@ -136,16 +135,6 @@ def test_what_cannot_work_is_refused_before_minutes_are_spent(
     assert not made
 
 
-def test_a_run_is_finished_when_it_says_so_and_not_by_the_clock() -> None:
-    """A run that takes longer than expected stays nearly done; then it counts, and the next begins."""
-    told: list[Progress] = []
-    weights = [2.0, 3.0]
-    for done, seconds in ((0, 1.0), (0, 50.0), (0, FINISHED), (1, 0.0)):
-        teller(told.append, weights, done, "an arm")(seconds)
-    assert [so_far.done for so_far in told] == [0, 0, 1, 1]
-    assert [so_far.fraction for so_far in told] == [pytest.approx(value) for value in (0.2, 0.396, 0.4, 0.4)]
-
-
 def test_progress_goes_on_from_part_to_part(made: dict[str, dict[str, Any]]) -> None:
     """Each part has the share of its expected seconds; the last ends the whole."""
     told: list[float] = []
@@ -167,5 +156,5 @@ def test_a_real_part_runs_in_a_lab_of_its_own(monkeypatch: pytest.MonkeyPatch, t
     small = {"arms": ("real-2",), "callers": 3, "latency": 0.2, "repeat": 1}
     monkeypatch.setitem(all_costs.PARTS, "cancel", replace(PARTS["cancel"], quick=small))
     assert commands_costs.costs(options("cancel", "--quick", "--json", str(tmp_path / "c.json"))) == 0
-    found = CANCELLATION.load(tmp_path / "c.json")
-    assert [run.for_nobody for run in found.runs] == [2, 2, 2]
+    found = Record.load(tmp_path / "c.json", "cancel")
+    assert [trial["abandoned"] for trial in found.trials] == [2, 2, 2]

@@ -11,33 +11,30 @@ import pytest
 from costs_made import cancellations, held, knee, lag, memory, point
 from matplotlib.figure import Figure
 
+from supalab.experiments import cancellation, throughput
 from supalab.experiments import lag as loop_lag
 from supalab.experiments import memory as memory_held
-from supalab.experiments import throughput
 from supalab.experiments.lag_figure import figure as lag_figure
 from supalab.experiments.throughput_figure import figure as throughput_figure
-from supalab.figures.costs_cancellation import after_cancellation
-from supalab.measure.costs.words_more import cancel_headline, cancel_notes
-from supalab.measure.record import Record
 from supalab.report.plot import description, save
 
 CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
     (memory_held.figure, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), trials=())),
     (lag_figure, lag(), replace(lag(), trials=())),
-    (after_cancellation, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), runs=())),
+    (cancellation.figure, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), trials=())),
     (throughput_figure, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), trials=())),
 ]
 
 
-EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput, "memory": memory_held}
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput, "memory": memory_held, "cancel": cancellation}
 
 
 def headline(found: Any) -> str:
-    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else cancel_headline(found)
+    return EXPERIMENTS[found.name].headline(found)
 
 
 def notes(found: Any) -> list[str]:
-    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else cancel_notes(found)
+    return EXPERIMENTS[found.name].notes(found)
 
 
 NAMES = ["memory", "lag", "cancellation", "throughput"]

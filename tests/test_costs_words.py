@@ -9,38 +9,35 @@ import pytest
 from costs_made import cancellations, cancelled, held, knee, lag, lag_run, memory, point
 
 from supalab.errors import TrialError
+from supalab.experiments import cancellation, throughput
 from supalab.experiments import lag as loop_lag
 from supalab.experiments import memory as memory_held
-from supalab.experiments import throughput
-from supalab.measure.costs import table as costs
-from supalab.measure.costs.cancellation import Cancellations
-from supalab.measure.costs.words_more import cancel_headline, cancel_notes, middle_of
-from supalab.measure.record import Record
+from supalab.measure.record import Record, each
 from supalab.report.format import duration, listed, size
 from supalab.report.table import WIDTH, Table
 from supalab.report.table import text as text_of
 
-EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput, "memory": memory_held}
+EXPERIMENTS: dict[str, Any] = {"lag": loop_lag, "throughput": throughput, "memory": memory_held, "cancel": cancellation}
 
 
-def headline(found: Cancellations | Record) -> str:
-    return EXPERIMENTS[found.name].headline(found) if isinstance(found, Record) else cancel_headline(found)
+def headline(found: Record) -> str:
+    return EXPERIMENTS[found.name].headline(found)
 
 
-def notes(found: Cancellations | Record) -> list[str]:
-    return EXPERIMENTS[found.name].notes(found) if isinstance(found, Record) else cancel_notes(found)
+def notes(found: Record) -> list[str]:
+    return EXPERIMENTS[found.name].notes(found)
 
 
-def table(found: Cancellations | Record) -> Table:
-    return EXPERIMENTS[found.name].table(found) if isinstance(found, Record) else costs.table(found)
+def table(found: Record) -> Table:
+    return EXPERIMENTS[found.name].table(found)
 
 
-def said(found: Cancellations | Record) -> str:
+def said(found: Record) -> str:
     return " ".join(notes(found))
 
 
-@pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: type(found).__name__)
-def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cancellations | Record) -> None:
+@pytest.mark.parametrize("found", [memory(), lag(), cancellations(), knee()], ids=lambda found: found.name)
+def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Record) -> None:
     """All that is said stands in the text, which fits the width that it is given."""
     written = text_of(table(found))
     assert max(map(len, written.splitlines())) <= WIDTH
@@ -54,12 +51,12 @@ def test_a_table_has_its_headline_its_notes_and_no_long_line(found: Cancellation
     [
         replace(memory(), trials=()),
         replace(lag(), trials=()),
-        replace(cancellations(), runs=()),
+        replace(cancellations(), trials=()),
         replace(knee(), trials=()),
     ],
-    ids=lambda found: type(found).__name__,
+    ids=lambda found: found.name,
 )
-def test_nothing_measured_is_said_plainly(found: Cancellations | Record) -> None:
+def test_nothing_measured_is_said_plainly(found: Record) -> None:
     """An empty result has a headline and a note, no error."""
     assert "No" in text_of(table(found))
 
@@ -137,14 +134,14 @@ def test_callers_of_a_blocked_loop_are_not_called_free() -> None:
     """The cancellation came when all was over, and that is what is said and counted."""
     found = cancellations("blocking-1")
     assert "came after 10.0 s, when all 20 callers had their answers" in said(found)
-    assert middle_of(found, "blocking-1").free_s == pytest.approx(9.901)
+    (blocking,) = each(cancellation.arms(found))
+    assert blocking.free_s == pytest.approx(9.901)
     assert headline(found) == "Nothing could be cancelled"
 
 
 def test_a_pool_that_the_cancellation_broke_is_said() -> None:
     """A new caller's error is in the words and in the table."""
-    broken = replace(cancelled("real-10", "ask"), late_outcome="PoolTimeout")
-    found = replace(cancellations("real-10"), runs=(broken,))
+    found = replace(cancellations(), trials=(cancelled("real-10", "ask", late_outcome="PoolTimeout"),))
     assert "1 new callers had an error" in said(found)
     assert "broken" in text_of(table(found))
 
@@ -184,9 +181,9 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
         lag(),
         knee(*(point(kind, 3, 12_345.0) for kind in ("session", "httpx2", "aiohttp"))),
     ],
-    ids=lambda found: type(found).__name__,
+    ids=lambda found: found.name,
 )
-def test_no_cell_of_a_wide_table_is_cut(found: Cancellations | Record) -> None:
+def test_no_cell_of_a_wide_table_is_cut(found: Record) -> None:
     """Four clients, seven lines, times of ten seconds: every cell is whole at the usual width."""
     assert "…" not in text_of(table(found))
 

@@ -89,13 +89,12 @@ def _draw(part: str, result: Any, path: Path) -> None:
 
 
 def _painter(part: str) -> Callable[[Any], Figure]:
-    from supalab.experiments import lag_figure, memory, throughput_figure
-    from supalab.figures import costs_cancellation
+    from supalab.experiments import cancellation, lag_figure, memory, throughput_figure
 
     painters: dict[str, Callable[..., Figure]] = {
         "memory": memory.figure,
         "lag": lag_figure.figure,
-        "cancel": costs_cancellation.after_cancellation,
+        "cancel": cancellation.figure,
         "knee": throughput_figure.figure,
     }
     return painters[part]

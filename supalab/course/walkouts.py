@@ -1,6 +1,6 @@
 """Callers who leave: what the lab saw and how long a new caller then waited go in, a picture comes out.
 
-For the measured version, with repeats and fresh processes, see ``supalab.measure.costs.cancellation``.
+For the measured version, with repeats and fresh processes, see ``supalab.experiments.cancellation``.
 """
 
 from __future__ import annotations

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from supalab.errors import SettingsError
-from supalab.experiments import lag, memory, throughput
+from supalab.experiments import cancellation, lag, memory, throughput
 from supalab.lab.handle import Lab
 from supalab.measure.archive import Form
-from supalab.measure.costs import cancellation
-from supalab.measure.costs import table as costs_table
-from supalab.measure.costs.cancellation import CANCELLATION
 from supalab.measure.race import Progress, marks
 from supalab.measure.record import FORM
 from supalab.measure.run import Interrupted, expected_s
@@ -65,10 +62,10 @@ PARTS: Mapping[str, Part] = {
     ),
     "cancel": Part(
         "who works on when the callers are cancelled",
-        CANCELLATION,
-        costs_table.table,
+        FORM,
+        cancellation.table,
         cancellation.cancellation,
-        cancellation.expected_s,
+        lambda **how: expected_s(cancellation.plan(**how)),
         full={"repeat": cancellation.REPEAT},
         quick={"repeat": 1},
     ),

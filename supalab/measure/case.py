@@ -29,6 +29,14 @@ NUMBERS: Mapping[str, str] = {
     "lag_p50_s": "seconds by which the event loop ran a timer late, median",
     "lag_p99_s": "the same, 99th percentile",
     "lag_max_s": "the same, longest",
+    "cancelled_s": "seconds from the callers' start to their cancellation",
+    "free_s": "seconds from the cancellation until every caller had ended",
+    "run_s": "the same until asyncio.run had returned",
+    "exit_s": "the same until the process had joined its threads and ended",
+    "late_s": "seconds that one new caller waited for its response, who asked right after the cancellation",
+    "late_outcome": "what became of that caller: ok, or the name of an error",
+    "closed_s": "seconds that closing the client took",
+    "failed": "callers that had an error instead of the cancellation",
     "base_bytes": "memory of the process before the client was made",
     "held_bytes": "memory above that, without clean pages of program files (elsewhere than on Linux with them)",
     "uss_bytes": "the same with them: the unique set size",
@@ -47,7 +55,8 @@ class Case:
     """One thing to run: an arm over a workload, by a job of the worker, under conditions of the lab.
 
     ``tags`` stand in the trial's row too, ``options`` are for the job:
-    ``warm_up``, requests that do not count; ``ticker``, seconds between the ticks that find the loop's lag.
+    ``warm_up``, requests that do not count; ``ticker``, seconds between the ticks that find the loop's lag;
+    ``at_s`` and ``then``, when callers are cancelled and what follows; ``timeout``, the client's, in seconds.
     """
 
     arm: str
@@ -76,11 +85,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A case that was run, and its numbers; spans only where something draws them."""
+    """A case that was run, and its numbers; spans and timeline only where something draws them.
+
+    ``timeline``: requests in flight that the lab saw, as (seconds, number) at each change.
+    """
 
     case: Case
     numbers: Mapping[str, float | int | str | bool | None]
     spans: tuple[Span, ...] = ()
+    timeline: tuple[tuple[float, int], ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         return self.numbers[name]

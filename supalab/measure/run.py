@@ -20,6 +20,7 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.archive import rounded
 from supalab.measure.campaign import put_back
+from supalab.measure.cancelled import timeline
 from supalab.measure.case import Case, Job, Trial
 from supalab.measure.child import job, run_worker
 from supalab.measure.costs.idle import IDLE_S
@@ -180,13 +181,16 @@ def _measured(case: Case, lab: Lab, tick: Callable[[float], None]) -> tuple[Tria
     lab.set(latency=latency, **case.conditions)
     lab.reset()
     ca_file = None if lab.ca_file is None else str(lab.ca_file)
-    settings = Settings(lab.url, lab.key, timeout=CLIENT_S + 4 * case.ideal_s, ca_file=ca_file)
+    timeout = case.options.get("timeout", CLIENT_S + 4 * case.ideal_s)
+    settings = Settings(lab.url, lab.key, timeout=timeout, ca_file=ca_file)
     asked = job(KINDS[case.job], case.arm, settings, case.workload) | {"warm_up": 0, **case.options}
     raw = run_worker(asked, limit_s=WORKER_S + SLOWER * case.ideal_s, tick=tick)
     if "error" in raw:
         raise SettingsError(f"arm {case.arm!r} cannot run: {raw['error']['text']}")
     seen = _quiet(lab, latency)
-    return Trial(case, rounded({**_of_worker(raw, case), **_of_lab(seen)})), raw
+    numbers = rounded({**_of_worker(raw, case), **_of_lab(seen)})
+    steps = timeline(seen.timeline, numbers, raw["warm_s"]) if case.job == "cancel" else ()
+    return Trial(case, numbers, timeline=steps), raw
 
 
 def _quiet(lab: Lab, latency: float) -> Witness:

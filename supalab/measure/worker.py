@@ -19,7 +19,7 @@ from typing import Any
 from supalab.clients.arms import Arm, arm
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
-from supalab.measure.costs.cancelled import cancelled
+from supalab.measure.cancelled import cancelled
 from supalab.measure.costs.idle import idle
 from supalab.measure.held import held
 from supalab.measure.machine import machine, versions
@@ -71,7 +71,7 @@ def _do(job: Mapping[str, Any], parent: Attachment) -> None:
     workload = Workload(**job["workload"])
     if job["kind"] == "cancel":
         _load(chosen)
-        cancelled(lambda: chosen.build(settings), workload, job["cancel"], parent.report)
+        cancelled(lambda: chosen.build(settings), workload, job, parent.report)
     elif job["kind"] == "held":
         _load(chosen)
         asyncio.run(held(lambda: chosen.build(settings), workload, _report_and_leave(parent)))

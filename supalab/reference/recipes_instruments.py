@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from supalab.commands.race import ARTICLE_LATENCY
-from supalab.experiments import lag, lag_figure, memory, throughput, throughput_figure
+from supalab.experiments import cancellation, lag, lag_figure, memory, throughput, throughput_figure
 from supalab.experiments.costs import PARTS
-from supalab.figures.costs_cancellation import after_cancellation
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
@@ -20,7 +18,6 @@ from supalab.measure.claims import table as ledger
 from supalab.measure.claims.ledger import LEDGER, Ledger
 from supalab.measure.claims.run import claims
 from supalab.measure.claims.run import expected_s as claims_s
-from supalab.measure.costs.cancellation import Cancellations
 from supalab.measure.detective import detective
 from supalab.measure.detective import expected_s as detective_s
 from supalab.measure.detective import table as case
@@ -91,12 +88,11 @@ def _lag_figures(found: Record) -> dict[str, float]:
     return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
 
 
-def _cancel_figures(found: Cancellations) -> dict[str, float]:
+def _cancel_figures(found: Record) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for name in found.arms:
-        late = [run.late_s for run in found.of(name) if run.late_s is not None]
-        figures[f"{name}: finished for nobody"] = median(run.for_nobody for run in found.of(name))
-        figures |= {f"{name}: one more caller, s": median(late)} if late else {}
+    for one in each(cancellation.arms(found)):
+        figures[f"{one.arm}: finished for nobody"] = one.wasted
+        figures |= {f"{one.arm}: one more caller, s": one.late_s} if one.late_s > 0 else {}
     return figures
 
 
@@ -120,7 +116,7 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
     ),
     _cost("memory", "memory", memory.figure, _memory_figures),
     _cost("lag", "lag", lag_figure.figure, _lag_figures),
-    _cost("cancel", "cancel", after_cancellation, _cancel_figures),
+    _cost("cancel", "cancel", cancellation.figure, _cancel_figures),
     _cost("throughput", "knee", throughput_figure.figure, _throughput_figures),
     Recipe(
         name="claims",

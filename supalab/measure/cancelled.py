@@ -1,6 +1,6 @@
-"""The worker's side of a cancellation: a client and callers go in, the seconds until each end comes out.
+"""Cancel all callers of a client and see what ends when: a job of the worker.
 
-Seconds are counted from the burst's start until the cancellation, and from the cancellation after that.
+Seconds count from the burst's start until the cancellation, and from the cancellation after that.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from supalab.clients.arms import Racer
 from supalab.measure.machine import machine, versions
 from supalab.measure.workload import Workload
 
-__all__ = ["THENS", "cancelled", "report_at_exit", "walk_out"]
+__all__ = ["THENS", "cancelled", "report_at_exit", "timeline"]
 
 #: What the program does when its callers have been cancelled: ask once more, close its client, or just end.
 THENS = ("ask", "close", "leave")
@@ -24,13 +24,31 @@ THENS = ("ask", "close", "leave")
 def cancelled(
     build: Callable[[], Racer], workload: Workload, plan: Mapping[str, Any], say: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Run a program that cancels its callers; ``say`` gets the figures once the process's threads have ended.
+    """Run a program that cancels its callers; ``say`` gets the numbers once the process's threads have ended.
 
     ``plan``: ``at_s``, seconds from the burst's start to the cancellation, and ``then``, one of ``THENS``.
     """
-    found, began = asyncio.run(walk_out(build, workload, plan["at_s"], plan["then"]))
-    found["run_s"] = time.perf_counter() - began
-    report_at_exit(found, began, say)
+    numbers, warm_s, began = asyncio.run(_cancelled(build, workload, plan["at_s"], plan["then"]))
+    numbers["run_s"] = time.perf_counter() - began
+    result = {"numbers": numbers, "warm_s": warm_s, "versions": versions(), "machine": machine()}
+    report_at_exit(numbers, began, lambda _: say(result))
+
+
+def timeline(
+    seen: Sequence[tuple[float, int]], numbers: Mapping[str, Any], warm_s: float
+) -> tuple[tuple[float, int], ...]:
+    """Return the requests in flight that the lab saw, in seconds since the callers started; pure.
+
+    The lab's record begins with the one request that made the client ready (until ``warm_s``), which is left out. The
+    ends of that request and of the new caller's, which both sides know, set the lab's clock by the client's: no
+    response came before it was sent, so the tighter of the two holds.
+    """
+    ready = next((place for place, (_, in_flight) in enumerate(seen) if in_flight == 0), 0)
+    ends = [(warm_s, ready)] * bool(seen)
+    if ends and numbers["late_outcome"] == "ok":
+        ends.append((numbers["cancelled_s"] + numbers["free_s"] + numbers["late_s"], -1))
+    shift = min((at - seen[place][0] for at, place in ends), default=0.0)
+    return tuple((round(at + shift, 6), in_flight) for at, in_flight in seen[ready + 1 :])
 
 
 def report_at_exit(
@@ -40,7 +58,7 @@ def report_at_exit(
     at_exit: Callable[[Callable[[], None]], object] = atexit.register,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
-    """Say what was found, and ``exit_s``, when the interpreter ends.
+    """Say what was found, with ``exit_s``, when the interpreter ends.
 
     What is registered with ``atexit`` runs after the interpreter has joined all threads that are no daemons, an
     executor's among them: it is the moment at which the process's work is over.
@@ -53,13 +71,13 @@ def report_at_exit(
     at_exit(report)
 
 
-async def walk_out(
+async def _cancelled(
     build: Callable[[], Racer], workload: Workload, at_s: float, then: str
-) -> tuple[dict[str, Any], float]:
+) -> tuple[dict[str, Any], float, float]:
     """Start a caller for each request, cancel them all after ``at_s`` seconds, and do one of ``THENS``.
 
-    Returns the figures, JSON-ready, and the clock's reading at the cancellation. A request beforehand makes the
-    client ready, so that certificates and first imports are not what is cancelled.
+    Returns the numbers, when the first request had ended, and the clock's reading at the cancellation. That request
+    makes the client ready, so that certificates and first imports are not what is cancelled.
     """
     client = build()
     await _one(client, workload)
@@ -72,7 +90,6 @@ async def walk_out(
         caller.cancel()
     await asyncio.wait(callers)
     found: dict[str, Any] = {
-        "warm_s": warm - begun,
         "cancelled_s": now - begun,
         "free_s": time.perf_counter() - now,
         "answered": sum(_ended_well(caller) for caller in callers),
@@ -80,8 +97,6 @@ async def walk_out(
         "late_s": None,
         "late_outcome": None,
         "closed_s": None,
-        "versions": versions(),
-        "machine": machine(),
     }
     if then == "ask":
         asked = time.perf_counter()
@@ -91,7 +106,7 @@ async def walk_out(
         closing = time.perf_counter()
         await client.aclose()
         found["closed_s"] = time.perf_counter() - closing
-    return found, now
+    return found, warm - begun, now
 
 
 async def _one(client: Racer, workload: Workload) -> None:

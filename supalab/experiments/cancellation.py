@@ -1,0 +1,275 @@
+"""Cancellation: when all callers are cancelled, who is free when, and which requests run on for nobody?
+
+The client says when its callers were free; what ran on after that is the lab's word. The lab finishes every request
+even if its client has gone, as many servers do; it knows that the client has gone only where the client disconnected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from supalab.clients.arms import arm
+from supalab.errors import SettingsError
+from supalab.figures.panels import not_seen
+from supalab.lab.handle import Lab
+from supalab.measure.cancelled import THENS
+from supalab.measure.case import Case, Trial
+from supalab.measure.race import Progress
+from supalab.measure.record import Record, each
+from supalab.measure.run import Plan, checked_names, checked_repeat, rotated, run
+from supalab.measure.workload import Workload
+from supalab.report.format import duration, listed, ms
+from supalab.report.lines import look
+from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, row_label, sheet
+from supalab.report.table import Content, Table
+
+__all__ = ["arms", "cancellation", "figure", "headline", "notes", "plan", "table"]
+
+NAME = "cancel"
+ARMS = ("fake-10", "session-10", "article-10", "real-10")
+CALLERS, LATENCY_S, AT_S, REPEAT = 20, 0.5, 0.1, 3
+#: What a caller waits at most for an answer, beyond the latency: a pool that the cancellation broke never gives a slot.
+TIMEOUT_S = 10.0
+WHAT = "Requests in flight at the lab before and after all callers are cancelled, one row for each client."
+FROM_WHEN = (
+    "Times count from the moment at which the cancellation was meant to come. Hung up: the lab was told that nobody "
+    "waits any more; worked on: it was not, and the slot stayed taken."
+)
+#: How requests are drawn after the cancellation: colour, hatch and name.
+WASTED = ("#c9ced4", "////", "for nobody, and the client works on")
+LEFT = ("#eef0f2", "....", "the lab alone: the client hung up")
+
+
+def cancellation(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
+    """Cancel the callers of each arm and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
+    return run(plan, name=NAME, lab=lab, progress=progress, **asked)
+
+
+def plan(
+    arms: Sequence[str] = ARMS,
+    *,
+    callers: int = CALLERS,
+    latency: float = LATENCY_S,
+    at_s: float = AT_S,
+    repeat: int = REPEAT,
+) -> Plan:
+    """Cancel all callers of each arm ``at_s`` seconds after they asked; then ask once more, or close, or just end.
+
+    Raises SettingsError for values that cannot work.
+    """
+    checked_repeat(repeat)
+    load = Workload(callers, latency)
+    if not 0 < at_s < latency:
+        raise SettingsError(
+            f"at_s {at_s!r} is not between 0 and the latency, {latency} s: nothing would be left to cancel"
+        )
+    chosen = [arm(name) for name in checked_names("arms", arms, ARMS)]
+    for turn in range(repeat):
+        for one in rotated(chosen, turn):
+            for then in THENS:
+                options = {"at_s": at_s, "then": then, "timeout": TIMEOUT_S + 2 * latency}
+                yield Case(one.name, load, "cancel", turn, tags={"then": then}, options=options)
+
+
+def arms(found: Record) -> pd.DataFrame:
+    """Return a row for each arm, medians of its repeats, in the order in which they first ran.
+
+    ``free_s`` (every caller had ended), ``run_s`` (``asyncio.run`` returned) and ``exit_s`` (the process ended) count
+    from the moment at which the cancellation was meant to come: a blocked loop cancels late, and its callers are not
+    better off for being free at once then. ``wasted``: requests that the lab finished for nobody; ``still_running``:
+    those that the client itself saw through to their end, in slots of its own; ``broken``: new callers with an error.
+    """
+    if not found.trials:
+        return pd.DataFrame(columns=["arm"])
+    rows = found.rows
+    late, answered = rows["cancelled_s"] - found.asked["at_s"], rows["late_outcome"] == "ok"
+    wasted = (
+        rows["served"] - 1 - rows["answered"] - answered
+    )  # one request made the client ready, one was the new caller's
+    leaving = rows["then"] == "leave"
+    rows = rows.assign(
+        free_s=rows["free_s"] + late,
+        run_s=(rows["run_s"] + late).where(leaving),
+        exit_s=(rows["exit_s"] + late).where(leaving),
+        closed_s=rows["closed_s"].where(rows["then"] == "close").astype(float),
+        late_s=rows["late_s"].astype(float),
+        wasted=wasted,
+        still_running=wasted - rows["abandoned"],
+        broken=rows["late_outcome"].notna() & ~answered,
+    )
+    groups = rows.groupby("arm", sort=False)
+    seen = groups.median(numeric_only=True).assign(failed=groups["failed"].max(), broken=groups["broken"].sum())
+    return seen.assign(late_ratio=seen["late_s"] / found.asked["latency"]).reset_index()
+
+
+def headline(found: Record) -> str:
+    """Say whose slots stay taken after the cancellation."""
+    seen = list(each(arms(found)))
+    busy = [one.arm for one in seen if one.still_running]
+    if busy:
+        return f"Callers cancelled: {listed(busy)} {'work' if busy[1:] else 'works'} on for nobody"
+    free = [one.arm for one in seen if not one.answered]
+    return f"Callers cancelled: nothing works on for nobody ({listed(free)})" if free else "Nothing could be cancelled"
+
+
+def notes(found: Record) -> list[str]:
+    """Say for each arm who was free when, who worked on, how a new caller fared, and when the process ended."""
+    said = [" ".join(_said(one, found)) for one in each(arms(found))]
+    return [*said, FROM_WHEN] if said else ["No arm was run."]
+
+
+def _said(one: Any, found: Record) -> Iterator[str]:
+    callers = found.asked["callers"]
+    if one.answered == callers:
+        meant = duration(found.asked["at_s"])
+        yield (
+            f"{one.arm}: the cancellation, meant after {meant}, came after {duration(one.cancelled_s)}, "
+            f"when all {callers} callers had their answers: a loop that is blocked cancels nobody."
+        )
+        return
+    yield f"{one.arm}: {callers} callers free after {duration(one.free_s)};"
+    if one.still_running:
+        yield f"{one.still_running:.0f} of its slots worked on for nobody;"
+    else:
+        yield f"it hung up on {one.abandoned:.0f} requests, which the lab alone finished;"
+    if pd.notna(one.late_s):
+        yield f"a new caller had an answer after {duration(one.late_s)}, {one.late_ratio:.1f} times the latency;"
+    if one.failed:
+        yield f"{one.failed} callers had an error in place of the cancellation;"
+    if one.broken:
+        yield f"{one.broken} new callers had an error, as the pool was broken;"
+    if pd.notna(one.exit_s):
+        yield f"asyncio.run returned after {duration(one.run_s)} and the process ended after {duration(one.exit_s)}."
+
+
+def table(found: Record) -> Table:
+    """Return what became of callers, slots, the client and the process, a row for each arm."""
+    titles = [
+        "arm", "callers\nfree ms", "worked on\nfor nobody", "hung up", "new caller\nx latency", "client\nclosed ms",
+        "asyncio.run\nover ms", "process\nover ms",
+    ]  # fmt: skip
+    rows: list[list[Content]] = []
+    for one in each(arms(found)):
+        ratio = "" if pd.isna(one.late_ratio) else f"{one.late_ratio:.2f}"
+        counts = (f"{one.still_running:.0f}", f"{one.abandoned:.0f}", "broken" if one.broken else ratio)
+        ends = ["" if pd.isna(seconds) else ms(seconds) for seconds in (one.closed_s, one.run_s, one.exit_s)]
+        rows.append([one.arm, ms(one.free_s), *counts, *ends])
+    return Table(titles, rows, headline=headline(found), notes=notes(found))
+
+
+def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw requests in flight at the lab over time, one row for each arm, with the cancellation and a new caller.
+
+    Of several repeats the one whose new caller waited the middle time is drawn. Draws on ``fig`` if one is given.
+    """
+    every = list(each(arms(found)))
+    shown = [_shown(found, one.arm) for one in every]
+    with sheet((max(len(every), 1), 1), 1.25 * max(len(every), 1), fig=fig, foot_in=1.15, left=0.16, hspace=0.42) as (
+        fig, panels,
+    ):  # fmt: skip
+        if not every:
+            panels[0].set(xticks=[], yticks=[])
+            not_seen(panels[0], "not measured")
+        right, top = max(map(_end, shown), default=1.0) * 1.04, max((trial["peak"] for trial in shown), default=1)
+        for ax, one, trial in zip(panels, every, shown, strict=False):
+            ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[0, *[trial.case.limit] * (trial.case.limit <= top)])
+            _requests(ax, one, trial)
+            _ends(ax, one, trial, found)
+            ax.grid(visible=True, axis="x")
+            ax.tick_params(labelbottom=ax is panels[-1])
+        panels[-1].set_xlabel("seconds since the callers asked", loc="left")
+        _key(panels[0])
+        about = f"{found.asked['callers']} callers, each request {duration(found.asked['latency'])} at the server"
+        when = f"all are cancelled after {duration(found.asked['at_s'])}, and at once a new caller asks"
+        head(fig, headline(found), f"{about}; {when}")
+        foot(fig, _foot(found))
+    describe_on(fig, " ".join([WHAT, *notes(found)]))
+    return fig
+
+
+def _shown(found: Record, name: str) -> Trial:
+    mine = [trial for trial in found.trials if trial.case.arm == name]
+    asking = sorted((trial for trial in mine if trial["late_s"] is not None), key=lambda trial: trial["late_s"])
+    return asking[(len(asking) - 1) // 2] if asking else mine[0]
+
+
+def _end(trial: Trial) -> float:
+    """When the new caller had its response, or the lab was done."""
+    last = trial.timeline[-1][0] if trial.timeline else 0.0
+    return float(max(last, trial["cancelled_s"] + trial["free_s"] + (trial["late_s"] or 0.0)))
+
+
+def _requests(ax: Axes, one: Any, trial: Trial) -> None:
+    """Fill what is in flight before the cancellation, after it, and the new caller's request, which is the last one."""
+    at, shade = trial["cancelled_s"], look(trial.case.kind)[0]
+    before = [(0.0, 0), *(step for step in trial.timeline if step[0] <= at)]
+    turn = (at, before[-1][1])
+    _fill(ax, [*before, turn], facecolor=shade, edgecolor="white", linewidth=0.1)
+    after = [turn, *(step for step in trial.timeline if step[0] > at)]
+    face, hatch, _ = WASTED if one.still_running else LEFT
+    _fill(ax, after, facecolor=face, hatch=hatch, edgecolor=MUTED, linewidth=0.0)
+    if trial["late_outcome"] == "ok" and trial.timeline:
+        end = trial.timeline[-1][0]
+        new = [end - (trial.case.workload.latency or 0.0), end]
+        ax.fill_between(new, [1, 1], facecolor=shade, edgecolor="white", linewidth=0.3, zorder=3)
+    ax.axvline(at, color=INK, linewidth=1.4, linestyle="--", zorder=4)
+
+
+def _fill(ax: Axes, steps: Sequence[tuple[float, int]], **how: Any) -> None:
+    times, counts = zip(*steps, strict=True)
+    ax.fill_between(times, counts, step="post", **how)
+
+
+def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
+    """Mark when the new caller had its response and when a program that just ends had ended; name the row."""
+    if trial["late_outcome"] == "ok":
+        at = trial["cancelled_s"] + trial["free_s"] + trial["late_s"]
+        ax.plot(
+            at, 0.5, "o", color=look(trial.case.kind)[0], markeredgecolor=INK, markersize=7, clip_on=False, zorder=5
+        )
+        said = f"new caller: answer after {duration(one.late_s)}, {one.late_ratio:.1f} x latency"
+        _beside(ax, at, 0.5, said, up=True)
+    if pd.notna(one.exit_s):
+        at, height = found.asked["at_s"] + one.exit_s, 0.93 * ax.get_ylim()[1]
+        ax.plot(at, height, "v", color=INK, markersize=8, clip_on=False, zorder=6)
+        _beside(ax, at, height, f"process over after {duration(one.exit_s)}", color=MUTED, fontsize=9.5)
+    if one.answered == found.asked["callers"]:
+        row_label(ax, one.arm, ["cannot be", "cancelled"])
+    elif one.still_running:
+        row_label(ax, one.arm, [f"{one.still_running:.0f} slots worked on", "for nobody"])
+    else:
+        row_label(ax, one.arm, [f"hung up on {one.abandoned:.0f},", "slots free at once"])
+
+
+def _beside(ax: Axes, x: float, y: float, said: str, *, up: bool = False, **how: Any) -> None:
+    """Write words at the right of a mark, or at its left where its right has no room."""
+    late = x > 0.8 * ax.get_xlim()[1]
+    ax.annotate(
+        said, (x, y), xytext=(-9 if late else 9, 7 * up), textcoords="offset points", ha="right" if late else "left",
+        va="bottom" if up else "center", bbox=CLEAR, zorder=6, **{"color": INK, **how},
+    )  # fmt: skip
+
+
+def _key(ax: Axes) -> None:
+    parts = [Patch(facecolor=INK, label="for a caller")]
+    parts += [Patch(facecolor=f, hatch=h, edgecolor=MUTED, linewidth=0.0, label=name) for f, h, name in (WASTED, LEFT)]
+    ax.legend(
+        handles=parts, loc="lower left", bbox_to_anchor=(0.0, 1.02), ncols=3, frameon=False, fontsize=9.5,
+        borderaxespad=0.0, title="Requests in flight, as the lab counted them", alignment="left",
+        title_fontproperties={"weight": "bold", "size": 12},
+    )  # fmt: skip
+
+
+def _foot(found: Record) -> str:
+    medians = f"; the numbers are medians of {found.repeats} runs." if found.repeats > 1 else "."
+    return (
+        "The lab works on every request to its end, as servers do; it is told that nobody waits only where the client "
+        "hangs up.\nTriangle: when a program that just ends has ended. Seconds beside marks count from the cancellation"
+        f"{medians}"
+    )
