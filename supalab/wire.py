@@ -13,9 +13,11 @@ from supalab.errors import SettingsError, shown
 from supalab.names import clause, field_name, written_name
 from supalab.query_values import Filters, json_bytes, listed, members_of, parameters, text_of
 
-__all__ = ["Call", "Embedded", "Row", "call_function", "delete", "insert", "select", "update"]
+__all__ = ["Call", "Embedded", "Names", "Query", "Row", "call_function", "delete", "insert", "select", "update"]
 
 Row: TypeAlias = dict[str, Any]
+#: A name, several names, or a text in PostgREST's grammar.
+Names: TypeAlias = str | Sequence[str]
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
 Return: TypeAlias = Literal["representation", "minimal"]
 Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
@@ -29,9 +31,20 @@ LONGEST = 60_000
 class Embedded(TypedDict, total=False):
     """Which rows of an embedded resource each row brings, and in what order: ``{"order": "name.desc", "limit": 3}``."""
 
-    order: str | Sequence[str]
+    order: Names
     limit: int
     offset: int
+
+
+class Query(TypedDict, total=False):
+    """Which rows a read wants and what of each; the keyword arguments of ``select``."""
+
+    columns: Names
+    filters: Filters | None
+    order: Names | None
+    limit: int | None
+    offset: int | None
+    embedded: Mapping[str, Embedded] | None
 
 
 def nobody_is_watching() -> None:
@@ -56,9 +69,9 @@ class Call:
 def select(
     table: str,
     *,
-    columns: str | Sequence[str] = "*",
+    columns: Names = "*",
     filters: Filters | None = None,
-    order: str | Sequence[str] | None = None,
+    order: Names | None = None,
     limit: int | None = None,
     offset: int | None = None,
     embedded: Mapping[str, Embedded] | None = None,
@@ -78,9 +91,9 @@ def insert(
     table: str,
     new: Row | Sequence[Row],
     *,
-    columns: str | Sequence[str] = "*",
+    columns: Names = "*",
     return_: Return = "representation",
-    on_conflict: str | Sequence[str] | None = None,
+    on_conflict: Names | None = None,
     resolution: Resolution | None = None,
     first: int = 1,
 ) -> Call:
@@ -101,7 +114,7 @@ def update(
     values: Row,
     *,
     filters: Filters,
-    columns: str | Sequence[str] = "*",
+    columns: Names = "*",
     return_: Return = "representation",
 ) -> Call:
     """Write an update of the rows that fit the filters; raises SettingsError without any."""
@@ -110,9 +123,7 @@ def update(
     return Call("PATCH", _target(_path(table), params), headers, _json("values", _mapping("values", values)))
 
 
-def delete(
-    table: str, *, filters: Filters, columns: str | Sequence[str] = "*", return_: Return = "representation"
-) -> Call:
+def delete(table: str, *, filters: Filters, columns: Names = "*", return_: Return = "representation") -> Call:
     """Write a delete of the rows that fit the filters; raises SettingsError without any."""
     params = _where("delete", filters) + _returned(columns, return_)
     return Call("DELETE", _target(_path(table), params), _prefer(_wish("return", return_, Return)))
@@ -148,7 +159,7 @@ def _clause(argument: Literal["columns", "order", "on_conflict"], given: object)
     return ",".join(map(written_name if argument == "on_conflict" else partial(clause, argument), parts))
 
 
-def _returned(columns: str | Sequence[str], return_: Return) -> list[tuple[str, str]]:
+def _returned(columns: Names, return_: Return) -> list[tuple[str, str]]:
     return [("select", _clause("columns", columns))] if return_ == "representation" else []
 
 

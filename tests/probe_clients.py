@@ -534,14 +534,6 @@ async def two_requests_a_call(url: str, key: str) -> AsyncIterator[Call]:
         yield call
 
 
-@kind(REAL, needs="niquests")
-async def niquests_async(url: str, key: str) -> AsyncIterator[Call]:
-    niquests = importlib.import_module("niquests")
-    async with niquests.AsyncSession() as session:
-        session.trust_env = False
-        yield lambda: session.get(url + PATH, headers=headers(key))
-
-
 # Worker processes, and code outside Python.
 
 

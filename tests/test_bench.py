@@ -35,7 +35,7 @@ TINY = (
     Case("zero-1", 1, Workload(10, 0.0, callers=1), warm_up=3),
 )
 COSTS = {"real": 0.6, "real-httpx": 2.0, "httpx": 3.0, "httpx2": 1.0, "httpx-over-ours": 0.55, "aiohttp": 0.4,
-         "niquests": 1.0, "supabase": 2.0, "to-thread": 1.5, "fake": 1.8, "session": 1.2}  # fmt: skip
+         "supabase": 2.0, "to-thread": 1.5, "fake": 1.8, "session": 1.2}  # fmt: skip
 
 
 def made_row(case: Case, kind: str, *, errors: int = 0, times: float = 1.0) -> Row:

@@ -18,9 +18,7 @@ from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.clients.base import Client, slot_taken
 from supalab.clients.session import SessionSupabaseAsync
 from supalab.clients.transports import httpx_transport
-from supalab.clients.variants.blocking import BlockingSupabaseAsync
-from supalab.clients.variants.httpx_threads import HttpxInThreads
-from supalab.clients.variants.kept import GatedSupabaseAsync, KeptSupabaseAsync
+from supalab.clients.variants import BlockingSupabaseAsync, GatedSupabaseAsync, HttpxInThreads, KeptSupabaseAsync
 from supalab.errors import ApiError, SettingsError
 from supalab.filters import any_of, gte, ilike, in_, lt
 

@@ -67,6 +67,20 @@ async def test_what_is_embedded_is_filtered_ordered_and_limited(db: SupabaseAsyn
     ]
 
 
+@pytest.mark.parametrize("ahead", [0, 1])
+async def test_pages_take_the_same_query_as_select(db: SupabaseAsync, ahead: int) -> None:
+    """What each row brings is chosen, ordered and limited on every page, not on the first one alone."""
+    query: dict[str, Any] = {
+        "columns": "id,name,pets(name)",
+        "filters": {"pets.age": gt(2), "id": gt(0)},
+        "embedded": {"pets": {"order": "age.desc", "limit": 2}},
+    }
+    whole = await db.select("owners", order="id", **query)
+    assert [len(row["pets"]) for row in whole] == [2, 1, 0]
+    for size in (1, 2, 5):
+        assert [row async for page in db.pages("owners", size=size, ahead=ahead, **query) for row in page] == whole
+
+
 async def test_rows_are_ordered_by_an_embedded_resource(db: SupabaseAsync) -> None:
     """By a column of the one row that belongs to each."""
     rows = await db.select("pets", columns="id,owners(name)", order="owners(name).desc,id")

@@ -14,16 +14,12 @@ import pytest
 from supalab import Lab, Settings
 from supalab.clients import arms
 from supalab.clients.arms import KINDS, PEER_ARMS, arm, missing
-from supalab.clients.base import slot_taken
 from supalab.errors import SettingsError
-from supalab.measure.burst import burst
 from supalab.measure.child import job, run_worker
 from supalab.measure.workload import Workload
 
 OURS_AND_THEIRS = [*PEER_ARMS, "real-httpx-10", "httpx-over-ours-10"]
 SMALL = [name.replace("-10", "-4") for name in OURS_AND_THEIRS]
-#: These do not tell when a request leaves the queue, so nobody guesses.
-SILENT = {"niquests"}
 
 
 def kind(name: str) -> str:
@@ -50,8 +46,7 @@ def test_a_peer_does_the_work_within_its_limit(name: str, lab: Lab) -> None:
     assert (seen.served, seen.abandoned) == (20, 0)
     assert 2 <= seen.peak <= 4
     assert seen.connections <= 4
-    known = [started is not None for _, started, *_ in result["spans"]]
-    assert not any(known) if kind(name) in SILENT else all(known)
+    assert all(started is not None for _, started, *_ in result["spans"])
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -88,13 +83,13 @@ def test_no_arm_brings_in_a_peer_that_was_not_asked_for() -> None:
     code = (
         "import sys\nfrom supalab.clients.arms import arm, DEFAULT_ARMS\nfrom supalab import Settings\n"
         "[arm(name).load() for name in DEFAULT_ARMS]\narm('aiohttp-10')\n"
-        "found = {'aiohttp', 'httpx2', 'niquests', 'supabase'} & set(sys.modules)\nsys.exit(str(found) if found else 0)"
+        "found = {'aiohttp', 'httpx2', 'supabase'} & set(sys.modules)\nsys.exit(str(found) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["httpx2-10", "supabase-10", "to-thread-10", "niquests-10"])
+@pytest.mark.parametrize("name", ["httpx2-10", "supabase-10", "to-thread-10"])
 def test_a_peer_that_is_not_installed_is_one_line_with_the_cure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names arm and package and how to get it, and nothing has been imported to find out."""
     monkeypatch.setitem(arms.KINDS, kind(name), replace(KINDS[kind(name)], needs="surely_not_installed"))
@@ -102,13 +97,6 @@ def test_a_peer_that_is_not_installed_is_one_line_with_the_cure(name: str, monke
         arm(name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_niquests_is_offered_without_the_fork_that_replaces_urllib3() -> None:
-    """Its plain wheel would put another library under requests, and so under the fake client that we measure."""
-    assert "URLLIB3_NO_OVERRIDE=1" in KINDS["niquests"].cure
-    pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    assert '"niquests' not in pyproject
 
 
 @pytest.mark.skipif(
@@ -122,17 +110,6 @@ def test_the_official_clients_say_what_they_cannot_do(name: str) -> None:
             arm(name).build(settings)
 
 
-async def test_nobody_watching_costs_no_tracing(lab: Lab) -> None:
-    """aiohttp's session is traced only when somebody times its requests; the answers are the same."""
-    for watch in (True, False):
-        async with arm("aiohttp-2").build(Settings(lab.url, lab.key)) as client:
-            spans = await burst(client, Workload(4, 0.0), watch=watch)
-            assert bool(client._session.trace_configs) is watch  # type: ignore[attr-defined]
-        assert [span.outcome for span in spans] == ["ok"] * 4
-        assert [span.started is not None for span in spans] == [watch] * 4
-    assert slot_taken.get() is not None
-
-
 def test_race_peers_runs_the_default_arms_and_the_peers(tmp_path: Path) -> None:
     """One word on the command line: the usual arms, and each peer that is installed, all without an error."""
     if missing("supabase") or missing("httpx2"):
@@ -144,9 +121,6 @@ def test_race_peers_runs_the_default_arms_and_the_peers(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["summary"]
     wanted = ["real-10", "aiohttp-10", *(name for name in PEER_ARMS if name != "aiohttp-10")]
-    if missing("niquests"):
-        wanted.remove("niquests-10")
-        assert "niquests-10 is left out" in done.stderr
     assert [row["arm"] for row in rows] == wanted
     assert [row["errors"] for row in rows] == [0] * len(wanted)
     assert max(row["peak_in_flight"] for row in rows) <= 10

@@ -14,7 +14,7 @@ import asyncio
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync
-from supalab.clients.variants.blocking import BlockingSupabaseAsync
+from supalab.clients.variants import BlockingSupabaseAsync
 from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.heartbeat import heartbeat, heartbeats
 

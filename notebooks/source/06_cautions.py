@@ -17,7 +17,7 @@ import httpx
 import requests
 
 from supalab import ArticleSupabaseAsync, SupabaseAsync
-from supalab.clients.variants.kept import KeptSupabaseAsync
+from supalab.clients.variants import KeptSupabaseAsync
 from supalab.course import NotDone, check, observe, predict, start_lab
 from supalab.course.drips import drips, read_drips
 from supalab.course.odd_servers import a_page, closed_port, dripping, hanging_up, silent

@@ -1,7 +1,7 @@
 """The article's "after", as printed: a lazily made ``httpx.AsyncClient`` that keeps half of its connections alive.
 
-The faults are the lesson, so they stay: under load it drops and redials connections, its queue is inside httpx's pool
-(cancelling callers there can break the pool for good), one client in two event loops fails, and
+The faults are the lesson, so they stay: under load it closes connections and opens new ones; its queue is inside
+httpx's pool, where cancelling callers can break the pool for good; one client in two event loops fails; and
 ``timeout`` bounds connecting, each write, each read and the wait for the pool, each on its own, not the whole.
 """
 
@@ -14,7 +14,6 @@ import httpx
 from supalab.clients.base import Client
 from supalab.clients.transports import tls, watched
 from supalab.replies import Reply
-from supalab.settings import Settings
 from supalab.wire import Call
 
 __all__ = ["ArticleSupabaseAsync"]
@@ -23,20 +22,7 @@ __all__ = ["ArticleSupabaseAsync"]
 class ArticleSupabaseAsync(Client):
     """The client that the article migrates to: real async, at most ``limit`` connections."""
 
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        *,
-        limit: int = 10,
-        timeout: float = 30.0,
-        ca_file: str | None = None,
-        rest_path: str = "/rest/v1",
-    ) -> None:
-        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path)
-        self._base = self._settings.base
-        self._headers = self._settings.headers
-        self._client: Optional[httpx.AsyncClient] = None  # noqa: UP045  # as printed
+    _client: Optional[httpx.AsyncClient] = None  # noqa: UP045  # as printed
 
     async def _get_client(self) -> httpx.AsyncClient:
         if self._client is None:

@@ -1,6 +1,7 @@
-"""The methods that all clients share; a client of its own adds ``_request``, which sends one call, and ``aclose``.
+"""What all clients have in common: one constructor, and the methods that write a request and read its reply.
 
-Put two of those side by side, and you see the migration.
+A client of the course adds ``_request``, which sends one call, and ``aclose``. Compare two of those, and you see the
+migration.
 """
 
 from __future__ import annotations
@@ -11,36 +12,75 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, ClientError, SettingsError
 from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.wire import Call, Count, Embedded, Return, Row, nobody_is_watching
+from supalab.wire import Call, Count, Embedded, Names, Query, Return, Row, nobody_is_watching
 
-__all__ = ["Client", "slot_taken"]
+__all__ = ["BaseClient", "Client", "slot_taken"]
 
 #: Set by whoever times a request: the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
 
 
-class Client(ABC):
-    """What all clients have in common; see ``SupabaseAsync`` for the one to use.
+class BaseClient(ABC):
+    """A client of one project that can read a table and be closed. The clients in ``peers.py`` can do no more.
 
-    Every method raises SettingsError for arguments that cannot work, before anything is sent.
+    The arguments are those of ``Settings``; what ``timeout`` bounds depends on the client.
     """
 
-    _settings: Settings
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        limit: int = 10,
+        timeout: float = 30.0,
+        ca_file: str | None = None,
+        rest_path: str = "/rest/v1",
+        schema: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
+        self._base, self._headers = self._settings.base, self._settings.headers
+
+    @abstractmethod
+    async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
+        """Read rows of a table."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close connections and threads; the client cannot be used afterwards."""
+
+    async def close(self) -> None:
+        """The article's name for ``aclose``."""
+        await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._settings.url} limit={self._settings.limit}>"
+
+
+class Client(BaseClient):
+    """A client with every method; see ``SupabaseAsync`` for the one to use.
+
+    Each method raises SettingsError for arguments that cannot work, before anything is sent.
+    """
 
     @abstractmethod
     async def _request(self, call: Call) -> Reply:
         """Send one call, wait for the whole answer."""
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Give back connections and threads; the client cannot be used afterwards."""
 
     async def _ask(self, call: Call) -> Reply:
         try:
@@ -60,53 +100,26 @@ class Client(ABC):
         self,
         table: str,
         *,
-        columns: str | Sequence[str] = ...,
-        filters: Filters | None = ...,
-        order: str | Sequence[str] | None = ...,
-        limit: int | None = ...,
-        offset: int | None = ...,
-        embedded: Mapping[str, Embedded] | None = ...,
         count: Count | None = ...,
         head: bool = ...,
         single: Literal[False] = ...,
         maybe_single: Literal[False] = ...,
+        **query: Unpack[Query],
     ) -> Rows: ...
 
     @overload
-    async def select(
-        self,
-        table: str,
-        *,
-        columns: str | Sequence[str] = ...,
-        filters: Filters | None = ...,
-        order: str | Sequence[str] | None = ...,
-        limit: int | None = ...,
-        offset: int | None = ...,
-        embedded: Mapping[str, Embedded] | None = ...,
-        single: Literal[True],
-    ) -> Row: ...
+    async def select(self, table: str, *, single: Literal[True], **query: Unpack[Query]) -> Row: ...
 
     @overload
-    async def select(
-        self,
-        table: str,
-        *,
-        columns: str | Sequence[str] = ...,
-        filters: Filters | None = ...,
-        order: str | Sequence[str] | None = ...,
-        limit: int | None = ...,
-        offset: int | None = ...,
-        embedded: Mapping[str, Embedded] | None = ...,
-        maybe_single: Literal[True],
-    ) -> Row | None: ...
+    async def select(self, table: str, *, maybe_single: Literal[True], **query: Unpack[Query]) -> Row | None: ...
 
     async def select(
         self,
         table: str,
         *,
-        columns: str | Sequence[str] = "*",
+        columns: Names = "*",
         filters: Filters | None = None,
-        order: str | Sequence[str] | None = None,
+        order: Names | None = None,
         limit: int | None = None,
         offset: int | None = None,
         embedded: Mapping[str, Embedded] | None = None,
@@ -145,25 +158,19 @@ class Client(ABC):
         return _the_one(found, table, must_be=single) if single or maybe_single else found
 
     async def insert(
-        self,
-        table: str,
-        new: Row | Sequence[Row],
-        *,
-        columns: str | Sequence[str] = "*",
-        return_: Return = "representation",
+        self, table: str, new: Row | Sequence[Row], *, columns: Names = "*", return_: Return = "representation"
     ) -> Rows:
         """Add one row or many at once (all or none); returns them as stored, or nothing with ``return_="minimal"``."""
-        call = wire.insert(table, new, columns=columns, return_=return_)
-        return await self._rows(call)
+        return await self._rows(wire.insert(table, new, columns=columns, return_=return_))
 
     async def upsert(
         self,
         table: str,
         new: Row | Sequence[Row],
         *,
-        on_conflict: str | Sequence[str] | None = None,
+        on_conflict: Names | None = None,
         ignore_duplicates: bool = False,
-        columns: str | Sequence[str] = "*",
+        columns: Names = "*",
         return_: Return = "representation",
     ) -> Rows:
         """Add rows; where one has the same key (or ``on_conflict`` columns), update it, or leave it alone."""
@@ -178,43 +185,20 @@ class Client(ABC):
         return await self._rows(call)
 
     async def update(
-        self,
-        table: str,
-        values: Row,
-        *,
-        filters: Filters,
-        columns: str | Sequence[str] = "*",
-        return_: Return = "representation",
+        self, table: str, values: Row, *, filters: Filters, columns: Names = "*", return_: Return = "representation"
     ) -> Rows:
         """Change the rows that fit the filters; returns them as they are now."""
-        call = wire.update(table, values, filters=filters, columns=columns, return_=return_)
-        return await self._rows(call)
+        return await self._rows(wire.update(table, values, filters=filters, columns=columns, return_=return_))
 
     async def delete(
-        self, table: str, *, filters: Filters, columns: str | Sequence[str] = "*", return_: Return = "representation"
+        self, table: str, *, filters: Filters, columns: Names = "*", return_: Return = "representation"
     ) -> Rows:
         """Remove the rows that fit the filters; returns them as they were."""
-        call = wire.delete(table, filters=filters, columns=columns, return_=return_)
-        return await self._rows(call)
+        return await self._rows(wire.delete(table, filters=filters, columns=columns, return_=return_))
 
     async def rpc(self, function: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Call a database function with named arguments; returns whatever JSON it answers."""
         return replies.value(await self._ask(wire.call_function(function, arguments)), self._settings.secrets)
-
-    async def close(self) -> None:
-        """The article's name for ``aclose``."""
-        await self.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._settings.url} limit={self._settings.limit}>"
 
 
 def _the_one(found: Rows, table: str, *, must_be: bool) -> Row | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import requests
 
 from supalab.clients.base import Client
 from supalab.replies import Reply
-from supalab.settings import Settings
 from supalab.wire import Call
 
 __all__ = ["FakeSupabaseAsync"]
@@ -29,19 +29,8 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
 class FakeSupabaseAsync(Client):
     """The client to leave: at most ``limit`` requests at once, each in a thread and on a connection of its own."""
 
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        *,
-        limit: int = 3,
-        timeout: float = 30.0,
-        ca_file: str | None = None,
-        rest_path: str = "/rest/v1",
-    ) -> None:
-        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path)
-        self._base = self._settings.base
-        self._headers = self._settings.headers
+    def __init__(self, url: str, key: str | None, *, limit: int = 3, **options: Any) -> None:
+        super().__init__(url, key, limit=limit, **options)
         self._executor = ThreadPoolExecutor(max_workers=limit)
 
     async def _request(self, call: Call) -> Reply:

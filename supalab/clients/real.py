@@ -11,22 +11,21 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
 
-from supalab.clients import answers, paging
-from supalab.clients.base import Client
+from supalab.clients import answers
 from supalab.clients.http1 import ReadyRequest
+from supalab.clients.paging import LongTables
 from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import MAX_BYTES, Transport, pooled_transport
 from supalab.errors import ClientClosed, ClientError
-from supalab.query_values import Filters
-from supalab.replies import Reply, Rows
+from supalab.replies import Reply
 from supalab.settings import Settings, checked_size
-from supalab.wire import Call, Row
+from supalab.wire import Call
 
 __all__ = ["SupabaseAsync"]
 
@@ -52,7 +51,7 @@ class _Progress:
         self.phase = PHASES.get(event, self.phase)
 
 
-class SupabaseAsync(Client):
+class SupabaseAsync(LongTables):
     """A Supabase (or PostgREST) client: at most ``limit`` requests at once, each done or failed in ``timeout`` seconds.
 
     ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the largest answer taken.
@@ -79,9 +78,10 @@ class SupabaseAsync(Client):
         max_bytes: int = MAX_BYTES,
         transport: Transport | None = None,
     ) -> None:
-        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
-        self._base = self._settings.base
-        self._headers = {"Host": httpx.URL(self._base).netloc.decode()} | self._settings.headers | EVERY_REQUEST
+        super().__init__(
+            url, key, limit=limit, timeout=timeout, ca_file=ca_file, rest_path=rest_path, schema=schema, token=token
+        )
+        self._headers = {"Host": httpx.URL(self._base).netloc.decode()} | self._headers | EVERY_REQUEST
         self._ready: dict[tuple[tuple[str, str], ...], httpx.Headers] = {}
         self._margin = min(MARGIN, self._settings.timeout / 10)
         self._max_bytes = checked_size("max_bytes", max_bytes)
@@ -97,42 +97,6 @@ class SupabaseAsync(Client):
         """Make a client for the project in ``SUPABASE_URL`` with ``SUPABASE_KEY``; raises SettingsError without one."""
         found = Settings.from_env()
         return cls(found.url, found.key, limit=limit, timeout=timeout, schema=schema, token=token)
-
-    def pages(
-        self,
-        table: str,
-        *,
-        columns: str | Sequence[str] = "*",
-        filters: Filters | None = None,
-        key: str = "id",
-        size: int = 500,
-        ahead: int = 1,
-    ) -> AsyncIterator[Rows]:
-        """Read a table of any length page by page, ordered by ``key``: a unique column among ``columns``, never null.
-
-        Each page starts behind the last key seen, so rows that others insert or delete meanwhile shift nothing.
-        A page's ``truncated`` says that it is shorter than ``size`` and yet rows came behind it: the server cut it,
-        or rows were added meanwhile; the rows are all there either way. The next page is asked for while you work on
-        this one, unless ``ahead`` is 0. Raises SettingsError for rows without a key, BadResponse for a server that
-        ignores filters.
-        """
-        return paging.pages(self, table, columns=columns, filters=filters, key=key, size=size, ahead=ahead)
-
-    async def insert_many(
-        self,
-        table: str,
-        new: Iterable[Row] | AsyncIterable[Row],
-        *,
-        size: int = 500,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
-        """Insert any number of rows in requests of ``size``, one after another, and return how many there were.
-
-        Each request is all or nothing, the whole is not: whatever ends it early, a cancellation too, carries the number
-        of rows that are in as its attribute ``rows_in`` and in a note. ``progress`` is called with that number after
-        each request, and awaited if it is async.
-        """
-        return await paging.insert_many(self, table, new, size=size, progress=progress)
 
     async def _request(self, call: Call) -> Reply:
         here = self._on_this_loop()

@@ -6,13 +6,13 @@ The fair control for "no pooling with threads": it differs from ``fake.py`` in n
 from __future__ import annotations
 
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from supalab.clients.fake import FakeSupabaseAsync
 from supalab.replies import Reply
-from supalab.settings import Settings
 from supalab.wire import Call
 
 __all__ = ["SessionSupabaseAsync"]
@@ -21,18 +21,15 @@ __all__ = ["SessionSupabaseAsync"]
 class SessionSupabaseAsync(FakeSupabaseAsync):
     """Threads and ``requests`` as before, with connections kept open between requests."""
 
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        *,
-        limit: int = 3,
-        timeout: float = 30.0,
-        ca_file: str | None = None,
-        rest_path: str = "/rest/v1",
-    ) -> None:
-        super().__init__(url, key, limit=limit, timeout=timeout, ca_file=ca_file, rest_path=rest_path)
-        self._session = _session(self._settings)
+    def __init__(self, url: str, key: str | None, **options: Any) -> None:
+        super().__init__(url, key, **options)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = self._settings.ca_file or True
+        # The threads share it, so it keeps no cookies that one caller could send for another.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # The default pool keeps 10: with more threads it would close connections and open new ones.
+        self._session.mount(self._settings.url, HTTPAdapter(pool_maxsize=self._settings.limit))
 
     def _send(self, call: Call) -> Reply:
         call.started()
@@ -51,13 +48,3 @@ class SessionSupabaseAsync(FakeSupabaseAsync):
         """As before, and then close the connections."""
         await super().aclose()
         self._session.close()
-
-
-def _session(settings: Settings) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # shared by threads: nothing to mix up
-    session.verify = settings.ca_file or True
-    # The default pool keeps 10: with more threads than that it would drop and redial.
-    session.mount(settings.url, HTTPAdapter(pool_maxsize=settings.limit))
-    return session

@@ -206,15 +206,31 @@ def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     return PooledTransport(settings.base, context)
 
 
-def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
-    """httpx's own connections, with as many kept alive as may be open, so that none is dropped and redialled.
+def httpx_options(
+    settings: Settings, library: Any = httpx, *, keep: int | None = None, patient: bool = False
+) -> dict[str, Any]:
+    """How httpx's own pool is set up for a project: ``keep`` connections stay open, by default all of them.
 
-    For comparisons. A request that is cancelled at an unlucky moment can cost this pool a connection for ever, even
-    behind the gate (httpcore 1.0.9, seen after some hundred cancellations); and at DEBUG, httpcore logs the headers
-    that a server sends, whatever they repeat. The default has neither fault.
+    ``patient``: the timeout leaves out the wait for a connection.
     """
-    limits = httpx.Limits(max_connections=settings.limit, max_keepalive_connections=settings.limit)
-    return httpx.AsyncHTTPTransport(verify=tls(settings), limits=limits, trust_env=False)
+    limit, seconds = settings.limit, settings.timeout
+    return {
+        "limits": library.Limits(max_connections=limit, max_keepalive_connections=limit if keep is None else keep),
+        "timeout": library.Timeout(seconds, pool=None) if patient else library.Timeout(seconds),
+        "verify": tls(settings),
+        "trust_env": False,
+    }
+
+
+def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
+    """httpx's own connections, all of them kept alive; for comparisons.
+
+    A request that is cancelled at an unlucky moment can cost this pool a connection for ever, even behind the gate
+    (httpcore 1.0.9, seen after some hundred cancellations). At DEBUG, httpcore logs the headers that a server sends,
+    which may repeat the key. The default has neither fault.
+    """
+    options = httpx_options(settings)
+    return httpx.AsyncHTTPTransport(**{name: options[name] for name in ("limits", "verify", "trust_env")})
 
 
 def watched(call: Call) -> dict[str, Any]:

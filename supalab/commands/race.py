@@ -75,15 +75,12 @@ def race(options: argparse.Namespace) -> int:
 
 
 def _arms(options: argparse.Namespace) -> Sequence[str]:
-    from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS, arm, missing
+    from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS, arm
 
     named = [*DEFAULT_ARMS] if options.arms is None else [name.strip() for name in options.arms.split(",")]
     chosen = [arm(name).name for name in named]
     for name in PEER_ARMS if options.peers else ():
-        lacking = missing(name.rpartition("-")[0])
-        if lacking and name == "niquests-10":  # not in the extra, so not having it is no mistake
-            print(f"niquests-10 is left out: it {lacking}", file=sys.stderr)
-        elif name not in chosen:
+        if name not in chosen:
             chosen.append(arm(name).name)
     return chosen
 

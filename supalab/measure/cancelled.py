@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from supalab.clients.arms import Racer
+from supalab.clients.base import BaseClient
 from supalab.measure.machine import machine, versions
 from supalab.measure.workload import Workload
 
@@ -22,7 +22,7 @@ THENS = ("ask", "close", "leave")
 
 
 def cancelled(
-    build: Callable[[], Racer], workload: Workload, plan: Mapping[str, Any], say: Callable[[dict[str, Any]], None]
+    build: Callable[[], BaseClient], workload: Workload, plan: Mapping[str, Any], say: Callable[[dict[str, Any]], None]
 ) -> None:
     """Run a program that cancels its callers; ``say`` gets the numbers once the process's threads have ended.
 
@@ -72,7 +72,7 @@ def report_at_exit(
 
 
 async def _cancelled(
-    build: Callable[[], Racer], workload: Workload, at_s: float, then: str
+    build: Callable[[], BaseClient], workload: Workload, at_s: float, then: str
 ) -> tuple[dict[str, Any], float, float]:
     """Start a caller for each request, cancel them all after ``at_s`` seconds, and do one of ``THENS``.
 
@@ -109,11 +109,11 @@ async def _cancelled(
     return found, warm - begun, now
 
 
-async def _one(client: Racer, workload: Workload) -> None:
+async def _one(client: BaseClient, workload: Workload) -> None:
     await client.select(workload.table, columns=workload.columns, limit=workload.limit)
 
 
-async def _outcome(client: Racer, workload: Workload) -> str:
+async def _outcome(client: BaseClient, workload: Workload) -> str:
     """A pool that the cancellation broke is a result: its last caller then has an error, not an answer."""
     try:
         await _one(client, workload)

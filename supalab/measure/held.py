@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from supalab.clients.arms import Racer
+from supalab.clients.base import BaseClient
 from supalab.errors import TrialError
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import uss, written
@@ -27,7 +27,7 @@ RESTS = 4
 PATIENCE = 0.9
 
 
-async def held(build: Callable[[], Racer], workload: Workload, say: Callable[[dict[str, Any]], None]) -> None:
+async def held(build: Callable[[], BaseClient], workload: Workload, say: Callable[[dict[str, Any]], None]) -> None:
     """Ask with all callers at once, wait until nothing moves any more, read the memory then, and ``say`` it.
 
     JSON-ready; ``threads`` are those besides the main one. The base line is taken when all is imported and no client is
@@ -84,5 +84,5 @@ def _both() -> tuple[int, int]:
     return whole, own
 
 
-async def _one(client: Racer, workload: Workload) -> None:
+async def _one(client: BaseClient, workload: Workload) -> None:
     await client.select(workload.table, columns=workload.columns, limit=workload.limit)

@@ -25,7 +25,6 @@ LOOKS: Mapping[str, tuple[str, str, str]] = {
     "httpx2": ("#a9bde6", "D", "-"),
     "kept": ("#8463a8", "P", "-."),
     "aiohttp": ("#2a9d8f", "^", "-"),
-    "niquests": ("#8463a8", "v", "-."),
     "supabase": ("#b3446c", "P", "-"),
     "to-thread": ("#d48aa6", "P", ":"),
     "session": (COLOURS["session"], "D", "-"),

@@ -17,7 +17,7 @@ __all__ = ["CASES", "CLIENTS", "QUICK_CASES", "Case", "Plan", "Remark", "Run", "
 #: The kinds of client that are compared, as in ``supalab.clients.arms``.
 CLIENTS = (
     *("real", "real-httpx", "httpx", "httpx2", "httpx-over-ours", "aiohttp"),
-    *("niquests", "supabase", "to-thread", "fake", "session"),
+    *("supabase", "to-thread", "fake", "session"),
 )
 
 
@@ -57,7 +57,6 @@ COST_MS = {
     "httpx2": {1: 1.0, 1000: 8.0},
     "httpx-over-ours": {1: 0.5},
     "aiohttp": {1: 0.3},
-    "niquests": {1: 0.8, 1000: 3.0},
     "supabase": {1: 1.5, 100: 9.5, 1000: 20.0},
     "to-thread": {1: 1.0, 100: 5.0, 1000: 7.0},
     "fake": {1: 1.7, 1000: 3.0},

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 from supalab.clients.arms import arm, missing
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.bench.cases import CASES, CLIENTS, QUICK_CASES, Case, Plan, Remark, Run, plan, trial_s
+from supalab.measure.bench.cases import CASES, CLIENTS, QUICK_CASES, Case, Plan, Run, plan, trial_s
 from supalab.measure.bench.result import Bench, row
 from supalab.measure.race import Progress, RaceInterrupted, marks, race
 from supalab.measure.trial import Trial
@@ -123,23 +121,10 @@ def _result(todo: Plan, kept: list[tuple[Case, Trial]], repeat: int, when: str, 
     return Bench(
         cases=cases,
         rows=tuple(rows),
-        remarks=(*todo.remarks, *_shadow()),
+        remarks=todo.remarks,
         repeat=repeat,
         when=when,
         machine=dict(kept[0][1].machine or {}) if kept else {},
         versions=versions,
         finished=finished,
     )
-
-
-def _shadow() -> list[Remark]:
-    """Say so if requests does not run on urllib3 here, but on the fork that niquests' wheel puts in its place."""
-    runs_on = str(import_module("urllib3").__version__)
-    try:
-        installed = version("urllib3")
-    except PackageNotFoundError:
-        installed = "none"
-    if runs_on == installed:
-        return []
-    text = f"requests runs on urllib3-future {runs_on}, not on urllib3 {installed}, so these are not what they say"
-    return [Remark("", "fake, session", text)]

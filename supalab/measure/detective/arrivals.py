@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from supalab.clients.arms import Racer, arm
-from supalab.clients.base import slot_taken
+from supalab.clients.arms import arm
+from supalab.clients.base import BaseClient, slot_taken
 from supalab.errors import TrialError
 from supalab.lab.handle import Lab
 from supalab.load.schedule import poisson
@@ -70,7 +70,7 @@ def _job(job: dict[str, Any]) -> dict[str, Any]:
     return {"spans": rows, "machine": machine(), "versions": versions()}
 
 
-async def arrive(client: Racer, workload: Workload, times: Sequence[float]) -> list[Span]:
+async def arrive(client: BaseClient, workload: Workload, times: Sequence[float]) -> list[Span]:
     """Start a request at each time, wait for all, close the client, and return their spans in order.
 
     ``asked`` is the time as it was meant: a loop that comes late to it has made its caller wait.
@@ -85,7 +85,7 @@ async def arrive(client: Racer, workload: Workload, times: Sequence[float]) -> l
         return [await task for task in tasks]
 
 
-async def _one(client: Racer, workload: Workload, asked: float, now: Callable[[], float]) -> Span:
+async def _one(client: BaseClient, workload: Workload, asked: float, now: Callable[[], float]) -> Span:
     started: list[float] = []
     slot_taken.set(lambda: started.append(now()))
     try:

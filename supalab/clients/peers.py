@@ -1,0 +1,186 @@
+"""Other people's clients, for comparison: each reads as its users would write it, and can do nothing else.
+
+A library is imported when its client is made, so one that nobody asks for need not be installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ssl
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from supalab.clients.base import BaseClient, slot_taken
+from supalab.clients.transports import httpx_options, pooled_transport, watched
+from supalab.errors import SettingsError
+from supalab.wire import Call
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["BareAiohttp", "BareHttpx", "BareHttpx2", "OfficialAsync", "OfficialInThreads", "OwnTransport"]
+
+
+class Peer(BaseClient):
+    """One library under the conditions of our clients: the limit, the headers with the key, HTTP/1.1, no proxy.
+
+    A semaphore stands in front, because most pools are slower with a queue inside. ``timeout``: seconds for each phase
+    of a request; the wait for a slot has no end, because a race asks how long it takes.
+    """
+
+    def __init__(self, url: str, key: str | None, **options: Any) -> None:
+        super().__init__(url, key, **options)
+        self._headers["Accept"] = "application/json"
+        self._gate = asyncio.Semaphore(self._settings.limit)
+
+    async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
+        """Read rows; an error is the library's own."""
+        async with self._gate:
+            slot_taken.get()()
+            return await self._read(table, columns, limit)
+
+    @abstractmethod
+    async def _read(self, table: str, columns: str, limit: int | None) -> Any:
+        """Read rows as the library does it."""
+
+    def _request(self, table: str, columns: str, limit: int | None) -> dict[str, Any]:
+        """The address and the query of a read, for the library to encode."""
+        query = {"select": columns} | ({} if limit is None else {"limit": str(limit)})
+        return {"url": f"{self._base}/{table}", "params": query}
+
+
+class BareAiohttp(Peer):
+    """``aiohttp.ClientSession`` with a connector of ``limit`` connections."""
+
+    _session: aiohttp.ClientSession | None = None
+
+    async def _read(self, table: str, columns: str, limit: int | None) -> Any:
+        if self._session is None:  # at the first request, because it wants a running loop
+            self._session = self._opened()
+        async with self._session.get(**self._request(table, columns, limit)) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        ca_file, seconds = self._settings.ca_file, self._settings.timeout
+        context = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._settings.limit, ssl=context),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class BareHttpx(Peer):
+    """``httpx.AsyncClient``, with all connections kept alive; its queue is inside its pool, without our semaphore."""
+
+    #: The library; a fork has the same API.
+    library = "httpx"
+
+    def __init__(self, url: str, key: str | None, **options: Any) -> None:
+        super().__init__(url, key, **options)
+        self._client = self._opened(import_module(self.library))
+
+    def _opened(self, library: Any) -> Any:
+        return library.AsyncClient(headers=self._headers, **httpx_options(self._settings, library, patient=True))
+
+    async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
+        """Read rows."""
+        return await self._read(table, columns, limit)
+
+    async def _read(self, table: str, columns: str, limit: int | None) -> Any:
+        watching = watched(Call("GET", "", started=slot_taken.get()))
+        response = await self._client.get(**self._request(table, columns, limit), extensions=watching)
+        response.raise_for_status()
+        return response.json()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class BareHttpx2(BareHttpx):
+    """``httpx2.AsyncClient``, of a fork of httpx."""
+
+    library = "httpx2"
+
+
+class OwnTransport(BareHttpx):
+    """A bare ``httpx.AsyncClient`` on the transport of ``SupabaseAsync``: what our client adds is left out."""
+
+    select = Peer.select
+
+    def _opened(self, library: Any) -> Any:
+        timeout = self._settings.timeout
+        return httpx.AsyncClient(headers=self._headers, timeout=timeout, transport=pooled_transport(self._settings))
+
+
+class OfficialAsync(Peer):
+    """``supabase.AsyncClient``, with HTTP/1.1 (its default, HTTP/2, the lab and plain PostgREST do not speak).
+
+    Without the semaphore it would be several times slower (compare ``httpx-100`` with ``real-httpx-100``).
+    """
+
+    http, client, how = "AsyncClient", "AsyncClient", "AsyncClientOptions"
+
+    def __init__(self, url: str, key: str | None, **options: Any) -> None:
+        super().__init__(url, key, **options)
+        if self._settings.key is None or self._settings.rest_path != "/rest/v1":
+            raise SettingsError("the official client needs a key and always asks under /rest/v1: use another arm here")
+        supabase = import_module("supabase")  # by name, so that types can be checked where it is not installed
+        self._http = getattr(httpx, self.http)(follow_redirects=True, **httpx_options(self._settings, patient=True))
+        how = getattr(supabase, self.how)(httpx_client=self._http)
+        self._client = getattr(supabase, self.client)(url, self._settings.key, how)
+
+    def _query(self, table: str, columns: str, limit: int | None) -> Any:
+        query = self._client.table(table).select(columns)
+        return query if limit is None else query.limit(limit)
+
+    async def _read(self, table: str, columns: str, limit: int | None) -> Any:
+        return (await self._query(table, columns, limit).execute()).data
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
+class OfficialInThreads(OfficialAsync):
+    """The sync ``supabase.Client`` in ``limit`` threads of its own, called as ``asyncio.to_thread`` does it.
+
+    ``to_thread`` itself takes the loop's default threads, whose number depends on the machine.
+    """
+
+    http, client, how = "Client", "Client", "ClientOptions"
+
+    def __init__(self, url: str, key: str | None, **options: Any) -> None:
+        super().__init__(url, key, **options)
+        self._threads = ThreadPoolExecutor(self._settings.limit)
+
+    async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
+        """Read rows."""
+        here = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, here.run, self._send, table, columns, limit)
+
+    def _send(self, table: str, columns: str, limit: int | None) -> Any:
+        slot_taken.get()()
+        return self._query(table, columns, limit).execute().data
+
+    async def aclose(self) -> None:
+        """Let the threads finish what they have begun, then close the connections."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._http.close()
