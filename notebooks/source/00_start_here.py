@@ -3,24 +3,27 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **6 minutes.** You run two clients against a server that counts, and you *see* what `async def` did and did not do.
+# **6 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
-# - **You need** nothing but this kernel: no network, no account.
+# - **You need** only this kernel. You need no network and no account.
 #
-# Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>, from top to bottom; each may be run again. A linked word leads to the
+# Run the cells from top to bottom with <kbd>Shift</kbd>+<kbd>Enter</kbd>. You can run each cell again. Linked words lead to the
 # [glossary](glossary.md).
 
 # %%
+import asyncio
+import time
+
 from supalab import FakeSupabaseAsync, SupabaseAsync
-from supalab.course import ready_to_go
+from supalab.course import observe, ready_to_go, start_lab
 
 ready_to_go()
 
 # %% [markdown]
 # ## A client that only looks concurrent
 #
-# Somewhere in many code bases lives a class like this (shortened; the whole of it is `supalab/clients/fake.py`):
+# Many code bases contain a class like this one. It is shortened; the whole class is in `supalab/clients/fake.py`.
 #
 # ```python
 # class FakeSupabaseAsync:
@@ -33,79 +36,81 @@ ready_to_go()
 #         return await loop.run_in_executor(self._executor, self._get, table)
 # ```
 #
-# Every method says `async def`, callers `await` it, reviewers nod. Underneath, a blocking library runs in a few threads: that is
-# [**fake async**](glossary.md#fake-async). It was a sensible step once. What does it cost?
+# Every method is `async def`, and callers `await` it. Inside, a blocking library runs in a few threads. We call this
+# [**fake async**](glossary.md#fake-async). It was once a sensible step. This notebook shows what it costs.
 
 # %% [markdown]
 # ## A server that counts
 #
-# The [**lab**](glossary.md#lab) is a small server that answers as a Supabase project does, and takes as long for each request as you tell it: here 0.15
-# seconds. It also keeps a record, the [**witness**](glossary.md#witness), so nobody has to believe what a client says of itself.
+# The [**lab**](glossary.md#lab) is a small server on this machine. It behaves like a Supabase project, and it takes a fixed time for each request.
+# You choose this *server time*; here it is 0.15 seconds. The lab also counts what it sees. Its counters are the [**witness**](glossary.md#witness), so
+# you never have to trust what a client says about itself.
 
 # %%
-from supalab.course import start_lab
-
-lab = start_lab(latency=0.15)
+lab = start_lab(latency=0.15)  # the server time, in seconds
 lab
 
 # %% [markdown]
-# A notebook already runs an event loop, so you can `await` right in a cell; no `asyncio.run` is needed.
+# A notebook already runs an event loop, so you can write `await` directly in a cell. You do not need `asyncio.run`.
 
 # %%
 async with SupabaseAsync(lab.url, lab.key) as db:
-    rows = await db.select("contests", columns="title,prize", order="prize.desc.nullslast", limit=3)
+    rows = await db.select("contests", columns="title,prize", order="prize.desc.nullslast", limit=3)  # 3 rows
 rows
 
 # %% [markdown]
-# ## A hundred requests, fake
+# ## A hundred requests through the fake client
 #
-# `observe` starts a hundred `db.select(…)` at once, a **burst**, and waits for all of them. `"fake-3"` names the [**arm**](glossary.md#arm): the kind of
-# client, and the limit of 3 threads.
+# `asyncio.gather` starts a hundred calls at once and waits for all of them. Such a load is called a **burst**. The client has 3 threads.
 #
-# **Before you run the cell, guess:** how many seconds will it take, at 0.15 s each? How many connections will the server see? Then watch: each bar is
-# a request, counted by the lab; an outline is one still in flight. (A few seconds.)
+# **Guess before you run the cell:** how many seconds will the burst take, if the server needs 0.15 s for each request? How many connections will the
+# server see?
 
 # %%
-from supalab.course import observe
-
-async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
-    fake_3 = await observe(db, lab, "fake-3", watch=True)
+async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
+    began = time.perf_counter()
+    await asyncio.gather(*(db.select("contests", limit=10) for _ in range(100)))
+    print(f"100 requests took {time.perf_counter() - began:.2f} s")
 print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# The bars never stood more than three high. With 3 at a time, 100 requests need 34 rounds, and 34 rounds of 0.15 s are 5.1 s: the threads are the
-# ceiling, whatever `async def` promises. (The gaps between bars are the client's own work; they come on top.) And each request dialled a connection of
-# its own, because `requests.get` opens one every time.
+# The server never saw more than 3 requests at once. At 3 at a time, 100 requests need 34 waves, and 34 waves of 0.15 s take 5.1 s. The three threads set
+# this ceiling; `async def` does not change it. The rest of the time is the client's own work. The server also saw a hundred connections, because
+# `requests.get` opens a new one for each request.
 
 # %% [markdown]
-# ## A hundred requests, real
+# ## A hundred requests through the real client
 #
-# Now the client that this course leads to: the same methods, on `httpx`, with up to 10 requests in flight. Guess again.
+# This is the client at the end of the course. It has the same methods, it is built on `httpx`, and it has at most 10 requests in flight. `observe` does
+# the same as the cell above and draws a chart while it runs. Each bar is a request that the lab counted; an outline is a request still in flight. The name
+# `"real-10"` is an [**arm**](glossary.md#arm): one configuration, a kind of client and its concurrency limit. Guess again, then run the cell.
 
 # %%
-async with SupabaseAsync(lab.url, lab.key, limit=10) as db:
+async with SupabaseAsync(lab.url, lab.key, limit=10) as db:  # 10 requests in flight
     real_10 = await observe(db, lab, "real-10", watch=True)
 print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# Done several times sooner: articles are written about less. But was it the *async*? We changed two things at once: the kind of client, **and**
-# the limit, from 3 to 10.
+# It finished about three times faster. Many articles would stop here. But did *async* make it faster? We changed two things at once: the kind of
+# client **and** the limit, from 3 to 10.
 
 # %% [markdown]
 # ## The fair control
 #
-# So we change one thing only: the old fake client, with 10 threads instead of 3. What do you expect?
+# Now we change one thing only. We run the fake client with 3 threads again, and then with 10. What do you expect from 10 threads?
 
 # %%
+async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
+    fake_3 = await observe(db, lab, "fake-3", watch=True)
 async with FakeSupabaseAsync(lab.url, lab.key, limit=10) as db:
     fake_10 = await observe(db, lab, "fake-10", watch=True)
-print(f"The witness: {lab.witness()}")
+print(f"The witness for fake-10: {lab.witness()}")
 
 # %% [markdown]
 # ## See it
 #
-# The three runs on one clock, as if they had begun together. Each row is a **slot**, which runs one request at a time; below are the requests that
-# still wait for one.
+# The chart puts the three runs on one time axis. Each row is a **slot**, which runs one request at a time. The panel below shows how many requests
+# are still waiting for a slot.
 
 # %%
 from supalab.figures import timeline
@@ -114,15 +119,16 @@ from supalab.measure.trial import TrialSet
 timeline(TrialSet((fake_3, fake_10, real_10)))
 
 # %% [markdown]
-# From `fake-3` to `fake-10` only the limit changes, from `fake-10` to `real-10` only the client. Which step moved the end?
+# From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference: `fake-10` and
+# `real-10` finish at about the same time.
 #
-# So the new client earned nothing? Look at the last two lines of the witness again: a connection for each slot, or for each request. Nor is that the doing
-# of async: threads that share a `requests.Session` keep connections, too. [08](08_what_earned_it.ipynb) takes such changes apart.
+# So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of that either. Threads
+# that share one `requests.Session` reuse connections too. [Notebook 08](08_what_earned_it.ipynb) measures each change by itself.
 
 # %% [markdown]
 # ## Side by side
 #
-# What else differs? To measure memory and CPU, `race` runs each arm in a fresh process. (About 12 seconds.)
+# What else differs? `race` runs each arm in a fresh process, so that it can measure memory and CPU time. (About 12 seconds.)
 
 # %%
 from supalab import race
@@ -141,36 +147,41 @@ from supalab.measure import table
 table.show(trials)
 
 # %% [markdown]
-# - **makespan** is from the first question to the last answer; **x ideal** sets it against latency alone at this limit.
-# - **wait** is the time for a slot, **service** the time from the slot to the answer. Most of a burst's latency is wait.
-# - **CPU** and **memory** are the client's own. Here the two arms with limit 10 differ: threads *and* connections have their price.
+# - **makespan** is the total time, from the first request to the last response. **x ideal** is the makespan divided by what the server time
+#   alone would take at this limit.
+# - **wait** is the time until a request gets a slot (*queue time*). **service** is the time from the slot to the response (*service time*). In a burst,
+#   most of a caller's time is queue time.
+# - **CPU** and **memory** belong to the client's process. Here `fake-10` and `real-10` differ: threads and new connections both have a cost.
 #
-# The last line checks the numbers against each other; notebook 01 shows how. Your times will differ from a neighbour's; the counts should not.
+# The last line checks the numbers against each other; notebook 01 explains how. Your times will differ from your neighbour's. The counts should be the
+# same.
 
 # %% [markdown]
 # ## Your turn
 #
-# Change the limit, and the number in the name, and run it again. From which limit on does it no longer help?
+# Change the limit and the number in the name, and run the cell again. From which limit on does a higher limit no longer help?
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=20) as db:
     yours = await observe(db, lab, "real-20", watch=True)
-print(f"done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
+print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
-# <details><summary>Tried three or four? Then compare</summary>
+# <details><summary>Have you tried three or four limits? Then compare.</summary>
 #
-# Any limit from 50 to 99 needs two rounds, 100 needs one, and one is the least: 300 changes nothing. What is left above 0.15 s is work of client and
-# lab, with a hundred connections to open.
+# Any limit from 50 to 99 needs two waves, and 100 needs one. You cannot have fewer than one wave, so 300 changes nothing. The time above 0.15 s is the
+# work of the client and the lab, which have a hundred connections to open.
 # </details>
 #
 # ## In practice
 #
-# - If your service never has more than three requests to send at once, more slots will not make it faster.
-# - Compare an old client with a new one at the same limit; "faster" needs that control.
-# - In a terminal, `supalab race` does all of this in one line; with `--url …`, and your key in the environment as `SUPABASE_KEY`, on a real project.
+# - More slots help only if your service has more requests to send at once than it has slots.
+# - Compare an old client and a new one at the same limit. "Faster" needs this control.
+# - In a terminal, `supalab race` does all of this. With `--url …`, and your key in the environment variable `SUPABASE_KEY`, it measures a real
+#   project.
 #
-# What if a caller gives up, the server fails, a thousand requests are in flight? Those are the questions of this course, on its way to a client with
-# what production needs: a gate, one deadline, retries for reads. (The lab leaves with this kernel.)
+# What happens if a caller gives up, if the server fails, or if a thousand requests are in flight? This course answers these questions. It ends with
+# a client that has what production needs: a concurrency limit in front of its pool, one deadline for each request, and retries for reads. (The lab
+# stops when this kernel stops.)
 #
-# **Next:** [01 · See the ceiling](01_see_the_ceiling.ipynb), where you compute such a result before you measure it.
+# **Next:** in [01 · See the ceiling](01_see_the_ceiling.ipynb) you compute such a result before you measure it.

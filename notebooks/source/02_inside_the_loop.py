@@ -3,13 +3,15 @@
 # %% [markdown]
 # # 02 · Inside the loop
 #
-# **10 minutes.** You see what an `await` gives up, and to whom; why fake async was invented; and why `asyncio.run` fails in a notebook.
+# **10 minutes.** You see when an `await` lets other code run, why people invented fake async, and why `asyncio.run` fails in a notebook.
 #
-# - **You will** watch a ticker beside three clients; free a loop that is held up; choose a way to run a coroutine.
-# - **You need** notebook [01](01_see_the_ceiling.ipynb), or to have written an `async def` before.
+# - **You will** write a ticker that measures a blocked event loop; compare three clients with it; fix a function that blocks.
+# - **You need** notebook [01](01_see_the_ceiling.ipynb), or some experience with `async def`.
 
 # %%
 import asyncio
+import time
+from itertools import pairwise
 
 import requests
 
@@ -21,12 +23,13 @@ from supalab.course.heartbeat import heartbeat, heartbeats
 lab = start_lab(latency=0.1)
 
 # %% [markdown]
-# ## One thread, many turns
+# ## One thread, many tasks
 #
-# A service answers its health check two seconds late. CPU idle, database fast: somebody has held up the [event loop](glossary.md#event-loop).
+# A service answers its health check two seconds late. The CPU is idle and the database is fast. Something is [blocking](glossary.md#blocking) the
+# [event loop](glossary.md#event-loop).
 #
-# A loop runs in one thread. It gives a coroutine a turn, and nobody else gets one until that coroutine gives it back: at every `await`, people say.
-# `gather` makes a task of each worker. Guess: in which order will the next cell print its four lines?
+# An event loop runs in one thread. It runs one task at a time, and no other task runs until this one gives control back (it *yields*). People say
+# that this happens at every `await`. Guess: in which order will the next cell print its four lines? (`gather` makes a task of each worker.)
 
 
 # %%
@@ -43,7 +46,7 @@ async def worker(name, pause):
 _ = await asyncio.gather(worker("A", nothing), worker("B", nothing))
 
 # %% [markdown]
-# A ran to its end before B began, with an `await` on the way. Now the same two, with a pause that really waits:
+# A ran to its end before B began, although it had an `await` on the way. Now the same two workers, with a pause that really waits:
 
 
 # %%
@@ -54,100 +57,154 @@ async def a_moment():
 _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 
 # %% [markdown]
-# So `await` says: "run this, and *if* something in there has to wait, others may go on meanwhile". Deep below there must be something that the loop
-# can wait for: a timer, a socket, a thread's result. If there is nothing, your coroutine runs on like a plain function.
+# So `await` means: "run this, and *if* something inside has to wait, other tasks may run meanwhile". Something inside must be a thing that the loop
+# can wait for: a timer, a socket, or the result of a thread. If there is no such thing, your coroutine runs like a plain function.
+
+# %% [markdown]
+# ## Measure it with five lines
+#
+# A [**ticker**](glossary.md#ticker) is a task that notes the time every 10 ms. If the loop is blocked, the ticker is late, and every other task on the
+# loop is as late. This delay is the [**loop lag**](glossary.md#loop-lag).
+
+
+# %%
+async def tick(ticks):
+    while True:
+        ticks.append(time.perf_counter())
+        await asyncio.sleep(0.01)
+
+
+async def longest_lag(*calls):
+    ticks = []
+    ticker = asyncio.create_task(tick(ticks))
+    await asyncio.sleep(0.05)  # the ticker starts before the calls
+    await asyncio.gather(*calls)
+    await asyncio.sleep(0.05)
+    ticker.cancel()
+    return max(later - earlier for earlier, later in pairwise(ticks)) - 0.01
+
+
+print(f"Nothing else to do: {1000 * await longest_lag(asyncio.sleep(0.2)):.0f} ms late at most")
 
 # %% [markdown]
 # ## Blocking
 #
-# So a client can say `async` in every method and still never let anybody in:
+# A client can say `async` in every method and still block the loop:
 #
 # ```python
 # async def select(self, table):
 #     return requests.get(...).json()
 # ```
 #
-# `heartbeat` runs calls of it beside a [**ticker**](glossary.md#ticker), which asks for a turn every 10 ms. How late its turn comes is the
-# [**loop lag**](glossary.md#loop-lag); a health check would be as late.
-#
-# Twelve callers ask at once; each request takes 0.1 s. How late will the ticker be at worst? Put seconds in place of `None`, or leave it. (A few
-# seconds.)
+# Twelve callers start at once, and the server takes 0.1 s for each request. How late will the ticker be at most? Replace `None` by a number of seconds,
+# or leave it. (A few seconds.)
 
 # %%
 guess = predict("the ticker's longest lag", None)
 
 async with BlockingSupabaseAsync(lab.url, lab.key) as db:
-    blocking = await heartbeat("blocking", *(db.select("contests", limit=10) for _ in range(12)))
-print(guess.beside(blocking.longest_lag))
+    lag = await longest_lag(*(db.select("contests", limit=10) for _ in range(12)))
+print(guess.beside(lag))
 
 # %% [markdown]
-# Many expect 0.1 s: one request, a tick, the next request. But all twelve callers stood in line before the ticker, and each ran from its first step to
-# its answer without waiting for anything *that the loop knows of*: 12 × 0.1 s, and work of their own.
+# Many people expect 0.1 s: one request, one tick, the next request. But `gather` scheduled all twelve calls at the same time, and no call ever yields to
+# the loop. So the lag is 12 × 0.1 s and some work.
 
 # %% [markdown]
 # ## Fake and real
 #
-# Now the fake client, 3 threads around the same `requests.get`, and beside it the real one with the same limit. Who lets the loop breathe? (About 3
-# seconds.)
+# Now compare it with the fake client, which runs the same `requests.get` in 3 threads, and with the real client at the same limit. `heartbeat`
+# measures as above and records every tick, so that `heartbeats` can draw them. Which client keeps the loop responsive? (About 5 seconds.)
 
 # %%
-async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
-    fake = await heartbeat("fake-3", *(db.select("contests", limit=10) for _ in range(12)))
-async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
-    real = await heartbeat("real-3", *(db.select("contests", limit=10) for _ in range(12)))
-heartbeats([blocking, fake, real], guess=guess.value)
+found = []
+for name, db in (
+    ("blocking", BlockingSupabaseAsync(lab.url, lab.key)),
+    ("fake-3", FakeSupabaseAsync(lab.url, lab.key, limit=3)),
+    ("real-3", SupabaseAsync(lab.url, lab.key, limit=3)),
+):
+    async with db:
+        found.append(await heartbeat(name, *(db.select("contests", limit=10) for _ in range(12))))
+heartbeats(found, guess=guess.value)
 
 # %% [markdown]
-# **Fake async does keep the loop free.** That is what it was invented for: a thread waits for the socket, the loop waits for the thread, others have
-# their turns. With the same limit it takes about as long as the real client. It is "fake" because each request in flight still holds a thread, not
-# because it blocks. (A short gap in one run, but not in the next, is your machine.)
+# **Fake async keeps the loop responsive.** This is what it was invented for: a thread waits for the socket, the loop waits for the thread, and other
+# tasks can run. At the same limit it takes about as long as the real client. We call it "fake" because each request in flight still occupies a thread,
+# not because it blocks. (If you see a short gap in one run but not in the next, your machine caused it.)
 
 # %% [markdown]
-# ## Exercise 02a · Let the loop breathe
+# ## Exercise 02a · Stop blocking the loop
 #
-# This coroutine blocks the loop. Make it stop blocking, and let it return the same rows:
+# This coroutine blocks the loop. Change `fetch` so that it returns the same rows and does not block.
 #
-# | looked at | before | what it should be |
+# | what the check looks at | now | expected |
 # |---|---|---|
-# | one call returns | a list of rows | a list of rows |
-# | a ticker beside 8 calls of 0.15 s | 1.2 s late | hardly late |
-# | 8 calls at once, in flight at the lab | 1 | 4 or more |
+# | the result of one call | a list of rows | a list of rows |
+# | the lag of a ticker during 8 calls of 0.15 s | 1.2 s | at most 0.09 s |
+# | requests in flight at the lab during 8 calls at once | 1 | 4 or more |
 
 
 # %% exercise 02a
 async def fetch(url: str, headers: dict[str, str]) -> list[dict]:
     """Return the rows at this address."""
-    # return requests.get(url, headers=headers).json()     <- this is what blocks
+    # return requests.get(url, headers=headers).json()     <- this call blocks
     # <solution>
     response = await asyncio.to_thread(requests.get, url, headers=headers)
     return response.json()
     # </solution>
-    #: raise NotDone("how can requests.get wait somewhere else than on the loop's thread?")
+    #: raise NotDone("where else can requests.get wait, if not in the loop's thread?")
 
 
 # %%
 await check("02a", fetch)
 
 # %% [markdown]
-# ## Your notebook is a loop, too
+# ## In practice
 #
-# In a script you would call `asyncio.run(main())`: it makes a loop and runs it to the end of `main`. Here? (`attempt` says in one line what came of it.)
+# - **Real clients can block the loop too.** Parsing a huge response takes time on the loop's thread. So does making an `httpx.AsyncClient`,
+#   because it reads certificates.
+# - **Measure the lag.** You have seen the five lines. In asyncio's debug mode (`PYTHONASYNCIODEBUG=1`), Python logs every step longer than 0.1 s.
+# - **`asyncio.to_thread` is fine** for a library that has no async version.
+
+# %% [markdown]
+# ## Recap
+#
+# <details><summary>A coroutine has five <code>await</code>s. How often does it yield?</summary>
+#
+# It depends on what is inside, and it may be never. Only something that suspends the task lets others run: a timer, a socket, or another task that is
+# not done.
+# </details>
+#
+# <details><summary>You put <code>await asyncio.sleep(0)</code> before a blocking call. Does the loop stay responsive?</summary>
+#
+# No. Other tasks run once, before the call. The call itself still blocks the thread until it ends.
+# </details>
+#
+# <details><summary>Somebody replaces threads by httpx "because threads block the event loop". Is that right?</summary>
+#
+# No. The chart shows that threads do not block it. There are good reasons for the change; this is not one of them.
+# </details>
+#
+# **Next:** the migration begins in [03 · Step 1: the client](03_step_1_the_client.ipynb).
+
+# %% [markdown]
+# ## Appendix: a coroutine in a plain function
+#
+# You can skip this part. It is about one error that many people meet in a notebook. In a script you call `asyncio.run(main())`. It makes a loop and runs
+# it until `main` ends. Here it fails. (`attempt` prints the result or the error in one line.)
 
 # %%
-from supalab.course.loops import attempt
+from supalab.course.loops import attempt, run_in_loop_thread
 
 attempt(asyncio.run, a_moment())
 
+
 # %% [markdown]
-# The kernel's thread is *inside* a loop already, the one that reads your cells. Running a second one to its end would hold up the first:
-# [blocking](glossary.md#blocking) again. So Python refuses.
-#
-# A cell can `await`, as you did all along. A *plain* function cannot. If you must have one, give the coroutine a loop in another thread:
+# The kernel's thread already runs a loop, the one that reads your cells. A second loop would block the first one until it ended, so Python refuses.
+# A cell can `await`. A plain function cannot; if you need one, run the coroutine on a loop in another thread:
+
 
 # %%
-from supalab.course.loops import run_in_loop_thread
-
-
 async def ask():
     async with SupabaseAsync(lab.url, lab.key) as db:
         return await db.select("contests", columns="title", order="id", limit=1)
@@ -160,64 +217,30 @@ def first_title() -> str:
 first_title()
 
 # %% [markdown]
-# No magic: the notebook's own loop stands still until the answer is there. (In a service, that is blocking.) And `ask` makes its own client: one
-# used here before belongs to this loop (see 03).
-
-# %% [markdown]
-# ## nest_asyncio, and what it costs
+# This call blocks the notebook's loop until the response arrives. That is acceptable in a notebook and not in a service. `ask` makes a client
+# of its own, because a client that you used in a cell belongs to the notebook's loop (see notebook 03).
 #
-# Search for that error, and you are told to install `nest_asyncio`, a patch that lets a running loop be run again from within. Cells with `asyncio.run`
-# then work, one at a time. But *Run All* sends all cells at once. Two fresh kernels try that, the second with the maintained fork. (About 5 seconds.)
+# Search engines suggest `nest_asyncio` for the same error. It patches asyncio so that a running loop can run another coroutine to its end. Cells with
+# `asyncio.run` then work one at a time. But *Run All* sends all cells at once. The next cell tries this in two fresh kernels, the second one with the
+# maintained fork, and then measures the CPU time of plain tasks. The line "no patch" is the control. (About 7 seconds.)
 
 # %%
 from supalab.course.nested import PATCHES, queue_all, slower_by
 
 for seen in await queue_all():
     print(seen)
-
-# %% [markdown]
-# A star is a cell that never ran: with the kernel installed here, the patched loop inside one cell loses those queued behind it, without an error; the
-# fork does not. What do both cost? Look at the CPU time of plain tasks; the first line is the control. (About 2 seconds.)
-
-# %%
 for patch in (None, *PATCHES):
-    print(f"{patch or 'no patch':<14}{await slower_by(patch):.1f} x the CPU for the same tasks")
+    print(f"{patch or 'no patch':<14}{await slower_by(patch):.1f} x the CPU time for the same tasks")
 
 # %% [markdown]
-# Both swap asyncio's C tasks for Python ones, in the whole process (the fork up to Python 3.13). So this course never applies them: a patched
-# kernel measures the patch. Go no further down this list than you must:
+# A star marks a cell that never ran. With `nest_asyncio`, cells that are queued behind a patched one are lost without an error; with the fork they run.
+# Both replace asyncio's fast C tasks by Python ones in the whole process (the fork does so up to Python 3.13). So this course never applies them: in a
+# patched kernel you would measure the patch. Use the first row that fits:
 #
 # | where you are | what to do |
 # |---|---|
+# | you can change the function | make it `async` and `await` it |
 # | a notebook's cell | `await` at the top level |
 # | a script, a command | `asyncio.run(main())`, once |
 # | a plain function inside a running loop | one loop in a thread: `run_in_loop_thread` in `supalab/course/loops.py` |
-# | code that you cannot change, in a kernel that measures nothing | `last_resort()`, in the same file: it applies `nest_asyncio2` |
-
-# %% [markdown]
-# ## In practice
-#
-# - **Real clients can hold the loop, too:** parsing a huge answer, or making an `httpx.AsyncClient`, which reads certificates, is work on the
-#   loop's thread.
-# - **Measure lag.** A ticker costs ten lines; asyncio's debug mode (`PYTHONASYNCIODEBUG=1`) logs every turn over 0.1 s.
-# - **`asyncio.to_thread` is no sin** for a library without an async twin.
-
-# %% [markdown]
-# ## Recap
-#
-# <details><summary>A coroutine has five <code>await</code>s. How many turns does it give up?</summary>
-#
-# It depends on what is below, and may be none. Only what suspends the task lets others in: a timer, a socket, another task that is not done.
-# </details>
-#
-# <details><summary>You put <code>await asyncio.sleep(0)</code> before a blocking call. Does the loop breathe now?</summary>
-#
-# Once, before the call. The call itself still holds the thread to its end.
-# </details>
-#
-# <details><summary>Somebody replaces threads by httpx "because threads block the event loop". What do you say?</summary>
-#
-# They don't, as the picture shows. There are good reasons for the change; this is not one.
-# </details>
-#
-# **Next:** [03 · Step 1: the client](03_step_1_the_client.ipynb), where the migration begins.
+# | code that you cannot change, in a kernel that measures nothing | `last_resort()` in the same file; it applies `nest_asyncio2` |

@@ -3,10 +3,10 @@
 # %% [markdown]
 # # 03 · Step 1: the client
 #
-# **10 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and learn at which moment to make it.
+# **10 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and you learn when to create it.
 #
-# - **You will** read step 1 as a diff; break a lazy client in three ways, and count what breaks; write one that holds.
-# - **You need** notebook [02](02_inside_the_loop.ipynb): what an `await` gives up.
+# - **You will** read step 1 as a diff; break a lazily created client in three ways and count the damage; write one that works.
+# - **You need** notebook [02](02_inside_the_loop.ipynb): when an `await` lets other tasks run.
 
 # %%
 import asyncio
@@ -25,40 +25,41 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## What step 1 changes
 #
-# On the left the client that you leave, on the right the article's, as their files have them.
+# On the left is the client that you leave, on the right the client of the article. Both are read from their files.
 
 # %%
 difference(FakeSupabaseAsync, ArticleSupabaseAsync, "__init__", "_get_client")
 
 # %% [markdown]
-# The executor is gone. In its place there is `None`, and a method that makes an `httpx.AsyncClient` at the first call: the client is [**lazy**](glossary.md#lazy-client).
-# (And the limit goes from 3 to 10: a second change, and 00 has shown which of the two moves the end.) Why not in `__init__`? Because people write this
-# at the top of a module:
+# The executor is gone. The constructor sets `None`, and a method creates an `httpx.AsyncClient` at the first call. Such a client is
+# [**lazy**](glossary.md#lazy-client). (The limit also goes from 3 to 10. That is a second change, and notebook 00 showed which of the two saves time.)
+#
+# Why does `__init__` not create it? Because people write this at the top of a module:
 #
 # ```python
 # db = ArticleSupabaseAsync(url, key)     # runs at import
 # ```
 #
-# What would the import cost?
+# What would this cost at import?
 
 
 # %%
 def timed(what, make):
     began = time.perf_counter()
     make()
-    print(f"{what:<36}{1000 * (time.perf_counter() - began):8.2f} ms")
+    print(f"{what:<40}{1000 * (time.perf_counter() - began):8.2f} ms")
 
 
 tls = httpx.create_ssl_context()
 timed("httpx.AsyncClient()", httpx.AsyncClient)
-timed("the same, certificates read before", lambda: httpx.AsyncClient(verify=tls))
+timed("the same, with certificates already read", lambda: httpx.AsyncClient(verify=tls))
 timed("ArticleSupabaseAsync(...), lazy", lambda: ArticleSupabaseAsync(lab.url, lab.key))
 
 # %% [markdown]
-# Nearly all of it is reading certificates, and every test run, every `--help` would pay for it. So: at the first use. (`httpx` itself does not mind an
-# import: it wants a loop only when it opens a connection.)
+# Nearly all of the time goes into reading certificates. Every test run and every `--help` would pay for it. So the client is created at its first use.
+# (`httpx` needs a running loop only when it opens a connection.)
 #
-# Does it hold its [limit](glossary.md#limit)? Twenty callers at once, all of them first ones.
+# Does the client keep its [limit](glossary.md#limit)? Twenty callers start at once, before any client exists.
 
 # %%
 async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
@@ -66,14 +67,14 @@ async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
 print(lab.witness())
 
 # %% [markdown]
-# Ten in flight, as told. More than ten connections? That is the second number in `Limits`: how many may be kept. [06](06_cautions.ipynb) measures what
-# it costs.
+# There were 10 requests in flight, as expected. But there were more than 10 connections. The second number in `Limits` causes this: it says how many idle
+# connections may stay open. Notebook [06](06_cautions.ipynb) measures the cost.
 
 # %% [markdown]
-# ## Breaking it, one: an `await` in the wrong place
+# ## The first way to break it: an `await` in the wrong place
 #
-# Look at the method again. Between `if self._client is None` and `self._client = …` there is no `await`, so nobody else gets a turn between
-# the two. That is all that protects it, and `async def` invites you to lose it. Suppose the key comes from a secret store:
+# Look at the method again. Between `if self._client is None` and `self._client = …` there is no `await`, so no other task can run between the two lines.
+# Only this protects the client, and in an `async def` it is easy to lose. Suppose that the key comes from a secret store:
 
 
 # %%
@@ -89,13 +90,13 @@ def new_client(db):
 class LookThenWait(ArticleSupabaseAsync):
     async def _get_client(self):
         if self._client is None:
-            await asyncio.sleep(0.01)  # fetches the key
+            await asyncio.sleep(0.01)  # reads the key from a secret store
             self._client = new_client(self)
         return self._client
 
 
 # %% [markdown]
-# The limit is still 10. Twenty callers ask at once, all first ones. How many requests will the lab see in flight at most?
+# The limit is still 10. Again twenty callers start at once. How many requests will the lab see in flight at most?
 
 # %%
 guess = predict("the most in flight with limit 10", None, unit="requests")
@@ -104,17 +105,17 @@ before, earlier = open_sockets(lab), len(made)
 async with LookThenWait(lab.url, lab.key, limit=10) as db:
     racy = await observe(db, lab, "racy-10", requests=20)
 print(guess.beside(racy.witness.peak))
-print(f"{len(made) - earlier} clients made; sockets still open after the end: {open_sockets(lab) - before}")
+print(f"{len(made) - earlier} clients created; {open_sockets(lab) - before} sockets are still open after the end")
 
 # %% [markdown]
-# All twenty looked, all twenty saw `None`, each made a client of its own with ten slots of its own. The last one to be made was kept, and closed. The
-# others keep their sockets open, and nobody is left to close them. The cure, and our control: one line moves up, and nothing else changes.
+# All twenty tasks saw `None`, so each one created its own client with its own limit of 10. Only the last client was stored and later closed. The others
+# keep their sockets open, and no code will close them. To fix it, move one line up. This is also our control, because nothing else changes.
 
 
 # %%
 class WaitThenLook(ArticleSupabaseAsync):
     async def _get_client(self):
-        await asyncio.sleep(0.01)  # fetches the key
+        await asyncio.sleep(0.01)  # reads the key from a secret store
         if self._client is None:
             self._client = new_client(self)
         return self._client
@@ -130,18 +131,18 @@ from supalab.measure.trial import TrialSet
 timeline(TrialSet((careful, racy)))
 
 # %% [markdown]
-# `racy-10` was done sooner, and that is no merit: it broke the limit that protects your server. In a test with one caller you never see any of this.
-# We kept a list, so we can clean up:
+# `racy-10` finished faster only because it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
+# list, so we can close them:
 
 # %%
 for client in made:
     await client.aclose()
 
 # %% [markdown]
-# ## Breaking it, two: close first
+# ## The second way: close before the first use
 #
-# A service fails early, and its clean-up closes a client that was never used. Then a late task uses it. First the article's client, then the one that
-# this course leads to:
+# A service fails during its start, and its clean-up code closes a client that was never used. Then a late task uses it. The first client below is the
+# article's, the second is the client at the end of this course.
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
@@ -155,14 +156,15 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
     await db.close()
 
 # %% [markdown]
-# `close()` saw `None` and did nothing. "Not made yet" and "closed" look the same, so the next call opened a connection that nobody expects to close. A
-# client has to remember that it was closed; step 3 is about that.
+# In the article's client, `close()` saw `None` and did nothing. The states "not created yet" and "closed" look the same, so the next call opened a
+# connection that nobody expects to close. A client must remember that it was closed. Step 3 is about that.
 
 # %% [markdown]
-# ## Breaking it, three: two loops
+# ## The third way: two event loops
 #
-# Each `asyncio.run` makes a loop and closes it. You meet it in scripts that call it twice, in job queues, in tests that each get a loop. We do it three
-# times with one client, in a thread, since the notebook's own has a loop; `attempt` says what came of it. What will the second loop say? And the third?
+# Each `asyncio.run` makes a loop and closes it at the end. You meet this in scripts that call it twice, in job queues, and in tests with one loop each.
+# The next cell calls it three times with the same client. It does so in another thread, because the notebook's main thread already runs a loop. What
+# will happen on the second loop? And on the third?
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
@@ -172,23 +174,24 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
         print(f"{kind.__name__}, {turn} loop: {said}")
 
 # %% [markdown]
-# The article's client took a kept connection out of its pool, one that belonged to an ended loop. The pool then threw it away, so the next
-# attempt dials anew, and works. An error that goes away when you look again is called a flaky test, and lives for years.
+# The article's client failed on the second loop. It reused a pooled connection that belonged to a closed loop. The failure removed this connection from
+# the pool, so the third attempt opened a new one and succeeded. In a test suite you would call this a flaky test.
 
 # %% [markdown]
-# ## Exercise 03a · A client made at the right moment
+# ## Exercise 03a · Create a client at the right moment
 #
-# Write `_get_client` for this small class. The first caller makes an `httpx.AsyncClient`, with `headers=` and with `limits=` as in the cells above, and
-# all callers share it. When `asyncio.get_running_loop()` is another than `self._loop`, make a new one, and let go of the old:
-# its loop has ended, so nobody can close it but the garbage collector.
+# Write `_get_client` for this small class. Do this:
 #
-# | looked at | what it should be |
+# 1. The first caller creates `httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit))`. Later callers get the same one.
+# 2. If `asyncio.get_running_loop()` is not `self._loop`, create a new client and drop the old one. Do not close the old one: its loop has already ended.
+#
+# | what the check looks at | expected |
 # |---|---|
 # | `httpx` clients before the first use | 0 |
-# | clients for 10 first callers at once | 1 |
-# | most in flight with `limit=4` | 4 |
+# | clients for the first 10 callers at once | 1 |
+# | most requests in flight with `limit=4` | 4 |
 # | new connections for later requests | 0 |
-# | the same object on a second loop | an answer |
+# | the same object on a second loop | a response |
 
 
 # %% exercise 03a
@@ -209,13 +212,13 @@ class LazyClient:
             self._loop = loop
         return self._client
         # </solution>
-        #: raise NotDone("look, make, remember: and no await on the way")
+        #: raise NotDone("check, create and store the client, with no await in between")
 
     async def select(self, table: str) -> list[dict]:
         client = await self._get_client()
-        answer = await client.get(f"{self._base}/{table}", params={"limit": 10})
-        answer.raise_for_status()
-        return answer.json()
+        response = await client.get(f"{self._base}/{table}", params={"limit": 10})
+        response.raise_for_status()
+        return response.json()
 
 
 # %%
@@ -224,28 +227,28 @@ await check("03a", LazyClient)
 # %% [markdown]
 # ## In practice
 #
-# - **Make it where its loop is.** In a web service, the start-up hook (FastAPI's `lifespan`) is the best place: made on the loop, closed on it, one for all
-#   requests. Lazy is for libraries, which have no such hook.
-# - **Two loops at the same time** would throw away each other's client, again and again. Only then `SupabaseAsync` refuses the second; see
+# - **Create the client where its loop runs.** In a web service, use the start-up hook (FastAPI's `lifespan`): the client is created on the loop, closed
+#   on the loop, and shared by all requests. Libraries have no such hook, so they create it lazily.
+# - **Two loops at the same time** would keep replacing each other's client. In this case `SupabaseAsync` refuses the second loop; see
 #   `_on_this_loop` in `supalab/clients/real.py`.
-# - **If the wait is too dear for every call**, put a lock around look and wait. A lock belongs to a loop, too.
+# - **If awaiting on every call is too expensive**, protect the check and the `await` with an `asyncio.Lock`. A lock also belongs to one loop.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary><code>_get_client</code> is <code>async</code>, and awaits nothing. Can two callers get two clients?</summary>
+# <details><summary><code>_get_client</code> is <code>async</code> and awaits nothing. Can two callers get two clients?</summary>
 #
-# Not on one loop: without a wait there is no turn to give up, as you saw in 02. Two threads with a loop each could.
+# Not on one loop: the task never yields inside, as you saw in 02. Two threads with a loop each could get two.
 # </details>
 #
-# <details><summary>In one run, every other test fails with "Event loop is closed". Where do you look?</summary>
+# <details><summary>In a test run, every second test fails with "Event loop is closed". Where do you look?</summary>
 #
-# For a client made once, at the top of a module or in a fixture that outlives its loop, and used by tests that have a loop each.
+# Look for a client that is created once, at the top of a module or in a long-lived fixture, and used by tests that have a loop each.
 # </details>
 #
 # <details><summary>A colleague writes <code>async with httpx.AsyncClient() as c:</code> in every method. What does it cost?</summary>
 #
-# It is safe, and dials a new connection each time, after reading the certificates again. And no limit holds across the calls.
+# It is safe. But it reads the certificates and opens a new connection for every call, and no limit holds across the calls.
 # </details>
 #
-# **Next:** [04 · Step 2: the methods](04_step_2_the_methods.ipynb), where one `_request` learns to read and to write.
+# **Next:** in [04 · Step 2: the methods](04_step_2_the_methods.ipynb), one `_request` learns to read and to write.

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 04 · Step 2: the methods
 #
-# **9 minutes.** Every method of the client goes through one function, and what users type stays data on its way.
+# **9 minutes.** Every method of the client goes through one function, and what users type stays data on its way to the server.
 #
 # - **You will** see a method call become an HTTP request; break a search with a comma; write `insert` and `update`.
 # - **You need** notebook [03](03_step_1_the_client.ipynb), or the idea that a client keeps one `httpx.AsyncClient`.
@@ -19,24 +19,26 @@ from supalab.filters import any_of, gte
 
 lab = start_lab(latency=0.02)
 async with ArticleSupabaseAsync(lab.url, lab.key) as db:
-    await db.delete("contests", filters={"id": gte(900_000)})  # what an earlier run left
+    await db.delete("contests", filters={"id": gte(900_000)})  # rows of an earlier run
 
 # %% [markdown]
-# ## Four methods, four times the same
+# ## The same code in four methods
 #
-# A client grows one method at a time. `select` calls `requests.get`, `insert` calls `requests.post`, and each builds the address, adds the
-# key, sets a timeout, checks the status, reads the JSON. Sooner or later one of them forgets one of these.
+# A client usually grows one method at a time. `select` calls `requests.get` and `insert` calls `requests.post`. Each method builds the address, adds the
+# key, sets a timeout, checks the status and reads the JSON. Sooner or later one of the methods forgets one of these steps.
 #
-# The second step of the migration mends that: **one `_request`, and everything goes through it**. Here it is in `SmallClient`, a client that
-# can read and not yet write. You will build on it.
+# Step 2 of the migration fixes this: **one `_request`, and everything goes through it**. Here is the `_request` of `SmallClient`, a client that can
+# read and cannot write yet. You will add the writing.
 
 # %%
 print(inspect.getsource(SmallClient._request))
 
 # %% [markdown]
-# Nothing in there knows what an insert is. It takes a method, a table, perhaps a query (`params`), a body (`json`) and a wish (`prefer`). The
-# key and the timeout are in the `httpx` client, which `_get_client` makes once (a plain `def`: no `await` can slip in); `replies.value` gives the rows or raises `ApiError`.
-# A method on top needs one line:
+# `_request` does not know what an insert is. It takes a method, a table, and if needed a query (`params`), a body (`json`) and a preference (`prefer`).
+# `_get_client` creates the `httpx` client once, with the key. It is a plain `def`, so no `await` can interrupt it. `replies.value` returns the rows, or
+# raises `ApiError` if the status is an error.
+#
+# A method that uses it needs one line:
 
 # %%
 print(inspect.getsource(SmallClient.select))
@@ -44,10 +46,10 @@ small = SmallClient(lab.url, lab.key)
 await small.select("contests", select="id,title", limit="2")
 
 # %% [markdown]
-# ## Where an argument goes
+# ## What each argument becomes
 #
-# What is left for the methods? To say in HTTP what you said in Python. In our clients that is a [**pure** function](glossary.md#pure-function) each, in
-# `supalab/wire.py`: arguments in, a `Call` out, nothing sent.
+# The methods translate your Python call into HTTP. In our clients, [**pure** functions](glossary.md#pure-function) in `supalab/wire.py` do this. Each one
+# takes the arguments and returns a `Call`. It sends nothing.
 
 # %%
 mine = {"id": 900_001, "title": "My contest", "url": "https://contests.test/mine"}
@@ -62,15 +64,15 @@ for name, call in calls.items():
     print(f"        prefer: {call.headers.get('Prefer')}, body: {call.body}")
 
 # %% [markdown]
-# | you say | it becomes |
+# | in Python | in HTTP |
 # |---|---|
-# | which method you call | the HTTP method: GET, POST, PATCH, DELETE |
+# | the method that you call | GET, POST, PATCH or DELETE |
 # | the table | the path |
-# | filters, columns, order, limit | the query: `host=eq.kaggle` says that `host` is equal to `kaggle` |
+# | filters, columns, order, limit | the query: `host=eq.kaggle` means that `host` equals `kaggle` |
 # | the rows, or the new values | the body, as JSON |
-# | whether you want the rows back | the header `Prefer`; `select` names their columns |
+# | whether you want the rows back | the header `Prefer` |
 #
-# The fake client and the real one share this half. The migration changes how a `Call` is *sent*. Let's send some:
+# The fake client and the real client share this half of the work. The migration changes only how a `Call` is *sent*. The next cell sends three:
 
 # %%
 async with ArticleSupabaseAsync(lab.url, lab.key) as db:
@@ -82,13 +84,13 @@ async with ArticleSupabaseAsync(lab.url, lab.key) as db:
     print(lab.witness())
 
 # %% [markdown]
-# Three requests, one connection. Nobody sent a `status`: the table filled it in, and `return=representation` brought it back.
-# With `minimal` the server sends nothing back: the better choice if you would throw the rows away.
+# Three requests used one connection. We did not send a `status`: the table filled it in, and `return=representation` brought it back. With `minimal` the
+# server sends nothing back. Choose it if you do not need the rows.
 #
 # ## Filters are data
 #
-# A search box asks for contests whose title or host is what somebody typed. In PostgREST's words that is `or=(…,…)`: conditions in brackets,
-# a comma between them. The quick way glues the text into the address:
+# A search box asks for contests whose title or host equals what somebody typed. In PostgREST's syntax this is `or=(…,…)`: conditions in parentheses,
+# separated by commas. The quick way puts the typed text into the address:
 
 
 # %%
@@ -100,8 +102,7 @@ async def glued(typed):
 len(await glued("kaggle"))
 
 # %% [markdown]
-# It works in the demo, and it is merged. The table has 500 rows, and none has the title or the host `x,id.gt.0`.
-# How many rows does a search for that text find?
+# This works in a demo. The table has 500 rows, and no row has the title or the host `x,id.gt.0`. How many rows does a search for this text find?
 
 # %%
 guess = predict("the text x,id.gt.0", None, unit="rows")
@@ -112,11 +113,11 @@ everything = [row["id"] for row in await small.select("contests", select="id", o
 print(guess.beside(len(await glued("x,id.gt.0"))))
 
 # %% [markdown]
-# The comma ended one condition and began another: `id.gt.0`, "the id is greater than 0", which is true of every row. In a DELETE, the same
-# text would have emptied the table.
+# The comma ended one condition and began another: `id.gt.0` means "the id is greater than 0", and this is true for every row. In a DELETE, the same text
+# would have emptied the table. It is the same mistake as SQL injection: text from a user became part of the query.
 #
-# Now the same search with the text passed as data. `any_of` puts it in quotation marks (`%22` in an address), and between those a comma is
-# only a comma. (A quotation mark that was typed gets a backslash.)
+# Now the same search with the text passed as data. `any_of` puts it in quotation marks (`%22` in an address). Inside quotation marks a comma has no
+# special meaning. (If the user types a quotation mark, it gets a backslash.)
 
 
 # %%
@@ -145,13 +146,13 @@ texts = ("kaggle", "a,b)", "x,id.gt.0")
 rows_found({text: (await tried(glued, text), await tried(as_data, text)) for text in texts}, everything)
 
 # %% [markdown]
-# An ordinary name finds the same rows both ways, which is why this passes review. A comma and a bracket break the glued search, and the third
-# text finds everything. Outside brackets, `&`, `#` and `+` do the damage: `title=eq.R&D` asks for the title `R`.
+# An ordinary name finds the same rows in both ways, so a reviewer may not notice the problem. A comma with a parenthesis breaks the first search, and the
+# third text makes it find every row. Outside parentheses, `&`, `#` and `+` cause the same kind of problem: `title=eq.R&D` asks for the title `R`.
 
 # %% [markdown]
 # ## Errors from one place
 #
-# Every answer passes one function, so every refusal becomes the same kind of error, with the server's code and words.
+# Every response passes through one function. So every refusal becomes the same kind of error, with the server's code and message.
 
 # %%
 [first] = await small.select("contests", limit="1")
@@ -168,14 +169,14 @@ for request in (
 # %% [markdown]
 # ## Exercise 04a · Write `insert`
 #
-# Give the small client an `insert(table, rows)` that adds one row or a list of rows, and returns them as stored. The check inserts at a lab
-# of its own, looks into the table, and counts the requests.
+# Write `insert(table, rows)` for the small client. It adds one row or a list of rows, and it returns them as the server stored them. The check inserts at
+# a lab of its own, looks into the table, and counts the requests.
 #
 # | call | in the table | returned | requests |
 # |---|---|---|---|
-# | one row | 1 more | that row, with `status` | 1 |
-# | a list of three | 3 more | those rows | 1 |
-# | a row that is there already | nothing new | raises `ApiError 409` | 1 |
+# | one row | 1 more | this row, with `status` | 1 |
+# | a list of three | 3 more | these rows | 1 |
+# | a row that already exists | nothing new | raises `ApiError 409` | 1 |
 
 
 # %% exercise 04a
@@ -185,7 +186,7 @@ class WithInsert(SmallClient):
         # <solution>
         return await self._request("POST", table, json=rows, prefer="return=representation")
         # </solution>
-        #: raise NotDone("one line: everything goes through self._request")
+        #: raise NotDone("one line is enough: call self._request")
 
 
 # %%
@@ -194,25 +195,26 @@ await check("04a", WithInsert)
 # %% [markdown]
 # ## Exercise 04b · Write `update`
 #
-# Now `update(table, values, filters)`. Here `filters` is a mapping from columns to values, and a row must fit them all: `{"host": "kaggle",
-# "status": "open"}`. In the query, *equal to 7* is written `eq.7`. Titles may be anything, `R&D` for instance.
+# Write `update(table, values, filters)`. `filters` maps columns to values, such as `{"host": "kaggle", "status": "open"}`, and a row must match all of
+# them. The values are text or numbers. (NULL would need `is.null`; you may ignore it.) In the query, *equals 7* is written `eq.7`. A title may contain
+# any characters, for example `R&D`.
 #
 # | call | rows changed | returned |
 # |---|---|---|
-# | `update("contests", {"prize": 5000}, {"title": "R&D"})` | that one alone | that row, prize 5000 |
-# | two filters | those that fit both | those rows |
+# | `update("contests", {"prize": 5000}, {"title": "R&D"})` | only this one | this row, with the prize 5000 |
+# | two filters | the rows that match both | these rows |
 # | a value that the table refuses | none | raises `ApiError 400` |
 
 
 # %% exercise 04b
 class WithUpdate(SmallClient):
     async def update(self, table, values, filters):
-        """Change the rows that fit all filters; return them as they are now."""
+        """Change the rows that match all filters; return them as they are now."""
         # <solution>
         params = {column: f"eq.{value}" for column, value in filters.items()}
         return await self._request("PATCH", table, params=params, json=values, prefer="return=representation")
         # </solution>
-        #: raise NotDone("which HTTP method changes rows, and how do the filters travel?")
+        #: raise NotDone("which HTTP method changes rows, and where do the filters go?")
 
 
 # %%
@@ -221,29 +223,29 @@ await check("04b", WithUpdate)
 # %% [markdown]
 # ## In practice
 #
-# - **An update without filters is an update of everything.** Supabase's API and this lab refuse it; a plain PostgREST obeys. Our
-#   `wire.update` raises before anything is sent.
-# - **`raise_for_status()` forgets the reason.** It raises on the status and leaves PostgREST's code, message and hint in the body. Read the
-#   body in the one place that has it.
-# - **A write whose answer never came may have been applied.** Reads may be sent again; writes only if they may happen twice.
+# - **An update without filters changes every row.** Supabase's API and this lab refuse it; a plain PostgREST does it. Our `wire.update` raises before
+#   anything is sent.
+# - **`raise_for_status()` loses the reason.** It reports the status and ignores PostgREST's code, message and hint, which are in the body. Read the body
+#   in the one place that has it.
+# - **A write without a response may have been applied.** You may send a read again. Send a write again only if it may happen twice.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>You need a new header on all requests. How many places change?</summary>
 #
-# One: `_request`. With four methods on their own it would be four, and the fourth is forgotten.
+# One: `_request`. With four separate methods there would be four places, and you might forget one.
 # </details>
 #
 # <details><summary>Is <code>params={"title": f"eq.{typed}"}</code> safe, although it has an f-string?</summary>
 #
-# Yes: httpx escapes the whole value, and outside brackets PostgREST takes all behind <code>eq.</code> as it stands. Inside
-# <code>or=(…)</code> or <code>in.(…)</code> it is not: there a text needs quotes as well.
+# Yes. httpx escapes the whole value, and outside parentheses PostgREST takes everything after <code>eq.</code> as the value. Inside
+# <code>or=(…)</code> or <code>in.(…)</code> it is not safe: there a text also needs quotation marks.
 # </details>
 #
 # <details><summary>Does any of this make the client faster?</summary>
 #
-# No. It makes every change small: only <code>_request</code> knows how a request is sent, so retries or a deadline have one place to go.
+# No. It makes later changes small. Only <code>_request</code> knows how a request is sent, so retries and a deadline go into one place.
 # </details>
 #
-# **Next:** [05 · Step 3: the context manager](05_step_3_the_context_manager.ipynb), where the client learns to leave nothing behind.
+# **Next:** in [05 · Step 3: the context manager](05_step_3_the_context_manager.ipynb) the client learns to close what it opened.

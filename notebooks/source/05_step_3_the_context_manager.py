@@ -3,48 +3,55 @@
 # %% [markdown]
 # # 05 · Step 3: the context manager
 #
-# **10 minutes.** A client that opens something has to close it, whatever happens in between: success, an error, a caller who leaves.
+# **10 minutes.** A client that opens connections must close them, whether its callers succeed, fail or give up. At the end you have the whole migrated client.
 #
-# - **You will** count leaked sockets; write `close`, `__aenter__` and `__aexit__`; cancel callers and ask the witness who kept working.
+# - **You will** count leaked sockets; write `close`, `__aenter__` and `__aexit__` (part 1); cancel callers and see which client keeps working (part 2).
 # - **You need** notebook [04](04_step_2_the_methods.ipynb), or the idea of a client with one `_request`.
 
 # %%
 import asyncio
 import time
 
-from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync
+import httpx
+import psutil
+
+from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync, replies, wire
 from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.small import SmallClient
-from supalab.course.sockets import after_each, open_sockets, sockets_left
+from supalab.course.sockets import after_each, sockets_left
 from supalab.course.walkouts import Walkout, after_the_walkout
 
 lab = start_lab(latency=0.01)
 
 # %% [markdown]
-# ## What nobody closes
+# ## Part 1: closing
 #
-# `requests.get` opens a connection, uses it and closes it. It was wasteful, but it was tidy. An `httpx.AsyncClient` keeps its connections for
-# the next request, and it does not know which request is the last one. Somebody has to say so.
+# `requests.get` opens a connection, uses it and closes it. This wastes time, but it leaves nothing open. An `httpx.AsyncClient` keeps its connections for
+# the next request, and it cannot know which request is the last one. Your code must tell it.
 #
-# `SmallClient` cannot say it: it has no `close`. `open_sockets` asks the operating system how many sockets of this process lead to the lab.
+# `SmallClient` has no `close`. The function below asks the operating system how many sockets of this process are connected to the lab.
+
 
 # %%
-before = open_sockets(lab)
+def open_sockets():
+    port = int(lab.url.rpartition(":")[2])
+    connections = psutil.Process().net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.raddr[1] == port for one in connections)
+
+
+before = open_sockets()
 small = SmallClient(lab.url, lab.key)
 await small.select("contests", limit="1")
-print(f"{open_sockets(lab) - before} socket more, and the request is long over")
+print(f"{open_sockets() - before} more socket is open, although the request has ended")
 
 # %% [markdown]
-# ## How many stay open?
+# ## How many sockets stay open?
 #
-# A service makes a client for each job and keeps it in a list. After 20 jobs, how many sockets are open? Put a number in place of `None`, or
-# leave it. And what if it forgets each client, or uses it in an `async with`?
+# A service creates a client for each job and keeps it in a list. How many sockets are open after 20 jobs? Replace `None` by a number, or leave it.
+# Compare it with a service that forgets each client, and with one that uses `async with`. (About 5 seconds.)
 
 # %%
-guess = predict("20 clients kept in a list", None, unit="sockets")
-guess
-
-# %%
+guess = predict("20 clients in a list", None, unit="sockets")
 kept = []
 
 
@@ -62,9 +69,6 @@ async def close():
         await db.select("contests", limit=1)
 
 
-# %% [markdown]
-# (The next cell takes about 5 seconds.)
-
 # %%
 lab.set(latency=0.01)
 ways = {"kept in a list": await after_each(keep, lab), "forgotten": await after_each(forget, lab)}
@@ -73,31 +77,29 @@ print(guess.beside(ways["kept in a list"][-1]))
 sockets_left(ways)
 
 # %% [markdown]
-# What is kept stays open, on your side and on the server's, until one of them runs out of sockets. What is forgotten is closed by Python's
-# garbage collector (reference counting does not reach it), at a moment that nobody chose: the saw-tooth looks different each time. `async with`
-# stays at zero: the *end of a block* is a moment that you chose.
+# Clients in a list keep their sockets open, on your side and on the server's, until one of the two runs out of sockets. Python's garbage collector closes
+# the sockets of forgotten clients, at a time that you cannot choose. (Reference counting does not reach them.) `async with` leaves no socket open.
 
 # %%
-for one in kept:
-    await one._client.aclose()  # what the list has left open
-await small._client.aclose()
+for one in [*kept, small]:
+    await one._client.aclose()  # closes what this notebook has left open
 
 # %% [markdown]
 # ## Three methods
 #
-# The article's third step: `close` closes the httpx client, whose own method is `aclose()`. `__aenter__` runs where an `async with` block
-# begins; it returns the object that `as db` names. `__aexit__` runs where the block ends, *however* it ends. If the block raised an error,
-# `__aexit__` receives it; to return a true value would be to swallow it.
+# `close` closes the httpx client, whose own method is called `aclose()`. `__aenter__` runs at the start of an `async with` block; it returns the object
+# that `as db` names. `__aexit__` runs at the end of the block, even after an error. If the block raised an error, `__aexit__` receives it. If
+# `__aexit__` returns a true value, the error is swallowed.
 #
 # ## Exercise 05a · Write `close`, `__aenter__` and `__aexit__`
 #
-# The check counts your client's sockets. The httpx client, `self._client`, is `None` until the first request.
+# Write the three methods so that every row below holds. `self._client` is the httpx client; it is `None` until the first request.
 #
-# | what happens | sockets left | the caller sees |
+# | what happens | sockets left open | the caller sees |
 # |---|---|---|
 # | a block with a request | 0 | its rows |
-# | an error in the block | 0 | that error |
-# | a client that was never used, closed twice | 0 | nothing special |
+# | an error in the block | 0 | this error |
+# | a client that was never used, closed twice | 0 | no error |
 # | a request after the block | 0 | an error |
 
 
@@ -120,45 +122,32 @@ class Closing(SmallClient):
         # <solution>
         await self.close()
         # </solution>
-        #: raise NotDone("close, and let the error pass")
+        #: raise NotDone("close the client, and let the error pass")
 
 
 # %%
 await check("05a", Closing)
 
 # %% [markdown]
-# ## After the end
+# One gap remains in the article's client, and perhaps in yours: a client that is closed *before* its first request still opens a connection later, as in
+# notebook 03. `SupabaseAsync` remembers that it is closed.
 #
-# A closed client that is used again is a bug in the program. It should say so, not quietly open a connection. Three clients:
+# ## Part 2: cancelling
+#
+# A caller may give up before its response arrives: a timeout expires, a sibling task fails, the service shuts down. In asyncio this is
+# [**cancellation**](glossary.md#cancellation): the `await` raises `CancelledError`, and the caller can continue at once. What happens to the request that
+# was already sent?
+#
+# The lab now takes half a second, and each client has 3 [slots](glossary.md#slot). We fill the slots, cancel all callers after 0.1 s, and then a new
+# caller sends a request. How many seconds does the new caller wait for its rows if the client is the fake one?
 
 # %%
-for kind in (FakeSupabaseAsync, ArticleSupabaseAsync, SupabaseAsync):
-    async with kind(lab.url, lab.key) as db:
-        await db.select("contests", limit=1)
-    try:
-        await db.select("contests", limit=1)
-    except RuntimeError as error:
-        print(f"{kind.__name__}: {type(error).__name__}: {error}")
-
-# %% [markdown]
-# One gap remains in the article's client, and perhaps in yours: closed *before* its first request, it opens after all, as in 03. `SupabaseAsync` keeps a
-# note that it is closed.
-#
-# ## Callers who leave
-#
-# A request can end early because its caller goes: a timeout strikes, another task of its group fails, the service stops. In asyncio that is [**cancellation**](glossary.md#cancellation): the `await`
-# raises `CancelledError`, and the caller is free at once. What of the work?
-#
-# Let the lab take half a second, and give each client 3 [slots](glossary.md#slot). We fill them, cancel everybody after 0.1 s, and at once a new caller
-# asks. At the fake client, how many seconds pass from its question to its rows?
-
-# %%
-until_rows = predict("a new caller's rows at the fake client", None)
+until_rows = predict("the new caller's wait at the fake client", None)
 until_rows
 
 
 # %%
-async def walk_out(db):
+async def cancel_three(db):
     await db.select("contests", limit=1)  # a warm-up: the first request is slow
     lab.reset()
     callers = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
@@ -177,39 +166,40 @@ async def walk_out(db):
 # %%
 lab.set(latency=0.5)
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
-    fake_3 = await walk_out(db)
+    fake_3 = await cancel_three(db)
 async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
-    real_3 = await walk_out(db)
+    real_3 = await cancel_three(db)
 print(until_rows.beside(fake_3.waited))
+print(f"fake-3: {fake_3.witness}\nreal-3: {real_3.witness}")
 after_the_walkout({"fake-3": fake_3, "real-3": real_3})
 
 # %% [markdown]
-# **fake-3:** the callers left, the threads did not. Nothing stops a thread that waits for a socket: each finished its request, for nobody,
-# and its slot stayed taken. The new caller first waited for one of those slots, and then half a second for its own rows.
+# **fake-3:** the callers were free at once, but the threads were not. Cancelling does not stop a thread; only its own socket timeout would. Each thread
+# finished a request that nobody needed, and its slot stayed occupied. The new caller first waited for a slot, and then half a second for its rows.
 #
-# **real-3:** each cancelled request closed its connection and gave its slot back. The new caller's request left at once.
-
-# %%
-for name, one in (("fake-3", fake_3), ("real-3", real_3)):
-    print(f"{name}: {one.witness}")
-
-# %% [markdown]
-# The witness adds a caution. Under `real-3` it saw **4** in flight, though the client has 3 slots: the server went on with the three
-# whose callers had hung up. Cancelling frees the *client*. Whether the server stops is the server's affair; this one looks only when it is
-# done, as many do. (It counts three new connections: one was open since the warm-up.)
+# **real-3:** each cancelled request closed its connection and released its slot. The new request was sent at once.
+#
+# The witness also saw **4** requests in flight for `real-3`, although the client has 3 slots: the server continued with the three cancelled requests.
+# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (It counts three new connections, because
+# one was open since the warm-up.)
 
 # %% [markdown]
-# ## Exercise 05b · Walk out
+# ## Exercise 05b · Cancel and continue
 #
-# Write `leave(url, key)`: choose a client, start 3 reads, cancel them after 0.1 s, and return how many seconds a new caller needs from its
-# question to its rows. No warm-up this time: the check counts at a lab of its own, which takes 0.4 s.
+# Write `leave(url, key)`. It does this:
 #
-# | looked at | expected |
+# 1. Open a client **with `limit=3`**. Choose one whose slots are free after a cancellation.
+# 2. Start 3 reads of the table `contests`, wait 0.1 s, and cancel them.
+# 3. Read once more, and return how many seconds this last read took.
+#
+# Leave out the warm-up, because the check counts the requests. It uses a lab of its own, with a server time of 0.4 s.
+#
+# | what the check looks at | expected |
 # |---|---|
 # | requests | 3, and 1 more |
-# | callers that hung up | 3 |
-# | the new caller's request | reaches the lab before the others are done |
-# | sockets left | 0 |
+# | clients that disconnected | 3 |
+# | the last request | reaches the lab before the others are done |
+# | sockets left open | 0 |
 
 
 # %% exercise 05b
@@ -225,38 +215,75 @@ async def leave(url, key):
         await db.select("contests", limit=1)
         return time.perf_counter() - began
     # </solution>
-    #: raise NotDone("walk_out has most of it; choose the client, and close it")
+    #: raise NotDone("cancel_three has most of it; choose the client, and close it")
 
 
 # %%
 await check("05b", leave)
 
 # %% [markdown]
+# ## The whole migrated client
+#
+# These are the three steps in one class: one lazily created httpx client, one `_request`, and a context manager.
+
+
+# %%
+class Migrated:
+    def __init__(self, url, key, limit=10):
+        self._base, self._limit, self._client = f"{url}/rest/v1", limit, None
+        self._headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+
+    def _get_client(self):  # step 1: created once, at the first request
+        if self._client is None:
+            limits = httpx.Limits(max_connections=self._limit, max_keepalive_connections=self._limit)
+            self._client = httpx.AsyncClient(headers=self._headers, limits=limits, timeout=httpx.Timeout(10, pool=None))
+        return self._client
+
+    async def _request(self, call):  # step 2: every method goes through here
+        response = await self._get_client().request(
+            call.method, self._base + call.target, content=call.body, headers=call.headers
+        )
+        return replies.value(replies.Reply(response.status_code, response.headers, response.content))
+
+    async def select(self, table, **arguments):
+        return await self._request(wire.select(table, **arguments))
+
+    async def __aenter__(self):  # step 3: what it opens, it closes
+        return self
+
+    async def __aexit__(self, kind, error, trace):
+        if self._client is not None:
+            await self._client.aclose()
+
+
+async with Migrated(lab.url, lab.key) as db:
+    print(await db.select("contests", columns="id,title", limit=2))
+
+# %% [markdown]
 # ## In practice
 #
-# - **One client for each process, not for each request.** Open it where the service starts and close it where it ends (FastAPI:
-#   `lifespan`).
-# - **Never swallow `CancelledError`.** `except Exception` lets it pass, `except BaseException` and a bare `except` do not.
-# - **A cancelled write may have been applied.** The client hung up; the server may have been faster.
-# - **A closed browser tab** cancels a handler only if the framework does so. FastAPI by itself does not.
-# - **Run your tests with `python -X dev`:** Python then warns of each socket that the garbage collector had to close.
+# - **One client per process, not per request.** Open it where the service starts and close it where the service ends. In FastAPI this is the `lifespan`
+#   function; notebook [10](10_in_production.ipynb) shows it.
+# - **Never swallow `CancelledError`.** `except Exception` lets it pass. `except BaseException` and a bare `except` do not.
+# - **A cancelled write may have been applied.** The server may have applied it before it noticed the disconnect.
+# - **Run your tests with `python -X dev`.** Python then warns about each socket that the garbage collector had to close.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary>Python has a garbage collector. Why close by hand?</summary>
+# <details><summary>Python has a garbage collector. Why close a client yourself?</summary>
 #
-# It runs after so many new objects, whether sockets are scarce or not. To close is to choose the moment.
+# The collector runs after a number of new objects, whether sockets are scarce or not. <code>close()</code> lets you decide when the sockets are released.
 # </details>
 #
-# <details><summary>10 threads, 10 callers, all time out after 1 s, and the server takes 30 s. When is there a slot again?</summary>
+# <details><summary>10 threads, 10 callers with <code>asyncio.timeout(1)</code>, no timeout in requests, and the server takes 30 s. When is a slot free again?</summary>
 #
-# After 30 s. The callers were free after 1 s, the threads are not. Every newcomer times out in the queue.
+# After 30 s. The callers can continue after 1 s, the threads cannot. Every new caller times out in the queue.
 # </details>
 #
-# <details><summary>Does the server work less when a real client cancels?</summary>
+# <details><summary>Does the server work less if a real client cancels?</summary>
 #
-# Not by that alone. It is told, since the connection closes; whether it stops is its own affair.
+# Not by itself. The server can see that the connection is closed. Whether it stops is its own decision.
 # </details>
 #
-# **Next:** [06 · Cautions](06_cautions.ipynb), where errors have new names and a timeout is not what it seems.
+# **Next:** in [06 · Cautions](06_cautions.ipynb) errors have new names, and a timeout does not limit what you expect.

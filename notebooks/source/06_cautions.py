@@ -3,14 +3,13 @@
 # %% [markdown]
 # # 06 · Cautions
 #
-# **10 minutes.** The new client's errors have other names, it keeps fewer connections than you think, and it has four timeouts but no total.
+# **10 minutes.** Three things change when you move from `requests` to `httpx`: the names of errors, the number of connections that stay open, and the timeouts.
 #
-# - **You will** raise each error for real; mend a function whose errors slip through; find a request that no read timeout ends.
-# - **You need** notebook [05](05_step_3_the_context_manager.ipynb), or an `httpx.AsyncClient` of your own and some curiosity.
+# - **You will** raise each error for real; fix a function that misses some of them; find a request that no read timeout ends.
+# - **You need** notebook [05](05_step_3_the_context_manager.ipynb), or an `httpx.AsyncClient` of your own.
 
 # %%
 import asyncio
-import inspect
 import time
 
 import httpx
@@ -27,26 +26,25 @@ lab = start_lab(latency=0.5)
 headers, contests_url = {"apikey": lab.key}, f"{lab.url}/rest/v1/contests?limit=1"
 
 # %% [markdown]
-# ## New names for old troubles
+# ## Part 1: errors have new names
 #
-# The article has one line on errors: `requests.HTTPError` becomes `httpx.HTTPError`. Error handlers are the code that runs least and matters
-# most, so let's raise real errors and see, on both sides: same address, same options. (`trust_env = False` keeps your machine's proxies out.)
+# The article has one line about errors: `requests.HTTPError` becomes `httpx.HTTPError`. Error handlers run rarely and matter a lot, so we raise real
+# errors in both libraries, with the same address and the same options.
 
 
 # %%
 def old(url, **options):
     with requests.Session() as session:
-        session.trust_env = False
-        answer = session.get(url, headers=headers, **options)
-        answer.raise_for_status()
-        answer.json()
+        response = session.get(url, headers=headers, **options)
+        response.raise_for_status()
+        response.json()
 
 
 async def new(url, **options):
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(url, headers=headers, **options)
-        answer.raise_for_status()
-        answer.json()
+    async with httpx.AsyncClient() as client:
+        response = await client.get(url, headers=headers, **options)
+        response.raise_for_status()
+        response.json()
 
 
 async def error_of(work):
@@ -59,9 +57,8 @@ async def error_of(work):
 # %% [markdown]
 # ## What does an old `except` still catch?
 #
-# Seven things go wrong: an answer of 404; a port where nobody listens; a server that hangs up; one that is late; one that is silent in the TLS
-# handshake; a web page in place of JSON; an address that is none. With `requests`, an old `except OSError` catches all seven.
-# How many does it still catch after the migration?
+# We try seven faults: status 404; connection refused; connection closed by the server; a read timeout; a stalled TLS handshake; HTML instead of JSON; an
+# invalid URL. With `requests`, an `except OSError` catches all seven. How many does it still catch after the migration?
 
 # %%
 guess = predict("except OSError around httpx", None, unit="of 7 faults")
@@ -69,15 +66,15 @@ guess
 
 # %%
 lab.set(latency=0.5)
-with hanging_up() as hangs_up, silent() as says_nothing, a_page() as page:
+with hanging_up() as closes, silent() as says_nothing, a_page() as page:
     faults = {
-        "an answer of 404": (f"{lab.url}/rest/v1/no_such_table", {"timeout": 5}),
-        "nobody listens": (closed_port(), {"timeout": 5}),
-        "it hangs up": (hangs_up, {"timeout": 5}),
-        "the answer is late": (contests_url, {"timeout": 0.1}),
-        "no word of TLS": (says_nothing, {"timeout": 0.1}),
-        "a page, not JSON": (page, {"timeout": 5}),
-        "no address": ("http://contests:port/", {"timeout": 5}),
+        "status 404": (f"{lab.url}/rest/v1/no_such_table", {"timeout": 5}),
+        "connection refused": (closed_port(), {"timeout": 5}),
+        "connection closed": (closes, {"timeout": 5}),
+        "read timeout": (contests_url, {"timeout": 0.1}),
+        "stalled TLS handshake": (says_nothing, {"timeout": 0.1}),
+        "HTML, not JSON": (page, {"timeout": 5}),
+        "invalid URL": ("http://contests:port/", {"timeout": 5}),
     }
     errors = {}
     for what, (url, options) in faults.items():
@@ -90,23 +87,20 @@ def yes(error, kind):
     return "yes" if isinstance(error, kind) else "no"
 
 
-print(f"{'':20}{'requests':18}{'httpx':22}httpx.HTTPError?  OSError? before -> after")
+print(f"{'':23}{'requests':18}{'httpx':22}httpx.HTTPError?  OSError? before -> after")
 for what, (before, after) in errors.items():
-    names = f"{what:20}{type(before).__name__:18}{type(after).__name__:22}"
+    names = f"{what:23}{type(before).__name__:18}{type(after).__name__:22}"
     print(f"{names}{yes(after, httpx.HTTPError):18}{yes(before, OSError)} -> {yes(after, OSError)}")
 print(guess.beside(sum(isinstance(after, OSError) for _, after in errors.values())))
 
 # %% [markdown]
-# Read it row by row:
+# - The article's line changes what is caught. `requests.HTTPError` means an error status, which httpx calls `HTTPStatusError`. `httpx.HTTPError` is the
+#   *base class* of this error and of all transport errors, such as a refused connection or a timeout.
+# - Every error of `requests` is an `OSError`, and no error of httpx is. A handler that says `except OSError` no longer catches anything.
+# - The same fault can change its kind. A stalled TLS handshake is a *read* timeout in `requests` and a *connect* timeout in httpx.
+# - Two rows are not subclasses of `httpx.HTTPError`: a body that is not JSON, and an invalid URL.
 #
-# - The article's line changes what is caught. `requests.HTTPError` is an error status, which httpx calls `HTTPStatusError`. `httpx.HTTPError`
-#   is the *base* of that and of all transport errors, such as a refused connection or a timeout.
-# - Every error of `requests` is an `OSError`; none of httpx's is. A handler that says `except OSError` goes blind.
-# - The same fault can change its kind: a server that is silent in the TLS handshake is late to *read* for `requests`, to *connect* for httpx.
-# - Two rows are no `httpx.HTTPError` at all: a body that is not JSON (`requests` had a name of its own for it), and an address
-#   that is none.
-#
-# And handlers with other names, old and new?
+# And these handlers?
 
 
 # %%
@@ -119,32 +113,32 @@ for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, request
     print(f"except {name:28} before: {caught(kind, 0)}   after: {caught(kind, 1)}")
 
 # %% [markdown]
-# The first two lines are the article's: a handler that meant "there is no such row" now also takes "there is no server".
+# The first two lines are the article's. A handler that meant "this row does not exist" now also handles "the server does not answer".
 #
-# Nothing crashes on the day of the migration. The handlers stay, the tests pass, and the first refused connection goes straight
-# through all of them.
+# Nothing crashes on the day of the migration. The handlers stay and the tests pass. Then the first refused connection is not caught by any of them.
 #
 # ## Exercise 06a · Catch what httpx raises
 #
-# This function has been migrated, and its `except` has not. Mend it: whatever goes wrong with the *request* reaches its caller as `ClientError`.
-# Do not catch mistakes in the program, nor cancellation.
+# This function has been migrated, but its `except` has not. Change the `except` so that every fault of a *request* reaches the caller as `ClientError`.
+# Do not catch mistakes in the program, and do not catch a cancellation.
 #
 # | what happens | the caller sees |
 # |---|---|
-# | rows | rows |
-# | a status of 404, a refused or broken connection, a late answer, no connection free in time, a page in place of JSON | `ClientError` |
+# | rows | the rows |
+# | status 404, a refused or closed connection, a read timeout, no free connection in time, HTML instead of JSON | `ClientError` |
 # | the caller is cancelled | `CancelledError` |
-# | the client was closed: our own mistake | `RuntimeError` |
+# | the client was already closed: our own mistake | `RuntimeError` |
+# | an invalid URL: our own mistake | `httpx.InvalidURL` |
 
 
 # %% exercise 06a
 async def contests(client, url):
-    """Rows; whatever goes wrong with the request reaches the caller as ClientError."""
+    """Return rows; raise ClientError if the request fails."""
     #: raise NotDone("remove this line when you begin")
     try:
-        answer = await client.get(url)
-        answer.raise_for_status()
-        return answer.json()
+        response = await client.get(url)
+        response.raise_for_status()
+        return response.json()
     # <solution>
     except (httpx.HTTPError, ValueError) as error:
         raise ClientError(f"{type(error).__name__}: {error}") from error
@@ -157,15 +151,15 @@ async def contests(client, url):
 await check("06a", contests)
 
 # %% [markdown]
-# ## "Connection pooling is automatic"
+# ## Part 2: "connection pooling is automatic"
 #
-# It is: nobody dials by hand. But the article's client has `max_connections=10` and `max_keepalive_connections=5`: ten may be open, and
-# five may be kept. Sixty requests, ten at a time: how many connections does the lab see? And how many from `kept-10`, the same client with
-# one number changed, so that all ten may be kept?
+# This is true: you never open connections yourself. But the article's client has `max_connections=10` and `max_keepalive_connections=5`. Ten connections
+# may be open, and five may stay open while they are idle. We send sixty requests, ten at a time. How many connections will the lab see? And how many from
+# `kept-10`, the same client with one number changed, so that ten may stay open?
 
 # %%
-dialled = predict("60 requests through article-10", None, unit="connections")
-dialled
+opened = predict("60 requests through article-10", None, unit="connections")
+opened
 
 # %%
 lab.set(latency=0.05)
@@ -173,46 +167,43 @@ async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
     article_10 = await observe(db, lab, "article-10", requests=60)
 async with KeptSupabaseAsync(lab.url, lab.key, limit=10) as db:
     kept_10 = await observe(db, lab, "kept-10", requests=60)
-print(dialled.beside(article_10.witness.connections))
+print(opened.beside(article_10.witness.connections))
 print("article-10:", article_10.witness.connections, "  kept-10:", kept_10.witness.connections)
 
 # %% [markdown]
-# While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each one as soon as it has nothing to do, even with callers in the
-# queue (seen in httpcore 1.0.9). So nearly every request dials; on a real link that costs [round trips](glossary.md#round-trip), and more for TLS. Keep as many as
-# you may open.
+# While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each connection as soon as it is idle, even if callers are
+# waiting (seen in httpcore 1.0.9). So nearly every request opens a new one. On a real network this costs [round trips](glossary.md#round-trip), and more
+# with TLS. Let as many connections stay open as you may open.
 #
-# When all connections are taken, the pool makes callers wait, and gives up after a [**pool timeout**](glossary.md#pool-timeout) that `requests` never had:
+# If all connections are busy, callers wait in the pool. They give up after a [**pool timeout**](glossary.md#pool-timeout), which `requests` does not have:
 
 # %%
 lab.set(latency=0.5)
 few = {"limits": httpx.Limits(max_connections=2), "timeout": httpx.Timeout(5, pool=0.1)}
-async with httpx.AsyncClient(headers=headers, trust_env=False, **few) as two:
+async with httpx.AsyncClient(headers=headers, **few) as two:
     found = await asyncio.gather(*(error_of(two.get(contests_url)) for _ in range(6)))
 print([type(error).__name__ if error else "rows" for error in found])
 
 # %% [markdown]
-# (Even this does not bound your time in the queue: when a kept connection comes free and another caller gets it, your 0.1 s begin anew. Seen in
-# httpcore 1.0.9.)
+# (Even this does not limit your time in the queue. If another caller gets the idle connection first, your 0.1 s start again. Seen in httpcore 1.0.9.)
 #
-# ## Four timeouts, and no total
+# ## Part 3: four timeouts, and no total
 #
 # | | `requests` | `httpx` |
 # |---|---|---|
-# | connect, write, read, pool | connect and read; none unless you ask | four, 5 s each |
-# | what a *read* timeout bounds | the wait for the first piece of an answer, and each gap after it | the same |
-# | the whole request | no | no |
+# | timeouts | connect and read; none by default | connect, write, read and pool; 5 s each by default |
+# | what a *read* timeout limits | the time until the first part of the response, and each gap after it | the same |
+# | a limit for the whole request | no | no |
 #
-# A server sends 25 bytes, one every 0.1 s. Your read timeout is 0.3 s. After how many seconds is the call over, and is it with an error or with
-# an answer? (About 3 seconds.)
+# A server sends a response in 25 one-byte chunks, one every 0.1 s. Your read timeout is 0.3 s. After how many seconds does the call end? Does it end with
+# an error or with a response? (About 3 seconds.)
 
 # %%
-for kind in (requests.Session.request, httpx.AsyncClient):
-    print(f"{kind.__qualname__}: {inspect.signature(kind).parameters['timeout'].default}")
-drip = predict("25 drops, 0.1 s apart, read timeout 0.3 s", None)
+drip = predict("25 chunks, 0.1 s apart, read timeout 0.3 s", None)
 drip
 
 # %%
-async with httpx.AsyncClient(timeout=0.3, trust_env=False) as client:
+async with httpx.AsyncClient(timeout=0.3) as client:
     with dripping(gap_s=0.1, size=25) as url:
         reads = read_drips(client, url), read_drips(client, url, within=1.0)
         alone, within = await asyncio.gather(*reads)
@@ -220,16 +211,16 @@ print(drip.beside(alone.done))
 drips({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
 
 # %% [markdown]
-# With a read timeout alone the answer came, and no error: every gap was shorter than the timeout. A server that drips, by fault or by malice,
-# holds your request for as long as it likes. The cure is one line around the whole, wait for a connection included:
+# With only a read timeout the response arrived and there was no error, because every gap was shorter than the timeout. A slow server can hold your
+# request for as long as it likes. One line around the whole call prevents this. It also covers the wait for a connection:
 #
 # ```python
 # async with asyncio.timeout(1.0):
-#     answer = await client.get(url)
+#     response = await client.get(url)
 # ```
 #
-# It raises the built-in `TimeoutError`: an `OSError` this time, and no `httpx.TimeoutException`. Our own client has this [deadline](glossary.md#deadline) inside,
-# and says which wait it was that took too long:
+# It raises the built-in `TimeoutError`, which is an `OSError` and not an `httpx.TimeoutException`. Our own client has this
+# [deadline](glossary.md#deadline) inside, and its message says which wait took too long:
 
 # %%
 with dripping(gap_s=0.1, size=25) as url:
@@ -241,28 +232,28 @@ print(f"{type(error).__name__} after {time.perf_counter() - began:.1f} s: {error
 # %% [markdown]
 # ## In practice
 #
-# - **Search for `requests.` in your `except` clauses** before you migrate, and for `OSError`, `IOError` and `ConnectionError`, which hide better.
-# - **Translate once**, in `_request`, into errors of your own. Then the next migration changes one place.
-# - **A quiet service dials, too**: httpx drops a connection that was idle for 5 s (`keepalive_expiry` in `Limits`).
-# - **Set a total for each request**, and let it be shorter than your own caller's patience.
+# - **Before you migrate, search for `requests.` in your `except` clauses.** Also search for `OSError`, `IOError` and `ConnectionError`.
+# - **Translate errors once**, in `_request`, into your own exception classes. Then the next migration changes one place.
+# - **A quiet service opens new connections too.** httpx closes a connection that was idle for 5 s (`keepalive_expiry` in `Limits`).
+# - **Set a total time for each request.** Make it shorter than your own caller's timeout.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary>Which single name catches an error status, a refused connection and a late answer in httpx?</summary>
+# <details><summary>Which single name in httpx catches an error status, a refused connection and a read timeout?</summary>
 #
-# <code>httpx.HTTPError</code>. Not a body that is no JSON, not <code>httpx.InvalidURL</code>, and not <code>TimeoutError</code> of
+# <code>httpx.HTTPError</code>. It does not catch a body that is not JSON, <code>httpx.InvalidURL</code>, or the <code>TimeoutError</code> of
 # <code>asyncio.timeout</code>.
 # </details>
 #
-# <details><summary>"We set <code>timeout=30</code>, so no request takes longer than 30 s." Is that so?</summary>
+# <details><summary>"We set <code>timeout=30</code>, so no request takes longer than 30 s." Is that right?</summary>
 #
-# No. It bounds each wait, and there is no bound on how many there are. A byte every 29 s never offends it.
+# No. It limits each wait, and a request may have any number of waits. A server that sends one byte every 29 s never reaches this timeout.
 # </details>
 #
-# <details><summary>Your pool has 10 connections and keeps 5. Which traffic never notices?</summary>
+# <details><summary>Your pool may open 10 connections and keep 5. Which traffic never notices this?</summary>
 #
-# Traffic with at most 5 in flight: never more than 5 connections are open. So a test with one caller, or a quiet week, shows nothing.
+# Traffic with at most 5 requests in flight, because then there are never more than 5 connections. So a test with one caller shows nothing.
 # </details>
 #
-# **Next:** [07 · Side by side](07_side_by_side.ipynb), where the article's whole experiment runs on your machine.
+# **Next:** in [07 · Side by side](07_side_by_side.ipynb) the article's whole experiment runs on your machine.

@@ -3,10 +3,10 @@
 # %% [markdown]
 # # 07 · Side by side
 #
-# **10 minutes.** You run the article's own experiment on this machine and put every figure of its table beside yours.
+# **10 minutes.** You run the article's experiment on this machine and compare every number of its table with yours.
 #
-# - **You will** race five clients in fresh processes; say what makes each bar as long as it is; find the arms that isolate one effect.
-# - **You need** notebook [01](01_see_the_ceiling.ipynb), or to know that throughput × time = in flight.
+# - **You will** race five clients in fresh processes; explain the length of each bar; find the arms that isolate one effect.
+# - **You need** notebook [01](01_see_the_ceiling.ipynb), or to know that throughput × time = requests in flight.
 
 # %%
 from supalab import Workload, race
@@ -22,7 +22,7 @@ n = sized(40, at_least=20)
 # %% [markdown]
 # ## Somebody shows you a table
 #
-# Was the migration worth the week? An article, "From ThreadPoolExecutor to httpx AsyncClient", has this answer:
+# Was the migration worth a week of work? An article, "From ThreadPoolExecutor to httpx AsyncClient", gives this answer:
 #
 # | metric | ThreadPoolExecutor(3) | httpx(10) |
 # |---|---|---|
@@ -32,28 +32,29 @@ n = sized(40, at_least=20)
 # | throughput | 6.7 req/s | 20 req/s |
 # | 100 concurrent requests | 15 s | 5 s |
 #
-# It may all be true. But two columns cannot tell *why*: the kind of client changed, and so did the limit and the library.
+# All of this may be true. But two columns cannot show *why*: the kind of client, the limit and the library changed together.
 
 # %% [markdown]
 # ## Five arms
 #
-# So we run the two ends and what lies between:
+# So we run the two ends and the arms between them:
 #
 # | arm | what it is |
 # |---|---|
 # | `fake-3` | the article's "before": `requests.get` in 3 threads |
 # | `fake-10` | the same in 10 threads: the [**fair control**](glossary.md#fair-control) |
 # | `session-10` | 10 threads that share one `requests.Session` |
-# | `article-10` | the article's "after", as printed: httpx, no threads |
-# | `real-10` | the client at the end of this course: no threads either |
+# | `article-10` | the article's "after", as printed: httpx without threads |
+# | `real-10` | the client at the end of this course, also without threads |
 #
-# Each runs in a fresh process that has loaded nothing but its client. Memory cannot be compared otherwise.
+# Each arm runs in a fresh process that has loaded only its own client. Otherwise you cannot compare memory. (Sharing a Session between threads is safe here
+# because our client has no cookies. In your code, use one Session per thread.)
 
 # %% [markdown]
 # ## Predict
 #
-# We send fewer than a hundred requests, each 0.15 s at the server. How many seconds will `fake-3` take, and `article-10`? And how large is
-# `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Put numbers in place of `None`, or leave them.
+# We send fewer than a hundred requests, and the server takes 0.15 s for each. How many seconds will `fake-3` take, and `article-10`? How large is
+# `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Replace `None` by numbers, or leave them.
 
 # %%
 before = predict(f"{n} requests through fake-3", None)
@@ -64,8 +65,8 @@ print(before, after, memory, sep="\n")
 # %% [markdown]
 # ## Run, and watch
 #
-# Each row fills while its arm runs; every bar is a request, counted by the lab. (About 10 seconds, half of it for
-# starting processes: then a row is still empty.)
+# Each row fills while its arm runs. Every bar is a request that the lab counted. (About 10 seconds. Half of this time is needed to start processes; during
+# it a row is empty.)
 
 # %%
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
@@ -83,18 +84,18 @@ print(after.beside(trials.of("article-10")[0].makespan_s))
 # %% [markdown]
 # ## The first column: the same area
 #
-# One shape is long and low, four are short and high, and all five have the same area: requests × 0.15 s. That is the work, and no client makes
-# it less. The four with a limit of 10, in threads or not, end close together. (Does `article-10` lag behind? On a busy machine it pays for its
-# CPU, in the table.)
+# One shape is long and low, four are short and high, and all five have the same area: requests × 0.15 s. This area is the server's work, and no client
+# makes it smaller. The four arms with a limit of 10 finish close together, with threads or without. If `article-10` finishes later on your
+# machine, its higher CPU time is the reason; see the table.
 #
 # ## The second column: the same server
 #
-# Compare the solid parts, the [**service**](glossary.md#service). They hardly differ: the server takes 0.15 s, whoever asks. What shrinks from
-# `fake-3` to `fake-10` is the hatched part, the **wait**. The queue became shorter; no answer came faster.
+# Compare the solid parts, the [**service time**](glossary.md#service-time). They hardly differ, because the server takes 0.15 s for every client. The
+# hatched part is the **queue time**. It shrinks from `fake-3` to `fake-10`. The queue became shorter; no single response became faster.
 #
-# ## The third column: what a client weighs
+# ## The third column: memory
 #
-# The bars are small, and they stand on something that the picture leaves out: what the process weighs with its libraries loaded.
+# The bars show what each client added. They are small compared with what the process needs for its libraries:
 
 # %%
 for trial in trials:
@@ -104,19 +105,19 @@ whole = {trial.arm: trial.memory.peak_bytes for trial in trials}
 print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
 
 # %% [markdown]
-# At ten in flight, libraries outweigh threads: more code is more memory. (Not with *many* in flight: `supalab costs memory`.)
+# With ten requests in flight, libraries need more memory than threads do. (With *many* requests in flight this changes; run `supalab costs memory`.)
 #
-# ## And in the table: connections
+# ## In the table: connections
 #
-# httpx can keep connections. Yet `article-10` opened about as many as `fake-10`: the article lets it keep five of ten, and while more than five
-# are open, httpx closes each that falls idle (notebook [06](06_cautions.ipynb)). Remember it for the exercise.
+# httpx can reuse connections. But `article-10` opened about as many as `fake-10`. The article lets five of ten connections stay open, and while more than
+# five are open, httpx closes each one that becomes idle (notebook [06](06_cautions.ipynb)). You need this for the exercise.
 
 # %% [markdown]
-# ## Beside the article
+# ## Compare with the article
 #
-# The article's table again, with ours next to it. Our seconds are not its seconds, so compare the ratios, in parentheses. The last
-# column starts from the fair control. In a burst of 15 s, callers wait for seconds, so 450 ms cannot include their wait: the article's
-# "average response" stands beside *being served*.
+# The next table shows the article's numbers with ours next to them. Our seconds are not its seconds, so compare the ratios in parentheses. The last
+# column starts from the fair control. In a burst of 15 s, callers wait for seconds, so 450 ms cannot include queueing. Therefore we compare the
+# article's "average response" with our *service time*.
 
 # %%
 beside_the_article(trials)
@@ -124,31 +125,31 @@ beside_the_article(trials)
 # %% [markdown]
 # Read the two right columns together:
 #
-# - **In flight, throughput, the total:** the article's factor of about three is here too, or most of it. Against the control, nothing is left, or
-#   a loss: the limit made it, and `max_workers=10` would have earned as much.
-# - **Being served:** the article's falls to a third. Ours does not fall: the server takes as long as before.
-# - **Memory:** the article's falls. Ours rises, in both columns.
+# - **In flight, throughput, total time:** the article's factor of about three appears here too, or most of it. Compared with the control, nothing is left, or
+#   there is a loss. The limit made the difference; `max_workers=10` would have saved as much.
+# - **Service time:** the article's falls to a third. Ours does not, because the server takes as long as before.
+# - **Memory:** the article's falls. Ours rises in both columns.
 
 # %% [markdown]
-# ## One line does not fit
+# ## One row does not fit
 #
-# Why should *responses* be three times as fast? Ask Little's law how many requests were in flight, from the article's own
-# [throughput](glossary.md#throughput) and response:
+# Why would *responses* be three times as fast? Little's law tells you how many requests were in flight, from the article's own
+# [throughput](glossary.md#throughput) and response time:
 
 # %%
 for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
     print(f"{column:6}: {per_s:g}/s x {seconds:g} s = {in_flight(per_s, seconds):.1f} in flight")
 
 # %% [markdown]
-# Three, both times, where the article says three and ten. Ten in flight at 0.15 s each would make 67 requests a second, and 100 of them take 1.5 s,
-# not 5. So the figures of its column "httpx(10)" cannot all come from a [burst](glossary.md#burst) through ten slots. Did something else make its
-# responses faster, perhaps on a longer line than ours? Keep the question; [notebook 11](11_the_claims_on_trial.ipynb) has the trial.
+# The result is three in both columns, where the article says three and ten. With ten requests in flight and 0.15 s for each, the rate would be 67 requests
+# per second, and 100 requests would take 1.5 s, not 5 s. So the numbers in its column "httpx(10)" cannot all come from one [burst](glossary.md#burst)
+# through ten slots. Was something else faster, for example connection reuse over a slow network? [Notebook 11](11_the_claims_on_trial.ipynb) investigates.
 
 # %% [markdown]
 # ## Exercise 07a · Explain each bar
 #
-# Three things can differ between two of these arms: the limit, the reuse of connections, and threads or async. For each, name two arms that
-# differ in it *alone*. The check runs your arms and counts; you may fill in one pair and check it.
+# Three properties can differ between two of these arms: the limit, the reuse of connections, and threads or async. For each property, name two arms that,
+# of these three properties, differ only in this one. You may fill in one pair and check it. The check runs your arms and counts:
 #
 # | effect | in flight | connections | threads |
 # |---|---|---|---|
@@ -156,10 +157,9 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 # | `"reuse"` | alike | **one per request, and few** | alike |
 # | `"async"` | alike | alike | **some, and none** |
 #
-# (*Alike*: both have some threads or none; both open one connection per request or few.)
+# (*Alike* means: both have some threads or none; both open one connection per request or few.)
 #
-# Ask this table for its control, too: whenever threads go, `requests` goes with them. Notebook
-# [08](08_what_earned_it.ipynb) separates the two.
+# This table needs a control as well: when threads go, `requests` goes with them. Notebook [08](08_what_earned_it.ipynb) separates the two.
 
 # %% exercise 07a
 isolates = {
@@ -179,22 +179,22 @@ await check("07a", isolates)
 # %% [markdown]
 # ## In practice
 #
-# - **Ask a table for its control.** Which row would still be there if only the limit had changed?
-# - **A burst is not your traffic.** If you never have more than three requests to send, a limit of 10 is nothing to you.
-# - **From a terminal:** `supalab race --arms fake-3,fake-10,session-10,article-10,real-10` is this experiment.
+# - **Ask for the control of a table.** Which rows would be the same if only the limit had changed?
+# - **A burst is not your traffic.** If you never have more than three requests to send at once, a limit of 10 does not help you.
+# - **In a terminal,** `supalab race --arms fake-3,fake-10,session-10,article-10,real-10` runs this experiment.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary>A colleague says: "We left the threads, and our batch takes a third of the time." What do you ask?</summary>
+# <details><summary>A colleague says: "We removed the threads, and our batch takes a third of the time." What do you ask?</summary>
 #
-# How many requests were in flight before, and how many now? If three times as many, ask for the control: the old client with the new limit.
+# How many requests were in flight before, and how many now? If it is three times as many, ask for the control: the old client with the new limit.
 # </details>
 #
-# <details><summary>Which of the five would you choose for 10 in flight, if this race were all you knew?</summary>
+# <details><summary>Which of the five would you choose for 10 requests in flight, if this race were all you knew?</summary>
 #
-# One with a limit of 10; among those four, by connections and CPU. The table has nothing
-# on callers who give up; that was notebook <a href="05_step_3_the_context_manager.ipynb">05</a>.
+# One with a limit of 10. Choose among those four by connections and CPU time. The table says nothing about callers who give up; notebook
+# <a href="05_step_3_the_context_manager.ipynb">05</a> was about them.
 # </details>
 #
-# **Next:** [08 · What earned it](08_what_earned_it.ipynb), where the step is taken apart, one factor at a time.
+# **Next:** in [08 · What made it faster](08_what_earned_it.ipynb) you measure each change by itself.

@@ -1,11 +1,11 @@
 # The source of 08_what_earned_it.ipynb; rebuild with: python -m supalab.course.build
 
 # %% [markdown]
-# # 08 · What earned it
+# # 08 · What made it faster
 #
-# **11 minutes.** You take the step from "before" to "after" apart, one factor at a time, and find out what each of them earned.
+# **11 minutes.** You take the step from "before" to "after" apart and measure how many seconds each change saves.
 #
-# - **You will** guess the order of four factors, then measure it; tell a gain from noise; see one factor change its worth with the link.
+# - **You will** guess the order of four factors and measure it; distinguish a gain from noise; see that a gain depends on the network.
 # - **You need** notebook [07](07_side_by_side.ipynb), or to know the arms `fake-3` and `article-10`.
 
 # %%
@@ -24,29 +24,28 @@ rounds = sized(5, at_least=3)
 # %% [markdown]
 # ## One step, four changes
 #
-# A team migrates, and the batch is three times as fast. Everybody credits async. But other things changed on that day.
-# They are [**confounders**](glossary.md#confounder): a comparison of the two ends cannot tell them apart.
+# A team migrates, and its batch job is three times as fast. Everybody thinks that async is the reason. But other things changed on the same day. They are
+# [**confounders**](glossary.md#confounder): if you compare only the two ends, you cannot separate them.
 #
-# The cure is patience: walk from one end to the other in steps that change *one* thing.
+# So we go from one end to the other in steps that change *one* thing:
 #
 # | arm | what changed from the arm above |
 # |---|---|
 # | `fake-3` | (the article's "before") |
-# | `fake-10` | `limit`: 10 threads in place of 3 |
+# | `fake-10` | `limit`: 10 threads instead of 3 |
 # | `fake-10` | nothing; it runs once more |
 # | `session-10` | `reuse`: one shared `requests.Session` |
-# | `httpx-threads-10` | `library`: httpx in place of requests, still in threads |
-# | `article-10` | `async`: same library, same pool, no threads |
+# | `httpx-threads-10` | `library`: httpx instead of requests, still in threads |
+# | `article-10` | `async`: the same library and pool, without threads |
 #
-# Why does one arm run twice? A step that changes nothing earns nothing; what we measure is [**noise**](glossary.md#noise).
+# Why does one arm run twice? If nothing changes, any difference that we measure is [**noise**](glossary.md#noise). Engineers call this an A/A test.
 #
-# One step is not clean: httpx comes with the article's setting, to keep 5 of 10 connections.
+# One step changes two things: with httpx comes the article's setting, which lets only 5 of 10 connections stay open.
 
 # %% [markdown]
 # ## Predict
 #
-# The whole step, from `fake-3` to `article-10`, is 100 %. How much of it does each factor earn? Put numbers in place of `None`,
-# all or some.
+# The whole step, from `fake-3` to `article-10`, is 100 %. How much of it does each factor save? Replace `None` by numbers, all or some of them.
 
 # %%
 guesses = {
@@ -59,8 +58,9 @@ guesses = {
 # %% [markdown]
 # ## Take turns
 #
-# Run one arm five times, then the next, and a backup that starts half-way would look like a slow client. So all arms run once: a
-# [**round**](glossary.md#round). Then all again, each time another one first. Differences are taken only *within* a round. (About 8 seconds.)
+# If you run one arm five times and then the next arm, a backup that starts in between looks like a slow client. So we run every arm once; this is a
+# [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm. We take differences only *within* a round. (About 8
+# seconds.)
 
 # %%
 CHAIN = ("fake-3", "fake-10", "fake-10", "session-10", "httpx-threads-10", "article-10")
@@ -74,33 +74,33 @@ for step in sorted(found.steps, key=lambda step: step.earned.middle, reverse=Tru
     print(step)
 
 # %% [markdown]
-# One factor earned about all of it, and arithmetic says why: 20 requests go in 7 waves of three (in 01: rounds), or in 2 of
-# ten: five waves of 0.05 s are saved. No other factor changes their number. (More than 100 %? Then others lost some.)
+# One factor saves nearly all of the time, and arithmetic explains it: 20 requests need 7 waves of three, or 2 waves of ten. Five waves of 0.05 s are
+# saved. No other factor changes the number of waves. (If a factor shows more than 100 %, other factors lost some time.)
 #
-# The pale band is what *nothing* earns. A bar that does not leave it is not "a small gain": it cannot be told
-# from noise. From threads to async, with httpx on both sides, expect no gain here; it may even lose. Async has other merits (notebooks
-# [05](05_step_3_the_context_manager.ipynb), [10](10_in_production.ipynb)).
+# The pale band is the noise: the difference between two runs of the same arm. A bar that stays inside the band is not "a small gain"; you cannot
+# distinguish it from noise. From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other ways (notebooks
+# [05](05_step_3_the_context_manager.ipynb) and [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## When is it more than noise?
 #
-# The differences, round by round:
+# These are the differences, round by round:
 
 # %%
 for step in found.steps:
     print(f"{step.change:34}", *(f"{1000 * seconds:+7.1f}" for seconds in step.each), "ms")
 
 # %% [markdown]
-# A simple rule: if every round says the same sign, believe it. Five tosses of a coin fall alike in 2 of 32 cases, so where there is nothing, the rule
-# errs once in sixteen; with three rounds, once in four. The picture is stricter: a gain must also be larger than what `fake-10` earns
-# beside itself. A row of one sign may still fail that.
+# A simple rule is: believe a difference if it has the same sign in every round. How often is this rule wrong? Five coin tosses agree in 2 of 32
+# cases, so with no real effect this rule is wrong once in 16 times; with three rounds, once in 4 times. The chart uses a stricter rule: a gain must also be
+# larger than the difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this test.
 #
-# ## Exercise 08a · Say what a step earned
+# ## Exercise 08a · Compute what a step saves
 #
-# You get two lists of trials: `before[0]` and `after[0]` ran in the same round. A trial's seconds are its `makespan_s`. Return the median
-# of what the step earned, the lowest, the highest, and whether the simple rule tells it from noise: whether 0 lies outside the spread.
+# Write `earned(before, after)`. Both are lists of trials; `before[0]` and `after[0]` ran in the same round. The seconds of a trial are its `makespan_s`.
+# Subtract pair by pair, `before[i] − after[i]`, and return `(median, lowest, highest, above_noise)`. `above_noise` is true if 0 is outside lowest…highest.
 #
-# | seconds before | after | it returns |
+# | seconds before | after | result |
 # |---|---|---|
 # | 0.50, 0.52, 0.51 | 0.20, 0.21, 0.22 | 0.30, 0.29, 0.31, True |
 # | 0.50, 0.60, 0.70 | 0.40, 0.51, 0.59 | 0.10, 0.09, 0.11, True |
@@ -122,20 +122,20 @@ def earned(before, after):
 await check("08a", earned)
 
 # %% [markdown]
-# ## The same factor on another link
+# ## The same factor on another network
 #
-# Reuse of connections earned little, if anything. So leave it out? The lab is on this machine, where connecting is cheap.
-# Put it far away: 40 ms for a round trip, and TLS. A new connection now takes a round trip for TCP and one for TLS, *before* the
-# request's own.
+# Reusing connections saved little here, if anything. Can you leave it out? The lab runs on this machine, where opening a connection is cheap. Now we put it
+# far away: a round trip takes 40 ms, and the connection uses TLS. A new connection needs one round trip for TCP and one for TLS, *before* the request
+# itself.
 #
-# A first wave opens the Session's connections and does not count. Then come two waves of ten: how many seconds will reuse earn in them?
+# A first wave opens the Session's connections and does not count. Then two waves of ten follow. How many seconds will reuse save in them?
 
 # %%
 far_guess = predict("reuse over TLS and 40 ms", None)
 far_guess
 
 # %% [markdown]
-# The same pair over that link, and the article's client. (About 6 seconds.)
+# The next cell runs the same pair over this network, and the article's client. (About 6 seconds.)
 
 # %%
 FAR = ("fake-10", "session-10", "article-10")
@@ -149,17 +149,17 @@ for name in dict.fromkeys(far.arms):
 what_earned(far, guesses={"reuse": far_guess})
 
 # %% [markdown]
-# Two round trips of 40 ms, in each of two waves: 0.16 s are arithmetic, the rest is mostly the work of TLS handshakes. **A factor has no worth of
-# its own; it has one under conditions.**
+# Two round trips of 40 ms in each of two waves are 0.16 s. The rest is mostly the CPU work of TLS handshakes. **How much a change saves depends on the
+# conditions.**
 #
-# And the article's client loses what the Session had won: it keeps 5 connections of 10, and dials again and again (notebook
+# The article's client loses what the Session had saved. It lets 5 of 10 connections stay open, so it keeps opening new ones (notebook
 # [06](06_cautions.ipynb)).
 
 # %% [markdown]
-# ## When does keeping pay?
+# ## When does reuse pay?
 #
-# Turn the knobs: at which round trip does it matter, and from which limit on does it not? This is computed:
-# nothing but round trips and latency takes time, and the first wave counts. The cell below the panel measures what your knobs say. (About 2 seconds.)
+# Change the knobs. At which round trip does reuse matter? From which limit on does it not? The panel computes from round trips and server time
+# alone, and the first wave counts. The cell below the panel measures your setting. (About 2 seconds.)
 
 # %%
 from supalab.course.knobs import at_the_lab, turn_the_link
@@ -173,45 +173,44 @@ await at_the_lab(link, lab)
 # %% [markdown]
 # ## At full size
 #
-# `supalab explain` runs each pair in fresh processes and goes on to our client (notebook [09](09_find_the_knee.ipynb) explains those
-# steps). It takes minutes, so here is a record:
+# `supalab explain` runs each pair in fresh processes, and it continues to our client (notebook [09](09_find_the_knee.ipynb) explains these steps). It takes
+# minutes, so here is a recorded run:
 
 # %%
 recorded("explain.json", EXPLANATION, waterfall)
 
 # %% [markdown]
-# Each bar hangs where the one above it ended, and here **minus means seconds saved**. The factors should add up to
-# the whole: that is the test of an [**ablation**](glossary.md#ablation) (last line of the picture). With
-# three rounds, believe long bars, not slivers.
+# Each bar starts where the bar above it ended. The factors should add up to the whole. This is the test of an [**ablation**](glossary.md#ablation); see the
+# last line of the chart. The record has three rounds, so believe long bars and not short ones.
 #
-# On the right is CPU. Each pair ran by itself, so compare *within* a row. A step that costs no seconds may cost CPU.
+# The right side shows CPU time. Each pair ran separately, so compare only *within* a row. A step that costs no seconds may cost CPU time.
 #
-# And here is what connections earn, link by link. Find the rows of 40 ms: what does reuse earn, and which step gives it away?
+# The next chart shows what connections save on each network. Find the rows with 40 ms. What does reuse save, and which step loses it again?
 
 # %%
 recorded("explain.json", EXPLANATION, by_link)
 
 # %% [markdown]
-# Reuse earns a lot, and the step to httpx gives it all away. But in the last row, with ten connections kept, it is back: it was not the
-# library that lost it, but the setting.
+# Reuse saves a lot, and the step to httpx loses all of it. In the last row, where ten connections may stay open, the gain is back. So the setting lost it,
+# not the library.
 #
 # ## In practice
 #
-# - **One change for each measurement**, even if that takes an arm which never ships.
-# - **Run something against itself** once. If you don't know your noise, you will report it as a gain.
-# - **Measure on the link you have**, not beside your database.
+# - **Change one thing per measurement**, even if you need an arm that you will never ship.
+# - **Run one arm against itself.** If you do not know your noise, you will report it as a gain.
+# - **Measure on the network that you have**, not next to your database.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary>A step earned 12 ms in the median, −3 to 30 ms over five rounds. What do you report?</summary>
+# <details><summary>A step saved 12 ms in the median, and −3 to 30 ms over five rounds. What do you report?</summary>
 #
-# That five rounds cannot tell it from noise. Not that it is 12 ms, and not that it is nothing.
+# Report that five rounds cannot distinguish it from noise. Do not report 12 ms, and do not report that there is no effect.
 # </details>
 #
-# <details><summary>Limit and reuse change together, and the batch is three times as fast on a far link. Which one earned it?</summary>
+# <details><summary>Limit and reuse change together, and the batch is three times as fast on a slow network. Which one made it faster?</summary>
 #
-# You cannot say: on such a link, each could do it alone. Run the arm between, the old limit with a Session.
+# You cannot say. On such a network each of them could do it alone. Run the arm between: the old limit with a Session.
 # </details>
 #
-# **Next:** [09 · Find the knee](09_find_the_knee.ipynb), where more connections give you less.
+# **Next:** in [09 · Find the peak](09_find_the_knee.ipynb) more connections make a client slower.

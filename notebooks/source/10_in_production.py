@@ -3,9 +3,9 @@
 # %% [markdown]
 # # 10 · In production
 #
-# **12 minutes.** You put a whole service under load, and see what its client means for its callers, on good days and on bad ones.
+# **12 minutes.** You put a whole service under load and see what its client means for its callers, on good days and on bad days.
 #
-# - **You will** load a service with open arrivals; read its capacity; find out who works on when callers have left; set a limit and a deadline.
+# - **You will** load a service with open-loop load; read its capacity; find out which client keeps working for cancelled callers; set a limit and a deadline.
 # - **You need** notebooks [05](05_step_3_the_context_manager.ipynb) and [09](09_find_the_knee.ipynb), or: in flight = throughput × time, and
 #   a thread cannot be cancelled.
 
@@ -23,17 +23,33 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## A burst is not a service
 #
-# So far we have sent a burst and waited. In production people come when they like, whether the service is quick or not: an
-# [**open** load](glossary.md#open-load).
+# So far we have sent a burst and waited. In production, requests arrive at their own rate, whether the service is fast or slow. This is an
+# [**open-loop load**](glossary.md#open-loop-load).
 #
-# Our service is the article's contest-agent: FastAPI, in a process of its own. For each caller it sends one request to its backend, the lab.
-# **Response time** counts from when a caller *meant* to ask: if the load generator is late, that is waiting, too.
+# Our service is a small web service written with FastAPI, the article's *contest-agent*. It runs in its own process. For each caller it sends one request to
+# its backend, the lab. It creates its client once, in FastAPI's `lifespan`:
+#
+# ```python
+# @asynccontextmanager
+# async def lifespan(app):
+#     async with SupabaseAsync(url, key, limit=10) as db:  # created on the loop, closed on the loop
+#         app.state.db = db
+#         yield
+#
+# app = FastAPI(lifespan=lifespan)
+#
+# @app.get("/contests/{number}")
+# async def contest(number: int):
+#     return await app.state.db.select("contests", filters={"id": number}, single=True)
+# ```
+#
+# The **response time** counts from the moment when a request was *meant* to be sent. If the load generator is late, this counts as waiting too.
 
 # %% [markdown]
 # ## Predict
 #
-# 25 requests a second arrive at random, for 2.5 seconds. The client is `fake-3`, and the lab takes 0.15 s, so 3 threads serve at most 3 / 0.15 = 20
-# a second. What will the [**p95**](glossary.md#p95) be, the seconds within which 95 % of the callers have their answer?
+# 25 requests per second arrive at random times, for 2.5 seconds. The client is `fake-3` and the lab takes 0.15 s, so 3 threads complete at most
+# 3 / 0.15 = 20 requests per second. What will the [**p95**](glossary.md#p95) be, the time within which 95 % of the callers have their response?
 
 # %%
 guess = predict("p95 on fake-3 at 25 requests/s", None)
@@ -47,7 +63,7 @@ fake_3 = await put_under_load("fake-3", lab, rate=25, seconds=2.5)
 print(guess.beside(fake_3.p95_s))
 
 # %% [markdown]
-# Now ten slots, the same arrivals: threads (the fair control), then the real client. (10 seconds.)
+# Now ten slots and the same arrivals: first threads (the fair control), then the real client. (10 seconds.)
 
 # %%
 fake_10 = await put_under_load("fake-10", lab, rate=25, seconds=2.5)
@@ -57,23 +73,25 @@ real_10 = await put_under_load("real-10", lab, rate=25, seconds=2.5)
 responses_picture([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 
 # %% [markdown]
-# **fake-3:** 5 a second more arrive than can be served, so queue and wait grow for as long as the load lasts. On the right, never more
-# than three reach the lab: the queue is inside the service.
+# **fake-3:** five more requests per second arrive than can be served. The queue grows as long as the load lasts. The right panel shows that never more
+# than three requests reach the lab: the queue is inside the service.
 #
-# **fake-10 and real-10:** 25 × 0.15 = 3.75 are in flight on average, and ten slots have room for that. Threads or async, callers cannot tell.
+# **fake-10 and real-10:** 25 × 0.15 = 3.75 requests are in flight on average, and ten slots have room for them. With threads or with async, the callers see
+# no difference.
 
 # %% [markdown]
 # ## Capacity
 #
-# By [**capacity**](glossary.md#capacity) we mean the highest rate at which p95 stays below twice the idle response time.
-# Three threads serve at most 20 a second. Is that their capacity? (Recorded with `supalab capacity`.)
+# We define [**capacity**](glossary.md#capacity) as the highest arrival rate at which the p95 stays below twice the idle response time. Three threads complete
+# at most 20 requests per second. Is this their capacity? (Recorded with `supalab capacity`.)
 
 # %%
 capacity = result.FORM.load(shipped("data", "reference", "capacity.json"))
 capacity_picture(capacity)
 
 # %% [markdown]
-# How busy are the slots then? And what would as many slots do *on paper*: the same arrivals, each served for the arm's idle time?
+# How busy are the slots at this rate? The next cell also computes an *ideal queue*: the same arrivals, and as many slots, each busy for the arm's idle
+# response time.
 
 # %%
 for arm in capacity.arms:
@@ -81,27 +99,27 @@ for arm in capacity.arms:
     print(f"{arm.arm:11} {rate:5.1f}/s, its slots {rate * arm.idle_s / arm.limit:.0%} busy; on paper {paper:5.1f}/s")
 
 # %% [markdown]
-# Random callers come in clusters. Three slots make most clusters queue, though they are often free; ten take them as they come. Where a service
-# agrees with the paper, the *number of its slots* makes its capacity, not threads or async.
+# Random arrivals cluster. With 3 slots most clusters queue, although the slots are often free. With 10 slots they rarely queue. Where the service matches
+# the ideal queue, its capacity is explained by the number of slots alone, not by threads or async.
 
 # %% [markdown]
-# ## A bad day
+# ## Three bad days
 #
-# On a good day, ten threads are as good as ten connections. Here are three bad days (recorded by `supalab faults`): the backend takes
-# 2 s; it answers 503; a crowd comes and hangs up after 50 ms. Which client suffers most, and from what?
+# On a good day ten threads are as good as ten connections. Now three bad days, recorded by `supalab faults`: the backend takes 2 s; the backend answers 503; a
+# burst of clients disconnects after 50 ms. Which client suffers most, and from what?
 
 # %%
 faults = faults_result.FORM.load(shipped("data", "reference", "faults.json"))
 recovery_picture(faults)
 
 # %% [markdown]
-# **The slow spell.** The timeout is 1 s, the backend needs 2 s: nearly everybody is lost, with any client. The difference comes *after* it.
-# 5 a second × 1 s = 5 slots are busy. Ten have room for that. At three, requests queue and begin late, threads work on when the callers have left,
-# and newcomers find the slots taken by ghosts. (The threads' fault, or the three's? Without a `real-3` nobody can tell.)
+# **The slow backend.** The timeout is 1 s and the backend needs 2 s, so nearly every request fails with every client. The difference appears *afterwards*. At
+# 5 requests per second and 1 s each, 5 slots are busy. Ten slots have room for this. `fake-3` needs 0.6 s to recover: its queue must drain, and its threads
+# finish requests whose callers have already timed out. (Is this caused by threads, or by the limit of three? Without a `real-3` we cannot say.)
 #
-# **The failing backend.** A quick 503 fills no slot: all are well when the backend is.
+# **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
-# **The crowd.** Who works on when callers have left? Ask the witness:
+# **The burst of disconnects.** Which client works on for cancelled callers? The witness counted:
 
 # %%
 for arm in faults.arms:
@@ -112,23 +130,23 @@ for arm in faults.arms:
     )
 
 # %% [markdown]
-# A thread finishes what it has begun. (The others who left were still in the client's queue.) `real` hangs up at once. Its slot is free for the
-# next, so even *more* requests reach a backend that does not look. Cancelling helps the service; the backend must stop by itself.
+# A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects at once, so its slot is free for the
+# next request. Therefore even *more* requests reach a backend that does not notice disconnects. Cancelling helps the service; the backend must stop by itself.
 #
-# And `article-10`? Its queue is inside httpx's pool, and callers cancelled there can break the pool for good
-# ([httpcore's issue 1093](https://github.com/encode/httpcore/issues/1093)). Did it come back in the picture? This is why our client has a gate.
+# And `article-10`? Its queue is inside httpx's pool, and callers that are cancelled there can break the pool permanently
+# ([httpcore's issue 1093](https://github.com/encode/httpcore/issues/1093)). In the chart it had not recovered 12 s later. This is why our client has a gate.
 
 # %% [markdown]
 # ## Exercise 10a · Set limit and deadline
 #
-# Your service runs on `real`. 40 requests a second arrive, and the backend takes 0.15 s; then it has a slow spell and takes 2 s. Choose the
-# client's `limit` and `timeout` (seconds). After 1.2 times the timeout at the latest, the service answers, if only 503 or 504. (The check needs
-# 8 seconds.)
+# Your service uses `real`. 40 requests per second arrive, and the backend takes 0.15 s. Then the backend becomes slow and takes 2 s. Choose the
+# client's `limit` and its `timeout` in seconds, so that both rows hold. The service itself gives up after 1.2 × `timeout` and returns 503 or 504. (The check
+# needs 8 seconds.)
 #
-# | looked at | target |
+# | what the check looks at | target |
 # |---|---|
-# | fair weather: p95 | under 0.3 s, twice the idle time, all day; a lost request counts as never answered |
-# | slow spell: an answer, if only 503 or 504 | within 1 s |
+# | normal load: p95 | under 0.3 s (twice the idle time) under sustained load, so the limit must be above 40 × 0.15 = 6; a failed request counts as infinitely slow |
+# | slow backend: a response, even if it is 503 or 504 | within 1 s |
 
 # %% exercise 10a
 # <solution>
@@ -140,33 +158,33 @@ chosen = {"limit": 10, "timeout": 0.7}
 await check("10a", chosen)
 
 # %% [markdown]
-# The check's third number, the most in flight at the slow backend, has no target. With ten slots it is more than ten, and about the same with a
-# thousand: a request that you give up frees *your* slot, and the backend works on. A deadline protects your callers, not your backend; the limit
-# does, as long as nobody gives up.
+# The check also shows the most requests in flight at the slow backend. This number has no target. With ten slots it is more than ten, and with a thousand
+# slots it is about the same: a request that you give up frees *your* slot, and the backend works on. A deadline protects your callers and not your
+# backend. The limit protects the backend, as long as no caller gives up.
 
 # %% [markdown]
 # ## In practice
 #
-# - **Measure with open arrivals.** A load generator that waits for each answer slows down with the service, and reports that all is well:
+# - **Measure with open-loop load.** A load generator that waits for each response slows down together with the service and reports good numbers. This is
 #   [**coordinated omission**](glossary.md#coordinated-omission). `supalab load` does not wait.
-# - **Nest your deadlines.** The client's, the service's, the caller's, each a little longer. Otherwise the reason is lost.
+# - **Nest your deadlines.** The client's deadline is the shortest, then the service's, then the caller's. Otherwise the reason of a failure is lost.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary>A service takes 40 requests a second at p95 = 0.2 s. Does it take 80 at 0.4 s?</summary>
+# <details><summary>A service takes 40 requests per second at p95 = 0.2 s. Does it take 80 at 0.4 s?</summary>
 #
-# Only if it has the slots. When more come than those can serve, the queue grows for as long as they come.
+# Only if it has enough slots. If more requests arrive than the slots can serve, the queue grows as long as they arrive.
 # </details>
 #
-# <details><summary>You double the threads from 10 to 20. Is that as good as going async?</summary>
+# <details><summary>You double the threads from 10 to 20. Is this as good as async?</summary>
 #
-# For capacity, yes. But no slot is free when its caller leaves, and a thousand in flight need a thousand threads.
+# For capacity, yes. But no slot becomes free when its caller gives up, and a thousand requests in flight need a thousand threads.
 # </details>
 #
-# <details><summary>Why is a very long timeout no kindness?</summary>
+# <details><summary>Why is a very long timeout bad for callers?</summary>
 #
-# Callers leave anyway. Until it strikes, each lost request holds a slot that somebody else could use.
+# They give up anyway. Until the timeout expires, each lost request occupies a slot that another request could use.
 # </details>
 #
-# **Next:** [11 · The claims on trial](11_the_claims_on_trial.ipynb), where an article's whole table goes to court.
+# **Next:** in [11 · The claims on trial](11_the_claims_on_trial.ipynb) you test the article's whole table.

@@ -3,9 +3,9 @@
 # %% [markdown]
 # # 11 · The claims on trial
 #
-# **12 minutes.** You put an article's figures on trial, one by one and then all together, and find out when they can all be true.
+# **12 minutes.** You test the article's numbers, one by one and then together, and find out under which conditions they can all be true.
 #
-# - **You will** read a ledger of verdicts; judge three claims by your own measurement; follow a detective; try a blog's table yourself.
+# - **You will** read a table of verdicts; judge three claims by your own measurement; test a hypothesis; check another blog's table yourself.
 # - **You need** notebooks [01](01_see_the_ceiling.ipynb) and [08](08_what_earned_it.ipynb), or: in flight = throughput × time, and a fair control
 #   changes one thing.
 
@@ -34,13 +34,13 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# It claims more in its text. Each [claim](glossary.md#claim) has an experiment and a rule for its [verdict](glossary.md#verdict) (`data/claims.csv`). They were put on
-# trial once and recorded.
+# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict)
+# (`data/claims.csv`). All of them were measured once and recorded.
 
 # %% [markdown]
 # ## Predict
 #
-# How many hold *as they were meant*? Some hold for another reason, some cannot be tested.
+# How many claims hold *as they were stated*? Some hold for another reason, and some cannot be tested here.
 
 # %%
 guess = predict(f"'holds', out of {len(ledger.lines)}", None, unit="claims")
@@ -53,9 +53,9 @@ print(guess.beside(ledger.counts["holds"]))
 ledger_picture(ledger)
 
 # %% [markdown]
-# Each claim that has a figure has a row. The middle line is "as claimed"; within the grey band a figure counts as reproduced. Look at the
-# diamonds: *it comes out, and the reason is another*. The first blames thread pools for running three at a time; this one does, but a pool of ten
-# runs ten. One in full:
+# Each claim with a number has a row. The middle line means "as claimed"; inside the grey band a number counts as reproduced. Look at the diamonds: *the
+# number is right, but the reason is another one*. The first claim blames thread pools for the limit of 3. But that is only `max_workers=3`: a pool of 10 runs
+# 10 at a time. Here is one claim in full:
 
 # %%
 line = ledger.of("table-faster")
@@ -65,9 +65,9 @@ print(line.sentence)
 # %% [markdown]
 # ## Judge for yourself
 #
-# You need not believe a record. Three claims need three arms: before, after, and the fair control. The server takes the 450 ms of "before", halved;
-# figures are scaled to the article's size. A race so short feels every other program: if a verdict differs from the record's, run both cells
-# again. (About 7 seconds.)
+# You do not have to believe a record. Three claims need three arms: before, after, and the fair control. The server takes half of the 450 ms of "before", and
+# the numbers are scaled to the article's size. In such a short race every other program has an effect. If a verdict differs from the record's, run both
+# cells again. (About 7 seconds.)
 
 # %%
 from supalab.measure.claims.evidence import Evidence, reduced
@@ -84,8 +84,8 @@ for line in ledger_of(claims, Evidence({"burst": burst})):
     print(f"    {line.sentence}")
 
 # %% [markdown]
-# Now tamper with the evidence. *Suppose* that in the recorded race ten threads had been as slow as three. That never happened; the rest
-# is left as it was. Which verdicts change?
+# Now a counterfactual. *Suppose* that in the recorded race ten threads had been as slow as three. This did not happen, and everything else stays as it
+# was. Which verdicts change?
 
 # %%
 from dataclasses import replace
@@ -97,13 +97,13 @@ for supposed in ledger_of(claims[1:], Evidence({"burst": tampered})):
     print(f"{line.claim.claim}: {line.here}. As recorded: {line.verdict}. Supposed: {supposed.verdict}.")
 
 # %% [markdown]
-# The claims' own numbers have not moved. The control alone decides whether "async" may take the credit.
+# The claims' own numbers are the same. Only the control decides whether "async" is the reason.
 
 # %% [markdown]
 # ## The detective's question
 #
-# Can all of the table's figures be true *at once*? Begin with pencil and paper: Little's law
-# ([in flight](glossary.md#in-flight) = throughput × time) ties three of its rows together.
+# Can all numbers of the table be true *at once*? Start with arithmetic. Little's law ([in flight](glossary.md#in-flight) = throughput × time) connects three
+# of its rows:
 
 # %%
 before = Row(limit=3, response_s=0.45, per_s=6.7, n=100, total_s=15)
@@ -111,17 +111,17 @@ after = Row(limit=10, response_s=0.15, per_s=20, n=100, total_s=5)
 print(blog_table(before, after))
 
 # %% [markdown]
-# The "before" column is sound. The "after" column is odd: with ten in flight at 150 ms each, 100 requests would take 1.5 s. There is a
-# hint: **450 ms is three times 150 ms**.
+# The "before" column fits. The "after" column does not: with ten requests in flight at 150 ms each, 100 requests would take 1.5 s. There is a clue:
+# **450 ms is three times 150 ms**.
 #
-# A request on a new TLS connection costs three round trips: one for TCP, one for TLS 1.3, one for itself. On a kept connection it costs one.
-# What if the server was never slow, but far away, and the response got shorter because connections were *kept*?
+# A request on a new TLS connection needs three round trips: one for TCP, one for TLS 1.3, one for itself. On a connection that is already open it needs one.
+# What if the server was never slow but far away, and responses became faster because connections were *reused*?
 
 # %% [markdown]
-# ## Question a suspect
+# ## Test a hypothesis
 #
-# The suspect: **three threads before, the same three threads after, with a `requests.Session`**.
-# The lab moves away: TLS, a round trip of 50 ms, no time at the server. The old response divided by the new one, what will it be? (4 seconds.)
+# The hypothesis: **three threads before, and the same three threads after, with a `requests.Session`**. The lab moves away: TLS, a round trip of 50 ms, and
+# no server time. What will the old response time divided by the new one be? (4 seconds.)
 
 # %%
 ratio = predict("old response / new response", None, unit="x")
@@ -149,14 +149,14 @@ print(ratio.beside(old / new))
 timeline(TrialSet((dialled, kept)))
 
 # %% [markdown]
-# No async, no higher limit. (Less than three times: the first three requests dial in both cases, and this machine's own work is in every
-# response.) With a round trip of 150 ms it would be 450 ms with dialling, 150 ms without; three in flight, so 3 / 0.15 =
-# **20 requests/s, and 5 s for 100**: nearly the whole table. One cell speaks against this suspect: "10 at once".
+# This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this
+# machine's own work is part of every response. With a round trip of 150 ms the response would take 450 ms with new connections and 150 ms without; three in
+# flight give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One cell contradicts this hypothesis: "10 at once".
 
 # %% [markdown]
-# ## The line-up
+# ## All hypotheses
 #
-# Nine stories, each measured under its own conditions. A tick: within a factor of 1.5.
+# Here are nine hypotheses, A to I, each measured under its own conditions. A tick means: within a factor of 1.5.
 
 # %%
 from supalab.figures.detective import case_picture
@@ -165,30 +165,31 @@ case = CASE.load(shipped("data", "reference", "detective.json"))
 case_picture(case)
 
 # %% [markdown]
-# Your suspect is C; D is the same with async. Which rows have eight ticks, and what do they share? In G, H and I the callers of the "after"
-# come **one by one**, twenty a second: they set the pace, not the limit, and their "100 requests at once" were not at once. Each had other help
-# too: a quicker server (G), or kept connections (H, I). I has no async at all.
+# Yours is C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by
+# one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Each had another cause too: a
+# faster server (G), or reused connections (H and I). I has no async at all.
 #
-# Which story is true? The table cannot tell. One more number, **counted at the server**, could: its own time for a request parts G from H. But
-# async or threads (H or I)? No server can see that.
+# Which one is true? The table cannot tell. One more number, **counted at the server**, could help: the server's own processing time would distinguish G from
+# H. Nothing on the server can distinguish H from I.
 
 # %% [markdown]
-# ## Exercise 11a · Put a blog's table on trial
+# ## Exercise 11a · Check another table
 #
-# Another blog, another client. Plain HTTP, connections kept, one burst:
+# Another blog, another client. Plain HTTP, connections reused, one burst:
 #
 # | most at once | average response | throughput | 50 requests at once |
 # |---|---|---|---|
 # | 25 requests | 100 ms | 50 requests/s | 1 s |
 #
-# These figures cannot all be true. Say which one you doubt, `"limit"`, `"response"` or `"throughput"`, and which limit and response (in seconds)
-# explain the others. The check plays your story: the same burst, your limit, a server as slow as you say.
+# These numbers cannot all be true. Throughput and total time agree (50 / 1 s = 50/s), so one of the other two is wrong. Set `doubted` to `"limit"` or
+# `"response"`, and give the `limit` and the `response` (in seconds) that fit. Change only the number that you doubt. The check runs the same burst with your
+# limit against a server as slow as you say.
 #
-# | looked at | the lab |
+# | what the check looks at | expected |
 # |---|---|
 # | throughput | about 50 requests/s |
 # | 50 requests at once | about 1 s |
-# | figures you change | one, the one you doubt |
+# | numbers that you change | one, the one you doubt |
 
 # %% exercise 11a
 # <solution>
@@ -203,29 +204,29 @@ await check("11a", story)
 # %% [markdown]
 # ## In practice
 #
-# - **Three numbers, one law.** Throughput × response = in flight, for any table. In a terminal:
+# - **Three numbers, one law.** Throughput × response time = in flight, for any table. In a terminal:
 #   `supalab claims --table limit=25,response=100ms,rate=50,n=50,total=1`.
-# - **A right number is no right reason.** What else changed that day: limit, connections, server, callers?
+# - **A number can be correct for a different reason.** What else changed: the limit, the connections, the server, the callers?
 # - **Write the rule before you measure.** Otherwise every result confirms what you hoped.
-# - **Try it here.** `supalab claims --quick` tries all claims on your machine.
+# - **Test all claims on your machine** with `supalab claims --quick`.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>"3x faster" was reproduced here. Why does it hold only "for another reason"?</summary>
 #
-# Because the fair control, ten threads, is about as fast. The step from 3 to 10 earned it, and that needs no async.
+# The fair control, ten threads, is about as fast. The step from 3 to 10 made the difference, and this step does not need async.
 # </details>
 #
 # <details><summary>40 requests/s at 250 ms each, "up to 50 at once". What do you ask?</summary>
 #
-# 40 × 0.25 = 10 in flight on average, so the limit of 50 hardly mattered: either few callers came, or something else held them back. Ask
-# how the load was made.
+# 40 × 0.25 = 10 requests are in flight on average, so the limit of 50 hardly mattered. Either few requests arrived, or something else limited them. Ask how
+# the load was generated.
 # </details>
 #
 # <details><summary>Is the article wrong, then?</summary>
 #
-# Most of its speed figures come out here. What it lacks is the control that says why.
+# Most of its speeds can be reproduced here. What it lacks is the control that shows the reason.
 # </details>
 #
-# **Next:** [12 · Bring your own client](12_bring_your_own_client.ipynb), where the instruments look at yours.
+# **Next:** in [12 · Bring your own client](12_bring_your_own_client.ipynb) you measure your own client.

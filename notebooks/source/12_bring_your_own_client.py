@@ -3,10 +3,10 @@
 # %% [markdown]
 # # 12 · Bring your own client
 #
-# **12 minutes.** You point the course's instruments at clients that you have not seen before, and at your own.
+# **12 minutes.** You point the course's tools at clients that you have not seen before, and at your own.
 #
-# - **You will** get a verdict on any async client in a few seconds; read its evidence; mend a client that only looks async; take a checklist home.
-# - **You need** notebook [02](02_inside_the_loop.ipynb), or an idea of what blocks an event loop. A client of your own, if you have one at hand.
+# - **You will** get a verdict on any async client in a few seconds; read its evidence; fix a client that only looks async; take a checklist home.
+# - **You need** notebook [02](02_inside_the_loop.ipynb), or an idea of what blocks an event loop. Bring a client of your own, if you have one.
 
 # %%
 import asyncio
@@ -26,30 +26,29 @@ lab = start_lab()
 # %% [markdown]
 # ## One question
 #
-# Names prove nothing: not `async def`, not a package called `aio-something`. A stopwatch proves little. What tells the kinds of client apart is
-# one question: **while the server works, who waits?**
+# Names prove nothing: neither `async def` nor a package called `aio-something`. A stopwatch proves little. One question separates the kinds of
+# client: **while the server works, who waits?**
 #
-# | who waits | then it is |
+# | who waits | the client is |
 # |---|---|
-# | the event loop, for events on many sockets | [real async](glossary.md#real-async) |
+# | the event loop, for many sockets at once | [real async](glossary.md#real-async) |
 # | a thread for each request | fake async (threads) |
-# | the event loop's thread, stuck in one request while nothing else runs | blocking |
+# | the event loop's own thread, inside one request, while nothing else runs | blocking |
 #
-# The [**probe**](glossary.md#probe) asks it. It starts 20 and then 50 calls at the lab, looks at threads, sockets and the loop while they are in flight, and counts at
-# the lab. It trusts nothing that the client says of itself. A verdict takes 2 to 5 seconds.
+# The [**probe**](glossary.md#probe) finds the answer. It starts 20 and then 50 calls at the lab, looks at threads, sockets and the loop while the calls are
+# in flight, and reads the lab's counters. It does not trust what the client says about itself. A verdict takes 2 to 5 seconds.
 
 # %%
 fake_3 = await probe(FakeSupabaseAsync, lab=lab, name="fake-3")
 fake_3
 
 # %% [markdown]
-# Above the table is the verdict in plain words; the table is for whoever wants to argue with it. Each row says what was looked at, what
-# was seen, and what that speaks for.
+# The line above the table is the verdict in words. Each row of the table says what was looked at, what was seen, and what it suggests.
 #
 # ## What misleads
 #
-# "At most 3 at once" looks like the proof. It is not: it is a limit, and a real client may have one too. So two more clients: the fake
-# one with 200 threads, and the real one with a limit of 10. What will the probe call each of them? (About 5 seconds.)
+# "At most 3 at once" looks like proof. It is not: it is a limit, and a real client may have one too. So here are two more clients: the fake one with 200
+# threads, and the real one with a limit of 10. What will the probe call each of them? (About 5 seconds.)
 
 # %%
 fake_200 = await probe(partial(FakeSupabaseAsync, limit=200), lab=lab, name="fake-200")
@@ -61,13 +60,13 @@ from supalab.figures.evidence import evidence
 evidence(fake_3, fake_200, real_10)
 
 # %% [markdown]
-# Read the right column alone, and `fake-200` is the best client of the three: all 50 in flight at once. Read the left one: a thread waits for
-# every single request. That is why concurrency alone never decides the verdict.
+# If you read only the right column, `fake-200` is the best client of the three: all 50 requests were in flight at once. But the left column shows that a
+# thread waits for every single request. This is why concurrency alone never decides the verdict.
 
 # %% [markdown]
 # ## A client that looks async
 #
-# A colleague has written it, every method is a coroutine, and the review went well.
+# A colleague wrote this client. Every method is a coroutine, and the review found no problem.
 
 # %%
 import inspect
@@ -79,7 +78,7 @@ Markdown(f"```python\n{inspect.getsource(LooksAsync)}```")
 # %% [markdown]
 # ## Predict
 #
-# How many faults do you find in it? And the probe starts 50 calls at once: how many does the lab see in flight, at most?
+# How many faults do you find? The probe starts 50 calls at once. How many requests does the lab see in flight at most?
 
 # %%
 guess = predict("50 calls at once", None, unit="in flight")
@@ -91,22 +90,22 @@ print(guess.beside(looks_async.numbers["peak"]))
 looks_async
 
 # %% [markdown]
-# The headline names three faults: threads; *limited to 1*, which is the lock; *no connection reuse*, which is `requests.get`. None of them can be seen
-# from outside: callers `await`, rows come back, and a test that makes one request at a time is content.
+# The headline names three faults: threads; *limited to 1*, because of the lock; and *no connection reuse*, because of `requests.get`. The caller sees none of
+# them: calls can be awaited, rows come back, and a test that makes one request at a time passes.
 #
 # ## Exercise 12a · Get the verdict *real async*
 #
-# Below are the same three faults, with fewer methods around them. Mend them one by one if you like, and check after each: the words change
-# with the verdict. The check uses your client once and closes it; if nothing stays open, the probe is next. (2 to 5 seconds. `NO_PROXIES`, in
-# httpx `trust_env=False`, keeps your machine's proxy out of it.)
+# The class below has the same three faults and fewer methods. Fix them so that every row holds. You can fix one at a time and check after each; the words
+# change with the verdict. The check uses your client once and closes it. If no socket stays open, it runs the probe. (2 to 5 seconds. `NO_PROXIES`, or
+# `trust_env=False` in httpx, keeps proxies out.)
 #
-# | looked at | expected |
+# | what the check looks at | expected |
 # |---|---|
 # | one `select` | 10 rows |
-# | sockets left after `aclose` | 0 |
+# | sockets left open after `aclose` | 0 |
 # | the probe's verdict | real async |
-# | most at once, of 50 calls | 10 or more |
-# | connections | used again |
+# | most requests in flight, of 50 calls | 10 or more |
+# | connections | reused |
 
 
 # %% exercise 12a
@@ -143,7 +142,7 @@ await check("12a", Mended)
 # %% [markdown]
 # ## Other people's clients
 #
-# Is the async version of the official Supabase client really async? If it is installed, you see it here. The limit of 10 is our setting. (3 seconds.)
+# Is the async version of the official Supabase client really async? If it is installed, you can see it here. The limit of 10 is our setting. (3 seconds.)
 
 # %%
 from supalab.clients.arms import KINDS, missing
@@ -159,7 +158,7 @@ else:
 # %% [markdown]
 # ## Yours
 #
-# Three ways to hand it over. Give the function itself, not a call of it:
+# There are three ways to pass your client. Pass the function itself, not a call of it:
 #
 # | you have | you write |
 # |---|---|
@@ -167,8 +166,8 @@ else:
 # | a client object | `await probe(db, method="fetch", args=("contests",), lab=lab)` |
 # | an async function that makes one request | `await probe(lambda: db.select("contests"), lab=lab)` |
 #
-# Your client has to ask the lab: at `lab.url`, with `lab.key`, in PostgREST's dialect. The lab's latency is the probe's to choose. In a
-# terminal it is `supalab probe my_module:MyClient`.
+# Your client must send its requests to the lab: to `lab.url`, with `lab.key`, in PostgREST's query syntax. The probe sets the lab's server time itself. In a
+# terminal, use `supalab probe my_module:MyClient`.
 
 # %%
 from IPython.display import display
@@ -182,8 +181,8 @@ else:
 # %% [markdown]
 # ## A real project
 #
-# A real server keeps no witness for us, so there is no verdict. But the race runs there, control included: three arms, 30 reads each. Set
-# `SUPABASE_URL`, `SUPABASE_KEY` and, for another table than `contests`, `SUPABASE_TABLE` before you start JupyterLab. The key is never printed.
+# A real server has no witness for us, so there is no verdict. But the race runs there, with its control: three arms with 30 reads each. Set `SUPABASE_URL`,
+# `SUPABASE_KEY` and, for another table than `contests`, `SUPABASE_TABLE` before you start JupyterLab. The key is never printed.
 
 # %%
 import os
@@ -207,39 +206,46 @@ else:
 # %% [markdown]
 # ## In practice
 #
-# - **Probe in a test.** `assert (await probe(MyClient, lab=lab)).kind == "real async"` in your suite keeps a later change from bringing the thread back; in a test, `with Lab() as lab:` starts the lab.
-# - **"Cannot tell" is an honest answer.** It comes with its reason, such as a client that asks another server.
-# - **Fake async is not a crime.** Three requests at a time from a script need no migration. Say what it is, and choose.
+# - **Use the probe in a test.** It keeps a later change from bringing the thread back:
+#
+#   ```python
+#   async def test_our_client_is_really_async():
+#       with Lab() as lab:
+#           assert (await probe(MyClient, lab=lab)).kind == "real async"
+#   ```
+#
+# - **"Cannot tell" is an honest verdict.** It comes with its reason, for example that the client sends its requests to another server.
+# - **Fake async can be good enough.** A script that sends three requests at a time needs no migration.
 
 # %% [markdown]
 # ## What you take home
 #
-# 1. Count at the server. A client's word on its own concurrency is a rumour.
-# 2. Throughput × time = in flight. Check every table you are shown, your own first.
-# 3. Change one thing at a time; a limit of 3 against a limit of 10 compares limits.
-# 4. Keep connections. A new one over TLS makes two round trips before the request has begun.
-# 5. One limit, in front of the pool, chosen by measurement; one deadline over everything.
-# 6. Close what you open, and cancel to find out who goes on working for nobody.
-# 7. Ask who waits.
+# 1. Count at the server. Do not trust what a client says about its own concurrency.
+# 2. Check every table with throughput × time = in flight, and start with your own.
+# 3. Change one thing at a time. A limit of 3 against a limit of 10 compares limits.
+# 4. Reuse connections. A new one over TLS 1.3 needs two round trips before the request begins.
+# 5. Put one limit in front of the pool and choose it by measurement. Put one deadline around everything.
+# 6. Close what you open. Cancel some requests and check what keeps running.
+# 7. Ask who waits while the server works.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>A client never has more than 3 requests in flight. Is it fake async?</summary>
 #
-# You cannot know yet. A pool of three threads does that, and so does an `asyncio.Semaphore(3)` around a real client. Ask who waits.
+# You cannot know yet. A pool of three threads does this, and so does an `asyncio.Semaphore(3)` around a real client. Ask who waits.
 # </details>
 #
-# <details><summary>You wrap a blocking library in <code>asyncio.to_thread</code>. What becomes of the verdict?</summary>
+# <details><summary>You wrap a blocking library in <code>asyncio.to_thread</code>. What happens to the verdict?</summary>
 #
-# *Blocking* becomes *fake async*: the loop is free again, which may be all you need. The limit is the default pool's, and a cancelled
-# caller leaves its thread behind, working.
+# *Blocking* becomes *fake async*: the loop is responsive again, which may be all you need. The limit is that of the default pool, and a cancelled caller leaves
+# its thread working.
 # </details>
 #
 # <details><summary>Your client gets "real async, no connection reuse". Does it matter?</summary>
 #
-# Hardly, on the same machine. Over TLS each request pays three round trips where one would do: notebook [11](11_the_claims_on_trial.ipynb) measured it.
+# On the same machine, hardly. Over TLS each request needs three round trips instead of one: notebook [11](11_the_claims_on_trial.ipynb) measured it.
 # </details>
 #
-# **Next:** you have reached the end of the path. Read `supalab/clients/real.py`, the client you would ship; run `supalab claims` on your own
-# machine; and go back to [00](00_start_here.ipynb), which reads differently now.
+# **Next:** this is the end of the course. Read `supalab/clients/real.py`, the client that you would ship, and run `supalab claims` on your own machine. You can
+# also go back to [00](00_start_here.ipynb).

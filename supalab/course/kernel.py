@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import importlib.util
+import os
 import platform
 import re
 from contextlib import suppress
@@ -38,6 +39,7 @@ def start_lab(*, latency: float = 0.15) -> Lab:
     however it ends.
     """
     global _lab  # one lab for the kernel is the point
+    _keep_loopback_direct()
     if _lab is not None:
         with suppress(LabError):
             _lab.set(latency=latency, jitter=0.0, rtt=0.0, tls=False, error_rate=0.0)
@@ -46,6 +48,17 @@ def start_lab(*, latency: float = 0.15) -> Lab:
     _lab = Lab(latency=latency).start()
     atexit.register(_lab.stop)
     return _lab
+
+
+def _keep_loopback_direct() -> None:
+    """Let no proxy of the environment see the lab's traffic, whichever library a cell uses.
+
+    requests, urllib and httpx all read NO_PROXY; on a company's laptop it often lacks the loopback address.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        missing = [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+        os.environ[name] = ",".join([*hosts, *missing])
 
 
 async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, watch: bool = False) -> Trial:
