@@ -216,7 +216,7 @@ def test_what_is_run_again_counts_with_the_first_and_the_quicker_of_two_is_taken
     plan = [one for one in planned(True) if one.race == "burst"]
     assert [one.experiment.name for one in plan] == ["burst", "burst-again"]
     first, second = made_trial("fake-10", repeat=0), made_trial("fake-10", repeat=1)
-    stalled = replace(first, spans=tuple(replace(span, done=span.done + 5) for span in first.spans))
+    stalled = replace(first, spans=tuple(span._replace(done=span.done + 5) for span in first.spans))
     trials = {"burst": TrialSet((stalled, made_trial("fake-3"))), "burst-again": TrialSet((second,))}
     found = gathered(trials, plan)
     assert set(found) == {"burst"}

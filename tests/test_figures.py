@@ -75,7 +75,7 @@ def test_the_title_says_threads_or_async_only_if_the_control_kept_pace():
     """A control that is slower, or errors, take the sentence out of the title."""
     kept = texts(figures.side_by_side(made_set()))
     assert any("with threads or with async" in text for text in kept)
-    slow = replace(made_trial("fake-10"), spans=tuple(replace(s, done=s.done * 2) for s in made_trial("fake-10").spans))
+    slow = replace(made_trial("fake-10"), spans=tuple(s._replace(done=s.done * 2) for s in made_trial("fake-10").spans))
     for control in (slow, made_trial("fake-10", fail=1)):
         trials = TrialSet((made_trial("fake-3"), control, made_trial("real-10")))
         assert not any("with threads or with async" in text for text in texts(figures.side_by_side(trials)))
@@ -97,7 +97,7 @@ def test_the_title_of_a_far_lab_does_not_say_how_many_were_at_once():
 
 def _slower(arm: str, factor: float) -> Trial:
     trial = made_trial(arm)
-    return replace(trial, spans=tuple(replace(span, done=round(span.done * factor, 6)) for span in trial.spans))
+    return replace(trial, spans=tuple(span._replace(done=round(span.done * factor, 6)) for span in trial.spans))
 
 
 def test_the_words_say_same_pace_only_where_the_title_would():
@@ -141,7 +141,7 @@ def test_what_was_not_witnessed_is_said_instead_of_drawn():
 
 
 def _without_slots(trials: TrialSet) -> TrialSet:
-    return TrialSet(tuple(replace(t, spans=tuple(replace(s, started=None) for s in t.spans)) for t in trials))
+    return TrialSet(tuple(replace(t, spans=tuple(s._replace(started=None) for s in t.spans)) for t in trials))
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)

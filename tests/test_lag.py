@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from supalab import Lab
+from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments.lag import arms, lag, middle, of, plan
 from supalab.experiments.lag import idle as idle_trials
 from supalab.measure.case import NUMBERS
-from supalab.measure.costs.idle import idle
 from supalab.measure.memory import LoopLag
 from supalab.measure.race import Progress
 from supalab.measure.record import Record
 from supalab.measure.run import expected_s
 from supalab.measure.trial import Lag
+from supalab.measure.worker import Asked, idle
+from supalab.measure.workload import Workload
 
 
 class Clockwork(asyncio.SelectorEventLoop):
@@ -66,11 +68,15 @@ def test_lag_is_what_the_clock_says() -> None:
 def test_an_idle_loop_has_no_lag_by_a_clock_that_has_none() -> None:
     """All its ticks come when they are due."""
     loop = Clockwork()
+    nobody: Any = None
     try:
-        raw = loop.run_until_complete(idle(0.005, 1.0))
+        result = loop.run_until_complete(
+            idle(Asked(arm("real-1"), nobody, Workload(1), {"ticker": 0.005, "seconds": 1.0}, nobody))
+        )
     finally:
         loop.close()
-    assert raw["loop_lag"]["max"] == pytest.approx(0.0, abs=1e-6)
+    assert result is not None
+    assert result["numbers"]["lag_max_s"] == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +94,9 @@ def test_blocking_holds_up_the_loop_for_all_its_requests(found: Record) -> None:
     """One tick only, at the very end; threads and ours leave the loop free for most of a request."""
     blocking = middle(of(found, "blocking-1"))
     assert blocking["lag_max_s"] > 0.8 * blocking["requests"] * found.asked["latency"]
-    for arm in ("fake-3", "real-3"):
-        assert middle(of(found, arm))["lag_p50_s"] < found.asked["latency"] / 2
-        assert middle(of(found, arm))["lag_max_s"] < blocking["lag_max_s"] / 2
+    for name in ("fake-3", "real-3"):
+        assert middle(of(found, name))["lag_p50_s"] < found.asked["latency"] / 2
+        assert middle(of(found, name))["lag_max_s"] < blocking["lag_max_s"] / 2
 
 
 def test_what_a_request_costs_is_counted(found: Record, tmp_path: Path) -> None:

@@ -35,4 +35,4 @@ def test_nothing_is_claimed_where_nothing_was_seen():
     """Without a witness, or with no slot known, there is no ratio."""
     trial = made_trial("fake-3")
     assert law(replace(trial, witness=None)) is None
-    assert law(replace(trial, spans=tuple(replace(span, started=None) for span in trial.spans))) is None
+    assert law(replace(trial, spans=tuple(span._replace(started=None) for span in trial.spans))) is None

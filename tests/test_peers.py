@@ -39,7 +39,7 @@ def test_a_peer_does_the_work_within_its_limit(name: str, lab: Lab) -> None:
     lab.set(latency=0.02)
     lab.reset()
     result = run_worker(
-        job("trial", name, Settings(lab.url, lab.key), Workload(20, 0.02)), limit_s=60, tick=lambda _: None
+        job("burst", name, Settings(lab.url, lab.key), Workload(20, 0.02)), limit_s=60, tick=lambda _: None
     )
     seen = lab.witness()
     assert [outcome for *_, outcome in result["spans"]] == ["ok"] * 20

@@ -119,7 +119,7 @@ def test_nothing_is_imported_in_the_middle_of_a_measurement(lab):
     lab.set(latency=0.01)
     settings = Settings(lab.url, lab.key)
     for name in DEFAULT_ARMS:
-        result = run_worker(job("trial", name, settings, replace(SMALL, requests=4)), limit_s=60, tick=lambda _: None)
+        result = run_worker(job("burst", name, settings, replace(SMALL, requests=4)), limit_s=60, tick=lambda _: None)
         foreign = [name for name in result["late_imports"] if name.partition(".")[0] not in sys.stdlib_module_names]
         assert foreign == []
         assert len(result["late_imports"]) < 10
@@ -213,7 +213,7 @@ def test_a_trial_that_does_not_end_is_ended(lab):
     """Past its time limit the worker is killed and the race says so."""
     lab.set(latency=30)
     with pytest.raises(TrialError, match="no result after 2 s"):
-        run_worker(job("trial", "real-3", Settings(lab.url, lab.key), SMALL), limit_s=2, tick=lambda _: None)
+        run_worker(job("burst", "real-3", Settings(lab.url, lab.key), SMALL), limit_s=2, tick=lambda _: None)
     assert workers() == []
 
 
@@ -226,7 +226,7 @@ told = []
 def tick(seconds):
     if seconds > 1 and not told:
         told.append(print("running", flush=True))
-run_worker(job("trial", "fake-3", Settings(sys.argv[1], sys.argv[2]), Workload(requests=9)), limit_s=60, tick=tick)
+run_worker(job("burst", "fake-3", Settings(sys.argv[1], sys.argv[2]), Workload(requests=9)), limit_s=60, tick=tick)
 """
 
 

@@ -17,9 +17,9 @@ from supalab.course.progress import displayed, line
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
-from supalab.measure.campaign import put_back
 from supalab.measure.explain.chain import chain
 from supalab.measure.explain.result import Earned, Side, earned, side
+from supalab.measure.run import put_back
 from supalab.measure.trial import Backend, Trial, Witnessed
 from supalab.measure.workload import Workload
 from supalab.settings import Settings

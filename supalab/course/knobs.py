@@ -19,7 +19,7 @@ from supalab.course.knobs_schedule import MOST, Setting, compute
 from supalab.course.knobs_svg import Drawn
 from supalab.course.knobs_words import burst_line, link_line
 from supalab.errors import SettingsError
-from supalab.measure.campaign import put_back
+from supalab.measure.run import put_back
 from supalab.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,1 +1,105 @@
-"""Experiments: each is a plan of what to run, and what its record says in a headline, notes, tables and a figure."""
+"""Experiments: each is a plan of what to run, and what its record says in a headline, notes, tables and figures.
+
+How to make one, in a module of its own (``throughput`` is a good example):
+
+1. ``plan(…)``: a generator that yields a ``Case`` for each thing to run and is sent its ``Trial``. Its arguments are
+   those of the experiment's command; it checks them first and raises SettingsError.
+2. ``headline(found)``, ``notes(found)``: what the record says, in one line and in a list of sentences.
+3. ``tables(found)``, ``figures``: the tables, and the figures by name. Both begin with ``found.rows`` (a DataFrame, a
+   row for each trial) or ``found.trials``. The description of a figure is the headline and the notes.
+4. ``EXPERIMENT = Experiment(NAME, plan, headline, …)`` at the end of the module, and an entry in ``MODULES`` below.
+5. A function of the experiment's name that calls ``EXPERIMENT.run(lab=…, progress=…, **asked)``, for users.
+
+A new number of a trial is declared in ``measure.case.NUMBERS``. A new job of the worker is a function and an entry in
+``measure.worker.JOBS``; one that keeps services up between cases has an entry in ``measure.run.ELSEWHERE`` instead.
+Savings and noise come from ``measure.compare``, numbers in words from ``report.format``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from supalab.errors import TrialError
+from supalab.report.table import Table, Tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from supalab.lab.handle import Lab
+    from supalab.measure.record import Record
+    from supalab.measure.run import Plan, Progress
+    from supalab.settings import Settings
+
+__all__ = ["MODULES", "Experiment", "experiment"]
+
+#: Every experiment by the name of its record, with the module that it lives in, in the order of ``supalab record``.
+MODULES: Mapping[str, str] = {
+    "race": "race",
+    "bench": "bench",
+    "explain": "explain",
+    "memory": "memory",
+    "lag": "lag",
+    "cancel": "cancellation",
+    "throughput": "throughput",
+    "claims": "claims",
+    "detective": "detective",
+    "load": "load",
+    "capacity": "capacity",
+    "faults": "faults",
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment as a value: how it is run, and what is made of its record.
+
+    ``about``: what it measures, in a few words. ``figures``: by the name that their file has in ``data/reference``;
+    the first one is the record's own. ``compared``: the numbers by which two records are compared, counts and ratios
+    first. ``full``: the plan's arguments for a reference record; ``quick``: for a first look.
+    """
+
+    name: str
+    about: str
+    plan: Callable[..., Plan]
+    headline: Callable[[Record], str]
+    notes: Callable[[Record], list[str]]
+    tables: Callable[[Record], Table | Iterable[Table]]
+    figures: Mapping[str, Callable[[Record], Figure]] = field(default_factory=dict)
+    compared: Callable[[Record], Mapping[str, float]] = lambda _: {}
+    full: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(
+        self,
+        *,
+        lab: Lab | None = None,
+        settings: Settings | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        **asked: Any,
+    ) -> Record:
+        """Run the plan and return its record; ``asked`` are the plan's arguments, the rest and errors as in ``run``."""
+        from supalab.measure.run import run
+
+        return run(self.plan, name=self.name, lab=lab, settings=settings, progress=progress, **asked)
+
+    def expected_s(self, **asked: Any) -> float:
+        """Return the seconds that the plan with these arguments should take on a quiet machine."""
+        from supalab.measure.run import expected_s
+
+        return expected_s(self.plan(**asked))
+
+    def table(self, found: Record) -> Tables:
+        """Return all tables of a record, as one value that shows itself."""
+        made = self.tables(found)
+        return Tables([made] if isinstance(made, Table) else made)
+
+
+def experiment(name: str) -> Experiment:
+    """Return the experiment of this name; raises TrialError if there is none."""
+    if name not in MODULES:
+        raise TrialError(f"no experiment is called {name!r}: there are {', '.join(MODULES)}")
+    found: Experiment = import_module(f"supalab.experiments.{MODULES[name]}").EXPERIMENT
+    return found

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from supalab.clients.arms import arm
 from supalab.errors import TrialError
+from supalab.experiments import Experiment
 from supalab.lab.handle import Lab
 from supalab.measure.case import Case, Trial
-from supalab.measure.race import Progress
 from supalab.measure.record import Record
-from supalab.measure.run import Plan, checked_names, checked_repeat, rotated, run
+from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import duration
 from supalab.report.table import Cell, Content, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["arms", "headline", "idle", "lag", "middle", "notes", "of", "plan", "table"]
 
 NAME = "lag"
 ARMS = ("blocking-1", "fake-10", "session-10", "article-10", "real-10", "fake-100", "article-100", "real-100")
-TICKER_S = 0.005
+TICKER_S, IDLE_S = 0.005, 1.5
 LATENCY_S, REPEAT = 0.15, 3
 # Every arm goes round its slots as often; a blocking one, which has but one slot, a little more.
 ROUNDS, BLOCKING_ROUNDS = 10, 20
@@ -37,7 +38,7 @@ LAGS = ("lag_p50_s", "lag_p99_s", "lag_max_s")
 
 def lag(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
     """Run each arm beside a ticker and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return run(plan, name=NAME, lab=lab, progress=progress, **asked)
+    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
 
 
 def plan(arms: Sequence[str] = ARMS, *, latency: float = LATENCY_S, repeat: int = REPEAT) -> Plan:
@@ -50,7 +51,7 @@ def plan(arms: Sequence[str] = ARMS, *, latency: float = LATENCY_S, repeat: int 
     options = {"ticker": TICKER_S}
     for turn in range(repeat):
         # Any arm will do: the loop is idle.
-        yield Case("real-1", Workload(1, latency), "idle", turn, options=options)
+        yield Case("real-1", Workload(1, latency), "idle", turn, options=options | {"seconds": IDLE_S})
         for one in rotated(chosen, turn):
             load = Workload(ROUNDS * one.limit, latency, callers=one.limit)
             blocking = Workload(BLOCKING_ROUNDS, latency)
@@ -148,3 +149,31 @@ def table(found: Record) -> Table:
 
 def _lags(one: pd.Series[Any]) -> list[str]:
     return [f"{1000 * one[name]:,.1f}" for name in LAGS]
+
+
+def compared(found: Record) -> dict[str, float]:
+    """Return CPU of a request and the 99th percentile of the lag, of each arm."""
+    every = _middles(found)
+    cpu = {f"{name}: CPU ms/request": float(one["cpu_ms"]) for name, one in every.items()}
+    return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
+
+
+def figure(found: Record) -> Figure:
+    """Draw how late the loop is with each client."""
+    from supalab.experiments import lag_figure
+
+    return lag_figure.figure(found)
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="event-loop lag, CPU and threads",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=table,
+    figures={"lag": figure},
+    compared=compared,
+    full={"repeat": REPEAT},
+    quick={"repeat": 1},
+)

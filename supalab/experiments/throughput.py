@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError, TrialError
+from supalab.experiments import Experiment
 from supalab.lab.handle import Lab
 from supalab.measure.case import Case
-from supalab.measure.race import Progress
 from supalab.measure.record import Record
-from supalab.measure.run import Plan, checked_names, checked_repeat, rotated, run
+from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import listed
 from supalab.report.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["NEAR", "at_its_end", "best", "headline", "ideal", "line", "lines", "notes", "plan", "table", "throughput"]
 
@@ -39,7 +40,7 @@ ROUNDS, FEWEST_ROUNDS = 5, 2
 
 def throughput(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
     """Run each kind of client at each limit and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return run(plan, name=NAME, lab=lab, progress=progress, **asked)
+    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
 
 
 def plan(
@@ -176,3 +177,31 @@ def table(found: Record) -> Table:
         rows.append([str(limit), *cells, f"{ideal(found, limit):,.0f}"])
     titles = ["limit", *(f"{kind}\nrequests/s" for kind in every), "ideal"]
     return Table(titles, rows, headline=headline(found), notes=notes(found))
+
+
+def compared(found: Record) -> dict[str, float]:
+    """Return each client's best limit and its highest throughput."""
+    every = {kind: line(found, kind) for kind in _kinds(found)}
+    limits = {f"{kind}: best limit": float(best(one)) for kind, one in every.items()}
+    return limits | {f"{kind}: most requests/s": float(one.max()) for kind, one in every.items()}
+
+
+def figure(found: Record) -> Figure:
+    """Draw throughput and CPU of a request against the limit."""
+    from supalab.experiments import throughput_figure
+
+    return throughput_figure.figure(found)
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="throughput against the limit, 3 to 400",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=table,
+    figures={"throughput": figure},
+    compared=compared,
+    full={"repeat": 1},
+    quick={"repeat": 1, "limits": (3, 10, 30, 100, 300)},
+)

@@ -5,20 +5,20 @@ trials come out by the experiments' names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
 
 from supalab.clients.arms import arm
-from supalab.errors import LabError, SettingsError
-from supalab.lab.conditions import Conditions
+from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress, marks, race
+from supalab.measure.run import put_back
 from supalab.measure.trial import Trial, TrialSet, Workload
 
-__all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "put_back", "run", "share_of"]
+__all__ = ["Campaign", "CampaignInterrupted", "Experiment", "expected_s", "run", "share_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,6 @@ def run(
     except KeyboardInterrupt:  # in a race, or between two
         raise CampaignInterrupted(Campaign(found, when)) from None
     return Campaign(found, when)
-
-
-def put_back(lab: Lab, before: Conditions) -> None:
-    """Give a lab its conditions back; if it is gone, what went wrong before that is the reason to tell."""
-    with suppress(LabError):
-        lab.set(**asdict(before))
 
 
 def _turned(one: Experiment, turn: int) -> Experiment:

@@ -1,34 +1,41 @@
-"""What one measurement is: a case that is asked for, and a trial, the case with the numbers it gave. Pure.
+"""What an experiment runs and what comes out: a ``Case`` is asked for, a ``Trial`` is a row of numbers.
 
-Numbers are seconds, bytes and counts; ``NUMBERS`` says what each is. The first sentence of an experiment's plan is a
-case, every table and figure begins with trials.
+Experiments, tables and figures all begin here. Pure: nothing opens a file, a socket or a clock. Times are seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-from supalab.measure.trial import Span
+from supalab.errors import TrialError
+from supalab.measure.compare import percentile
 from supalab.measure.workload import Workload
 
-__all__ = ["NUMBERS", "Case", "Job", "Trial"]
+__all__ = ["NUMBERS", "Case", "Number", "Span", "Trial", "check_order", "span_numbers"]
 
-#: What a worker does with a case: a burst with all instruments, one with the clock of CPU alone, one that is held while
-#: its memory is read, one whose callers are cancelled, or an idle loop.
-Job = Literal["burst", "bare", "held", "cancel", "idle"]
+Number = float | int | str | bool | None
 
-#: Every number of a trial: its name, and what it is.
+#: Every number of a trial: its name, and what it is. A test refuses a number that is not listed here.
 NUMBERS: Mapping[str, str] = {
     "makespan_s": "seconds from the first request to the last response",
     "per_s": "answered requests per second of it",
     "errors": "requests that failed",
+    "latency_p50_s": "seconds from asking to the answer, median of the answered requests",
+    "latency_p99_s": "the same, 99th percentile",
+    "wait_p50_s": "queue time: seconds of it spent waiting for a slot, median",
+    "wait_p99_s": "the same, 99th percentile",
+    "service_p50_s": "service time: seconds of it spent being served, median",
+    "service_p99_s": "the same, 99th percentile",
+    "service_mean_s": "mean service time of all requests that took a slot, failed ones too",
     "cpu_ms": "milliseconds of CPU of the client's process for each request",
     "threads": "most threads at once, the main one included",
     "lag_p50_s": "seconds by which the event loop ran a timer late, median",
     "lag_p99_s": "the same, 99th percentile",
     "lag_max_s": "the same, longest",
+    "base_bytes": "unique set size of the client's process before the client was made",
+    "added_bytes": "bytes that client and requests added to it at the peak",
     "cancelled_s": "seconds from the callers' start to their cancellation",
     "free_s": "seconds from the cancellation until every caller had ended",
     "run_s": "the same until asyncio.run had returned",
@@ -37,8 +44,7 @@ NUMBERS: Mapping[str, str] = {
     "late_outcome": "what became of that caller: ok, or the name of an error",
     "closed_s": "seconds that closing the client took",
     "failed": "callers that had an error instead of the cancellation",
-    "base_bytes": "memory of the process before the client was made",
-    "held_bytes": "memory above that, without clean pages of program files (elsewhere than on Linux with them)",
+    "held_bytes": "memory above the base, without clean pages of program files (elsewhere than on Linux with them)",
     "uss_bytes": "the same with them: the unique set size",
     "answered": "callers that had their response when the memory was read, or in spite of the cancellation",
     "at_rest": "whether nothing moved any more when the memory was read",
@@ -47,25 +53,94 @@ NUMBERS: Mapping[str, str] = {
     "served": "requests that the lab answered",
     "connections": "connections that the lab saw",
     "abandoned": "requests that the lab answered though their client had disconnected",
+    "busy_s": "seconds that all requests together spent in the lab",
 }
+
+
+class Span(NamedTuple):
+    """One request: when it was asked for (or meant to be), started and was done, and how it ended.
+
+    ``started``: when it took a slot or was sent; ``None`` when it never did, or the client does not tell.
+    ``outcome``: ``"ok"`` or a short error name such as ``"ApiError 503"``.
+    """
+
+    asked: float
+    started: float | None
+    done: float
+    outcome: str = "ok"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was answered."""
+        return self.outcome == "ok"
+
+    @property
+    def wait(self) -> float | None:
+        """Queue time: seconds spent waiting for a slot, ``None`` if unknown."""
+        return None if self.started is None else self.started - self.asked
+
+    @property
+    def service(self) -> float | None:
+        """Service time: seconds spent being served, ``None`` if unknown."""
+        return None if self.started is None else self.done - self.started
+
+    @property
+    def latency(self) -> float:
+        """Seconds from asking to the answer: queue time and service time together."""
+        return self.done - self.asked
+
+
+def check_order(spans: Iterable[Span]) -> None:
+    """Raise TrialError for a span that is done before it started."""
+    for span in spans:
+        if not span.asked <= (span.asked if span.started is None else span.started) <= span.done:
+            raise TrialError(f"a span must be asked, started and done in this order, not {span}")
+
+
+def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
+    """Return what spans say in numbers; latency, queue and service time come from answered requests alone.
+
+    What no request tells is left out.
+    """
+    makespan = max(span.done for span in spans) - min(span.asked for span in spans)
+    good = [span for span in spans if span.ok]
+    parts = {
+        "latency": [span.latency for span in good],
+        "wait": [span.wait for span in good if span.wait is not None],
+        "service": [span.service for span in good if span.service is not None],
+    }
+    found: dict[str, Number] = {
+        f"{name}_p{q}_s": percentile(values, q) for name, values in parts.items() if values for q in (50, 99)
+    }
+    served = [span.service for span in spans if span.service is not None]
+    return {
+        "makespan_s": makespan,
+        "per_s": len(good) / makespan if makespan else 0.0,
+        "errors": len(spans) - len(good),
+        **found,
+        **({"service_mean_s": sum(served) / len(served)} if served else {}),
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One thing to run: an arm over a workload, by a job of the worker, under conditions of the lab.
 
-    ``tags`` stand in the trial's row too, ``options`` are for the job:
+    ``job``: a name from the worker's table of jobs. ``tags`` stand in the trial's row too. ``detail``: keep every
+    request's span and the lab's timeline, for a figure that draws them. ``options`` are for the job:
     ``warm_up``, requests that do not count; ``ticker``, seconds between the ticks that find the loop's lag;
-    ``at_s`` and ``then``, when callers are cancelled and what follows; ``timeout``, the client's, in seconds.
+    ``at_s`` and ``then``, when callers are cancelled and what follows; ``timeout``, the client's, in seconds;
+    ``seconds``, how long the case should take where it is not the server time that says so.
     """
 
     arm: str
     workload: Workload
-    job: Job = "bare"
+    job: str = "bare"
     repeat: int = 0
     conditions: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    detail: bool = False
 
     @property
     def kind(self) -> str:
@@ -74,29 +149,39 @@ class Case:
 
     @property
     def limit(self) -> int:
-        """The arm's limit."""
-        return int(self.arm.rpartition("-")[2])
+        """The arm's limit; 0 for something that has none, such as the address of a service."""
+        number = self.arm.rpartition("-")[2]
+        return int(number) if number.isdecimal() else 0
 
     @property
     def ideal_s(self) -> float:
         """Seconds that the server time alone would take."""
-        return self.workload.ideal_s(self.limit) or 0.0
+        return (self.workload.ideal_s(self.limit) or 0.0) if self.limit else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A case that was run, and its numbers; spans and timeline only where something draws them.
+    """A case that was run, and its numbers.
 
-    ``timeline``: requests in flight that the lab saw, as (seconds, number) at each change.
+    ``spans`` and ``timeline``, which is (seconds since the lab's first request, requests in flight), are kept only
+    where the case asks for them. Raises TrialError for a span that ends before it starts.
     """
 
     case: Case
-    numbers: Mapping[str, float | int | str | bool | None]
+    numbers: Mapping[str, Number]
     spans: tuple[Span, ...] = ()
     timeline: tuple[tuple[float, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        check_order(self.spans)
+
     def __getitem__(self, name: str) -> Any:
         return self.numbers[name]
+
+    @property
+    def arm(self) -> str:
+        """The arm's name, such as ``fake-3``."""
+        return self.case.arm
 
     @property
     def row(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from supalab.errors import SettingsError
 from supalab.measure.child import job, run_worker
-from supalab.measure.trial import Workload
+from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
 __all__ = ["check", "cure"]

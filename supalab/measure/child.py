@@ -1,4 +1,4 @@
-"""Runs one job in a fresh worker process and returns its result; no worker outlives the call."""
+"""Run one job in a fresh worker process and return its result; no worker outlives the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from supalab.errors import TrialError
-from supalab.measure.trial import Workload
+from supalab.measure.workload import Workload
 from supalab.process.child import Child, Program
 from supalab.settings import Settings
 
@@ -18,16 +18,19 @@ LOOK_S = 0.1
 KILLED_S = 5.0
 
 
-def job(kind: str, arm: str, settings: Settings, workload: Workload) -> dict[str, Any]:
+def job(
+    name: str, arm: str, settings: Settings, workload: Workload, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what a worker reads; it holds the key, so never print it.
 
-    ``kind``: ``"trial"``, ``"bench"`` or ``"check"``, and for what it costs ``"memory"``, ``"idle"`` or ``"cancel"``.
+    ``name``: of a job in the worker's table; ``options``: what the job takes besides arm and workload.
     """
     return {
-        "kind": kind,
+        "job": name,
         "arm": arm,
         "settings": asdict(settings),
         "workload": asdict(workload),
+        "options": dict(options or {}),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from supalab.measure.summary import percentile
+from supalab.measure.compare import percentile
 from supalab.measure.trial import Lag, Memory
 
 __all__ = ["TICKER_S", "LoopLag", "Sampler", "uss", "written"]

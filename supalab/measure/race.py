@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -18,28 +18,14 @@ from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.check import check
 from supalab.measure.child import job, run_worker
+from supalab.measure.run import START_S, Progress, put_back
 from supalab.measure.trial import Backend, Lag, Memory, Span, Trial, TrialSet, Witnessed, Workload
 from supalab.settings import Settings
 
-__all__ = ["Progress", "RaceInterrupted", "marks", "race"]
+__all__ = ["START_S", "Progress", "RaceInterrupted", "marks", "race"]
 
-START_S = 0.8
 PATIENCE_S = 300.0
 PATIENCE = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a race is: ``fraction`` (0 to 1) of all, by expected seconds; the arm that runs; trials done and in all.
-
-    ``trial`` is the one that was just finished, else ``None``.
-    """
-
-    fraction: float
-    arm: str
-    done: int
-    total: int
-    trial: Trial | None = None
 
 
 class RaceInterrupted(KeyboardInterrupt):
@@ -127,14 +113,9 @@ def _backend(lab: Lab | None, settings: Settings | None, workload: Workload) -> 
         if lab is None:
             lab = stack.enter_context(Lab(latency=workload.latency or 0.0))
         elif workload.latency is not None:
-            stack.callback(_put_back, lab, lab.conditions.latency)
+            stack.callback(put_back, lab, lab.conditions)
             lab.set(latency=workload.latency)
         yield _in_lab(lab, workload)
-
-
-def _put_back(lab: Lab, latency: float) -> None:
-    with suppress(LabError):  # it is gone: what went wrong before that is the reason to tell
-        lab.set(latency=latency)
 
 
 def _in_lab(lab: Lab, workload: Workload) -> _Course:
@@ -178,9 +159,10 @@ def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) 
     when = datetime.now(UTC).isoformat(timespec="seconds")
     if course.lab is not None:
         course.lab.reset()
-    asked = job("trial", one.name, patient, course.workload) | {"ticker": course.ticker_s}
+    options = {} if course.ticker_s is None else {"ticker": course.ticker_s}
+    asked = job("burst", one.name, patient, course.workload, options)
     if course.bare is not None:
-        asked |= {"kind": "bench", "warm_up": course.bare}
+        asked = job("bare", one.name, patient, course.workload, {"warm_up": course.bare})
     result = run_worker(asked, limit_s=PATIENCE_S + PATIENCE * ideal, tick=tick)
     if "error" in result:
         raise SettingsError(f"arm {one.name!r} cannot run: {result['error']['text']}")
@@ -197,14 +179,17 @@ def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) 
 
 
 def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    numbers, spans = result["numbers"], result["spans"]
+    lag = [_micro(numbers.get(f"lag_{part}_s")) for part in ("p50", "p99", "max")]
+    memory = None
+    if "added_bytes" in numbers:
+        memory = Memory(numbers["base_bytes"], numbers["base_bytes"] + numbers["added_bytes"])
     return {
-        "spans": tuple(Span(*(_micro(part) for part in row)) for row in result["spans"]),
-        "memory": Memory(**result["memory"]) if result["memory"] else None,
-        "cpu_s": _micro(result["cpu_s"]),
-        "threads_peak": result["threads_peak"],
-        "loop_lag": Lag(*(_micro(result["loop_lag"][part]) for part in ("p50", "p99", "max")))
-        if result["loop_lag"]
-        else None,
+        "spans": tuple(Span(*(_micro(part) for part in row)) for row in spans),
+        "memory": memory,
+        "cpu_s": _micro(numbers["cpu_ms"] * len(spans) / 1000),
+        "threads_peak": numbers.get("threads"),
+        "loop_lag": None if lag[0] is None else Lag(*lag),
         "versions": result["versions"],
         "machine": result["machine"],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ __all__ = ["FORM", "Record", "each"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an experiment found.
+    """What an experiment found; at the end of a notebook's cell it shows its headline, tables and notes.
 
     ``asked``: the plan's arguments. ``remarks``: what was left out, and why. ``finished`` is False if Ctrl-C ended it
     early. ``when``: UTC, ISO 8601.
@@ -41,10 +42,50 @@ class Record:
 
         return pd.DataFrame([trial.row for trial in self.trials])
 
+    def median(self, *by: str) -> pd.DataFrame:
+        """Return the medians of the repeats: a row for each combination of ``by``, in the order in which they ran."""
+        rows = self.rows
+        return rows.groupby(list(by), sort=False, as_index=False).median(numeric_only=True) if len(rows) else rows
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms' names, in the order in which they first ran."""
+        return tuple(dict.fromkeys(trial.arm for trial in self.trials))
+
+    def of(self, arm: str) -> tuple[Trial, ...]:
+        """Return the trials of one arm, its repeats; raises TrialError for an arm that did not run."""
+        found = tuple(trial for trial in self.trials if trial.arm == arm)
+        if not found:
+            raise TrialError(f"no trial of arm {arm!r}: there are {', '.join(self.arms) or 'none'}")
+        return found
+
     @property
     def repeats(self) -> int:
         """How often each case was run."""
         return len({trial.case.repeat for trial in self.trials})
+
+    def table(self) -> Any:
+        """Return the experiment's tables, which show themselves in a notebook and print as text."""
+        return self._experiment.table(self)
+
+    def figure(self, name: str = "") -> Any:
+        """Return the experiment's figure, or another one of its figures by name; raises TrialError if there is none."""
+        figures = self._experiment.figures
+        chosen = name or next(iter(figures), "")
+        if chosen not in figures:
+            raise TrialError(f"{self.name} has no figure {chosen!r}: there are {', '.join(figures) or 'none'}")
+        return figures[chosen](self)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return self.table()._repr_mimebundle_()
+
+    @property
+    def _experiment(self) -> Any:
+        """The experiment, found by name: experiments are built on records, so they cannot be imported here."""
+        return import_module("supalab.experiments").experiment(self.name)
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, a trial a line; raises SettingsError if the file cannot be written."""

@@ -1,45 +1,66 @@
 """The one runner: a plan yields cases, each runs against a quiet lab with a fresh witness, and a record is made.
 
 A plan is a generator that is sent the trial of each case, so that a plan may depend on what it has found. Sent ideal
-trials, the same generator tells how long it should take.
+trials, the same generator tells how long it should take. ``run`` gives each case a fresh process; ``here`` runs the
+same plan in the caller's own event loop, for a notebook.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from supalab.clients.arms import arm
 from supalab.errors import LabError, SettingsError
+from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.archive import rounded
-from supalab.measure.campaign import put_back
+from supalab.measure.burst import burst
 from supalab.measure.cancelled import timeline
-from supalab.measure.case import Case, Job, Trial
+from supalab.measure.case import Case, Number, Span, Trial, span_numbers
 from supalab.measure.child import job, run_worker
-from supalab.measure.costs.idle import IDLE_S
-from supalab.measure.race import START_S, Progress
+from supalab.measure.machine import machine, versions
 from supalab.measure.record import Record
 from supalab.settings import Settings
 
-__all__ = ["Interrupted", "Plan", "checked_names", "checked_repeat", "expected_s", "rotated", "run", "trials_of"]
+__all__ = [
+    "START_S", "Context", "Interrupted", "Outcome", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s",
+    "here", "put_back", "rotated", "run", "trials_of",
+]  # fmt: skip
 
 #: Yields a case, or a remark: what is left out, and why.
 Plan: TypeAlias = Generator[Case | str, Trial | None, None]
 T = TypeVar("T")
 
+#: What starting a process takes.
+START_S = 0.8
 QUIET_S, LOOK_S = 60.0, 0.02
 #: What a worker may need, and what a client waits at most, beyond what is expected.
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
-#: What the worker calls a job.
-KINDS: Mapping[Job, str] = {"burst": "trial", "bare": "bench", "held": "held", "cancel": "cancel", "idle": "idle"}
+TELL_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: ``fraction`` (0 to 1) of all, by expected seconds; the arm that runs; trials done and in all.
+
+    ``trial`` is the one that was just finished, else ``None``.
+    """
+
+    fraction: float
+    arm: str
+    done: int
+    total: int
+    trial: Any = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,6 +69,52 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, found: object) -> None:
         self.found = found
         super().__init__("interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all cases of a run share: the lab, and where its clients send their requests.
+
+    ``lab`` is ``None`` for a real project, which has no witness; ``base`` are its conditions where a case names no
+    other. ``stack`` ends what must stay up between two cases, such as services, which a job keeps in ``kept``.
+    """
+
+    settings: Settings
+    stack: ExitStack
+    lab: Lab | None = None
+    base: Conditions = field(default_factory=Conditions)
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+class Outcome(NamedTuple):
+    """What measuring one case gave: its numbers, every request, and which machine and libraries it ran on."""
+
+    numbers: Mapping[str, Number]
+    spans: Sequence[Span] = ()
+    machine: Mapping[str, str] = {}
+    versions: Mapping[str, str] = {}
+    raw: Mapping[str, Any] = {}
+
+
+#: Measures one case; it is called with the seconds so far meanwhile.
+Measure: TypeAlias = Callable[[Case, Context, Callable[[float], None]], Outcome]
+
+
+def in_worker(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
+    """Run a case in a fresh process."""
+    # An experiment asks how fast, not who keeps a deadline: a queue of many seconds must not become an error.
+    usual = max(context.settings.timeout, CLIENT_S + 4 * case.ideal_s)
+    patient = replace(context.settings, timeout=case.options.get("timeout", usual))
+    asked = job(case.job, case.arm, patient, case.workload, case.options)
+    raw = run_worker(asked, limit_s=WORKER_S + SLOWER * _seconds(case), tick=tick)
+    if "error" in raw:
+        raise SettingsError(f"arm {case.arm!r} cannot run: {raw['error']['text']}")
+    spans = [Span(*row) for row in raw.get("spans", ())]
+    return Outcome(raw["numbers"], spans, raw["machine"], raw["versions"], raw)
+
+
+#: Jobs that are not done by a fresh process for each case.
+ELSEWHERE: Mapping[str, Measure] = {}
 
 
 def trials_of(plan: Plan, measure: Callable[[Case], Trial]) -> Generator[Trial | str, None, None]:
@@ -78,8 +145,14 @@ def _ideal(case: Case) -> Trial:
 
 
 def _seconds(case: Case) -> float:
-    warm = math.ceil(case.options.get("warm_up", 0) / case.limit) * (case.workload.latency or 0.0)
-    return float(START_S + (IDLE_S if case.job == "idle" else case.ideal_s) + warm)
+    """Seconds of a case: its process, the server time, and round trips."""
+    if "seconds" in case.options or not case.limit:
+        return START_S + float(case.options.get("seconds", 0.0))
+    warm = math.ceil(case.options.get("warm_up", 0) / case.limit)
+    waves = math.ceil(case.workload.requests / case.workload.width(case.limit)) + warm
+    # A new connection costs a round trip, TLS two more; the request itself has one. The worst case is assumed.
+    trips: float = (2 + 2 * case.conditions.get("tls", False)) * case.conditions.get("rtt", 0.0)
+    return float(START_S + waves * ((case.workload.latency or 0.0) + trips))
 
 
 @dataclass(slots=True)
@@ -94,17 +167,20 @@ class _Found:
     machine: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
+    def trial(self, case: Case, found: Outcome, seen: Witness | None) -> Trial:
+        """Return the trial of what was measured; its machine and versions go into the record."""
+        self.machine.update(found.machine)
+        self.versions.update(found.versions)
+        numbers = {**(span_numbers(found.spans) if found.spans else {}), **found.numbers, **_of_lab(seen)}
+        spans = rounded(list(found.spans)) if case.detail else []
+        steps: Sequence[tuple[float, int]] = seen.timeline if seen is not None and case.detail else ()
+        if seen is not None and case.job == "cancel":
+            steps = timeline(seen.timeline, numbers, found.raw["warm_s"])
+        return Trial(case, rounded(numbers), tuple(Span(*row) for row in spans), tuple(map(tuple, rounded(steps))))
+
     def record(self, *, finished: bool) -> Record:
-        return Record(
-            self.name,
-            tuple(self.trials),
-            self.asked,
-            tuple(self.remarks),
-            self.when,
-            self.machine,
-            self.versions,
-            finished,
-        )
+        made = (tuple(self.trials), self.asked, tuple(self.remarks), self.when, self.machine, self.versions)
+        return Record(self.name, *made, finished)
 
 
 def run(
@@ -112,44 +188,62 @@ def run(
     *,
     name: str,
     lab: Lab | None = None,
+    settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
     **asked: Any,
 ) -> Record:
     """Run ``plan(**asked)`` case by case, in a lab of its own unless one is given, whose conditions are put back.
 
-    ``progress`` is called in this thread, about ten times a second. Raises what the plan raises before anything is
-    started, SettingsError for an arm that cannot run, LabError, TrialError when a worker breaks, and Interrupted,
-    which holds the finished trials, on Ctrl-C.
+    ``settings``: a real project to ask instead of a lab; then there is no witness. ``progress`` is called in this
+    thread, about ten times a second. Raises what the plan raises before anything is started, SettingsError for an arm
+    that cannot run, LabError, TrialError when a worker breaks, and Interrupted, which holds the finished trials, on
+    Ctrl-C.
     """
     bound = inspect.signature(plan).bind(**asked)
     bound.apply_defaults()
-    weights = [_seconds(case) for case in _cases(plan(**asked))]
     found = _Found(name, {key: _plain(value) for key, value in bound.arguments.items()})
-    tell = _Teller(weights, progress)
+    tell = _Teller([_seconds(case) for case in _cases(plan(**asked))], progress)
     try:
         with ExitStack() as stack:
-            here = lab or stack.enter_context(Lab())
-            stack.callback(put_back, here, here.conditions)
+            context = _context(stack, lab, settings)
 
             def measure(case: Case) -> Trial:
-                trial, raw = _measured(case, here, lambda seconds: tell.runs(case, seconds))
-                found.machine.update(raw["machine"])
-                found.versions.update(raw["versions"])
-                return trial
+                return found.trial(case, *_measured(case, context, lambda seconds: tell.runs(case, seconds)))
 
             for step in trials_of(plan(**asked), measure):
                 if isinstance(step, str):
                     found.remarks[step] = None
                     continue
                 found.trials.append(step)
-                tell.finished(step.case)
+                tell.finished(step)
     except KeyboardInterrupt:
         raise Interrupted(found.record(finished=False) if found.trials else None) from None
     return found.record(finished=True)
 
 
+def _context(stack: ExitStack, lab: Lab | None, settings: Settings | None) -> Context:
+    if settings is not None:
+        if lab is not None:
+            raise SettingsError("lab and settings were both given: an experiment has one backend, give one of them")
+        return Context(settings, stack)
+    backend = lab or stack.enter_context(Lab())
+    base = backend.conditions
+    stack.callback(put_back, backend, base)
+    return Context(_settings_of(backend), stack, backend, base)
+
+
+def _settings_of(lab: Lab) -> Settings:
+    return Settings(lab.url, lab.key, ca_file=None if lab.ca_file is None else str(lab.ca_file))
+
+
+def put_back(lab: Lab, before: Conditions) -> None:
+    """Give a lab its conditions back; if it is gone, what went wrong before that is the reason to tell."""
+    with suppress(LabError):
+        lab.set(**asdict(before))
+
+
 def _plain(value: Any) -> Any:
-    """A sequence as a tuple of numbers or text, as a record keeps it."""
+    """A sequence as a list of numbers or text, as a record keeps it."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
@@ -163,34 +257,34 @@ class _Teller:
     def runs(self, case: Case, seconds: float) -> None:
         self._tell(case, self._begun + min(seconds, 0.99 * _seconds(case)))
 
-    def finished(self, case: Case) -> None:
-        self._begun += _seconds(case)
+    def finished(self, trial: Trial) -> None:
+        self._begun += _seconds(trial.case)
         self._done += 1
-        self._tell(case, self._begun if self._done < self._total else self._whole)
+        self._tell(trial.case, self._begun if self._done < self._total else self._whole, trial)
 
-    def _tell(self, case: Case, seconds: float) -> None:
+    def _tell(self, case: Case, seconds: float, trial: Trial | None = None) -> None:
         if self._progress is not None:
             total = max(self._total, self._done)
-            self._progress(Progress(min(seconds / self._whole, 1.0), case.arm, self._done, total))
+            self._progress(Progress(min(seconds / self._whole, 1.0), case.arm, self._done, total, trial))
 
 
-def _measured(case: Case, lab: Lab, tick: Callable[[float], None]) -> tuple[Trial, Mapping[str, Any]]:
-    """Run one case in a fresh process against a quiet lab with a fresh record."""
-    latency = case.workload.latency or 0.0
+def _measured(case: Case, context: Context, tick: Callable[[float], None]) -> tuple[Outcome, Witness | None]:
+    """Measure one case against a quiet lab with a fresh witness; return what was found and what the lab saw."""
+    measure = ELSEWHERE.get(case.job, in_worker)
+    lab = context.lab
+    if lab is None:
+        return measure(case, context, tick), None
+    _prepare(case, lab, context.base)
+    context = replace(context, settings=_settings_of(lab))
+    return measure(case, context, tick), _quiet(lab, case.workload.latency or 0.0)
+
+
+def _prepare(case: Case, lab: Lab, base: Conditions) -> None:
+    """Give the lab its conditions for the case, and its witness a fresh start."""
+    latency = base.latency if case.workload.latency is None else case.workload.latency
     _quiet(lab, latency)
-    lab.set(latency=latency, **case.conditions)
+    lab.set(**{**asdict(base), "latency": latency, **case.conditions})
     lab.reset()
-    ca_file = None if lab.ca_file is None else str(lab.ca_file)
-    timeout = case.options.get("timeout", CLIENT_S + 4 * case.ideal_s)
-    settings = Settings(lab.url, lab.key, timeout=timeout, ca_file=ca_file)
-    asked = job(KINDS[case.job], case.arm, settings, case.workload) | {"warm_up": 0, **case.options}
-    raw = run_worker(asked, limit_s=WORKER_S + SLOWER * case.ideal_s, tick=tick)
-    if "error" in raw:
-        raise SettingsError(f"arm {case.arm!r} cannot run: {raw['error']['text']}")
-    seen = _quiet(lab, latency)
-    numbers = rounded({**_of_worker(raw, case), **_of_lab(seen)})
-    steps = timeline(seen.timeline, numbers, raw["warm_s"]) if case.job == "cancel" else ()
-    return Trial(case, numbers, timeline=steps), raw
 
 
 def _quiet(lab: Lab, latency: float) -> Witness:
@@ -203,28 +297,61 @@ def _quiet(lab: Lab, latency: float) -> Witness:
     return seen
 
 
-def _of_worker(raw: Mapping[str, Any], case: Case) -> dict[str, Any]:
-    if "numbers" in raw:
-        return dict(raw["numbers"])
-    lag = raw["loop_lag"] or {}
-    numbers: dict[str, Any] = {f"lag_{part}_s": value for part, value in lag.items()}
-    if "spans" not in raw:  # nothing was asked for
-        return numbers
-    if raw["threads_peak"] is not None:
-        numbers["threads"] = raw["threads_peak"]
-    spans = raw["spans"]
-    makespan = max(done for _, _, done, _ in spans) - min(asked for asked, *_ in spans)
-    good = sum(outcome == "ok" for *_, outcome in spans)
-    return numbers | {
-        "makespan_s": makespan,
-        "per_s": good / makespan if makespan else 0.0,
-        "errors": len(spans) - good,
-        "cpu_ms": 1000 * raw["cpu_s"] / case.workload.requests,
-    }
+def _of_lab(seen: Witness | None) -> dict[str, Number]:
+    names = ("peak", "served", "connections", "abandoned", "busy_s")
+    return {} if seen is None else {name: getattr(seen, name) for name in names}
 
 
-def _of_lab(seen: Witness) -> dict[str, Any]:
-    return {name: getattr(seen, name) for name in ("peak", "served", "connections", "abandoned")}
+async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Progress], None] | None = None) -> Record:
+    """Run a plan in the caller's own event loop, such as a notebook's, and return its record.
+
+    The jobs ``burst`` and ``bare`` run here, without the instruments that need a process of their own: memory, threads
+    and loop lag. ``progress`` is called on this loop, about ten times a second. The lab gets its conditions back.
+    Raises SettingsError for another job.
+    """
+    found = _Found(name, {key: _plain(value) for key, value in inspect.getgeneratorlocals(plan).items()})
+    before = await asyncio.to_thread(lambda: lab.conditions)
+    sent: Trial | None = None
+    with suppress(StopIteration), ExitStack() as stack:
+        stack.callback(put_back, lab, before)
+        while True:
+            step = plan.send(sent)
+            if isinstance(step, str):
+                found.remarks[step], sent = None, None
+                continue
+            tell = progress or (lambda _: None)
+            ticking = asyncio.create_task(_tick(step, tell, len(found.trials)))
+            try:
+                outcome = await _in_kernel(step, lab, before)
+            finally:
+                ticking.cancel()
+            sent = found.trial(step, outcome, await asyncio.to_thread(_quiet, lab, step.workload.latency or 0.0))
+            found.trials.append(sent)
+            tell(Progress(1.0, step.arm, len(found.trials), len(found.trials), sent))
+    return found.record(finished=True)
+
+
+async def _tick(case: Case, tell: Callable[[Progress], None], done: int) -> None:
+    began = time.perf_counter()
+    while True:
+        part = min((time.perf_counter() - began) / max(case.ideal_s, TELL_EVERY_S), 0.99)
+        tell(Progress(part, case.arm, done, done + 1))
+        await asyncio.sleep(TELL_EVERY_S)
+
+
+async def _in_kernel(case: Case, lab: Lab, base: Conditions) -> Outcome:
+    if case.job not in {"burst", "bare"}:
+        raise SettingsError(f"job {case.job!r} needs a process of its own: use run() instead of here()")
+    await asyncio.to_thread(_prepare, case, lab, base)
+    watch, warm_up = case.job == "burst", case.options.get("warm_up", 0)
+    async with arm(case.arm).build(await asyncio.to_thread(_settings_of, lab)) as client:
+        if warm_up:
+            await burst(client, replace(case.workload, requests=warm_up), watch=False)
+            await asyncio.to_thread(lab.reset)
+        cpu = time.process_time()
+        spans = await burst(client, case.workload, watch=watch)
+        cpu = time.process_time() - cpu
+    return Outcome({"cpu_ms": 1000 * cpu / case.workload.requests}, spans, machine(), versions())
 
 
 def checked_repeat(repeat: object) -> int:

@@ -6,26 +6,17 @@ Latency, wait and service come from answered requests only; how many were not an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median, median_high
 from typing import Any
 
+from supalab.measure.compare import percentile
 from supalab.measure.littles_law import law, mean_in_flight
 from supalab.measure.trial import Span, Trial, TrialSet
 
 __all__ = ["UNSTABLE_SPREAD", "percentile", "spread", "summary", "typical"]
 
 UNSTABLE_SPREAD = 0.10
-
-
-def percentile(values: Iterable[float], q: float) -> float | None:
-    """Return the q-th percentile (0-100), linear between neighbours; ``None`` of nothing."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    place = (len(ordered) - 1) * q / 100
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
 
 
 def typical(trial: Trial, q: float) -> Span | None:

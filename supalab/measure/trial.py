@@ -10,47 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from supalab.errors import TrialError
+from supalab.measure.case import Span, check_order
 from supalab.measure.workload import Workload
 
 __all__ = ["Backend", "Lag", "Memory", "Span", "Trial", "TrialSet", "Witnessed", "Workload"]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One request: when it was asked for, took a slot and was done (seconds), and how it ended.
-
-    ``started`` is ``None`` when it never took a slot, or the client does not tell. ``outcome``: ``"ok"``
-    or a short error name such as ``"ApiError 503"``.
-    """
-
-    asked: float
-    started: float | None
-    done: float
-    outcome: str = "ok"
-
-    def __post_init__(self) -> None:
-        if not self.asked <= (self.asked if self.started is None else self.started) <= self.done:
-            raise TrialError(f"a span must be asked, started and done in this order, not {self}")
-
-    @property
-    def ok(self) -> bool:
-        """Whether the request was answered."""
-        return self.outcome == "ok"
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds spent waiting for a slot, ``None`` if unknown."""
-        return None if self.started is None else self.started - self.asked
-
-    @property
-    def service(self) -> float | None:
-        """Seconds spent being served, ``None`` if unknown."""
-        return None if self.started is None else self.done - self.started
-
-    @property
-    def latency(self) -> float:
-        """Seconds from asking to the answer: wait and service together."""
-        return self.done - self.asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +86,7 @@ class Trial:
     machine: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        check_order(self.spans)
         if len(self.spans) != self.workload.requests:
             raise TrialError(f"{self.arm}: {len(self.spans)} spans for {self.workload.requests} requests")
 

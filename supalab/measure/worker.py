@@ -1,4 +1,4 @@
-"""``python -m supalab.measure.worker``: runs one trial in a fresh process and reports its numbers.
+"""``python -m supalab.measure.worker``: does one job in a fresh process and reports its numbers.
 
 The key comes from the parent, never by argv, where other users could read it.
 """
@@ -12,24 +12,24 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
 
 from supalab.clients.arms import Arm, arm
+from supalab.clients.base import BaseClient
 from supalab.errors import SupalabError
 from supalab.measure.burst import burst
 from supalab.measure.cancelled import cancelled
-from supalab.measure.costs.idle import idle
 from supalab.measure.held import held
 from supalab.measure.machine import machine, versions
 from supalab.measure.memory import TICKER_S, LoopLag, Sampler
-from supalab.measure.trial import Workload
+from supalab.measure.workload import Workload
 from supalab.process.attach import Attachment, attach_to_parent
 from supalab.process.tuning import raise_file_limit
 from supalab.settings import Settings
 
-__all__ = ["late_imports", "main", "measured", "unobserved"]
+__all__ = ["JOBS", "Asked", "late_imports", "main"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
@@ -54,39 +54,50 @@ AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a job is asked: an arm with its settings, a workload, the job's own options; ``parent`` to report to."""
+
+    arm: Arm
+    settings: Settings
+    workload: Workload
+    options: Mapping[str, Any]
+    parent: Attachment
+
+    def client(self) -> BaseClient:
+        """Make the arm's client."""
+        return self.arm.build(self.settings)
+
+
+#: What a job reports: ``numbers`` by name and, where requests were made, ``spans`` as rows. A job that ends in a way of
+#: its own reports itself and returns ``None``.
+Result: TypeAlias = "dict[str, Any] | None"
+
+
 def main() -> int:
     """Do the parent's one job; 0 when a result was reported, failures of the job included."""
     with attach_to_parent() as parent:
         _without_proxies(os.environ)
         try:
-            _do(parent.options, parent)
+            result = _do(parent.options, parent)
         except SupalabError as error:
             status = getattr(error, "status", None)
-            parent.report({"error": {"type": type(error).__name__, "status": status, "text": str(error)}})
+            result = {"error": {"type": type(error).__name__, "status": status, "text": str(error)}}
+        if result is not None:
+            parent.report(result)
     return 0
 
 
-def _do(job: Mapping[str, Any], parent: Attachment) -> None:
-    chosen, settings = arm(job["arm"]), Settings(**job["settings"])
-    workload = Workload(**job["workload"])
-    if job["kind"] == "cancel":
-        _load(chosen)
-        cancelled(lambda: chosen.build(settings), workload, job, parent.report)
-    elif job["kind"] == "held":
-        _load(chosen)
-        asyncio.run(held(lambda: chosen.build(settings), workload, _report_and_leave(parent)))
-    else:
-        parent.report(asyncio.run(_job(job, chosen, settings, workload)))
-
-
-def _report_and_leave(parent: Attachment) -> Callable[[dict[str, Any]], None]:
-    """End with requests in flight, whose threads and callers nobody waits for."""
-
-    def leave(result: dict[str, Any]) -> None:
-        parent.report(result)
-        parent.leave()
-
-    return leave
+def _do(job: Mapping[str, Any], parent: Attachment) -> Result:
+    chosen = arm(job["arm"])
+    asked = Asked(chosen, Settings(**job["settings"]), Workload(**job["workload"]), job["options"], parent)
+    chosen.load()
+    for module in AT_FIRST_USE.get(chosen.kind, ()):
+        # Another version of a library may keep its parts elsewhere: then they are loaded late, and that is all.
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(module)
+    result = JOBS[job["job"]](asked)
+    return None if result is None else result | {"versions": versions(), "machine": machine()}
 
 
 def _without_proxies(environ: Any) -> None:
@@ -97,29 +108,29 @@ def _without_proxies(environ: Any) -> None:
     environ["NETRC"] = os.devnull
 
 
-async def _job(job: Mapping[str, Any], chosen: Arm, settings: Settings, workload: Workload) -> dict[str, Any]:
-    if job["kind"] == "check":
-        async with chosen.build(settings) as client:
-            rows = await client.select(workload.table, columns=workload.columns, limit=1)
-        return {"rows": len(rows)}
-    if job["kind"] == "idle":
-        _load(chosen)
-        return await idle(job["ticker"])
-    if job["kind"] == "bench":
-        return await unobserved(chosen, settings, workload, job["warm_up"])
-    return await measured(chosen, settings, workload, job.get("ticker"))
+async def check(asked: Asked) -> Result:
+    """Read one row, to find out whether address, key, table and columns work."""
+    load = asked.workload
+    async with asked.client() as client:
+        rows = await client.select(load.table, columns=load.columns, limit=1)
+    return {"numbers": {"rows": len(rows)}}
 
 
-async def measured(
-    chosen: Arm, settings: Settings, workload: Workload, ticker_s: float | None = None
-) -> dict[str, Any]:
-    """Run one burst with all instruments on; JSON-ready, in the terms of ``Trial``.
+async def idle(asked: Asked) -> Result:
+    """Tick beside nothing at all: how late an idle event loop is on this machine."""
+    ticker = LoopLag(asked.options["ticker"])
+    ticker.start()
+    await asyncio.sleep(asked.options["seconds"])
+    ticker.stop()
+    return {"numbers": _lag(ticker)}
 
-    ``ticker_s``: seconds between the ticks that find the loop's lag. CPU and threads count from before the client is
-    made to the last answer; closing it is left out.
+
+async def observed(asked: Asked) -> Result:
+    """Run one burst with all instruments on.
+
+    CPU and threads count from before the client is made to the last answer; closing it is left out.
     """
-    _load(chosen)
-    sampler, ticker = Sampler().start(), LoopLag(ticker_s or TICKER_S)
+    sampler, ticker = Sampler().start(), LoopLag(asked.options.get("ticker", TICKER_S))
     client = None
     try:
         await ticker.calibrate()
@@ -128,64 +139,83 @@ async def measured(
         sampler.mark()
         ticker.start()
         cpu, instruments = time.process_time(), sampler.cpu_s
-        client = chosen.build(settings)
-        spans = await burst(client, workload)
+        client = asked.client()
+        spans = await burst(client, asked.workload)
         cpu = time.process_time() - cpu - (sampler.cpu_s - instruments) - ticker.cpu_s
     finally:
         ticker.stop()
         sampler.stop()
         if client is not None:
             await client.aclose()
-    return {
-        "spans": [(span.asked, span.started, span.done, span.outcome) for span in spans],
-        "memory": asdict(sampler.memory) if sampler.memory else None,
-        "cpu_s": max(cpu, 0.0),
-        "threads_peak": sampler.threads_peak,
-        "loop_lag": asdict(ticker.lag) if ticker.lag else None,
-        "late_imports": late_imports(known),
-        "versions": versions(),
-        "machine": machine(),
+    memory = sampler.memory
+    numbers = {
+        "cpu_ms": 1000 * max(cpu, 0.0) / asked.workload.requests,
+        "threads": sampler.threads_peak,
+        **({"base_bytes": memory.base_bytes, "added_bytes": memory.added_bytes} if memory else {}),
+        **_lag(ticker),
     }
+    return {"numbers": numbers, "spans": spans, "late_imports": late_imports(known)}
 
 
-async def unobserved(chosen: Arm, settings: Settings, workload: Workload, warm_up: int) -> dict[str, Any]:
-    """Run one burst with no instrument but the process's own clock of CPU; JSON-ready, in the terms of ``Trial``.
+async def bare(asked: Asked) -> Result:
+    """Run one burst with no instrument but the process's own clock of CPU.
 
     Before that come ``warm_up`` requests that count for nothing: what is paid once for each process, such as
     loading certificates, is not a request's cost. With none, the making of the client is counted, as a script pays it.
-    Nobody asks when a slot is taken either, as some pools answer dearly.
+    Nobody asks when a slot is taken either, because some pools take long to answer that.
     """
-    _load(chosen)
+    warm_up = asked.options.get("warm_up", 0)
     raise_file_limit()
     gc.collect()
     cpu = time.process_time()
-    client = chosen.build(settings)
+    client = asked.client()
     try:
         if warm_up:
-            await burst(client, replace(workload, requests=warm_up), watch=False)
+            await burst(client, replace(asked.workload, requests=warm_up), watch=False)
             gc.collect()
             cpu = time.process_time()
-        spans = await burst(client, workload, watch=False)
+        spans = await burst(client, asked.workload, watch=False)
         cpu = time.process_time() - cpu
     finally:
         await client.aclose()
-    return {
-        "spans": [(span.asked, span.started, span.done, span.outcome) for span in spans],
-        "memory": None,
-        "threads_peak": None,
-        "loop_lag": None,
-        "cpu_s": cpu,
-        "versions": versions(),
-        "machine": machine(),
-    }
+    return {"numbers": {"cpu_ms": 1000 * cpu / asked.workload.requests}, "spans": spans}
 
 
-def _load(chosen: Arm) -> None:
-    chosen.load()
-    for module in AT_FIRST_USE.get(chosen.kind, ()):
-        # Another version of a library may keep its parts elsewhere: then they are loaded late, and that is all.
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(module)
+def memory_held(asked: Asked) -> Result:
+    """Report the memory held with all requests in flight, and end with them: nobody waits for threads and callers."""
+
+    def leave(found: dict[str, Any]) -> None:
+        asked.parent.report(found)
+        asked.parent.leave()
+
+    asyncio.run(held(asked.client, asked.workload, leave))
+    return None
+
+
+def cancellation(asked: Asked) -> Result:
+    """Cancel all callers and report when each end came, the process's own included."""
+    cancelled(asked.client, asked.workload, asked.options, asked.parent.report)
+    return None
+
+
+def _lag(ticker: LoopLag) -> dict[str, float]:
+    lag = ticker.lag
+    return {f"lag_{part}_s": value for part, value in asdict(lag).items()} if lag else {}
+
+
+def _in_loop(job: Callable[[Asked], Coroutine[Any, Any, Result]]) -> Callable[[Asked], Result]:
+    return lambda asked: asyncio.run(job(asked))
+
+
+#: Every job that a case may ask for. A new one is a function and an entry here.
+JOBS: Mapping[str, Callable[[Asked], Result]] = {
+    "check": _in_loop(check),
+    "burst": _in_loop(observed),
+    "bare": _in_loop(bare),
+    "idle": _in_loop(idle),
+    "held": memory_held,
+    "cancel": cancellation,
+}
 
 
 def late_imports(known: set[str]) -> list[str]:

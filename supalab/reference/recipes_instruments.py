@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from supalab.commands.race import ARTICLE_LATENCY
-from supalab.experiments import cancellation, lag, lag_figure, memory, throughput, throughput_figure
+from supalab.experiments import cancellation, lag, memory, throughput
 from supalab.experiments.costs import PARTS
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
@@ -82,24 +82,12 @@ def _memory_figures(found: Record) -> dict[str, float]:
     return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in every}
 
 
-def _lag_figures(found: Record) -> dict[str, float]:
-    every = {name: lag.middle(lag.of(found, name)) for name in lag.arms(found)}
-    cpu = {f"{name}: CPU ms/request": float(one["cpu_ms"]) for name, one in every.items()}
-    return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
-
-
 def _cancel_figures(found: Record) -> dict[str, float]:
     figures: dict[str, float] = {}
     for one in each(cancellation.arms(found)):
         figures[f"{one.arm}: finished for nobody"] = one.wasted
         figures |= {f"{one.arm}: one more caller, s": one.late_s} if one.late_s > 0 else {}
     return figures
-
-
-def _throughput_figures(found: Record) -> dict[str, float]:
-    every = throughput.lines(found)
-    best = {f"{kind}: best limit": float(throughput.best(every[kind].dropna())) for kind in every}
-    return best | {f"{kind}: most requests/s": float(every[kind].max()) for kind in every}
 
 
 INSTRUMENTS: tuple[AnyRecipe, ...] = (
@@ -115,9 +103,9 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         figures=_explain_figures,
     ),
     _cost("memory", "memory", memory.figure, _memory_figures),
-    _cost("lag", "lag", lag_figure.figure, _lag_figures),
+    _cost("lag", "lag", lag.figure, lag.compared),
     _cost("cancel", "cancel", cancellation.figure, _cancel_figures),
-    _cost("throughput", "knee", throughput_figure.figure, _throughput_figures),
+    _cost("throughput", "knee", throughput.figure, throughput.compared),
     Recipe(
         name="claims",
         about="every claim of the article with its verdict",

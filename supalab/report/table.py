@@ -20,7 +20,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-__all__ = ["WIDTH", "Cell", "Column", "Table", "html", "show", "text"]
+__all__ = ["WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 
 #: Columns of a table in a file, and at least so many in a terminal: cut numbers would be worse than wrapped lines.
 WIDTH = 100
@@ -79,6 +79,18 @@ class Table:
     about: Sequence[Line] = ()
     notes: Sequence[Line] = ()
     empty: str = ""
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": html(self), "text/plain": text(self)}
+
+
+class Tables(tuple[Table, ...]):
+    """Several tables that belong together; shows itself in a notebook as one of them does."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return text(self)

@@ -19,6 +19,7 @@ from supalab.measure.detective.arrivals import Arrived, arrivals, times_of
 from supalab.measure.detective.case import CASE, Case, accounts
 from supalab.measure.machine import merged
 from supalab.measure.race import START_S, Progress
+from supalab.measure.run import put_back
 from supalab.measure.workload import Workload
 
 __all__ = ["CASE", "Case", "detective", "expected_s"]
@@ -64,7 +65,7 @@ def detective(
     with ExitStack() as stack:
         here = lab or stack.enter_context(Lab())
         before = here.conditions
-        stack.callback(campaign.put_back, here, before)
+        stack.callback(put_back, here, before)
         found = campaign.run([one.experiment for one in plan], lab=here, progress=tell.race)
         arrived = [(one, name, _arrived(one, name, here, tell)) for one in opens for name in one.arms]
     scale = {one.race: one.scale for one in plan} | {one.name: one.scale for one in opens}

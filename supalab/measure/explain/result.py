@@ -12,8 +12,8 @@ from statistics import median
 from typing import TypeAlias
 
 from supalab.measure.archive import Form
+from supalab.measure.compare import percentile
 from supalab.measure.explain.chain import ARTICLE_FACTORS
-from supalab.measure.summary import percentile
 from supalab.measure.trial import Trial
 from supalab.measure.workload import Workload
 
