@@ -12,26 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from supalab.course import binder
-from supalab.course.footprint import Peak, role, told
-from supalab.course.timetable import WORKSHOPS, Item, Workshop, course_table, filled, lesson, lessons, pages, timetable
-from supalab.errors import SettingsError
-
 ROOT = Path(__file__).parents[1]
 BOOKS = ROOT / "notebooks"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTES = (BOOKS / "INSTRUCTOR.md").read_text(encoding="utf-8")
 GLOSSARY = (BOOKS / "glossary.md").read_text(encoding="utf-8")
-SOURCE = """# %% [markdown]
-# # 01 · A title
-#
-# **7 minutes.** It happens
-# here.
-#
-# - more
-# %% exercise 01a
-x = 1
-"""
 
 
 def prose(path: Path) -> str:
@@ -53,63 +38,48 @@ PROSE = {path.stem: prose(path) for path in sorted(BOOKS.glob("*.ipynb"))}
 LINKED = {path.stem: linked(path) for path in sorted(BOOKS.glob("*.ipynb"))}
 
 
-def test_a_notebook_announces_itself_once() -> None:
-    """Title, minutes and idea come from the source's first cell, even when a sentence runs over two lines."""
-    found = lesson(SOURCE, "01_a_title")
-    assert (found.number, found.title, found.minutes, found.idea) == ("01", "01 · A title", 7, "It happens here.")
-    assert found.exercises == ("01a",)
-    with pytest.raises(SettingsError, match="must begin with"):
-        lesson("# %% [markdown]\n# # Just a title\n", "01_a_title")
+OPENING = re.compile(r"\A# (\d\d · [^\n]+)\n+\*\*(\d+) minutes\.\*\* (.+?)\n\n", re.S)
 
 
-def test_every_page_agrees_with_the_notebooks() -> None:
-    """The README's table and both timetables are what `python -m supalab.course.timetable` would write."""
-    made = pages()
-    assert [path.name for path in made] == ["README.md", "INSTRUCTOR.md"]
-    for path, text in made.items():
-        assert path.read_text(encoding="utf-8") == text
-    course = lessons()
-    assert sum(one.minutes for one in course) == int(re.findall(r"\| all \| (\d+) \|", README)[0])
-    assert course_table(course).count("\n") == len(course) + 2
+def openings() -> dict[str, tuple[str, int, str]]:
+    """For each notebook, as its first cell announces it: title, minutes, and what happens in it."""
+    found = {stem: OPENING.match(text) for stem, text in PROSE.items()}
+    assert all(found.values()), "a notebook must begin with '# 01 · Title' and '**8 minutes.** What happens in it.'"
+    return {stem: (one[1], int(one[2]), " ".join(one[3].split())) for stem, one in found.items() if one}
 
 
-@pytest.mark.parametrize("workshop", WORKSHOPS, ids=lambda one: one.name)
-def test_a_workshop_fits_its_time(workshop: Workshop) -> None:
-    """The clock goes up by each part's minutes to exactly the workshop's end, and every notebook has a place."""
-    course = lessons()
-    rows = re.findall(r"^\| (\d):(\d\d) \| (.+?) \| (\d+) \|$", timetable(workshop, course), re.MULTILINE)
-    begins, takes = [60 * int(row[0]) + int(row[1]) for row in rows], [int(row[3]) for row in rows]
-    assert begins[0] == 0
-    assert all(end - begin == spent for begin, end, spent in zip(begins, begins[1:], takes, strict=False))
-    assert begins[-1] + takes[-1] == workshop.minutes
-    assert takes[-1] >= 5, "no reserve"
-    numbers = [step for step in workshop.steps if isinstance(step, str)]
-    assert sorted([*numbers, *workshop.left_out]) == [one.number for one in course]
+def test_the_readmes_table_is_what_the_notebooks_say() -> None:
+    """Each notebook in order with its link, minutes and idea, and the sum of the minutes."""
+    rows = re.findall(r"^\| \[(.+?)\]\(notebooks/(.+?)\.ipynb\) \| (\d+) \| (.+?) \|$", README, re.MULTILINE)
+    assert {stem: (title, int(minutes), idea) for title, stem, minutes, idea in rows} == openings()
+    assert [row[1] for row in rows] == sorted(PROSE)
+    total = re.search(r"^\| all \| (\d+) \|", README, re.MULTILINE)
+    assert total
+    assert int(total[1]) == sum(int(row[2]) for row in rows)
 
 
-def test_a_plan_that_cannot_be_is_refused() -> None:
-    """Too much for the time, or a notebook forgotten: said in one line."""
-    course = [lesson(SOURCE, "01_a_title")]
-    assert "| 0:10 | In reserve | 2 |" in timetable(Workshop("x", 12, 3, ("01",), {}), course)
-    with pytest.raises(SettingsError, match="takes 15 minutes, not 12"):
-        timetable(Workshop("x", 12, 3, ("01", Item("Pause", 5)), {}), course)
-    with pytest.raises(SettingsError, match="must name each of 01 once"):
-        timetable(Workshop("x", 12, 3, (), {}), course)
-
-
-def test_a_block_is_filled_and_nothing_else_is_touched() -> None:
-    """What stands before and after the marks stays; a page without them is an error, not a silent no."""
-    page = "before\n<!-- a -->\nold\n<!-- end of a -->\nafter\n"
-    assert filled(page, "a", "new") == "before\n<!-- a -->\n\nnew\n\n<!-- end of a -->\nafter\n"
-    assert filled(filled(page, "a", "new"), "a", "new") == filled(page, "a", "new")
-    with pytest.raises(SettingsError, match="no block"):
-        filled(page, "b", "new")
+@pytest.mark.parametrize(("heading", "minutes"), [("Ninety minutes", 90), ("Three hours", 180)])
+def test_a_timetable_adds_up(heading: str, minutes: int) -> None:
+    """The clock goes up by each part's minutes to the end; a notebook's part is its own minutes and some talk."""
+    table = NOTES.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d):(\d\d) \| (.+?) \| (\d+) \|$", table, re.MULTILINE)
+    clock = 0
+    for hours, past, what, spent in rows:
+        assert 60 * int(hours) + int(past) == clock
+        clock += int(spent)
+        part = re.fullmatch(r"\[(.+?)\]\((.+?)\.ipynb\): (\d+), and (\d+) to talk", what)
+        if part:
+            title, own, _ = openings()[part[2]]
+            assert (part[1], int(part[3]), int(part[3]) + int(part[4])) == (title, own, int(spent))
+    assert clock == minutes
+    assert rows[-1][2] == "In reserve"
+    assert int(rows[-1][3]) >= 5
 
 
 def test_every_notebook_has_words_for_the_instructor() -> None:
     """A heading for each, in order, with two to four lines below it."""
     said = re.findall(r"^### (\d\d · .+)\n\n((?:.+\n)+)", NOTES, re.MULTILINE)
-    assert [title for title, _ in said] == [one.title for one in lessons()]
+    assert [title for title, _ in said] == [title for title, _, _ in openings().values()]
     assert all(2 <= words.count("\n") <= 4 for _, words in said)
 
 
@@ -175,39 +145,14 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 def test_binders_address_stands_in_one_place() -> None:
-    """The README's badge alone has it; a placeholder says so, and another repository is put in by one command."""
-    block = re.search(r"<!-- binder -->\n\n(.*?)\n\n<!-- end of binder -->", README, re.S)
-    assert block
-    repository = binder.repository_of(README)
-    assert block[1] == binder.badge(repository)
-    assert ("**placeholder**" in block[1]) == repository.startswith("YOUR-ORG/")
-    mine = filled(README, "binder", binder.badge("ada/engine"))
-    assert binder.repository_of(mine) == "ada/engine"
-    assert "placeholder" not in mine
-    done = subprocess.run(["git", "grep", "-lF", repository], cwd=ROOT, capture_output=True, text=True, check=False)
+    """In the README alone, as a placeholder that a person replaces by hand; it opens notebook 00."""
+    address = "https://mybinder.org/v2/gh/YOUR-ORG/supalab/HEAD?urlpath=lab/tree/notebooks/00_start_here.ipynb"
+    assert README.count(address) == README.count("mybinder.org") == 1
+    assert (BOOKS / "00_start_here.ipynb").is_file()
+    done = subprocess.run(["git", "grep", "-lF", "YOUR-ORG/"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode > 1:
         pytest.skip("not a git checkout")
-    assert done.stdout.split() == ["README.md"]
-    assert (BOOKS / "00_start_here.ipynb").is_file()
-    assert README.count("urlpath=lab/tree/notebooks/00_start_here.ipynb") == 1
-
-
-@pytest.mark.parametrize("name", ["nobody", "", "a/b/c", "a b/c", "https://github.com/a/b"])
-def test_what_is_no_repository_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line and exit code 2, and the README stays as it was."""
-    assert binder.main([name]) == 2
-    assert "is no repository" in capsys.readouterr().err
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == README
-
-
-def test_the_command_writes_the_readers_own_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One command, and the badge is theirs."""
-    page = tmp_path / "README.md"
-    page.write_text(README, encoding="utf-8", newline="\n")
-    monkeypatch.setattr(binder, "shipped", lambda name: tmp_path / name)
-    assert binder.main(["ada/engine"]) == 0
-    assert binder.repository_of(page.read_text(encoding="utf-8")) == "ada/engine"
-    assert binder.main([]) == 2
+    assert set(done.stdout.split()) <= {"README.md", "tests/test_course_pages.py"}
 
 
 def test_a_dev_container_installs_and_opens_the_course() -> None:
@@ -254,17 +199,3 @@ def test_actions_are_pinned_by_major_version() -> None:
     used = [step["uses"] for job in workflow()["jobs"].values() for step in job["steps"] if "uses" in step]
     assert used
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", name) for name in used)
-
-
-def test_memory_is_told_by_process() -> None:
-    """The last look and the largest one, each summed; a process is known by its command line."""
-    assert role(["python", "-m", "jupyterlab"]) == "JupyterLab"
-    assert role(["python", "-m", "ipykernel_launcher", "-f", "x.json"]) == "the kernel"
-    assert role(["python", "-m", "supalab.lab"]) == "the lab"
-    assert role(["python", "-c", "from multiprocessing.spawn import spawn_main"]) == "a race's workers"
-    peak = Peak()
-    for seen in ({"JupyterLab": 80.0}, {"JupyterLab": 90.0, "a race's workers": 60.0}, {"JupyterLab": 100.0}):
-        peak.add(seen)
-    rows = {line[:18].strip(): line[18:].split() for line in told(peak).splitlines()}
-    assert rows["together"] == ["100", "150"]
-    assert rows["a race's workers"] == ["0", "60"]

@@ -11,10 +11,23 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+#: The README, and the pages of the rooms that it leads to.
+PAGES = [ROOT / "README.md", *sorted((ROOT / "supalab").glob("*/README.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: Path = ROOT / "README.md") -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = [(page, code) for page in PAGES for code in blocks("python", page)]
+
+
+def test_the_readme_is_short_and_leads_to_the_rooms() -> None:
+    """Whoever opens the repository reads it in a few minutes; each room's page is linked."""
+    assert len(TEXT.splitlines()) <= 130
+    assert [page.parent.name for page in PAGES[1:]] == ["clients", "contest_agent", "experiments", "lab"]
+    assert all(f"]({page.relative_to(ROOT).as_posix()})" in TEXT for page in PAGES[1:])
 
 
 def test_set_up_is_two_lines_and_ci_runs_the_second() -> None:
@@ -28,25 +41,26 @@ def test_set_up_is_two_lines_and_ci_runs_the_second() -> None:
     assert re.findall(pattern[1], TEXT, re.MULTILINE) == [tests]
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
-def test_every_python_block_runs_and_prints_what_is_shown(code: str) -> None:
+@pytest.mark.parametrize(("page", "code"), EXAMPLES, ids=[page.parent.name for page, _ in EXAMPLES])
+def test_every_python_block_runs_and_prints_what_is_shown(page: Path, code: str) -> None:
     """Where a block of output follows, it is what the code prints: counts depend on no machine."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
-    following = TEXT.split(code, 1)[1].removeprefix("```\n\n")
+    following = page.read_text(encoding="utf-8").split(code, 1)[1].removeprefix("```\n\n")
     shown = re.match(r"```text\n(.*?)^```", following, re.MULTILINE | re.DOTALL)
     assert done.stdout == (shown[1] if shown else "")
 
 
-def test_links_lead_somewhere() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link and picture is a file of the project."""
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):
-        assert (ROOT / target).exists(), target
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["README.md", "data/reference/README.md"])
+@pytest.mark.parametrize("page", ["supalab/experiments/README.md", "data/reference/README.md"])
 def test_every_table_is_the_recorded_one(page: str) -> None:
     """The figures shown come from the reference runs, not from a hand."""
     from supalab.reference.pages import marked, refreshed

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_record", "record"]
 
-PAGES = ("README.md", "data/reference/README.md")
+PAGES = ("supalab/experiments/README.md", "data/reference/README.md")
 
 
 def add_record(parser: argparse.ArgumentParser) -> None:
