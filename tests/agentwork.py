@@ -10,7 +10,8 @@ import httpx
 
 from supalab import Lab
 from supalab.contest_agent.app import create_app
-from supalab.contest_agent.options import AgentOptions
+from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
+from supalab.settings import Settings
 
 #: Each kind of client that the service can stand on.
 CLIENTS = ["fake-3", "session-10", "article-10", "real-10"]
@@ -19,7 +20,7 @@ PROBLEM_KEYS = {"type", "title", "status", "detail", "request_id", "errors"}
 
 def options_for(lab: Lab, client: str, **more: Any) -> AgentOptions:
     """Return what a service on ``lab`` is started with."""
-    return AgentOptions(**{"client": client, "url": lab.url, "key": lab.key, **more})
+    return AgentOptions(client, Settings(**{"url": lab.url, "key": lab.key, "timeout": TIMEOUT_S, **more}))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from agentwork import caller_of, options_for
 from blockbuster import blockbuster_ctx
 
 from supalab import Lab
-from supalab.contest_agent.bounds import Bounds, CallerLeft
+from supalab.contest_agent.bounds import Bounds, ClientDisconnected
 
 Message = dict[str, Any]
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -65,7 +65,7 @@ async def test_a_read_is_cancelled_when_its_caller_leaves(breaks: bool) -> None:
             if breaks:
                 raise RuntimeError("broken off")
 
-    with pytest.raises(CallerLeft):
+    with pytest.raises(ClientDisconnected):
         await through(app, line)
     assert stopped.is_set()
     assert line.got == []
@@ -160,8 +160,8 @@ def test_a_service_loads_no_other_clients_library(client: str) -> None:
     libraries = {"fake": {"requests"}, "article": {"httpx"}, "real": {"httpx"}}
     code = (
         "import sys, supalab.contest_agent.server\n"
-        "from supalab.contest_agent.options import AgentOptions, client_arm\n"
-        f"client_arm({client!r}).build(AgentOptions({client!r}, 'http://127.0.0.1:9', 'k').settings)\n"
+        "from supalab.contest_agent.options import client_arm\nfrom supalab.settings import Settings\n"
+        f"client_arm({client!r}).build(Settings('http://127.0.0.1:9', 'k'))\n"
         "print(*({'requests', 'httpx', 'aiohttp', 'psutil', 'matplotlib', 'sqlite3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

@@ -15,11 +15,12 @@ import requests
 from agentwork import CLIENTS, caller_of, options_for, problem_in
 
 from supalab import Lab, errors
-from supalab.contest_agent import queries
+from supalab.clients.real import SupabaseAsync
+from supalab.contest_agent.app import JsonLines
 from supalab.contest_agent.bounds import MAX_BODY
-from supalab.contest_agent.journal import JsonLines
 from supalab.contest_agent.options import AgentOptions
-from supalab.contest_agent.problems import trouble_of
+from supalab.contest_agent.problems import RETRY, problem_of
+from supalab.settings import Settings
 
 REQUEST = httpx.Request("GET", "http://backend.test")
 
@@ -48,10 +49,10 @@ STATUSES = {
 def test_a_status_of_the_backend_means_the_same_from_every_client(kind: Any) -> None:
     """The three libraries' errors for an answer with an error status are told by that status alone."""
     for status, expected in STATUSES.items():
-        trouble = trouble_of(kind(status))
+        trouble = problem_of(kind(status))
         assert trouble is not None
-        assert (status, trouble.status) == (status, expected)
-        assert trouble.retry == (expected == 503)
+        assert (status, trouble.status_code) == (status, expected)
+        assert (trouble.headers == RETRY) == (expected == 503)
 
 
 @pytest.mark.parametrize(
@@ -84,16 +85,16 @@ def test_a_status_of_the_backend_means_the_same_from_every_client(kind: Any) -> 
 )
 def test_without_an_answer_the_kind_of_error_decides(error: Exception, status: int) -> None:
     """Out of reach or full is 503, late is 504, broken is 502, whichever library says it."""
-    trouble = trouble_of(error)
+    trouble = problem_of(error)
     assert trouble is not None
-    assert trouble.status == status
-    assert trouble.retry == (status == 503)
+    assert trouble.status_code == status
+    assert (trouble.headers == RETRY) == (status == 503)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), ZeroDivisionError(), TimeoutError("x")])
 def test_what_no_client_raises_is_a_bug(error: Exception) -> None:
     """Nothing else is taken for trouble with the backend."""
-    assert trouble_of(error) is None
+    assert problem_of(error) is None
 
 
 @pytest.fixture(params=CLIENTS)
@@ -111,7 +112,7 @@ async def test_a_backend_out_of_reach_is_503_with_retry_after(client: str) -> No
     """Nobody listens at the address: every route says so, except the one that tells that the process lives."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    async with caller_of(AgentOptions(client, url, "k", timeout=1.0)) as caller:
+    async with caller_of(AgentOptions(client, Settings(url, "k", timeout=1.0))) as caller:
         for path in ("/contests", "/contests/3", "/deadlines", "/ready"):
             response = await caller.get(path)
             problem_in(response, 503)
@@ -163,11 +164,11 @@ async def test_a_full_client_is_503_and_a_queue_that_hides_is_504(client: str, l
 async def test_the_service_has_a_deadline_of_its_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever holds a request up, its caller has an answer: here something that no client bounds."""
 
-    async def for_ever(*_: object) -> None:
+    async def for_ever(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(queries, "one", for_ever)
-    monkeypatch.setattr(queries, "add", for_ever)
+    monkeypatch.setattr(SupabaseAsync, "select", for_ever)
+    monkeypatch.setattr(SupabaseAsync, "insert", for_ever)
     async with caller_of(options_for(lab, "real", timeout=0.2)) as caller:
         problem_in(await caller.get("/contests/3"), 504)
         problem_in(await caller.post("/contests", json={"id": 9_001, "title": "x"}), 504)
@@ -176,7 +177,7 @@ async def test_the_service_has_a_deadline_of_its_own(lab: Lab, monkeypatch: pyte
 async def test_a_refused_key_is_the_services_trouble(client: str, lab: Lab) -> None:
     """The backend's 401 is no caller's fault: 502, without the key."""
     wrong = "sb_secret_not_the_right_one"
-    async with caller_of(AgentOptions(client, lab.url, wrong)) as caller:
+    async with caller_of(AgentOptions(client, Settings(lab.url, wrong))) as caller:
         response = await caller.get("/contests/3")
         problem_in(response, 502)
         assert wrong not in response.text + str(response.headers)
@@ -302,10 +303,10 @@ async def test_a_bug_is_a_500_that_tells_the_log_and_not_the_caller(
 ) -> None:
     """The caller has the request's id, the log has the traceback under it, and neither has the key."""
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"surprise with {lab.key}")
 
-    monkeypatch.setattr(queries, "one", broken)
+    monkeypatch.setattr(SupabaseAsync, "select", broken)
     with caplog.at_level(logging.INFO, "supalab.contest_agent"):
         response = await caller.get("/contests/3")
     problem = problem_in(response, 500)

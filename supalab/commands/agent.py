@@ -10,6 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from supalab.errors import SettingsError
+from supalab.settings import Settings
 
 if TYPE_CHECKING:
     from supalab.contest_agent.options import AgentOptions
@@ -77,7 +78,7 @@ def _serve(options: argparse.Namespace, announced: Event, ending: Event) -> None
         def ready(address: str) -> None:
             announced.set()
             sys.stderr.write(f"contest-agent on {chosen.client}; try: curl '{address}/contests?size=3'\n")
-            sys.stdout.write(f"CONTEST_AGENT_URL={address}\nSUPABASE_URL={chosen.url}\n")
+            sys.stdout.write(f"CONTEST_AGENT_URL={address}\nSUPABASE_URL={chosen.settings.url}\n")
             sys.stdout.flush()
 
         serve(chosen, ready, ending)
@@ -98,15 +99,9 @@ def _project(options: argparse.Namespace) -> str | None:
 def _agent_options(options: argparse.Namespace, url: str, key: str | None) -> AgentOptions:
     from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
 
-    return AgentOptions(
-        client=options.client,
-        url=url,
-        key=key,
-        rest_path=options.rest_path,
-        timeout=TIMEOUT_S if options.timeout is None else options.timeout,
-        host=options.host,
-        port=_port(options.port),
-    )
+    timeout = TIMEOUT_S if options.timeout is None else options.timeout
+    settings = Settings(url, key, timeout=timeout, rest_path=options.rest_path)
+    return AgentOptions(options.client, settings, options.host, _port(options.port))
 
 
 def _port(given: int | None) -> int:

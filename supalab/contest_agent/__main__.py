@@ -12,10 +12,12 @@ def main() -> int:
     # Its options are not checked yet, and nothing heavy may be imported before this.
     with attach_to_parent(lambda options: float(options["hard_end"])) as parent:
         from supalab.contest_agent.options import AgentOptions
-        from supalab.contest_agent.server import run
+        from supalab.contest_agent.server import serve
+        from supalab.settings import Settings
 
-        options = AgentOptions.from_json(parent.options["agent"])
-        run(options, lambda port: parent.report_ready({"port": port}), parent.ending)
+        told = parent.options["agent"]
+        options = AgentOptions(**told | {"settings": Settings(**told["settings"])})
+        serve(options, lambda url: parent.report_ready({"url": url}), parent.ending)
     return 0
 
 

@@ -1,7 +1,8 @@
-"""What bounds a request: the service's deadline, a caller who leaves, a body's size. ASGI flows through both ways.
+"""What bounds a request: the service's deadline, a client that disconnects, the size of a body. ASGI middleware.
 
-Frameworks let a request run on when its caller has left. Here a read is cancelled, so that a client which can stop
-does; one that cannot (fake async) keeps its slot and its backend busy for nobody. A write, once begun, is finished.
+Frameworks let a request run on when its client has disconnected. Here a read is cancelled, so that a client which can
+stop does; one that cannot (fake async) keeps its slot and its backend busy with wasted work. A write, once begun, is
+finished.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from supalab.contest_agent.problems import LATE, problem
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Bounds", "CallerLeft"]
+__all__ = ["MAX_BODY", "Bounds", "ClientDisconnected"]
 
 MAX_BODY = 64 * 1024
 READS = frozenset({"GET", "HEAD"})
+TOO_LONG = HTTPException(413, f"a body may have {MAX_BODY} bytes", {"Connection": "close"})
+SLOW_UPLOAD = HTTPException(408, "the request's body did not come in time: send it at once", {"Connection": "close"})
 
 
-class CallerLeft(Exception):
-    """The caller hung up before the answer."""
+class ClientDisconnected(Exception):
+    """The client closed its connection before the response."""
 
 
 class Bounds:
-    """Middleware: an answer, even if it is a 504, within ``seconds``; raises CallerLeft when nobody waits for one."""
+    """Middleware: a response within ``seconds``, 504 or 408 at the latest; raises ClientDisconnected instead."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -38,59 +41,60 @@ class Bounds:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         one = _Request(receive, send)
-        take = one.no_body if scope["method"] in READS else one.limited
+        read = scope["method"] in READS
         try:
             async with asyncio.timeout(self._seconds) as bound:
-                watching = asyncio.create_task(one.watch(bound)) if scope["method"] in READS else None
+                watching = asyncio.create_task(one.watch(bound)) if read else None
                 try:
-                    await self._app(scope, take, one.answer)
+                    await self._app(scope, one.no_body if read else one.limited, one.send)
                 finally:
                     if watching is not None:
                         watching.cancel()
         except Exception as error:
-            if one.left:
-                raise CallerLeft from error
+            if one.disconnected:
+                raise ClientDisconnected from error
             if one.answering or not bound.expired() or not isinstance(error, TimeoutError):
                 raise
-            await problem(LATE, scope["state"]["request_id"])(scope, receive, send)
+            await problem(SLOW_UPLOAD if one.uploading else LATE)(scope, receive, send)
         return None
 
 
 class _Request:
-    """One request under way."""
+    """One request in progress."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        self._taken = 0
-        self._asked = False
-        self.answering = self.left = self._answered = False
+        self._receive, self._send = receive, send
+        self._size = 0
+        self._asked = self._answered = False
+        self.answering = self.disconnected = self.uploading = False
 
-    async def answer(self, message: Message) -> None:
-        """Pass a part of the answer on."""
+    async def send(self, message: Message) -> None:
+        """Pass a part of the response on."""
         self.answering = True
         self._answered = message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
 
     async def watch(self, bound: asyncio.Timeout) -> None:
-        """End the request when its caller leaves."""
+        """End the request when its client disconnects."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self._answered and not bound.expired():
-            self.left = True
+            self.disconnected = True
             bound.reschedule(0.0)  # long ago
 
     async def no_body(self) -> Message:
-        """What a read brings: no body. Who asks again waits for the caller to leave, as ``watch`` does."""
+        """Return the body of a read: none. Who asks again waits for the client to disconnect, as ``watch`` does."""
         if self._asked:
             await asyncio.Event().wait()
         self._asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def limited(self) -> Message:
-        """Take the next part of a body, as long as all parts together are not too long."""
+        """Return the next part of a body, as long as all parts together are not too long."""
+        self.uploading = True
         message = await self._receive()
-        self._taken += len(message.get("body", b""))
-        if self._taken > MAX_BODY:
-            raise HTTPException(413, f"a body may have {MAX_BODY} bytes")
+        self.uploading = message.get("more_body", False)
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY:
+            raise TOO_LONG
         return message

@@ -1,14 +1,16 @@
-"""The handle on a contest agent: a program starts, weighs and stops it here; an address and readings flow out."""
+"""Runs a contest agent as a child process: ``Agent`` starts it, tells its address and memory, and stops it."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
 from supalab.errors import AgentError
-from supalab.process.child import Child, Program
+from supalab.process.child import Program
 from supalab.process.owner import Owner
+from supalab.settings import Settings
 
 __all__ = ["Agent"]
 
@@ -17,7 +19,7 @@ class Agent(Owner):
     """A contest agent in a process of its own: ``with Agent(client="fake-3", url=lab.url, key=lab.key) as agent:``.
 
     ``client``: ``fake``, ``article``, ``real``, or an arm such as ``fake-10``. ``timeout``: the client's, in seconds;
-    a caller has an answer within 1.2 times that. ``port`` 0 takes any free one of 127.0.0.1.
+    a caller has a response within 1.2 times that. ``port`` 0 takes any free one of 127.0.0.1.
 
     Raises SettingsError, here, for a value that cannot work.
     """
@@ -35,19 +37,13 @@ class Agent(Owner):
         timeout: float = TIMEOUT_S,
         port: int = 0,
     ) -> None:
-        self._options = AgentOptions(
-            client=client,
-            url=url,
-            key=key,
-            ca_file=None if ca_file is None else os.fspath(ca_file),
-            rest_path=rest_path,
-            timeout=timeout,
-            port=port,
-        )
+        file = None if ca_file is None else os.fspath(ca_file)
+        settings = Settings(url, key, timeout=timeout, ca_file=file, rest_path=rest_path)
+        self._options = AgentOptions(client, settings, port=port)
 
     def _job(self) -> dict[str, object]:
         # How long it may take to end is what the child must know before all else.
-        return {"agent": self._options.as_json(), "hard_end": self._options.hard_end}
+        return {"agent": asdict(self._options), "hard_end": self._options.hard_end}
 
     def _program(self) -> Program:
         # The child should end by itself; whoever waits here waits a little longer than that.
@@ -55,7 +51,7 @@ class Agent(Owner):
 
     def __repr__(self) -> str:
         child = self._child
-        where = "not running" if child is None else f"{self._address(child)}, process {child.pid}"
+        where = "not running" if child is None else f"{child.ready['url']}, process {child.pid}"
         return f"<Agent {self._options.client}, {where}>"
 
     @property
@@ -66,7 +62,7 @@ class Agent(Owner):
     @property
     def url(self) -> str:
         """The address to give to callers."""
-        return self._address(self._running())
+        return str(self._running().ready["url"])
 
     @property
     def log(self) -> Path:
@@ -80,9 +76,8 @@ class Agent(Owner):
         """
         import psutil
 
-        from supalab.measure.memory import uss
-
-        return uss(psutil.Process(self._running().pid))
-
-    def _address(self, child: Child) -> str:
-        return f"http://127.0.0.1:{child.ready['port']}"
+        process = psutil.Process(self._running().pid)
+        try:
+            return int(process.memory_full_info().uss)
+        except psutil.AccessDenied:
+            return None

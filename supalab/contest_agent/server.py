@@ -1,8 +1,8 @@
-"""The service, running: options flow in, its address flows out, and requests are served until it is told to end.
+"""Serves the application until it is told to end, and then loses no request that was accepted.
 
-The end loses nothing that was accepted. First the listener goes, and whoever stands in its queue is let in; then, for
-a moment, connections that rest are still answered, with ``Connection: close``; then those in flight are waited for;
-last the lifespan closes the client.
+First the listener goes, and whoever waits in its queue is let in; then, for a moment, idle connections may still bring
+a request, which is answered with ``Connection: close``; then requests in flight are waited for; last the lifespan
+closes the client.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
-from supalab.contest_agent.app import create_app
-from supalab.contest_agent.journal import start_logging
-from supalab.contest_agent.options import KEEP_ALIVE_S
+from supalab.contest_agent.app import create_app, start_logging
 from supalab.process.serving import HttpProtocol, ManagedServer, listen
 from supalab.process.tuning import loop_factory, raise_file_limit
 
@@ -25,13 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from fastapi import FastAPI
-
     from supalab.contest_agent.options import AgentOptions
 
-__all__ = ["run", "serve"]
+__all__ = ["serve"]
 
-#: How long a connection that rests may still bring a request once the end was asked for, in seconds.
+#: How long an idle connection is kept open, in seconds; longer than the 60 s of common load balancers, so that it is
+#: they who close it.
+KEEP_ALIVE_S = 75
+#: How long an idle connection may still bring a request once the end was asked for, in seconds.
 LAST_CALL_S = 1.0
 LOOK_EVERY_S = 0.02
 
@@ -39,17 +38,13 @@ LOOK_EVERY_S = 0.02
 class LosingNothing(ManagedServer):
     """uvicorn's server, whose end begins softly: see the module's first lines."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, ready: Callable[[], None], ending: Event) -> None:
-        super().__init__(config, ready, ending)
-        self._app = app
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let in who has connected, take last requests, then do as uvicorn does."""
-        self._app.state.leaving = True
+        cast("Any", self.config.app).state.leaving = True
         queues = [sock.dup() for sock in sockets or []]
         for server in self.servers:
             server.close()
-        for connection in [one for queue in queues for one in _standing_in(queue)]:
+        for connection in [one for queue in queues for one in _waiting_in(queue)]:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         await self._last_call()
         await super().shutdown(sockets)
@@ -67,8 +62,8 @@ class LosingNothing(ManagedServer):
         return cast("asyncio.Protocol", made)
 
 
-def _standing_in(queue: socket.socket) -> list[socket.socket]:
-    """Accept all who stand in a listener's queue and close it: closing alone would reset their connections."""
+def _waiting_in(queue: socket.socket) -> list[socket.socket]:
+    """Accept all who wait in a listener's queue and close it: closing alone would reset their connections."""
     accepted = []
     with queue:
         queue.setblocking(False)
@@ -78,38 +73,28 @@ def _standing_in(queue: socket.socket) -> list[socket.socket]:
     return accepted
 
 
-def run(options: AgentOptions, ready: Callable[[int], None], ending: Event) -> None:
-    """Serve until ``ending`` is set; ``ready`` is called once with the port, when requests may come.
+def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) -> None:
+    """Serve until ``ending`` is set; ``ready`` is called once with the address, when requests may come.
 
     Raises LabError when the port cannot be had.
     """
     with listen(options.port, options.host) as sock:
         raise_file_limit()
-        port = sock.getsockname()[1]
-        app = create_app(options)
-        start_logging(options.settings.secrets, options.client)
-        server = LosingNothing(_config(app, options), app, lambda: ready(port), ending)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"http://{host}:{sock.getsockname()[1]}"
+        start_logging(options)
+        config = uvicorn.Config(
+            create_app(options),
+            http=HttpProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # the service has its own line for each request
+            server_header=False,
+            proxy_headers=False,
+            workers=1,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(options.grace) + 1,
+        )
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(server.serve(sockets=[sock]))
-
-
-def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) -> None:
-    """Do as ``run``, for a command: ``ready`` is called with the address."""
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    run(options, lambda port: ready(f"http://{host}:{port}"), ending)
-
-
-def _config(app: FastAPI, options: AgentOptions) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=HttpProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,  # the journal has its own line for each request
-        server_header=False,
-        proxy_headers=False,
-        workers=1,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(options.grace) + 1,
-    )
+            runner.run(LosingNothing(config, lambda: ready(address), ending).serve(sockets=[sock]))

@@ -1,0 +1,282 @@
+"""The routes about contests: what callers send is checked by pydantic, what the backend sends is checked too.
+
+The types are also the OpenAPI document's schemas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast, get_args
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from starlette.exceptions import HTTPException
+
+from supalab.clients.base import Client
+from supalab.contest_agent.problems import BROKEN, declared, status_of
+from supalab.filters import gt, gte, ilike, in_, is_, literally
+from supalab.wire import Row
+
+__all__ = ["Database", "contests"]
+
+TABLE = "contests"
+LARGEST = 2**31 - 1  # PostgreSQL's ``integer``
+Category: TypeAlias = Literal["tabular", "vision", "nlp", "speech", "rl", "other"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+Status: TypeAlias = Literal["upcoming", "open", "closed"]
+Order: TypeAlias = Literal[
+    "id", "-id", "title", "-title", "prize", "-prize", "starts_at", "-starts_at", "ends_at", "-ends_at"
+]
+ContestId: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST, description="A contest's number.")]
+Prize: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST, description="Whole units of money.")]
+# No NUL: PostgreSQL cannot store one in a text.
+ShortText: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+LongText: TypeAlias = Annotated[str, Field(max_length=5_000, pattern=r"^[^\x00]*$")]
+ADDRESS = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?$"
+Address: TypeAlias = Annotated[str, Field(max_length=500, pattern=ADDRESS, examples=["https://contests.test/c/9"])]
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*")
+
+
+def _written_out(value: object) -> object:
+    """Refuse numbers, which pydantic would take for seconds since 1970."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and DATE_TIME.fullmatch(value)):
+        raise ValueError("write date and time as 2026-04-01T12:00:00Z")
+    return value
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
+class Contest(BaseModel):
+    """A contest as the backend has it."""
+
+    # A bound, however wide, makes pydantic refuse texts that UTF-8 cannot write.
+    model_config = ConfigDict(str_min_length=0)
+
+    id: int
+    title: str
+    host: str | None = None
+    category: str | None = None
+    prize: int | None = Field(None, description="Whole units of money.")
+    status: str | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    url: str | None = None
+    team_size_max: int | None = None
+    description: str | None = None
+
+
+COLUMNS = list(Contest.model_fields)
+
+
+class Contests(BaseModel):
+    """One page of what was found."""
+
+    items: list[Contest]
+    total: int = Field(description="How many contests fit, on all pages together.")
+    page: int
+    size: int
+
+
+class Deadlines(BaseModel):
+    """Contests by their last day, the next one first."""
+
+    items: list[Contest]
+
+
+class Asked(BaseModel):
+    """What a caller sends; names that nobody knows are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Search(Asked):
+    """Which contests, in which order, which page of them."""
+
+    q: ShortText | None = Field(None, description="Text that the title contains, in upper or lower case.")
+    host: ShortText | None = None
+    status: Status | None = None
+    category: Category | None = None
+    min_prize: Prize | None = Field(None, description="The least prize, in whole units of money.")
+    order: Order = Field("id", description="A leading minus turns the order round; what is empty comes last.")
+    page: int = Field(1, ge=1, le=1_000_000)
+    size: int = Field(20, ge=1, le=100)
+
+
+class Upcoming(Asked):
+    """Which deadlines."""
+
+    category: list[Category] = Field([*CATEGORIES], min_length=1, max_length=len(CATEGORIES))
+    after: Moment | None = Field(None, description="Leave out what ends before this moment.")
+    each: int = Field(5, ge=1, le=20, description="The most contests of one category.")
+
+
+class _Written(Asked):
+    """What new contests and changes have in common."""
+
+    host: ShortText | None = None
+    category: Category | None = None
+    prize: Prize | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    url: Address | None = None
+    team_size_max: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    description: LongText | None = None
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be later than starts_at")
+        return self
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What was given, as the table has it."""
+        values = self.model_dump(exclude_unset=True)
+        return {name: _in_utc(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+class NewContest(_Written):
+    """A contest to add; the backend gives no numbers, so ``id`` is the caller's choice."""
+
+    id: ContestId
+    title: ShortText
+    status: Status = "upcoming"
+
+
+#: For a field that may be left out but must not be null.
+LEFT_OUT: Any = Field(default_factory=lambda: None)
+
+
+class Change(_Written):
+    """What to change of a contest; what is left out stays, null empties a field."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    title: ShortText = LEFT_OUT
+    status: Status = LEFT_OUT
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("nothing to change was given")
+        return self
+
+
+# It is async, because FastAPI would run a plain function in a thread.
+async def _client(request: Request) -> Client:
+    return cast("Client", request.app.state.client)
+
+
+Database: TypeAlias = Annotated[Client, Depends(_client)]
+contests = APIRouter(tags=["contests"], responses=declared(422, 502, 503, 504))
+
+
+@contests.get("/contests")
+async def search_contests(db: Database, search: Annotated[Search, Query()]) -> Contests:
+    """List and search contests."""
+    wanted: dict[str, Any] = {
+        "title": None if search.q is None else ilike(f"*{literally(search.q)}*"),
+        "host": search.host,
+        "status": search.status,
+        "category": search.category,
+        "prize": None if search.min_prize is None else gte(search.min_prize),
+    }
+    filters = {column: condition for column, condition in wanted.items() if condition is not None}
+    column, direction = search.order.lstrip("-"), "desc" if search.order.startswith("-") else "asc"
+    # Rows that are equal in one column would change places from page to page.
+    order = [f"{column}.{direction}.nullslast", *([] if column == "id" else ["id"])]
+    offset = (search.page - 1) * search.size
+    try:
+        rows = await db.select(
+            TABLE, columns=COLUMNS, filters=filters, order=order, limit=search.size, offset=offset, count="exact"
+        )
+    except Exception as error:
+        if status_of(error) != 416:  # the page is behind the last one
+            raise
+        rows = await db.select(TABLE, columns="id", filters=filters, count="exact", head=True)
+    if rows.total is None:
+        raise HTTPException(502, "the backend did not say how many contests there are")
+    return Contests(items=_checked(rows), total=rows.total, page=search.page, size=search.size)
+
+
+@contests.get("/contests/{contest_id}", responses=declared(404))
+async def get_contest(db: Database, contest_id: ContestId) -> Contest:
+    """Return one contest."""
+    row = await db.select(TABLE, columns=COLUMNS, filters={"id": contest_id}, maybe_single=True)
+    return _the_one([] if row is None else [row], contest_id)
+
+
+@contests.get("/deadlines")
+async def get_deadlines(db: Database, wanted: Annotated[Upcoming, Query()]) -> Deadlines:
+    """Return the next deadlines of contests that are open or upcoming."""
+    # One query for each category, all at once, merged by their day.
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(_next_of(db, category, wanted)) for category in dict.fromkeys(wanted.category)]
+    found = [pair for task in asked for pair in task.result()]
+    return Deadlines(items=[contest for _, contest in sorted(found, key=lambda pair: (pair[0], pair[1].id))])
+
+
+async def _next_of(db: Client, category: str, wanted: Upcoming) -> list[tuple[datetime, Contest]]:
+    rows = await db.select(
+        TABLE,
+        columns=COLUMNS,
+        filters={
+            "category": category,
+            "status": in_(["upcoming", "open"]),
+            "ends_at": ~is_(None) if wanted.after is None else gt(_in_utc(wanted.after)),
+        },
+        order="ends_at,id",
+        limit=wanted.each,
+    )
+    return [(_moment(contest.ends_at), contest) for contest in _checked(rows)]
+
+
+def _moment(when: datetime | None) -> datetime:
+    """The moment itself; a column without time zones holds UTC."""
+    if when is None:
+        raise BROKEN  # contests without an end were not asked for
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+@contests.post("/contests", status_code=201, responses=declared(408, 409, 413))
+async def add_contest(db: Database, new: NewContest, response: Response) -> Contest:
+    """Add a contest."""
+    added = _checked(await db.insert(TABLE, new.row, columns=COLUMNS))
+    if [one.id for one in added] != [new.id]:
+        raise BROKEN
+    response.headers["Location"] = f"/contests/{new.id}"
+    return added[0]
+
+
+@contests.patch("/contests/{contest_id}", responses=declared(404, 408, 409, 413))
+async def change_contest(db: Database, contest_id: ContestId, changes: Change) -> Contest:
+    """Change some of a contest."""
+    rows = await db.update(TABLE, changes.row, filters={"id": contest_id}, columns=COLUMNS)
+    return _the_one(rows, contest_id)
+
+
+def _checked(rows: Sequence[Row]) -> list[Contest]:
+    """Read what the backend sent; raises pydantic's ValidationError for a row that is no contest."""
+    return [Contest.model_validate(row) for row in rows]
+
+
+def _the_one(rows: Sequence[Row], contest_id: int) -> Contest:
+    """Return the contest with this number; raises HTTPException: 404 for none, 502 for anything else."""
+    if not rows:
+        raise HTTPException(404, f"there is no contest {contest_id}")
+    found = _checked(rows)
+    if [one.id for one in found] != [contest_id]:
+        raise BROKEN
+    return found[0]
+
+
+def _in_utc(when: datetime) -> str:
+    """ISO 8601 with a Z, as the table has it, so that texts sort as moments do."""
+    try:
+        return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # the first and the last day of all
+        return when.isoformat()
