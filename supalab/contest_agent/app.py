@@ -146,14 +146,13 @@ async def _one_client(app: FastAPI) -> AsyncIterator[None]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: no such path, no such method, a body that is too long or not valid."""
-    status = error.status_code if isinstance(error, HTTPException) else 422
-    if status == 400:  # JSON that Python cannot read, such as a number of 5,000 digits
-        error = NOT_VALID
-    if status == 405:
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        error = NOT_VALID  # JSON that Python cannot read, such as a number of 5,000 digits
+    elif isinstance(error, HTTPException) and error.status_code == 405:
         # The framework names the methods of the first route only that has this path.
         path = request.app.openapi()["paths"].get(request.scope["route"].path, {})
-        methods = ", ".join(one.upper() for one in path) or error.headers["Allow"]
-        error = HTTPException(405, headers={"Allow": methods})
+        methods = ", ".join(one.upper() for one in path)
+        error = HTTPException(405, headers={"Allow": methods} if methods else error.headers)
     return problem(error)
 
 
