@@ -150,7 +150,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         error = NOT_VALID  # JSON that Python cannot read, such as a number of 5,000 digits
     elif isinstance(error, HTTPException) and error.status_code == 405:
         # The framework names the methods of the first route only that has this path.
-        path = request.app.openapi()["paths"].get(request.scope["route"].path, {})
+        route = getattr(request.scope.get("route"), "path", "")
+        path = request.app.openapi()["paths"].get(route, {})
         methods = ", ".join(one.upper() for one in path)
         error = HTTPException(405, headers={"Allow": methods} if methods else error.headers)
     return problem(error)
