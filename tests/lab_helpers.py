@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from supalab.lab.messages import Answer, Request
+from supalab.lab.postgrest.http import Answer, Request
 from supalab.lab.postgrest.rest import Rest
 
 BOOK: dict[str, Any] = json.loads(

@@ -17,7 +17,7 @@ import pytest
 from lab_helpers import BOOK as TABLE
 from lab_helpers import open_rest, seed_script
 
-from supalab.lab.messages import Answer, Request
+from supalab.lab.postgrest.http import Answer, Request
 
 if TYPE_CHECKING:
     from supalab.lab.postgrest.rest import Rest

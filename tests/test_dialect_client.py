@@ -11,7 +11,7 @@ from lab_helpers import open_rest
 from postgrest import CountMethod, SyncPostgrestClient
 from postgrest.exceptions import APIError
 
-from supalab.lab.messages import Request
+from supalab.lab.postgrest.http import Request
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supalab.lab.messages import Request
+from supalab.lab.postgrest.http import Request
 from supalab.lab.postgrest.json_text import load_json
 from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.rest import Rest

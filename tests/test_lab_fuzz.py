@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lab_helpers import ask, open_rest, rows
 
-from supalab.lab.messages import Answer, Request
+from supalab.lab.postgrest.http import Answer, Request
 from supalab.lab.postgrest.rest import Rest
 
 SCRIPT = """

@@ -23,9 +23,9 @@ from supalab.lab.app import LabApp, send_answer
 from supalab.lab.conditions import Conditions, LiveConditions
 from supalab.lab.gateway import Gate, headers_of, without_key
 from supalab.lab.handle import Lab
-from supalab.lab.messages import Answer, Request
+from supalab.lab.postgrest.http import Answer, Request
 from supalab.lab.witness import Tally
-from supalab.process import bounded_http
+from supalab.process import serving
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +229,9 @@ async def test_above_the_limit_requests_are_turned_away() -> None:
 class Broken:
     """A dialect with a bug."""
 
+    def kept(self, request: Request) -> None:
+        return None
+
     def answer(self, request: Request) -> Answer:
         raise RuntimeError("secret inside")
 
@@ -313,17 +316,17 @@ async def test_a_long_head_within_the_bound_is_served(lab: Lab) -> None:
 
 async def test_a_head_that_is_never_finished_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who sends nothing, or no end, is hung up on with 408; one that rests after an answer is not."""
-    monkeypatch.setattr(bounded_http, "HEAD_S", 0.2)
+    monkeypatch.setattr(serving, "HEAD_S", 0.2)
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send_answer(send, Answer(200, (), b"fine"))
 
-    config = uvicorn.Config(app, http=bounded_http.BoundedHttp, log_config=None, lifespan="off", ws="none")
+    config = uvicorn.Config(app, http=serving.HttpProtocol, log_config=None, lifespan="off", ws="none")
     config.load()
     state = ServerState()
 
     def protocol() -> asyncio.Protocol:
-        return bounded_http.BoundedHttp(config=config, server_state=state, app_state={})
+        return serving.HttpProtocol(config=config, server_state=state, app_state={})
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -17,8 +17,7 @@ from labwork import soon
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
-from supalab.process.child import Child, Program
-from supalab.process.progress import ProgressLine
+from supalab.process.child import Child, Program, ProgressLine
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -132,6 +131,29 @@ def test_a_parent_killed_at_any_moment_of_the_start_leaves_nothing(tmp_path: Pat
             time.sleep(chance.uniform(0, 0.9))
             owner.send_signal(signal.SIGKILL)
     assert soon(lambda: not list(tmp_path.iterdir()))
+
+
+@posix_only
+def test_the_next_start_removes_what_killed_processes_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Parent and child killed together leave a folder; the next start takes it away, and no living owner's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    code = "from supalab.lab.handle import Lab\nlab = Lab().start()\nprint(lab.pid, flush=True)\nimport time; time.sleep(60)"
+    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    with owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        os.kill(pid, signal.SIGSTOP)  # so that it cannot clear up when it notices
+        owner.kill()
+        os.kill(pid, signal.SIGKILL)
+    (left,) = tmp_path.iterdir()
+    assert (left / "log").exists()
+    (tmp_path / "supalab-notes-1").mkdir()
+    with Lab() as lab, Lab() as other:
+        assert lab._child is not None
+        assert other._child is not None
+        folders = {lab._child.folder, other._child.folder, tmp_path / "supalab-notes-1"}
+        assert set(tmp_path.iterdir()) == folders
 
 
 class Terminal(io.StringIO):

@@ -22,8 +22,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve a lab in the foreground until Ctrl-C or SIGTERM."""
-    from supalab.lab.conditions import Conditions
-    from supalab.lab.options import ServeOptions
+    from supalab.lab.conditions import Conditions, ServeOptions
     from supalab.lab.server import serve as run
 
     conditions = Conditions(options.latency, options.jitter, options.rtt, options.tls, options.error_rate)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
 from supalab.errors import AgentError
-from supalab.process.child import Program
-from supalab.process.owner import Owner
+from supalab.process.child import Owner, Program
 from supalab.settings import Settings
 
 __all__ = ["Agent"]

@@ -11,26 +11,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from supalab.lab import gateway
-from supalab.lab.messages import Answer, Request
+from supalab.lab.postgrest.http import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from typing import Protocol
 
     from supalab.lab.conditions import LiveConditions
+    from supalab.lab.postgrest.rest import Rest
     from supalab.lab.witness import Tally
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
-    class Answering(Protocol):
-        """Anything that turns a request into an answer."""
-
-        def answer(self, request: Request) -> Answer:
-            """Answer one request."""
-
-
-__all__ = ["BODY_LIMIT", "LabApp", "read_body", "send_answer"]
+__all__ = ["LabApp", "read_body", "send_answer"]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -51,14 +44,11 @@ class LabApp:
     """The application on the lab's public port; everything it needs is handed in."""
 
     def __init__(
-        self, rest: Answering, live: LiveConditions, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
+        self, rest: Rest, live: LiveConditions, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
     ) -> None:
-        self._rest = rest
-        self._one_at_a_time = asyncio.Lock()
-        self._live = live
-        self._tally = tally
-        self._gate = gate
+        self._rest, self._live, self._tally, self._gate = rest, live, tally, gate
         self._max_in_flight = max_in_flight
+        self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Take one request from accepted headers to its answer, in the witness's sight."""
@@ -79,10 +69,10 @@ class LabApp:
             pass
         except asyncio.CancelledError:
             # Only the server's end cancels requests; nothing above this frame waits for the cancellation.
-            await send_answer(send, gateway.stopping(), cors)
+            await send_answer(send, gateway.STOPPING, cors)
         except Exception:
             log.exception("a request failed")
-            await send_answer(send, gateway.internal_error(), cors)
+            await send_answer(send, gateway.INTERNAL_ERROR, cors)
         finally:
             tally.leave()
         return None
@@ -112,15 +102,18 @@ class LabApp:
         A caller who leaves meanwhile changes nothing but the counts.
         """
         until = arrived + self._live.delay()
+        answer: Answer | None
         if self._live.fails():
             self._tally.errors += 1
-            answer = gateway.spoiled()
-        elif until > arrived:
+            answer = gateway.SPOILED
+        else:
+            answer = self._rest.kept(request)
+        if answer is None and until > arrived:
             # Between two pieces of work the event loop sees to arrivals and to those whose time is up.
             async with self._one_at_a_time:
                 await asyncio.sleep(0)
                 answer = self._rest.answer(request)
-        else:
+        elif answer is None:
             answer = self._rest.answer(request)
         wait = until - perf_counter()
         if wait > 0:
@@ -135,19 +128,16 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise BodyTooLarge
-    parts: list[bytes] = []
-    size = 0
-    while True:
+    body, more = b"", True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerLeft
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
+        body += message.get("body", b"")
+        if len(body) > limit:
             raise BodyTooLarge
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        more = message.get("more_body", False)
+    return body
 
 
 def has_left(receive: Receive) -> bool:

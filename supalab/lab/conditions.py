@@ -1,21 +1,22 @@
-"""The conditions a lab plays: checked numbers, and from them a delay and a fate for each request."""
+"""What a lab is started with and the conditions that it plays, which give each request its delay and its fate."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Conditions", "LiveConditions"]
+__all__ = ["DEFAULT_MAX_IN_FLIGHT", "Conditions", "LiveConditions", "ServeOptions"]
 
 # More than this is surely milliseconds given for seconds.
 LONGEST = 3600.0
+DEFAULT_MAX_IN_FLIGHT = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,16 @@ class Conditions:
 
     def __post_init__(self) -> None:
         for name in ("latency", "jitter", "rtt"):
-            object.__setattr__(self, name, _checked_seconds(name, getattr(self, name)))
-        object.__setattr__(self, "error_rate", _checked_share("error_rate", self.error_rate))
+            cure = f"give seconds, from 0 to {LONGEST:.0f} (150 ms is 0.15)"
+            object.__setattr__(self, name, _checked(name, getattr(self, name), LONGEST, cure))
+        share = _checked("error_rate", self.error_rate, 1.0, "give a share from 0 to 1 (5 % is 0.05)")
+        object.__setattr__(self, "error_rate", share)
         if not isinstance(self.tls, bool):
             raise SettingsError(f"tls is {self.tls!r}: it must be True or False")
 
     def changed(self, changes: Mapping[str, object]) -> Conditions:
         """Return these conditions with ``changes`` made; raises SettingsError for an unknown name or a bad value."""
-        known = [field.name for field in fields(self)]
+        known = [one.name for one in fields(self)]
         for name in changes:
             if name not in known:
                 raise SettingsError(f"there is no condition {name!r}: choose from {', '.join(known)}")
@@ -56,25 +59,60 @@ class Conditions:
         return asdict(self)
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
+def _checked(name: str, value: float, high: float, cure: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= high:
+        raise SettingsError(f"{name} is {value!r}: {cure}")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What a lab is started with; it travels to the child process as JSON.
+
+    ``port`` 0 takes any free one. ``seed`` is a ``.csv`` or ``.sql`` file to serve in place of the shipped contests.
+    ``random_seed`` starts the chance in jitter and error rate. ``max_in_flight`` is how many requests the lab takes
+    at once before it answers 503. Raises SettingsError naming the value and the cure.
+    """
+
+    port: int = 0
+    conditions: Conditions = field(default_factory=Conditions)
+    seed: Path | None = None
+    random_seed: int = 0
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+
+    def __post_init__(self) -> None:
+        _check_whole("port", self.port, 0, 65_535, "give 0 for any free port")
+        _check_whole("max_in_flight", self.max_in_flight, 1, 1_000_000, "it is how many requests are taken at once")
+        if isinstance(self.random_seed, bool) or not isinstance(self.random_seed, int):
+            raise SettingsError(f"random_seed is {self.random_seed!r}: give a whole number")
+        if self.seed is not None:
+            object.__setattr__(self, "seed", _checked_seed(Path(self.seed)))
+
+    def as_json(self) -> dict[str, object]:
+        """Return the options as JSON's values."""
+        return {**asdict(self), "seed": None if self.seed is None else str(self.seed)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ServeOptions:
+        """Make the options again from what ``as_json`` gave."""
+        return cls(**{**values, "conditions": Conditions(**values["conditions"])})
+
+
+def _check_whole(name: str, value: object, low: int, high: int, cure: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SettingsError(f"{name} is {value!r}, not a whole number from {low} to {high}: {cure}")
+
+
+def _checked_seed(seed: Path) -> Path:
+    if not seed.is_file():
+        wrong = f"seed {str(seed)!r} is not a file" if seed.exists() else f"seed file {str(seed)!r} is not there"
+        raise SettingsError(f"{wrong}: give the path of a .csv or .sql file")
     try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
-
-
-def _checked_seconds(name: str, value: float) -> float:
-    if not _is_number(value) or not 0 <= value <= LONGEST:
-        raise SettingsError(f"{name} is {value!r}: give seconds, from 0 to {LONGEST:.0f} (150 ms is 0.15)")
-    return float(value)
-
-
-def _checked_share(name: str, value: float) -> float:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise SettingsError(f"{name} is {value!r}: give a share from 0 to 1 (5 % is 0.05)")
-    return float(value)
+        seed.open("rb").close()
+    except OSError as error:
+        words = f"seed file {str(seed)!r} cannot be read ({error.strerror}): check its permissions"
+        raise SettingsError(words) from None
+    return seed.absolute()
 
 
 class LiveConditions:
@@ -96,9 +134,7 @@ class LiveConditions:
     def delay(self) -> float:
         """Return how long the next request takes, in seconds."""
         now = self.conditions
-        if not now.jitter:
-            return now.latency
-        return max(0.0, now.latency + self._delays.uniform(-now.jitter, now.jitter))
+        return max(0.0, now.latency + self._delays.uniform(-now.jitter, now.jitter)) if now.jitter else now.latency
 
     def fails(self) -> bool:
         """Return whether the next request is one of those that fail."""

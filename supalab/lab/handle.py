@@ -5,14 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from supalab.errors import LabError, SettingsError
-from supalab.lab.conditions import Conditions
-from supalab.lab.options import DEFAULT_MAX_IN_FLIGHT, ServeOptions
+from supalab.lab.conditions import DEFAULT_MAX_IN_FLIGHT, Conditions, ServeOptions
 from supalab.lab.witness import Now, Witness
-from supalab.process.child import Child, Program
-from supalab.process.owner import Owner
+from supalab.process.child import Child, Owner, Program
 
 if TYPE_CHECKING:
     import os
@@ -54,23 +52,12 @@ class Lab(Owner):
             random_seed=random_seed,
             max_in_flight=max_in_flight,
         )
-        self._ca_file: Path | None = None
 
     def _job(self) -> dict[str, object]:
         return self._options.as_json()
 
     def _program(self) -> Program:
         return Program("supalab.lab", "lab", LabError, stop_limit=4.0)
-
-    def start(self) -> Self:
-        """Start the lab and return this handle when it serves; one that runs already is left as it is.
-
-        Raises LabError when it does not start, with its reason or the end of its log.
-        """
-        if self._child is None or self._gone():
-            super().start()
-            self._learn_ca(self._running().ready)
-        return self
 
     def __repr__(self) -> str:
         child = self._child
@@ -89,8 +76,8 @@ class Lab(Owner):
     @property
     def ca_file(self) -> Path | None:
         """The authority to trust while TLS is on, a PEM file that lives as long as the lab; else None."""
-        self._running()
-        return self._ca_file
+        file = self._running().ready["ca_file"]
+        return Path(file) if file else None
 
     @property
     def conditions(self) -> Conditions:
@@ -129,14 +116,11 @@ class Lab(Owner):
         self._ask("POST", "/reset")
 
     def _address(self, child: Child) -> str:
-        return f"{'https' if self._ca_file else 'http'}://127.0.0.1:{child.ready['port']}"
-
-    def _learn_ca(self, words: dict[str, Any]) -> None:
-        self._ca_file = Path(words["ca_file"]) if words["ca_file"] else None
+        return f"{'https' if child.ready['ca_file'] else 'http'}://127.0.0.1:{child.ready['port']}"
 
     def _told(self, words: dict[str, Any]) -> Conditions:
-        self._learn_ca(words)
-        return Conditions(**{name: value for name, value in words.items() if name != "ca_file"})
+        self._running().ready["ca_file"] = words.pop("ca_file")
+        return Conditions(**words)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         child = self._running()

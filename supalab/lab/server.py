@@ -11,7 +11,6 @@ import logging
 import secrets
 import shutil
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -20,16 +19,15 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from supalab.errors import SettingsError
+from supalab.errors import LabError, SettingsError
 from supalab.lab.app import LabApp
-from supalab.lab.conditions import LiveConditions
+from supalab.lab.conditions import LiveConditions, ServeOptions
 from supalab.lab.connections import Connections
 from supalab.lab.control import ControlApp
 from supalab.lab.gateway import Gate
-from supalab.lab.options import ServeOptions
 from supalab.lab.postgrest.rest import Rest
 from supalab.lab.witness import Tally, Witness
-from supalab.process.progress import ProgressLine
+from supalab.process.child import ProgressLine, free_folder
 from supalab.process.serving import HttpProtocol, listen
 from supalab.process.tuning import calm_collector, loop_factory, on_signals, raise_file_limit
 
@@ -151,7 +149,14 @@ def serve(options: ServeOptions) -> int:
         announced.set()
         _announce(running)
 
-    folder = Path(tempfile.mkdtemp(prefix="supalab-"))
+    try:
+        folder = free_folder()
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        words = (
+            f"the lab needs a temporary folder ({error.strerror or error}): make room, or set TMPDIR to another folder"
+        )
+        raise LabError(words) from None
     try:
         with on_signals(end), ProgressLine("the lab loads its data") as line:
             last = run(options, folder, ready, ending, line.show)

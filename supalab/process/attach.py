@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-__all__ = ["Attachment", "attach_to_parent", "parent_watch"]
+__all__ = ["Attachment", "attach_to_parent", "process_exists"]
 
 LOOK_EVERY_S = 0.2
 PROGRESS_EVERY_S = 0.1
@@ -54,7 +54,7 @@ class Attachment:
 
     def __init__(self, options: dict[str, Any], folder: Path, parent: int, hard_end: float) -> None:
         self.options, self.folder, self.ending = options, folder, threading.Event()
-        self._alive, self._hard_end, self._told = parent_watch(parent), hard_end, 0.0
+        self._alive, self._hard_end, self._told = _parent_watch(parent), hard_end, 0.0
         self._reports = os.fdopen(os.dup(1), "wb")
         self._making_folder = threading.Lock()
         signal.signal(signal.SIGTERM, lambda *_: self.ending.set())
@@ -170,7 +170,7 @@ def _first_line() -> bytes:
     return line
 
 
-def parent_watch(pid: int) -> Callable[[], bool]:
+def _parent_watch(pid: int) -> Callable[[], bool]:
     """Return a function that says whether process ``pid``, which started this one, still lives."""
     if sys.platform == "win32":
         import psutil
@@ -182,13 +182,18 @@ def parent_watch(pid: int) -> Callable[[], bool]:
     if os.getppid() == pid:
         # A process whose parent ends gets another one; this notices even if the number is used again.
         return lambda: os.getppid() == pid
-    return lambda: _exists(pid)
+    return lambda: process_exists(pid)
 
 
-def _exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Return whether a process has this number."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.pid_exists(pid)
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -1,36 +1,45 @@
-"""The parent's side: starts ``python -m module`` as a child, hears its reports, and ends it.
+"""The parent's side of a child process: starts ``python -m module``, hears its reports, and ends it.
 
-The child's side is ``attach.py``.
+The child's side is ``attach.py``. ``Owner`` is what the handles on a child share.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import queue
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+import warnings
+from abc import ABC, abstractmethod
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TextIO
 
 from supalab.errors import SettingsError, SupalabError
-from supalab.process.progress import ProgressLine
+from supalab.process.attach import process_exists
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
 
-__all__ = ["Child", "Program"]
+__all__ = ["Child", "Owner", "Program", "ProgressLine", "free_folder"]
 
 SILENCE_LIMIT_S = 30.0
 TAIL_BYTES = 2_000
 STRAY_LINES = 50
+#: A start that is over sooner needs no progress line.
+SHOW_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,58 +54,47 @@ class Program:
     error: type[SupalabError]
     stop_limit: float
 
+    def failed(self, what: str) -> SupalabError:
+        """Return the program's error, saying ``what`` of it."""
+        return self.error(f"the {self.name} {what}")
+
 
 class Child:
     """A started program, which has been told its options; raises the program's error when it cannot be started.
 
-    ``folder``: where the child keeps its files while it lives, its log among them.
+    ``folder``: where the child keeps its files while it lives, its ``log`` among them. ``ready``: what the child said
+    when it was ready, its ports and its secrets.
     """
 
     def __init__(self, program: Program, options: Mapping[str, object]) -> None:
-        self.owner = os.getpid()
-        self.program = program
+        self.owner, self.program = os.getpid(), program
         self.ready: dict[str, Any] = {}
-        """What the child said when it was ready: its ports and its secrets."""
-        self.folder = self._free_name()
+        try:
+            self.folder = free_folder()
+        except OSError:
+            words = "needs a temporary folder, and none can be written to: set TMPDIR to a folder with room"
+            raise program.failed(words) from None
+        self.log = self.folder / "log"
         self._stray: deque[bytes] = deque(maxlen=STRAY_LINES)
         self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._process = self._spawn()
         assert self._process.stdout is not None
+        assert self._process.stdin is not None
+        self.pid, self._input = self._process.pid, self._process.stdin
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
-        job = {"parent": os.getpid(), "folder": str(self.folder), "options": options}
+        job = {"parent": self.owner, "folder": str(self.folder), "options": options}
         try:
-            self._say(json.dumps(job).encode() + b"\n")
+            with contextlib.suppress(OSError):  # it is dead already: its silence tells
+                self._input.write(json.dumps(job).encode() + b"\n")
+                self._input.flush()
         except BaseException:
             self.kill()
             raise
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
-
-    @property
-    def log(self) -> Path:
-        """The file with all that the child has printed."""
-        return self.folder / "log"
-
-    def error(self, what: str) -> SupalabError:
-        """Return the program's error, saying ``what`` of it."""
-        return self.program.error(f"the {self.program.name} {what}")
-
-    def _free_name(self) -> Path:
-        try:
-            # The child makes it: it would stay behind if this process were killed before the child knows of it.
-            return Path(tempfile.gettempdir()) / f"supalab-{secrets.token_hex(8)}"
-        except OSError:
-            raise self.error(
-                "needs a temporary folder, and none can be written to: set TMPDIR to a folder with room"
-            ) from None
-
     def _spawn(self) -> subprocess.Popen[bytes]:
         if not sys.executable:
-            raise self.error("could not be started: this Python does not say where it is (sys.executable)")
+            raise self.program.failed("could not be started: this Python does not say where it is (sys.executable)")
         # A session of its own: an interrupt meant for the kernel must not reach the child.
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
@@ -112,13 +110,8 @@ class Child:
                 **apart,
             )
         except OSError as error:
-            raise self.error(f"could not be started with {sys.executable!r}: {error.strerror}") from None
-
-    def _say(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it is dead already: its silence tells
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+            words = f"could not be started with {sys.executable!r}: {error.strerror}"
+            raise self.program.failed(words) from None
 
     def _read(self, stdout: IO[bytes]) -> None:
         """Sort what the child says, in a thread: a pipe cannot be waited for with a limit on every system."""
@@ -143,7 +136,7 @@ class Child:
         if report is None:
             raise EOFError
         if report.get("kind") == "OSError":
-            raise self.error(f"could not be started: {report['error']}")
+            raise self.program.failed(f"could not be started: {report['error']}")
         return report
 
     def wait_until_ready(self, silence_limit: float = SILENCE_LIMIT_S) -> None:
@@ -168,10 +161,11 @@ class Child:
         try:
             report = self.hear(silence_limit)
         except EOFError:
-            code = self._process.wait()
-            raise self.error(f"ended before it was ready (exit code {code}){self.log_tail()}") from None
+            words = f"ended before it was ready (exit code {self._process.wait()})"
+            raise self.program.failed(words + self.log_tail()) from None
         if report is None:
-            raise self.error(f"said nothing for {silence_limit:g} s before it was ready: try again{self.log_tail()}")
+            words = f"said nothing for {silence_limit:g} s before it was ready: try again"
+            raise self.program.failed(words + self.log_tail())
         if "error" in report:
             raise (SettingsError if report["kind"] == "SettingsError" else self.program.error)(report["error"])
         return report
@@ -215,18 +209,30 @@ class Child:
 
     def kill(self) -> None:
         """End it at once, whatever it does, and remove its files."""
-        if os.getpid() != self.owner:
-            return
-        self._process.kill()
-        self._process.wait()
-        self._close_input()
-        self._reader.join(1.0)  # a process that the child forked may hold its output open
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if os.getpid() == self.owner:
+            self._process.kill()
+            self._process.wait()
+            self._close_input()
+            self._reader.join(1.0)  # a process that the child forked may hold its output open
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _close_input(self) -> None:
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._input.close()
+
+
+def free_folder() -> Path:
+    """Return the name of a temporary folder that is not there yet, and remove those whose owners were killed.
+
+    The name holds this process's number. A child makes its folder itself: it would stay behind if this process were
+    killed before the child knows of it. Raises OSError when no temporary folder can be written to.
+    """
+    shared = Path(tempfile.gettempdir())
+    for left in shared.glob("supalab-*-*"):
+        owner = re.fullmatch(r"supalab-(\d+)-[0-9a-f]{16}", left.name)
+        if owner and not process_exists(int(owner[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    return shared / f"supalab-{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def _environment() -> dict[str, str]:
@@ -237,3 +243,122 @@ def _environment() -> dict[str, str]:
         paths = [environment.get("PYTHONPATH"), str(root)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return environment
+
+
+class ProgressLine:
+    """A line such as ``the lab loads its data: 40 of 250 MB``, shown after a second and wiped away at the end.
+
+    Nothing is shown where standard error is no terminal.
+    """
+
+    def __init__(self, what: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock, self._stream = what, clock, sys.stderr if stream is None else stream
+        self._from, self._width = clock() + SHOW_AFTER_S, 0
+
+    def show(self, done: int, total: int) -> None:
+        """Say how many bytes are done, and of how many."""
+        # Under pythonw there is no standard error at all.
+        if self._stream is not None and self._stream.isatty() and self._clock() >= self._from:
+            text = f"{self._what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+            print(f"\r{text:{self._width}}", end="", file=self._stream, flush=True)
+            self._width = len(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._width:
+            print(f"\r{'':{self._width}}\r", end="", file=self._stream, flush=True)
+
+
+class Owner(ABC):
+    """A handle that starts one child process and ends it: by ``with``, by ``async with``, or by ``start``, ``stop``."""
+
+    USE: ClassVar[str]
+    """How it is to be used, for messages: ``"with Lab() as lab:"``."""
+    _child: Child | None = None
+
+    @abstractmethod
+    def _job(self) -> Mapping[str, object]:
+        """Return what the child is told, as JSON's values."""
+
+    @abstractmethod
+    def _program(self) -> Program:
+        """Return what the child runs."""
+
+    def start(self) -> Self:
+        """Start the child and return this handle when it serves; one that runs already is left as it is.
+
+        One that is gone is cleared away first.
+
+        Raises LabError (a lab) or AgentError (a contest agent) when it does not start, with its reason or the end of
+        its log.
+        """
+        if self._child is not None and self._child.exit_code() is not None:
+            self.kill()
+        if self._child is None:
+            child = Child(self._program(), self._job())
+            child.wait_until_ready()
+            self._child = child
+        return self
+
+    def stop(self) -> int | None:
+        """End the child: what is in flight has some seconds to finish. Safe to call twice.
+
+        Returns the exit code, 0 for a clean end, or None when it did not run.
+        """
+        child, self._child = self._child, None
+        return None if child is None else child.stop()
+
+    def kill(self) -> None:
+        """End the child at once, as SIGKILL does: what is in flight is lost. Safe to call twice."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await _in_thread(self.start)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await _in_thread(self.stop)
+
+    def __del__(self) -> None:
+        child = self._child
+        if child is not None and child.owner == os.getpid():
+            child.kill()
+            warnings.warn(f"{self!r} was never stopped: use `{self.USE}` or call stop()", ResourceWarning, stacklevel=2)
+
+    @property
+    def pid(self) -> int:
+        """The number of the child's process."""
+        return self._running().pid
+
+    def _running(self) -> Child:
+        child = self._child
+        if child is None:
+            raise self._program().failed(f"is not running: use it inside `{self.USE}`, or call start()")
+        code = child.exit_code()
+        if code is not None:
+            raise self._program().error(
+                f"the {child.program.name}'s process is gone (exit code {code}): start anew{child.log_tail()}"
+            )
+        return child
+
+
+async def _in_thread(action: Callable[[], object]) -> None:
+    """Do ``action`` in a thread that is gone afterwards."""
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, action)

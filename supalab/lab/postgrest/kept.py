@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from supalab.lab.messages import Answer, Request
+    from supalab.lab.postgrest.http import Answer, Request
 
 __all__ = ["KeptAnswers"]
 
