@@ -138,7 +138,8 @@ def test_the_next_start_removes_what_killed_processes_left(monkeypatch: pytest.M
     """Parent and child killed together leave a folder; the next start takes it away, and no living owner's."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    code = "from supalab.lab.handle import Lab\nlab = Lab().start()\nprint(lab.pid, flush=True)\nimport time; time.sleep(60)"
+    code = "from supalab.lab.handle import Lab\nlab = Lab().start()\nprint(lab.pid, flush=True)\n"
+    code += "import time; time.sleep(60)"
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     with owner:
         assert owner.stdout is not None

@@ -153,10 +153,9 @@ def serve(options: ServeOptions) -> int:
         folder = free_folder()
         folder.mkdir(mode=0o700)
     except OSError as error:
-        words = (
-            f"the lab needs a temporary folder ({error.strerror or error}): make room, or set TMPDIR to another folder"
-        )
-        raise LabError(words) from None
+        raise LabError(
+            f"no temporary folder ({error.strerror or error}): make room, or set TMPDIR to another"
+        ) from None
     try:
         with on_signals(end), ProgressLine("the lab loads its data") as line:
             last = run(options, folder, ready, ending, line.show)
