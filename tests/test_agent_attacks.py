@@ -200,11 +200,11 @@ def test_a_request_line_and_headers_are_bounded(data: bytes, status: int, lab: L
 
 UNFINISHED = """
 import os, sys, threading
-from supalab.process import bounded_http
+from supalab.process import serving
 from supalab.contest_agent.options import AgentOptions
 from supalab.contest_agent.server import serve
 from supalab.settings import Settings
-bounded_http.HEAD_S = 0.5
+serving.HEAD_S = 0.5
 ending = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ending.set()), daemon=True).start()
 options = AgentOptions("real", Settings(os.environ["URL"], "k"))
