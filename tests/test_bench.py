@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from made_trials import made_trial
 from matplotlib.text import Text
 from processes import running
 from test_figures import _drawn, _meet
 
-from supalab import figures
-from supalab.errors import SettingsError, TrialError
-from supalab.measure.bench import bench, planned
-from supalab.measure.bench import table as bench_table
-from supalab.measure.bench.cases import CASES, CLIENTS, Case, plan
-from supalab.measure.bench.goals import goals
-from supalab.measure.bench.result import Bench, Row, dumps, load, loads, row, save
+from supalab.errors import SettingsError
+from supalab.experiments import bench as experiment
+from supalab.experiments.bench import CASES, CLIENTS, GOALS, Size, bench, figure, medians, plan, reached, tables
+from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.measure.record import Record
+from supalab.measure.run import Progress, expected_s, trials_of
 from supalab.measure.workload import Workload
+from supalab.report.plot import description, save
 from supalab.report.table import WIDTH
 from supalab.report.table import text as text_of
 
 TINY = (
-    Case("limit-4", 4, Workload(12, 0.02)),
-    Case("zero-1", 1, Workload(10, 0.0, callers=1), warm_up=3),
+    Size("limit-4", 4, Workload(12, 0.02)),
+    Size("zero-1", 1, Workload(10, 0.0, callers=1), warm_up=3),
 )
 COSTS = {"real": 0.6, "real-httpx": 2.0, "httpx": 3.0, "httpx2": 1.0, "httpx-over-ours": 0.55, "aiohttp": 0.4,
          "supabase": 2.0, "to-thread": 1.5, "fake": 1.8, "session": 1.2}  # fmt: skip
+#: Whatever is installed here, all kinds are.
+HERE = "supalab.experiments.bench.missing"
 
 
-def made_row(case: Case, kind: str, *, errors: int = 0, times: float = 1.0) -> Row:
-    cost = COSTS[kind] * times
+def made(case: Case, times: float = 1.0) -> Trial:
+    cost = COSTS[case.kind] * times * (1 + 0.1 * (case.repeat % 3 - 1))
     # As httpx's pool does: a look at every connection for every request.
-    cost *= case.limit / 10 if kind in {"httpx", "real-httpx", "supabase"} and case.limit > 10 else 1
-    ratio = (1 + cost / 11, 1 + cost / 10, 1 + cost / 9) if case.workload.latency else ()
-    outcomes = {"ok": case.workload.requests - errors} | ({"ConnectionLost": errors} if errors else {})
-    return Row(
-        case.name, f"{kind}-{case.limit}", case.limit, (cost, cost * 1.1, cost * 0.9), (1.0, 1.1, 1.2), ratio,
-        errors, outcomes, case.limit, case.limit,
-    )  # fmt: skip
+    cost *= case.limit / 10 if case.kind in {"httpx", "real-httpx", "supabase"} and case.limit > 10 else 1
+    seconds = case.ideal_s * (1 + cost / 10) or 1.0
+    return Trial(case, {"cpu_ms": cost, "makespan_s": seconds, "errors": 0, "connections": case.limit})
 
 
-def made_bench(**changes: float) -> Bench:
-    """A bench like a full one, without what takes minutes; ``real=2`` makes ours twice as dear."""
-    # The costs that the plan guesses from say what is in; whatever is installed here, all kinds are.
-    todo = plan(CLIENTS, CASES, 3, quick=True)
-    arms = dict.fromkeys((run.case, name.rpartition("-")[0]) for run in todo.runs for name in run.arms)
-    rows = tuple(made_row(case, kind, times=changes.get(kind, 1.0)) for case, kind in arms)
-    machine, versions = {"system": "Linux"}, {"python": "3.11.7"}
-    return Bench(CASES, rows, todo.remarks, 3, "2026-11-22T17:00:00+00:00", machine, versions)
+def made_bench(**times: float) -> Record:
+    """A bench like a full one, without what takes minutes; ``real=2`` makes ours twice as expensive."""
+    steps = list(trials_of(plan(repeat=3, quick=True), lambda case: made(case, times.get(case.kind, 1.0))))
+    trials = tuple(step for step in steps if isinstance(step, Trial))
+    remarks = tuple(step for step in steps if isinstance(step, str))
+    return Record("bench", trials, {}, remarks, "2026-11-22T17:00:00+00:00", {"system": "Linux"}, {"python": "3.11.7"})
+
+
+def failing(found: Record, arm: str, errors: int) -> Record:
+    """The second repeat of an arm fails so often."""
+    bad = {"errors": errors, "failures": f"{errors} x ReadError"}
+    return replace(
+        found,
+        trials=tuple(
+            replace(one, numbers={**one.numbers, **bad}) if (one.case.arm, one.case.repeat) == (arm, 1) else one
+            for one in found.trials
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _all_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HERE, lambda kind: None)
+
+
+def arms(steps: list[Trial | str]) -> list[tuple[str, str]]:
+    return [(step.case.tags["case"], step.case.arm) for step in steps if isinstance(step, Trial)]
 
 
 def test_the_plan_is_the_one_agreed() -> None:
@@ -66,143 +83,124 @@ def test_the_plan_is_the_one_agreed() -> None:
     assert sizes == [(100, 10, 0.15), (1000, 100, 0.05), (2000, 1000, 0.15)]
     assert [(c.limit, c.workload.callers, c.workload.latency) for c in CASES[4:]] == [(1, 1, 0.0), (10, 10, 0.0)]
     assert (CASES[3].workload, CASES[3].limit, CASES[3].warm_up) == (CASES[0].workload, 10, 0)
-    todo = planned(["real", "aiohttp"])
-    assert [(run.case.name, run.arms, run.repeat) for run in todo.runs] == [
-        (case.name, (f"real-{case.limit}", f"aiohttp-{case.limit}"), 5) for case in CASES
-    ]
-    assert todo.remarks == ()
+    steps = list(trials_of(plan(["real", "aiohttp"]), made))
+    turns = (("real", "aiohttp"), ("aiohttp", "real")) * 2 + (("real", "aiohttp"),)
+    assert arms(steps) == [(case.name, f"{kind}-{case.limit}") for case in CASES for turn in turns for kind in turn]
+    assert len(arms(steps)) == len(steps), "nothing is left out"
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_what_takes_long_is_left_out_or_run_less_often_and_said(quick: bool) -> None:
     """Every arm that is not in the plan, or not as often as asked, has a remark with its reason."""
-    todo = plan(CLIENTS, CASES, 5, quick=quick)
-    ran = {(run.case.name, name): 0 for run in todo.runs for name in run.arms}
-    for run in todo.runs:
-        for name in run.arms:
-            ran[run.case.name, name] += run.repeat
-    all_arms = {(c.name, f"{kind}-{c.limit}") for c in CASES for kind in CLIENTS if c.only is None or kind in c.only}
-    said = {(remark.case, remark.arm): remark.text for remark in todo.remarks}
-    assert all_arms - set(ran) == {key for key, text in said.items() if "left out" in text}
-    assert {key for key, times in ran.items() if times < 5} == {key for key in said if key in ran}
-    assert (("limit-1000", "supabase-1000") in all_arms - set(ran)) is quick
-    assert {key for key, times in ran.items() if times == 5} >= {("limit-1000", "real-1000"), ("limit-10", "httpx-10")}
-    assert all(" s" in text for text in said.values())
-    assert ("limit-10", "to-thread-10") in ran
-    assert todo.expected_s > sum(run.repeat * len(run.arms) for run in todo.runs)
+    steps = list(trials_of(plan(repeat=5, quick=quick), made))
+    ran = arms(steps)
+    every = {
+        (case.name, f"{kind}-{case.limit}")
+        for case in CASES
+        for kind in CLIENTS
+        if kind != "httpx-over-ours" or not case.workload.latency
+    }
+    said = {remark.split(" ")[0]: remark for remark in steps if isinstance(remark, str)}
+    assert {arm for _, arm in every - set(ran)} == {arm for arm, text in said.items() if "left out" in text}
+    assert {arm for case, arm in ran if ran.count((case, arm)) < 5} == {
+        arm for arm, text in said.items() if "run 2 times only" in text
+    }
+    assert (("limit-1000", "supabase-1000") in ran) is not quick
+    assert all(ran.count(key) == 5 for key in (("limit-1000", "real-1000"), ("limit-10", "httpx-10")))
+    assert all(text.endswith(" s") for text in said.values())
+    assert expected_s(plan(repeat=5, quick=quick)) > len(ran) / 2
 
 
-def test_a_client_whose_package_is_missing_is_left_out_and_said() -> None:
-    """Of the usual ones: a remark with the cure. One that was named: refused."""
-    todo = plan(("real", "httpx2"), TINY, 1, lacking=lambda kind: "needs it: cure" if kind == "httpx2" else None)
-    assert {name for run in todo.runs for name in run.arms} == {"real-4", "real-1"}
-    assert [(remark.arm, remark.text) for remark in todo.remarks] == [("httpx2", "left out: it needs it: cure")]
+def test_a_client_whose_package_is_missing_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the usual ones: a remark with the cure."""
+    monkeypatch.setattr(HERE, lambda kind: "needs it: cure" if kind == "httpx2" else None)
+    steps = list(trials_of(plan(repeat=1), made))
+    assert not [arm for _, arm in arms(steps) if arm.startswith("httpx2")]
+    assert "httpx2 left out: it needs it: cure" in steps
 
 
 @pytest.mark.parametrize("how", [{"repeat": 0}, {"repeat": True}, {"clients": ["swift"]}, {"clients": []}])
-def test_what_cannot_work_is_refused_before_anything_runs(how: dict) -> None:
+def test_what_cannot_work_is_refused_before_anything_runs(how: dict[str, Any]) -> None:
     """Wrong repeats, an unknown client, no client: one line."""
     with pytest.raises(SettingsError):
-        bench(**how, cases=TINY)
+        bench(**how)
 
 
-def test_a_bench_measures_every_arm_in_every_case(tmp_path: Path) -> None:
-    """A number for each repeat, no errors, the limit kept; the record survives its file; progress ends at the end."""
-    told = []
-    found = bench(["real", "httpx-over-ours", "session"], TINY, repeat=2, progress=told.append)
-    assert [(one.case, one.arm) for one in found.rows] == [
-        (case.name, f"{kind}-{case.limit}") for case in TINY for kind in ("real", "httpx-over-ours", "session")
+def test_a_bench_measures_every_arm_in_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial for each repeat, no errors, the limit kept; the record survives its file; progress ends at the end."""
+    monkeypatch.setattr(experiment, "CASES", TINY)
+    told: list[Progress] = []
+    found = bench(clients=["real", "httpx-over-ours", "session"], repeat=2, progress=told.append)
+    seen = medians(found)
+    assert list(seen) == [
+        *(("limit-4", "real"), ("limit-4", "session")),
+        *(("zero-1", "real"), ("zero-1", "httpx-over-ours"), ("zero-1", "session")),
     ]
-    for one in found.rows:
-        burst = one.case == "limit-4"
-        assert (len(one.cpu_ms), len(one.makespan_s), len(one.ideal_ratio)) == (2, 2, 2 if burst else 0)
-        assert min(one.cpu_ms) > 0
-        assert (one.errors, one.outcomes) == (0, {"ok": 12 if burst else 10})
-        assert 1 <= one.peak_in_flight <= one.limit
+    for (case, _), one in seen.items():
+        assert one.cpu > 0
+        assert one.errors == 0
         assert one.connections <= one.limit
-        assert one.ratio is None or one.ratio >= 0.95
+        assert one.ratio >= 0.95 if case == "limit-4" else str(one.ratio) == "nan"
+    assert all(1 <= trial["peak"] <= trial.case.limit for trial in found.trials)
+    assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
     assert found.machine["cpus"] == str(os.cpu_count())
     assert {"python", "supalab", "httptools", "requests"} <= set(found.versions)
-    assert found.finished
-    assert (told[-1].fraction, told[-1].done, told[-1].total) == (pytest.approx(1.0), 12, 12)
+    assert (told[-1].fraction, told[-1].done, told[-1].total) == (pytest.approx(1.0), 10, 10)
     assert [one.fraction for one in told] == sorted(one.fraction for one in told)
-    assert load(save(found, tmp_path / "bench.json")) == found
+    assert Record.load(found.save(tmp_path / "bench.json"), "bench") == found
 
 
-def test_a_record_is_the_same_twice_and_others_are_refused() -> None:
-    """Format and version are in the file, medians and goals beside the numbers; anything else is one line."""
-    found = made_bench()
-    whole = json.loads(dumps(found))
-    assert (whole["format"], whole["version"]) == ("supalab-bench", 1)
-    assert len(whole["goals"]) == 7
-    assert all("cpu_ms_median" in one for one in whole["rows"])
-    assert loads(dumps(found)) == found
-    assert dumps(loads(dumps(found))) == dumps(found)
-    for text in ("[]", "{}", "no", json.dumps(whole | {"version": 2}), json.dumps(whole | {"rows": [{}]})):
-        with pytest.raises(TrialError, match="bench"):
-            loads(text)
+def values(found: Record) -> Mapping[str, float | None]:
+    return {goal.name: reached(goal, medians(found)) for goal in GOALS}
 
 
 def test_goals_are_ratios_within_the_run() -> None:
     """Seven goals; twice the cost of ours doubles its ratios, and a goal that is missed says so."""
-    cheap, dear = (goals(made_bench(real=times)) for times in (1.0, 2.0))
-    assert [goal.reached for goal in cheap] == [True] * 7
-    for a, b in zip(cheap, dear, strict=True):
-        assert b.value == pytest.approx(2 * a.value) or "CPU" not in a.name
-    assert [goal.reached for goal in dear] == [False, True, False, True, False, False, True]
-    assert "real-httpx-100" in cheap[3].beside
-    assert "one by one" in cheap[4].beside
+    cheap, dear = (values(made_bench(real=times)) for times in (1.0, 2.0))
+    assert all((value or 0) <= goal.target for goal, value in zip(GOALS, cheap.values(), strict=True))
+    for name, value in cheap.items():
+        assert dear[name] == pytest.approx(2 * (value or 0)) or "CPU" not in name
+    missed = [(dear[goal.name] or 0) > goal.target for goal in GOALS]
+    assert missed == [True, False, True, False, True, True, False]
+    assert text_of(tables(made_bench(real=2.0))).count("missed") == 4
 
 
 def test_a_goal_that_was_not_measured_is_not_reached() -> None:
-    """Without the other client there is no ratio, and the goal says which arm is lacking; errors stand beside."""
+    """Without the other client there is no ratio; errors of a repeat miss their goal."""
     whole = made_bench()
-    lacking = replace(whole, rows=tuple(one for one in whole.rows if one.kind != "supabase"))
-    first = goals(lacking)[0]
-    assert (first.value, first.reached) == (None, None)
-    assert "supabase-10" in first.beside
-    failed = replace(
-        whole, rows=(*(r for r in whole.rows if r.arm != "real-1000"), made_row(CASES[2], "real", errors=3))
-    )
-    last = goals(failed)[-1]
-    assert (last.value, last.reached) == (3, False)
-    assert "3 errors" in last.beside
-
-
-def test_a_row_keeps_the_worst_repeat() -> None:
-    """Errors of one repeat are not hidden by the other."""
-    trials = [made_trial("real-10", repeat=0), made_trial("real-10", repeat=1, fail=4)]
-    made = row(CASES[0], trials)
-    assert (made.errors, made.outcomes["ApiError 503"], len(made.cpu_ms)) == (4, 4, 2)
+    lacking = replace(whole, trials=tuple(one for one in whole.trials if one.case.kind != "supabase"))
+    assert list(values(lacking).values())[:2] == [None, None]
+    assert text_of(tables(lacking)).count("not measured") >= 2
+    assert values(failing(whole, "real-1000", 3))["errors, 2,000 at once, limit 1,000: ours"] == 3
 
 
 def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
     """All kinds, all goals with their verdict, all remarks; what did not run is a dash."""
-    whole = made_bench()
-    rows = (*whole.rows[1:], replace(whole.rows[0], errors=2, outcomes={"ok": 98, "ReadError": 2}))
-    text = text_of(bench_table.tables(replace(whole, rows=rows, finished=False)))
+    whole = failing(made_bench(), "real-10", 2)
+    text = text_of(tables(replace(whole, finished=False)))
     lines = text.splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert all(any(line.startswith(kind) for line in lines) for kind in CLIENTS)
     assert sum("reached" in line for line in lines) == 7
     assert "2 x ReadError" in text
     assert "Interrupted" in text
-    assert all(remark.arm in text for remark in whole.remarks)
-    assert "No trial" in text_of(bench_table.tables(replace(whole, rows=())))
+    assert whole.remarks
+    assert all(remark in text for remark in whole.remarks)
+    assert "No trial" in text_of(tables(replace(whole, trials=())))
 
 
-def test_the_knee_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:
+def test_the_figure_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:
     """Both panels in words, with the numbers; a PNG of the project's width; same bench, same bytes."""
-    said = figures.describe(figures.knee(made_bench()))
-    assert all(part in said for part in ("The knee", "with bare httpx", "real: 0.60 ms", "httpx: 3.00 ms"))
-    data = [figures.save(figures.knee(made_bench()), tmp_path / f"{i}.png").read_bytes() for i in (1, 2)]
+    said = description(figure(made_bench()))
+    assert all(part in said for part in ("CPU of a request", "with bare httpx", "real: 0.60 ms", "httpx: 3.00 ms"))
+    data = [save(figure(made_bench()), tmp_path / f"{i}.png").read_bytes() for i in (1, 2)]
     assert data[0] == data[1]
     assert struct.unpack(">I", data[0][16:20]) == (2200,)
 
 
-def test_no_two_names_meet_in_the_knee() -> None:
+def test_no_two_names_meet_in_the_figure() -> None:
     """Labels at the ends of lines make way for each other, and none leaves the page."""
-    fig = figures.knee(made_bench())
+    fig = figure(made_bench())
     fig.draw_without_rendering()
     # The words alone, without the lines that lead to them.
     boxes = [Text.get_window_extent(text) for text in _drawn(fig)]
@@ -212,14 +210,13 @@ def test_no_two_names_meet_in_the_knee() -> None:
 
 
 @pytest.mark.parametrize("cases", [1, 0, 2])
-def test_a_small_bench_makes_a_picture_too(cases: int, tmp_path: Path) -> None:
-    """One limit, none with a latency, or two: a picture comes out, and an empty one says why."""
+def test_a_small_bench_makes_a_figure_too(cases: int, tmp_path: Path) -> None:
+    """One limit, none with a latency, or two: a figure comes out, and an empty one says why."""
     whole = made_bench()
-    kept = CASES[3 - cases : 3] if cases else CASES[3:]
-    names = {case.name for case in kept}
-    small = replace(whole, cases=kept, rows=tuple(one for one in whole.rows if one.case in names))
-    fig = figures.knee(small)
-    figures.save(fig, tmp_path / "small.png")
+    names = {case.name for case in (CASES[3 - cases : 3] if cases else CASES[3:])}
+    small = replace(whole, trials=tuple(one for one in whole.trials if one.case.tags["case"] in names))
+    fig = figure(small)
+    save(fig, tmp_path / "small.png")
     words = [text.get_text() for text in _drawn(fig)]
     assert any("not measured" in word for word in words) == (cases == 0)
 
@@ -257,10 +254,10 @@ def test_the_command_says_how_long_first_and_writes_what_was_found(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0].startswith("6 trials, about ")
     assert "errors, 2,000 at once" in done.stdout
-    assert "The knee" in done.stdout
-    found = load(tmp_path / "b.json")
-    assert [one.errors for one in found.rows] == [0] * 6
-    assert found.find("limit-1000", "real-1000").peak_in_flight <= 1000
+    assert "against the limit" in done.stdout
+    found = Record.load(tmp_path / "b.json", "bench")
+    assert [trial["errors"] for trial in found.trials] == [0] * 6
+    assert all(trial["peak"] <= trial.case.limit for trial in found.trials)
     assert (tmp_path / "knee.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -281,7 +278,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert benching.returncode == 130, err
     assert "Traceback" not in err
     assert "Interrupted" in out
-    found = load(tmp_path / "b.json")
+    found = Record.load(tmp_path / "b.json", "bench")
     assert not found.finished
-    assert 1 <= len(found.find("limit-10", "real-10").cpu_ms) < 9
+    assert 1 <= len([trial for trial in found.trials if trial.case.arm == "real-10"]) < 9
     assert psutil.wait_procs(children, timeout=10)[1] == []

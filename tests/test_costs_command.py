@@ -13,11 +13,11 @@ from costs_made import cancellations, knee, lag, memory
 from supalab import Lab
 from supalab.commands import costs as commands_costs
 from supalab.errors import SettingsError
+from supalab.experiments import Experiment
 from supalab.experiments import costs as all_costs
-from supalab.experiments.costs import PARTS, Part, costs, planned_s
-from supalab.measure.race import Progress
-from supalab.measure.record import Record
-from supalab.measure.run import Interrupted
+from supalab.experiments.costs import PARTS, costs, planned_s
+from supalab.measure.record import FORM, Record
+from supalab.measure.run import Interrupted, Progress
 
 MADE: dict[str, Any] = {"memory": memory(), "lag": lag(), "cancel": cancellations(), "knee": knee()}
 
@@ -33,13 +33,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """Parts that measure nothing and give results made by hand; what each was called with."""
     called: dict[str, dict[str, Any]] = {}
 
-    def pretend(name: str) -> Part:
-        def run(*, lab: object, progress: Any, **how: Any) -> Any:
-            called[name] = how
-            progress(Progress(1.0, name, 1, 1))
-            return MADE[name]
+    def pretend(name: str) -> Experiment:
+        class Pretended(Experiment):
+            def run(self, *, lab: object = None, progress: Any = None, **how: Any) -> Any:
+                called[name] = how
+                progress(Progress(1.0, name, 1, 1))
+                return MADE[name]
 
-        return replace(PARTS[name], run=run)
+        return Pretended(**vars(PARTS[name]))
 
     for name in list(PARTS):
         monkeypatch.setitem(all_costs.PARTS, name, pretend(name))
@@ -59,7 +60,7 @@ def test_without_words_all_parts_run_and_each_has_its_files(
     out, err = capsys.readouterr()
     assert "minutes on a quiet machine" in err
     assert err.count("written:") == 8
-    assert all(PARTS[part].table(made).headline in " ".join(out.split()) for part, made in MADE.items())
+    assert all(PARTS[part].headline(made) in " ".join(out.split()) for part, made in MADE.items())
 
 
 def test_one_part_has_the_file_that_was_named(made: dict[str, dict[str, Any]], tmp_path: Path) -> None:
@@ -75,10 +76,11 @@ def test_ctrl_c_reports_what_was_finished(
 ) -> None:
     """The parts before it and its own finished runs are printed, and the exit code says so."""
 
-    def stopped(**_: Any) -> Any:
-        raise Interrupted(cancellations("real-10"))
+    class Stopped(Experiment):
+        def run(self, **_: Any) -> Any:
+            raise Interrupted(cancellations("real-10"))
 
-    monkeypatch.setitem(all_costs.PARTS, "cancel", replace(PARTS["cancel"], run=stopped))
+    monkeypatch.setitem(all_costs.PARTS, "cancel", Stopped(**vars(PARTS["cancel"])))
     assert commands_costs.costs(options("lag", "cancel", "knee")) == 130
     out = capsys.readouterr().out
     assert "blocking-1" in out
@@ -112,7 +114,7 @@ def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any]
         assert lab.conditions.latency == 0.015
     found = interrupted.value.found
     assert len(found.trials) == 1
-    assert PARTS[part].form.loads(PARTS[part].form.dumps(found)) == found
+    assert FORM.loads(FORM.dumps(found)) == found
 
 
 @pytest.mark.parametrize(

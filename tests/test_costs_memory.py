@@ -18,9 +18,8 @@ from supalab.measure.case import NUMBERS, Case, Trial
 from supalab.measure.child import job, run_worker
 from supalab.measure.held import RESTS, at_rest
 from supalab.measure.memory import uss, written
-from supalab.measure.race import Progress
 from supalab.measure.record import Record, each
-from supalab.measure.run import expected_s, trials_of
+from supalab.measure.run import Progress, expected_s, trials_of
 from supalab.measure.workload import Workload
 from supalab.settings import Settings
 

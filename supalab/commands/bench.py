@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from supalab.commands.output import ProgressBar, check_outputs, say
+from supalab.commands.output import ProgressBar, check_results, draw, keep, say
 from supalab.errors import SettingsError
 from supalab.report.format import estimate
-
-if TYPE_CHECKING:
-    from supalab.measure.bench.result import Bench
 
 __all__ = ["add_bench", "bench"]
 
@@ -31,28 +26,32 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 
 def bench(options: argparse.Namespace) -> int:
     """Run the clients over the cases; print tables and goals, write record and picture."""
-    from supalab.measure.bench import BenchInterrupted, planned
-    from supalab.measure.bench import bench as run_bench
-    from supalab.measure.bench.table import remark_text
+    from supalab.experiments.bench import bench as measured
+    from supalab.experiments.bench import figure, plan, tables
+    from supalab.measure.case import Trial
+    from supalab.measure.record import FORM, Record
+    from supalab.measure.run import Interrupted, expected_s, trials_of
+    from supalab.report.table import show
 
-    if options.figure is not None:
-        from supalab.report.plot import check_suffix
-
-        check_suffix(options.figure)
-    check_outputs(options.json, options.figure)
+    check_results(options.json, options.figure)
     how = {"clients": _kinds(options.clients), "repeat": options.repeat, "quick": options.quick}
-    todo = planned(**how)
-    trials = sum(run.repeat * len(run.arms) for run in todo.runs)
-    say(f"{trials} trials, {estimate(todo.expected_s)} on a quiet machine")
-    for remark in todo.remarks:
-        say(remark_text(remark))
+    steps = list(trials_of(plan(**how), lambda case: Trial(case, {})))
+    remarks = [step for step in steps if isinstance(step, str)]
+    say(f"{len(steps) - len(remarks)} trials, {estimate(expected_s(plan(**how)))} on a quiet machine")
+    for remark in remarks:
+        say(remark)
     code = 0
     try:
         with ProgressBar() as tell:
-            found = run_bench(**how, progress=tell)
-    except BenchInterrupted as interrupted:
-        found, code = interrupted.bench, 130
-    _report(found, options.json, options.figure)
+            found = measured(**how, progress=tell)
+    except Interrupted as interrupted:
+        if not isinstance(interrupted.found, Record):
+            return 130
+        found, code = interrupted.found, 130
+    keep(found, FORM, options.json)
+    show(tables(found))
+    if options.figure is not None:
+        draw(figure(found), options.figure)
     return code
 
 
@@ -66,21 +65,3 @@ def _kinds(names: str | None) -> tuple[str, ...] | None:
     if unknown is not None:
         raise SettingsError(f"no client is called {unknown!r}: use {', '.join(KINDS)}, without a limit")
     return kinds
-
-
-def _report(found: Bench, record: Path | None, figure: Path | None) -> None:
-    from supalab.measure.bench import result as bench_result
-    from supalab.measure.bench.table import tables
-    from supalab.report.table import show
-
-    if record is not None and found.rows:
-        bench_result.save(found, record)
-        say(f"written: {record}")
-    show(tables(found))
-    if figure is not None and found.rows:
-        from supalab import figures
-
-        drawn = figures.knee(found)
-        figures.save(drawn, figure)
-        sys.stdout.write(f"\n{figures.describe(drawn)}\n")
-        say(f"written: {figure}")

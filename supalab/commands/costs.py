@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supalab.commands.output import ProgressBar, check_outputs, keep, say
 from supalab.report.format import estimate
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from supalab.measure.record import Record
 
 __all__ = ["add_costs", "costs"]
 
@@ -49,7 +49,7 @@ def costs(options: argparse.Namespace) -> int:
         check_suffix(options.figure)
     check_outputs(*records.values(), *pictures.values())
     say(f"{', '.join(ALL[part].about for part in parts)}: {estimate(seconds)} on a quiet machine")
-    found: dict[str, Any] = {}
+    found: dict[str, Record] = {}
     code = 0
     try:
         with ProgressBar() as tell:
@@ -68,33 +68,15 @@ def _paths(path: Path | None, parts: list[str]) -> dict[str, Path]:
     return {part: path if len(parts) == 1 else path.with_stem(f"{path.stem}-{part}") for part in parts}
 
 
-def _report(found: Mapping[str, Any], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
-    from supalab.experiments.costs import PARTS as ALL
+def _report(found: Mapping[str, Record], records: Mapping[str, Path], pictures: Mapping[str, Path]) -> None:
+    from supalab.measure.record import FORM
+    from supalab.report.plot import save
     from supalab.report.table import show
 
-    for place, (part, result) in enumerate(found.items()):
-        keep(result, ALL[part].form, records.get(part))
+    for place, (part, record) in enumerate(found.items()):
+        keep(record, FORM, records.get(part))
         sys.stdout.write("\n" * (place > 0))
-        show(ALL[part].table(result))
-        if part in pictures:
-            _draw(part, result, pictures[part])
+        show(record.table())
+        if part in pictures:  # the words that the figure carries are those under the table: they are not said again
+            say(f"written: {save(record.figure(), pictures[part])}")
     sys.stdout.flush()  # a reason to stop comes after the tables also where both go into one file
-
-
-def _draw(part: str, result: Any, path: Path) -> None:
-    """Write the picture; the words that it carries are those under the table, so they are not said again."""
-    from supalab.report.plot import save
-
-    say(f"written: {save(_painter(part)(result), path)}")
-
-
-def _painter(part: str) -> Callable[[Any], Figure]:
-    from supalab.experiments import cancellation, lag_figure, memory, throughput_figure
-
-    painters: dict[str, Callable[..., Figure]] = {
-        "memory": memory.figure,
-        "lag": lag_figure.figure,
-        "cancel": cancellation.figure,
-        "knee": throughput_figure.figure,
-    }
-    return painters[part]

@@ -6,7 +6,7 @@ even if its client has gone, as many servers do; it knows that the client has go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,20 +16,19 @@ from matplotlib.patches import Patch
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
+from supalab.experiments import Experiment
 from supalab.figures.panels import not_seen
-from supalab.lab.handle import Lab
 from supalab.measure.cancelled import THENS
 from supalab.measure.case import Case, Trial
-from supalab.measure.race import Progress
 from supalab.measure.record import Record, each
-from supalab.measure.run import Plan, checked_names, checked_repeat, rotated, run
+from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import duration, listed, ms
 from supalab.report.lines import look
 from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, row_label, sheet
 from supalab.report.table import Content, Table
 
-__all__ = ["arms", "cancellation", "figure", "headline", "notes", "plan", "table"]
+__all__ = ["EXPERIMENT", "arms", "cancellation", "compared", "figure", "headline", "notes", "plan", "table"]
 
 NAME = "cancel"
 ARMS = ("fake-10", "session-10", "article-10", "real-10")
@@ -44,11 +43,6 @@ FROM_WHEN = (
 #: How requests are drawn after the cancellation: colour, hatch and name.
 WASTED = ("#c9ced4", "////", "for nobody, and the client works on")
 LEFT = ("#eef0f2", "....", "the lab alone: the client hung up")
-
-
-def cancellation(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Cancel the callers of each arm and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return run(plan, name=NAME, lab=lab, progress=progress, **asked)
 
 
 def plan(
@@ -273,3 +267,27 @@ def _foot(found: Record) -> str:
         "hangs up.\nTriangle: when a program that just ends has ended. Seconds beside marks count from the cancellation"
         f"{medians}"
     )
+
+
+def compared(found: Record) -> dict[str, float]:
+    """Return how many requests each client wasted, and how long a new caller waited."""
+    numbers: dict[str, float] = {}
+    for one in each(arms(found)):
+        numbers[f"{one.arm}: finished for nobody"] = one.wasted
+        numbers |= {f"{one.arm}: one more caller, s": one.late_s} if pd.notna(one.late_s) else {}
+    return numbers
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="who works on when the callers are cancelled",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=table,
+    figures={NAME: figure},
+    compared=compared,
+    full={"repeat": REPEAT},
+    quick={"repeat": 1},
+)
+cancellation = EXPERIMENT.run

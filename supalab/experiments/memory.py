@@ -6,7 +6,7 @@ The lab says whether they did: a reading with fewer in flight is not sound, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from statistics import mean
 from typing import Any
@@ -16,18 +16,17 @@ from matplotlib.figure import Figure
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
-from supalab.lab.handle import Lab
+from supalab.experiments import Experiment
 from supalab.measure.case import Case, Trial
-from supalab.measure.race import Progress
 from supalab.measure.record import Record, each
-from supalab.measure.run import Plan, checked_names, checked_repeat, rotated, run
+from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import listed, size
 from supalab.report.lines import against, lines_of
 from supalab.report.plot import describe_on, foot, head, panel_title, sheet
 from supalab.report.table import Table
 
-__all__ = ["cells", "figure", "headline", "memory", "notes", "plan", "table"]
+__all__ = ["EXPERIMENT", "cells", "compared", "figure", "headline", "memory", "notes", "plan", "table"]
 
 NAME = "memory"
 KINDS = ("fake", "article", "real")
@@ -38,11 +37,6 @@ FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
 #: The coefficient of variation that memory should not exceed.
 GOAL = 0.05
 WHAT = "Memory held while all requests are in flight, and for each of them, one line for each client."
-
-
-def memory(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Read the memory of each client and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return run(plan, name=NAME, lab=lab, progress=progress, **asked)
 
 
 def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = REPEAT) -> Plan:
@@ -216,3 +210,24 @@ def _marks(every: Sequence[Any]) -> str:
     return " ".join(
         [spread] * bool(worst) + ["Hollow: not all were in flight together."] * any(not cell.sound for cell in every)
     )
+
+
+def compared(found: Record) -> dict[str, float]:
+    """Return the megabytes of each client at each number in flight."""
+    every = sorted(each(cells(found)), key=lambda cell: found.arms.index(f"{cell.kind}-{found.trials[0].case.limit}"))
+    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in every}
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="memory held with 10 to 1,000 requests in flight",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=table,
+    figures={NAME: figure},
+    compared=compared,
+    full={"repeat": REPEAT},
+    quick={"repeat": 2, "in_flight": (10, 100, 500)},
+)
+memory = EXPERIMENT.run

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from supalab.figures.evidence import draw_burst, draw_waiters, evidence
-from supalab.figures.knee import draw_against_limit, knee
 from supalab.figures.lanes import draw_lanes, draw_waiting, timeline
 from supalab.figures.panels import draw_in_flight, draw_latency, draw_memory
 from supalab.figures.side import side_by_side
@@ -24,7 +23,6 @@ __all__ = [
     "Picture",
     "by_link",
     "describe",
-    "draw_against_limit",
     "draw_burst",
     "draw_by_link",
     "draw_in_flight",
@@ -35,7 +33,6 @@ __all__ = [
     "draw_waiting",
     "draw_waterfall",
     "evidence",
-    "knee",
     "save",
     "side_by_side",
     "timeline",

@@ -5,6 +5,7 @@ Experiments, tables and figures all begin here. Pure: nothing opens a file, a so
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ NUMBERS: Mapping[str, str] = {
     "makespan_s": "seconds from the first request to the last response",
     "per_s": "answered requests per second of it",
     "errors": "requests that failed",
+    "failures": "how they failed, such as 3 x HTTP 504, 1 x timeout",
     "latency_p50_s": "seconds from asking to the answer, median of the answered requests",
     "latency_p99_s": "the same, 99th percentile",
     "wait_p50_s": "queue time: seconds of it spent waiting for a slot, median",
@@ -113,6 +115,9 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
         f"{name}_p{q}_s": percentile(values, q) for name, values in parts.items() if values for q in (50, 99)
     }
     served = [span.service for span in spans if span.service is not None]
+    if len(good) < len(spans):
+        failed = Counter(span.outcome for span in spans if not span.ok).most_common()
+        found["failures"] = ", ".join(f"{times} x {outcome}" for outcome, times in failed)
     return {
         "makespan_s": makespan,
         "per_s": len(good) / makespan if makespan else 0.0,

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from supalab import figures
 from supalab.clients.arms import DEFAULT_ARMS
 from supalab.measure import records
-from supalab.measure.bench import bench, planned
-from supalab.measure.bench import result as bench_result
-from supalab.measure.bench.goals import goals
-from supalab.measure.bench.result import Bench
-from supalab.measure.bench.table import tables as bench_tables
 from supalab.measure.campaign import Experiment
 from supalab.measure.race import race
 from supalab.measure.summary import summary
 from supalab.measure.table import table
 from supalab.measure.trial import TrialSet
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
-from supalab.reference.recipes_instruments import INSTRUMENTS
+from supalab.reference.recipes_instruments import INSTRUMENTS, recipe
 from supalab.reference.recipes_production import PRODUCTION
 
 __all__ = ["RECIPES"]
@@ -50,18 +44,6 @@ def _race_figures(trials: TrialSet) -> dict[str, float]:
     return {name: float(number) for name, number in found.items() if number is not None}
 
 
-def _bench(tell: Tell) -> Bench:
-    return bench(progress=tell)
-
-
-def _bench_figures(found: Bench) -> dict[str, float]:
-    return {goal.name: goal.value for goal in goals(found) if goal.value is not None}
-
-
-def _save_bench(found: Bench, path: Path) -> Path:
-    return bench_result.save(found, path)
-
-
 RECIPES: tuple[AnyRecipe, ...] = (
     Recipe(
         name="race",
@@ -74,17 +56,7 @@ RECIPES: tuple[AnyRecipe, ...] = (
         tables=table,
         figures=_race_figures,
     ),
-    Recipe(
-        name="bench",
-        about="CPU and makespan of our client and of other people's, in six cases",
-        run=_bench,
-        expected_s=lambda: planned().expected_s,
-        save=_save_bench,
-        load=bench_result.load,
-        draw=lambda found: {"knee.png": figures.knee(found)},
-        tables=bench_tables,
-        figures=_bench_figures,
-    ),
+    recipe("bench"),
     *INSTRUMENTS,
     *PRODUCTION,
 )

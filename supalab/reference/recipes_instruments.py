@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from matplotlib.figure import Figure
-
 from supalab.commands.race import ARTICLE_LATENCY
-from supalab.experiments import cancellation, lag, memory, throughput
-from supalab.experiments.costs import PARTS
+from supalab.experiments import experiment
 from supalab.figures.detective import case_picture
 from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
@@ -24,11 +18,11 @@ from supalab.measure.detective import table as case
 from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
 from supalab.measure.explain.table import tables as explain_tables
-from supalab.measure.record import Record, each
+from supalab.measure.record import FORM
 from supalab.measure.workload import Workload
 from supalab.reference.recipe import AnyRecipe, Recipe, Tell
 
-__all__ = ["INSTRUMENTS"]
+__all__ = ["INSTRUMENTS", "recipe"]
 
 AS_IN_ARTICLE = Workload(100, ARTICLE_LATENCY)
 
@@ -59,35 +53,20 @@ def _case_figures(found: Case) -> dict[str, float]:
     }
 
 
-def _cost(
-    name: str, part: str, draw: Callable[[Any], Figure], figures: Callable[[Any], Mapping[str, float]]
-) -> AnyRecipe:
-    """One part of what it costs: its own measurement, record and picture of the same name."""
-    one = PARTS[part]
+def recipe(name: str) -> AnyRecipe:
+    """Return how an experiment of the engine is recorded."""
+    one = experiment(name)
     return Recipe(
         name=name,
         about=one.about,
         run=lambda tell: one.run(progress=tell, **one.full),
-        expected_s=lambda: one.expected(**one.full),
-        save=one.form.save,
-        load=one.form.load,
-        draw=lambda found: {f"{name}.png": draw(found)},
-        tables=one.table,
-        figures=figures,
+        expected_s=lambda: one.expected_s(**one.full),
+        save=FORM.save,
+        load=FORM.load,
+        draw=lambda found: {f"{figure}.png": draw(found) for figure, draw in one.figures.items()},
+        tables=one.tables,
+        figures=one.compared,
     )
-
-
-def _memory_figures(found: Record) -> dict[str, float]:
-    every = sorted(each(memory.cells(found)), key=lambda cell: memory.KINDS.index(cell.kind))
-    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in every}
-
-
-def _cancel_figures(found: Record) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for one in each(cancellation.arms(found)):
-        figures[f"{one.arm}: finished for nobody"] = one.wasted
-        figures |= {f"{one.arm}: one more caller, s": one.late_s} if one.late_s > 0 else {}
-    return figures
 
 
 INSTRUMENTS: tuple[AnyRecipe, ...] = (
@@ -102,10 +81,10 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
         tables=explain_tables,
         figures=_explain_figures,
     ),
-    _cost("memory", "memory", memory.figure, _memory_figures),
-    _cost("lag", "lag", lag.figure, lag.compared),
-    _cost("cancel", "cancel", cancellation.figure, _cancel_figures),
-    _cost("throughput", "knee", throughput.figure, throughput.compared),
+    recipe("memory"),
+    recipe("lag"),
+    recipe("cancel"),
+    recipe("throughput"),
     Recipe(
         name="claims",
         about="every claim of the article with its verdict",

@@ -113,7 +113,8 @@ def _draw(ax: Axes, kind: str, line: Line, middles: Mapping[int, float], hollow:
 def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:
     """Make the x axis a log one with these ticks, and room at its right for the lines' names."""
     wide = max(ticks[-1] / ticks[0], 10)
-    ax.set(xscale="log", xlim=(ticks[0] * 0.8, ticks[-1] * wide**room))
+    ax.set_xlim(ticks[0] * 0.8, ticks[-1] * wide**room)  # first: a single point has no limits of its own
+    ax.set_xscale("log")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(label, loc="left")

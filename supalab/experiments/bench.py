@@ -1,0 +1,362 @@
+"""Bench: what does a request cost with each client, from one request at a time to a thousand in flight?
+
+Clients take turns over set cases, in fresh processes, with no instrument but the clock and the CPU time. Numbers are
+compared within one run on one machine, so what our client must reach are ratios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from supalab.clients.arms import arm, missing
+from supalab.errors import SettingsError
+from supalab.experiments import Experiment
+from supalab.measure.case import Case, Trial
+from supalab.measure.record import Record, each
+from supalab.measure.run import Plan, checked_repeat, rotated
+from supalab.measure.workload import Workload
+from supalab.report.format import stated
+from supalab.report.lines import against, lines_of
+from supalab.report.plot import describe_on, foot, head, panel_title, sheet
+from supalab.report.table import Cell, Column, Content, Table
+
+__all__ = [
+    "CASES",
+    "CLIENTS",
+    "GOALS",
+    "Size",
+    "bench",
+    "figure",
+    "headline",
+    "medians",
+    "notes",
+    "plan",
+    "reached",
+    "tables",
+]
+
+NAME = "bench"
+#: The kinds of client that are compared, as in ``supalab.clients.arms``.
+CLIENTS = (
+    *("real", "real-httpx", "httpx", "httpx2", "httpx-over-ours", "aiohttp"),
+    *("supabase", "to-thread", "fake", "session"),
+)
+#: Run without server time alone, where nothing hides what our own code adds to its transport.
+NO_LATENCY_ONLY = "httpx-over-ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One case: a workload at one limit, after ``warm_up`` requests that do not count.
+
+    With no warm-up the making of the client counts as well.
+    """
+
+    name: str
+    limit: int
+    workload: Workload
+    warm_up: int = 1
+
+
+CASES = (
+    Size("limit-10", 10, Workload(100, 0.15)),
+    Size("limit-100", 100, Workload(1000, 0.05)),
+    Size("limit-1000", 1000, Workload(2000, 0.15)),
+    Size("cold-10", 10, Workload(100, 0.15), warm_up=0),
+    Size("zero-1", 1, Workload(500, 0.0, callers=1), warm_up=50),
+    Size("zero-10", 10, Workload(1500, 0.0, callers=10), warm_up=100),
+)
+REPEAT, QUICK_REQUESTS = 5, 400
+#: CPU in ms for a request from a limit of so many on (a 2-core machine, November 2026): good for guessing how long a
+#: trial takes, and for nothing else.
+COST_MS: Mapping[str, Mapping[int, float]] = {
+    "real": {1: 0.6, 1000: 1.0},
+    "real-httpx": {1: 1.0, 100: 10.0, 1000: 18.0},
+    "httpx": {1: 2.5, 100: 9.5, 1000: 17.5},
+    "httpx2": {1: 1.0, 1000: 8.0},
+    "supabase": {1: 1.5, 100: 9.5, 1000: 20.0},
+    "to-thread": {1: 1.0, 100: 5.0, 1000: 7.0},
+}
+USUAL_MS = {1: 1.0, 1000: 3.0}
+#: A trial that takes longer than this many seconds is run twice at most, or is left out.
+LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S, LONG_REPEATS = 15.0, 60.0, 25.0, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What our client must reach: a number in one case, or its ratio to that of another client, is at most ``target``.
+
+    ``also``: other cases whose ratio is said, by name, with words; ``others``: clients whose number is said.
+    """
+
+    name: str
+    target: float
+    case: str
+    number: str
+    over: str = ""
+    also: Mapping[str, str] | None = None
+    others: tuple[str, ...] = ()
+
+
+NO_LATENCY = {"zero-1": "no latency, one by one", "zero-10": "10 callers"}
+GOALS = (
+    Goal("CPU, limit 10: ours / official client", 0.40, "limit-10", "cpu", "supabase",
+         {"cold-10": "making the client counted", "zero-10": "no latency"}),
+    Goal("CPU, limit 100: ours / official, same limit", 0.12, "limit-100", "cpu", "supabase"),
+    Goal("makespan / ideal, limit 10: ours", 1.08, "limit-10", "ratio"),
+    Goal("makespan / ideal, limit 100: ours", 2.0, "limit-100", "ratio", others=("real-httpx", "httpx")),
+    Goal("CPU, limit 10: ours / bare aiohttp", 1.9, "limit-10", "cpu", "aiohttp", NO_LATENCY),
+    Goal("CPU, no latency: ours / bare httpx on our transport", 1.20, "zero-10", "cpu", NO_LATENCY_ONLY,
+         {"zero-1": "one by one"}),
+    Goal("errors, 2,000 at once, limit 1,000: ours", 0, "limit-1000", "errors"),
+)  # fmt: skip
+
+WHAT = "The knee: CPU of a request and makespan over the ideal against the limit."
+WHO_IS_WHO = {
+    "real": "real: ours",
+    "real-httpx": "real-httpx: ours over httpx's own pool",
+    "supabase": "supabase: the official client, gated",
+    "to-thread": "to-thread: its sync one",
+    "fake": "fake, session: requests in threads",
+    "httpx": "all others: bare",
+}
+
+
+def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, quick: bool = False) -> Plan:
+    """Each client in each case, taking turns, ``repeat`` times: 5 by default, once for a ``quick`` look.
+
+    What takes long is run less often or left out, and so are usual clients whose package is not installed; remarks say
+    which. Raises SettingsError for values that cannot work, and for a client that is named and not there.
+    """
+    times = checked_repeat((1 if quick else REPEAT) if repeat is None else repeat)
+    for kind in clients or ():
+        arm(f"{kind}-1")
+    chosen = list(dict.fromkeys(CLIENTS if clients is None else clients))
+    if not chosen:
+        raise SettingsError(f"clients {clients!r} leave nothing to run: use some of {', '.join(CLIENTS)}")
+    yield from (f"{kind} left out: it {lack}" for kind in chosen if (lack := missing(kind)))
+    here = [kind for kind in chosen if not missing(kind)]
+    for size in CASES:
+        often: dict[str, int] = {}
+        for kind in here:
+            if kind != NO_LATENCY_ONLY or not size.workload.latency:
+                often[f"{kind}-{size.limit}"] = yield from _how_often(kind, size, times, quick=quick)
+        load = size.workload
+        if quick and not load.latency:
+            load = replace(load, requests=min(load.requests, QUICK_REQUESTS))
+        for turn in range(times):
+            for name in rotated([name for name, most in often.items() if turn < most], turn):
+                options = {"warm_up": size.warm_up, "seconds": trial_s(name.rpartition("-")[0], size)}
+                yield Case(name, load, "bare", turn, tags={"case": size.name}, options=options)
+
+
+def _how_often(kind: str, size: Size, times: int, *, quick: bool) -> Generator[str, None, int]:
+    """Return how often a client is run in a case, and say why if that is less often than asked."""
+    seconds, name = trial_s(kind, size), f"{kind}-{size.limit} ({size.name})"
+    if seconds > (QUICK_TOO_LONG_S if quick else TOO_LONG_S):
+        yield f"{name} left out: one trial would take about {seconds:.0f} s"
+        return 0
+    if seconds > LONG_S and times > LONG_REPEATS:
+        yield f"{name} run {LONG_REPEATS} times only: one trial takes about {seconds:.0f} s"
+        return LONG_REPEATS
+    return times
+
+
+def trial_s(kind: str, size: Size) -> float:
+    """Return the seconds that one trial should take, without starting its process."""
+    steps = COST_MS.get(kind, USUAL_MS)
+    work = steps[max(step for step in steps if step <= size.limit)] / 1000 * (size.workload.requests + size.warm_up)
+    # Half of it overlaps with the latency, give or take: only the sum's size matters.
+    return round(max(work, (size.workload.ideal_s(size.limit) or 0.0) + work / 2), 3)
+
+
+def medians(found: Record) -> dict[tuple[str, str], Any]:
+    """Return the medians of each case and kind of client: ``cpu`` (ms), ``ratio`` (total time over the ideal, or NaN).
+
+    ``errors`` are those of the worst repeat.
+    """
+    if not found.trials:
+        return {}
+    rows = found.rows.assign(ratio=list(map(_ratio, found.trials)))
+    seen = rows.groupby(["case", "kind"], sort=False, as_index=False).agg(
+        arm=("arm", "first"), limit=("limit", "first"), cpu=("cpu_ms", "median"), ratio=("ratio", "median"),
+        errors=("errors", "max"), connections=("connections", "median"),
+    )  # fmt: skip
+    return {(one.case, one.kind): one for one in each(seen)}
+
+
+def _ratio(trial: Trial) -> float:
+    return float(trial["makespan_s"] / trial.case.ideal_s) if trial.case.ideal_s else float("nan")
+
+
+def _cases(found: Record) -> dict[str, Case]:
+    """One case of each name, in the order in which they ran."""
+    cases: dict[str, Case] = {}
+    for trial in found.trials:
+        cases.setdefault(trial.case.tags["case"], trial.case)
+    return cases
+
+
+def headline(found: Record) -> str:
+    """Say how much the CPU of a request grows from the first limit to the second: of bare httpx, and of ours."""
+    seen, names = medians(found), _against_limit(found)[:2]
+    ends: list[Any] = [seen.get((name, kind)) for kind in ("httpx", "real") for name in names]
+    if len(ends) < 4 or None in ends:
+        return "What a request costs as the limit grows"
+    few, many, our_few, our_many = ends
+    return (
+        f"From {few.limit} to {many.limit} at once: CPU of a request x {many.cpu / few.cpu:.1f} with bare httpx, "
+        f"x {our_many.cpu / our_few.cpu:.1f} with ours"
+    )
+
+
+def notes(found: Record) -> list[str]:
+    """Say how often each was run, what was left out, and what failed."""
+    times = "one trial of each" if found.repeats == 1 else f"medians of {found.repeats} trials of each, taking turns"
+    said = [f"{times}; CPU of the client's process after a warm-up (cold: none); -: did not run.", *found.remarks]
+    worst = {(one.case.tags["case"], one.case.arm): one for one in sorted(found.trials, key=lambda one: one["errors"])}
+    failed = {key: trial["failures"] for key, trial in worst.items() if trial["errors"]}
+    said += [f"* {name} ({case}), the worst trial: {failures}" for (case, name), failures in failed.items()]
+    return said if found.finished else [*said, "Interrupted: cases and repeats are missing."]
+
+
+def tables(found: Record) -> list[Table]:
+    """Return a table of clients and cases, and one of goals."""
+    if not found.trials:
+        return [Table((), (), empty="No trial was finished.")]
+    seen, cases = medians(found), _cases(found)
+    titles = ["CPU ms/request\nx ideal", *(f"{name}\nn = {case.workload.requests}" for name, case in cases.items())]
+    kinds = dict.fromkeys(kind for _, kind in seen)
+    rows: list[list[Content]] = [[kind, *(_cell(seen.get((name, kind))) for name in cases)] for kind in kinds]
+    return [Table(titles, rows, notes=notes(found)), _goals(seen)]
+
+
+def _cell(one: Any) -> str:
+    """``0.71  1.06x``; what did not run is a dash, a star leads to the errors below."""
+    if one is None:
+        return "-"
+    ratio = f"  {one.ratio:5.2f}x" if pd.notna(one.ratio) else ""
+    return f"{one.cpu:.2f}{ratio}" + "*" * bool(one.errors)
+
+
+def _goals(seen: Mapping[tuple[str, str], Any]) -> Table:
+    rows: list[list[Content]] = []
+    for goal in GOALS:
+        value, digits = reached(goal, seen), 2 if goal.target else 0
+        measured = "" if value is None else f"{value:.{digits}f}"
+        verdict = Cell("not measured", "dim")
+        if value is not None:
+            verdict = Cell("reached", "good") if value <= goal.target else Cell("missed", "bad")
+        said = "; ".join(_known(goal, seen))
+        rows.append(
+            [(Cell(goal.name), *[Cell(said, "dim", 2)] * bool(said)), f"{goal.target:.{digits}f}", measured, verdict]
+        )
+    # The goal may wrap: errors can make what stands below it long.
+    titles = [Column("goal", wide=True), Column("at most", words=False), Column("measured", words=False), Column("")]
+    return Table(titles, rows)
+
+
+def reached(goal: Goal, seen: Mapping[tuple[str, str], Any], case: str = "") -> float | None:
+    """Return the number that a goal is about, in its own case or another one; ``None`` if it was not measured."""
+    ours, theirs = (seen.get((case or goal.case, kind)) for kind in ("real", goal.over))
+    if ours is None or (goal.over and theirs is None):
+        return None
+    value = float(getattr(ours, goal.number))
+    return value / float(getattr(theirs, goal.number)) if goal.over else value
+
+
+def _known(goal: Goal, seen: Mapping[tuple[str, str], Any]) -> Iterator[str]:
+    """What must be known to judge a goal: the two numbers, the same ratio elsewhere, others' numbers, errors."""
+    case = next(size for size in CASES if size.name == goal.case)
+    kinds = [kind for kind in ("real", goal.over, *goal.others) if kind]
+    here = {kind: seen[goal.case, kind] for kind in kinds if (goal.case, kind) in seen}
+    if reached(goal, seen) is None:
+        lacking = [f"{kind}-{case.limit}" for kind in kinds if kind not in here]
+        yield f"not measured: {', '.join(lacking)} did not run"
+        return
+    if goal.over:
+        yield f"{here['real'].cpu:.2f} / {here[goal.over].cpu:.2f} ms"
+    elsewhere = [(words, reached(goal, seen, other)) for other, words in (goal.also or {}).items()]
+    parts = [f"{words} {value:.2f}" for words, value in elsewhere if value is not None]
+    parts += [f"{one.arm} {one.ratio:.1f}" for kind, one in here.items() if kind in goal.others]
+    if parts:
+        yield ", ".join(parts)
+    if goal.number == "errors":
+        yield f"{here['real'].connections:.0f} connections"
+    if failed := [f"{one.arm}: {one.errors} errors" for one in here.values() if one.errors]:
+        yield ", ".join(failed)
+
+
+def _against_limit(found: Record) -> list[str]:
+    """The cases that the figure draws: those with a latency and a warm-up."""
+    return [name for name, case in _cases(found).items() if case.ideal_s and case.options["warm_up"]]
+
+
+def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw CPU time per request and total time over the ideal against the limit, one line for each client.
+
+    A point is the median of its repeats, the bar through it reaches from the lowest to the highest. Draws on ``fig`` if
+    one is given.
+    """
+    names, seen = _against_limit(found), medians(found)
+    drawn = [kind for case, kind in seen if case in names]
+    kinds = [kind for kind in dict.fromkeys(drawn) if drawn.count(kind) > 1 or len(names) < 2]
+    trials = [trial for trial in found.trials if trial.case.tags["case"] in names and trial.case.kind in kinds]
+    rows = pd.DataFrame([{**trial.row, "ratio": _ratio(trial)} for trial in trials])
+    rows = rows.sort_values("limit", kind="stable") if trials else rows
+    failed = {kind: sum(seen[name, kind].errors for name in names if (name, kind) in seen) for kind in kinds}
+    marks = {kind: f" ({number} failed)" for kind, number in failed.items() if number}
+    with sheet((1, 2), 4.0, fig=fig, wspace=0.14) as (fig, (cpu, ratio)):
+        for ax, number in ((cpu, "cpu_ms"), (ratio, "ratio")):
+            against(ax, lines_of(rows, "limit", number), "limit: requests in flight at once", room=0.33, notes=marks)
+        panel_title(cpu, "CPU of a request", "milliseconds of the client's process")
+        panel_title(ratio, "Makespan / ideal", "1 is what latency alone would take")
+        head(fig, headline(found), _about(found, names))
+        early = any("left out" in remark and "(limit" in remark for remark in found.remarks)
+        who = "; ".join(text for kind, text in WHO_IS_WHO.items() if kind in kinds)
+        foot(fig, who + "\nA line that ends early: the next limit would take too long." * early)
+    said = [f"{kind}{marks.get(kind, '')}: {', '.join(_points(seen, names, kind))}." for kind in kinds]
+    describe_on(fig, " ".join([f"{WHAT} {headline(found)}.", *said]))
+    return fig
+
+
+def _points(seen: Mapping[tuple[str, str], Any], names: Sequence[str], kind: str) -> list[str]:
+    mine = [seen[name, kind] for name in names if (name, kind) in seen]
+    return [f"{one.cpu:.2f} ms and {one.ratio:.2f} times the ideal at {one.limit:,}" for one in mine]
+
+
+def _about(found: Record, names: Sequence[str]) -> str:
+    cases = [case for name, case in _cases(found).items() if name in names]
+    sizes = [
+        f"{case.workload.requests:,} requests of {stated(case.workload.latency or 0)} (limit {case.limit:,})"
+        for case in cases
+    ]
+    fewer = "up to " * any("times only" in remark for remark in found.remarks)
+    again = f", median of {fewer}{found.repeats} runs" if found.repeats > 1 else ", one run of each"
+    return f"{', '.join(sizes)}{again}"
+
+
+def compared(found: Record) -> dict[str, float]:
+    """Return the numbers that the goals are about."""
+    seen = medians(found)
+    values = {goal.name: reached(goal, seen) for goal in GOALS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="CPU and makespan of our client and of other people's, in six cases",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=tables,
+    figures={"knee": figure},
+    compared=compared,
+    quick={"quick": True},
+)
+bench = EXPERIMENT.run
