@@ -156,21 +156,6 @@ what_earned(far, guesses={"reuse": far_guess})
 # [06](06_cautions.ipynb)).
 
 # %% [markdown]
-# ## When does reuse pay?
-#
-# Change the knobs. At which round trip does reuse matter? From which limit on does it not? The panel computes from round trips and server time
-# alone, and the first wave counts. The cell below the panel measures your setting. (About 2 seconds.)
-
-# %%
-from supalab.course.knobs import at_the_lab, turn_the_link
-
-link = turn_the_link(requests=40)
-link
-
-# %%
-await at_the_lab(link, lab)
-
-# %% [markdown]
 # ## At full size
 #
 # `supalab explain` runs each pair in fresh processes, and it continues to our client (notebook [09](09_find_the_knee.ipynb) explains these steps). It takes

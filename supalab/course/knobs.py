@@ -1,214 +1,250 @@
-"""Panels whose knobs redraw a computed timeline: a burst goes in, widgets with a static twin below them come out.
+"""Knobs for a computed burst: a learner changes its limit and server time and sees how long it takes.
 
-The widgets are a comfort: without ``ipywidgets``, in a front end that has none, and in a saved notebook that nobody
-runs, the twin says the same. What is computed here, ``at_the_lab`` measures.
+The knobs need ipywidgets. Where there are none, and in a saved notebook that nobody runs, the chart below the knobs
+shows six settings of the same burst. ``at_the_lab`` measures what the knobs say.
 """
 
 from __future__ import annotations
 
 import asyncio
-import html
-from collections.abc import Callable, Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from supalab.clients.arms import arm
-from supalab.course import knobs_picture as picture
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+
+from supalab.clients.fake import FakeSupabaseAsync
 from supalab.course.kernel import observe
-from supalab.course.knobs_schedule import MOST, Setting, compute
-from supalab.course.knobs_svg import Drawn
-from supalab.course.knobs_words import burst_line, link_line
 from supalab.errors import SettingsError
+from supalab.figures.lanes import in_lanes
+from supalab.measure.case import Span
 from supalab.measure.run import put_back
-from supalab.settings import Settings
+from supalab.report.format import count, duration
+from supalab.report.plot import INK, OTHER, Picture, colour, describe_on, head, panel_title, sheet
 
 if TYPE_CHECKING:
-    from supalab.clients.base import Client
     from supalab.lab.handle import Lab
 
-__all__ = ["Knob", "Panel", "at_the_lab", "turn_the_knobs", "turn_the_link"]
+__all__ = ["Panel", "Setting", "at_the_lab", "turn_the_knobs"]
 
-#: What the knobs can say: milliseconds of latency, of a round trip, and how far they go with one press of a key.
-LATENCIES, TRIPS, STEP = (50, 500), (0, 200), 10
-#: From so many seconds on, a run of what the knobs say is watched: nobody should sit before a still page.
+#: More bars than a screen has room for.
+MOST = 1000
+#: What the knob of the server time can say, in milliseconds, and how far it goes with one press of a key.
+LOW_MS, HIGH_MS, STEP_MS = 50, 500, 10
+#: A measured run that takes longer than this many seconds is shown while it runs.
 LONG_S = 5.0
-ASLEEP = "The knobs move when this cell has been run in JupyterLab. The picture below shows the same without them."
+COMPUTED = "Computed from the server time alone."
+NO_KNOBS = "There are no knobs here, because ipywidgets is not installed in this kernel: pip install ipywidgets."
+ASLEEP = "The knobs work after you have run this cell in JupyterLab. The chart below shows six settings without them."
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
-    """One knob: the part of a setting that it turns, its label, the value at the start, and its range.
+class Setting:
+    """A burst of ``requests``, ``limit`` at a time, that take ``latency`` seconds each at the server.
 
-    A knob without a range is a box to tick. ``times``: what a value is multiplied by to be that part of the setting.
+    Raises SettingsError for a burst that cannot be.
     """
 
-    part: str
-    label: str
-    value: int | bool
-    span: tuple[int, int] | None = None
-    step: int = 1
-    times: float | None = None
+    requests: int
+    limit: int
+    latency: float
 
-    def turned(self, value: Any) -> Any:
-        """Return what the setting's part becomes at this value of the knob."""
-        return value if self.times is None else round(value * self.times, 6)
+    def __post_init__(self) -> None:
+        for name, least in (("requests", 2), ("limit", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+                raise SettingsError(f"{name} is {value!r}: give a whole number from {least} to {MOST}")
+        value = self.latency
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise SettingsError(f"latency is {value!r}: give seconds above 0 (150 ms is 0.15)")
+
+    @property
+    def waves(self) -> int:
+        """How many requests the busiest slot serves, one after another."""
+        return math.ceil(self.requests / self.limit)
+
+    @property
+    def makespan_s(self) -> float:
+        """Seconds from the first request to the last response, if only the server time counts."""
+        return self.waves * self.latency
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Each request of the burst: all are asked for at once and served in waves."""
+        starts = (place // self.limit * self.latency for place in range(self.requests))
+        return tuple(Span(0.0, start, start + self.latency) for start in starts)
+
+    def __str__(self) -> str:
+        last = self.requests - (self.waves - 1) * self.limit
+        if self.limit > self.requests:
+            wave = f"; {count(self.limit - self.requests, 'slot')} never used"
+        else:
+            wave = f"; the last one has {count(last, 'request')}" if last < self.limit else ""
+        each = f"{self.limit} at a time, {duration(self.latency)} each"
+        return f"{each}: {count(self.waves, 'wave')}{wave}, done after {duration(self.makespan_s)}"
 
 
 class Panel:
-    """What ``turn_the_knobs`` and ``turn_the_link`` return: shows itself as widgets and, below them, as its twin.
+    """What ``turn_the_knobs`` returns: shows itself as knobs over a chart, and below them the chart of six settings.
 
-    ``setting``: what the knobs say now. ``twin``: the picture that needs no knobs. ``drawn``: how often the panel drew.
+    ``setting``: what the knobs say now. ``fields``: the widgets by the part of the setting that they change.
     """
 
-    def __init__(
-        self, start: Setting, knobs: tuple[Knob, ...], draw: Callable[[Setting], Drawn],
-        line: Callable[[Setting], str], twin: Drawn,
-    ) -> None:  # fmt: skip
-        self.setting, self.twin, self.drawn = start, twin, 0
-        self._knobs, self._draw, self._line = {knob.part: knob for knob in knobs}, draw, line
-        self._view: Any = None
+    def __init__(self, start: Setting) -> None:
+        self.start = self.setting = start
+        self.most = min(max(start.limit, start.requests + max(start.requests // 3, 1)), MOST)
         self.fields: Mapping[str, Any] = {}
+        self._view: Any = None
 
     def turn(self, part: str, value: Any) -> None:
-        """Set one knob, as a hand would, and draw."""
-        self.setting = replace(self.setting, **{part: self._knobs[part].turned(value)})
+        """Set ``"limit"``, or ``"latency"`` in seconds, and draw again."""
+        self.setting = replace(self.setting, **{part: value})
         if self._view is not None:
-            self._view.value = self.html()
+            self._view.value = self.picture().html()
 
-    def picture(self) -> Drawn:
-        """Return the timeline of the setting that the knobs say now."""
-        return self._draw(self.setting)
+    def picture(self) -> Picture:
+        """Draw the burst of the setting now, and the makespan at every limit; dashed: as it was at the start."""
+        now, start = self.setting, self.start
+        with sheet((1, 2), 2.4, foot_in=0.7, width_ratios=(2, 1), wspace=0.16) as (fig, (left, right)):
+            _bars(left, now.spans, now.limit, OTHER)
+            left.set(xlim=(0, 1.02 * max(now.makespan_s, start.makespan_s)), xlabel="seconds")
+            left.axvline(start.makespan_s, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
+            panel_title(left, "The burst", "each row is a slot, each bar a request")
+            limits = range(1, self.most + 1)
+            for one, line in ((start, "--"), (now, "-")):
+                right.step(limits, [replace(one, limit=at).makespan_s for at in limits], line, where="mid", color=INK)
+            right.plot([now.limit], [now.makespan_s], "o", color=INK)
+            right.set(yscale="log", xlabel="limit")
+            right.yaxis.set_major_formatter("{x:g}")
+            panel_title(right, "Makespan", "seconds, at every limit")
+            head(fig, str(now), COMPUTED)
+            describe_on(fig, f"Timeline. {COMPUTED} {count(now.requests, 'request')}, {now}.")
+        assert isinstance(fig, Picture)
+        return fig
 
-    def html(self) -> str:
-        """Return the timeline of now and its line of words."""
-        self.drawn += 1
-        return f'{self.picture().html()}<p style="margin:0.4em 0">{html.escape(self._line(self.setting))}</p>'
+    def settings(self) -> Picture:
+        """Draw six settings of the burst on one time axis: what the knobs are there to show, without a knob."""
+        start, n = self.start, self.start.requests
+        limits = (start.limit, start.limit, -(-n // 2), max(n - 1, 1), n, self.most)
+        shown = [replace(start, limit=limit) for limit in limits]
+        shown[1] = replace(start, latency=2 * start.latency)
+        with sheet((2, 3), 3.2, foot_in=0.5, hspace=0.75, wspace=0.1) as (fig, axes):
+            for ax, one in zip(axes, shown, strict=True):
+                _bars(ax, one.spans, one.limit, OTHER)
+                ax.set(xlim=(0, 1.02 * max(each.makespan_s for each in shown)))
+                name = f"{one.limit} at a time, {duration(one.latency)} each"
+                ax.set_title(
+                    f"{name}\n{count(one.waves, 'wave')}, {duration(one.makespan_s)}", fontsize=9.5, loc="left"
+                )
+            title = "Twice the server time is twice the makespan. A limit of n - 1 is as slow as n / 2."
+            head(fig, title, f"{n} requests at once. {COMPUTED}")
+            describe_on(fig, f"Six timelines of {n} requests. {COMPUTED} {title} {'. '.join(map(str, shown))}.")
+        assert isinstance(fig, Picture)
+        return fig
 
     def widget(self) -> Any:
-        """Return the knobs over their picture as one widget, ``None`` where there is no ``ipywidgets``."""
+        """Return the knobs over their chart as one widget, ``None`` where there is no ``ipywidgets``."""
         try:
             import ipywidgets as widgets  # type: ignore[import-untyped]
         except ImportError:
             return None
-        self._view = self._view or widgets.HTML()
-        self.fields = self.fields or {part: self._field(widgets, knob) for part, knob in self._knobs.items()}
-        rows = [self._row(widgets, self._knobs[part], field) for part, field in self.fields.items()]
-        self._view.value = self.html()
+        if self._view is None:
+            self._view = widgets.HTML()
+            at = round(1000 * self.setting.latency)
+            self.fields = {
+                "limit": _number(widgets, "limit", self.setting.limit, 1, self.most, 1),
+                "latency": _number(widgets, "server time (ms)", at, min(at, LOW_MS), max(at, HIGH_MS), STEP_MS),
+            }
+            self.fields["limit"].observe(lambda change: self.turn("limit", change["new"]), "value")
+            self.fields["latency"].observe(lambda change: self.turn("latency", change["new"] / 1000), "value")
+        self._view.value = self.picture().html()
+        rows = [_with_slider(widgets, field) for field in self.fields.values()]
         return widgets.VBox([widgets.HBox(rows, layout={"flex_flow": "row wrap"}), self._view])
 
-    def _field(self, widgets: Any, knob: Knob) -> Any:
-        """Return what a hand or a key turns, tied to its label.
-
-        Number fields and boxes, for JupyterLab's command mode takes the arrow keys from lists and radio buttons.
-        """
-        wide = {"description_width": "initial"}
-        if knob.span is None:
-            field = widgets.Checkbox(value=knob.value, description=knob.label, indent=False, layout={"width": "auto"})
-        else:
-            low, high = knob.span
-            field = widgets.BoundedIntText(
-                value=knob.value, min=low, max=high, step=knob.step, description=knob.label, style=wide,
-                layout={"width": "13.5em"},
-            )  # fmt: skip
-        field.observe(lambda change: self.turn(knob.part, change["new"]), "value")
-        return field
-
-    @staticmethod
-    def _row(widgets: Any, knob: Knob, field: Any) -> Any:
-        """Return a field, with a slider beside a number: for the mouse; the two are tied in the browser."""
-        if knob.span is None:
-            return widgets.HBox([field], layout={"margin": "0 1.5em 0 0"})
-        low, high = knob.span
-        slider = widgets.IntSlider(
-            value=field.value, min=low, max=high, step=knob.step, readout=False, layout={"width": "16em"}
-        )
-        tie = widgets.jslink((slider, "value"), (field, "value"))
-        box = widgets.HBox([field, slider], layout={"margin": "0 1.5em 0 0"})
-        box.tie = tie  # lives as long as the box does
-        return box
-
-    def __repr__(self) -> str:
-        return self.twin.description
-
     def _ipython_display_(self) -> None:
-        """Show the widgets, if there are any, and the twin below: two outputs, so that the second one outlives both."""
         from IPython.display import display
 
         view = self.widget()
-        if view is not None:
-            parts = dict(view._repr_mimebundle_() or {})
-            asleep = {"text/plain": ASLEEP, "text/html": f"<p>{ASLEEP}</p>"}
-            display({**parts, **asleep}, raw=True)  # type: ignore[no-untyped-call]
-        display(self.twin)  # type: ignore[no-untyped-call]
+        if view is None:
+            sys.stdout.write(f"{NO_KNOBS}\n")
+        else:
+            words = {"text/plain": ASLEEP, "text/html": f"<p>{ASLEEP}</p>"}
+            display({**(view._repr_mimebundle_() or {}), **words}, raw=True)  # type: ignore[no-untyped-call]
+        display(self.settings())  # type: ignore[no-untyped-call]  # an output of its own: it outlives the knobs
+
+
+def _number(widgets: Any, label: str, value: int, low: int, high: int, step: int) -> Any:
+    """A number field, for JupyterLab's command mode takes the arrow keys from lists and radio buttons."""
+    return widgets.BoundedIntText(
+        value=value, min=low, max=high, step=step, description=label, style={"description_width": "initial"}
+    )
+
+
+def _with_slider(widgets: Any, field: Any) -> Any:
+    """The field with a slider for the mouse; the two are linked in the browser."""
+    slider = widgets.IntSlider(value=field.value, min=field.min, max=field.max, step=field.step, readout=False)
+    box = widgets.HBox([field, slider], layout={"margin": "0 1.5em 0 0"})
+    box.link = widgets.jslink((slider, "value"), (field, "value"))  # lives as long as the box does
+    return box
+
+
+def _bars(ax: Axes, spans: Sequence[Span], limit: int, shade: str) -> None:
+    placed = in_lanes(spans, limit)
+    edge = "white" if limit <= 20 else "none"
+    boxes = [
+        [
+            (x, lane + y)
+            for x, y in (
+                (span.started or 0.0, -0.42),
+                (span.done, -0.42),
+                (span.done, 0.42),
+                (span.started or 0.0, 0.42),
+            )
+        ]
+        for lane, span in placed
+    ]
+    ax.add_collection(PolyCollection(boxes, facecolor=shade, edgecolor=edge, linewidth=1.0))
+    ax.set(yticks=[], ylim=(max(limit, 1 + max(lane for lane, _ in placed)) - 0.4, -0.6))
+    ax.grid(visible=True, axis="x")
 
 
 def turn_the_knobs(requests: int = 60, *, limit: int = 3, latency: float = 0.15) -> Panel:
-    """Return a panel for a burst: knobs for limit and latency (seconds here, milliseconds on the knob).
+    """Return knobs for a burst's limit and server time (``latency``: seconds; milliseconds on the knob).
 
     Raises SettingsError for a burst that cannot be.
     """
-    start = _burst(Setting(requests, limit, latency, kept=False))
-    most = min(max(limit, requests + max(requests // 3, 1)), MOST)
-    at, (low, high) = round(1000 * latency), LATENCIES
-    span = (min(low, at), max(high, at))
-    knobs = (
-        Knob("limit", "limit", limit, (1, most)),
-        Knob("latency", "latency (ms)", at, span, STEP, 0.001),
-    )
-    scale = (min(0.001 * span[0], latency), max(0.001 * span[1], latency))
-    return Panel(
-        start, knobs,
-        lambda now: picture.burst_picture(now, start, most=most, latencies=scale),
-        lambda now: burst_line(compute(now)),
-        picture.burst_twin(start),
-    )  # fmt: skip
+    return Panel(Setting(requests, limit, latency))
 
 
-def turn_the_link(requests: int = 40, *, limit: int = 10, latency: float = 0.05, rtt: float = 0.04) -> Panel:
-    """Return a panel for a burst over a link: knobs for round trip, limit, keeping connections and TLS; seconds here.
+async def at_the_lab(panel: Panel, lab: Lab) -> Picture:
+    """Measure at the lab what the knobs say now, with the fake client, and draw it below what was computed.
 
-    Raises SettingsError for a burst that cannot be.
-    """
-    start = _burst(Setting(requests, limit, latency, rtt, kept=False, tls=True))
-    if not latency:
-        raise SettingsError("latency is 0: at a round trip of 0 nothing would take time; give seconds, such as 0.05")
-    at = round(1000 * rtt)
-    trips = (TRIPS[0], max(TRIPS[1], at))
-    knobs = (
-        Knob("rtt", "round trip (ms)", at, trips, STEP, 0.001),
-        Knob("limit", "limit", limit, (1, min(max(limit, requests + max(requests // 4, 1)), MOST))),
-        Knob("kept", "keep connections", False),
-        Knob("tls", "TLS", True),
-    )
-    return Panel(
-        start, knobs,
-        lambda now: picture.link_picture(now, start, most=max(0.001 * trips[1], rtt)),
-        lambda now: link_line(compute(now)),
-        picture.link_twin(start),
-    )  # fmt: skip
-
-
-def _burst(one: Setting) -> Setting:
-    if one.requests < 2:
-        raise SettingsError("a burst of 1 request leaves nothing to turn: give requests=60 or so")
-    return one
-
-
-async def at_the_lab(panel: Panel, lab: Lab) -> Drawn:
-    """Measure at the lab what the panel's knobs say now, and draw it below what was computed.
-
-    The client is the fake one, in threads: with a Session each where connections are kept, without where they are
-    dialled anew. The lab's conditions are put back. Raises LabError if the lab is gone.
+    The lab's conditions are put back. Raises LabError if the lab is gone.
     """
     one = panel.setting
-    name = f"{'session' if one.kept else 'fake'}-{one.limit}"
-    long = compute(one).makespan_s > LONG_S
     before = await asyncio.to_thread(lambda: lab.conditions)
-    await asyncio.to_thread(lambda: lab.set(latency=one.latency, jitter=0.0, rtt=one.rtt, tls=one.tls, error_rate=0.0))
+    await asyncio.to_thread(lambda: lab.set(latency=one.latency, jitter=0.0, rtt=0.0, tls=False, error_rate=0.0))
     try:
-        ca_file = None if lab.ca_file is None else str(lab.ca_file)
-        async with arm(name).build(Settings(lab.url, lab.key, ca_file=ca_file)) as client:
-            trial = await observe(cast("Client", client), lab, name, requests=one.requests, watch=long)
+        async with FakeSupabaseAsync(lab.url, lab.key, limit=one.limit) as db:
+            trial = await observe(db, lab, f"fake-{one.limit}", requests=one.requests, watch=one.makespan_s > LONG_S)
     finally:
         await asyncio.to_thread(lambda: put_back(lab, before))
-    return picture.beside_measured(one, trial)
+    share = min(one.makespan_s / trial.makespan_s, 1.0)
+    said = f"Computed {duration(one.makespan_s)}, measured {duration(trial.makespan_s)}"
+    rest = f"The server time alone explains {share:.0%}; the rest is work of the client and the lab."
+    if trial.errors:
+        rest += f" {trial.errors} of {one.requests} requests failed."
+    with sheet((2, 1), 2.6, foot_in=0.7, left=0.1, hspace=0.4) as (fig, axes):
+        for ax, name, spans, shade in zip(
+            axes, ("computed", trial.arm), (one.spans, trial.spans), (OTHER, colour(trial.arm)), strict=True
+        ):
+            _bars(ax, spans, one.limit, shade)
+            ax.set(xlim=(0, 1.02 * max(one.makespan_s, trial.makespan_s)), ylabel=name)
+        axes[-1].set_xlabel("seconds")
+        head(fig, said, rest)
+        describe_on(fig, f"Two timelines of one burst, computed and measured at the lab. {said}. {rest}")
+    assert isinstance(fig, Picture)
+    return fig
