@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from supalab.cli import COMMANDS, main
+from supalab.measure.claims.catalogue import catalogue
+from supalab.measure.claims.ledger import LEDGER, ledger_of
 from supalab.reference.recipes import RECIPES
 from supalab.report.plot import description
 from supalab.shipped import shipped
@@ -121,6 +123,12 @@ def compared() -> dict[str, dict[str, float]]:
     return {name: {key: round(value, 9) for key, value in figures.items()} for name, figures in found.items()}
 
 
+def verdicts() -> dict[str, list[str]]:
+    """Return verdict, figure and sentence of each claim, judged by the recorded evidence."""
+    evidence = LEDGER.load(shipped("data", "reference", "claims.json")).evidence
+    return {line.claim.id: [line.verdict, line.here, line.sentence] for line in ledger_of(catalogue(), evidence)}
+
+
 def helped() -> dict[str, str]:
     """Return what ``--help`` says, of the program and of every command."""
     return {name or "supalab": _plain(_said(*[name] * bool(name), "--help")[1]) for name in ("", *COMMANDS)}
@@ -146,6 +154,7 @@ PINNED = {
     "tables": tables,
     "descriptions": descriptions,
     "compared": compared,
+    "verdicts": verdicts,
     "help": helped,
     "errors": refused,
     "list": listed_anywhere,
