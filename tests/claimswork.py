@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from supalab.measure.claims.evidence import Evidence, Figures
+from supalab.experiments.claims_rules import Evidence
 
-__all__ = ["changed", "figures", "made"]
+__all__ = ["changed", "made", "numbers"]
 
 FACTS: dict[str, Any] = {
     "status_requests": "HTTPError",
@@ -24,11 +23,8 @@ FACTS: dict[str, Any] = {
     "default_timeout_httpx_s": 5.0,
     "default_connections": 100,
     "default_kept": 20,
-    "drip_timeout_s": 0.8,
     "drip_requests": "ok",
-    "drip_requests_s": 2.4,
     "drip_httpx": "ok",
-    "drip_httpx_s": 2.4,
     "in_turn": 20,
     "in_turn_requests": 20,
     "in_turn_session": 1,
@@ -54,48 +50,35 @@ FACTS: dict[str, Any] = {
     "crowd_answered": 150,
     "crowd_peak": 100,
 }
-SERVED: dict[str, float] = {
-    "in_flight_before": 3.0,
-    "in_flight_after": 10.0,
-    "in_flight_control": 10.0,
-    "pace_before": 15.0,
-    "pace_after": 60.0,
-    "pace_control": 60.0,
-    "idle_before": 0.155,
-    "idle_after": 0.158,
-    "idle_control": 0.158,
-    "overrun_before": 2.4,
-    "overrun_after": 0.157,
-    "overrun_control": 0.156,
-    "memory_before": 44e6,
-    "memory_after": 52e6,
-    "memory_control": 44e6,
+SERVICES: dict[str, dict[str, Any]] = {
+    "fake-3": {"in_flight": 3, "capacity_per_s": 15.0, "idle_s": 0.155, "overrun_s": 2.4, "process_bytes": 44e6},
+    "article-10": {"in_flight": 10, "capacity_per_s": 60.0, "idle_s": 0.158, "overrun_s": 0.157, "process_bytes": 52e6},
+    "fake-10": {"in_flight": 10, "capacity_per_s": 60.0, "idle_s": 0.158, "overrun_s": 0.156, "process_bytes": 44e6},
 }
 
 
-def figures(arm: str, response_s: float, total_s: float, connections: int, mb: float, added: float) -> Figures:
-    """Return one arm's figures: as many in flight as its limit, threads only if it is one of threads."""
+def numbers(arm: str, response_s: float, total_s: float, connections: int, mb: float, added: float) -> dict[str, Any]:
+    """Return one arm's numbers: as many in flight as its limit, threads only if it is one of threads."""
     limit = int(arm.rpartition("-")[2])
     per_s = 100 / total_s
-    return Figures(
-        arm=arm,
-        limit=limit,
-        requests=100,
-        errors=0,
-        at_once=limit,
-        in_flight=per_s * response_s,
-        response_s=response_s,
-        caller_s=total_s / 2,
-        per_s=per_s,
-        total_s=total_s,
-        peak=limit,
-        connections=connections,
-        process_bytes=int(mb * 1e6),
-        added_bytes=int(added * 1e6),
-        threads=limit if arm.startswith(("fake", "session")) else 0,
-        cpu_ms={"fake-100": 1.3, "kept-100": 12.5, "real-100": 0.4}.get(arm, 2.0),
-        lag_s=0.005,
-    )
+    return {
+        "limit": limit,
+        "requests": 100,
+        "errors": 0,
+        "at_once": limit,
+        "in_flight": per_s * response_s,
+        "response_s": response_s,
+        "caller_s": total_s / 2,
+        "per_s": per_s,
+        "total_s": total_s,
+        "peak": limit,
+        "connections": connections,
+        "process_bytes": int(mb * 1e6),
+        "added_bytes": int(added * 1e6),
+        "threads": limit if arm.startswith(("fake", "session")) else 0,
+        "cpu_ms": {"fake-100": 1.3, "kept-100": 12.5, "real-100": 0.4}.get(arm, 2.0),
+        "lag_s": 0.005,
+    }
 
 
 RACES: dict[str, tuple[tuple[str, float, float, int, float, float], ...]] = {
@@ -125,16 +108,16 @@ RACES: dict[str, tuple[tuple[str, float, float, int, float, float], ...]] = {
 
 def made() -> Evidence:
     """Return evidence as it is usually found."""
-    races = {name: {row[0]: figures(*row) for row in rows} for name, rows in RACES.items()}
-    return Evidence(races, dict(FACTS), dict(SERVED), dict.fromkeys(races, 1.0))
+    races = {f"{name} {row[0]}": numbers(*row) for name, rows in RACES.items() for row in rows}
+    return Evidence(
+        {**races, **{f"production {arm}": dict(one) for arm, one in SERVICES.items()}, "facts": dict(FACTS)}
+    )
 
 
 def changed(**changes: Any) -> Evidence:
-    """Return that evidence with changes: ``burst={"fake-3": {"peak": 4}}``, ``facts={…}``, ``production={…}``."""
-    base = made()
-    races = {name: dict(arms) for name, arms in base.races.items()}
-    for race, arms in changes.items():
-        for arm, values in arms.items() if race in races else ():
-            races[race][arm] = replace(races[race][arm], **values)
-    facts = {**base.facts, **changes.get("facts", {})}
-    return Evidence(races, facts, {**base.production, **changes.get("production", {})}, base.scale)
+    """Return that evidence with changes: ``burst={"fake-3": {"peak": 4}}``, ``facts={…}``."""
+    found = {name: dict(known) for name, known in made().numbers.items()}
+    for experiment, arms in changes.items():
+        for arm, values in {"": arms}.items() if experiment == "facts" else arms.items():
+            found[f"{experiment} {arm}".strip()] |= values
+    return Evidence(found)

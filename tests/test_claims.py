@@ -1,29 +1,28 @@
-"""The article's claims: every one is bound, every rule can say otherwise, and the ledger says what was found."""
+"""The article's claims: every one is bound, every rule can say otherwise, and the table says what was found."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from claimswork import changed, made
-from made_trials import made_set, made_trial
 
 from supalab.errors import SettingsError, TrialError
-from supalab.measure.claims import table as ledger_table
-from supalab.measure.claims.catalogue import COLUMNS, Claim, catalogue
-from supalab.measure.claims.evidence import Evidence, figures_of, from_spans, reduced
-from supalab.measure.claims.experiments import gathered, planned
-from supalab.measure.claims.judging import CANNOT, HOLDS, NOT, OTHER, VERDICTS
-from supalab.measure.claims.ledger import LEDGER, Ledger, ledger_of
-from supalab.measure.claims.rules import EXPERIMENTS, RULES, checked, judge
-from supalab.measure.claims.run import expected_s
-from supalab.measure.trial import Span, TrialSet, Workload
-from supalab.report.table import text as text_of
+from supalab.experiments import claims
+from supalab.experiments.claims import COLUMNS, EXPERIMENTS, UNTESTABLE, Claim, catalogue
+from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER, RULES, VERDICTS, Evidence, numbers_of
+from supalab.measure.case import Case, Span, Trial, span_numbers
+from supalab.measure.record import Record
+from supalab.measure.run import trials_of
+from supalab.measure.workload import Workload
+from supalab.report.plot import description
+from supalab.shipped import shipped
 
 CLAIMS = {claim.id: claim for claim in catalogue()}
+RECORDED = shipped("data", "reference", "claims.json")
 # As it is usually found, and how what was found would have to change for the verdict to be another.
 EITHER_WAY: list[tuple[str, str, dict[str, Any], str]] = [
     ("problem-limit", OTHER, {"burst": {"fake-10": {"peak": 3}}}, HOLDS),
@@ -52,13 +51,23 @@ EITHER_WAY: list[tuple[str, str, dict[str, Any], str]] = [
     ("table-total-after", OTHER, {"burst": {"article-10": {"total_s": 1.5}}}, NOT),
     ("table-faster", OTHER, {"burst": {"fake-10": {"total_s": 15.0}}}, HOLDS),
     ("table-faster", OTHER, {"burst": {"article-10": {"total_s": 14.0}}}, NOT),
-    ("production-response", OTHER, {"production": {"idle_after": 0.05}}, HOLDS),
-    ("production-response", OTHER, {"production": {"overrun_control": 2.4}}, HOLDS),
-    ("production-response", OTHER, {"production": {"overrun_after": 2.4, "overrun_control": 2.4}}, NOT),
-    ("production-capacity", OTHER, {"production": {"in_flight_control": 3.0}}, HOLDS),
-    ("production-capacity", OTHER, {"production": {"in_flight_after": 3.0}}, NOT),
-    ("production-memory", NOT, {"production": {"memory_after": 30e6}}, HOLDS),
-    ("production-memory", NOT, {"production": {"memory_after": 30e6, "memory_control": 30e6}}, OTHER),
+    ("production-response", OTHER, {"production": {"article-10": {"idle_s": 0.05}}}, HOLDS),
+    ("production-response", OTHER, {"production": {"fake-10": {"overrun_s": 2.4}}}, HOLDS),
+    (
+        "production-response",
+        OTHER,
+        {"production": {"article-10": {"overrun_s": 2.4}, "fake-10": {"overrun_s": 2.4}}},
+        NOT,
+    ),
+    ("production-capacity", OTHER, {"production": {"fake-10": {"in_flight": 3.0}}}, HOLDS),
+    ("production-capacity", OTHER, {"production": {"article-10": {"in_flight": 3.0}}}, NOT),
+    ("production-memory", NOT, {"production": {"article-10": {"process_bytes": 30000000.0}}}, HOLDS),
+    (
+        "production-memory",
+        NOT,
+        {"production": {"article-10": {"process_bytes": 30000000.0}, "fake-10": {"process_bytes": 30000000.0}}},
+        OTHER,
+    ),
     ("kind-before", HOLDS, {"burst": {"fake-10": {"threads": 0}}}, NOT),
     ("kind-after", HOLDS, {"burst": {"article-10": {"threads": 10}}}, NOT),
     ("kind-after", HOLDS, {"burst": {"article-10": {"peak": 1}}}, NOT),
@@ -100,181 +109,202 @@ EITHER_WAY: list[tuple[str, str, dict[str, Any], str]] = [
 ]
 
 
-def made_ledger(evidence: Evidence | None = None, **about: Any) -> Ledger:
-    evidence = evidence or made()
-    lines = ledger_of(catalogue(), evidence)
-    return replace(Ledger(lines, evidence, False, True, "2026-11-22T20:00:00+00:00", {"cpus": "2"}, {}), **about)
+@pytest.fixture(scope="module")
+def found() -> Record:
+    return Record.load(RECORDED)
+
+
+def burst_of(
+    arm: str, seconds: float = 0.15, *, requests: int = 50, turn: int = 0, fail: int = 0, **tags: Any
+) -> Trial:
+    """Return a trial of a burst whose requests take ``seconds`` each, the first ``fail`` of which fail."""
+    case = Case(arm, Workload(requests, 0.15), "burst", turn)
+    outcomes = ["ApiError 503" if number < fail else "ok" for number in range(requests)]
+    begins = [number // case.limit * seconds for number in range(requests)]
+    spans = [Span(0.0, began, began + seconds, outcome) for began, outcome in zip(begins, outcomes, strict=True)]
+    seen = {"threads": 1 + case.limit, "cpu_ms": 1.7, "base_bytes": 20_000_000, "added_bytes": 1_000_000}
+    return Trial(case, {**span_numbers(spans), **seen, "lag_p99_s": 0.004, "peak": case.limit, "connections": requests})
+
+
+def verdict_of(name: str, evidence: Evidence) -> str:
+    return CLAIMS[name].judged(evidence).verdict
 
 
 def test_every_claim_is_bound_and_every_rule_is_used() -> None:
     """No claim without an experiment and a rule that exist; no rule and no experiment that nobody needs."""
-    claims = checked(catalogue())
-    assert len(claims) >= 30
-    assert {claim.rule for claim in claims} == set(RULES)
-    assert {name for claim in claims for name in claim.experiments} == set(EXPERIMENTS)
-    assert {one.race for one in planned(True)} == set(EXPERIMENTS) - {"tries", "production", "none"}
-    table = [claim for claim in claims if claim.section == "Figures claimed"]
+    assert len(CLAIMS) == 48
+    assert {claim.rule for claim in CLAIMS.values()} == {*RULES, UNTESTABLE}
+    needed = {name for claim in CLAIMS.values() for name in claim.experiment.split()}
+    assert needed == set(EXPERIMENTS)
+    assert {case.tags["experiment"] for case in cases(quick=False)} == needed - {"none"}
+    table = [claim for claim in CLAIMS.values() if claim.section == "Figures claimed"]
     assert {claim.figure for claim in table} == {3, 10, 450, 150, 250, 180, 6.7, 20, 15, 5}
+
+
+def cases(*, quick: bool, path: Path | None = None) -> Sequence[Case]:
+    plan = claims.plan(quick=quick, claims=None if path is None else str(path))
+    return [one.case for one in trials_of(plan, lambda case: Trial(case, {})) if isinstance(one, Trial)]
 
 
 def test_what_cannot_be_tested_says_why() -> None:
     """Only a claim bound to nothing has no experiment, and then its note is the reason."""
-    for claim in catalogue():
-        assert (claim.rule == "untestable") == (claim.experiments == ("none",)) == bool(claim.note)
+    for claim in CLAIMS.values():
+        assert (claim.rule == UNTESTABLE) == (claim.experiment == "none") == bool(claim.note)
         if claim.note:
-            found = judge(claim, made())
+            found = claim.judged(made())
             assert (found.verdict, found.sentence) == (CANNOT, claim.note)
 
 
 def test_every_rule_that_judges_is_tried_in_both_directions() -> None:
     """The table above leaves out no claim that an experiment decides."""
-    decided = {claim.id for claim in catalogue() if claim.rule != "untestable"}
-    assert {row[0] for row in EITHER_WAY} == decided
+    assert {row[0] for row in EITHER_WAY} == {claim.id for claim in CLAIMS.values() if claim.rule != UNTESTABLE}
 
 
 @pytest.mark.parametrize(("name", "usual", "change", "other"), EITHER_WAY)
 def test_a_verdict_follows_from_what_was_found(name: str, usual: str, change: dict[str, Any], other: str) -> None:
-    """The evidence as it is gives one verdict, evidence that differs in what matters another; both in one sentence."""
-    before, after = judge(CLAIMS[name], made()), judge(CLAIMS[name], changed(**change))
+    """The evidence as it is gives one verdict, evidence that differs in what matters another; each says why."""
+    before, after = CLAIMS[name].judged(made()), CLAIMS[name].judged(changed(**change))
     assert (before.verdict, after.verdict) == (usual, other)
     for found in (before, after):
         assert found.sentence.endswith(".")
         assert "\n" not in found.sentence
         assert any(letter.isdigit() for letter in found.sentence) or not found.here
+        assert (found.value is None) == (CLAIMS[name].figure is None)
 
 
-@pytest.mark.parametrize("claim", [one for one in CLAIMS.values() if one.experiments != ("none",)], ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", [one for one in CLAIMS.values() if one.rule != UNTESTABLE], ids=lambda c: c.id)
 def test_a_rule_needs_what_its_claim_names_and_no_more(claim: Claim) -> None:
     """With only the named experiments the verdict is the same; without them it cannot be tested, and says why."""
-    whole = made()
-    only = Evidence(
-        {name: arms for name, arms in whole.races.items() if name in claim.experiments},
-        whole.facts if "tries" in claim.experiments else {},
-        whole.production if "production" in claim.experiments else {},
-    )
-    assert judge(claim, only) == judge(claim, whole)
-    nothing = judge(claim, Evidence())
+    whole, named = made(), claim.experiment.split()
+    only = Evidence({name: known for name, known in whole.numbers.items() if name.split()[0] in named})
+    assert claim.judged(only) == claim.judged(whole)
+    nothing = claim.judged(Evidence({}))
     assert nothing.verdict == CANNOT
     assert nothing.sentence.startswith("Not tested: ")
 
 
-def test_figures_of_a_run_with_failures_decide_nothing() -> None:
+def test_a_claim_without_a_figure_is_judged_by_no_rule_that_needs_one() -> None:
+    """It cannot be tested, and the reason is the claim's."""
+    found = replace(CLAIMS["table-faster"], figure=None).judged(made())
+    assert (found.verdict, found.sentence) == (CANNOT, "Not tested: the claim has no figure.")
+
+
+def test_a_claim_that_is_not_there_is_one_line() -> None:
+    """The names that there are stand in it."""
+    with pytest.raises(TrialError, match="no claim 'nothing': there are problem-limit, "):
+        claims.verdicts(Record("claims"), ["nothing"])
+
+
+def test_numbers_of_a_run_with_failures_decide_nothing() -> None:
     """Speed that was bought with errors is no speed: the claim cannot be tested, and the errors are counted."""
-    found = judge(CLAIMS["table-faster"], changed(burst={"article-10": {"errors": 7}}))
+    found = CLAIMS["table-faster"].judged(changed(burst={"article-10": {"errors": 7}}))
     assert found.verdict == CANNOT
-    assert "7 of 100 requests of article-10 failed" in found.sentence
+    assert "7 of 100 requests of burst article-10 failed" in found.sentence
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.15, 1.3])
 def test_a_busy_machine_gives_the_same_verdicts(slower: float) -> None:
     """Every time longer, most for the client that computes most, and memory a tenth more: no verdict changes."""
-    usual = {line.claim.id: line.verdict for line in made_ledger().lines}
-    slow: dict[str, Any] = {}
-    for race, arms in made().races.items():
-        slow[race] = {}
-        for arm, f in arms.items():
-            by = slower if arm.startswith(("article", "kept")) else 1 + (slower - 1) / 2
-            slow[race][arm] = {
-                "total_s": f.total_s * by,
-                "per_s": f.per_s / by,
-                "response_s": f.response_s * by,
-                "lag_s": 0.04 * slower,
-                "process_bytes": int((f.process_bytes or 0) * (1 + (slower - 1) / 3)),
-            }
-    busy = {line.claim.id: line.verdict for line in ledger_of(catalogue(), changed(**slow))}
-    assert busy == usual
+    slow = {name: dict(known) for name, known in made().numbers.items()}
+    for name, known in slow.items():
+        if "total_s" in known:
+            by = slower if "article" in name or "kept" in name else 1 + (slower - 1) / 2
+            known |= {"lag_s": 0.04 * slower, "process_bytes": int(known["process_bytes"] * (1 + (slower - 1) / 3))}
+            known |= {"per_s": known["per_s"] / by, **{part: known[part] * by for part in ("total_s", "response_s")}}
+    assert {name: verdict_of(name, Evidence(slow)) for name in CLAIMS} == {
+        name: verdict_of(name, made()) for name in CLAIMS
+    }
 
 
-def test_trials_become_figures_scaled_back() -> None:
-    """A run in small, with a third of the time and half of the requests, gives the figures of the whole one."""
-    small = figures_of(made_trial("fake-3", Workload(50, 0.15)), 3.0)
-    assert small.response_s == pytest.approx(0.45, rel=0.05)
-    assert small.total_s == pytest.approx(15.3, rel=0.06)
-    assert small.per_s == pytest.approx(6.6, rel=0.06)
-    assert small.in_flight == pytest.approx(3, rel=0.05)
-    assert (small.limit, small.peak, small.at_once, small.connections, small.threads) == (3, 3, 3, 50, 3)
-    assert small.cpu_ms == pytest.approx(1.7, rel=0.01)
+def test_trials_become_numbers_scaled_back() -> None:
+    """A run in small, with a third of the time and half of the requests, gives the numbers of the whole one."""
+    small = numbers_of([burst_of("fake-3")], 3.0)
+    assert small["response_s"] == pytest.approx(0.45)
+    assert small["total_s"] == pytest.approx(15.3)
+    assert small["per_s"] == pytest.approx(6.53, rel=0.01)
+    assert small["in_flight"] == pytest.approx(3, rel=0.05)
+    names = ("limit", "peak", "at_once", "connections", "threads", "cpu_ms", "process_bytes")
+    assert [small[name] for name in names] == [3, 3, 3, 50, 3, 1.7, 21_000_000]
 
 
-def test_of_repeats_the_one_in_the_middle_counts() -> None:
-    """A real trial is taken, never a mixture of several."""
-    trials = made_set("fake-3", "real-10", repeats=3)
-    found = reduced(trials)
-    assert set(found) == {"fake-3", "real-10"}
-    middle = sorted(trial.makespan_s for trial in trials.of("fake-3"))[1]
-    assert found["fake-3"].total_s == pytest.approx(middle)
+def test_of_repeats_the_one_in_the_middle_counts_and_of_two_the_quicker() -> None:
+    """A real trial is taken, never a mixture of several: a stall in one of two trials leaves no trace."""
+    one, two, stalled = burst_of("fake-10", 0.15), burst_of("fake-10", 0.17, turn=1), burst_of("fake-10", 3.0, turn=2)
+    assert numbers_of([stalled, one, two])["total_s"] == numbers_of([two])["total_s"]
+    assert numbers_of([stalled, one])["total_s"] == numbers_of([one])["total_s"]
 
 
 def test_errors_of_every_repeat_count() -> None:
-    """The figures are those of one trial, but no failure of another vanishes with it."""
-    trials = TrialSet((made_trial("fake-3"), made_trial("fake-3", repeat=1, fail=60)))
-    assert reduced(trials)["fake-3"].errors == 60
-
-
-def test_what_is_run_again_counts_with_the_first_and_the_quicker_of_two_is_taken() -> None:
-    """A stall in one of the short trials of a quick run leaves no trace in the figures."""
-    plan = [one for one in planned(True) if one.race == "burst"]
-    assert [one.experiment.name for one in plan] == ["burst", "burst-again"]
-    first, second = made_trial("fake-10", repeat=0), made_trial("fake-10", repeat=1)
-    stalled = replace(first, spans=tuple(span._replace(done=span.done + 5) for span in first.spans))
-    trials = {"burst": TrialSet((stalled, made_trial("fake-3"))), "burst-again": TrialSet((second,))}
-    found = gathered(trials, plan)
-    assert set(found) == {"burst"}
-    assert set(found["burst"]) == {"fake-10", "fake-3"}
-    assert found["burst"]["fake-10"].total_s == pytest.approx(second.makespan_s * plan[0].scale)
+    """The numbers are those of one trial, but no failure of another vanishes with it."""
+    assert numbers_of([burst_of("fake-3"), burst_of("fake-3", turn=1, fail=60, requests=80)])["errors"] == 60
 
 
 def test_spans_without_slots_or_answers_are_no_crash() -> None:
     """Where no slot is known the response runs from asking; where nothing was answered there is nothing but errors."""
-    known = from_spans("a-2", 2, [Span(0, None, 2), Span(0, None, 4)], 1.0)
-    assert (known.response_s, known.at_once, known.in_flight) == (3, 2, 1.5)
-    failed = from_spans("a-2", 2, [Span(0, None, 2, "ApiError 503")], 1.0)
-    assert (failed.errors, failed.per_s, failed.at_once) == (1, 0.0, 0)
+    case = Case("a-2", Workload(2, 0.15))
+    known = numbers_of([Trial(case, span_numbers([Span(0, None, 2), Span(0, None, 4)]))])
+    assert (known["response_s"], known["in_flight"]) == (3, 1.5)
+    failed = numbers_of([Trial(case, span_numbers([Span(0, None, 2, "ApiError 503")]))])
+    assert (failed["errors"], failed["per_s"]) == (1, 0.0)
 
 
-def test_the_ledger_counts_and_finds() -> None:
-    """The summary's counts add up to all claims; a line is found by its id."""
-    ledger = made_ledger()
-    assert set(ledger.counts) == set(VERDICTS)
-    assert sum(ledger.counts.values()) == len(ledger.lines)
-    assert ledger.summary.startswith(f"Of {len(ledger.lines)} claims {ledger.counts[HOLDS]} hold, ")
-    assert ledger.of("table-faster").verdict == OTHER
-    with pytest.raises(TrialError, match="no claim 'nothing'"):
-        ledger.of("nothing")
+def test_trials_of_another_record_are_judged_too() -> None:
+    """A race of the three arms of a claim, its server time divided by three, gives the claim's verdict."""
+    trials = [burst_of(arm) for arm in ("fake-3", "fake-10", "article-10")]
+    judged = claims.verdicts(Record("race", tuple(trials)), ["table-faster", "table-memory-before"], scale=3.0)
+    assert dict(judged["verdict"]) == {"table-faster": OTHER, "table-memory-before": CANNOT}
+    assert judged.loc["table-faster", "here"] == "3.4x"
 
 
-def test_the_ledger_survives_its_file(tmp_path: Path) -> None:
-    """Same result, same bytes, evidence and all, so that it can be judged anew."""
-    ledger = made_ledger()
-    path = LEDGER.save(ledger, tmp_path / "ledger.json")
-    again = LEDGER.load(path)
-    assert LEDGER.dumps(again) == path.read_text(encoding="utf-8")
-    anew = [(line.verdict, line.sentence) for line in ledger_of(catalogue(), again.evidence)]
-    assert anew == [(line.verdict, line.sentence) for line in ledger.lines]
-    assert json.loads(path.read_text(encoding="utf-8"))["format"] == "supalab-claims"
+def test_quick_is_the_same_in_small() -> None:
+    """Each experiment with the same arms, but no service; short trials are made twice."""
+    small, whole = cases(quick=True), cases(quick=False)
+    arms = {(case.tags["experiment"], case.arm) for case in whole if case.job != "production"}
+    assert {(case.tags["experiment"], case.arm) for case in small} == arms
+    assert sorted(case.arm for case in small if case.repeat) == ["article-10", "fake-10"]
+    assert claims.EXPERIMENT.expected_s(quick=False) < 240
+    assert claims.EXPERIMENT.expected_s(quick=True) < 60
 
 
-def test_the_table_fits_100_columns_and_has_every_claim() -> None:
+def test_the_recorded_verdicts_are_counted(found: Record) -> None:
+    """The counts add up to all claims, and the headline, the notes and the table say them."""
+    judged = claims.verdicts(found)
+    counts = [int((judged["verdict"] == verdict).sum()) for verdict in VERDICTS]
+    assert sum(counts) == len(CLAIMS) == len(judged)
+    assert claims.headline(found) == f"48 claims tested: {counts[0]} hold as they were meant"
+    assert claims.notes(found)[0].startswith(f"Of 48 claims {counts[0]} hold, {counts[1]} hold for another reason, ")
+    assert set(claims.compared(found)) == {f"claim {claim.id}" for claim in CLAIMS.values() if claim.figure is not None}
+
+
+def test_the_record_survives_its_file(found: Record, tmp_path: Path) -> None:
+    """Same record, same bytes, so that it can be judged again."""
+    again = Record.load(found.save(tmp_path / "claims.json"), "claims")
+    assert again == found
+    assert (tmp_path / "claims.json").read_bytes() == RECORDED.read_bytes()
+
+
+def test_the_table_fits_100_columns_and_has_every_claim(found: Record) -> None:
     """Claim, figures, verdict and sentence of each are there, and the summary is below."""
-    ledger = made_ledger(quick=True, finished=False)
-    text = text_of(ledger_table.table(ledger))
+    text = str(replace(found, asked={"quick": True}, finished=False))
     assert max(map(len, text.splitlines())) <= 100
     words = " ".join(text.split())
-    for line in ledger.lines:
-        assert line.claim.claim.split()[0] in words
-    assert ledger.summary in words
-    assert text.count("◆") == ledger.counts[OTHER] + 1
+    for claim in CLAIMS.values():
+        assert claim.claim.split()[0] in words
+    assert claims.notes(found)[0] in words
+    assert text.count("◆") == (claims.verdicts(found)["verdict"] == OTHER).sum() + 1
     assert "…" not in text
     assert "Interrupted" in text
+    assert "Quick" in text
 
 
-def test_the_notebooks_table_is_html_with_nothing_unescaped() -> None:
-    """A notebook shows the ledger as a table with the verdicts in words; what is read from a file is escaped."""
-    ledger = made_ledger()
-    hostile = replace(ledger.lines[0], sentence="<script>")
-    page = replace(ledger, lines=(hostile, *ledger.lines[1:]))._repr_html_()
-    assert page.count("<tr>") == 1 + len(ledger.lines) + len({line.claim.section for line in ledger.lines})
-    assert "<script>" not in page
+def test_the_notebooks_table_is_html_with_nothing_unescaped(found: Record, tmp_path: Path) -> None:
+    """A notebook shows a table with the verdicts in words; what is read from a file is escaped."""
+    path = tmp_path / "mine.csv"
+    hostile = "x,<b>,<script>,,,none,untestable,<img>"
+    path.write_text(f"{shipped('data', 'claims.csv').read_text(encoding='utf-8')}{hostile}\n", encoding="utf-8")
+    page = replace(found, asked={"claims": str(path)})._repr_mimebundle_()["text/html"]
+    assert page.count("<tr>") == 1 + 49 + 1 + len({claim.section for claim in CLAIMS.values()})
+    assert not [tag for tag in ("<script>", "<img>", "<b>") if tag in page]
     assert "holds, for another reason" in page
 
 
@@ -287,17 +317,34 @@ def test_the_notebooks_table_is_html_with_nothing_unescaped() -> None:
         (f"{','.join(COLUMNS)}\nx,s,c,3,,burst,peak_before,a,b\n", "not one field for each column"),
         (f"{','.join(COLUMNS)}\nx,s,c,3,,blast,peak_before,\n", "experiment 'blast'"),
         (f"{','.join(COLUMNS)}\nx,s,c,3,,burst,peek,\n", "rule 'peek'"),
+        (",".join(COLUMNS), "has no claims"),
     ],
 )
 def test_a_table_that_is_none_of_claims_is_one_line(tmp_path: Path, rows: str, said: str) -> None:
     """What is wrong with it, with the value, before anything is measured."""
     (tmp_path / "mine.csv").write_text(rows, encoding="utf-8")
     with pytest.raises(SettingsError, match=said) as caught:
-        expected_s(True, tmp_path / "mine.csv")
+        claims.EXPERIMENT.expected_s(quick=True, claims=str(tmp_path / "mine.csv"))
     assert "\n" not in str(caught.value)
 
 
-def test_the_whole_takes_four_minutes_and_in_small_one() -> None:
-    """What it should take on a quiet machine stays below what is promised."""
-    assert expected_s(False) < 240
-    assert expected_s(True) < 60
+def test_the_figure_has_every_value_and_verdict(found: Record) -> None:
+    """A mark for each claim by its verdict's shape, a row for each figure, and all of it in words."""
+    drawn = claims.figure(found)
+    marks, rows = drawn.axes
+    judged = claims.verdicts(found)
+    assert sum(len(line.get_xdata()) for line in marks.lines) == len(judged)
+    figures = judged[judged["figure"].notna()]
+    assert len(rows.get_yticklabels()) == len(figures) > 15
+    assert len({look[3:] for look in claims.LOOKS.values()}) == 4
+    words = description(drawn)
+    assert claims.notes(found)[0] in words
+    for line in figures.itertuples():
+        assert f"{line.stated} claimed, {line.here} here" in words
+
+
+def test_a_record_without_trials_is_drawn_all_the_same() -> None:
+    """When nothing ran, the figure says so, and no claim is judged."""
+    empty = Record("claims", finished=False)
+    assert "no claim with a figure was tested" in [text.get_text() for text in claims.figure(empty).axes[1].texts]
+    assert set(claims.verdicts(empty)["verdict"]) == {CANNOT}

@@ -313,9 +313,9 @@ def test_a_record_is_written_though_nobody_reads_the_table(tmp_path: Path) -> No
     """A closed pipe ends the table, not what was measured."""
     record = tmp_path / "claims.json"
     code = (
-        "import sys\nfrom supalab.cli import main\nfrom supalab.measure.claims import run\n"
-        "from supalab.measure.claims.ledger import LEDGER\nfrom supalab.shipped import shipped\n"
-        "run.claims = lambda **how: LEDGER.load(shipped('data', 'reference', 'claims.json'))\n"
+        "import sys\nfrom supalab.cli import main\nfrom supalab.experiments import Experiment\n"
+        "from supalab.measure.record import Record\nfrom supalab.shipped import shipped\n"
+        "Experiment.run = lambda *_, **how: Record.load(shipped('data', 'reference', 'claims.json'))\n"
         f"sys.exit(main(['claims', '--quick', '--json', {str(record)!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -329,9 +329,9 @@ def test_a_record_is_written_though_nobody_reads_the_table(tmp_path: Path) -> No
 def test_marks_that_a_terminal_does_not_know_are_no_error(encoding: str, tmp_path: Path) -> None:
     """On Windows, a file's encoding may lack our marks: each is a question mark then."""
     code = (
-        "import sys\nfrom supalab.cli import main\nfrom supalab.measure.claims import run\n"
-        "from supalab.measure.claims.ledger import LEDGER\nfrom supalab.shipped import shipped\n"
-        "run.claims = lambda **how: LEDGER.load(shipped('data', 'reference', 'claims.json'))\n"
+        "import sys\nfrom supalab.cli import main\nfrom supalab.experiments import Experiment\n"
+        "from supalab.measure.record import Record\nfrom supalab.shipped import shipped\n"
+        "Experiment.run = lambda *_, **how: Record.load(shipped('data', 'reference', 'claims.json'))\n"
         "sys.exit(main(['claims', '--quick']))"
     )
     done = subprocess.run(

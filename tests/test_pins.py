@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from supalab.cli import COMMANDS, main
-from supalab.measure.claims.catalogue import catalogue
-from supalab.measure.claims.ledger import LEDGER, ledger_of
+from supalab.experiments import claims
+from supalab.measure.record import Record
 from supalab.reference.recipes import RECIPES
 from supalab.report.plot import description
 from supalab.shipped import shipped
@@ -125,8 +125,8 @@ def compared() -> dict[str, dict[str, float]]:
 
 def verdicts() -> dict[str, list[str]]:
     """Return verdict, figure and sentence of each claim, judged by the recorded evidence."""
-    evidence = LEDGER.load(shipped("data", "reference", "claims.json")).evidence
-    return {line.claim.id: [line.verdict, line.here, line.sentence] for line in ledger_of(catalogue(), evidence)}
+    judged = claims.verdicts(Record.load(shipped("data", "reference", "claims.json")))
+    return {name: list(line) for name, *line in judged[["id", "verdict", "here", "sentence"]].itertuples(index=False)}
 
 
 def helped() -> dict[str, str]:

@@ -10,17 +10,18 @@
 #   changes one thing.
 
 # %%
-from supalab import FakeSupabaseAsync, SessionSupabaseAsync, race
+from supalab import FakeSupabaseAsync, SessionSupabaseAsync
 from supalab.course import check, observe, predict, progress_line, sized, start_lab
-from supalab.measure.claims.ledger import LEDGER, ledger_of
-from supalab.measure.detective.case import CASE
+from supalab.experiments.claims import burst, verdicts
 from supalab.measure.littles_law import Row, blog_table
-from supalab.measure.workload import Workload
+from supalab.measure.record import Record
+from supalab.measure.run import run
 from supalab.shipped import shipped
 
 lab = start_lab(latency=0.15)
-ledger = LEDGER.load(shipped("data", "reference", "claims.json"))
-print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
+recorded = Record.load(shipped("data", "reference", "claims.json"))
+claims = verdicts(recorded)
+print(f"{len(claims)} claims, measured on {recorded.when[:10]}")
 
 # %% [markdown]
 # ## The accused
@@ -43,14 +44,12 @@ print(f"{len(ledger.lines)} claims, measured on {ledger.when[:10]}")
 # How many claims hold *as they were stated*? Some hold for another reason, and some cannot be tested here.
 
 # %%
-guess = predict(f"'holds', out of {len(ledger.lines)}", None, unit="claims")
+guess = predict(f"'holds', out of {len(claims)}", None, unit="claims")
 guess
 
 # %%
-from supalab.figures.ledger import ledger_picture
-
-print(guess.beside(ledger.counts["holds"]))
-ledger_picture(ledger)
+print(guess.beside((claims.verdict == "holds").sum()))
+recorded.figure()
 
 # %% [markdown]
 # Each claim with a number has a row. The middle line means "as claimed"; inside the grey band a number counts as reproduced. Look at the diamonds: *the
@@ -58,8 +57,8 @@ ledger_picture(ledger)
 # 10 at a time. Here is one claim in full:
 
 # %%
-line = ledger.of("table-faster")
-print(f"{line.claim.claim}. Here {line.here}: {line.verdict}.")
+line = claims.loc["table-faster"]
+print(f"{line.claim}. Here {line.here}: {line.verdict}.")
 print(line.sentence)
 
 # %% [markdown]
@@ -67,20 +66,16 @@ print(line.sentence)
 #
 # You do not have to believe a record. Three claims need three arms: before, after, and the fair control. The server takes half of the 450 ms of "before", and
 # the numbers are scaled to the article's size. In such a short race every other program has an effect. If a verdict differs from the record's, run both
-# cells again. (About 7 seconds.)
+# cells again. (About 12 seconds.)
 
 # %%
-from supalab.measure.claims.evidence import Evidence, reduced
-
-workload = Workload(sized(30, at_least=20), latency=0.45 / 2)
-trials = race(["fake-3", "article-10", "fake-10"], workload, lab=lab, progress=progress_line())
-burst = reduced(trials, scale=2)
+arms = ["fake-3", "article-10", "fake-10"]
+mine = run(burst, quick=True, arms=arms, name="claims", lab=lab, progress=progress_line())
 
 # %%
 names = ("table-throughput-before", "table-throughput-after", "table-faster")
-claims = [ledger.of(name).claim for name in names]
-for line in ledger_of(claims, Evidence({"burst": burst})):
-    print(f"{line.claim.claim}: {line.claim.stated} claimed, {line.here} here. {line.verdict.capitalize()}.")
+for line in verdicts(mine, names).itertuples():
+    print(f"{line.claim}: {line.stated} claimed, {line.here} here. {line.verdict.capitalize()}.")
     print(f"    {line.sentence}")
 
 # %% [markdown]
@@ -90,11 +85,17 @@ for line in ledger_of(claims, Evidence({"burst": burst})):
 # %%
 from dataclasses import replace
 
-recorded = ledger.evidence.races["burst"]
-tampered = {**recorded, "fake-10": replace(recorded["fake-10"], total_s=recorded["fake-3"].total_s)}
-for supposed in ledger_of(claims[1:], Evidence({"burst": tampered})):
-    line = ledger.of(supposed.claim.id)
-    print(f"{line.claim.claim}: {line.here}. As recorded: {line.verdict}. Supposed: {supposed.verdict}.")
+
+def slowed(trial):
+    if trial.arm != "fake-10" or trial.case.job != "burst":
+        return trial
+    return replace(trial, numbers={**trial.numbers, "makespan_s": 15.5})
+
+
+supposed = verdicts(replace(recorded, trials=tuple(map(slowed, recorded.trials))))
+for name in names[1:]:
+    line = claims.loc[name]
+    print(f"{line.claim}: {line.here}. As recorded: {line.verdict}. Supposed: {supposed.verdict[name]}.")
 
 # %% [markdown]
 # The claims' own numbers are the same. Only the control decides whether "async" is the reason.
@@ -159,10 +160,7 @@ timeline(TrialSet((dialled, kept)))
 # Here are nine hypotheses, A to I, each measured under its own conditions. A tick means: within a factor of 1.5.
 
 # %%
-from supalab.figures.detective import case_picture
-
-case = CASE.load(shipped("data", "reference", "detective.json"))
-case_picture(case)
+Record.load(shipped("data", "reference", "detective.json")).figure()
 
 # %% [markdown]
 # Yours is C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by

@@ -1,22 +1,20 @@
-"""What ``supalab claims`` does: parsed options flow in; the ledger, the detective's case or a blog's table, and an exit
-code flow out.
-"""
+"""The command ``supalab claims``: judge the claims, ask when all of the article's numbers are true, check a table."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from supalab.commands.output import ProgressBar, check_outputs, keep, say
+from supalab.commands.output import ProgressBar, check_results, draw, keep, say
 from supalab.errors import SettingsError
-
-if TYPE_CHECKING:
-    from supalab.measure.claims.ledger import Ledger
-    from supalab.measure.detective import Case
+from supalab.report.format import estimate
 
 __all__ = ["add_claims", "claims"]
+
+#: In a wider terminal the numbers would stand too far from their claims.
+WIDEST = 130
 
 
 def add_claims(parser: argparse.ArgumentParser) -> None:
@@ -39,15 +37,9 @@ def add_claims(parser: argparse.ArgumentParser) -> None:
 
 
 def claims(options: argparse.Namespace) -> int:
-    """Put the claims on trial, or ask when all figures are true, or check a table; print, write record and picture."""
-    if options.figure is not None:
-        from supalab.report.plot import check_suffix
-
-        check_suffix(options.figure)
-    check_outputs(options.json, options.figure)
-    if options.table is not None:
-        return _table(options)
-    return _detective(options) if options.detective else _ledger(options)
+    """Do what the words ask for; print, write record and figure."""
+    check_results(options.json, options.figure)
+    return _table(options) if options.table is not None else _measured(options)
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -65,53 +57,31 @@ def _table(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ledger(options: argparse.Namespace) -> int:
-    from supalab.measure.claims.ledger import LEDGER
-    from supalab.measure.claims.run import LedgerInterrupted, expected_s
-    from supalab.measure.claims.run import claims as run
-    from supalab.measure.claims.table import WIDEST, table
+def _measured(options: argparse.Namespace) -> int:
+    from supalab.experiments import experiment
+    from supalab.measure.record import FORM
+    from supalab.measure.run import Interrupted
     from supalab.report.table import show
 
-    say(f"about {expected_s(options.quick, options.claims):.0f} s on a quiet machine")
+    if options.detective and options.claims is not None:
+        raise SettingsError("--claims goes without --detective, which has the article's table alone")
+    one = experiment("detective" if options.detective else "claims")
+    asked: dict[str, Any] = {"quick": options.quick}
+    if options.claims is not None:
+        asked["claims"] = str(options.claims)
+    say(f"{estimate(one.expected_s(**asked))} on a quiet machine")
+    found: Any
     code = 0
     try:
         with ProgressBar() as tell:
-            found = run(quick=options.quick, path=options.claims, progress=tell)
-    except LedgerInterrupted as interrupted:
-        found, code = interrupted.ledger, 130
-    # The record first: a table can end in a closed pipe, and minutes of measuring with it.
-    keep(found, LEDGER, options.json)
-    show(table(found), at_most=WIDEST)
+            found = one.run(progress=tell, **asked)
+    except Interrupted as interrupted:
+        if interrupted.found is None:
+            say("supalab: stopped before the first trial was finished")
+            return 130
+        found, code = interrupted.found, 130
+    keep(found, FORM, options.json)
+    show(one.tables(found), at_most=WIDEST)
     if options.figure is not None:
-        _draw(found, options.figure)
+        draw(found.figure(), options.figure)
     return code
-
-
-def _detective(options: argparse.Namespace) -> int:
-    from supalab.measure import detective
-    from supalab.measure.detective.table import table
-    from supalab.report.table import show
-
-    if options.claims is not None:
-        raise SettingsError("--claims goes with the ledger: the detective has the article's table alone")
-    say(f"about {detective.expected_s(options.quick):.0f} s on a quiet machine")
-    with ProgressBar() as tell:
-        found = detective.detective(quick=options.quick, progress=tell)
-    keep(found, detective.CASE, options.json)
-    show(table(found))
-    if options.figure is not None:
-        _draw(found, options.figure)
-    return 0
-
-
-def _draw(found: Ledger | Case, path: Path) -> None:
-    from supalab.figures import save
-    from supalab.figures.detective import case_picture
-    from supalab.figures.ledger import ledger_picture
-    from supalab.measure.claims.ledger import Ledger
-    from supalab.report.plot import description
-
-    drawn = ledger_picture(found) if isinstance(found, Ledger) else case_picture(found)
-    save(drawn, path)
-    sys.stdout.write(f"\n{description(drawn)}\n")
-    say(f"written: {path}")

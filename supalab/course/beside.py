@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from supalab.errors import TrialError
-from supalab.measure.claims.catalogue import catalogue
+from supalab.experiments.claims import catalogue
 from supalab.measure.trial import Trial, TrialSet
 from supalab.measure.workload import Workload
 from supalab.report.format import duration, size

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from supalab.clients.base import slot_taken
+from supalab.load.schedule import poisson
 from supalab.measure.trial import Span, Workload
 
-__all__ = ["Selects", "burst"]
+__all__ = ["Selects", "arrivals", "burst"]
 
 
 class Selects(Protocol):
@@ -32,6 +33,29 @@ async def burst(client: Selects, workload: Workload, *, watch: bool = True) -> l
         for _ in range(min(workload.callers or workload.requests, workload.requests)):
             group.create_task(_caller(client, workload, tickets, origin, spans, watch))
     return [spans[ticket] for ticket in range(workload.requests)]
+
+
+async def arrivals(client: Selects, workload: Workload, rate: float, seed: int = 1) -> list[Span]:
+    """Start each request at its time, ``rate`` per second with random gaps, and return their spans in this order.
+
+    The times are the same for each seed, and stretched so that their mean rate is exact. A span's ``asked`` is the
+    time as it was meant: where the loop comes late to it, the caller has waited.
+    """
+    times = _times(workload.requests, rate, seed)
+    origin = time.perf_counter()
+
+    async def one(at: float) -> Span:
+        await asyncio.sleep(max(origin + at - time.perf_counter(), 0.0))
+        span = await _timed(client, workload, lambda: time.perf_counter() - origin, True)
+        return span._replace(asked=min(at, span.asked))
+
+    return list(await asyncio.gather(*map(one, times)))
+
+
+def _times(requests: int, rate: float, seed: int) -> list[float]:
+    drawn = poisson(rate, 2 * requests / rate + 10 / rate, seed)[:requests]
+    length = drawn[-1] - drawn[0]
+    return [(at - drawn[0]) * (requests - 1) / rate / length if length else 0.0 for at in drawn]
 
 
 async def _caller(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from supalab.errors import TrialError
@@ -26,11 +27,13 @@ NUMBERS: Mapping[str, str] = {
     "failures": "how they failed, such as 3 x HTTP 504, 1 x timeout",
     "latency_p50_s": "seconds from asking to the answer, median of the answered requests",
     "latency_p99_s": "the same, 99th percentile",
+    "latency_mean_s": "the same, mean",
     "wait_p50_s": "queue time: seconds of it spent waiting for a slot, median",
     "wait_p99_s": "the same, 99th percentile",
     "service_p50_s": "service time: seconds of it spent being served, median",
     "service_p99_s": "the same, 99th percentile",
     "service_mean_s": "mean service time of all requests that took a slot, failed ones too",
+    "at_once": "most requests between slot and response at once, as the client has them",
     "cpu_ms": "milliseconds of CPU of the client's process for each request",
     "threads": "most threads at once, the main one included",
     "lag_p50_s": "seconds by which the event loop ran a timer late, median",
@@ -106,7 +109,7 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
     """
     makespan = max(span.done for span in spans) - min(span.asked for span in spans)
     good = [span for span in spans if span.ok]
-    parts = {
+    parts: Mapping[str, list[float]] = {
         "latency": [span.latency for span in good],
         "wait": [span.wait for span in good if span.wait is not None],
         "service": [span.service for span in good if span.service is not None],
@@ -123,8 +126,17 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
         "per_s": len(good) / makespan if makespan else 0.0,
         "errors": len(spans) - len(good),
         **found,
-        **({"service_mean_s": sum(served) / len(served)} if served else {}),
+        **({"latency_mean_s": sum(parts["latency"]) / len(good)} if good else {}),
+        **({"service_mean_s": sum(served) / len(served), "at_once": _at_once(good)} if served else {}),
     }
+
+
+def _at_once(spans: Iterable[Span]) -> int:
+    """Count the most requests that held a slot at once."""
+    held = [(span.started, span.done) for span in spans if span.started is not None]
+    # A response comes before the next start of the same moment: the slot was handed over.
+    changes = sorted([(began, 1) for began, _ in held] + [(done, -1) for _, done in held])
+    return max(accumulate((change for _, change in changes), initial=0))
 
 
 @dataclass(frozen=True, slots=True)

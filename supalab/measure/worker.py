@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from supalab.clients.arms import Arm, arm
 from supalab.clients.base import BaseClient
 from supalab.errors import SupalabError
-from supalab.measure.burst import burst
+from supalab.measure.burst import arrivals, burst
 from supalab.measure.cancelled import cancelled
 from supalab.measure.held import held
 from supalab.measure.machine import machine, versions
@@ -198,6 +198,17 @@ def cancellation(asked: Asked) -> Result:
     return None
 
 
+async def arrive(asked: Asked) -> Result:
+    """Start requests at ``rate`` per second, at random times, whether others are answered or not."""
+    async with asked.client() as client:
+        return {"numbers": {}, "spans": await arrivals(client, asked.workload, asked.options["rate"])}
+
+
+def facts(asked: Asked) -> Result:
+    """Try out what no burst can tell; experiments are built on this module, so that one is found by its name."""
+    return {"numbers": importlib.import_module("supalab.experiments.claims_facts").facts()}
+
+
 def _lag(ticker: LoopLag) -> dict[str, float]:
     lag = ticker.lag
     return {f"lag_{part}_s": value for part, value in asdict(lag).items()} if lag else {}
@@ -215,6 +226,8 @@ JOBS: Mapping[str, Callable[[Asked], Result]] = {
     "idle": _in_loop(idle),
     "held": memory_held,
     "cancel": cancellation,
+    "arrive": _in_loop(arrive),
+    "facts": facts,
 }
 
 

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from supalab.commands.race import ARTICLE_LATENCY
 from supalab.experiments import experiment
-from supalab.figures.detective import case_picture
-from supalab.figures.ledger import ledger_picture
 from supalab.figures.waterfall import waterfall
 from supalab.figures.waterfall_links import by_link
-from supalab.measure.claims import table as ledger
-from supalab.measure.claims.ledger import LEDGER, Ledger
-from supalab.measure.claims.run import claims
-from supalab.measure.claims.run import expected_s as claims_s
-from supalab.measure.detective import detective
-from supalab.measure.detective import expected_s as detective_s
-from supalab.measure.detective import table as case
-from supalab.measure.detective.case import CASE, Case
 from supalab.measure.explain import EXPLANATION, Explanation, explain, planned
 from supalab.measure.explain.table import tables as explain_tables
 from supalab.measure.record import FORM
@@ -37,20 +27,6 @@ def _explain_figures(found: Explanation) -> dict[str, float]:
     known = {name: share for name, share in shares.items() if share is not None}
     rest = {"remainder / whole": found.remainder_s / found.earned_s} if found.earned_s else {}
     return rest | known | cpu
-
-
-def _ledger_figures(found: Ledger) -> dict[str, float]:
-    return {f"claim {line.claim.id}": line.value for line in found.lines if line.value is not None}
-
-
-def _case_figures(found: Case) -> dict[str, float]:
-    return {
-        f"{race} {arm}: {name}": float(value)
-        for race, arms in found.races.items()
-        for arm, figures in arms.items()
-        for name, value in (("response, s", figures.response_s), ("rate, /s", figures.per_s))
-        if value is not None
-    }
 
 
 def recipe(name: str) -> AnyRecipe:
@@ -85,26 +61,6 @@ INSTRUMENTS: tuple[AnyRecipe, ...] = (
     recipe("lag"),
     recipe("cancel"),
     recipe("throughput"),
-    Recipe(
-        name="claims",
-        about="every claim of the article with its verdict",
-        run=lambda tell: claims(progress=tell),
-        expected_s=claims_s,
-        save=LEDGER.save,
-        load=LEDGER.load,
-        draw=lambda found: {"claims.png": ledger_picture(found)},
-        tables=ledger.table,
-        figures=_ledger_figures,
-    ),
-    Recipe(
-        name="detective",
-        about="under which conditions the article's figures are all true at once",
-        run=lambda tell: detective(progress=tell),
-        expected_s=detective_s,
-        save=CASE.save,
-        load=CASE.load,
-        draw=lambda found: {"detective.png": case_picture(found)},
-        tables=case.table,
-        figures=_case_figures,
-    ),
+    recipe("claims"),
+    recipe("detective"),
 )

@@ -1,0 +1,354 @@
+"""Claims: which of the article's statements hold on this machine, and for which reason?
+
+Each claim of ``data/claims.csv`` names the experiments that it needs and the rule that judges it (``claims_rules``).
+A quick run is the same in small: its times are divided by a factor, its requests are fewer, and its numbers are scaled
+back before they are judged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+from supalab.clients.arms import arm
+from supalab.errors import SettingsError, TrialError
+from supalab.experiments import Experiment, claims_production
+from supalab.experiments.claims_facts import EXPECTED_S
+from supalab.experiments.claims_rules import (
+    CANNOT,
+    FACTOR,
+    HOLDS,
+    NOT,
+    OTHER,
+    REQUESTS,
+    RULES,
+    Evidence,
+    Judgement,
+    Verdict,
+    judge,
+)
+from supalab.lab.handle import Lab
+from supalab.measure import textfile
+from supalab.measure.case import Case
+from supalab.measure.record import Record, each
+from supalab.measure.run import Plan, Progress
+from supalab.measure.workload import Workload
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, describe_on, head, sheet
+from supalab.report.table import Cell, Column, Content, Table
+from supalab.shipped import shipped
+
+__all__ = [
+    "COLUMNS", "EXPERIMENT", "EXPERIMENTS", "LOOKS", "Claim", "burst", "catalogue", "claims", "far", "figure",
+    "headline", "notes", "plan", "table", "verdicts",
+]  # fmt: skip
+
+NAME = "claims"
+COLUMNS = ("id", "section", "claim", "figure", "unit", "experiment", "rule", "note")
+#: What a claim can be bound to: races, what is tried out, a service under load, or nothing.
+EXPERIMENTS = ("burst", "far", "wide", "reuse", "facts", "production", "none")
+#: The rule of a claim that no experiment here can decide; its note says why.
+UNTESTABLE = "untestable"
+#: The article's response time before, and a round trip of which three make it and one makes that after.
+BEFORE_S, FAR_RTT_S = 0.45, 0.15
+# Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
+QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 50, 2.0, 3.0
+#: Each verdict in the plural, its mark and style in a table, its marker and colour in a figure: shapes differ as well.
+LOOKS: Mapping[Verdict, tuple[str, str, str, str, str]] = {
+    HOLDS: ("hold", "●", "good", "o", "#1d4f91"),
+    OTHER: ("hold for another reason", "◆", "other", "D", "#f0a02f"),
+    NOT: ("do not hold", "✕", "bad", "X", "#b3446c"),
+    CANNOT: ("cannot be tested here", "○", "dim", "o", "white"),
+}
+# A row for each claim with a figure; its value stands between these multiples of the article's.
+ROW_IN, LEAST, MOST, LONGEST = 0.27, 0.03, 33.0, 46
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement: in our words, with the article's figure if it has one, and what it is bound to.
+
+    ``experiment`` has the names of what must run for it, with spaces between them, ``rule`` the name of its rule;
+    ``note`` says why no experiment here can test it, where that is so.
+    """
+
+    id: str
+    section: str
+    claim: str
+    figure: float | None
+    unit: str
+    experiment: str
+    rule: str
+    note: str = ""
+
+    @property
+    def stated(self) -> str:
+        """The article's figure with its unit, ``""`` if it has none."""
+        space = "" if self.unit in {"x", "/s"} else " "
+        return "" if self.figure is None else f"{self.figure:g}{space}{self.unit}".strip()
+
+    def judged(self, evidence: Evidence) -> Judgement:
+        """Judge it by its rule."""
+        if self.rule == UNTESTABLE:
+            return Judgement(CANNOT, "", self.note)
+        return judge(self.rule, self.figure, evidence)
+
+
+def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
+    """Read the claims of a table (``data/claims.csv``); raises SettingsError, in one line, for any other table."""
+    place = Path(path) if path else shipped("data", "claims.csv")
+    if not path and not place.is_file():
+        raise SettingsError(f"{place.name} is not there: the claims are in the project's checkout, install from it")
+    rows = csv.DictReader(io.StringIO(textfile.read(place, "an editor")))
+    if tuple(rows.fieldnames or ()) != COLUMNS:
+        raise SettingsError(f"{place.name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
+    found: dict[str, Claim] = {}
+    for number, row in enumerate(rows, 2):
+        claim = _claim(row, f"{place.name}, line {number}")
+        if claim.id in found:
+            raise SettingsError(f"{place.name} has two claims {claim.id!r}: give each an id of its own")
+        found[claim.id] = claim
+    if not found:
+        raise SettingsError(f"{place.name} has no claims: write one in each line")
+    return tuple(found.values())
+
+
+def _claim(row: dict[str, str], where: str) -> Claim:
+    if None in row.values() or None in row:
+        raise SettingsError(f"{where}: not one field for each column: quote what holds a comma")
+    try:
+        figure = float(row["figure"]) if row["figure"] else None
+    except ValueError:
+        raise SettingsError(f"{where}: figure {row['figure']!r} is not a number") from None
+    if not row["experiment"] or not set(row["experiment"].split()) <= set(EXPERIMENTS):
+        raise SettingsError(f"{where}: experiment {row['experiment']!r}: use one or some of {', '.join(EXPERIMENTS)}")
+    if row["rule"] not in {*RULES, UNTESTABLE}:
+        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(RULES)}, {UNTESTABLE}")
+    return Claim(**{**row, "figure": figure})  # type: ignore[arg-type]  # all others are text
+
+
+def claims(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
+    """Measure what the claims need and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
+    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
+
+
+def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
+    """What the claims of a table (``claims``: its path) need: bursts under several conditions, facts, a service.
+
+    ``quick``: in small, in less than a minute, and without the service. Raises SettingsError for a table that is none.
+    """
+    needed = {name for claim in catalogue(claims) for name in claim.experiment.split()}
+    small = Workload(200 if quick else 400, 0.15)
+    few = Workload(REQUESTS, 0.03 if quick else 0.05)
+    if "burst" in needed:
+        yield from burst(quick, ("fake-3", "fake-10", "article-10", "real-3"))
+    if "far" in needed:
+        yield from far(quick, ("fake-3", "session-3"))
+    if "wide" in needed:
+        yield from bursts("wide", ("fake-100", "kept-100", "real-100"), small)
+    if "reuse" in needed:
+        yield from bursts("reuse", ("fake-3", "session-3", "article-10", "kept-10"), few)
+    if "facts" in needed:
+        yield Case("article-10", few, "facts", tags={"experiment": "facts"}, options={"seconds": EXPECTED_S})
+    if "production" in needed and not quick:
+        for name in ("fake-3", "article-10", "fake-10"):
+            options = {"seconds": claims_production.expected_s(name)}
+            yield Case(name, few, "production", tags={"experiment": "production"}, options=options)
+
+
+def bursts(experiment: str, arms: Sequence[str], load: Workload, scale: float = 1.0, **how: Any) -> Plan:
+    """One burst of each arm; ``scale``: what its times were divided by."""
+    for name in arms:
+        yield Case(name, load, "burst", tags={"experiment": experiment, "scale": scale}, **how)
+
+
+def burst(quick: bool, arms: Sequence[str]) -> Plan:
+    """100 at once, 450 ms at the server: the article's table. ``fake-10`` and ``real-3`` are the fair controls.
+
+    The short trials of a quick run are made twice: in one second of work, a stall of the machine is a large part.
+    """
+    scale = QUICK_BURST if quick else 1.0
+    load = Workload(QUICK_REQUESTS if quick else REQUESTS, BEFORE_S / scale)
+    yield from bursts("burst", arms, load, scale)
+    if quick:
+        yield from bursts("burst", ("fake-10", "article-10"), load, scale, repeat=1)
+
+
+def far(quick: bool, arms: Sequence[str], small: float = QUICK_FAR) -> Plan:
+    """100 at once, TLS over a round trip of 150 ms, no server time: what a new connection costs.
+
+    ``small``: what times are divided by in a quick run; with fewer requests, the first ones, which open connections,
+    would weigh too much.
+    """
+    scale = small if quick else 1.0
+    conditions = {"rtt": FAR_RTT_S / scale, "tls": True}
+    for name in arms:
+        trips = 3 if name.startswith("fake") else 1
+        seconds = {"seconds": trips * FAR_RTT_S / scale * REQUESTS / arm(name).limit}
+        yield from bursts("far", [name], Workload(REQUESTS, 0.0), scale, conditions=conditions, options=seconds)
+
+
+def verdicts(
+    found: Record, names: Sequence[str] = (), *, experiment: str = "burst", scale: float = 1.0
+) -> pd.DataFrame:
+    """Judge the claims (all, or some by their ids): a row for each, with what was found and why.
+
+    ``experiment`` and ``scale``: of trials of another record, such as a race whose server time was divided by 2.
+    Raises TrialError for an id that no claim has.
+    """
+    evidence, chosen = Evidence.of(found.trials, experiment, scale), catalogue(found.asked.get("claims"))
+    if unknown := set(names) - {claim.id for claim in chosen}:
+        raise TrialError(f"no claim {min(unknown)!r}: there are {', '.join(claim.id for claim in chosen)}")
+    rows = [
+        {**asdict(claim), "stated": claim.stated, **asdict(claim.judged(evidence))}
+        for claim in chosen
+        if claim.id in names or not names
+    ]
+    return pd.DataFrame(rows).set_index("id", drop=False)
+
+
+def _counts(judged: pd.DataFrame) -> Mapping[Verdict, int]:
+    return {verdict: int((judged["verdict"] == verdict).sum()) for verdict in LOOKS}
+
+
+def headline(found: Record) -> str:
+    """Say how many claims hold as they were meant."""
+    counts = _counts(verdicts(found))
+    return f"{sum(counts.values())} claims tested: {counts[HOLDS]} hold as they were meant"
+
+
+def notes(found: Record) -> list[str]:
+    """Say how many claims have each verdict, what another reason is, and how it was measured."""
+    counts = _counts(verdicts(found))
+    said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in counts.items())
+    other = "it comes out as claimed, but not by what the article puts it down to."
+    every = [f"Of {sum(counts.values())} claims {said}.", f"{LOOKS[OTHER][1]} for another reason: {other}"]
+    if found.asked.get("quick"):
+        scales = {trial.case.tags["experiment"]: trial.case.tags.get("scale", 1.0) for trial in found.trials}
+        by = ", ".join(f"{name} x {scale:g}" for name, scale in scales.items() if scale != 1)
+        every.append(
+            f"Quick: fewer requests and shorter times; the numbers are scaled back ({by}), so trust ratios. No service "
+            "was put under load."
+        )
+    return [*every, *["Interrupted: what did not run any more is not tested."] * (not found.finished)]
+
+
+def table(found: Record) -> Table:
+    """Return every claim with the article's figure, the one found here, a verdict and a sentence."""
+    rows: list[list[Content]] = []
+    for section, lines in groupby(each(verdicts(found)), key=lambda line: line.section):
+        rows.append([Cell(f"\n{section}", "bold")])
+        for line in lines:
+            _, mark, style, *_ = LOOKS[line.verdict]
+            claim = (Cell(line.claim), Cell(line.sentence, "dim", 2))
+            rows.append([claim, line.stated, line.here, Cell(f"{mark} {line.verdict}", style)])
+    widths = {"the article": 12, "here": 12, "verdict": 26}
+    columns = [Column("claim, and what was found", wide=True), *(Column(name, width=w) for name, w in widths.items())]
+    return Table(columns, rows, headline=headline(found), notes=notes(found))
+
+
+def compared(found: Record) -> dict[str, float]:
+    """Return the value found for each claim that has a figure."""
+    return {f"claim {line.id}": line.value for line in each(_with_figures(verdicts(found)))}
+
+
+def _with_figures(judged: pd.DataFrame) -> pd.DataFrame:
+    return judged[judged["figure"].notna() & judged["value"].notna()]
+
+
+def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw every verdict, and below each value found here over the article's, on a scale of ratios.
+
+    Draws on ``fig`` if one is given. A value of nought or below, such as memory that grew where some was to be saved,
+    stands at the left end of the scale, and its number beside it.
+    """
+    judged = verdicts(found)
+    lines = list(each(_with_figures(judged)))
+    rows_in = ROW_IN * max(len(lines), 1)
+    with sheet((2, 1), 1.0 + rows_in, fig=fig, head_in=1.0, foot_in=0.62, left=0.44, right=0.965, hspace=0.0,
+               height_ratios=(1.0, rows_in)) as (fig, (marks, rows)):  # fmt: skip
+        _draw_verdicts(marks, _counts(judged))
+        _draw_values(rows, lines)
+        size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at the article's size"
+        band = f"grey band: within a factor of {FACTOR:g} of the article's figure"
+        head(fig, headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}")
+    said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
+    describe_on(fig, " ".join(["The results table of the claims.", notes(found)[0], *said]))
+    return fig
+
+
+def _mark(verdict: Verdict, size: float) -> dict[str, Any]:
+    *_, marker, face = LOOKS[verdict]
+    edge = INK if verdict in {CANNOT, OTHER} else face
+    return {
+        "linestyle": "none", "marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": edge,
+        "markeredgewidth": 1.1,
+    }  # fmt: skip
+
+
+def _draw_verdicts(ax: Axes, counts: Mapping[Verdict, int]) -> None:
+    """Draw a mark for every claim, in groups by verdict, with the number and the verdict's name under each group."""
+    left = 16 / 72 / WIDTH_IN
+    ax.set_position((left, ax.get_position().y0 + 0.03, 0.965 - left, ax.get_position().height * 0.62))
+    ax.axis("off")
+    at = 0.0
+    for verdict, number in counts.items():
+        ax.plot([at + step for step in range(number)], [1] * number, **_mark(verdict, 7.5))
+        said = f"{number} {LOOKS[verdict][0]}"
+        ax.annotate(said, (at - 0.45, 1), xytext=(0, -24), textcoords="offset points", fontsize=10.5, color=INK)
+        # A group is at least as wide as its name.
+        at += max(number, len(said) * 0.42 + 0.1) + 2.2
+    ax.set(xlim=(-0.6, max(at, 60.0)), ylim=(0, 1.6))
+
+
+def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
+    """Draw each value found here over the article's; the band is what counts as the same."""
+    if not lines:
+        ax.set(xticks=[], yticks=[])
+        ax.annotate("no claim with a figure was tested", (0.5, 0.5), xycoords="axes fraction", ha="center")
+        return
+    ax.axvspan(1 / FACTOR, FACTOR, color="#e8edf3", zorder=0, linewidth=0)
+    ax.axvline(1, color=MUTED, linewidth=1.2, zorder=1)
+    for row, line in enumerate(lines):
+        place = min(max(line.value / line.figure, LEAST), MOST / 1.3)
+        ax.plot([1, place], [row, row], color="#c3cad2", linewidth=1.4, zorder=2)
+        ax.plot([place], [row], zorder=3, **_mark(line.verdict, 8.5))
+        left = place < 1
+        # In the half where the mark is not, so that no number runs into a line.
+        ax.annotate(
+            line.here, (place, row), xytext=(-9 if left else 9, 0), textcoords="offset points", va="center",
+            ha="right" if left else "left", fontsize=10, color=INK, bbox=CLEAR, zorder=4,
+        )  # fmt: skip
+    labels = [f"{textwrap.shorten(line.claim, LONGEST, placeholder='…')}: {line.stated}" for line in lines]
+    ax.set_yticks(range(len(lines)), labels)
+    ax.set(xscale="log", xlim=(LEAST / 5, MOST), ylim=(len(lines) - 0.4, -0.6))
+    ax.xaxis.set_major_locator(FixedLocator([0.03, 0.1, 0.3, 1, 3, 10, 30]))
+    ax.set_xticklabels(["1/30", "1/10", "1/3", "as claimed", "3x", "10x", "30x"])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="y", length=0, labelsize=10)
+    ax.grid(visible=True, axis="x")
+    ax.set_xlabel("found here, as a multiple of the article's figure", loc="left")
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="every claim of the article with its verdict",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=table,
+    figures={"claims": figure},
+    compared=compared,
+    quick={"quick": True},
+)

@@ -1,0 +1,237 @@
+"""Facts for the claims that no race can decide: which exceptions are raised, what times out, what stays open.
+
+A worker does it in a fresh process, with a lab of its own whose conditions change on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from typing import Any
+
+import httpx
+import requests
+
+from supalab.clients.article import ArticleSupabaseAsync
+from supalab.clients.base import Client
+from supalab.clients.fake import FakeSupabaseAsync
+from supalab.lab.handle import Lab
+
+__all__ = ["EXPECTED_S", "facts"]
+
+EXPECTED_S = 11.0
+#: Seconds the lab takes for a request while callers leave and queue: long against all that a busy machine adds.
+SLOW_S = 1.0
+# Callers leave soon after their requests have begun, and long before these end.
+LEAVE_AT = 0.15
+# With one slot and a timeout of 1.8 server times, the third in the queue waits for its slot longer than that.
+QUEUED, PATIENCE = 4, 1.8
+IN_TURN, FIRST_CALLS, CROWD = 20, 20, 150
+# A server sends a byte each GAP_S, BYTES of them: every gap is far below the timeout, the whole is far above it.
+GAP_S, BYTES, TIMEOUT_S = 0.2, 12, 0.8
+ROW_ID = 900_001
+ROW = {"id": ROW_ID, "title": "Tried out", "url": "https://contests.test/tried-out"}
+
+
+def facts() -> dict[str, Any]:
+    """Try everything out and return what was found, by name."""
+    os.environ["no_proxy"] = "127.0.0.1"  # nor may a proxy of the system's own settings take loopback traffic
+    with Lab() as lab, ThreadPoolExecutor(1) as pool:
+        found = {**_errors(lab), **_defaults(), **_in_turn(lab), **_loops(), **asyncio.run(_article(lab))}
+        lab.set(latency=SLOW_S)
+        # It only sleeps, and on a server of its own: beside the rest it costs no time.
+        dripped = pool.submit(_dripping)
+        found |= asyncio.run(_slow(lab))
+        found |= dripped.result()
+        lab.reset()
+        return found | asyncio.run(_crowd(lab))
+
+
+def _raised(ask: Callable[..., Any], *given: Any) -> Exception | None:
+    try:
+        ask(*given)
+    except Exception as error:
+        return error
+    return None
+
+
+def _name(error: BaseException | object | None) -> str:
+    return type(error).__name__ if isinstance(error, BaseException) else "ok"
+
+
+def _errors(lab: Lab) -> dict[str, Any]:
+    """Both libraries ask for a table that is not there, and at a port that is closed; which errors do they raise?"""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        refused = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+
+    def ask(get: Callable[..., Any], url: str) -> None:
+        get(url, headers={"apikey": lab.key}, timeout=30).raise_for_status()
+
+    found: dict[str, Any] = {}
+    for what, url in (("status", f"{lab.url}/rest/v1/no_such_table"), ("refused", refused)):
+        old, new = _raised(ask, requests.get, url), _raised(ask, httpx.get, url)
+        found |= {
+            f"{what}_requests": _name(old),
+            f"{what}_httpx": _name(new),
+            f"{what}_caught_by_old_name": isinstance(new, requests.HTTPError),
+            f"{what}_caught_by_new_name": isinstance(new, httpx.HTTPError),
+            f"{what}_requests_is_oserror": isinstance(old, OSError),
+            f"{what}_httpx_is_oserror": isinstance(new, OSError),
+        }
+    return found
+
+
+def _defaults() -> dict[str, Any]:
+    """Timeouts (seconds, -1 for none) and limits, as the libraries' signatures have them."""
+    new = inspect.signature(httpx.AsyncClient).parameters
+    timeouts = {
+        "requests": inspect.signature(requests.Session.request).parameters["timeout"].default,
+        "httpx": new["timeout"].default.read,
+    }
+    limits = new["limits"].default
+    found = {f"default_timeout_{name}_s": -1.0 if wait is None else float(wait) for name, wait in timeouts.items()}
+    return found | {"default_connections": limits.max_connections, "default_kept": limits.max_keepalive_connections}
+
+
+def _in_turn(lab: Lab) -> dict[str, Any]:
+    """Count connections of requests one after another, of which no two need one at once."""
+    url, headers = f"{lab.url}/rest/v1/contests?limit=1", {"apikey": lab.key}
+    found = {"in_turn": IN_TURN}
+    with requests.Session() as session, httpx.Client(trust_env=False) as client:
+        gets: Mapping[str, Callable[..., Any]] = {
+            "requests": requests.get, "session": session.get, "httpx": client.get,
+        }  # fmt: skip
+        for name, get in gets.items():
+            lab.reset()
+            for _ in range(IN_TURN):
+                get(url, headers=headers).raise_for_status()
+            found[f"in_turn_{name}"] = lab.witness().connections
+    return found
+
+
+def _loops() -> dict[str, Any]:
+    """Call ``asyncio.get_event_loop`` in a coroutine and in another thread, where no loop runs."""
+
+    async def inside() -> bool:
+        return asyncio.get_event_loop() is asyncio.get_running_loop()
+
+    def outside() -> str:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            error = _raised(lambda: asyncio.get_event_loop().close())
+        return _name(error) if error or not said else said[0].category.__name__
+
+    with ThreadPoolExecutor(1) as pool:  # a thread of its own: no loop was ever set there
+        return {"loop_inside_is_running": asyncio.run(inside()), "loop_outside": pool.submit(outside).result()}
+
+
+async def _article(lab: Lab) -> dict[str, Any]:
+    """The article's three steps: when is its client made, do all methods work, what stays open at the end?"""
+    clients = set()
+
+    class Counting(ArticleSupabaseAsync):
+        async def _get_client(self) -> httpx.AsyncClient:
+            client = await super()._get_client()
+            clients.add(client)
+            return client
+
+    async with Counting(lab.url, lab.key) as db:
+        before = len(clients)
+        await asyncio.gather(*(db.select("contests", limit=1) for _ in range(FIRST_CALLS)))
+        made = len(clients)
+        mine: dict[str, int] = {"id": ROW_ID}
+        wrote, changed = await db.insert("contests", ROW), await db.update("contests", {"host": "me"}, filters=mine)
+        read, gone = await db.select("contests", filters=mine), await db.delete("contests", filters=mine)
+    good = [len(wrote) == 1, len(changed) == 1, [row["host"] for row in read] == ["me"], len(gone) == 1]
+    by_an_error = ArticleSupabaseAsync(lab.url, lab.key)
+    with suppress(LookupError):
+        async with by_an_error:
+            await by_an_error.select("contests", limit=1)
+            raise LookupError
+    async with FakeSupabaseAsync(lab.url, lab.key) as fake:
+        await asyncio.gather(*(fake.select("contests", limit=1) for _ in range(FIRST_CALLS)))
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    return {
+        "clients_before": before,
+        "clients_made": made,
+        "clients_calls": FIRST_CALLS,
+        "methods": len(good),
+        "methods_good": sum(good),
+        "open_after_close": sum(one._client is None or not one._client.is_closed for one in (db, by_an_error)),
+        "threads_after_close": len(left),
+    }
+
+
+def _dripping() -> dict[str, Any]:
+    """Ask a server that sends a byte at a time, with a timeout below the whole and above each gap."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        threading.Thread(target=_drip, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        return {
+            "drip_requests": _name(_raised(lambda: requests.get(url, timeout=TIMEOUT_S))),
+            "drip_httpx": _name(_raised(lambda: httpx.get(url, timeout=TIMEOUT_S))),
+        }
+
+
+def _drip(server: socket.socket) -> None:
+    with suppress(OSError):  # it is closed when both have asked
+        while True:
+            caller, _ = server.accept()
+            with caller, suppress(OSError):  # the caller has lost patience: that is a result too
+                caller.recv(65_536)
+                caller.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\nConnection: close\r\n\r\n".encode())
+                for _ in range(BYTES):
+                    time.sleep(GAP_S)
+                    caller.sendall(b".")
+
+
+async def _slow(lab: Lab) -> dict[str, Any]:
+    """Cancel callers of both clients and ask once more; queue for one slot with a timeout. All at once."""
+    kinds: Mapping[str, Callable[..., Client]] = {"fake": FakeSupabaseAsync, "article": ArticleSupabaseAsync}
+    waits = [_next_answer(kind(lab.url, lab.key, limit=3)) for kind in kinds.values()]
+    queues = [_queue(kind(lab.url, lab.key, limit=1, timeout=PATIENCE * SLOW_S)) for kind in kinds.values()]
+    seconds, answers = await asyncio.gather(asyncio.gather(*waits), asyncio.gather(*queues))
+    found = {f"left_next_{name}_s": round(waited, 3) for name, waited in zip(kinds, seconds, strict=True)}
+    found |= {f"queue_answered_{name}": queue.count("ok") for name, queue in zip(kinds, answers, strict=True)}
+    return found | {
+        "left_latency_s": SLOW_S,
+        "queue_asked": QUEUED,
+        "queue_timeout_s": PATIENCE * SLOW_S,
+        "queue_error_article": next((name for name in answers[1] if name != "ok"), "none"),
+    }
+
+
+async def _next_answer(db: Client) -> float:
+    """Take all slots, let those callers leave, and return the seconds that one more waits for its answer."""
+    async with db:
+        first = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
+        await asyncio.sleep(LEAVE_AT * SLOW_S)
+        for task in first:
+            task.cancel()
+        await asyncio.wait(first)
+        began = time.perf_counter()
+        await db.select("contests", limit=1)
+        return time.perf_counter() - began
+
+
+async def _queue(db: Client) -> list[str]:
+    async with db:
+        answers = await asyncio.gather(*(db.select("contests", limit=1) for _ in range(QUEUED)), return_exceptions=True)
+    return [_name(answer) for answer in answers]
+
+
+async def _crowd(lab: Lab) -> dict[str, Any]:
+    """Ask httpx as it comes for more at once than its default pool has connections; the lab counts."""
+    async with httpx.AsyncClient(headers={"apikey": lab.key}, timeout=60, trust_env=False) as client:
+        url = f"{lab.url}/rest/v1/contests?limit=1"
+        answers = await asyncio.gather(*(client.get(url) for _ in range(CROWD)))
+    peak = (await asyncio.to_thread(lab.witness)).peak
+    return {"crowd": CROWD, "crowd_answered": sum(answer.is_success for answer in answers), "crowd_peak": peak}
