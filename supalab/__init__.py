@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from supalab.clients.real import SupabaseAsync
     from supalab.clients.session import SessionSupabaseAsync
     from supalab.lab.handle import Lab
-    from supalab.measure.probe import probe
     from supalab.measure.race import race
     from supalab.measure.workload import Workload
+    from supalab.probe import probe
     from supalab.settings import Settings
 
 __version__ = "0.1.0"
@@ -29,7 +29,7 @@ _HOME = {
     "Settings": "supalab.settings",
     "SupabaseAsync": "supalab.clients.real",
     "Workload": "supalab.measure.workload",
-    "probe": "supalab.measure.probe",
+    "probe": "supalab.probe",
     "race": "supalab.measure.race",
 }
 

@@ -28,7 +28,7 @@ import httpx
 import requests
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SessionSupabaseAsync, SupabaseAsync
-from supalab.measure.probe.judge import BLOCKING, FAKE, MIXED, OUTSIDE, PROCESSES, REAL
+from supalab.probe.judge import BLOCKING, FAKE, MIXED, OUTSIDE, PROCESSES, REAL
 
 PATH = "/rest/v1/contests?select=id&limit=5"
 Call = Callable[[], Any]
@@ -36,7 +36,7 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of client: ``make(url, key)`` opens it; ``expect``: the verdict; ``remark``: one it must have."""
+    """One kind of client: ``make(url, key)`` opens it; ``expect``: the verdict; ``remark``: one that it must have."""
 
     make: Callable[[str, str], Any]
     expect: str
@@ -46,6 +46,12 @@ class Kind:
     @property
     def name(self) -> str:
         return self.make.__name__
+
+    def remarked(self, verdict: Any) -> bool:
+        """Whether the verdict has the remark; one that ends with `` for`` goes on with a measured time."""
+        if self.remark and self.remark.endswith(" for"):
+            return any(said.startswith(self.remark) for said in verdict.remarks)
+        return self.remark is None or self.remark in verdict.remarks
 
     def lacking(self) -> bool:
         """Whether a package or program that it needs is not here."""
@@ -428,11 +434,9 @@ async def client_per_request(url: str, key: str) -> AsyncIterator[Call]:
 
 @kind(REAL)
 async def by_hostname(url: str, key: str) -> AsyncIterator[Call]:
-    named = url.replace("127.0.0.1", "localhost")
-    # The lab wants to be asked by its own address; which one the name leads to is looked up in threads all the same.
-    asked = headers(key) | {"Host": url.removeprefix("http://")}
+    named = url.replace("127.0.0.1", "localhost")  # which address that is, threads look up
     connector = aiohttp.TCPConnector(use_dns_cache=False, force_close=True)
-    async with aiohttp.ClientSession(headers=asked, connector=connector) as session:
+    async with aiohttp.ClientSession(headers=headers(key), connector=connector) as session:
 
         async def call() -> Any:
             async with session.get(named + PATH) as answer:
@@ -634,6 +638,208 @@ async def every_other_call_blocks(url: str, key: str) -> AsyncIterator[Call]:
         yield call
 
 
+# What used to mislead the probe: shared requests, other threads' requests, a loop that each call blocks a little.
+
+
+@kind(REAL, "calls share requests (50 calls, 1 request)")
+async def one_request_for_all_callers(url: str, key: str) -> AsyncIterator[Call]:
+    under_way: list[asyncio.Future[Any]] = []
+    async with httpx.AsyncClient(headers=headers(key), trust_env=False) as client:
+
+        async def ask() -> Any:
+            try:
+                return await client.get(url + PATH)
+            finally:
+                under_way.clear()
+
+        async def call() -> Any:
+            if not under_way:
+                under_way.append(asyncio.ensure_future(ask()))
+            return await asyncio.shield(under_way[0])
+
+        yield call
+
+
+@kind(REAL, "calls share requests (50 calls, 5 requests)")
+async def data_loader_of_10(url: str, key: str) -> AsyncIterator[Call]:
+    waiting: list[asyncio.Future[Any]] = []
+    async with aiohttp.ClientSession(headers=headers(key)) as session:
+
+        async def load() -> None:
+            await asyncio.sleep(0.01)
+            batches = [waiting[at : at + 10] for at in range(0, len(waiting), 10)]
+            waiting.clear()
+            await asyncio.gather(*map(answer, batches))
+
+        async def answer(batch: list[asyncio.Future[Any]]) -> None:
+            async with session.get(url + PATH) as response:
+                rows = await response.json()
+            for future in batch:
+                answered(future, rows)
+
+        async def call() -> Any:
+            future = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            loading = asyncio.ensure_future(load()) if len(waiting) == 1 else None
+            rows = await future
+            if loading is not None:
+                await loading
+            return rows
+
+        yield call
+
+
+@kind(FAKE, "calls share requests (50 calls, 1 request)")
+async def one_thread_for_all_callers(url: str, key: str) -> AsyncIterator[Call]:
+    under_way: list[asyncio.Future[Any]] = []
+
+    async def call() -> Any:
+        if not under_way:
+            under_way.append(asyncio.ensure_future(asyncio.to_thread(get, url, key)))
+            under_way[0].add_done_callback(lambda _: under_way.clear())
+        return await asyncio.shield(under_way[0])
+
+    yield call
+
+
+@kind(REAL)
+async def httpx_by_hostname(url: str, key: str) -> AsyncIterator[Call]:
+    async with httpx.AsyncClient(headers=headers(key), trust_env=False) as client:
+        yield lambda: client.get(url.replace("127.0.0.1", "localhost") + PATH)
+
+
+@kind(FAKE, "limited to 3")
+async def our_fake_by_hostname(url: str, key: str) -> AsyncIterator[Call]:
+    async with FakeSupabaseAsync(url.replace("127.0.0.1", "localhost"), key) as db:
+        yield lambda: db.select("contests", limit=5)
+
+
+@asynccontextmanager
+async def a_thread_that_asks(work: Callable[[], Any], pause: float, name: str) -> AsyncIterator[None]:
+    stop = threading.Event()
+
+    def poll() -> None:
+        while not stop.wait(pause):
+            work()
+
+    thread = threading.Thread(target=poll, name=name)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.to_thread(thread.join)
+
+
+@kind(REAL, "other threads of this process send requests too: telemetry")
+async def telemetry_at_the_lab_beside(url: str, key: str) -> AsyncIterator[Call]:
+    async with (
+        a_thread_that_asks(lambda: get(url, key), 0.03, "telemetry"),
+        httpx.AsyncClient(headers=headers(key), trust_env=False) as client,
+    ):
+        yield lambda: client.get(url + PATH)
+
+
+@kind(REAL, "limited to 3")
+async def polling_without_pause_beside_a_limit(url: str, key: str) -> AsyncIterator[Call]:
+    gate = asyncio.Semaphore(3)
+    with requests.Session() as polling:
+        async with (
+            a_thread_that_asks(lambda: get(url, key, polling), 0.0, "polling"),
+            aiohttp.ClientSession(headers=headers(key)) as session,
+        ):
+
+            async def call() -> Any:
+                async with gate, session.get(url + PATH) as answer:
+                    return await answer.json()
+
+            yield call
+
+
+@kind(REAL, "limited to 1")
+async def seldom_polling_beside_a_lock(url: str, key: str) -> AsyncIterator[Call]:
+    gate = asyncio.Lock()
+    async with (
+        a_thread_that_asks(lambda: get(url, key), 0.5, "polling"),
+        httpx.AsyncClient(headers=headers(key), trust_env=False) as client,
+    ):
+
+        async def call() -> Any:
+            async with gate:
+                return await client.get(url + PATH)
+
+        yield call
+
+
+@kind(FAKE, "limited to 3")
+async def our_fake_beside_polling(url: str, key: str) -> AsyncIterator[Call]:
+    async with a_thread_that_asks(lambda: get(url, key), 0.05, "polling"), FakeSupabaseAsync(url, key) as db:
+        yield lambda: db.select("contests", limit=5)
+
+
+@kind(REAL, "limited to 10")
+async def timers_that_ask_beside(url: str, key: str) -> AsyncIterator[Call]:
+    timers: list[threading.Timer] = []
+    over = threading.Event()
+
+    def tick() -> None:
+        if not over.is_set():
+            timers.append(threading.Timer(0.05, tick))
+            timers[-1].start()
+            get(url, key)
+
+    await asyncio.to_thread(tick)
+    async with SupabaseAsync(url, key) as db:
+        yield lambda: db.select("contests", limit=5)
+    over.set()
+    for timer in timers:
+        await asyncio.to_thread(timer.join)
+
+
+def blocks_each_call(before: Callable[[], Any] | None = None, after: Callable[[], Any] | None = None) -> Any:
+    """A real client that does something on the loop's thread in each call."""
+
+    @asynccontextmanager
+    async def opened(url: str, key: str) -> AsyncIterator[Call]:
+        async with aiohttp.ClientSession(headers=headers(key)) as session:
+
+            async def call() -> None:
+                if before:
+                    before()
+                async with session.get(url + PATH) as answer:
+                    await answer.read()
+                if after:
+                    after()
+
+            yield call
+
+    return opened
+
+
+def work(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@kind(REAL, "blocks the event loop for")
+async def short_sleep_before_each(url: str, key: str) -> AsyncIterator[Call]:
+    async with blocks_each_call(before=lambda: time.sleep(0.02))(url, key) as call:
+        yield call
+
+
+@kind(REAL, "blocks the event loop for")
+async def short_sleep_after_each(url: str, key: str) -> AsyncIterator[Call]:
+    async with blocks_each_call(after=lambda: time.sleep(0.02))(url, key) as call:
+        yield call
+
+
+@kind(REAL, "blocks the event loop for")
+async def cpu_work_in_each(url: str, key: str) -> AsyncIterator[Call]:
+    async with blocks_each_call(after=lambda: work(0.02))(url, key) as call:
+        yield call
+
+
 def curl_handle(url: str, key: str) -> Any:
     pycurl = importlib.import_module("pycurl")
     handle = pycurl.Curl()
@@ -653,7 +859,7 @@ def curl_easy(url: str, key: str) -> None:
 
 async def one_verdict(one: Kind, lab: Any) -> Any:
     """Open a client of this kind in the lab, probe it, close it."""
-    from supalab.measure.probe import probe
+    from supalab.probe import probe
 
     async with one.make(lab.url, lab.key) as call:
         return await probe(call, lab=lab, name=one.name)
@@ -664,7 +870,7 @@ def main() -> None:
     import argparse
 
     from supalab import Lab
-    from supalab.measure.probe.judge import CANNOT_TELL
+    from supalab.probe.judge import CANNOT_TELL
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=4)
@@ -681,10 +887,10 @@ def main() -> None:
             seen.append(verdict)
             wrong += verdict.kind not in {one.expect, CANNOT_TELL}
             unknown += verdict.kind == CANNOT_TELL
-            unremarked += one.remark is not None and one.remark not in verdict.remarks
+            unremarked += not one.remarked(verdict)
             done += 1
             slowest = max(slowest, verdict.seconds)
-            if verdict.kind != one.expect or (one.remark is not None and one.remark not in verdict.remarks):
+            if verdict.kind != one.expect or not one.remarked(verdict):
                 print(f"!! expected {one.expect}, {one.remark}\n{verdict}\n{dict(verdict.numbers)}")
         said = " | ".join(sorted({verdict.headline for verdict in seen}))
         print(f"{one.name:30} {max(v.seconds for v in seen):4.1f} s  {said}", flush=True)

@@ -15,7 +15,7 @@ import pytest
 
 from supalab import SupabaseAsync, errors, replies
 from supalab.errors import ApiError, ClientError, DeadlineExceeded, SupalabError
-from supalab.measure.probe import subject
+from supalab.probe import subject
 from supalab.replies import Reply
 
 MAKE: dict[type[SupalabError], Callable[[], SupalabError]] = {

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import requests
 
 from supalab import FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.errors import LabError, SettingsError
-from supalab.measure.probe import Verdict, hook, probe
-from supalab.measure.probe import burst as bursts
-from supalab.measure.probe import run as running
-from supalab.measure.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
+from supalab.probe import Verdict, look, probe
+from supalab.probe import run as running
+from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter bursts and less patience: for tests of manners, not of verdicts."""
     monkeypatch.setattr(running, "LATENCY_S", 0.1)
     monkeypatch.setattr(running, "WARM_S", 1.0)
-    monkeypatch.setattr(bursts, "DRAIN_S", 0.5)
+    monkeypatch.setattr(running, "DRAIN_S", 0.5)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def as_it_was(lab: Lab) -> Iterator[None]:
     yield
     assert lab.conditions == conditions
     assert {thread.name for thread in set(threading.enumerate()) - threads} == set()
-    assert not hook.is_listening()
+    assert look._heard is None
 
 
 async def test_the_lines_a_learner_writes_all_work(lab: Lab, db: SupabaseAsync, brief: None) -> None:
@@ -77,7 +77,7 @@ async def test_everything_is_put_back(as_it_was: None, brief: None) -> None:
             changed = {name for name in before[2] | after if before[2].get(name) is not after.get(name)}
             # Its clockwork: what is scheduled and ready changes with every step of any program.
             assert changed <= {"_scheduled", "_ready", "_timer_cancelled_count", "_current_handle", "_asyncgens"}
-            assert not [timer for timer in loop._scheduled if not timer.cancelled() and "Pulse" in repr(timer)]
+            assert not [timer for timer in loop._scheduled if not timer.cancelled() and "Heartbeat" in repr(timer)]
             lab.set(error_rate=0.0)
             assert len(await db.select("contests", limit=2)) == 2
     assert verdict.kind == REAL
@@ -150,7 +150,7 @@ async def test_what_cannot_be_probed_is_told_what_to_write(
 
 async def test_a_call_already_made_and_a_lab_that_is_none_are_refused(lab: Lab, db: SupabaseAsync) -> None:
     """A coroutine is closed, so that no warning follows; the lab's address is not the lab."""
-    with pytest.raises(SettingsError, match="without brackets"):
+    with pytest.raises(SettingsError, match="without parentheses"):
         await probe(db.select("contests"), lab=lab)
     with pytest.raises(SettingsError, match="lab is a str"):
         await probe(lambda: db.select("contests"), lab=lab.url)  # type: ignore[arg-type]
@@ -322,7 +322,7 @@ async def test_a_cancelled_probe_leaves_nothing(after: float, as_it_was: None, b
         assert lab.conditions.latency == 0.07
         assert asyncio.all_tasks() == tasks
         assert set(threading.enumerate()) <= threads  # one of an earlier test may end meanwhile
-        assert not hook.is_listening()
+        assert look._heard is None
         assert (await probe(SupabaseAsync, lab=lab)).kind == REAL
 
 
@@ -382,11 +382,81 @@ def test_the_hook_sleeps_unless_a_probe_runs() -> None:
     """Put in once, it hears connections only while somebody listens, and stumbles over nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with hook.listening() as heard:
-            assert hook.is_listening()
+        with look.connects() as heard:
             socket.create_connection(("127.0.0.1", port)).close()
             sys.audit("socket.connect", None, b"an address that is no pair")
         socket.create_connection(("127.0.0.1", port)).close()
-    assert {(one.event, one.port) for one in heard} >= {("socket.connect", port), ("socket.getaddrinfo", port)}
-    assert [one.port for one in heard if one.event == "socket.connect"] == [port, 0]
+    assert [one.port for one in heard] == [port, 0]
     assert {one.thread for one in heard} == {threading.get_ident()}
+
+
+class Query:
+    """A query in the manner of the official client: nothing is sent before ``execute``."""
+
+    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+        self.client = client
+
+    def select(self, *columns: str) -> Query:
+        return self
+
+    def limit(self, rows: int) -> Query:
+        return self
+
+    async def execute(self) -> Any:
+        assert self.client
+        return (await self.client.get("/rest/v1/contests?limit=5")).raise_for_status().json()
+
+
+class Official:
+    """A client in the manner of the official one."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.http = httpx.AsyncClient(base_url=url, headers={"apikey": key}, trust_env=False)
+
+    def table(self, name: str) -> Query:
+        return Query(self.http)
+
+
+async def acreate(url: str, key: str) -> Official:
+    return Official(url, key)
+
+
+async def late_query() -> Query:
+    return Query()
+
+
+@pytest.mark.parametrize(
+    ("what", "cure"),
+    [
+        (Query().limit(5), "lambda: builder.execute()"),
+        (Query().select("*"), "lambda: builder.execute()"),
+        (lambda: Query().select("*"), "lambda: builder.execute()"),
+        (late_query, "lambda: builder.execute()"),
+        (acreate, '.table("contests").select("*").limit(10).execute(); db is what acreate makes'),
+        (Official, '.table("contests").select("*").limit(10).execute(); db is what Official makes'),
+        (Official("http://127.0.0.1:1", "key"), 'lambda: db.table("contests").select("*").limit(10).execute()'),
+    ],
+    ids=["builder", "selected", "returned", "awaited", "acreate", "class", "client"],
+)
+async def test_the_official_clients_users_are_led_to_the_call_that_works(what: Any, cure: str, lab: Lab) -> None:
+    """A builder is told that it is not sent yet, a client what a whole request is; in one line."""
+    with pytest.raises(SettingsError) as told:
+        await probe(what, lab=lab)
+    assert cure in str(told.value)
+    assert "blocks" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+async def test_the_call_that_they_are_led_to_works(lab: Lab, brief: None) -> None:
+    """As a lambda, and as what an own factory returns."""
+    db = Official(lab.url, lab.key)
+    assert (await probe(lambda: db.table("contests").select("*").limit(10).execute(), lab=lab)).kind == REAL
+    await db.http.aclose()
+
+    async def make(url: str, key: str) -> Any:
+        made.append(await acreate(url, key))
+        return lambda: made[0].table("contests").select("*").limit(10).execute()
+
+    made: list[Official] = []
+    assert (await probe(make)).kind == REAL
+    await made[0].http.aclose()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supalab.measure.probe import VERDICT
+from supalab.probe import VERDICT
 from supalab.report.table import WIDTH
 
 CLIENTS = """

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import gc
+import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from supalab.errors import TrialError
-from supalab.measure.probe import VERDICT, Verdict, table
-from supalab.measure.probe.evidence import evidence, numbers
-from supalab.measure.probe.judge import (
-    BLOCKING,
-    CANNOT_TELL,
-    FAKE,
-    KINDS,
-    MIXED,
-    OUTSIDE,
-    PROCESSES,
-    REAL,
-    judge,
-    shares,
-)
-from supalab.measure.probe.limits import limit_of, new_connections
-from supalab.measure.probe.pulse import Gap, Pulse, stood_still
-from supalab.measure.probe.seen import Burst, Seen, Sequence, Waits, micro
-from supalab.measure.probe.verdict import WAITERS
-from supalab.measure.probe.watch import Look, Tally
-from supalab.measure.probe.words import sentences
+from supalab.measure.archive import rounded
+from supalab.probe import VERDICT, Verdict
+from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, KINDS, MIXED, OUTSIDE, PROCESSES, REAL, judge
+from supalab.probe.look import Heartbeat, Pause, Tally
+from supalab.probe.seen import Burst, Seen, shares
+from supalab.probe.verdict import BAR, WAITERS, evidence, numbers, sentences
 from supalab.report.table import WIDTH
 from supalab.report.table import text as text_of
 
+PIN = Path(__file__).parent / "pins" / "probe.json"
 LATENCY = 0.3
 SECONDS = 1.2
 
@@ -41,62 +30,68 @@ def made_burst(calls: int = 20, peak: int = 10, **changes: object) -> Burst:
     rounds = [(LATENCY * turn, peak) for turn in range(5)]
     timeline = [step for second, number in rounds for step in ((second, number), (second + 0.29, number - 1))]
     whole = Burst(
-        calls=calls, latency_s=LATENCY, watched_s=SECONDS, peak=peak, served=4 * peak, connections=peak, refused=0,
-        busy_s=peak * SECONDS, timeline=tuple(timeline), waits=Waits(loop_rest=SECONDS, own=peak * SECONDS),
+        calls=calls, latency_s=LATENCY, watched_s=SECONDS, peak=peak, requests=calls, connections=peak, refused=0,
+        busy_s=peak * SECONDS, timeline=tuple(timeline), loop_rest=SECONDS, own=peak * SECONDS,
         finished=calls, connects_loop=peak, gap_s=0.02,
     )  # fmt: skip
-    return micro(replace(whole, **changes))
+    return rounded_burst(replace(whole, **changes))
 
 
-def made(waits: Waits, *, sequence: Sequence | None = None, **changes: object) -> Seen:
-    """Two bursts, of 20 and 50, with the same waits for a peak of 10."""
-    bursts = tuple(made_burst(calls, waits=waits, **changes) for calls in (20, 50))
-    return Seen(sequence or Sequence(6, 6, 0), bursts, "a loop")
+def rounded_burst(burst: Burst) -> Burst:
+    """To the microsecond, as the probe counts and as a record keeps it."""
+    values = {one.name: rounded(getattr(burst, one.name)) for one in fields(Burst)}
+    return Burst(**{**values, "timeline": tuple(map(tuple, values["timeline"]))})
+
+
+def made(waits: dict[str, float], *, requests: int = 6, connections: int = 0, **changes: object) -> Seen:
+    """Two bursts, of 20 and 50, with the same waits for a peak of 10, after 6 calls one after another."""
+    bursts = tuple(made_burst(calls, **{"loop_rest": 0.0, "own": 0.0} | waits | changes) for calls in (20, 50))
+    return Seen(6, requests, connections, bursts=bursts, loop="a loop")
 
 
 ALL = 10 * SECONDS
-AWAKE = Waits(loop_rest=SECONDS, own=ALL)
-STILL = {"stood_s": SECONDS, "peak": 1, "busy_s": SECONDS}
+AWAKE = {"loop_rest": SECONDS, "own": ALL}
+STILL = {"blocked_s": SECONDS, "peak": 1, "busy_s": SECONDS}
 CASES = {
-    "the loop's sockets": (made(replace(AWAKE, loop_sockets=ALL)), REAL),
-    "more sockets than requests: idle ones": (made(replace(AWAKE, loop_sockets=3 * ALL)), REAL),
-    "real, though half of it was missed": (made(replace(AWAKE, loop_sockets=ALL / 3)), REAL),
-    "threads": (made(replace(AWAKE, threads_read=ALL), connects_loop=0), FAKE),
-    "threads beside idle sockets of a loop": (made(replace(AWAKE, threads_read=ALL, loop_sockets=ALL)), FAKE),
-    "real beside threads at another server": (made(replace(AWAKE, loop_sockets=ALL, threads_elsewhere=ALL)), REAL),
-    "real beside threads with files": (made(replace(AWAKE, loop_sockets=ALL, threads_work=ALL)), REAL),
-    "real beside threads that look up names": (made(replace(AWAKE, loop_sockets=ALL, threads_resolving=ALL)), REAL),
-    "a loop in another thread": (made(replace(AWAKE, other_loops=ALL), connects_loop=0, connects_threads=9), REAL),
-    "half and half": (made(replace(AWAKE, loop_sockets=ALL / 2, threads_read=ALL / 2)), MIXED),
-    "one in ten by a thread": (made(replace(AWAKE, loop_sockets=ALL * 0.9, threads_read=ALL * 0.1)), MIXED),
-    "processes": (made(Waits(loop_rest=SECONDS, processes=ALL), connects_loop=0), PROCESSES),
-    "processes and a loop": (made(replace(AWAKE, processes=ALL / 2, loop_sockets=ALL / 2)), MIXED),
+    "the loop's sockets": (made(AWAKE | {"loop_sockets": ALL}), REAL),
+    "more sockets than requests: idle ones": (made(AWAKE | {"loop_sockets": 3 * ALL}), REAL),
+    "real, though half of it was missed": (made(AWAKE | {"loop_sockets": ALL / 3}), REAL),
+    "threads": (made(AWAKE | {"threads_read": ALL}, connects_loop=0), FAKE),
+    "threads beside idle sockets of a loop": (made(AWAKE | {"threads_read": ALL, "loop_sockets": ALL}), FAKE),
+    "real beside threads at another server": (made(AWAKE | {"loop_sockets": ALL, "threads_elsewhere": ALL}), REAL),
+    "real beside threads with files": (made(AWAKE | {"loop_sockets": ALL, "threads_work": ALL}), REAL),
+    "real beside threads that look up names": (made(AWAKE | {"loop_sockets": ALL, "threads_resolving": ALL}), REAL),
+    "a loop in another thread": (made(AWAKE | {"other_loops": ALL}, connects_loop=0, connects_threads=9), REAL),
+    "half and half": (made(AWAKE | {"loop_sockets": ALL / 2, "threads_read": ALL / 2}), MIXED),
+    "one in ten by a thread": (made(AWAKE | {"loop_sockets": ALL * 0.9, "threads_read": ALL * 0.1}), MIXED),
+    "processes": (made({"loop_rest": SECONDS, "processes": ALL}, connects_loop=0), PROCESSES),
+    "processes and a loop": (made(AWAKE | {"processes": ALL / 2, "loop_sockets": ALL / 2}), MIXED),
     "nobody, but our connections": (made(AWAKE, connects_loop=0), OUTSIDE),
-    "nobody, and a thread for each": (made(replace(AWAKE, threads_work=ALL), connects_loop=0), FAKE),
+    "nobody, and a thread for each": (made(AWAKE | {"threads_work": ALL}, connects_loop=0), FAKE),
     "sockets in the loop that Python never opened": (
-        made(replace(AWAKE, loop_sockets=ALL), connects_loop=0),
+        made(AWAKE | {"loop_sockets": ALL}, connects_loop=0),
         OUTSIDE,
     ),
-    "nobody at all": (made(Waits(loop_rest=SECONDS)), CANNOT_TELL),
-    "a loop in a read": (made(Waits(loop_read=SECONDS), **STILL), BLOCKING),
-    "a loop in a read on a busy machine": (made(Waits(loop_read=SECONDS / 2), **{**STILL, "stood_s": 0.1}), BLOCKING),
-    "a loop that waits for its threads": (made(Waits(threads_read=SECONDS, loop_stuck=SECONDS), **STILL), BLOCKING),
-    "a loop in code outside Python": (made(Waits(loop_stuck=SECONDS), **STILL), BLOCKING),
-    "a loop held up by starting processes": (made(Waits(processes=ALL / 2, loop_stuck=1), stood_s=1.0), PROCESSES),
-    "a loop that gets no processor": (made(Waits(loop_sockets=ALL, loop_stuck=0.2), stood_s=SECONDS), REAL),
+    "nobody at all": (made({"loop_rest": SECONDS}), CANNOT_TELL),
+    "a loop in a read": (made({"loop_read": SECONDS}, **STILL), BLOCKING),
+    "a loop in a read on a busy machine": (made({"loop_read": SECONDS / 2}, **{**STILL, "blocked_s": 0.1}), BLOCKING),
+    "a loop that waits for its threads": (made({"threads_read": SECONDS, "loop_stuck": SECONDS}, **STILL), BLOCKING),
+    "a loop in code outside Python": (made({"loop_stuck": SECONDS}, **STILL), BLOCKING),
+    "a loop held up by starting processes": (made({"processes": ALL / 2, "loop_stuck": 1}, blocked_s=1.0), PROCESSES),
+    "a loop that gets no processor": (made({"loop_sockets": ALL, "loop_stuck": 0.2}, blocked_s=SECONDS), REAL),
     "a loop that sleeps beside real requests": (
-        made(Waits(loop_sockets=ALL, loop_stuck=SECONDS), stood_s=SECONDS, peak=3),
+        made({"loop_sockets": ALL, "loop_stuck": SECONDS}, blocked_s=SECONDS, peak=3),
         BLOCKING,
     ),
     "some calls block, others not": (
-        made(Waits(loop_read=ALL / 4, loop_sockets=ALL / 4), stood_s=SECONDS, peak=5),
+        made({"loop_read": ALL / 4, "loop_sockets": ALL / 4}, blocked_s=SECONDS, peak=5),
         MIXED,
     ),
     "late, because it works": (
-        made(replace(AWAKE, loop_rest=0.1, loop_sockets=ALL), gap_s=1.0, gap_cpu_s=0.9, stood_s=0.1),
+        made(AWAKE | {"loop_rest": 0.1, "loop_sockets": ALL}, gap_s=1.0, gap_cpu_s=0.9, blocked_s=0.1),
         REAL,
     ),
-    "late, because the machine is busy": (made(replace(AWAKE, loop_sockets=ALL), gap_s=0.9, stood_s=0.8), REAL),
+    "late, because the machine is busy": (made(AWAKE | {"loop_sockets": ALL}, gap_s=0.9, blocked_s=0.8), REAL),
 }
 
 
@@ -111,7 +106,7 @@ def test_a_loop_that_hides_its_sockets_gets_the_benefit_of_the_doubt() -> None:
     """Where the loop watches its sockets in C, requests that no thread and no process waits for are the loop's."""
     seen = replace(made(AWAKE, connects_loop=0), loop_shows_sockets=False, connects_heard=False)
     assert judge(seen).kind == REAL
-    threads = made(replace(AWAKE, threads_read=ALL), connects_loop=0)
+    threads = made(AWAKE | {"threads_read": ALL}, connects_loop=0)
     assert judge(replace(threads, loop_shows_sockets=False, connects_heard=False)).kind == FAKE
 
 
@@ -140,7 +135,7 @@ def test_what_cannot_be_told_has_its_reason(changes: dict, told: str) -> None:
 
 def test_shares_never_count_a_request_twice() -> None:
     """The parts are at most the whole, reads come before sockets, and the rest is unseen."""
-    found = shares([made_burst(waits=Waits(threads_read=ALL * 0.7, loop_sockets=ALL, processes=ALL))])
+    found = shares([made_burst(threads_read=ALL * 0.7, loop_sockets=ALL, processes=ALL)])
     assert (found.threads, found.events, found.processes) == (pytest.approx(0.7), pytest.approx(0.3), 0)
     assert sum((found.loop, found.threads, found.events, found.other_loops, found.processes, found.unseen)) == (
         pytest.approx(1)
@@ -152,20 +147,23 @@ def test_the_limit_is_what_two_sizes_share_or_what_was_held() -> None:
     """Equal peaks are a limit, a peak as high as the burst is none, a short summit of a slow start is none."""
     for peaks, limit in (((3, 3), 3), ((20, 32), 32), ((20, 50), None), ((20, 47), None)):
         bursts = tuple(made_burst(calls, peak) for calls, peak in zip((20, 50), peaks, strict=True))
-        assert limit_of(replace(made(AWAKE), bursts=bursts)) == limit
+        assert replace(made(AWAKE), bursts=bursts).limit == limit
     summit = made_burst(50, 30, timeline=tuple((0.01 * i, i) for i in range(31)))
-    assert limit_of(replace(made(AWAKE), bursts=(made_burst(20, 20), summit))) is None
+    assert replace(made(AWAKE), bursts=(made_burst(20, 20), summit)).limit is None
 
 
 def test_reuse_is_judged_one_call_after_another() -> None:
     """Connections of a burst say nothing of reuse, but more than there were requests at once are drops."""
-    real = replace(AWAKE, loop_sockets=ALL)
-    assert new_connections(made(real, sequence=Sequence(6, 6, 6))) == 1
-    assert "no connection reuse" in judge(made(real, sequence=Sequence(6, 6, 6))).remarks
+    real = AWAKE | {"loop_sockets": ALL}
+    assert made(real, connections=6).new_connections == 1
+    assert "no connection reuse" in judge(made(real, connections=6)).remarks
     assert judge(made(real)).remarks == ("limited to 10",)
-    assert "drops connections under load" in judge(made(real, connections=27)).remarks
-    assert "2 requests for each call" in judge(made(real, sequence=Sequence(6, 12, 0))).remarks
-    assert new_connections(Seen()) is None
+    assert (
+        "drops connections under load"
+        in judge(replace(made(real), bursts=(made_burst(connections=27, loop_sockets=ALL),))).remarks
+    )
+    assert "2 requests for each call" in judge(made(real, requests=12)).remarks
+    assert Seen().new_connections is None
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -210,41 +208,99 @@ def test_a_verdict_shows_itself() -> None:
 def test_the_table_is_short_and_names_who_waited(name: str) -> None:
     """No line is too long; bars are as long as the shares; every row of evidence is there."""
     verdict = made_verdict(CASES[name][0])
-    text = text_of(table.tables(verdict))
+    text = text_of(verdict.tables())
     assert max(map(len, text.splitlines())) <= WIDTH
     assert verdict.headline in " ".join(text.split())
     assert all(row.looked_at in text for row in verdict.evidence)
-    full = [line for line in text.splitlines() if line.count("█") == table.BAR]
+    full = [line for line in text.splitlines() if line.count("█") == BAR]
     assert len(full) == (numbers(verdict.seen)["share_threads_read"] == 1) + sum(
         numbers(verdict.seen)[key] == 1 for key in WAITERS if key != "share_threads_read"
     )
 
 
-async def test_the_pulse_tells_waiting_from_work() -> None:
-    """By a made clock: a pause without use of the processor is standing still, one with some of it is work on a busy
-    machine, short ones are the machine's.
+async def test_the_heartbeat_tells_waiting_from_work() -> None:
+    """By a made clock: a pause without use of the CPU is a blocked loop, one with some of it is work on a busy machine,
+    short ones are the machine's.
     """
     now, cpu = [0.0], [0.0]
-    pulse = Pulse(clock=lambda: now[0], cpu=lambda: cpu[0])
-    pulse.start()
-    for seconds, worked in ((0.01, 0.001), (0.3, 0.001), (0.5, 0.1), (0.09, 0.0)):
-        now[0] += seconds
-        cpu[0] += worked
-        pulse.beat()
-    pulse.stop()
-    assert stood_still(pulse.gaps) == pytest.approx(0.3)
-    assert pulse.longest.cpu_s == pytest.approx(0.1)
+    with Heartbeat(clock=lambda: now[0], cpu=lambda: cpu[0]) as heart:
+        for seconds, worked in ((0.01, 0.001), (0.3, 0.001), (0.5, 0.1), (0.09, 0.0)):
+            now[0] += seconds
+            cpu[0] += worked
+            heart.beat()
+    assert heart.blocked_s == pytest.approx(0.3)
+    assert max(heart.pauses).cpu_s == pytest.approx(0.1)
     assert not [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
-    assert stood_still([Gap(0.2, 0.3), Gap(0.2, 0.0)]) == 0.2
+    heart.pauses = [Pause(0.2, 0.3), Pause(0.2, 0.0)]
+    assert heart.blocked_s == 0.2
+
+
+async def test_the_garbage_collector_is_off_while_the_heart_beats() -> None:
+    """And on again afterwards; where it was off, it stays so."""
+    for before in (True, False):
+        (gc.enable if before else gc.disable)()
+        try:
+            with Heartbeat():
+                assert not gc.isenabled()
+            assert gc.isenabled() == before
+        finally:
+            gc.enable()
 
 
 def test_time_between_looks_belongs_to_both() -> None:
-    """A look that comes late takes half of what the one before it saw; a loop with one socket counts as a thread."""
+    """A look that comes late takes half of what the one before it saw."""
     tally = Tally()
-    tally.add(Look(threads_read=4, loops={7: 1, 8: 2}), 0.1)
-    tally.add(Look(loop_sockets=3, loops={7: 1}), 0.2)
-    waits = tally.waits(own=1.5, processes=0.0)
-    assert waits.threads_read == pytest.approx(4 * (0.05 + 0.1) + (0.05 + 0.1 + 0.1))
-    assert waits.other_loops == pytest.approx(2 * (0.05 + 0.1))
-    assert waits.loop_sockets == pytest.approx(0.3)
-    assert (waits.own, tally.threads_most) == (1.5, 4)
+    tally.add({"threads_read": 4, ("loop", 7): 1, ("loop", 8): 2}, 0.1)
+    tally.add({"loop_sockets": 3, ("loop", 7): 1}, 0.2)
+    assert tally.seconds["threads_read"] == pytest.approx(4 * (0.05 + 0.1))
+    assert tally.seconds["loop", 7] == pytest.approx(0.05 + 0.1 + 0.1)
+    assert tally.seconds["loop", 8] == pytest.approx(2 * (0.05 + 0.1))
+    assert tally.seconds["loop_sockets"] == pytest.approx(0.3)
+    assert (tally.most["threads_read"], tally.most["loop", 8]) == (4, 2)
+
+
+def test_calls_that_share_requests_have_no_limit() -> None:
+    """One request for 50 calls is no limit of 1; as many requests as calls are none of it shared."""
+    real = AWAKE | {"loop_sockets": ALL}
+    shared = made(real, peak=1, requests=6)
+    one = replace(shared, bursts=tuple(replace(burst, requests=1) for burst in shared.bursts))
+    assert judge(one).remarks == ("calls share requests (50 calls, 1 request)",)
+    assert "limited to 1" in judge(shared).remarks
+    few = replace(shared, bursts=tuple(replace(burst, requests=burst.calls // 2) for burst in shared.bursts))
+    assert "calls share requests (50 calls, 25 requests)" in judge(few).remarks
+
+
+def test_a_block_in_each_call_is_a_remark_unless_it_is_long() -> None:
+    """Milliseconds in each call are real async with a remark, a tenth of a second is blocking."""
+    stuck = {"loop_sockets": ALL, "loop_stuck": SECONDS}
+    for seconds, kind, remarked in ((0.02, REAL, True), (0.002, REAL, False), (0.15, BLOCKING, False)):
+        seen = replace(made(stuck, blocked_s=SECONDS), call_blocks_s=seconds)
+        found = judge(seen)
+        assert (found.kind, any("blocks the event loop" in said for said in found.remarks)) == (kind, remarked)
+    assert "blocks the event loop for 20 ms in each call" in judge(replace(seen, call_blocks_s=0.02)).remarks
+
+
+def test_processes_that_were_seen_at_few_looks_are_worker_processes() -> None:
+    """On a busy machine most looks may miss them; what nobody was seen doing stays unknown."""
+    rare = {"loop_rest": SECONDS, "processes": 0.05 * ALL}
+    assert judge(made(rare, connects_loop=0, processes_most=1)).kind == PROCESSES
+    assert judge(made(rare, connects_loop=0)).kind == CANNOT_TELL
+
+
+def test_what_users_read_of_a_verdict_is_pinned() -> None:
+    """Kind, remarks and sentences of every case are, to the word, those in ``pins/probe.json``.
+
+    After a change that is meant: ``python tests/test_probe_judge.py``.
+    """
+    assert json.loads(PIN.read_text(encoding="utf-8")) == said_of_cases()
+
+
+def said_of_cases() -> dict[str, list[str]]:
+    return {
+        name: [judge(seen).kind, *judge(seen).remarks, *sentences(judge(seen), seen)]
+        for name, (seen, _) in CASES.items()
+    }
+
+
+if __name__ == "__main__":
+    PIN.write_text(json.dumps(said_of_cases(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

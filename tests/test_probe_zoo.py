@@ -8,8 +8,8 @@ import pytest
 from probe_clients import ZOO, Kind, one_verdict
 
 from supalab import Lab
-from supalab.measure.probe import run
-from supalab.measure.probe.judge import CANNOT_TELL, KINDS
+from supalab.probe import run
+from supalab.probe.judge import CANNOT_TELL, KINDS
 
 
 def test_the_zoo_is_large_and_has_every_kind() -> None:
@@ -31,5 +31,5 @@ def test_the_probe_knows_it(kind: Kind, lab: Lab, monkeypatch: pytest.MonkeyPatc
     if verdict.kind == CANNOT_TELL:
         verdict = asyncio.run(one_verdict(kind, lab))
     assert verdict.kind == kind.expect, f"{verdict}\n{dict(verdict.numbers)}"
-    assert kind.remark is None or kind.remark in verdict.remarks, str(verdict)
+    assert kind.remarked(verdict), str(verdict)
     assert verdict.seconds < 10

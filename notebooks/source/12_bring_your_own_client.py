@@ -19,7 +19,7 @@ from supalab import FakeSupabaseAsync, SupabaseAsync
 from supalab.clients.fake import NO_PROXIES
 from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.looks_async import LooksAsync
-from supalab.measure.probe import probe
+from supalab.probe import probe
 
 lab = start_lab()
 

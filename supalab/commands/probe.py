@@ -18,7 +18,7 @@ from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
     from supalab.lab.handle import Lab
-    from supalab.measure.probe import Verdict
+    from supalab.probe import Verdict
 
 __all__ = ["add_probe", "probe"]
 
@@ -57,9 +57,9 @@ def probe(options: argparse.Namespace) -> int:
 
 
 async def _probed(what: Any, lab: Lab, options: argparse.Namespace, tell: Any) -> Verdict:
-    from supalab.measure.probe import probed
-    from supalab.measure.probe.subject import understood
     from supalab.measure.race import Progress
+    from supalab.probe import probed
+    from supalab.probe.subject import understood
 
     subject = understood(
         what, lab_given=True, in_environment=True, method=options.method, args=options.args, name=options.factory
@@ -130,12 +130,11 @@ def _importable() -> Iterator[None]:
 
 
 def _report(verdict: Verdict, record: Path | None, figure: Path | None) -> None:
-    from supalab.measure.probe import VERDICT
-    from supalab.measure.probe.table import tables
+    from supalab.probe import VERDICT
     from supalab.report.table import WIDTH, show
 
     keep(verdict, VERDICT, record)
-    show(tables(verdict), at_most=WIDTH)
+    show(verdict.tables(), at_most=WIDTH)
     if figure is not None:
         from supalab.figures.evidence import evidence
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from supalab.errors import SettingsError
-from supalab.measure.probe.seen import Burst
-from supalab.measure.probe.verdict import WAITERS, Verdict
+from supalab.probe.seen import Burst
+from supalab.probe.verdict import WAITERS, Verdict
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
 __all__ = ["draw_burst", "draw_waiters", "evidence"]

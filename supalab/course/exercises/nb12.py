@@ -12,8 +12,8 @@ from supalab.course.feedback import Finding
 from supalab.course.sockets import open_sockets
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.probe import Verdict, probe
-from supalab.measure.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
+from supalab.probe import Verdict, probe
+from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
 
 __all__ = ["EXERCISES"]
 

@@ -1,4 +1,4 @@
-"""What is probed: whatever a learner hands over flows in, a call that makes one request each time flows out.
+"""Understand what is to be probed: turn whatever was handed over into a call that makes one request each time.
 
 It may be an async callable without arguments, a client object (then a method of it is called), or a factory that
 takes the lab's url and key and returns one of these.
@@ -15,7 +15,7 @@ from typing import Any
 
 from supalab.errors import SettingsError, SupalabError
 
-__all__ = ["METHOD", "TABLE", "Call", "PlainCall", "Subject", "awaited", "opened", "understood"]
+__all__ = ["Call", "PlainCall", "Subject", "awaited", "opened", "understood"]
 
 METHOD, TABLE = "select", "contests"
 MAKE_S = 3.0
@@ -38,6 +38,43 @@ class Subject:
     args: tuple[Any, ...] = (TABLE,)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
+    def call_on(self, client: Any) -> Call:
+        """Return the call to make: the client itself, or its method; raises SettingsError if there is neither."""
+        if self.method is None and callable(client) and not inspect.isclass(client):
+            return client  # type: ignore[no-any-return]  # callable() was asked
+        name = self.method or METHOD
+        method = getattr(client, name, None)
+        if callable(method):
+            return lambda: method(*self.args, **self.kwargs)
+        kind = type(client).__name__
+        if _is_query(client):
+            raise SettingsError(f"{self.name} is a {kind}, {QUERY}")
+        given = f"{self.name} {'returned' if self.factory else 'is'} a {kind}, which has no method {name!r}"
+        if _builds_queries(client):
+            raise SettingsError(f"{given}: {self._whole_request()}")
+        raise SettingsError(
+            f"{given}: name one that makes a request (get, say, with its arguments), or hand over an async function "
+            "that makes one"
+        )
+
+    def _whole_request(self) -> str:
+        made = f"; db is what {self.name} makes from lab.url and lab.key" if self.factory else ""
+        return f"hand over a whole request, {REQUEST}{made} (or let your own factory return that lambda)"
+
+
+REQUEST = 'e.g. lambda: db.table("contests").select("*").limit(10).execute()'
+QUERY = "a query that is not sent yet: hand over what sends it, e.g. lambda: builder.execute()"
+
+
+def _is_query(result: Any) -> bool:
+    """Whether this is a query in the manner of the official client, which ``execute`` sends."""
+    return callable(getattr(result, "execute", None))
+
+
+def _builds_queries(client: Any) -> bool:
+    """Whether this is a client in the manner of the official one, whose queries begin with a table."""
+    return callable(getattr(client, "table", None)) or callable(getattr(client, "from_", None))
+
 
 def understood(
     what: Any,
@@ -57,20 +94,20 @@ def understood(
         what.close()
         raise SettingsError(
             "probe was given a call that has already been made: hand over the function itself, "
-            'without brackets, e.g. probe(lambda: db.select("contests"), lab=lab)'
+            'without parentheses, e.g. probe(lambda: db.select("contests"), lab=lab)'
         )
     if isinstance(args, str):
         raise SettingsError(f"args {args!r} is a text: write args=({args!r},)")
     factory = _factory(what, lab_given, in_environment)
     if factory is None and not lab_given:
         raise SettingsError(
-            "probe does not know which lab your client asks: write probe(…, lab=lab), or hand over what makes "
+            "probe does not know which lab your client uses: write probe(…, lab=lab), or hand over what makes "
             "the client from a url and a key, e.g. probe(lambda url, key: MyClient(url, key))"
         )
     given = (TABLE,) if args is None else tuple(args)
     subject = Subject(what, name or _name_of(what), factory, method, given, dict(kwargs or {}))
     if factory is None:
-        call_of(what, subject)  # what cannot be called is refused now
+        subject.call_on(what)  # what cannot be called is refused now
     return subject
 
 
@@ -78,12 +115,10 @@ def _factory(what: Any, lab_given: bool, in_environment: bool) -> Callable[[str,
     """What makes a client of a url and a key; what takes anything does so only where it has no lab to know of."""
     if not callable(what):
         return None
-    needs_nothing, takes_both = _binds(what), _binds(what, "url", "key")
-    if takes_both and (in_environment or not needs_nothing or inspect.isclass(what) or not lab_given):
+    needs_nothing = _binds(what)
+    if _binds(what, "url", "key") and (in_environment or not needs_nothing or inspect.isclass(what) or not lab_given):
         return lambda url, key: what(url, key)
-    if in_environment and needs_nothing:
-        return lambda url, key: what()
-    return None
+    return (lambda url, key: what()) if in_environment and needs_nothing else None
 
 
 def _binds(what: Any, *given: str) -> bool:
@@ -103,21 +138,6 @@ def _name_of(what: Any) -> str:
     return "your client" if short == "<lambda>" else short
 
 
-def call_of(what: Any, subject: Subject) -> Call:
-    """Return the call to make on ``what``: itself, or its method; raises SettingsError if there is neither."""
-    if subject.method is None and callable(what) and not inspect.isclass(what):
-        return what  # type: ignore[no-any-return]  # callable() was asked
-    name = subject.method or METHOD
-    method = getattr(what, name, None)
-    if not callable(method):
-        given = "returned" if subject.factory else "is"
-        raise SettingsError(
-            f"{subject.name} {given} a {type(what).__name__}, which has no method {name!r}: name one that makes a "
-            "request (get, say, with its arguments), or hand over an async function that makes one"
-        )
-    return lambda: method(*subject.args, **subject.kwargs)
-
-
 @asynccontextmanager
 async def opened(subject: Subject, url: str, key: str) -> AsyncIterator[Call]:
     """Make the client, if it has to be made, and close it afterwards; yield the call that makes one request.
@@ -125,7 +145,7 @@ async def opened(subject: Subject, url: str, key: str) -> AsyncIterator[Call]:
     Raises SettingsError when it cannot be made.
     """
     if subject.factory is None:
-        yield call_of(subject.what, subject)
+        yield subject.call_on(subject.what)
         return
     make = subject.factory
     made, by_itself = await _made(make, subject, url, key)
@@ -134,7 +154,7 @@ async def opened(subject: Subject, url: str, key: str) -> AsyncIterator[Call]:
         return
     entered = await made.__aenter__() if hasattr(made, "__aenter__") else made
     try:
-        yield call_of(made if entered is None else entered, subject)
+        yield subject.call_on(made if entered is None else entered)
     finally:
         await _closed(made)
 
@@ -158,41 +178,39 @@ async def _made(make: Callable[[str, str], Any], subject: Subject, url: str, key
         made = await asyncio.wait_for(_result(made), MAKE_S)
     except Exception:  # then the first call will tell, and better than from here
         return None, True
-    return made, not _is_client(made, subject)
+    is_client = callable(made) or callable(getattr(made, subject.method or METHOD, None))
+    return made, not (is_client or _is_query(made) or _builds_queries(made))
 
 
 async def _result(made: Awaitable[Any]) -> Any:
     return await made
 
 
-def _is_client(made: Any, subject: Subject) -> bool:
-    return callable(made) or callable(getattr(made, subject.method or METHOD, None))
-
-
 async def _closed(made: Any) -> None:
     if hasattr(made, "__aexit__"):
         await made.__aexit__(None, None, None)
         return
-    for name in ("aclose", "close"):
-        close = getattr(made, name, None)
-        if callable(close):
-            closing = close()
-            if inspect.isawaitable(closing):
-                await closing
-            return
+    close = next((getattr(made, name) for name in ("aclose", "close") if callable(getattr(made, name, None))), None)
+    closing = close() if close else None
+    if inspect.isawaitable(closing):
+        await closing
 
 
 async def awaited(result: Any) -> None:
     """Wait for one call's result, to its end if it is a stream; raises PlainCall if it is nothing to wait for."""
     if inspect.isawaitable(result):
         result = await result
-        if not inspect.isasyncgen(result):
+        if not inspect.isasyncgen(result) and not _is_query(result):
             return
-    if not hasattr(result, "__aiter__"):
-        raise PlainCall(
-            f"the call returned a {type(result).__name__}, nothing to await: it is a plain function, and in an event "
-            "loop it blocks. Hand over an async one, e.g. `async def call(): return await db.select(…)`, or, to "
-            "probe what threads make of it, `lambda: asyncio.to_thread(call)`"
-        )
-    async for _ in result:
-        pass
+    if hasattr(result, "__aiter__"):
+        async for _ in result:
+            pass
+        return
+    kind = type(result).__name__
+    if _is_query(result):
+        raise PlainCall(f"the call returned a {kind}, {QUERY}")
+    raise PlainCall(
+        f"the call returned a {kind}, nothing to await: it is a plain function, and in an event loop it blocks. "
+        "Hand over an async one, e.g. `async def call(): return await db.select(…)`, or, to probe what threads "
+        "make of it, `lambda: asyncio.to_thread(call)`"
+    )

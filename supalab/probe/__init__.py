@@ -1,0 +1,12 @@
+"""Find out what a client really is, from who waits while its requests are in flight: give it a client, get a verdict.
+
+``subject`` understands what was handed over; ``run`` makes calls while ``look`` watches the process; ``seen`` holds
+what was counted; ``judge`` decides; ``verdict`` says it in words and tables.
+"""
+
+from __future__ import annotations
+
+from supalab.probe.run import probe, probed
+from supalab.probe.verdict import VERDICT, Evidence, Verdict
+
+__all__ = ["VERDICT", "Evidence", "Verdict", "probe", "probed"]

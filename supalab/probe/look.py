@@ -1,0 +1,435 @@
+"""Look at this process while a client works: threads, event loops, sockets, child processes, lateness of the loop.
+
+Nothing is patched. Python's frames show in which call a thread waits, and their variables the socket that it waits for.
+A blocking socket to the lab means that the thread waits for one response; event loops use sockets that do not block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import psutil
+
+__all__ = [
+    "Connect",
+    "Heartbeat",
+    "Lab",
+    "Pause",
+    "Tally",
+    "Watcher",
+    "connects",
+    "hears_connects",
+    "watched_sockets",
+]
+
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+EVERY_S, HOLDERS_EVERY_S = 0.008, 0.1
+# How many frames of a thread are searched for its socket, and by which names the standard library, urllib3 and
+# httpcore hold it.
+DEPTH = 4
+SOCKET_NAMES = ("_sock", "sock", "_socket", "socket", "connection")
+# Threads that wait in here wait for work, for a lock or for an event, not for a response.
+WAITING = {"threading.py", "queue.py", "selectors.py", "windows_events.py"}
+WORKERS = {"thread.py", "process.py", "connection.py", "synchronize.py", "popen_fork.py"}
+WORKER_FOLDERS = {"futures", "multiprocessing"}
+# Files of Python and anyio that start a thread's work; what the thread is for comes after them.
+STARTERS = {"threading.py", "thread.py", "_asyncio.py"}
+# Linux' tables of connections, and in them the other end as hexadecimal address:port and the socket's inode.
+TABLES, REMOTE, INODE = ("/proc/net/tcp", "/proc/net/tcp6"), 2, 9
+# Where a process finds its own open files, by number.
+OPEN_FILES = Path("/dev/fd")
+
+#: What a look counts: a field of ``Burst``, ("read", code of a thread's work) or ("loop", thread).
+Key = str | tuple[str, Any]
+
+
+def _peer(sock: socket.socket) -> Any:
+    try:
+        return sock.getpeername()
+    except OSError:  # not connected, or closed meanwhile
+        return None
+
+
+def _peer_of_number(number: int) -> Any:
+    try:
+        looked_at = socket.socket(fileno=number)
+    except (OSError, ValueError):  # not a socket, or closed meanwhile
+        return None
+    try:
+        return _peer(looked_at)
+    finally:
+        looked_at.detach()  # it belongs to somebody else, so it is not closed here
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where the lab is: its port on this machine, and the number of its process."""
+
+    port: int
+    pid: int = 0
+
+    def is_at(self, address: Any) -> bool:
+        """Whether an address, as the socket module writes it, is the lab's."""
+        return isinstance(address, tuple) and len(address) > 1 and address[1] == self.port and address[0] in LOOPBACK
+
+
+def _selector_table(watcher: object) -> dict[Any, Any] | None:
+    # In this order: a selector has a `_selector` too, the system's, which shows nothing.
+    tables = (getattr(one, "_fd_to_key", None) for one in (watcher, getattr(watcher, "_selector", None)))
+    return next((table for table in tables if isinstance(table, dict)), None)
+
+
+def hears_connects(loop: object) -> bool:
+    """Whether Python learns of a loop's connections: uvloop and the loop of Windows connect without an audit event."""
+    return _selector_table(loop) is not None
+
+
+def watched_sockets(watcher: object, lab: Lab) -> int | None:
+    """Return how many sockets to the lab a loop or selector watches now; None where that cannot be seen (uvloop)."""
+    table = _selector_table(watcher)
+    if table is not None:
+        return sum(lab.is_at(_peer_of_number(number)) for number in list(table) if isinstance(number, int))
+    pending = getattr(getattr(watcher, "_proactor", None), "_cache", None)  # the operations of Windows' loop
+    if not isinstance(pending, dict):
+        return None
+    parts = [part for operation in list(pending.values()) for part in operation]
+    return sum(lab.is_at(_peer(sock)) for sock in {part for part in parts if isinstance(part, socket.socket)})
+
+
+def _sockets(frame: FrameType | None) -> Iterator[socket.socket]:
+    """The sockets in the variables of the innermost frames, and in attributes of their ``self``."""
+    for _ in range(DEPTH):
+        if frame is None:
+            return
+        names = frame.f_locals
+        held = list(names.values())
+        with suppress(AttributeError):
+            inside = object.__getattribute__(names.get("self"), "__dict__")
+            held += [inside.get(name) for name in SOCKET_NAMES]
+        yield from (value for value in held if isinstance(value, socket.socket))
+        frame = frame.f_back
+
+
+def _file_of(frame: FrameType) -> tuple[str, str]:
+    path = PurePath(frame.f_code.co_filename)
+    return path.parent.name, path.name
+
+
+def _place(frame: FrameType) -> tuple[CodeType, int]:
+    return frame.f_code, frame.f_lasti
+
+
+def _work_of(frame: FrameType | None) -> CodeType | None:
+    """What a thread is for: its outermost function that is not of the machinery that starts threads."""
+    found = None
+    while frame is not None:
+        if _file_of(frame)[1] not in STARTERS:
+            found = frame.f_code
+        frame = frame.f_back
+    return found
+
+
+class Tally:
+    """Add up looks: how many seconds of each thing there were, and how many at once."""
+
+    def __init__(self) -> None:
+        self._last: Mapping[Key, int] = {}
+        self.seconds: defaultdict[Key, float] = defaultdict(float)
+        self.most: defaultdict[Key, int] = defaultdict(int)
+
+    def add(self, look: Mapping[Key, int], seconds: float) -> None:
+        """Add a look; the time since the last one belongs to both by halves, for it may have been long."""
+        for key in {*self._last, *look}:
+            self.seconds[key] += seconds / 2 * (self._last.get(key, 0) + look.get(key, 0))
+            self.most[key] = max(self.most[key], look.get(key, 0))
+        self._last = look
+
+
+class Watcher:
+    """Look every few milliseconds at every thread, at event loops and at who holds connections to the lab.
+
+    ``watch`` blocks, so it belongs into a thread of its own; its results are the attributes, of the last time.
+    """
+
+    def __init__(self, loop: object, lab: Lab) -> None:
+        self._loop, self._lab, self._loop_thread = loop, lab, threading.get_ident()
+        # Where threads are while nothing happens; the loop's apart: a lock is a usual place for a worker, not for it.
+        self._rest: dict[bool, set[tuple[CodeType, int]]] = {True: set(), False: set()}
+        self._ours: set[int] = set()
+        self._loop_was = (0, 0)
+        self._stop = threading.Event()
+        self.names: dict[Key, str] = {}
+        self.tally, self.watched_s, self.processes_most = Tally(), 0.0, 0
+
+    def stop(self) -> None:
+        """End ``watch`` at its next look."""
+        self._stop.set()
+
+    def learn_rest(self, seconds: float) -> None:
+        """Learn for some seconds in which places threads are while nothing happens."""
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            for thread, frame in sys._current_frames().items():
+                if thread != threading.get_ident():
+                    self._rest[thread == self._loop_thread].add(_place(frame))
+            time.sleep(EVERY_S)
+
+    def watch(self, enough: Callable[[float], bool]) -> None:
+        """Look until ``stop``, or until ``enough`` (asked with the seconds since the start) says so."""
+        self._stop.clear()
+        self.tally = Tally()
+        holders: list[tuple[int, int, int]] = []
+        # The system's table takes long to read: in a thread of its own, so that no look waits for it.
+        over = threading.Event()
+        reader = threading.Thread(target=self._read_holders, args=(over, holders), name="supalab-probe", daemon=True)
+        reader.start()
+        self._ours = {threading.get_ident(), reader.ident or 0}
+        began = last = time.perf_counter()
+        try:
+            while True:
+                stopped = self._stop.wait(EVERY_S)
+                look = self._look()
+                now = time.perf_counter()
+                self.tally.add(look, now - last)
+                last, self.watched_s = now, now - began
+                if stopped or enough(now - began):
+                    return
+        finally:
+            over.set()
+            reader.join()
+            for place, name in enumerate(("own", "processes")):
+                held = [counts[place] for counts in holders] or [0]
+                self.tally.seconds[name] = sum(held) / len(held) * self.watched_s
+            self.processes_most = max((counts[2] for counts in holders), default=0)
+
+    def _read_holders(self, over: threading.Event, holders: list[tuple[int, int, int]]) -> None:
+        pause = HOLDERS_EVERY_S / 2
+        while not over.wait(pause):
+            began = time.perf_counter()
+            children = _held_by_children(self._lab)
+            if not over.is_set() or not holders:
+                holders.append((_held_here(self._lab), sum(children), sum(count > 0 for count in children)))
+            pause = max(HOLDERS_EVERY_S, 2 * (time.perf_counter() - began))
+
+    def _look(self) -> dict[Key, int]:
+        look: defaultdict[Key, int] = defaultdict(int)
+        look["loop_sockets"] = watched_sockets(self._loop, self._lab) or 0
+        frames = sys._current_frames()
+        for thread, frame in frames.items():
+            if thread == self._loop_thread:
+                self._look_at_loop(look, frame)
+            elif thread not in self._ours:
+                self._look_at_thread(look, thread, frame)
+        del frames  # it holds this very frame: a circle
+        return look
+
+    def _look_at_loop(self, look: dict[Key, int], frame: FrameType) -> None:
+        here, was = (id(frame), frame.f_lasti), self._loop_was
+        self._loop_was = here
+        if _file_of(frame)[1] == "selectors.py" and frame.f_code.co_name == "select":
+            rests = frame.f_locals.get("self") is getattr(self._loop, "_selector", None)
+        else:
+            rests = _place(frame) in self._rest[True]
+            if not rests and any(sock.gettimeout() != 0.0 and self._lab.is_at(_peer(sock)) for sock in _sockets(frame)):
+                look["loop_read"] = 1
+        look["loop_rest"], look["loop_stuck"] = int(rests), int(not rests and here == was)
+
+    def _look_at_thread(self, look: dict[Key, int], thread: int, frame: FrameType) -> None:
+        folder, file = _file_of(frame)
+        function = frame.f_code.co_name
+        if file == "selectors.py" and function == "select":
+            self._count(look, ("loop", thread), thread, watched_sockets(frame.f_locals.get("self"), self._lab) or 0)
+        elif file in WAITING or (file in WORKERS and folder in WORKER_FOLDERS):
+            return
+        elif file == "socket.py" and function == "getaddrinfo":
+            look["threads_resolving"] += 1
+        else:
+            peers = [_peer(sock) for sock in _sockets(frame) if sock.gettimeout() != 0.0]
+            if any(map(self._lab.is_at, peers)):
+                look["threads_read"] += 1
+                self._count(look, ("read", _work_of(frame)), thread, 1)
+            elif _place(frame) not in self._rest[False]:
+                look["threads_elsewhere" if any(peers) else "threads_work"] += 1
+
+    def _count(self, look: dict[Key, int], key: Key, thread: int, number: int) -> None:
+        look[key] += number
+        if number and key not in self.names:
+            self.names[key] = next((one.name for one in threading.enumerate() if one.ident == thread), "a thread")
+
+
+def _held_here(lab: Lab) -> int:
+    """How many connections to the lab this process holds: its open files are asked for their peer."""
+    if not OPEN_FILES.is_dir():  # Windows
+        return _held_by(os.getpid(), lab)
+    with suppress(OSError):
+        return sum(lab.is_at(_peer_of_number(int(file.name))) for file in OPEN_FILES.iterdir() if file.name.isdecimal())
+    return 0
+
+
+def _held_by_children(lab: Lab) -> list[int]:
+    """How many connections to the lab each child process holds.
+
+    Linux' tables are read here, once for all children, and only the lab's lines are looked at: after many requests they
+    have ten thousands of lines, and psutil reads all of them for each child, which would hold up the loop.
+    """
+    children: list[int] = []
+    with suppress(psutil.Error):
+        children = [one.pid for one in psutil.Process().children(recursive=True) if one.pid != lab.pid]
+    if sys.platform != "linux":
+        return [_held_by(pid, lab) for pid in children]
+    # Before and after the children's files: a connection that lives as long as one reading is in one of the tables.
+    before = _inodes(lab) if children else set()
+    files = [_sockets_of(pid) for pid in children]
+    there = before | _inodes(lab) if any(files) else before
+    return [len(inodes & there) for inodes in files]
+
+
+def _held_by(pid: int, lab: Lab) -> int:
+    try:
+        table = psutil.Process(pid).net_connections(kind="tcp")
+    except (psutil.Error, OSError):  # it has gone, or may not be looked at
+        return 0
+    return sum(lab.is_at(tuple(one.raddr)) for one in table if one.raddr)
+
+
+def _sockets_of(pid: int) -> set[bytes]:
+    """The inodes of a process's sockets, of which a link reads ``socket:[12345]``."""
+    links = []
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                links.append(str(file.readlink()))
+    return {link[8:-1].encode() for link in links if link.startswith("socket:[")}
+
+
+def _inodes(lab: Lab) -> set[bytes]:
+    port, found = b":%04X" % lab.port, set()
+    for table in TABLES:
+        with suppress(OSError):
+            lines = [line.split() for line in Path(table).read_bytes().splitlines() if port in line]
+            found |= {line[INODE] for line in lines if line[REMOTE].endswith(port)}
+    return found
+
+
+class Pause(NamedTuple):
+    """The time between two beats of the event loop: seconds in all, and CPU seconds of the loop's thread."""
+
+    seconds: float
+    cpu_s: float
+
+
+class Heartbeat:
+    """A timer on the running event loop: how late it comes shows how long the loop was busy or blocked.
+
+    ``with Heartbeat() as heart:``. Python's garbage collector is off meanwhile: in a process that holds much, one pass
+    of it takes half a second, which would be blamed on the client.
+    """
+
+    #: Shorter pauses are the machine's.
+    LONG_S = 0.1
+    #: The part of a pause in which a blocked loop may use the CPU: to write a request and to read its response.
+    IDLE = 0.08
+
+    def __init__(
+        self,
+        every: float = 0.01,
+        clock: Callable[[], float] = time.perf_counter,
+        cpu: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._every, self._clock, self._cpu = every, clock, cpu
+        self._timer: asyncio.TimerHandle | None = None
+        self.pauses: list[Pause] = []
+
+    def __enter__(self) -> Heartbeat:
+        self._collected = gc.isenabled()
+        gc.disable()
+        self._last = (self._clock(), self._cpu())
+        self._again()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop beating; the pause until now counts."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self.beat()
+            if self._collected:
+                gc.enable()
+
+    def beat(self) -> None:
+        """Note the pause since the last beat."""
+        now, cpu = self._clock(), self._cpu()
+        self.pauses.append(Pause(now - self._last[0], cpu - self._last[1]))
+        self._last = (now, cpu)
+
+    @property
+    def blocked_s(self) -> float:
+        """Seconds of long pauses in which the loop's thread hardly used the CPU: on a busy machine a thread that works
+        gets a part of the CPU only, and one that waits for a response uses next to nothing of it.
+        """
+        long = [pause for pause in self.pauses if pause.seconds >= self.LONG_S]
+        return sum(pause.seconds for pause in long if pause.cpu_s < self.IDLE * pause.seconds)
+
+    def _again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._every, self._tick)
+
+    def _tick(self) -> None:
+        self.beat()
+        self._again()
+
+
+class Connect(NamedTuple):
+    """A connection that Python code opens: to which port (0: not known), in which thread, for which work."""
+
+    port: int
+    thread: int
+    work: CodeType | None
+
+
+_hooked = False
+_heard: list[Connect] | None = None
+
+
+@contextmanager
+def connects() -> Iterator[list[Connect]]:
+    """Collect the connections that Python opens, in a list that grows meanwhile.
+
+    An audit hook cannot be taken out again: it is put in once, at the first probe, and does nothing between probes.
+    """
+    global _hooked, _heard  # there is one hook for the process
+    if not _hooked:
+        sys.addaudithook(_hook)
+        _hooked = True
+    heard: list[Connect] = []
+    _heard = heard
+    try:
+        yield heard
+    finally:
+        _heard = None
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    heard = _heard
+    if heard is None or event != "socket.connect":
+        return
+    # Whatever a hook raises would be raised in the client's own code.
+    with suppress(Exception):
+        address = args[1]
+        port = address[1] if isinstance(address, tuple) and len(address) > 1 else 0
+        heard.append(Connect(int(port), threading.get_ident(), _work_of(sys._getframe(1))))

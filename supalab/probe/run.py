@@ -1,0 +1,424 @@
+"""Probe a client: make a few calls in three ways, watch the process meanwhile, and give the verdict.
+
+A quiet moment → one warm call → some calls one after another → 20 calls at once → 50 at once → everything is put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from statistics import quantiles
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from supalab.errors import LabError, SettingsError
+from supalab.lab.handle import Lab
+from supalab.lab.witness import Witness
+from supalab.measure.archive import rounded
+from supalab.measure.machine import machine, versions
+from supalab.probe import look
+from supalab.probe.judge import SOMEBODY_ELSE, judge
+from supalab.probe.seen import Burst, Seen
+from supalab.probe.subject import Call, PlainCall, Subject, awaited, opened, understood
+from supalab.probe.verdict import Verdict, evidence, numbers, sentences
+
+__all__ = ["Tell", "probe", "probed"]
+
+#: Told how far a probe is, from 0 to 1, and what it does now.
+Tell = Callable[[float, str], None]
+
+SIZES, CALLS_IN_SEQUENCE = (20, 50), 6
+# A shorter latency is too short compared with what a client does for a request. The second burst's latency is at least
+# ROOM times as long as the first one took to be on its way, for its greater size too.
+LATENCY_S, LONGEST_LATENCY_S, QUIET_LATENCY_S = 0.3, 0.9, 0.1
+ROOM = 2.5 * 2.5
+WARM_S, SEQUENCE_S, BUDGET_S = 5.0, 2.0, 5.0
+QUIET_S, NOT_QUIET_S, REST_S, SETTLE_S = 0.12, 0.5, 0.06, 0.5
+# A burst is watched for so many latencies; while the lab has seen almost nothing, for longer.
+LATENCIES, FEW, FEW_S, ASK_EVERY_S = 4, 3, 2.5, 0.1
+# What still waits when the latency is gone has so long, and a cancelled call so long again.
+DRAIN_S, CANCEL_S = 2.5, 0.5
+# Requests of other threads, if this part of the lab's unexplained ones covers them, while others wait for the rest.
+COVERED, OTHERS = 0.8, 0.2
+# To see a loop that is blocked for milliseconds; a pause is one if it is so much longer than the usual ones.
+BEAT_S, BLOCKED_S = 0.001, 0.003
+
+T = TypeVar("T")
+_running = threading.Lock()
+
+
+async def probe(
+    what: Any,
+    *,
+    lab: Lab | None = None,
+    method: str | None = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    progress: Tell | None = None,
+) -> Verdict:
+    """Say what a client really is: blocking, fake async, real async, …, with the evidence; takes 2 to 5 seconds.
+
+    ``what`` is a class or function that makes the client from a url and a key (``await probe(SupabaseAsync)``); or an
+    async callable without arguments that makes one request each time; or a client object, of which ``method``
+    (``select``) is called with ``args`` (``("contests",)``) and ``kwargs``. The last two send requests to a ``lab`` of
+    yours, so give it: ``await probe(lambda: db.select("contests"), lab=lab)``. A client that the probe made is closed.
+
+    The lab's conditions are changed meanwhile and put back; its counters start again. No thread and no timer stays
+    behind, and the one audit hook of this process does nothing until the next probe. A client that never returns is
+    given up after some seconds, unless it blocks the loop for good, which nothing in this process can end.
+
+    Raises SettingsError for what cannot be probed, with the line to write instead, and LabError if the lab is gone.
+    """
+    if lab is not None and not isinstance(lab, Lab):
+        raise SettingsError(f"lab is a {type(lab).__name__}: give the Lab that your client uses, as lab=lab")
+    subject = understood(what, lab_given=lab is not None, method=method, args=args, kwargs=kwargs, name=name)
+    return await probed(subject, lab, progress)
+
+
+async def probed(subject: Subject, lab: Lab | None = None, progress: Tell | None = None) -> Verdict:
+    """Probe a subject in a lab, or in one of its own; see ``probe``."""
+    began, when = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    tell = progress or (lambda share, doing: None)
+    with _alone():
+        async with AsyncExitStack() as stack:
+            tell(0.0, "starting")
+            where: Lab = lab if lab is not None else await stack.enter_async_context(Lab())
+            helper = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="supalab-probe"))
+            await stack.enter_async_context(_calm(where, helper))
+            call = await stack.enter_async_context(opened(subject, where.url, where.key))
+            seen = await _Probe(call, where, helper, tell).run()
+            if seen.trouble:
+                seen = replace(seen, trouble=seen.trouble.replace(where.key, "(the key)"))
+    tell(1.0, "done")
+    finding = judge(seen)
+    return Verdict(
+        subject.name, finding.kind, finding.remarks, sentences(finding, seen), evidence(seen), numbers(seen), seen,
+        round(time.perf_counter() - began, 3), when, machine(), versions(),
+    )  # fmt: skip
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two probes at once would take each other's threads for the client's."""
+    if not _running.acquire(blocking=False):
+        raise SettingsError("another probe runs in this process: await one after the other")
+    try:
+        yield
+    finally:
+        _running.release()
+
+
+@asynccontextmanager
+async def _calm(lab: Lab, helper: ThreadPoolExecutor) -> AsyncIterator[None]:
+    """Take latency, jitter and errors away, and put them back, also when the probe is cancelled."""
+    loop = asyncio.get_running_loop()
+    before = await loop.run_in_executor(helper, lambda: lab.conditions)
+    try:
+        await loop.run_in_executor(helper, lambda: lab.set(latency=0.0, jitter=0.0, error_rate=0.0))
+        yield
+    finally:
+        helper.shutdown(wait=True)  # no step of ours may come after this one
+        with suppress(LabError):  # it is gone: what went wrong before that is the reason to tell
+            lab.set(latency=before.latency, jitter=before.jitter, error_rate=before.error_rate)
+
+
+@dataclass
+class _Outcomes:
+    """How calls ended: those that returned, those that raised (by name), and the last words of an error."""
+
+    finished: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    last_words: str = ""
+    plain: PlainCall | None = None
+
+    async def of(self, call: Call) -> None:
+        """Make one call and note how it ended."""
+        try:
+            await awaited(call())
+            self.finished += 1
+        except PlainCall as error:
+            self.plain = error
+        except Exception as error:
+            self.failed[type(error).__name__] += 1
+            self.last_words = str(error).strip().partition("\n")[0]
+
+
+async def _end(calls: set[asyncio.Task[None]], seconds: float) -> int:
+    """Give calls some seconds to end, cancel the rest, and return how many those were."""
+    waiting = {call for call in calls if not call.done()}
+    if waiting:
+        _, waiting = await asyncio.wait(waiting, timeout=max(seconds, 0.0))
+    for call in waiting:
+        call.cancel()
+    if waiting:
+        await asyncio.wait(waiting, timeout=CANCEL_S)
+    return len(waiting)
+
+
+class _Probe:
+    """The steps of one probe. What blocks is done in the ``helper``'s one thread."""
+
+    def __init__(self, call: Call, lab: Lab, helper: Executor, tell: Tell) -> None:
+        self._call, self._lab, self._helper, self._tell = call, lab, helper, tell
+        self._address = look.Lab(urlsplit(lab.url).port or 0, lab.pid)
+        loop = asyncio.get_running_loop()
+        self._watcher = look.Watcher(loop, self._address)
+        self._background: set[look.Key] = set()
+        self._usual_pause_s = 0.0
+        self._seen = Seen(
+            loop=f"{type(loop).__module__}.{type(loop).__name__}",
+            loop_shows_sockets=look.watched_sockets(loop, self._address) is not None,
+            connects_heard=look.hears_connects(loop),
+        )
+
+    async def run(self) -> Seen:
+        """Take all steps, or those until there is trouble."""
+        began = time.perf_counter()
+        self._tell(0.05, "looking at a quiet moment")
+        trouble = await self._quiet() or await self._warm()
+        if not trouble:
+            self._tell(0.2, "one call after another")
+            trouble = await self._sequence()
+        if trouble:
+            return replace(self._seen, trouble=trouble)
+        await self._in_helper(lambda: self._watcher.learn_rest(REST_S))
+        latency = LATENCY_S
+        for turn, size in enumerate(SIZES):
+            # A verdict in time, from what there is: the time that is left bounds the latency.
+            left = BUDGET_S - (time.perf_counter() - began)
+            if turn and left < LATENCIES * LATENCY_S:
+                break
+            latency = min(latency, left / LATENCIES) if turn else latency
+            self._tell(0.3 + 0.3 * turn, f"{size} calls at once")
+            burst = await self._burst(size, latency)
+            names = tuple(sorted({self._watcher.names[key] for key in self._background})[:3])
+            self._seen = replace(self._seen, bursts=(*self._seen.bursts, burst), background=names)
+            if burst.lost and not burst.finished:
+                return replace(self._seen, trouble=f"none of {size} calls at once came back within {DRAIN_S:.0f} s")
+            latency = min(max(latency, ROOM * _until_peak(burst)), LONGEST_LATENCY_S)
+        return self._seen
+
+    async def _in_helper(self, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._helper, action)
+
+    async def _settled(self, seconds: float = SETTLE_S) -> Witness:
+        """Wait a moment until the lab has nothing in flight; return its counters."""
+        until = time.perf_counter() + seconds
+        while True:
+            witness = await self._in_helper(self._lab.witness)
+            if not witness.current or time.perf_counter() > until:
+                return witness
+            await asyncio.sleep(0.02)
+
+    async def _quiet(self) -> str | None:
+        """Learn where threads are when nothing happens, which of them send requests, and how late a timer comes."""
+        await self._settled(LONGEST_LATENCY_S + SETTLE_S)  # what was cancelled before we came may still be in flight
+        await self._in_helper(lambda: self._lab.set(latency=QUIET_LATENCY_S))
+        await self._in_helper(self._lab.reset)
+        with look.Heartbeat(BEAT_S) as heart:
+            await self._in_helper(lambda: self._watcher.learn_rest(QUIET_S))
+        self._usual_pause_s = quantiles([0.0, *(pause.seconds for pause in heart.pauses)])[2]
+        witness = await self._in_helper(self._lab.witness)
+        trouble = None
+        if witness.current or witness.served:
+            await self._in_helper(self._lab.reset)
+            await self._in_helper(lambda: self._watcher.watch(lambda seconds: seconds > NOT_QUIET_S))
+            busy = (await self._in_helper(self._lab.witness)).busy_s
+            seconds = {key: spent for key, spent in self._watcher.tally.seconds.items() if key in self._watcher.names}
+            self._background = {key for key, spent in seconds.items() if spent > 0}
+            trouble = None if self._background and sum(seconds.values()) > busy / 2 else SOMEBODY_ELSE
+        await self._in_helper(lambda: self._lab.set(latency=0.0))
+        return trouble
+
+    async def _warm(self) -> str | None:
+        """Make the first call, which may make a pool, and ask the lab whether it came."""
+        outcomes, before = _Outcomes(), await self._settled()
+        lost = await _end({asyncio.create_task(outcomes.of(self._call))}, WARM_S)
+        if outcomes.plain is not None:
+            raise outcomes.plain
+        witness = await self._settled()
+        came = witness.served + witness.current - before.served
+        if outcomes.failed:
+            name = next(iter(outcomes.failed))
+            return f"its first call failed with {name}" + (f": {outcomes.last_words}" if outcomes.last_words else "")
+        if lost:
+            reached = "reached the lab, but" if came else "did not reach the lab, and it"
+            return f"its first call {reached} did not return within {WARM_S:.0f} s"
+        if came:
+            return None
+        if witness.connections > before.connections:
+            return f"its first call came to the lab, but was refused: use the lab's own url, {self._lab.url}"
+        return "its first call returned, but the lab saw no request: does it use another server, or none at all?"
+
+    async def _sequence(self) -> str | None:
+        """Make a few calls one after another: how many requests and new connections, how long the loop is blocked."""
+        await self._in_helper(self._lab.reset)
+        outcomes, began, blocked = _Outcomes(), time.perf_counter(), list[float]()
+        with look.connects() as connects, look.Heartbeat(BEAT_S) as heart:
+            for done in range(CALLS_IN_SEQUENCE):
+                left = SEQUENCE_S - (time.perf_counter() - began)
+                if done and left <= 0:
+                    break
+                heart.pauses.clear()
+                if await _end({asyncio.create_task(outcomes.of(self._call))}, max(left, 1.0)):
+                    return "its calls reached the lab, but one of them did not return"
+                heart.beat()
+                usual = self._usual_pause_s
+                late = [pause.seconds for pause in heart.pauses if pause.seconds > 2 * usual + BLOCKED_S]
+                blocked.append(sum(late) - usual * len(late))
+        witness = await self._settled()
+        if outcomes.failed:
+            name = next(iter(outcomes.failed))
+            return f"its calls fail: {outcomes.failed.total()} of {CALLS_IN_SEQUENCE}, with {name}"
+        if not witness.served:
+            return "only its first call reached the lab: it seems to keep the answer instead of asking again"
+        others = sum(self._is_background(connect) for connect in connects)
+        self._seen = replace(
+            self._seen,
+            calls=outcomes.finished,
+            # Other threads' requests cannot be told from the client's here: one for each call is assumed.
+            requests=outcomes.finished if self._background else witness.served,
+            connections=max(witness.connections - others, 0),
+            # Each call: on a busy machine any of them may be late, but hardly all.
+            call_blocks_s=round(min(blocked), 6),
+        )
+        return None
+
+    async def _burst(self, size: int, latency: float) -> Burst:
+        """Start calls at once at this latency, watch, and return what was seen and how they ended.
+
+        After a while the lab's latency is taken away, so that what still waits ends by itself: no call has to be
+        cancelled, and a client that blocks the loop cannot delay its own verdict.
+        """
+        await self._in_helper(lambda: self._lab.set(latency=latency))
+        await self._in_helper(self._lab.reset)
+        outcomes, calls = _Outcomes(), set[asyncio.Task[None]]()
+        with look.connects() as connects, look.Heartbeat() as heart:
+            watching = asyncio.ensure_future(self._in_helper(lambda: self._watch(latency)))
+            try:
+                await self._start(size, calls, outcomes)
+                witness = await watching
+                heart.stop()
+                opened_meanwhile = tuple(connects)
+                lost = await _end(calls, DRAIN_S)
+            finally:
+                self._watcher.stop()
+                await _end(calls, 0.0)
+                await asyncio.wait({watching})
+        after = await self._settled()
+        requests = after.served + after.current
+        burst = self._without_background(size, latency, witness, requests, opened_meanwhile)
+        longest = max(heart.pauses, key=lambda pause: pause.seconds)
+        return replace(
+            burst,
+            blocked_s=round(min(heart.blocked_s, burst.watched_s), 6),
+            gap_s=round(longest.seconds, 6),
+            gap_cpu_s=round(longest.cpu_s, 6),
+            finished=outcomes.finished,
+            failed=dict(outcomes.failed),
+            lost=lost,
+        )
+
+    async def _start(self, size: int, calls: set[asyncio.Task[None]], outcomes: _Outcomes) -> None:
+        """Start the calls; the watcher stops when the last one has ended."""
+        left = size
+
+        def ended(_: object) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._watcher.stop()
+
+        for _ in range(size):
+            task = asyncio.create_task(outcomes.of(self._call))
+            task.add_done_callback(ended)
+            calls.add(task)
+            await asyncio.sleep(0)  # as callers come to a service: each has begun before the next one comes
+
+    def _watch(self, latency: float) -> Witness:
+        """Watch, read the lab's counters at the very end of it, then take the latency away."""
+        asked = 0.0
+
+        def enough(seconds: float) -> bool:
+            nonlocal asked
+            if seconds < LATENCIES * latency or seconds - asked < ASK_EVERY_S:
+                return False
+            asked = seconds
+            so_far = self._lab.witness()
+            return so_far.served + so_far.current >= FEW or seconds > FEW_S
+
+        try:
+            self._watcher.watch(enough)
+            return self._lab.witness()
+        finally:
+            self._lab.set(latency=0.0)
+
+    def _without_background(
+        self, size: int, latency: float, witness: Witness, requests: int, connects: Sequence[look.Connect]
+    ) -> Burst:
+        """Count the burst without the requests that other threads of this process send meanwhile."""
+        tally, excess = self._watcher.tally, requests - size * round(self._seen.requests_per_call)
+        found = self._background_in(tally, latency, witness.busy_s, excess)
+        self._background |= found
+        spent = sum(tally.seconds[key] for key in found)
+        loops = [key for key in tally.seconds if key[0] == "loop" and key not in found]
+        # A loop that never had two sockets at once is a thread that waits for one response.
+        several = [key for key in loops if tally.most[key] > 1]
+        single = sum(tally.seconds[key] for key in loops if key not in several)
+        seconds = {str(name): seconds for name, seconds in tally.seconds.items() if isinstance(name, str)}
+        reads = sum(tally.seconds[key] for key in found if key[0] == "read")
+        seconds["threads_read"] = seconds.get("threads_read", 0.0) - reads + single
+        seconds["other_loops"] = sum(tally.seconds[key] for key in several)
+        ours = [one for one in connects if one.port == self._address.port and not self._is_background(one)]
+        by_loop = sum(one.thread == threading.get_ident() for one in ours)
+        others = sum(one.port == self._address.port for one in connects) - len(ours)
+        return Burst(
+            calls=size,
+            latency_s=rounded(latency),
+            watched_s=rounded(self._watcher.watched_s),
+            peak=max(witness.peak - sum(tally.most[key] for key in found), 0),
+            requests=requests - max(excess, 0) if found else requests,
+            connections=max(witness.connections - others, 0),
+            refused=witness.refused,
+            busy_s=rounded(max(witness.busy_s - spent, 0.0)),
+            timeline=tuple((round(second, 6), number) for second, number in witness.timeline),
+            background_s=rounded(spent),
+            threads_most=max(tally.most["threads_read"] - len(found), 0),
+            processes_most=self._watcher.processes_most,
+            connects_loop=by_loop,
+            connects_threads=len(ours) - by_loop,
+            **rounded(seconds),
+        )
+
+    def _background_in(self, tally: look.Tally, latency: float, busy_s: float, excess: float) -> set[look.Key]:
+        """The work of other threads that is not the client's: it was there before, or the lab served more requests.
+
+        More, that is, than the calls make; and somebody else has to wait for those of the client.
+        """
+        found = set()
+        for key in sorted(self._watcher.names, key=lambda key: tally.seconds[key]):
+            seconds = tally.seconds[key]
+            covered = key[0] == "read" and excess >= max(1, COVERED * seconds / latency)
+            if 0 < seconds < (1 - OTHERS) * busy_s and (key in self._background or covered):
+                found.add(key)
+                excess -= seconds / latency
+        return found
+
+    def _is_background(self, connect: look.Connect) -> bool:
+        return not self._background.isdisjoint({("read", connect.work), ("loop", connect.thread)})
+
+
+def _until_peak(burst: Burst) -> float:
+    """Seconds until the most were on their way, at most the latency: later peaks are a queue's, not a slow start's."""
+    if burst.blocked_s > burst.watched_s / 2:
+        return 0.0  # a blocked loop is not slow to start
+    first = next((second for second, number in burst.timeline if number >= burst.peak), 0.0)
+    return min(first, burst.latency_s)
