@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 from dataclasses import fields, replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -201,7 +202,8 @@ def test_a_verdict_shows_itself() -> None:
     assert repr(verdict) == str(verdict)
     page = verdict._repr_html_()
     assert "&lt;mine&gt;: fake async (threads)" in page
-    assert page.count("<tr>") == 1 + len(verdict.evidence)
+    assert all(escape(row.seen) in page and row.speaks_for in page for row in verdict.evidence)
+    assert "threads, one for each request" in page
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -233,6 +235,16 @@ async def test_the_heartbeat_tells_waiting_from_work() -> None:
     assert not [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
     heart.pauses = [Pause(0.2, 0.3), Pause(0.2, 0.0)]
     assert heart.blocked_s == 0.2
+
+
+async def test_the_longest_block_is_the_clients_and_not_the_machines() -> None:
+    """A sleep counts as long as it lasts, CPU work as long as the CPU worked; then it counts from the beginning."""
+    now, cpu = [0.0], [0.0]
+    with Heartbeat(clock=lambda: now[0], cpu=lambda: cpu[0]) as heart:
+        for seconds, worked, expected in ((0.02, 0.001, 0.02), (0.08, 0.02, 0.02), (0.003, 0.003, 0.003)):
+            now[0] += seconds
+            cpu[0] += worked
+            assert heart.longest_block_s() == pytest.approx(expected)
 
 
 async def test_the_garbage_collector_is_off_while_the_heart_beats() -> None:
@@ -271,20 +283,21 @@ def test_calls_that_share_requests_have_no_limit() -> None:
 
 
 def test_a_block_in_each_call_is_a_remark_unless_it_is_long() -> None:
-    """Milliseconds in each call are real async with a remark, a tenth of a second is blocking."""
+    """Many requests in flight are real async with a remark, few beside a loop that stands still are blocking."""
     stuck = {"loop_sockets": ALL, "loop_stuck": SECONDS}
-    for seconds, kind, remarked in ((0.02, REAL, True), (0.002, REAL, False), (0.15, BLOCKING, False)):
-        seen = replace(made(stuck, blocked_s=SECONDS), call_blocks_s=seconds)
+    for seconds, peak, kind, remarked in ((0.02, 10, REAL, True), (0.002, 10, REAL, False), (0.15, 3, BLOCKING, False)):
+        seen = replace(made(stuck, blocked_s=SECONDS, peak=peak), call_blocks_s=seconds)
         found = judge(seen)
         assert (found.kind, any("blocks the event loop" in said for said in found.remarks)) == (kind, remarked)
-    assert "blocks the event loop for 20 ms in each call" in judge(replace(seen, call_blocks_s=0.02)).remarks
+    seen = replace(made(stuck, blocked_s=SECONDS), call_blocks_s=0.02)
+    assert "blocks the event loop for 20 ms in each call" in judge(seen).remarks
 
 
 def test_processes_that_were_seen_at_few_looks_are_worker_processes() -> None:
     """On a busy machine most looks may miss them; what nobody was seen doing stays unknown."""
     rare = {"loop_rest": SECONDS, "processes": 0.05 * ALL}
-    assert judge(made(rare, connects_loop=0, processes_most=1)).kind == PROCESSES
-    assert judge(made(rare, connects_loop=0)).kind == CANNOT_TELL
+    assert judge(made(rare, connects_loop=0)).kind == PROCESSES
+    assert judge(made({"loop_rest": SECONDS}, connects_loop=0)).kind == CANNOT_TELL
 
 
 def test_what_users_read_of_a_verdict_is_pinned() -> None:

@@ -40,7 +40,7 @@ SOME, SEEN, CLEAR = 0.08, 0.2, 0.5
 # Shares of the time: the event loop blocked, waiting for events, stuck at one place.
 STILL, AWAKE, STUCK = 0.6, 0.4, 0.5
 # A loop that is blocked for long in each call has few requests in flight: those that were sent before the next block.
-FEW, LONG_BLOCK_S = 3, 0.1
+FEW = 3
 NO_REUSE = 0.8
 # New connections for each request in flight: one is enough for as long as they are kept.
 RECONNECTS = 1.5
@@ -94,8 +94,7 @@ def _kind(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str, str]
         return MIXED, "some calls block the event loop, others do not"
     # A loop that is held up by starting threads or processes still has many requests waited for elsewhere.
     elsewhere = peak > 1 and max(found.threads, found.processes) > SEEN
-    few = peak <= FEW or seen.call_blocks_s >= LONG_BLOCK_S
-    if found.loop > SOME or (_stands_still(bursts) and few and not elsewhere):
+    if found.loop > SOME or (_stands_still(bursts) and peak <= FEW and not elsewhere):
         return BLOCKING, _how_it_blocks(found)
     threads = max(shares([burst]).threads for burst in bursts)
     events = found.events + found.other_loops
@@ -141,10 +140,9 @@ def _unseen(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str, st
         if found.outside:
             return FAKE, "each thread waits inside code outside Python"
         return (OUTSIDE if seen.loop_shows_sockets else REAL), ""
-    if any(burst.processes_most for burst in bursts):
+    if found.processes > 0:
         return PROCESSES, ""  # they were seen with a connection, if only at some of the looks
-    unknown = f"{found.unseen:.0%} of the requests were waited for by nobody that can be seen from here"
-    return CANNOT_TELL, f"{unknown}: neither by this process nor by its children"
+    return CANNOT_TELL, f"{found.unseen:.0%} of the requests were waited for by nobody that can be seen from here"
 
 
 def _remarks(seen: Seen, bursts: Sequence[Burst], kind: str) -> tuple[str, ...]:

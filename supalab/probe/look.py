@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 import sys
 import threading
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-EVERY_S, HOLDERS_EVERY_S = 0.008, 0.1
+EVERY_S, CONNECTIONS_EVERY_S = 0.008, 0.1
 # How many frames of a thread are searched for its socket, and by which names the standard library, urllib3 and
 # httpcore hold it.
 DEPTH = 4
@@ -49,8 +48,6 @@ WORKER_FOLDERS = {"futures", "multiprocessing"}
 STARTERS = {"threading.py", "thread.py", "_asyncio.py"}
 # Linux' tables of connections, and in them the other end as hexadecimal address:port and the socket's inode.
 TABLES, REMOTE, INODE = ("/proc/net/tcp", "/proc/net/tcp6"), 2, 9
-# Where a process finds its own open files, by number.
-OPEN_FILES = Path("/dev/fd")
 
 #: What a look counts: a field of ``Burst``, ("read", code of a thread's work) or ("loop", thread).
 Key = str | tuple[str, Any]
@@ -172,7 +169,7 @@ class Watcher:
         self._loop_was = (0, 0)
         self._stop = threading.Event()
         self.names: dict[Key, str] = {}
-        self.tally, self.watched_s, self.processes_most = Tally(), 0.0, 0
+        self.tally, self.watched_s = Tally(), 0.0
 
     def stop(self) -> None:
         """End ``watch`` at its next look."""
@@ -191,10 +188,12 @@ class Watcher:
         """Look until ``stop``, or until ``enough`` (asked with the seconds since the start) says so."""
         self._stop.clear()
         self.tally = Tally()
-        holders: list[tuple[int, int, int]] = []
+        mine, held = set[object](), list[set[object]]()
         # The system's table takes long to read: in a thread of its own, so that no look waits for it.
         over = threading.Event()
-        reader = threading.Thread(target=self._read_holders, args=(over, holders), name="supalab-probe", daemon=True)
+        reader = threading.Thread(
+            target=self._read_connections, args=(over, mine, held), name="supalab-probe", daemon=True
+        )
         reader.start()
         self._ours = {threading.get_ident(), reader.ident or 0}
         began = last = time.perf_counter()
@@ -210,19 +209,19 @@ class Watcher:
         finally:
             over.set()
             reader.join()
-            for place, name in enumerate(("own", "processes")):
-                held = [counts[place] for counts in holders] or [0]
-                self.tally.seconds[name] = sum(held) / len(held) * self.watched_s
-            self.processes_most = max((counts[2] for counts in holders), default=0)
+            counts = [(len(there & mine), len(there - mine)) for there in held] or [(0, 0)]
+            for name, numbers in zip(("own", "processes"), zip(*counts, strict=True), strict=True):
+                self.tally.seconds[name] = sum(numbers) / len(counts) * self.watched_s
 
-    def _read_holders(self, over: threading.Event, holders: list[tuple[int, int, int]]) -> None:
-        pause = HOLDERS_EVERY_S / 2
+    def _read_connections(self, over: threading.Event, mine: set[object], held: list[set[object]]) -> None:
+        pause = CONNECTIONS_EVERY_S / 2
         while not over.wait(pause):
             began = time.perf_counter()
-            children = _held_by_children(self._lab)
-            if not over.is_set() or not holders:
-                holders.append((_held_here(self._lab), sum(children), sum(count > 0 for count in children)))
-            pause = max(HOLDERS_EVERY_S, 2 * (time.perf_counter() - began))
+            here, there = _connections(self._lab)
+            mine |= here  # also what was opened just before or after the last reading
+            if not over.is_set() or not held:
+                held.append(there)
+            pause = max(CONNECTIONS_EVERY_S, 2 * (time.perf_counter() - began))
 
     def _look(self) -> dict[Key, int]:
         look: defaultdict[Key, int] = defaultdict(int)
@@ -270,58 +269,39 @@ class Watcher:
             self.names[key] = next((one.name for one in threading.enumerate() if one.ident == thread), "a thread")
 
 
-def _held_here(lab: Lab) -> int:
-    """How many connections to the lab this process holds: its open files are asked for their peer."""
-    if not OPEN_FILES.is_dir():  # Windows
-        return _held_by(os.getpid(), lab)
-    with suppress(OSError):
-        return sum(lab.is_at(_peer_of_number(int(file.name))) for file in OPEN_FILES.iterdir() if file.name.isdecimal())
-    return 0
+def _connections(lab: Lab) -> tuple[set[object], set[object]]:
+    """Connections to the lab: those of this process, and all that can be seen, by whatever identifies them.
 
-
-def _held_by_children(lab: Lab) -> list[int]:
-    """How many connections to the lab each child process holds.
-
-    Linux' tables are read here, once for all children, and only the lab's lines are looked at: after many requests they
-    have ten thousands of lines, and psutil reads all of them for each child, which would hold up the loop.
+    Linux' tables name all of the machine, and only the lab's lines are looked at: after many requests they have ten
+    thousands, and to read them as psutil does would hold up the loop. Elsewhere psutil asks each child process.
     """
-    children: list[int] = []
-    with suppress(psutil.Error):
-        children = [one.pid for one in psutil.Process().children(recursive=True) if one.pid != lab.pid]
-    if sys.platform != "linux":
-        return [_held_by(pid, lab) for pid in children]
-    # Before and after the children's files: a connection that lives as long as one reading is in one of the tables.
-    before = _inodes(lab) if children else set()
-    files = [_sockets_of(pid) for pid in children]
-    there = before | _inodes(lab) if any(files) else before
-    return [len(inodes & there) for inodes in files]
-
-
-def _held_by(pid: int, lab: Lab) -> int:
-    try:
-        table = psutil.Process(pid).net_connections(kind="tcp")
-    except (psutil.Error, OSError):  # it has gone, or may not be looked at
-        return 0
-    return sum(lab.is_at(tuple(one.raddr)) for one in table if one.raddr)
-
-
-def _sockets_of(pid: int) -> set[bytes]:
-    """The inodes of a process's sockets, of which a link reads ``socket:[12345]``."""
-    links = []
-    with suppress(OSError):
-        for file in Path(f"/proc/{pid}/fd").iterdir():
+    if sys.platform == "linux":
+        there: set[object] = set()
+        for table in TABLES:
             with suppress(OSError):
-                links.append(str(file.readlink()))
-    return {link[8:-1].encode() for link in links if link.startswith("socket:[")}
+                lines = [line.split() for line in Path(table).read_bytes().splitlines() if b":%04X" % lab.port in line]
+                there |= {line[INODE] for line in lines if line[REMOTE].endswith(b"0100007F:%04X" % lab.port)}
+        links = []
+        for file in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                links.append(str(file.readlink()))  # socket:[12345]
+        return {link[8:-1].encode() for link in links if link.startswith("socket:[")}, there - {b"0"}
+    mine, *children = [_held_by(process, lab) for process in (psutil.Process(), *_children(lab))]
+    return mine, mine.union(*children)
 
 
-def _inodes(lab: Lab) -> set[bytes]:
-    port, found = b":%04X" % lab.port, set()
-    for table in TABLES:
-        with suppress(OSError):
-            lines = [line.split() for line in Path(table).read_bytes().splitlines() if port in line]
-            found |= {line[INODE] for line in lines if line[REMOTE].endswith(port)}
-    return found
+def _children(lab: Lab) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return [child for child in psutil.Process().children(recursive=True) if child.pid != lab.pid]
+    return []
+
+
+def _held_by(process: psutil.Process, lab: Lab) -> set[object]:
+    try:
+        table = process.net_connections(kind="tcp")
+    except (psutil.Error, OSError):  # it has gone, or may not be looked at
+        return set()
+    return {tuple(one.laddr) for one in table if one.raddr and lab.is_at(tuple(one.raddr))}
 
 
 class Pause(NamedTuple):
@@ -342,6 +322,8 @@ class Heartbeat:
     LONG_S = 0.1
     #: The part of a pause in which a blocked loop may use the CPU: to write a request and to read its response.
     IDLE = 0.08
+    #: A pause with more use of the CPU than this part is CPU work, and lasts longer than that only on a busy machine.
+    WORK = 0.2
 
     def __init__(
         self,
@@ -385,6 +367,15 @@ class Heartbeat:
         """
         long = [pause for pause in self.pauses if pause.seconds >= self.LONG_S]
         return sum(pause.seconds for pause in long if pause.cpu_s < self.IDLE * pause.seconds)
+
+    def longest_block_s(self) -> float:
+        """Return the longest pause since this was last asked, without the time in which the loop only lacked a CPU."""
+        self.beat()
+        longest = max(
+            pause.cpu_s if pause.cpu_s > self.WORK * pause.seconds else pause.seconds for pause in self.pauses
+        )
+        self.pauses.clear()
+        return longest
 
     def _again(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._every, self._tick)

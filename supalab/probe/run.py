@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from statistics import quantiles
+from statistics import median
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ SIZES, CALLS_IN_SEQUENCE = (20, 50), 6
 # ROOM times as long as the first one took to be on its way, for its greater size too.
 LATENCY_S, LONGEST_LATENCY_S, QUIET_LATENCY_S = 0.3, 0.9, 0.1
 ROOM = 2.5 * 2.5
-WARM_S, SEQUENCE_S, BUDGET_S = 5.0, 2.0, 5.0
+WARM_S, SEQUENCE_S, BUDGET_S = 5.0, 2.0, 6.5
 QUIET_S, NOT_QUIET_S, REST_S, SETTLE_S = 0.12, 0.5, 0.06, 0.5
 # A burst is watched for so many latencies; while the lab has seen almost nothing, for longer.
 LATENCIES, FEW, FEW_S, ASK_EVERY_S = 4, 3, 2.5, 0.1
@@ -47,8 +47,8 @@ LATENCIES, FEW, FEW_S, ASK_EVERY_S = 4, 3, 2.5, 0.1
 DRAIN_S, CANCEL_S = 2.5, 0.5
 # Requests of other threads, if this part of the lab's unexplained ones covers them, while others wait for the rest.
 COVERED, OTHERS = 0.8, 0.2
-# To see a loop that is blocked for milliseconds; a pause is one if it is so much longer than the usual ones.
-BEAT_S, BLOCKED_S = 0.001, 0.003
+# To see a loop that is blocked for milliseconds: its longest pause in each call is so many times that of idle moments.
+BEAT_S, IDLE_S, BLOCKED = 0.001, 0.02, 2
 
 T = TypeVar("T")
 _running = threading.Lock()
@@ -172,7 +172,6 @@ class _Probe:
         loop = asyncio.get_running_loop()
         self._watcher = look.Watcher(loop, self._address)
         self._background: set[look.Key] = set()
-        self._usual_pause_s = 0.0
         self._seen = Seen(
             loop=f"{type(loop).__module__}.{type(loop).__name__}",
             loop_shows_sockets=look.watched_sockets(loop, self._address) is not None,
@@ -219,13 +218,11 @@ class _Probe:
             await asyncio.sleep(0.02)
 
     async def _quiet(self) -> str | None:
-        """Learn where threads are when nothing happens, which of them send requests, and how late a timer comes."""
+        """Learn where threads are when nothing happens, and which of them send requests."""
         await self._settled(LONGEST_LATENCY_S + SETTLE_S)  # what was cancelled before we came may still be in flight
         await self._in_helper(lambda: self._lab.set(latency=QUIET_LATENCY_S))
         await self._in_helper(self._lab.reset)
-        with look.Heartbeat(BEAT_S) as heart:
-            await self._in_helper(lambda: self._watcher.learn_rest(QUIET_S))
-        self._usual_pause_s = quantiles([0.0, *(pause.seconds for pause in heart.pauses)])[2]
+        await self._in_helper(lambda: self._watcher.learn_rest(QUIET_S))
         witness = await self._in_helper(self._lab.witness)
         trouble = None
         if witness.current or witness.served:
@@ -261,19 +258,18 @@ class _Probe:
     async def _sequence(self) -> str | None:
         """Make a few calls one after another: how many requests and new connections, how long the loop is blocked."""
         await self._in_helper(self._lab.reset)
-        outcomes, began, blocked = _Outcomes(), time.perf_counter(), list[float]()
+        outcomes, began = _Outcomes(), time.perf_counter()
+        blocked, idle = list[float](), list[float]()
         with look.connects() as connects, look.Heartbeat(BEAT_S) as heart:
             for done in range(CALLS_IN_SEQUENCE):
                 left = SEQUENCE_S - (time.perf_counter() - began)
                 if done and left <= 0:
                     break
-                heart.pauses.clear()
+                await asyncio.sleep(IDLE_S)
+                idle.append(heart.longest_block_s())
                 if await _end({asyncio.create_task(outcomes.of(self._call))}, max(left, 1.0)):
                     return "its calls reached the lab, but one of them did not return"
-                heart.beat()
-                usual = self._usual_pause_s
-                late = [pause.seconds for pause in heart.pauses if pause.seconds > 2 * usual + BLOCKED_S]
-                blocked.append(sum(late) - usual * len(late))
+                blocked.append(heart.longest_block_s())
         witness = await self._settled()
         if outcomes.failed:
             name = next(iter(outcomes.failed))
@@ -287,8 +283,8 @@ class _Probe:
             # Other threads' requests cannot be told from the client's here: one for each call is assumed.
             requests=outcomes.finished if self._background else witness.served,
             connections=max(witness.connections - others, 0),
-            # Each call: on a busy machine any of them may be late, but hardly all.
-            call_blocks_s=round(min(blocked), 6),
+            # In each call, and more than without one: on a busy machine any of them may be late, but hardly all.
+            call_blocks_s=round(min(blocked), 6) if min(blocked) > BLOCKED * median(idle) else 0.0,
         )
         return None
 
@@ -329,19 +325,10 @@ class _Probe:
 
     async def _start(self, size: int, calls: set[asyncio.Task[None]], outcomes: _Outcomes) -> None:
         """Start the calls; the watcher stops when the last one has ended."""
-        left = size
-
-        def ended(_: object) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                self._watcher.stop()
-
         for _ in range(size):
-            task = asyncio.create_task(outcomes.of(self._call))
-            task.add_done_callback(ended)
-            calls.add(task)
+            calls.add(asyncio.create_task(outcomes.of(self._call)))
             await asyncio.sleep(0)  # as callers come to a service: each has begun before the next one comes
+        asyncio.gather(*calls, return_exceptions=True).add_done_callback(lambda _: self._watcher.stop())
 
     def _watch(self, latency: float) -> Witness:
         """Watch, read the lab's counters at the very end of it, then take the latency away."""
@@ -392,7 +379,6 @@ class _Probe:
             timeline=tuple((round(second, 6), number) for second, number in witness.timeline),
             background_s=rounded(spent),
             threads_most=max(tally.most["threads_read"] - len(found), 0),
-            processes_most=self._watcher.processes_most,
             connects_loop=by_loop,
             connects_threads=len(ours) - by_loop,
             **rounded(seconds),

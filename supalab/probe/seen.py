@@ -32,7 +32,7 @@ class Burst:
     threads: ``threads_read`` in such a read, ``threads_elsewhere`` in a read of another server, ``threads_resolving``
     looking up a name, ``threads_work`` anywhere else where they were not before the burst. Sockets to the lab that an
     event loop watches: ``loop_sockets``, ``other_loops`` in other threads. Connections to the lab that are held by
-    child processes (``processes``) and by this one (``own``).
+    other processes (``processes``) and by this one (``own``).
 
     ``connects_loop`` and ``connects_threads``: connections to the lab that Python opened, by thread. ``blocked_s``:
     pauses of the loop of 0.1 s and more without use of the CPU; ``gap_s`` is the longest pause of all, ``gap_cpu_s``
@@ -61,7 +61,6 @@ class Burst:
     own: float = 0.0
     background_s: float = 0.0
     threads_most: int = 0
-    processes_most: int = 0
     connects_loop: int = 0
     connects_threads: int = 0
     blocked_s: float = 0.0

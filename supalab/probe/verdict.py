@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from supalab.measure.archive import Form, rounded
-from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, OUTSIDE, PROCESSES, REAL, Finding
+from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, NO_REUSE, OUTSIDE, PROCESSES, REAL, Finding
 from supalab.probe.seen import Burst, Seen, Shares, shares
-from supalab.report.table import Cell, Column, Table
-from supalab.report.table import html as as_html
+from supalab.report.table import Cell, Column, Table, html, text
 
 __all__ = ["VERDICT", "WAITERS", "Evidence", "Verdict", "evidence", "numbers", "sentences"]
 
-TITLES = ("looked at", "seen", "speaks for")
 BAR = 30
+ALWAYS = {"share_loop_sockets", "share_threads_read", "share_loop_read"}
 STYLES = {REAL: "good", FAKE: "other", BLOCKING: "bad", CANNOT_TELL: "other"}
 # A share of the waiting, or of the time, from which on it decides; a smaller one from which on it is worth a word.
 MUCH, LITTLE = 0.5, 0.08
@@ -81,35 +80,29 @@ class Verdict:
 
     def tables(self) -> list[Table]:
         """Return the headline with its sentences, who waited as bars, and the evidence."""
-        said = Table((), (), about=[Cell(f"{self.name}: {self.headline}", STYLES.get(self.kind, "bold"))])
+        head = Table((), (), about=[Cell(f"{self.name}: {self.headline}", STYLES.get(self.kind, "bold"))])
         meaning = Table((), (), about=[Cell(" ".join(self.sentences))])
         if not self.evidence:
-            return [said, meaning]
-        always = {"share_loop_sockets", "share_threads_read", "share_loop_read"}
-        shown = {name: self.numbers.get(name) or 0.0 for name in WAITERS}
+            return [head, meaning]
+        found = {name: self.numbers.get(name) or 0.0 for name in WAITERS}
         bars = [
             [WAITERS[name], f"{share:.0%}", "█" * round(BAR * share)]
-            for name, share in shown.items()
-            if share >= 0.005 or name in always
+            for name, share in found.items()
+            if share >= 0.005 or name in ALWAYS
         ]
         waiters = Table(["who waited for the requests", Column(""), Column("")], bars)
         bursts = " and ".join(f"{burst.calls} calls at once" for burst in self.seen.bursts)
         waited = f"requests waited for {self.numbers.get('waiting_s') or 0.0:.0f} s in all"
         notes = [f"The probe took {self.seconds:.1f} s. Evidence from {bursts}: {waited}."]
-        columns = [Column(title, wide=title != TITLES[0]) for title in TITLES]
-        return [said, meaning, waiters, Table(columns, self._rows(), notes=notes)]
-
-    def _rows(self) -> list[list[str]]:
-        return [[row.looked_at, row.seen, row.speaks_for] for row in self.evidence]
+        rows = [[row.looked_at, row.seen, row.speaks_for] for row in self.evidence]
+        columns = [Column("looked at"), Column("seen", wide=True), Column("speaks for", wide=True)]
+        return [head, meaning, waiters, Table(columns, rows, notes=notes)]
 
     def __str__(self) -> str:
-        wide = max((len(row.looked_at) for row in self.evidence), default=0)
-        rows = [f"  {row.looked_at:<{wide}}  {row.seen} → {row.speaks_for}" for row in self.evidence]
-        return "\n".join([f"{self.name}: {self.headline}", " ".join(self.sentences), *rows])
+        return text(self.tables())
 
     def _repr_html_(self) -> str:
-        headline, said = f"{self.name}: {self.headline}", Cell(" ".join(self.sentences))
-        return as_html(Table([Column(title) for title in TITLES], self._rows(), headline=headline, about=[said]))
+        return html(self.tables())
 
     # So that the last expression of a cell in a terminal can be read, too.
     __repr__ = __str__
@@ -122,37 +115,30 @@ def sentences(finding: Finding, seen: Seen) -> tuple[str, ...]:
     """Return what the finding means for a program, in a few sentences."""
     if finding.kind == CANNOT_TELL:
         return (f"This client could not be judged: {finding.why.rstrip('.?!')}.",)
-    said = [MEANING[finding.kind]]
+    said, limit, no_reuse = [MEANING[finding.kind]], f"limited to {seen.limit}", "no connection reuse"
     if finding.kind == MIXED:
-        found = shares(seen.useful)
-        parts = {
-            "the blocked loop": found.loop,
-            "threads": found.threads,
-            "an event loop": found.events + found.other_loops,
-            "other processes": found.processes,
-        }
-        done = ", ".join(f"{share:.0%} is done by {who}" for who, share in parts.items() if share > 0)
-        said.append(f"Of the waiting, {done}.")
-    limit = f"limited to {seen.limit}"
+        found = numbers(seen)
+        said.append(
+            f"Of the waiting: {'; '.join(f'{found[name]:.0%} {WAITERS[name]}' for name in WAITERS if found[name])}."
+        )
     if limit in finding.remarks:
         said.append(f"It keeps at most {seen.limit} in flight; further calls wait in a queue of its own.")
     if seen.shared:
         said.append(SHARED)
-    if "no connection reuse" in finding.remarks:
+    if no_reuse in finding.remarks:
         said.append("It opens a new connection for each request, which costs one more round trip, with TLS two.")
     elif seen.new_connections == 0:
         said.append("It reuses its connections.")
-    rest = [remark for remark in finding.remarks if remark not in {limit, "no connection reuse"}]
-    return (*said, *(f"{remark[:1].upper()}{remark[1:]}." for remark in rest))
+    said += [f"{remark[:1].upper()}{remark[1:]}." for remark in finding.remarks if remark not in {limit, no_reuse}]
+    return tuple(said)
 
 
 def numbers(seen: Seen) -> dict[str, float | None]:
     """Return the numbers that the judge went by: shares of the waiting, counts, the limit if there is one."""
-    bursts, watched = seen.useful, sum(burst.watched_s for burst in seen.useful)
-    found = shares(bursts)
+    bursts, found = seen.useful, shares(seen.useful)
     values: dict[str, float | None] = {
         "waiting_s": sum(burst.busy_s for burst in bursts),
-        "watched_s": watched,
+        "watched_s": sum(burst.watched_s for burst in bursts),
         "share_loop_read": found.loop,
         "share_threads_read": found.threads,
         "share_loop_sockets": found.events,
@@ -160,7 +146,7 @@ def numbers(seen: Seen) -> dict[str, float | None]:
         "share_processes": found.processes,
         "share_threads_outside": found.outside,
         "share_unseen": found.unseen - found.outside,
-        "loop_blocked": sum(burst.blocked_s for burst in bursts) / watched if watched else None,
+        "loop_blocked": _means(bursts)["blocked_s"] if bursts else None,
         "call_blocks_s": seen.call_blocks_s,
         "peak": max((burst.peak for burst in bursts), default=None),
         "limit": seen.limit,
@@ -172,119 +158,88 @@ def numbers(seen: Seen) -> dict[str, float | None]:
 
 def evidence(seen: Seen) -> tuple[Evidence, ...]:
     """Return one row for each thing that was looked at; nothing if no burst was seen."""
-    bursts = seen.useful
+    bursts, found = seen.useful, shares(seen.useful)
     if not bursts:
         return ()
-    found, mean = shares(bursts), _means(bursts)
-    opened, by_loop, by_threads = (
-        sum(getattr(burst, name) for burst in bursts) for name in ("connections", "connects_loop", "connects_threads")
-    )
-    most = max(burst.threads_most for burst in bursts)
-    worst = max(bursts, key=lambda burst: burst.gap_s)
-    children = max(burst.processes_most for burst in bursts)
-    peaks = ", ".join(f"{burst.peak} of {burst.calls}" for burst in bursts)
-    limit = f"at most {seen.limit} at once" if seen.limit else "no limit below the last burst"
-    outside = f"; {mean['threads_work']:.1f} were in code outside Python" if found.outside else ""
-    rows = [
-        (
-            "other threads",
-            f"on average {mean['threads_read']:.1f} threads were waiting to read from the lab, at most "
-            f"{most}, for {mean['busy_s']:.1f} requests in flight there{outside}",
-            _threads(bursts, found),
-        ),
-        (
-            "the event loop's thread",
-            f"{mean['loop_rest']:.0%} of the time waiting for events, {mean['loop_read']:.0%} waiting to read from "
-            "the lab",
-            "the loop is blocked" if found.loop > MUCH else "the loop is not in a read",
-        ),
-        (
-            "the event loop's delays",
-            f"blocked for {mean['blocked_s']:.0%} of the time; the longest pause was {1000 * worst.gap_s:.0f} ms, "
-            f"{1000 * worst.gap_cpu_s:.0f} ms of it CPU work; each call blocks it for "
-            f"{1000 * seen.call_blocks_s:.0f} ms",
-            _delays(mean["blocked_s"], worst),
-        ),
-        ("sockets in the loop", *_sockets(seen, mean, found)),
-        (
-            "who holds connections",
-            f"on average {mean['own']:.1f} connections to the lab are this process's, {mean['processes']:.1f} those of "
-            "child processes" + (f" ({children} of them)" if children else ""),
-            "other processes make requests" if children else "no other process makes requests",
-        ),
-        (
-            "who opens connections",
-            f"the lab saw {opened} new connections; Python opened {by_loop} in the loop's thread, {by_threads} in "
-            "others",
-            _connects(opened, by_loop, by_threads, seen.connects_heard),
-        ),
-        ("peak in flight at the lab", f"{peaks} calls at once", f"{limit}; not for a kind of client"),
-        ("one call after another", *_reuse(seen)),
-        *_misleading(mean, found),
-    ]
-    return tuple(Evidence(*row) for row in rows)
+    mean = _means(bursts)
+    return (*_waiting(seen, bursts, found, mean), *_counts(seen, bursts, mean), *_misleading(found, mean))
 
 
 def _means(bursts: Sequence[Burst]) -> dict[str, float]:
-    """How many there were of each thing on average; for the one thread of the loop, its part of the time."""
+    """How many there were of each thing on average; of what the loop's one thread does, the part of the time."""
     names = [name for name in Burst.__slots__ if isinstance(getattr(bursts[0], name), (int, float))]
     watched = sum(burst.watched_s for burst in bursts)
     return {name: sum(getattr(burst, name) for burst in bursts) / watched for name in names}
 
 
-def _threads(bursts: Sequence[Burst], found: Shares) -> str:
-    if found.threads > MUCH:
-        return "a thread waits for each request"
-    if found.outside:
-        return "a thread waits for each request, outside Python"
+def _waiting(seen: Seen, bursts: Sequence[Burst], found: Shares, mean: Mapping[str, float]) -> Iterator[Evidence]:
+    """Who waited: threads, the loop's thread, the loop."""
+    most, worst = max(burst.threads_most for burst in bursts), max(bursts, key=lambda burst: burst.gap_s)
+    said = f"on average {mean['threads_read']:.1f} threads were waiting to read from the lab, at most {most}, "
+    said += f"for {mean['busy_s']:.1f} requests in flight there"
     some = max(shares([burst]).threads for burst in bursts) > LITTLE
-    return "threads wait for some of the requests" if some else "threads do not wait for the requests"
-
-
-def _delays(blocked: float, worst: Burst) -> str:
-    if blocked > MUCH:
-        return "it waits and does nothing: it is blocked"
-    busy = worst.gap_cpu_s > MUCH * worst.gap_s and worst.gap_s > LITTLE
-    return "it was busy with CPU work, not blocked" if busy else "it is not blocked"
-
-
-def _sockets(seen: Seen, mean: Mapping[str, float], found: Shares) -> tuple[str, str]:
-    if not seen.loop_shows_sockets:
-        return f"{seen.loop} does not show them", "nothing"
+    speaks = "threads wait for some of the requests" if some else "threads do not wait for the requests"
+    if found.threads > MUCH:
+        speaks = "a thread waits for each request"
+    elif found.outside:
+        said += f"; {mean['threads_work']:.1f} were in code outside Python"
+        speaks = "a thread waits for each request, outside Python"
+    yield Evidence("other threads", said, speaks)
+    said = (
+        f"{mean['loop_rest']:.0%} of the time waiting for events, {mean['loop_read']:.0%} waiting to read from the lab"
+    )
+    yield Evidence("the event loop's thread", said, "it is blocked" if found.loop > MUCH else "it is not in a read")
+    said = f"blocked for {mean['blocked_s']:.0%} of the time; the longest pause was {1000 * worst.gap_s:.0f} ms, "
+    said += (
+        f"{1000 * worst.gap_cpu_s:.0f} ms of it CPU work; each call blocks it for {1000 * seen.call_blocks_s:.0f} ms"
+    )
+    speaks = "it is blocked" if mean["blocked_s"] > MUCH else "it is not blocked"
+    if mean["blocked_s"] <= MUCH and worst.gap_s > LITTLE and worst.gap_cpu_s > MUCH * worst.gap_s:
+        speaks = "it was busy with CPU work, not blocked"
+    yield Evidence("the event loop's delays", said, speaks)
+    events = found.events + found.other_loops
     said = f"on average {mean['loop_sockets']:.1f} sockets to the lab were watched by the loop"
     said += f", {mean['other_loops']:.1f} by loops in other threads" if mean["other_loops"] else ""
-    events = found.events + found.other_loops
-    if events > MUCH:
-        return said, "the event loop waits for the requests"
-    return (
-        said,
-        f"{'an' if events > LITTLE else 'no'} event loop waits for {'some of ' * (events > LITTLE)}the requests",
+    speaks = (
+        "an event loop waits for some of the requests" if events > LITTLE else "no event loop waits for the requests"
     )
+    speaks = "the event loop waits for the requests" if events > MUCH else speaks
+    if not seen.loop_shows_sockets:
+        said, speaks = f"{seen.loop} does not show them", "nothing"
+    yield Evidence("sockets in the loop", said, speaks)
 
 
-def _connects(opened: int, by_loop: int, by_threads: int, heard: bool) -> str:
-    if by_loop or by_threads:
-        return "threads connect" if by_threads > by_loop else "the loop's thread connects"
-    return "somebody outside this Python connects" if opened and heard else "nothing"
+def _counts(seen: Seen, bursts: Sequence[Burst], mean: Mapping[str, float]) -> Iterator[Evidence]:
+    """Connections, requests in flight, and how connections are reused."""
+    said = f"on average {mean['own']:.1f} connections to the lab are this process's, {mean['processes']:.1f} others'"
+    speaks = "other processes make requests" if mean["processes"] > LITTLE else "no other process makes requests"
+    yield Evidence("who holds connections", said, speaks)
+    by_loop, by_threads = (
+        sum(getattr(burst, name) for burst in bursts) for name in ("connects_loop", "connects_threads")
+    )
+    opened = sum(burst.connections for burst in bursts)
+    said = f"the lab saw {opened} new connections; Python opened {by_loop} in the loop's thread, {by_threads} in others"
+    speaks = "threads connect" if by_threads > by_loop else "the loop's thread connects"
+    if not by_loop and not by_threads:
+        speaks = "somebody outside this Python connects" if opened and seen.connects_heard else "nothing"
+    yield Evidence("who opens connections", said, speaks)
+    peaks = ", ".join(f"{burst.peak} of {burst.calls}" for burst in bursts)
+    limit = f"at most {seen.limit} at once" if seen.limit else "no limit below the last burst"
+    yield Evidence("peak in flight at the lab", f"{peaks} calls at once", f"{limit}; not for a kind of client")
+    said, speaks = "too few to say", "nothing"
+    if seen.new_connections is not None:
+        said = f"{seen.requests} requests on {seen.connections} new connections"
+        speaks = "a new connection each" if seen.new_connections >= NO_REUSE else "connections are kept"
+    yield Evidence("one call after another", said, speaks)
 
 
-def _reuse(seen: Seen) -> tuple[str, str]:
-    if seen.new_connections is None:
-        return "too few to say", "nothing"
-    each = "a new connection each" if seen.new_connections >= 0.8 else "connections are kept"
-    return f"{seen.requests} requests on {seen.connections} new connections", each
-
-
-def _misleading(mean: Mapping[str, float], found: Shares) -> list[tuple[str, str, str]]:
+def _misleading(found: Shares, mean: Mapping[str, float]) -> Iterator[Evidence]:
     """What is there now and then, and misleads: it is said, and speaks for nothing."""
-    rows = {
-        "threads at other servers": (mean["threads_elsewhere"], "in a read of another server"),
-        "threads at other work": (0.0 if found.outside else mean["threads_work"], "at work that is no read of the lab"),
-        "name look-ups": (mean["threads_resolving"], "looking up a name"),
-        "threads with own requests": (mean["background_s"], "waiting for requests that no call made"),
-    }
-    return [
-        (title, f"on average {number:.1f} threads {what}", "nothing: real async has those too")
-        for title, (number, what) in rows.items()
-        if number > LITTLE
-    ]
+    for title, name, what in (
+        ("threads at other servers", "threads_elsewhere", "in a read of another server"),
+        ("threads at other work", "threads_work", "at work that is no read of the lab"),
+        ("name look-ups", "threads_resolving", "looking up a name"),
+        ("threads with own requests", "background_s", "waiting for requests that no call made"),
+    ):
+        if mean[name] > LITTLE and not (name == "threads_work" and found.outside):
+            yield Evidence(title, f"on average {mean[name]:.1f} threads {what}", "nothing: real async has those too")
