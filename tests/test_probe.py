@@ -26,7 +26,6 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter bursts and less patience: for tests of manners, not of verdicts."""
     monkeypatch.setattr(running, "LATENCY_S", 0.1)
     monkeypatch.setattr(running, "WARM_S", 1.0)
-    monkeypatch.setattr(running, "DRAIN_S", 0.5)
 
 
 @pytest.fixture
