@@ -94,13 +94,7 @@ class ApiError(ClientError):
     """
 
     def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        code: str | None = None,
-        details: str | None = None,
-        hint: str | None = None,
+        self, status: int, message: str, *, code: str | None = None, details: str | None = None, hint: str | None = None
     ) -> None:
         self.status, self.message, self.code, self.details, self.hint = status, message, code, details, hint
         super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")

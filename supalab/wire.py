@@ -37,7 +37,7 @@ class Embedded(TypedDict, total=False):
 
 
 class Query(TypedDict, total=False):
-    """Which rows a read wants and what of each; the keyword arguments of ``select``."""
+    """What ``select`` can be asked for, as keyword arguments; see there."""
 
     columns: Names
     filters: Filters | None
@@ -45,6 +45,8 @@ class Query(TypedDict, total=False):
     limit: int | None
     offset: int | None
     embedded: Mapping[str, Embedded] | None
+    count: Count | None
+    head: bool
 
 
 def nobody_is_watching() -> None:
@@ -110,12 +112,7 @@ def insert(
 
 
 def update(
-    table: str,
-    values: Row,
-    *,
-    filters: Filters,
-    columns: Names = "*",
-    return_: Return = "representation",
+    table: str, values: Row, *, filters: Filters, columns: Names = "*", return_: Return = "representation"
 ) -> Call:
     """Write an update of the rows that fit the filters; raises SettingsError without any."""
     params = _where("update", filters) + _returned(columns, return_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import socket
 import tracemalloc
 import zlib
@@ -17,6 +18,7 @@ from faultserver import FaultServer, bomb, huge, redirect, reply
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.clients.base import Client
+from supalab.clients.http1 import Answer
 from supalab.clients.session import SessionSupabaseAsync
 from supalab.errors import ApiError, BadResponse, ConnectionLost, ResponseTooLarge, SettingsError
 
@@ -261,3 +263,36 @@ async def test_row_40_only_http_1_1_is_spoken() -> None:
                 await call
     assert hello[0] == 22, "a TLS handshake"
     assert b"h2" not in hello
+
+
+@pytest.mark.parametrize("piece", [1, 2, 1000])
+def test_a_body_in_small_chunks_takes_no_more_memory_than_in_one(piece: int) -> None:
+    """A server chooses how it cuts an answer; two bytes at a time, pieces in a list would take twenty times as much."""
+    chunk = b"%x\r\n" % piece + b"x" * piece + b"\r\n"
+    stream = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * (600_000 // piece) + b"0\r\n\r\n"
+    reader = Answer("GET", 1_000_000)
+    tracemalloc.start()
+    try:
+        for start in range(0, len(stream), 65_536):
+            reader.feed(stream[start : start + 65_536])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert reader.done
+    assert peak < 2 * len(reader.body)
+
+
+@pytest.mark.parametrize("row", [{"id": 1}, {"id": 12345, "title": "A contest", "prize": 1000.5, "host": None}])
+async def test_reading_rows_takes_little_more_than_the_rows_themselves(row: dict[str, Any]) -> None:
+    """What comes on top while an answer is read: its bytes and its text, and nothing that grows with its rows."""
+    body = json.dumps([row] * (2_000_000 // len(json.dumps(row)))).encode()
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(body)))
+    async with SupabaseAsync("http://127.0.0.1:9", KEY, transport=lambda _: transport) as client:
+        tracemalloc.start()
+        try:
+            rows = await client.select("t")
+            held, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert rows[-1] == row
+    assert peak - held < 2.5 * len(body)

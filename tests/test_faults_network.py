@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -257,15 +258,34 @@ async def test_row_22_the_deadline_says_it_waited_for_a_slot() -> None:
     assert "applied" not in str(results[1])
 
 
-async def test_row_22_the_deadline_says_it_waited_for_a_connection() -> None:
-    """The other side takes the connection and never answers the TLS handshake."""
+async def test_row_22_the_deadline_says_it_waited_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other side takes the connection and never answers the TLS handshake: not a byte of the request was sent."""
+    loop, ahead = asyncio.get_running_loop(), 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead)  # no machine is too slow for this clock
     with FaultServer(hang) as server:
-        async with SupabaseAsync(server.url.replace("http:", "https:"), KEY, timeout=0.5) as client:
-            with pytest.raises(DeadlineExceeded, match="a connection") as caught:
-                await client.insert("t", {"id": 1})
-    assert caught.value.phase == "connect"
-    assert isinstance(caught.value.__cause__, TimeoutError)
-    assert "applied" not in str(caught.value)
+        async with SupabaseAsync(server.url.replace("http:", "https:"), KEY, timeout=60) as client:
+            call = asyncio.create_task(client.insert("t", {"id": 1}))
+            while not server.accepted:
+                await asyncio.sleep(0.01)
+            ahead = 60.0
+            with pytest.raises(DeadlineExceeded, match="it waited for a connection$") as caught:
+                await call
+    assert (caught.value.phase, server.requests) == ("connect", [])
+    assert type(caught.value.__cause__) is TimeoutError
+    # What the deadline interrupted, exactly: the transport was connecting.
+    interrupted = traceback.extract_tb(chain(caught.value)[-1].__traceback__)
+    assert "_connected" in [frame.name for frame in interrupted]
+    assert "exchange" not in [frame.name for frame in interrupted]
+
+
+def chain(error: BaseException | None) -> list[BaseException]:
+    """An error and its causes, the first cause last."""
+    found = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__
+    return found
 
 
 @pytest.mark.parametrize("verb", ["select", "insert"])

@@ -16,33 +16,13 @@ from typing import Literal, TypeAlias
 
 import httpx
 
-from supalab.errors import (
-    BadResponse,
-    ClientClosed,
-    ClientError,
-    ConnectionLost,
-    DeadlineExceeded,
-    OutcomeUnknown,
-    ResponseTooLarge,
-)
+from supalab.errors import BadResponse, ClientClosed, ConnectionLost, DeadlineExceeded, OutcomeUnknown, ResponseTooLarge
 from supalab.replies import Reply, without
 from supalab.settings import Settings
 from supalab.wire import Call
 
-__all__ = [
-    "TRIES",
-    "Phase",
-    "closed_meanwhile",
-    "is_read",
-    "late",
-    "lost",
-    "pause",
-    "read_body",
-    "retry_after",
-    "too_large",
-    "worth_another",
-]
-
+#: What changes nothing, so that it may be sent again.
+READS = frozenset({"GET", "HEAD"})
 #: Times a read is sent at most.
 TRIES = 3
 #: Seconds that the first pause lasts at most; each further one may last twice as long.
@@ -66,18 +46,13 @@ WAITING_FOR = {
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
-def is_read(method: str) -> bool:
-    """Whether a request changes nothing, so that it may be sent again."""
-    return method in {"GET", "HEAD"}
-
-
-def worth_another(method: str, outcome: Reply | ClientError, attempt: int) -> bool:
+def worth_another(method: str, outcome: Reply | ConnectionLost, attempt: int) -> bool:
     """Whether a request whose ``attempt``-th try (from 1) had this outcome is worth another one."""
     passing = outcome.status in PASSING if isinstance(outcome, Reply) else isinstance(outcome, ConnectionLost)
-    return passing and is_read(method) and attempt < TRIES
+    return passing and method in READS and attempt < TRIES
 
 
-def pause(attempt: int, outcome: Reply | ClientError, chance: Random) -> float:
+def pause(attempt: int, outcome: Reply | ConnectionLost, chance: Random) -> float:
     """Seconds to wait after the ``attempt``-th try: what the server asks for, else a random part of a doubling pause.
 
     Random, because clients that failed together would come back together.
@@ -112,7 +87,7 @@ def closed_meanwhile(call: Call, phase: Phase) -> ClientClosed:
 
 def _doubt(call: Call, phase: Phase) -> str:
     """What a write has to fear: only once it is sent may it have been applied."""
-    return "" if is_read(call.method) or phase != "answer" else "; it may have been applied"
+    return "" if call.method in READS or phase != "answer" else "; it may have been applied"
 
 
 def lost(error: Exception, call: Call, settings: Settings, *, answering: bool) -> ConnectionLost:
@@ -121,7 +96,7 @@ def lost(error: Exception, call: Call, settings: Settings, *, answering: bool) -
     ``answering``: the answer had begun, so the request surely arrived.
     """
     reason = f"{settings.url}: {without(str(error), settings.secrets) or type(error).__name__}"
-    if is_read(call.method) or (isinstance(error, UNSENT) and not answering):
+    if call.method in READS or (isinstance(error, UNSENT) and not answering):
         found = ConnectionLost(f"{_what(call)} failed, there was no answer from {reason}")
     else:
         found = OutcomeUnknown(f"{_what(call)} may have been applied: no answer came from {reason}")

@@ -39,11 +39,7 @@ class ArticleSupabaseAsync(Client):
     async def _request(self, call: Call) -> Reply:
         client = await self._get_client()
         r = await client.request(
-            call.method,
-            self._base + call.target,
-            headers=call.headers,
-            content=call.body,
-            extensions=watched(call),
+            call.method, self._base + call.target, headers=call.headers, content=call.body, extensions=watched(call)
         )
         r.raise_for_status()
         return Reply(r.status_code, r.headers, r.content)

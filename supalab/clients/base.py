@@ -12,40 +12,41 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, TypedDict, Unpack, overload
 
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, ClientError, SettingsError
 from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.wire import Call, Count, Embedded, Names, Query, Return, Row, nobody_is_watching
+from supalab.wire import Call, Names, Query, Return, Row, nobody_is_watching
 
-__all__ = ["BaseClient", "Client", "slot_taken"]
+__all__ = ["BaseClient", "Client", "Options", "slot_taken"]
 
 #: Set by whoever times a request: the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
 
 
+class Options(TypedDict, total=False):
+    """The keyword arguments of every client; see ``Settings``."""
+
+    limit: int
+    timeout: float
+    ca_file: str | None
+    rest_path: str
+    schema: str | None
+    token: str | None
+
+
 class BaseClient(ABC):
     """A client of one project that can read a table and be closed. The clients in ``peers.py`` can do no more.
 
-    The arguments are those of ``Settings``; what ``timeout`` bounds depends on the client.
+    Its arguments are those of ``Settings``: ``limit`` (10 requests in flight at once, unless a client says otherwise),
+    ``timeout`` (30 seconds; what it bounds depends on the client), ``ca_file``, ``rest_path``, ``schema``, ``token``.
     """
 
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        *,
-        limit: int = 10,
-        timeout: float = 30.0,
-        ca_file: str | None = None,
-        rest_path: str = "/rest/v1",
-        schema: str | None = None,
-        token: str | None = None,
-    ) -> None:
-        self._settings = Settings(url, key, limit, timeout, ca_file, rest_path, schema, token)
+    def __init__(self, url: str, key: str | None, **options: Unpack[Options]) -> None:
+        self._settings = Settings(url, key, **options)
         self._base, self._headers = self._settings.base, self._settings.headers
 
     @abstractmethod
@@ -97,14 +98,7 @@ class Client(BaseClient):
 
     @overload
     async def select(
-        self,
-        table: str,
-        *,
-        count: Count | None = ...,
-        head: bool = ...,
-        single: Literal[False] = ...,
-        maybe_single: Literal[False] = ...,
-        **query: Unpack[Query],
+        self, table: str, *, single: Literal[False] = ..., maybe_single: Literal[False] = ..., **query: Unpack[Query]
     ) -> Rows: ...
 
     @overload
@@ -114,47 +108,24 @@ class Client(BaseClient):
     async def select(self, table: str, *, maybe_single: Literal[True], **query: Unpack[Query]) -> Row | None: ...
 
     async def select(
-        self,
-        table: str,
-        *,
-        columns: Names = "*",
-        filters: Filters | None = None,
-        order: Names | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        embedded: Mapping[str, Embedded] | None = None,
-        count: Count | None = None,
-        head: bool = False,
-        single: bool = False,
-        maybe_single: bool = False,
+        self, table: str, *, single: bool = False, maybe_single: bool = False, **query: Unpack[Query]
     ) -> Rows | Row | None:
-        """Read rows.
+        """Read rows; all arguments but the table are optional.
 
-        ``columns``: names, or PostgREST's select grammar (``"id,n:title,owners(name)"``). ``filters``: see
-        ``supalab.filters``. ``order``: ``"prize.desc,id"``, or ``"owners(name).desc"`` by a column of an embedded
-        resource. ``embedded`` orders and limits the rows inside one: ``{"owners": {"order": "name", "limit": 3}}``. A
-        name that holds grammar itself stands in double quotes: ``'"a.b"'``.
+        ``columns``: names, or PostgREST's select grammar (``"id,n:title,owners(name)"``); ``"*"`` unless given.
+        ``filters``: see ``supalab.filters``. ``order``: ``"prize.desc,id"``, or ``"owners(name).desc"`` by a column of
+        an embedded resource. ``limit``, ``offset``: how many rows, and how many to leave out before them. ``embedded``
+        orders and limits the rows inside a resource: ``{"owners": {"order": "name", "limit": 3}}``. A name that holds
+        grammar itself stands in double quotes: ``'"a.b"'``.
 
         ``count="exact"`` fills the rows' ``total``; with ``head=True`` nothing but the count is sent. ``single=True``
         returns the one row, and any other number of rows is an error; ``maybe_single=True`` returns the row or None.
         """
-        if (single or maybe_single) and (head or (single and maybe_single)):
+        if (single or maybe_single) and (query.get("head") or (single and maybe_single)):
             raise SettingsError("single, maybe_single and head exclude each other: choose one")
-        if maybe_single and limit is None:
-            limit = 2  # one more than wanted is enough to see that there are too many
-        call = wire.select(
-            table,
-            columns=columns,
-            filters=filters,
-            order=order,
-            limit=limit,
-            offset=offset,
-            embedded=embedded,
-            count=count,
-            single=single,
-            head=head,
-        )
-        found = await self._rows(call)
+        if maybe_single and query.get("limit") is None:
+            query["limit"] = 2  # one more than wanted is enough to see that there are too many
+        found = await self._rows(wire.select(table, single=single, **query))
         return _the_one(found, table, must_be=single) if single or maybe_single else found
 
     async def insert(

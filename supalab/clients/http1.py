@@ -21,45 +21,40 @@ MOST_AROUND = 256 * 1024
 MOST_PER_BYTE = 8
 #: Interim (1xx) answers before the final one.
 MOST_INTERIM = 20
-FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-LINE_END = b"\r\n"
+LENGTH, CODING, CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 
 
 class ReadyRequest(httpx.Request):
-    """An ``httpx.Request`` that costs little: its headers are ready, its URL is read only when somebody asks for it."""
+    """An ``httpx.Request`` that costs little: its headers are ready, its URL is parsed only when somebody asks for it.
+
+    ``target``: what is sent as the address, behind ``origin`` (``https://host``).
+    """
 
     def __init__(
-        self,
-        method: str,
-        base: str,
-        target: str,
-        headers: httpx.Headers,
-        body: bytes | None,
-        extensions: dict[str, Any],
+        self, method: str, origin: str, target: str, headers: httpx.Headers, body: bytes, extensions: dict[str, Any]
     ) -> None:
-        self.method, self.headers, self.extensions = method, headers, extensions
-        self.base, self.target = base, target
-        self._content = body or b""
-        self.stream = httpx.ByteStream(self._content)
+        self.method, self.origin, self.target = method, origin, target
+        self.headers, self.extensions = headers, extensions
+        self._content = body
+        self.stream = httpx.ByteStream(body)
 
     @property
     def url(self) -> httpx.URL:  # type: ignore[override]  # httpx has an attribute there
         """The address, parsed now."""
-        return httpx.URL(self.base + self.target)
+        return httpx.URL(self.origin + self.target)
 
 
 def head_of(headers: tuple[tuple[bytes, bytes], ...], size: int) -> bytes | None:
     """Write the headers of a request with a body of ``size`` bytes; None where one would leave its line."""
-    lines, length = [], b"%d" % size
-    for name, value in headers:
-        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
-            return None
-        if name.lower() == b"content-length" and value != length:
-            return None
-        if name.lower() not in {b"content-length", b"transfer-encoding"}:  # the body is whole, so its length is known
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if size or any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in headers):
-        lines.append(b"Content-Length: %b\r\n" % length)
+    length = b"%d" % size
+    framing = [(name.lower(), value) for name, value in headers if name.lower() in {LENGTH, CODING}]
+    if not all(TOKEN.fullmatch(name) and VALUE.fullmatch(value) for name, value in headers):
+        return None
+    if any(name == LENGTH and value != length for name, value in framing):
+        return None
+    # The body is whole, so its length is known, and no transfer encoding is needed.
+    lines = [b"%b: %b\r\n" % header for header in headers if header[0].lower() not in {LENGTH, CODING}]
+    lines += [b"Content-Length: %b\r\n" % length] * bool(size or framing)
     return b"".join(lines) + b"\r\n"
 
 
@@ -73,17 +68,12 @@ class Answer:
     def __init__(self, method: str, max_bytes: int) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.body = bytearray()
         self.error: Exception | None = None
         self.done = self.reusable = self._until_close = self._head_is_read = False
-        self._pieces: list[bytes] = []
-        self._size = self._arrived = self._interim = 0
+        self._arrived = self._interim = 0
         self._method, self._max_bytes = method, max_bytes
         self._parser = httptools.HttpResponseParser(self)
-
-    @property
-    def body(self) -> bytes:
-        """The body so far, without chunks' frames."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the connection."""
@@ -92,22 +82,17 @@ class Answer:
             return
         self._arrived += len(data)
         try:
-            if data[-1] in LINE_END:
-                # Most ends of an answer are a line's end. Is this one, or did it end before and something follow?
-                self._parser.feed_data(data[:-1])
-                if not self.done:
-                    self._parser.feed_data(data[-1:])
-                else:
-                    self.reusable = False
+            self._parser.feed_data(data[:-1])
+            if self.done:  # and yet one more byte has come, which nobody asked for
+                self.reusable = False
             else:
-                self._parser.feed_data(data)
-                if self.done and not self._pieces:  # without a body it would have ended with a line
-                    self.reusable = False
+                self._parser.feed_data(data[-1:])
         except httptools.HttpParserError as error:
             self._refuse(str(error))
-        if self._size > self._max_bytes:
+        around = self._arrived - len(self.body)
+        if len(self.body) > self._max_bytes:
             self.error = too_large(self._max_bytes)
-        elif self._arrived - self._size > MOST_AROUND + MOST_PER_BYTE * self._size or self._interim > MOST_INTERIM:
+        elif around > MOST_AROUND + MOST_PER_BYTE * len(self.body) or self._interim > MOST_INTERIM:
             self._refuse("headers or interim answers without end")
 
     def end(self, *, in_order: bool = True) -> None:
@@ -126,16 +111,11 @@ class Answer:
 
     # The parser calls these.
 
-    def on_message_begin(self) -> None:
-        """A second answer begins, which nobody asked for, or the first, or the one after an interim answer."""
-        if self.done:
-            self.reusable = False
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which is left out."""
         if not self._head_is_read:
             self.headers.append((name, value.strip()))
-        elif name.lower() in FRAMING:
+        elif name.lower() in {LENGTH, CODING, CONNECTION}:
             self._refuse("a trailer that would have decided how to read the answer")
 
     def on_headers_complete(self) -> None:
@@ -143,11 +123,7 @@ class Answer:
         if self.done:
             return
         self.status, version = self._parser.get_status_code(), self._parser.get_http_version()
-        said = dict.fromkeys(FRAMING, b"")
-        for name, value in self.headers:
-            if (low := name.lower()) in FRAMING:
-                said[low] += b"," + value.lower()
-        coding = said[b"transfer-encoding"].strip(b", \t")
+        length, coding, connection = map(self._said, (LENGTH, CODING, CONNECTION))
         if version not in {"1.0", "1.1"} or coding not in {b"", b"chunked"} or self.status == 101:
             self._refuse(f"HTTP/{version}, a protocol or a transfer encoding that was not asked for")
         if self.status < 200:
@@ -155,24 +131,18 @@ class Answer:
             self.headers = []
             return
         self._head_is_read = True
-        words = [word.strip() for word in said[b"connection"].split(b",")]
-        self.reusable = version == "1.1" and b"close" not in words and self.error is None
+        asked_to_close = b"close" in [word.strip() for word in connection.split(b",")]
+        self.reusable = version == "1.1" and not asked_to_close and self.error is None
         self.done = self._method == "HEAD" or self.status in {204, 304}
-        self._until_close = not (self.done or coding or said[b"content-length"])
+        self._until_close = not (self.done or coding or length)
+
+    def _said(self, wanted: bytes) -> bytes:
+        return b",".join(value.lower() for name, value in self.headers if name.lower() == wanted).strip(b", \t")
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body; behind the end of an answer without one, nobody asked for it."""
-        if self.done:
-            self.reusable = False
-            return
-        self._size += len(piece)
-        if self._size <= self._max_bytes:
-            self._pieces.append(piece)
-
-    def on_chunk_header(self) -> None:
-        """A chunk begins; where no body may be, nobody asked for it."""
-        if self.done:
-            self.reusable = False
+        if not self.done and len(self.body) <= self._max_bytes:
+            self.body += piece
 
     def on_message_complete(self) -> None:
         """The end, of the final answer or of an interim one."""

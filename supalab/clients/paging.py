@@ -6,9 +6,8 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Unpack
 
 from supalab import replies, wire
 from supalab.clients.base import Client
@@ -16,9 +15,9 @@ from supalab.errors import BadResponse, ClientError, SettingsError, shown
 from supalab.filters import all_of, gt
 from supalab.names import unquoted, written_name
 from supalab.query_values import Filters, Group, parameters, text_of
-from supalab.replies import Reply, Rows
+from supalab.replies import Rows
 from supalab.settings import checked_size
-from supalab.wire import Embedded, Names, Row
+from supalab.wire import Call, Embedded, Names, Query, Row
 
 __all__ = ["LongTables"]
 
@@ -48,40 +47,58 @@ class LongTables(Client):
         checked_size("size", size)
         if not isinstance(ahead, int) or ahead not in (0, 1):
             raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on one, or 0")
-        place = _Place(table, key)
         parameters(filters)  # raises for what is no filter: below, something empty would be taken for none
         wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
-        read = partial(wire.select, table, columns=columns, order=place.name, embedded=embedded)
+        reader = self._in_order(table, unquoted(key), size, wanted, columns=columns, embedded=embedded)
 
-        async def next_page() -> Rows:
-            page, reply = await self._page(read(filters=[*place.behind, *wanted], limit=size), place)
-            if page:
-                place.move(page, reply)
-            elif place.behind:
-                # NULL is behind no key, so a row without one is looked for at the end: it is never lost silently.
-                await self._page(read(filters=[all_of({place.name: None}), *wanted], limit=1), place)
-            return page
+        async def next_page() -> Rows | None:
+            return await anext(reader, None)
 
-        page = await next_page()
-        while page:
-            # A short page is the last one, or a server cuts (Supabase at 1,000 rows): only the next one tells.
-            short = len(page) < size
-            following = asyncio.create_task(next_page()) if short or ahead else None
-            try:
-                page.truncated = short and following is not None and bool(await following)
-                yield page
-                page = await (following or next_page())
-            finally:
-                await _ended(following)
+        async with aclosing(reader):
+            page = await next_page()
+            while page:
+                # A short page is the last one, or a server cuts (Supabase at 1,000 rows): only the next one tells.
+                short = len(page) < size
+                following = asyncio.create_task(next_page()) if short or ahead else None
+                try:
+                    page.truncated = short and following is not None and bool(await following)
+                    yield page
+                    page = await (following or next_page())
+                finally:
+                    await _ended(following)
 
-    async def _page(self, call: wire.Call, place: _Place) -> tuple[Rows, Reply]:
+    async def _in_order(
+        self, table: str, key: str, size: int, wanted: list[Any], **query: Unpack[Query]
+    ) -> AsyncGenerator[Rows, None]:
+        """Yield pages, each behind the last key of the one before; each is read when it is asked for."""
+        query["order"] = name = written_name(key)
+        behind: list[Any] = []
+        seen: set[str] = set()
+        while True:
+            query |= {"filters": [*behind, *wanted], "limit": size}
+            page, place = await self._page(wire.select(table, **query), key)
+            if not page:
+                break
+            if place in seen:
+                found = f"pages of {table!r}: a second page ends at {key} {place[:40]!r}"
+                raise BadResponse(f"{found}: the server ignores filters or order")
+            seen.add(place)
+            behind = [{name: gt(place)}]
+            yield page
+        if behind:
+            # NULL is behind no key, so a row without one is looked for at the end: it is never lost silently.
+            query |= {"filters": [all_of({name: None}), *wanted], "limit": 1}
+            await self._page(wire.select(table, **query), key)
+
+    async def _page(self, call: Call, key: str) -> tuple[Rows, str]:
+        """Read a page, and the key of its last row as text."""
         reply = await self._ask(call)
         page = replies.rows(call, reply, self._settings.secrets)
-        if any(row.get(place.key) is None for row in page):
-            raise SettingsError(
-                f"pages are ordered by {place.key!r}: name it among the columns, and it must never be null"
-            )
-        return page, reply
+        if any(row.get(key) is None for row in page):
+            raise SettingsError(f"pages are ordered by {key!r}: name it among the columns, and it must never be null")
+        last = page[-1][key] if page else ""
+        # A float keeps 17 digits, a numeric column may have more: the key is the number as it was written.
+        return page, text_of(replies.last_as_written(reply)[key] if isinstance(last, float) else last)
 
     async def insert_many(
         self,
@@ -120,29 +137,7 @@ class LongTables(Client):
         return done
 
 
-class _Place:
-    """A place in a table that is ordered by a unique column: behind the last row that was read."""
-
-    def __init__(self, table: str, key: str) -> None:
-        self.table, self.key = table, unquoted(key)
-        self.name = written_name(self.key)
-        self.behind: list[Any] = []
-        self.seen: set[str] = set()
-
-    def move(self, page: Rows, reply: Reply) -> None:
-        last = page[-1][self.key]
-        # A float keeps 17 digits, a numeric column may have more: the place is the number as it was written.
-        place = text_of(replies.last_as_written(reply)[self.key] if isinstance(last, float) else last)
-        if place in self.seen:
-            raise BadResponse(
-                f"pages of {self.table!r}: a second page ends at {self.key} {place[:40]!r}:"
-                " the server ignores filters or order"
-            )
-        self.seen.add(place)
-        self.behind = [{self.name: gt(place)}]
-
-
-async def _ended(task: asyncio.Task[Rows] | None) -> None:
+async def _ended(task: asyncio.Task[Rows | None] | None) -> None:
     """End a request that nobody waits for any more, so that nothing is left when the caller stops early."""
     if task is not None and not task.done():
         task.cancel()

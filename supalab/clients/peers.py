@@ -11,7 +11,7 @@ import ssl
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
@@ -19,9 +19,6 @@ from supalab.clients.base import BaseClient, slot_taken
 from supalab.clients.transports import httpx_options, pooled_transport, watched
 from supalab.errors import SettingsError
 from supalab.wire import Call
-
-if TYPE_CHECKING:
-    import aiohttp
 
 __all__ = ["BareAiohttp", "BareHttpx", "BareHttpx2", "OfficialAsync", "OfficialInThreads", "OwnTransport"]
 
@@ -57,7 +54,7 @@ class Peer(BaseClient):
 class BareAiohttp(Peer):
     """``aiohttp.ClientSession`` with a connector of ``limit`` connections."""
 
-    _session: aiohttp.ClientSession | None = None
+    _session: Any = None
 
     async def _read(self, table: str, columns: str, limit: int | None) -> Any:
         if self._session is None:  # at the first request, because it wants a running loop
@@ -66,9 +63,8 @@ class BareAiohttp(Peer):
             response.raise_for_status()
             return await response.json()
 
-    def _opened(self) -> aiohttp.ClientSession:
-        import aiohttp
-
+    def _opened(self) -> Any:
+        aiohttp = import_module("aiohttp")
         ca_file, seconds = self._settings.ca_file, self._settings.timeout
         context = ssl.create_default_context(cafile=ca_file) if ca_file else True
         return aiohttp.ClientSession(

@@ -13,16 +13,19 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import count
+from typing import Any, Self, Unpack
+from urllib.parse import urlsplit
 
 import httpx
 
 from supalab.clients import answers
+from supalab.clients.base import Options
 from supalab.clients.http1 import ReadyRequest
 from supalab.clients.paging import LongTables
 from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import MAX_BYTES, Transport, pooled_transport
-from supalab.errors import ClientClosed, ClientError
+from supalab.errors import ClientClosed, ClientError, ConnectionLost
 from supalab.replies import Reply
 from supalab.settings import Settings, checked_size
 from supalab.wire import Call
@@ -69,18 +72,13 @@ class SupabaseAsync(LongTables):
         url: str,
         key: str | None,
         *,
-        limit: int = 10,
-        timeout: float = 30.0,
-        ca_file: str | None = None,
-        rest_path: str = "/rest/v1",
-        schema: str | None = None,
-        token: str | None = None,
         max_bytes: int = MAX_BYTES,
         transport: Transport | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            url, key, limit=limit, timeout=timeout, ca_file=ca_file, rest_path=rest_path, schema=schema, token=token
-        )
+        super().__init__(url, key, **options)
+        address = urlsplit(self._base)
+        self._origin, self._path = f"{address.scheme}://{address.netloc}", address.path
         self._headers = {"Host": httpx.URL(self._base).netloc.decode()} | self._headers | EVERY_REQUEST
         self._ready: dict[tuple[tuple[str, str], ...], httpx.Headers] = {}
         self._margin = min(MARGIN, self._settings.timeout / 10)
@@ -91,12 +89,10 @@ class SupabaseAsync(LongTables):
         self._making = threading.Lock()
 
     @classmethod
-    def from_env(
-        cls, *, limit: int = 10, timeout: float = 30.0, schema: str | None = None, token: str | None = None
-    ) -> Self:
+    def from_env(cls, **options: Unpack[Options]) -> Self:
         """Make a client for the project in ``SUPABASE_URL`` with ``SUPABASE_KEY``; raises SettingsError without one."""
         found = Settings.from_env()
-        return cls(found.url, found.key, limit=limit, timeout=timeout, schema=schema, token=token)
+        return cls(found.url, found.key, **options)
 
     async def _request(self, call: Call) -> Reply:
         here = self._on_this_loop()
@@ -105,23 +101,19 @@ class SupabaseAsync(LongTables):
         here.under_way.add(deadline)
         try:
             async with deadline:
-                outcome = await self._outcome(call, here, at, deadline.when() or 0.0)
-        except TimeoutError as error:
+                return await self._reply(call, here, at, deadline.when() or 0.0)
+        except (TimeoutError, ConnectionLost) as error:
             if self._closed:
                 raise answers.closed_meanwhile(call, at.phase) from error
+            if isinstance(error, ConnectionLost):
+                raise
             raise answers.late(call, self._settings.timeout, at.phase) from error
         finally:
             here.under_way.discard(deadline)
-        if isinstance(outcome, Reply):
-            return outcome
-        if self._closed:
-            raise answers.closed_meanwhile(call, at.phase) from outcome
-        raise outcome
 
-    async def _outcome(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply | ClientError:
+    async def _reply(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply:
         """Try, and try again what is worth it; a try that could only begin after the deadline is left out."""
-        attempt = 1
-        while True:
+        for attempt in count(1):
             at.phase = "slot"
             async with here.gate:
                 if self._closed or here.loop.time() >= deadline - self._margin:
@@ -130,15 +122,17 @@ class SupabaseAsync(LongTables):
                 call.started()
                 outcome = await self._sent(call, here, at)
             if self._closed or not answers.worth_another(call.method, outcome, attempt):
-                return outcome
+                break
             seconds = answers.pause(attempt, outcome, here.chance)
             if here.loop.time() + seconds >= deadline:
-                return outcome
+                break
             at.phase = "pause"
             await asyncio.sleep(seconds)
-            attempt += 1
+        if isinstance(outcome, ConnectionLost):
+            raise outcome
+        return outcome
 
-    async def _sent(self, call: Call, here: Pool, at: _Progress) -> Reply | ClientError:
+    async def _sent(self, call: Call, here: Pool, at: _Progress) -> Reply | ConnectionLost:
         """One try; a lost connection is an outcome like another, since a read may be worth a second try."""
         response = None
         try:
@@ -151,14 +145,13 @@ class SupabaseAsync(LongTables):
     def _made(self, call: Call, at: _Progress) -> ReadyRequest:
         """Make the request; headers that many requests share are made once."""
         kind = tuple(call.headers.items())
-        headers = self._ready.get(kind)
-        if headers is None:
-            headers = self._ready[kind] = httpx.Headers(self._headers | dict(kind))
-        headers = httpx.Headers(headers)
+        if kind not in self._ready:
+            self._ready[kind] = httpx.Headers(self._headers | dict(kind))
+        headers = httpx.Headers(self._ready[kind])
         if call.body is not None:
             headers["Content-Length"] = str(len(call.body))
         extensions = {"trace": at.trace, "max_bytes": self._max_bytes}
-        return ReadyRequest(call.method, self._base, call.target, headers, call.body, extensions)
+        return ReadyRequest(call.method, self._origin, self._path + call.target, headers, call.body or b"", extensions)
 
     def _on_this_loop(self) -> Pool:
         loop = asyncio.get_running_loop()

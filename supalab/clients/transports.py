@@ -2,13 +2,13 @@
 
 What a connection pool is: a stack of connections that are open and idle. A request takes the top one, or opens one if
 there is none, and puts it back when the answer is whole. The top was used last, so those at the bottom grow old when
-there is little to do, and are closed. That is all: who waits, and how many may be open, the client's gate decides.
+there is little to do, and are closed. That is all: the client's gate decides who waits, and how many may be open.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import select
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
@@ -16,18 +16,17 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from supalab.clients.connections import Connection
 from supalab.clients.http1 import FIRST_LINE, Answer, ReadyRequest, head_of
 from supalab.errors import SettingsError
 from supalab.settings import Settings
 from supalab.wire import Call, nobody_is_watching
 
-__all__ = ["PooledTransport", "Transport", "httpx_transport", "pooled_transport", "tls", "watched"]
+__all__ = ["PooledTransport", "Transport", "httpx_options", "httpx_transport", "pooled_transport", "tls", "watched"]
 
 #: Makes the transport of a client; called on the client's event loop, at its first request.
 Transport: TypeAlias = Callable[[Settings], httpx.AsyncBaseTransport]
 
-#: Seconds an idle connection is kept; below the 60 to 75 s after which common servers and gateways hang up.
+#: Seconds an idle connection is kept; common servers and gateways close it after 60 to 75 s.
 KEEP_ALIVE = 30.0
 MAX_BYTES = 32 * 1024 * 1024
 #: Seconds after which a second address of a name (IPv6, IPv4) is tried beside the first.
@@ -49,7 +48,6 @@ class PooledTransport(httpx.AsyncBaseTransport):
         address = httpx.URL(url)
         secure = address.scheme == "https"
         self._origin = address.scheme, address.host, address.port or (443 if secure else 80)
-        self._prefix = address.raw_path.rstrip(b"/")
         self._context = (context or _usual_context()) if secure else None
         self._keep_alive = keep_alive
         self._idle: list[Connection] = []
@@ -61,28 +59,39 @@ class PooledTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return its answer."""
         if not isinstance(request, ReadyRequest):
-            self._check(request.url)
-            await request.aread()
-            self._encoded(request)  # raises before anything is opened
-        extensions = request.extensions
-        trace, timeout = extensions.get("trace"), extensions.get("timeout") or {}
+            await self._check(request)
+        trace, timeout = request.extensions.get("trace"), request.extensions.get("timeout") or {}
         connection = self._taken() or await self._connected(trace, timeout.get("connect"))
         try:
             if trace:
                 await trace("http11.send_request_headers.started", {})
-            exchange = connection.exchange(request, self._encoded, extensions.get("max_bytes", MAX_BYTES))
-            patience = timeout.get("read")
-            answer = await exchange if patience is None else await _within(patience, exchange)
-        except BaseException:
+            async with asyncio.timeout(timeout.get("read")):
+                answer = await connection.exchange(request, self._encoded)
+        except BaseException as error:
             connection.transport.abort()
+            if isinstance(error, TimeoutError):
+                raise httpx.ReadTimeout(f"no whole answer within {timeout.get('read')} s") from error
             raise
         self._give_back(connection)
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=httpx.ByteStream(answer.body),
-            extensions={"http_version": b"HTTP/1.1"},
-        )
+        stream, said = httpx.ByteStream(bytes(answer.body)), {"http_version": b"HTTP/1.1"}
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=said)
+
+    async def _check(self, request: httpx.Request) -> None:
+        """Read the body of a request that somebody else made; raises for what cannot be sent, before it is."""
+        url = request.url
+        if (url.scheme, url.host, url.port or self._origin[2]) != self._origin:
+            raise httpx.UnsupportedProtocol(f"this transport goes to {self._origin[1]} alone, not to {url.host}")
+        await request.aread()
+        self._encoded(request)
+
+    def _encoded(self, request: httpx.Request) -> bytes:
+        """Write a request down; raises LocalProtocolError for what would leave its place."""
+        target = request.target.encode() if isinstance(request, ReadyRequest) else request.url.raw_path
+        first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)
+        head = self._head(tuple(request.headers.raw), len(request.content))
+        if head is None or not FIRST_LINE.fullmatch(first):
+            raise httpx.LocalProtocolError("a method, an address or a header that HTTP cannot say")
+        return first + head + request.content
 
     def _taken(self) -> Connection | None:
         """Take the connection that was used last, if it can be used again."""
@@ -106,21 +115,19 @@ class PooledTransport(httpx.AsyncBaseTransport):
     def _expire(self) -> None:
         """Close what has been idle too long: it lies at the bottom."""
         loop = asyncio.get_running_loop()
-        old = [one for one in self._idle if loop.time() - one.idle_since >= self._keep_alive]
-        del self._idle[: len(old)]
-        for connection in old:
-            connection.transport.abort()
+        while self._idle and loop.time() - self._idle[0].idle_since >= self._keep_alive:
+            self._idle.pop(0).transport.abort()
         self._expiry = loop.call_later(self._keep_alive, self._expire) if self._idle else None
 
     async def _connected(self, trace: Callable[..., Awaitable[None]] | None, patience: float | None) -> Connection:
-        """Open a connection: look the name up, connect, shake hands; nothing of a request is sent yet."""
+        """Open a connection: look the name up, connect, do the TLS handshake; nothing of a request is sent yet."""
         _, host, port = self._origin
         if trace:
             await trace("connection.connect_tcp.started", {"host": host, "port": port})
         loop = asyncio.get_running_loop()
         # uvloop knows no happy eyeballs, and an address of numbers is the only one of its name.
-        more = isinstance(loop, asyncio.BaseEventLoop) and not _is_number(host)
-        how: dict[str, Any] = {"happy_eyeballs_delay": NEXT_ADDRESS_AFTER} if more else {}
+        named = isinstance(loop, asyncio.BaseEventLoop) and not (":" in host or host.replace(".", "").isdigit())
+        how: dict[str, Any] = {"happy_eyeballs_delay": NEXT_ADDRESS_AFTER} if named else {}
         try:
             async with asyncio.timeout(patience):
                 _, connection = await loop.create_connection(
@@ -135,20 +142,6 @@ class PooledTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("the transport was closed meanwhile")
         return connection
 
-    def _check(self, url: httpx.URL) -> None:
-        if (url.scheme, url.host, url.port or self._origin[2]) != self._origin:
-            raise httpx.UnsupportedProtocol(f"this transport goes to {self._origin[1]} alone, not to {url.host}")
-
-    def _encoded(self, request: httpx.Request) -> bytes:
-        """Write a request down; raises LocalProtocolError for what would leave its place."""
-        ready = isinstance(request, ReadyRequest)
-        target = self._prefix + request.target.encode() if ready else request.url.raw_path  # type: ignore[attr-defined]
-        first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)
-        head = self._head(tuple(request.headers.raw), len(request.content))
-        if head is None or not FIRST_LINE.fullmatch(first):
-            raise httpx.LocalProtocolError("a method, an address or a header that HTTP cannot say")
-        return first + head + request.content
-
     async def aclose(self) -> None:
         """Close all connections, those of requests under way too."""
         self._closed = True
@@ -162,19 +155,103 @@ class PooledTransport(httpx.AsyncBaseTransport):
             await asyncio.sleep(0)
 
 
-async def _within(seconds: float, exchange: Awaitable[Answer]) -> Answer:
-    try:
-        async with asyncio.timeout(seconds):
-            return await exchange
-    except TimeoutError as error:
-        raise httpx.ReadTimeout(f"no whole answer within {seconds:g} s") from error
+class Connection(asyncio.Protocol):
+    """One connection, for one request at a time; it is in the set ``among`` as long as it is open.
+
+    It is closed as soon as anything comes that nobody asked for.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, among: set[Connection]) -> None:
+        self._among = among
+        self._answer: Answer | None = None
+        self._whole: asyncio.Future[None] | None = None
+        self._sending = False
+        self.idle_since = 0.0
+
+    async def exchange(self, request: httpx.Request, encoded: Callable[[httpx.Request], bytes]) -> Answer:
+        """Send a request and return its answer; after an error the connection must be closed.
+
+        No variable here holds what is sent: the frames of a traceback would show the key in it.
+        """
+        if self.transport.is_closing():
+            raise httpx.ConnectError("the server closed the connection before anything was sent")
+        answer = self._answer = Answer(request.method, request.extensions.get("max_bytes", MAX_BYTES))
+        self._whole = asyncio.get_running_loop().create_future()
+        try:
+            self.transport.write(encoded(request))
+            await self._whole
+        finally:
+            self._whole = self._answer = None
+        if not answer.reusable or self._sending:
+            self.transport.abort()
+        return answer
+
+    def usable(self) -> bool:
+        """Whether the connection is still open and nothing has come on it unasked, not even just now."""
+        return not self.transport.is_closing() and not _readable(self.transport.get_extra_info("socket").fileno())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From asyncio: connected, and the TLS handshake is done."""
+        self.transport = transport  # type: ignore[assignment]
+        self.transport.set_write_buffer_limits(0)  # so that pause_writing tells of every byte that is not yet sent
+        self._among.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """From asyncio: bytes."""
+        if self._answer is None or self._answer.done:
+            self.transport.abort()  # unasked, so it must not become the answer to the next request
+        else:
+            self._answer.feed(data)
+            self._look(self._answer)
+
+    def eof_received(self) -> None:
+        """From asyncio: the other side sends no more."""
+        if self._answer is not None:
+            self._answer.end(in_order=self._said_so())
+            self._look(self._answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """From asyncio: the connection has ended, in whatever way."""
+        self._among.discard(self)
+        if self._answer is not None and not self._answer.done:
+            kind = httpx.WriteError if self._sending else httpx.ReadError
+            self._answer.error = self._answer.error or kind(str(exc or "the connection was closed"))
+            self._look(self._answer)
+
+    def pause_writing(self) -> None:
+        """From asyncio: a part of the request waits to be sent."""
+        self._sending = True
+
+    def resume_writing(self) -> None:
+        """From asyncio: all of it has been sent."""
+        self._sending = False
+
+    def _said_so(self) -> bool:
+        """Whether an end was meant: TLS has a word for it, without which anybody on the way may have cut it off."""
+        secure = self.transport.get_extra_info("ssl_object")
+        try:
+            return secure is None or secure.read(1) == b""
+        except ssl.SSLError:  # it still waits for more
+            return False
+
+    def _look(self, answer: Answer) -> None:
+        if self._whole is None or self._whole.done():
+            return
+        if answer.error is not None:
+            self._whole.set_exception(answer.error)
+        elif answer.done:
+            self._whole.set_result(None)
 
 
-def _is_number(host: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(host))
-    except ValueError:
-        return False
+def _readable(descriptor: int) -> bool:
+    """Whether bytes or an end wait at a socket that the event loop has not looked at yet."""
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def tls(settings: Settings) -> ssl.SSLContext | bool:
@@ -198,12 +275,12 @@ def _usual_context() -> ssl.SSLContext:
 def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """The default's transport, also for a client of one's own: ``httpx.AsyncClient(transport=…)``."""
     if not settings.url.startswith("https"):  # certificates are most of the cost of making a client
-        return PooledTransport(settings.base)
+        return PooledTransport(settings.url)
     given = tls(settings)
     context = given if isinstance(given, ssl.SSLContext) else _usual_context()
     # An answer that ends with its connection is whole only if the server says so; Python's default is not to look.
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    return PooledTransport(settings.base, context)
+    return PooledTransport(settings.url, context)
 
 
 def httpx_options(
@@ -230,17 +307,14 @@ def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     which may repeat the key. The default has neither fault.
     """
     options = httpx_options(settings)
-    return httpx.AsyncHTTPTransport(**{name: options[name] for name in ("limits", "verify", "trust_env")})
+    del options["timeout"]
+    return httpx.AsyncHTTPTransport(**options)
 
 
 def watched(call: Call) -> dict[str, Any]:
     """The httpx extension that tells a watcher when the pool gives the request a connection; empty if none watches."""
-    return {} if call.started is nobody_is_watching else {"trace": _first_sign_of_life(call.started)}
 
-
-def _first_sign_of_life(started: Callable[[], None]) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
     async def trace(event: str, info: dict[str, Any]) -> None:
-        # Called for every step from dialling on; the watcher keeps the first.
-        started()
+        call.started()  # at every step from connecting on; the watcher keeps the first
 
-    return trace
+    return {} if call.started is nobody_is_watching else {"trace": trace}
