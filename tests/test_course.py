@@ -222,7 +222,7 @@ async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.Monk
 async def test_a_check_without_await_says_so() -> None:
     """No bare coroutine, no warning later: one line with the word that is missing."""
     assert 'await check("01a"' in repr(check("01a", ...))
-    assert "The stub says: put your answer" in str(await check("01a", ...))
+    assert "The stub says: replace the three dots" in str(await check("01a", ...))
 
 
 async def test_an_unknown_exercise_is_told_what_there_is() -> None:

@@ -119,15 +119,15 @@ class Mended:
 
     async def select(self, table):
         # <solution>
-        answer = await self._client.get(f"{self._url}/{table}?limit=10")
+        response = await self._client.get(f"{self._url}/{table}?limit=10")
         # </solution>
         #: raise NotDone("remove this line when you begin")
         #: async with self._order:
         #:     address = f"{self._url}/{table}?limit=10"
         #:     options = {"headers": self._headers, "proxies": NO_PROXIES}
-        #:     answer = await asyncio.to_thread(requests.get, address, **options)
-        answer.raise_for_status()
-        return answer.json()
+        #:     response = await asyncio.to_thread(requests.get, address, **options)
+        response.raise_for_status()
+        return response.json()
 
     async def aclose(self):
         # <solution>

@@ -7,6 +7,8 @@ the notebook runs.
 from __future__ import annotations
 
 import asyncio
+import re
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ __all__ = ["Asked", "Exercise", "Judge", "NotDone", "check", "forget", "judged"]
 PATIENCE_S = 20.0
 #: After so many tries the second hint comes, after so many the solution.
 SECOND_HINT, SOLUTION = 2, 3
+#: The file name that IPython gives a cell's code.
+CELL = re.compile(r"ipykernel_\d+|ipython-input")
 
 Judge: TypeAlias = Callable[[Any], Awaitable[Sequence[Finding]]]
 
@@ -51,7 +55,7 @@ class Asked:
         return self._looking().__await__()
 
     def __repr__(self) -> str:
-        return f'Nothing was looked at yet: write await before it, as in  await check("{self._number}", …)'
+        return f'Nothing was checked yet: write await in front, as in  await check("{self._number}", …)'
 
 
 def check(number: str, answer: Any) -> Asked:
@@ -91,7 +95,7 @@ def forget(number: str) -> None:
 async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDone:
     """Return what the judge found, or what a stub says is left to do; what breaks in there is a finding."""
     if answer is ...:
-        return NotDone("put your answer in place of the three dots")
+        return NotDone("replace the three dots by your answer")
     try:
         async with asyncio.timeout(PATIENCE_S) as patience:
             return tuple(await exercise.judge(answer))
@@ -103,7 +107,7 @@ async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDo
     except TimeoutError as error:
         if not patience.expired():  # the answer's own
             return unfinished(error) or (_broke(error),)
-        words = "It waited for something that never came. Is there an await on a thing that nobody finishes?"
+        words = f"Still running after {PATIENCE_S:.0f} s. Do you await something that never completes?"
         return (Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words),)
     except Exception as error:
         # A judge is ours and tested; what breaks in it is the answer.
@@ -120,14 +124,22 @@ def unfinished(error: BaseException) -> NotDone | None:
 
 def _broke(error: BaseException) -> Finding:
     text = " ".join(str(error).split()) or "no message"
-    return Finding("your code", "to run", f"{type(error).__name__}: {text}", False, " ".join(_why(text)))
+    return Finding("your code", "to run", f"{type(error).__name__}: {text}", False, " ".join(_why(error, text)))
 
 
-def _why(text: str) -> list[str]:
+def _where(error: BaseException) -> str:
+    """The line of the learner's own cell in which the error was raised, if it was raised in a cell."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if CELL.search(frame.filename) and frame.lineno:
+            return f" in line {frame.lineno} of your cell, `{(frame.line or frame.name).strip()}`"
+    return ""
+
+
+def _why(error: BaseException, text: str) -> list[str]:
     """What is said of an error: for the two that come of a missing word, which word."""
-    words = ["It raised an error on the way."]
+    words = [f"Your code raised an error{_where(error)}."]
     if "used in 'await' expression" in text or "object can't be awaited" in text:  # up to Python 3.13, and later
-        words.append("Something is awaited that is no coroutine: is there a plain def where an async def is meant?")
+        words.append("You await something that is not a coroutine: is there a plain def where an async def is meant?")
     elif "'coroutine'" in text:
-        words.append("There is a coroutine in place of its result: somewhere an await is missing.")
+        words.append("There is a coroutine instead of its result: an await is missing.")
     return words

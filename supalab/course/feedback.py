@@ -64,7 +64,7 @@ class Feedback:
         """One line: the exercise, how far it is, and what that means."""
         some = any(finding.ok for finding in self.findings)
         said = {
-            State.NOT_DONE: "not done yet. That is fine: everything below runs without it, and you can come back.",
+            State.NOT_DONE: "not done yet. The cells below run without it, so you can come back later.",
             State.LOOK_AGAIN: f"{'nearly' if some else 'not yet'}. Here is what the lab saw.",
             State.DONE: "done. The lab agrees.",
         }

@@ -29,9 +29,9 @@ class LooksAsync:
             return await self._fetch(f"{self._url}/{table}?limit=10")
 
     async def _fetch(self, address: str) -> Any:
-        answer = await asyncio.to_thread(self._get, address)
-        answer.raise_for_status()
-        return answer.json()
+        response = await asyncio.to_thread(self._get, address)
+        response.raise_for_status()
+        return response.json()
 
     def _get(self, address: str) -> requests.Response:
         return requests.get(address, headers=self._headers, proxies=NO_PROXIES, timeout=30)

@@ -20,8 +20,8 @@ class Guess:
 
     def __repr__(self) -> str:
         if self.value is None:
-            return f"No guess for {self.about}. That is fine: run on, and see whether the picture surprises you."
-        return f"Noted: {self.value:g} {self.unit} for {self.about}. The run will tell."
+            return f"No guess for {self.about}. You can run on without one."
+        return f"Noted: {self.value:g} {self.unit} for {self.about}."
 
     def beside(self, measured: float) -> str:
         """Return the guess and what was measured, in words that nobody need be ashamed of."""
@@ -36,7 +36,7 @@ class Guess:
             return f"{said}: spot on."
         way = "high" if self.value > measured else "low"
         # A line of its own: JupyterLab breaks long ones in the middle of a word.
-        return f"{said}: your guess is too {way} by a factor of {times:.1f}.\nWhat made the difference?"
+        return f"{said}: your guess is too {way} by a factor of {times:.1f}."
 
 
 def predict(about: str, value: float | None = None, *, unit: str = "s") -> Guess:

@@ -74,17 +74,17 @@ async def a_client_for_each_call(url: str, headers: dict[str, str]) -> Any:
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "02a": (
         (only_async_in_name, "still runs on the loop's own thread"),
-        (called_too_early, "only its result handed on"),
-        (an_await_in_front, "does not send a plain call elsewhere"),
+        (called_too_early, "only its result passed on"),
+        (an_await_in_front, "does not move it to another thread"),
         (a_response_called, "and its arguments after it"),
         (one_after_another, "each call waits for the one before it"),
         (a_client_for_each_call, "loads certificates each time"),
         (not_async_any_more, "must stay `async def`"),
         (a_response, ".json() turns it into a list"),
-        (never_awaited, "a promise of rows"),
-        (nothing_back, "is there a return?"),
+        (never_awaited, "something to await, not the rows"),
+        (nothing_back, "Is there a return?"),
         (without_the_key, "headers=headers"),
-        (headers_as_parameters, "by name, headers=headers"),
-        (json_of_a_promise, "Await it first, in brackets"),
+        (headers_as_parameters, "by name: headers=headers"),
+        (json_of_a_promise, "Await it first, in parentheses"),
     ),
 }

@@ -140,7 +140,7 @@ class ALimitThatIsANumber(Common):
 
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "03a": (
-        (AtOnce, "leave it at None there"),
+        (AtOnce, "Leave it at None there"),
         (AsPrinted, "Remember the loop"),
         (AwaitBetween, "Is there an await between the two?"),
         (EachTime, "keep the first in self._client"),

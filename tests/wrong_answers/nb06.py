@@ -98,21 +98,21 @@ async def hides_its_own_mistake(client: httpx.AsyncClient, url: str) -> Any:
 
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "06a": (
-        (catching(requests.RequestException), "neither requests' nor OSErrors"),
-        (catching(OSError), "neither requests' nor OSErrors"),
-        (catching(httpx.HTTPStatusError), "has another name; one base covers both"),
-        (catching(httpx.HTTPError), "answer.json() then raises a ValueError"),
+        (catching(requests.RequestException), "neither requests' errors nor"),
+        (catching(OSError), "neither requests' errors nor"),
+        (catching(httpx.HTTPStatusError), "has another name; one base class covers both"),
+        (catching(httpx.HTTPError), "response.json() then raises a ValueError"),
         (catching(Exception), "Catch what a request can raise"),
         (catching(Exception, asyncio.CancelledError), "catching it breaks every timeout"),
         (names_what_is_not_there, "is its module imported"),
         (names_it_as_requests_does, "a name that its module does not have"),
-        (catching([httpx.HTTPError, ValueError]), "several in round brackets"),  # type: ignore[arg-type]
+        (catching([httpx.HTTPError, ValueError]), "several in parentheses"),  # type: ignore[arg-type]
         (never_looks, "as if it were rows"),
-        (returns_none, "return answer.json()"),
-        (keeps_silent, "the caller told that all is well"),
+        (returns_none, "return response.json()"),
+        (keeps_silent, "the caller was not told"),
         (returns_the_error, "You return the error"),
         (no_await, "client.get gives a coroutine"),
-        (awaits_json, "an await before answer.json()"),
+        (awaits_json, "an await before response.json()"),
         (hides_its_own_mistake, "its own except has hidden which"),
     ),
 }

@@ -12,9 +12,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (RIGHT | {"limit": ("fake-3", "real-10")}, "Also changed: reuse of connections; threads or async"),
         (RIGHT | {"async": ("session-10", "article-10")}, "Also changed: reuse of connections"),
         (RIGHT | {"reuse": ("fake-10", "article-10")}, "it is not reuse of connections that differs, but threads or"),
-        (RIGHT | {"async": ("article-10", "article-10")}, "beside itself shows how much chance does"),
+        (RIGHT | {"async": ("article-10", "article-10")}, "compared with itself shows only the noise"),
         (RIGHT | {"reuse": ("fake-10", "Session")}, "no arm is called 'Session'"),
-        (RIGHT | {"limit": "fake-3"}, "Two names of arms"),
+        (RIGHT | {"limit": "fake-3"}, "Give two names of arms"),
         ({"limit": ("fake-3", "fake-10")}, "The keys are"),
         # One pair of three: it is tried all the same.
         ({"limit": ("fake-3", "real-10"), "reuse": ..., "async": ...}, "Also changed: reuse of connections"),

@@ -15,13 +15,13 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "09a": (
         (lambda per_s, latency: int(per_s * latency) or 1, "round up"),
         (lambda per_s, latency: max(1, round(per_s * latency)), "round up"),
-        (lambda per_s, latency: float(math.ceil(per_s * latency)), "int(…) makes a limit of it"),
-        (lambda per_s, latency: 10, "a slot fewer reaches it as well"),
+        (lambda per_s, latency: float(math.ceil(per_s * latency)), "int(…) makes it a whole number"),
+        (lambda per_s, latency: 10, "one slot fewer reaches it as well"),
         (lambda per_s, latency: round(per_s * latency), "With a limit of 0"),
         (lambda per_s, latency: math.ceil(per_s / latency), "In flight = throughput x time: multiply"),
         (lambda per_s, latency: per_s * latency, "half a slot does not exist"),
-        (lambda per_s, latency: int(per_s * latency) + 1, "60 x 0.15 is 9 already"),
+        (lambda per_s, latency: int(per_s * latency) + 1, "60 x 0.15 is exactly 9"),
         (lambda per_s, latency: None, "Is there a return?"),
-        (waiting, "a plain def will do"),
+        (waiting, "use a plain def"),
     ),
 }

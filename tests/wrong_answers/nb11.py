@@ -6,7 +6,7 @@ from typing import Any
 
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "11a": (
-        ({"doubted": "throughput", "limit": 25, "response": 0.1}, "those two agree with each other"),
+        ({"doubted": "throughput", "limit": 25, "response": 0.1}, "agree with each other"),
         ({"doubted": "limit", "limit": 5, "response": 0.5}, "One is enough"),
         ({"doubted": "limit", "limit": 5, "response": 100}, "100 ms are 0.1"),
         ({"doubted": "limit", "limit": 10, "response": 0.1}, "too fast. In flight = throughput x response"),
@@ -14,12 +14,12 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         ({"doubted": "memory", "limit": 5, "response": 0.1}, "Doubt one of these"),
         (
             {"doubted": "Response ", "limit": 5, "response": 0.1},
-            "You doubt the response, and your numbers change limit",
+            "You doubt the response, but your numbers change limit",
         ),
         ({"doubted": "limit", "limit": 10, "response": 0.2}, "your numbers change limit and response"),
         ({"doubted": "limit", "limit": 5, "response": "100 ms"}, "100 ms are 0.1"),
         ("limit", "Keep the three names"),
         ({"limit": 5}, "Keep the three names"),
-        ({"doubted": "response", "limit": 5, "response": 0.1}, "let the two agree"),
+        ({"doubted": "response", "limit": 5, "response": 0.1}, "make the two agree"),
     ),
 }

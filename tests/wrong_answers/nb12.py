@@ -101,14 +101,14 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "12a": (
         (LooksAsync, "A thread still waits"),
         (InAPoolOfFour, "4 at once is the size of its thread pool"),
-        (Blocks, "the whole loop stands still"),
+        (Blocks, "the whole loop is blocked"),
         (KeepsTheLock, "wait for one another"),
-        (DialsEachTime, "It dials for each request"),
-        (NeverCloses, "aclose has to close"),
+        (DialsEachTime, "It opens a connection for each request"),
+        (NeverCloses, "aclose must close"),
         (PlainMethod, "a plain def where an async def is meant"),
         (ForgetsAwait, "an await is missing"),
         (ReturnsACoroutine, "an await is missing in it"),
         (AllRows, "?limit=10"),
-        (SaysNothing, "select has to return the rows"),
+        (SaysNothing, "select must return ten rows"),
     ),
 }

@@ -46,15 +46,17 @@ def _no_number(formula: Any) -> Finding | None:
     """Say what somebody gave who did not give a function from three numbers to one."""
     what, expected = "what it returns", "a number of seconds"
     if not callable(formula):
-        words = "Give check() the function itself: makespan, without brackets after it."
+        words = "Give check() the function itself: makespan, without parentheses after it."
         return Finding("the answer", "a function", f"a {type(formula).__name__}", False, words)
     requests, limit = CASES[0]
     told = formula(requests, limit, LATENCY_S)
     if inspect.iscoroutine(told):
         told.close()  # one that never began would complain
-        return Finding(what, expected, "a coroutine", False, "A plain `def` is enough: there is nothing to await here.")
+        return Finding(
+            what, expected, "a coroutine", False, "A plain `def` is enough, because there is nothing to await here."
+        )
     if told is None:
-        return Finding(what, expected, "None", False, "It gives nothing back: is there a return?")
+        return Finding(what, expected, "None", False, "The function returns nothing. Is there a return?")
     if isinstance(told, bool) or not isinstance(told, Real):
         return Finding(what, expected, f"a {type(told).__name__}", False, "Return the bare number, without a unit.")
     return None
@@ -70,20 +72,22 @@ def _compared(requests: int, limit: int, told: float, took: float) -> Finding:
 
 def _why(requests: int, limit: int, told: float) -> str:
     if limit > 1 and abs(told - requests * LATENCY_S) < 0.01:
-        return "This is the time of one request after another. The threads work side by side: how many rounds is that?"
+        return (
+            "This is the time of one request after another. The threads work at the same time. How many waves is that?"
+        )
     if told in {math.ceil(requests / limit), requests // limit}:
-        return "This is a number of rounds. How many seconds does one round take?"
+        return "This looks like the number of waves. How many seconds does one wave take?"
     if requests < limit and told < LATENCY_S:
-        return "With fewer requests than threads, some threads stay idle; one round is the least there can be."
+        return "With fewer requests than threads, some threads stay idle. There is always at least one wave."
     if requests % limit and abs(told - requests / limit * LATENCY_S) < 0.01:
-        return "The last round is not full, and yet it takes as long as the others: half a round does not exist."
+        return "The last wave is not full, but it takes as long as the others. Half a wave does not exist."
     if requests % limit and abs(told - requests // limit * LATENCY_S) < 0.01:
-        return "The last round is missing. It is not full, and yet it takes as long as the others."
+        return "The last wave is missing. It is not full, but it takes as long as the others."
     if requests % limit == 0 and abs(told - (requests // limit + 1) * LATENCY_S) < 0.01:
-        return f"One round too many: {requests} requests fill {requests // limit} rounds of {limit}, none is left."
+        return f"This is one wave too many: {requests} requests fill exactly {requests // limit} waves of {limit}."
     if any(abs(told - shown) < 0.01 for shown in _with_numbers_left_in(requests, limit)):
         return "Is a number of the burst above, 3 or 0.15, still in your formula? Use threads and latency."
-    return "Count the rounds: each takes one latency, and there are as many as it takes to serve everybody."
+    return "Count the waves. Each wave takes one server time, and there are as many waves as the requests need."
 
 
 def _with_numbers_left_in(requests: int, limit: int) -> tuple[float, ...]:
@@ -96,8 +100,8 @@ EXERCISES = (
         "01a",
         "predict the makespan",
         (
-            "All threads start together and end together: think in rounds, with one request for each thread.",
-            "The number of rounds is requests / threads, rounded up: math.ceil does it. Each round takes one latency.",
+            "All threads start together and end together. Think in waves, with one request for each thread.",
+            "The number of waves is requests / threads, rounded up with math.ceil. Each wave takes one latency.",
         ),
         makespans,
     ),

@@ -50,7 +50,7 @@ async def fetched(fetch: Fetch) -> list[Finding]:
             # A future belongs to work that has begun and will end by itself; a coroutine never begins.
             if inspect.iscoroutine(rows):
                 rows.close()
-            return [_result(rows, "What came back is a promise of rows, not the rows: put an await in front of it.")]
+            return [_result(rows, "The result is something to await, not the rows. Put an await in front of it.")]
         if rows != [{"id": number} for number in range(1, ROWS + 1)]:
             return [_result(rows, _no_rows(rows))]
         for _ in range(LOOKS):
@@ -66,17 +66,17 @@ def _misplaced(error: AttributeError | TypeError) -> Finding | None:
         if not inspect.iscoroutine(error.obj):
             return None
         error.obj.close()  # one that never began would complain
-        return _result(error.obj, "Await it first, in brackets: (await …).json().")
+        return _result(error.obj, "Await it first, in parentheses: (await …).json().")
     text = str(error)
     if "'await' expression" in text or "can't be awaited" in text:  # up to Python 3.13, and later
         words = (
-            "An await in front does not send a plain call elsewhere: when requests.get(…) gives something to await, it "
-            "has waited already, on the loop's own thread. Which function runs a call in another one?"
+            "An await in front of a plain call does not move it to another thread: requests.get(…) has already waited "
+            "on the loop's own thread when the await begins. Which function runs a call in another thread?"
         )
     elif "not callable" in text:
         words = (
-            "The call was made first, on the loop's own thread, and its result was handed over. Hand over the "
-            "function without brackets, and its arguments after it."
+            "The call ran first, on the loop's own thread, and you passed its result. Pass the "
+            "function without parentheses, and its arguments after it."
         )
     else:
         return None
@@ -85,9 +85,9 @@ def _misplaced(error: AttributeError | TypeError) -> Finding | None:
 
 def _no_rows(found: object) -> str:
     if found is None:
-        return "It gives nothing back: is there a return?"
+        return "The function returns nothing. Is there a return?"
     if isinstance(found, dict):
-        return "The lab refused, for it saw no key: hand the headers on by name, headers=headers."
+        return "The lab refused the request, because it saw no key. Pass the headers by name: headers=headers."
     return "The rows are in the response's body: .json() turns it into a list."
 
 
@@ -100,7 +100,7 @@ async def _at_once(fetch: Fetch, url: str, headers: dict[str, str], lab: Lab) ->
 def _result(found: object, words: str = "") -> Finding:
     said = "None" if found is None else f"a {type(found).__name__}"
     said = f"{len(found)} rows" if isinstance(found, list) else said
-    return Finding("what one call returns", f"a list of {ROWS} rows", said, not words, words)
+    return Finding("the result of one call", f"a list of {ROWS} rows", said, not words, words)
 
 
 def _lag(beat: Heartbeat, seen: Witness) -> Finding:
@@ -108,21 +108,23 @@ def _lag(beat: Heartbeat, seen: Witness) -> Finding:
     words = ""
     if not ok and seen.peak <= 1:
         words = (
-            "While a call waited for the server, nobody else got a turn: requests.get still runs on the loop's own "
-            "thread. Is the function called there, and only its result handed on?"
+            "While a call waited for the server, no other task could run: requests.get still runs on the loop's own "
+            "thread. Is the function called there, and only its result passed on?"
         )
     elif not ok:
         words = (
-            "The requests overlap, and yet something else held the loop. Making a whole client for each call does "
-            "that: it loads certificates each time."
+            "The requests overlap, but something else blocked the loop. Creating a whole client for each call does "
+            "this, because it loads certificates each time."
         )
     observed = f"up to {1000 * max(beat.longest_lag, 0):.0f} ms late"
-    return Finding("a ticker beside the calls", f"at most {1000 * MOST_LAG_S:.0f} ms late", observed, ok, words)
+    return Finding(
+        "the lag of a ticker during the calls", f"at most {1000 * MOST_LAG_S:.0f} ms late", observed, ok, words
+    )
 
 
 def _overlap(seen: Witness) -> Finding:
     ok = seen.peak >= TOGETHER
-    words = "" if ok else "Some calls wait for others: is there a small pool, a lock or a semaphore?"
+    words = "" if ok else "Some calls wait for others. Is there a small pool, a lock or a semaphore?"
     if seen.peak <= 1:
         words = "The lab saw one request at a time: each call waits for the one before it to end."
     return Finding(f"{CALLERS} calls at once, in flight at the lab", f"{TOGETHER} or more", str(seen.peak), ok, words)
@@ -133,10 +135,10 @@ EXERCISES = (
         "02a",
         "make a blocking coroutine stop blocking",
         (
-            "The call must not run on the loop's thread. asyncio.to_thread runs a function in another one, and you "
-            "await what it gives.",
-            "Hand over the function, not its result: response = await asyncio.to_thread(requests.get, url, "
-            "headers=headers). Then response.json() is quick and may run here.",
+            "The call must not run on the loop's thread. asyncio.to_thread runs a function in another thread, and you "
+            "await its result.",
+            "Pass the function, not its result: response = await asyncio.to_thread(requests.get, url, "
+            "headers=headers). Then response.json() is fast and may run here.",
         ),
         fetched,
     ),

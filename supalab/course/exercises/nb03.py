@@ -23,22 +23,30 @@ LATENCY_S = 0.08
 LIMIT, CALLERS, LATER = 4, 10, 3
 PATIENCE_S = 4.0
 LOOP_WORDS = (
-    "The kept client belongs to the loop that made it; its connections ended with that loop. Remember the loop "
-    "beside the client, and make a new one when asyncio.get_running_loop() is another."
+    "The stored client belongs to the loop that created it, and its connections ended with it. Remember the loop "
+    "together with the client, and create a new client if asyncio.get_running_loop() is another loop."
 )
 
 #: What _get_client comes to when it touches what belongs to the ended loop: no refusal of its own.
 ENDED = "_get_client fails: Event loop is closed"
 CLOSE_WORDS = (
-    "_get_client has touched the old client, whose loop has ended: nobody can close it any more. "
-    "Let go of it, and make another."
+    "_get_client tried to use or close the old client, whose loop has ended: nobody can close it any more. "
+    "Drop it, and create a new one."
 )
 
 
 async def lazy(answer: type[Any]) -> list[Finding]:
     """Make clients of the class and use them: at first by many callers at once, later, and on a second loop."""
     if not isinstance(answer, type):
-        return [Finding("the answer", "a class", f"a {type(answer).__name__}", False, "Give check() the class itself.")]
+        return [
+            Finding(
+                "the answer",
+                "a class",
+                f"a {type(answer).__name__}",
+                False,
+                "Give check() the class itself, without parentheses after it.",
+            )
+        ]
     async with Lab(latency=LATENCY_S) as lab:
         made = _made_early(answer, lab)
         seen: list[Any] = []
@@ -70,7 +78,7 @@ def _made_early(answer: type[Any], lab: Lab) -> Finding:
     db = answer(lab.url, lab.key, limit=LIMIT)
     early = len(_clients() - before)
     del db
-    words = "" if not early else "__init__ makes a client already: leave it at None there, and make it in _get_client."
+    words = "" if not early else "__init__ creates a client. Leave it at None there, and create it in _get_client."
     return Finding("httpx clients before the first use", "0", str(early), not early, words)
 
 
@@ -100,18 +108,18 @@ async def _first_use(db: Any, seen: Sequence[Any]) -> Finding | None:
     if not words:
         raise error
     said = f"{len(failed)} of {CALLERS} failed: {type(error).__name__}"
-    return Finding("the first requests", "all answered", said, False, words)
+    return Finding("the first requests", "all get a response", said, False, words)
 
 
 def _kept_out(error: BaseException, seen: Sequence[Any]) -> str:
     if isinstance(error, httpx.HTTPStatusError):
-        return "The lab did not let these requests in: each needs self._headers, which hold the key."
+        return "The lab refused these requests: each needs self._headers, which hold the key."
     if None in seen:
-        return "_get_client has to return a client, every time: is there a way through it without a return?"
+        return "_get_client must return a client every time. Is there a way through it without a return?"
     if any(isinstance(client, httpx.Client) for client in seen):
-        return "httpx.Client is the one that blocks; the one to await is httpx.AsyncClient."
+        return "httpx.Client blocks; the one to await is httpx.AsyncClient."
     if isinstance(error, TypeError) and "await" in str(error):
-        return "select awaits what _get_client gives: it must stay `async def`."
+        return "select awaits the result of _get_client: it must stay `async def`."
     if isinstance(error, AttributeError) and error.name == "max_connections":
         return "limits= takes no number but an object: httpx.Limits(max_connections=self._limit)."
     return ""
@@ -119,18 +127,18 @@ def _kept_out(error: BaseException, seen: Sequence[Any]) -> str:
 
 def _one_for_all(db: Any, seen: Sequence[Any]) -> Finding:
     number = len({id(client) for client in seen})
-    words = "" if number == 1 else "Each call of _get_client makes a client: keep the first in self._client."
+    words = "" if number == 1 else "Each call of _get_client creates a client: keep the first in self._client."
     if number > 1 and getattr(db, "_client", None) is not None and getattr(db, "_loop", None) is None:
         words = (
-            "Each call of _get_client makes a client, although one is kept: self._loop was never set, so any loop "
-            "seems to be another. Set it together with self._client."
+            "Each call of _get_client creates a client, although one is stored: self._loop was never set, so every "
+            "loop looks like another one. Set it together with self._client."
         )
     elif 1 < number < len(seen):
         words = (
-            "Callers came between the look at self._client and the moment it was set. Is there an await between the "
-            "two? Without one, nobody can come between."
+            "Other tasks ran between the check of self._client and its assignment. Is there an await between the two? "
+            "Without one, no other task can run there."
         )
-    return Finding(f"httpx clients for {CALLERS} first callers at once", "1", str(number), number == 1, words)
+    return Finding(f"httpx clients for the first {CALLERS} callers at once", "1", str(number), number == 1, words)
 
 
 def _limited(seen: Witness, *, alone: bool) -> Finding:
@@ -138,15 +146,19 @@ def _limited(seen: Witness, *, alone: bool) -> Finding:
     ok = seen.peak == LIMIT
     words = ""
     if alone and not ok:
-        words = "Give httpx.Limits(max_connections=self._limit): with none at all, a client takes up to 100."
+        words = "Pass httpx.Limits(max_connections=self._limit): without it, a client takes up to 100."
     if seen.peak < LIMIT:
-        words = "Fewer were in flight than the limit allows: max_connections should be self._limit."
+        words = "Fewer requests were in flight than the limit allows: max_connections should be self._limit."
     return Finding(f"most in flight with limit={LIMIT}", str(LIMIT), str(seen.peak), ok, words)
 
 
 def _used_again(first: Witness, later: Witness) -> Finding:
     new = later.connections - first.connections
-    words = "" if not new else "Every request dials again: the client, which holds the connections, is not kept."
+    words = (
+        ""
+        if not new
+        else "Every request opens a new connection, because the client, which holds the connections, is not stored."
+    )
     return Finding(f"new connections for {LATER} later requests", "0", str(new), not new, words)
 
 
@@ -160,14 +172,14 @@ def _second_loop(answer: type[Any], lab: Lab) -> Finding:
         outcomes = [asyncio.run(_on_this_loop(db)) for _ in range(2)]
         del db
         gc.collect()
-    ok = outcomes[0] == "an answer" and not outcomes[1].startswith("a client that fails")
+    ok = outcomes[0] == "a response" and not outcomes[1].startswith("a client that fails")
     words = CLOSE_WORDS if outcomes[1] == ENDED else LOOP_WORDS
     ok = ok and outcomes[1] != ENDED
     refused = outcomes[1].startswith("_get_client says")  # a clear refusal of one's own is right, too
     return Finding(
-        "the same object after its loop has ended, on another",
-        "an answer, or an error from _get_client" if refused else "an answer",
-        outcomes[1] if outcomes[0] == "an answer" else outcomes[0],
+        "the same object on a second loop",
+        "a response, or an error from _get_client" if refused else "a response",
+        outcomes[1] if outcomes[0] == "a response" else outcomes[0],
         ok,
         "" if ok else words,
     )
@@ -186,19 +198,19 @@ async def _on_this_loop(db: Any) -> str:
             await db.select("contests")
     except Exception as error:
         return f"a client that fails: {type(error).__name__}"
-    return "an answer"
+    return "a response"
 
 
 EXERCISES = (
     Exercise(
         "03a",
-        "a client made at the right moment",
+        "create a client at the right moment",
         (
-            "Look at self._client and set it in one go, with no await between. And ask which loop runs now: "
+            "Check self._client and assign it with no await in between. Also ask which loop is running: "
             "asyncio.get_running_loop().",
-            "if self._client is None or self._loop is not loop: then set self._loop = loop and self._client = "
+            "If self._client is None or self._loop is not loop, set self._loop = loop and self._client = "
             "httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit)). "
-            "Return self._client either way.",
+            "Return self._client in both cases.",
         ),
         lazy,
     ),

@@ -71,7 +71,7 @@ class _Unusable:
 
 UNAWAITED = _Unusable(
     "a coroutine that nobody awaited",
-    "Your method gave back a coroutine: it needs an await before self._request, or nothing is ever sent.",
+    "Your method returned a coroutine: it needs an await before self._request. Without it nothing is sent.",
 )
 NOT_ASYNC = _Unusable("nothing to await", "Callers await your method: write async def, and await self._request in it.")
 
@@ -107,19 +107,19 @@ async def inserted(answer: Callable[[str, str], Any]) -> list[Finding]:
 
 def _is_there(there: list[Row], back: object, error: Exception | None, requests: int) -> Finding:
     ok = len(there) == 1
-    words = "No row was added. Which method adds rows? POST, with the row as json=."
+    words = "No row was added. POST adds rows; pass the row as json=."
     if isinstance(back, _Unusable):
         words = back.words
     elif requests > 1:
         words = (
-            f"{requests} requests for one row: a loop over a mapping goes through its columns. Pass rows on as it is."
+            f"{requests} requests for one row: a loop over a mapping goes through its columns. Pass rows on unchanged."
         )
     elif error is not None and not requests:
         words = (
-            f"Nothing was sent: {error}. Let self._request send it; it makes the httpx client when there is none yet."
+            f"Nothing was sent: {error}. Let self._request send it; it creates the httpx client if there is none yet."
         )
     elif error is not None:
-        words = f"No row was added: {error}. POST adds rows; the row itself travels as json=."
+        words = f"No row was added: {error}. POST adds rows; pass the row itself as json=."
     return Finding("one row, in the table", "1 row", _said(there, None if ok else error), ok, "" if ok else words)
 
 
@@ -133,9 +133,7 @@ def _came_back(there: list[Row], back: object) -> Finding:
     elif back is None:
         words = "Your method returns None. Is there a return before the await?"
     elif isinstance(back, list) and back and "status" not in back[0]:
-        words = (
-            "This is what you sent, not what the server stored: it has filled in more. Return _request's own answer."
-        )
+        words = "This is what you sent, not what the server stored. Return the result of _request: it has more columns."
     expected = "1 row as stored, with status 'upcoming'"
     return Finding("what insert returned", expected, _as_stored(back), ok, "" if ok else words)
 
@@ -149,11 +147,9 @@ def _as_stored(back: object) -> str:
 
 def _all_at_once(requests: int, there: int, error: Exception | None) -> Finding:
     ok = error is None and (requests, there) == (1, 3)
-    words = "Pass the list on as it is: PostgREST takes one row or many in one request, and adds all of them or none."
+    words = "Pass the list on unchanged: PostgREST takes one row or many in one request, and adds all of them or none."
     if requests > 1:
-        words = (
-            f"It took {requests} requests. If the second is refused, the first row stays: half of an insert. {words}"
-        )
+        words = f"It took {requests} requests. If the second is refused, you have half of an insert. {words}"
     observed = f"{there} rows by {requests} request{'s' * (requests != 1)}"
     observed += f", {type(error).__name__}: {error}" if error else ""
     return Finding("a list of three rows", "3 rows by 1 request", observed, ok, "" if ok else words)
@@ -161,9 +157,11 @@ def _all_at_once(requests: int, there: int, error: Exception | None) -> Finding:
 
 def _told(what: str, expected: str, back: object, error: Exception | None) -> Finding:
     ok = isinstance(error, ApiError)
-    words = "The server refused, and the caller was not told. _request raises for every error status: let it pass."
+    words = (
+        "The server refused, and the caller was not told. _request raises for every error status: let the error pass."
+    )
     if isinstance(back, list) and back:
-        words = "The row was there, and yours has overwritten it: a resolution=… in prefer makes an upsert of it."
+        words = "The row existed, and yours has overwritten it: a resolution=… in prefer makes it an upsert."
     return Finding(what, expected, _said(back, error), ok, "" if ok else words)
 
 
@@ -187,34 +185,34 @@ async def updated(answer: Callable[[str, str], Any]) -> list[Finding]:
 
 def _the_one(changed: list[str], back: object, error: Exception | None) -> Finding:
     ok = changed == ["R&D"]
-    words = "Another row than the one that was meant has changed."
+    words = "The wrong row has changed."
     if changed == ["R"]:
         words = (
-            "The & ended the value, so the row 'R' was changed, which nobody meant. Hand the filters over as params= "
+            "The & ended the value, so the row 'R' was changed by mistake. Pass the filters as params=, "
             "and httpx escapes them."
         )
     elif isinstance(back, _Unusable):
         words = back.words
     elif error is not None and "(5000)" in str(error):
-        words = "The new value came as a filter: new values are the body, json=; filters are the query, params=."
+        words = "The new value came as a filter: new values are the body (json=), filters are the query (params=)."
     elif error is not None and "PGRST100" in str(error):
         words = "A filter is written operator, dot, value: the parameter title has the text 'eq.R&D'."
     elif error is not None:
-        words = f"The server refused: {error}. PATCH changes rows; the filters are params=, the new values json=."
+        words = f"The server refused: {error}. PATCH changes rows; pass the filters as params=, new values as json=."
     elif back == []:
         words = (
-            "The filter fits no row. httpx escapes what is in params=, and outside brackets quotation marks would be a "
-            "part of the title: the parameter is 'eq.R&D', as it stands."
+            "The filter fits no row. httpx escapes what is in params=, and here quotation marks would be a "
+            "part of the title: the parameter is 'eq.R&D', without changes."
         )
     elif not changed:
-        words = "No row has changed. PATCH changes rows; the filters are params=, the new values json=."
+        words = "No row has changed. PATCH changes rows; pass the filters as params=, new values as json=."
     observed = ", ".join(map(repr, changed)) if changed else _said("no row", error) if error else "no row"
     return Finding("rows changed by the filter title = 'R&D'", "'R&D'", observed, ok, "" if ok else words)
 
 
 def _as_now(back: object) -> Finding:
     ok = isinstance(back, list) and len(back) == 1 and back[0].get("prize") == 5000
-    words = "Return the rows as they are now, as insert does: return, and prefer='return=representation'."
+    words = "Return the rows as they are now, as insert does, with prefer='return=representation'."
     return Finding("what update returned", "1 row", _said(back, None), ok, "" if ok else words)
 
 
@@ -222,7 +220,7 @@ def _both(changed: list[str], error: Exception | None) -> Finding:
     ok = changed == ["R"]
     words = "Each filter is a parameter of its own, and a row must fit them all."
     if len(changed) > 1:
-        words = f"{len(changed)} rows changed: one of the two filters got lost on the way. {words}"
+        words = f"{len(changed)} rows changed: one of the two filters got lost. {words}"
     observed = ", ".join(map(repr, changed)) if changed else _said("no row", error) if error else "no row"
     return Finding("rows changed by host = 'here' and title = 'R'", "'R'", observed, ok, "" if ok else words)
 
@@ -232,8 +230,9 @@ EXERCISES = (
         "04a",
         "write insert",
         (
-            "Everything goes through self._request: it needs a method, the table, and the rows as json=.",
-            "return await self._request('POST', table, json=rows, prefer=...): which words ask for the stored rows?",
+            "Everything goes through self._request. It needs a method, the table, and the rows as json=.",
+            "return await self._request('POST', table, json=rows, prefer=...). Which preference asks "
+            "for the stored rows?",
         ),
         inserted,
     ),
@@ -241,7 +240,7 @@ EXERCISES = (
         "04b",
         "write update",
         (
-            "The new values are the body, json=. The filters are the query, params=: columns and their conditions.",
+            "The new values are the body (json=). The filters are the query (params=): columns and their conditions.",
             "params={column: f'eq.{value}' for column, value in filters.items()}, and the method is PATCH.",
         ),
         updated,

@@ -47,12 +47,13 @@ async def _entered_or_not(db: Any, lab: Lab) -> list[Finding]:
     except AttributeError as error:
         if error.name != "close" or not isinstance(error.obj, httpx.AsyncClient):
             raise
-        words = "The client of httpx has no close(): its own method is aclose(), and it is awaited."
+        words = "The httpx client has no close(): its own method is aclose(), and you must await it."
         return [Finding("async with … as db", "to run", f"AttributeError: {error}", False, words)]
     except TypeError as error:  # async with found nothing to await, a method missing, or one that takes too little
         words = (
-            "async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three are there, and async "
-            "def. __aexit__ takes three values more than self: the error's kind, the error and its trace."
+            "async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three are "
+            "there, and async def. "
+            "__aexit__ takes three values more than self: the error's class, the error and its traceback."
         )
         return [Finding("async with … as db", "to run", f"TypeError: {error}", False, words)]
 
@@ -67,7 +68,7 @@ async def _entered(db: Any, lab: Lab) -> list[Finding]:
     left = await _left(lab)
     ok = left == 0 and inside > 0
     words = (
-        "The block has ended and its socket is still open: __aexit__ has to await self.close(), and close has to await "
+        "The block has ended and its socket is still open: __aexit__ must await self.close(), and close must await "
         "self._client.aclose(), with an error in the block or without."
     )
     observed = f"{inside} inside, {left} after the block"
@@ -99,8 +100,8 @@ async def _with_an_error(db: Any, lab: Lab) -> list[Finding]:
     except LookupError:
         reached = "the error"
     ok, left = reached == "the error", await _left(lab)
-    words = "" if ok else "A true value from __aexit__ swallows the error of the block: let it return None."
-    closing = "" if left == 0 else "Close in any case: with an error in the block it matters most."
+    words = "" if ok else "A true value from __aexit__ swallows the error of the block. Let __aexit__ return None."
+    closing = "" if left == 0 else "Close in any case, also after an error in the block."
     what = "an error in the block"
     return [
         Finding(f"{what}: what the caller sees", "the error", reached, ok, words),
@@ -119,7 +120,7 @@ async def _unused(db: Any) -> Finding:
     except Exception as error:
         observed = f"{type(error).__name__}: {error}"
     ok = observed == "fine"
-    words = "" if ok else "Nothing was opened yet, so there is nothing to close: look whether self._client is None."
+    words = "" if ok else "Nothing was opened yet, so there is nothing to close. Check whether self._client is None."
     return Finding("a client that was never used, closed twice", "fine", observed, ok, words)
 
 
@@ -134,8 +135,8 @@ async def _afterwards(db: Any) -> Finding:
         observed = "rows, over a new connection"
     ok = not observed.startswith("rows")
     words = (
-        "After closing, the next request made a new httpx client, and nobody will close that one. Leave the closed "
-        "one where it is: httpx refuses to use it."
+        "After closing, the next request created a new httpx client, and nobody will close that one. Keep the closed "
+        "client in self._client: httpx refuses to use it."
     )
     return Finding("a request after the end", "an error", observed, ok, "" if ok else words)
 
@@ -168,28 +169,35 @@ async def walked_out(answer: Callable[[str, str], Any]) -> list[Finding]:
 def _broke_off(error: BaseException) -> str:
     """What ended the learner's function before it could return, in words; nothing for what is not peculiar to it."""
     if isinstance(error, asyncio.CancelledError):
-        return "Who awaits a cancelled task, gather included, gets its CancelledError. asyncio.wait waits without it."
+        return (
+            "If you await a cancelled task, also with gather, you get its CancelledError. asyncio.wait "
+            "waits without it."
+        )
     if isinstance(error, TimeoutError):
-        return "The timeout cancelled the reads, and its TimeoutError ended your function too: catch it, and ask again."
+        return (
+            "The timeout cancelled the reads, and its TimeoutError ended your function too. Catch it, "
+            "and then read once more."
+        )
     if getattr(error, "name", "") == "cancel":
         return (
-            "A coroutine cannot be cancelled before it runs as a task: asyncio.create_task starts it and returns one."
+            "A coroutine cannot be cancelled before it runs as a task. asyncio.create_task starts it and "
+            "returns the task."
         )
     return ""
 
 
 #: What a number of requests at the lab tells of the function that made them.
 ASKED = {
-    0: "Nothing came to the check's lab. Use the url and key that leave is given, not the notebook's own lab.",
-    1: "Only the new caller's request came. A task that is cancelled before it ever ran sends nothing: await "
+    0: "No request came to the check's lab. Use the url and key that leave is given, not the notebook's own lab.",
+    1: "Only the last request came. A task that is cancelled before it ever ran sends nothing: await "
     "asyncio.sleep(0.1) in between.",
-    LEAVERS: "The new caller's request never came: is there an await before its select?",
-    LEAVERS + 2: "One request too many: walk_out begins with a read of its own, to warm up. Leave that one out.",
+    LEAVERS: "The last request never came. Is there an await before its select?",
+    LEAVERS + 2: "One request too many: cancel_three begins with a read of its own, to warm up. Leave that one out.",
 }
 
 
 def _asked(served: int) -> Finding:
-    words = ASKED.get(served, f"Start {LEAVERS} reads, give them 0.1 s, cancel them, and then ask once more.")
+    words = ASKED.get(served, f"Start {LEAVERS} reads, wait 0.1 s, cancel them, and then read once more.")
     ok = served == LEAVERS + 1
     return Finding("requests at the lab", f"{LEAVERS}, and 1 more", str(served), ok, "" if ok else words)
 
@@ -197,30 +205,30 @@ def _asked(served: int) -> Finding:
 def _hung_up(abandoned: int) -> Finding:
     ok = abandoned == LEAVERS
     words = (
-        "Nobody hung up on the lab. Either the callers were not cancelled, or threads finished their requests, for "
-        "nobody: a thread cannot be cancelled. Which client can hang up?"
+        "No client disconnected. Either the reads were not cancelled, or threads finished their requests: a "
+        "thread cannot be cancelled. Which client can disconnect?"
     )
-    return Finding("callers that hung up", str(LEAVERS), str(abandoned), ok, "" if ok else words)
+    return Finding("clients that disconnected", str(LEAVERS), str(abandoned), ok, "" if ok else words)
 
 
 def _came(reached: float) -> Finding:
     ok = reached < 0.8 * LATENCY_S
-    words = "The new caller had to wait for a slot until the first three requests were done." if not ok else ""
-    expected = f"while the others' {LATENCY_S:g} s were not over"
-    return Finding("the new caller's request came", expected, f"after {reached:.2f} s", ok, words)
+    words = "The last request had to wait for a slot until the first three requests were done." if not ok else ""
+    expected = f"before the others' {LATENCY_S:g} s were over"
+    return Finding("the last request reached the lab", expected, f"after {reached:.2f} s", ok, words)
 
 
 def _seconds(took: object) -> Finding:
     number = isinstance(took, (int, float)) and not isinstance(took, bool)
     ok = number and 0.8 * LATENCY_S <= float(took) <= 1.6 * LATENCY_S  # type: ignore[arg-type]
-    words = "Return how many seconds the new caller needed from its question to its rows: time.perf_counter()."
+    words = "Return how many seconds the last read took: measure it with time.perf_counter()."
     observed = f"{took:.2f} s" if number else repr(took)
     return Finding("what your function returned", f"about {LATENCY_S:g} s", observed, bool(ok), "" if ok else words)
 
 
 def _tidy(left: int) -> Finding:
-    words = "" if left == 0 else "Your client is still open. Use it in `async with`, as this notebook has it."
-    return Finding("sockets left", "0", str(left), left == 0, words)
+    words = "" if left == 0 else "Your client is still open. Use it in `async with`, as in this notebook."
+    return Finding("sockets left open", "0", str(left), left == 0, words)
 
 
 EXERCISES = (
@@ -228,17 +236,17 @@ EXERCISES = (
         "05a",
         "write close, __aenter__ and __aexit__",
         (
-            "close awaits self._client.aclose() if there is a client; __aenter__ returns something; __aexit__ closes.",
+            "close awaits self._client.aclose() if there is a client; __aenter__ returns an object; __aexit__ closes.",
             "__aenter__: return self. __aexit__: await self.close(), and no return. close: only if self._client is not "
-            "None, and leave it in place.",
+            "None, and keep it in self._client.",
         ),
         closed,
     ),
     Exercise(
         "05b",
-        "walk out",
+        "cancel and continue",
         (
-            "asyncio.create_task starts a read without waiting; task.cancel() ends it. The choice is which client.",
+            "asyncio.create_task starts a read without waiting; task.cancel() ends it. Which client frees its slots?",
             "async with SupabaseAsync(url, key, limit=3): three tasks, await asyncio.sleep(0.1), cancel each, await "
             "asyncio.wait(tasks), then time one more select.",
         ),

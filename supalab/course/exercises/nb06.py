@@ -23,43 +23,42 @@ LATENCY_S, TIMEOUT_S, PATIENCE_S = 0.5, 0.15, 5.0
 ROWS, WANTED = "rows", "ClientError"
 
 SLIPPED = (
-    "The names in your except clause do not cover what httpx raises: its errors are neither requests' nor OSErrors. "
-    "Which name is the base of a refused connection, a timeout and an error status alike?"
+    "The names in your except clause do not cover what httpx raises: its errors are neither requests' errors nor "
+    "OSErrors. Which class is the base of a refused connection, a timeout and an error status?"
 )
 ONLY_STATUS = (
-    "HTTPStatusError is raised for an answer with an error status. What fails before there is one, a refused "
-    "connection or a timeout, has another name; one base covers both."
+    "HTTPStatusError is raised for a response with an error status. A fault before the response, such as a refused "
+    "connection or a timeout, has another name; one base class covers both."
 )
-AS_ROWS = "The server's error was handed on as if it were rows: answer.raise_for_status() has to come first."
+AS_ROWS = "The server's error was returned as if it were rows: response.raise_for_status() must come first."
 NOT_JSON = (
-    "A page where JSON should be: answer.json() then raises a ValueError, which httpx has no name for. "
+    "The body is HTML, not JSON: response.json() then raises a ValueError, which is not an error of httpx. "
     "In requests it was a RequestException."
 )
 HIDDEN = (
-    "The client was closed: that is a mistake in the program, and it was reported as a failed request. Somebody would "
-    "look for it at the server. Catch what a request can raise, not every Exception."
+    "The client was closed. This is a mistake in the program, and it was reported as a failed request, so people "
+    "would look for it at the server. Catch what a request can raise, not every Exception."
 )
 SWALLOWED = (
-    "The caller was cancelled and did not go: CancelledError is a BaseException, and catching it breaks every timeout "
-    "above you."
+    "Your code swallowed CancelledError. It is a BaseException, and catching it breaks every timeout around your "
+    "function."
 )
-SILENT = (
-    "The fault was caught, and the caller told that all is well. After except comes raise ClientError(…) from error."
-)
-RETURNED = "You return the error, and the caller takes it for an answer: raise it."
-NO_ROWS = "With nothing amiss, the caller should have the rows: return answer.json()."
+SILENT = "The fault was caught, and the caller was not told. After except, write raise ClientError(…) from error."
+RETURNED = "You return the error, and the caller takes it for a result. Raise it."
+NO_ROWS = "If the request succeeds, the caller should get the rows: return response.json()."
 #: Python reads what stands after except when there is an error, and not before.
 NO_CLAUSE = {
-    "NameError": "After except stands a name that Python does not know here: is its module imported, and spelled so?",
-    "AttributeError": "After except stands a name that its module does not have: look at the table above for how the "
-    "errors are called.",
-    "TypeError": "After except stands one class of errors, or several in round brackets: except (This, That) as error.",
+    "NameError": "The name after except is not known here: is its module imported, and is it spelled correctly?",
+    "AttributeError": "The name after except is a name that its module does not have: look at the table above for the "
+    "names of the errors.",
+    "TypeError": "After except comes one class of errors, or several in parentheses: except (This, That) as error.",
 }
 #: The commonest reasons why not even rows come back.
 NO_ROWS_BECAUSE = {
-    "AttributeError": "client.get gives a coroutine: await it, and what you have then is the answer.",
-    "TypeError": "Is there an await before answer.json()? In httpx that is an ordinary method.",
-    "ClientError": "Nothing was amiss, so the error is a mistake in the function, and its own except has hidden which.",
+    "AttributeError": "client.get gives a coroutine: await it to get the response.",
+    "TypeError": "Is there an await before response.json()? In httpx this is an ordinary method.",
+    "ClientError": "The request succeeded, so the error is a mistake in the function, and its own "
+    "except has hidden which one.",
 }
 
 
@@ -75,8 +74,8 @@ async def errors_seen(answer: Answer) -> list[Finding]:
             return found  # each fault would say the same
         with hanging_up() as hangs_up, a_page() as page:
             lost = {
-                "nobody listens": await _seen(answer(client, closed_port())),
-                "the server hangs up": await _seen(answer(client, hangs_up)),
+                "connection refused": await _seen(answer(client, closed_port())),
+                "connection closed by the server": await _seen(answer(client, hangs_up)),
                 **await _late(answer, lab, url),
             }
             found += _transport(lost, only_status=found[1].ok)
@@ -136,14 +135,12 @@ async def _after_cancelling(answer: Answer, client: httpx.AsyncClient, url: str)
 
 
 def _good(seen: str) -> Finding:
-    return Finding(
-        "nothing amiss", ROWS, seen, seen == ROWS, "" if seen == ROWS else NO_ROWS_BECAUSE.get(seen, NO_ROWS)
-    )
+    return Finding("success", ROWS, seen, seen == ROWS, "" if seen == ROWS else NO_ROWS_BECAUSE.get(seen, NO_ROWS))
 
 
 def _status(seen: str) -> Finding:
     ok = seen == WANTED
-    return Finding("an answer of 404", WANTED, seen, ok, "" if ok else _why_not(seen, SLIPPED, AS_ROWS))
+    return Finding("status 404", WANTED, seen, ok, "" if ok else _why_not(seen, SLIPPED, AS_ROWS))
 
 
 def _why_not(seen: str, slipped: str, otherwise: str) -> str:
@@ -165,7 +162,7 @@ def _transport(lost: dict[str, str], *, only_status: bool) -> list[Finding]:
 
 def _page(seen: str, told: str) -> Finding:
     ok, words = seen == WANTED, _why_not(seen, NOT_JSON, NOT_JSON)
-    return Finding("200, but a web page", WANTED, seen, ok, "" if ok or words == told else words)
+    return Finding("HTML instead of JSON", WANTED, seen, ok, "" if ok or words == told else words)
 
 
 def _cancelled(seen: str) -> Finding:
@@ -183,10 +180,11 @@ EXERCISES = (
         "06a",
         "catch what httpx raises",
         (
-            "Three families: errors of httpx, with one base for all of them; a body that is not JSON; and the rest, "
-            "which is not yours to catch.",
-            "except (httpx.HTTPError, ValueError) as error: the first is the base of statuses and transport errors, "
-            "the second is what answer.json() raises.",
+            "There are three groups: errors of httpx, with one base class; a body that is not JSON; "
+            "and everything else, "
+            "which you should not catch.",
+            "except (httpx.HTTPError, ValueError) as error: the first is the base of status and transport errors, "
+            "the second is what response.json() raises.",
         ),
         errors_seen,
     ),

@@ -26,7 +26,7 @@ SAID = {LIMIT: "the limit", REUSE: "reuse of connections", KIND: "threads or asy
 APART = 1.5
 #: The arms that the notebook has raced: a mistyped name is answered with these.
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
-SHAPE = 'Two names of arms, such as ("fake-3", "real-10"): the two whose comparison shows this effect alone.'
+SHAPE = 'Give two names of arms, such as ("fake-3", "real-10"), that differ only in this property.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def isolated(answer: Mapping[str, Any]) -> list[Finding]:
 async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> Finding:
     expected = f"only {SAID[effect]} differs"
     if pair is ...:
-        words = f"The pair for {SAID[effect]} is still open; what you have filled in was tried."
+        words = f"The pair for {SAID[effect]} is still open. The check has tried what you filled in."
         return Finding(SAID[effect], expected, "nothing yet", False, words)
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(name, str) for name in pair):
         return Finding(SAID[effect], expected, repr(pair), False, SHAPE)
@@ -107,7 +107,7 @@ def _observed(one: Traits, other: Traits) -> str:
 def _why(effect: str, pair: Sequence[str], found: Sequence[str]) -> str:
     names = " and ".join(pair)
     if pair[0] == pair[1]:
-        return f"{pair[0]} beside itself shows how much chance does, and nothing else. Which arm has one thing changed?"
+        return f"{pair[0]} compared with itself shows only the noise. Which arm differs from it in one thing?"
     if not found:
         return f"Between {names} nothing differs that the lab can count. Which two differ in {SAID[effect]}?"
     if effect not in found:
@@ -124,10 +124,10 @@ EXERCISES = (
         "07a",
         "explain each bar",
         (
-            "Look at in flight and connections in the table: for each effect, find two arms that agree in all columns "
-            "but one. Mind the article's client: how many connections did it open?",
-            "The limit: two fakes. Reuse: the same ten threads, with and without a Session. Threads or async: ten in "
-            "flight and ten connections in both, and threads in one of them only.",
+            "Look at in flight and connections in the table. For each effect, find two arms that agree in all columns "
+            "but one. How many connections did the article's client open?",
+            "The limit: two fake arms. Reuse: ten threads with and without a Session. Threads or async: ten in "
+            "flight and ten connections in both, and threads in only one of them.",
         ),
         isolated,
     ),

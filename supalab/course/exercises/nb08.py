@@ -22,21 +22,21 @@ LATENCY_S, REQUESTS, ROUNDS = 0.03, 12, 3
 NEAR_S = 0.0005
 
 PAIRED = (
-    "This machine got busier from round to round, for both arms alike. Subtract within a round, before from after it "
-    "in the same place of the lists, and the weather is gone."
+    "This machine got slower from round to round, for both arms. Subtract pair by pair, before[i] - after[i], and "
+    "this change is gone."
 )
-FOUR = "Return four things: the median, the lowest and the highest of the differences, and True or False."
-DIRECTION = "Seconds earned are positive: before minus after."
-LOSES = "A step can lose time, and that can be told as well: then all rounds are on the other side of zero."
-ONE_SLOW = "One slow round moves a mean as far as it likes. A median lets it stand alone."
-BOTH_SIDES = "Some rounds say earned and some say lost, so 0 is within the spread: that is not told from noise."
-STEADY = "Ten milliseconds are little, but every round has them. Small is not the same as noise."
+FOUR = "Return four values: the median, the lowest and the highest of the differences, and True or False."
+DIRECTION = "Saved seconds are positive: subtract before minus after."
+LOSES = "A step can lose time, and this can be above noise too: then all rounds are on the other side of 0."
+ONE_SLOW = "One slow round moves a mean a lot. It hardly moves a median."
+BOTH_SIDES = "Some rounds saved time and some lost time, so 0 is inside the range: this is within noise."
+STEADY = "Ten milliseconds are little, but every round has them. A small gain is not the same as noise."
 TRIALS = (
-    "before and after are lists, with a trial for each round; the seconds of a trial are its makespan_s. "
+    "before and after are lists with one trial per round; the seconds of a trial are its makespan_s. "
     "zip(before, after) gives you the pairs."
 )
-PLAIN = "It computes and waits for nothing, so a plain def will do: an async def returns a coroutine."
-ENDS = "The spread goes from the lowest to the highest of the differences within rounds."
+PLAIN = "The function computes and waits for nothing, so use a plain def: an async def returns a coroutine."
+ENDS = "The range goes from the lowest to the highest difference within a round."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Case:
 
 CASES = (
     Case("a clear gain", (0.50, 0.52, 0.51), (0.20, 0.21, 0.22), DIRECTION),
-    Case("a machine that gets busier", (0.50, 0.60, 0.70), (0.40, 0.51, 0.59), PAIRED),
+    Case("a machine that gets slower", (0.50, 0.60, 0.70), (0.40, 0.51, 0.59), PAIRED),
     Case("one slow round", (0.31, 0.30, 1.40, 0.32, 0.30), (0.21, 0.21, 0.20, 0.21, 0.20), ONE_SLOW),
     Case("nothing changed", (0.20, 0.21, 0.20, 0.22, 0.20), (0.19, 0.20, 0.21, 0.20, 0.21), BOTH_SIDES),
     Case("a small gain, each time", (0.200, 0.210, 0.205), (0.190, 0.198, 0.196), STEADY),
@@ -115,7 +115,7 @@ def _four(said: Any) -> bool:
 
 def _shown(said: Sequence[Any]) -> str:
     middle, lowest, highest, can_tell = said
-    return f"{middle:+.3f} s ({lowest:+.3f} to {highest:+.3f}), {'told' if can_tell else 'not told'}"
+    return f"{middle:+.3f} s ({lowest:+.3f} to {highest:+.3f}), {'above noise' if can_tell else 'within noise'}"
 
 
 def _why(case: Case, said: Sequence[Any]) -> str:
@@ -138,11 +138,11 @@ def _near(one: float, other: float) -> bool:
 EXERCISES = (
     Exercise(
         "08a",
-        "say what a step earned",
+        "compute what a step saves",
         (
-            "Trials in the same place of the two lists ran in the same round. Make a list of their differences first.",
+            "before[i] and after[i] ran in the same round. First make a list of their differences.",
             "found = [a.makespan_s - b.makespan_s for a, b in zip(before, after)]. Its median, min and max are three "
-            "of the four; told means that 0 is not between min and max.",
+            "of the four values; above_noise means that 0 is not between min and max.",
         ),
         told,
     ),

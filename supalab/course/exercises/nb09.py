@@ -26,7 +26,7 @@ WHOLE = (60, 0.15)
 REACHED = 0.9
 ROUNDS, TRIES = 2, 4
 BUSY = (
-    "By arithmetic this limit suffices, so it is not your rule that fell short: this machine was busy. "
+    "By arithmetic this limit is enough, so your rule is not the reason: this machine was busy. "
     "Run the check again when it has less to do."
 )
 #: So many times the slots that are needed are not run: it would show nothing more.
@@ -56,19 +56,19 @@ def _whole(per_s: float, latency: float, limit: Any) -> Finding:
     if inspect.iscoroutine(limit):
         limit.close()
         observed = "a coroutine"
-        words = "A rule computes and waits for nothing, so a plain def will do: an async def returns a coroutine."
+        words = "The function computes and waits for nothing, so use a plain def: an async def returns a coroutine."
     elif limit is None:
-        words = "It returned nothing. Is there a return?"
+        words = "The function returned nothing. Is there a return?"
     elif isinstance(limit, float) and limit.is_integer():
-        words = "The number is whole, and its type is not: int(…) makes a limit of it."
+        words = "The number is whole, but its type is float: int(…) makes it a whole number."
     elif not number:
-        words = "A slot is there or it is not: half a slot does not exist. Which way must you round?"
+        words = "A slot exists or it does not: half a slot does not exist. In which direction must you round?"
     elif limit < 1:
-        words = "With a limit of 0 no request ever leaves. One slot is the least there can be."
+        words = "With a limit of 0 no request is ever sent. One slot is the minimum."
     elif limit > FAR * (per_s * latency + 1):
         words = (
-            "That is far more than is ever in flight. In flight = throughput x time: multiply, "
-            "and mind that latency is in seconds."
+            "This is far more than is ever in flight. In flight = throughput x time: multiply. "
+            "The latency is in seconds."
         )
     return Finding(f"{_about(per_s, latency)}: the limit", "a whole number of slots", observed, not words, words)
 
@@ -78,7 +78,7 @@ def _no_more(per_s: float, latency: float, limit: Any) -> Finding:
     size, needed = _whole(per_s, latency, limit), round(per_s * latency)
     if not size.ok or limit == needed:
         return size
-    words = f"{per_s:g} x {latency:g} is {needed} already: with no part of a slot left over there is nothing to add."
+    words = f"{per_s:g} x {latency:g} is exactly {needed}: nothing is left over, so there is nothing to add."
     return Finding(size.what, f"{needed} slots", size.observed, False, words)
 
 
@@ -90,7 +90,8 @@ async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Findin
             BUSY
             if limit / latency >= per_s
             else (
-                f"With a limit of {limit}, at {latency:g} s a request, the slots are full before that rate is reached, "
+                f"With a limit of {limit} and {latency:g} s per request, the slots are full before "
+                "this rate is reached, "
                 "and callers queue. If you rounded, round up."
             )
         )
@@ -101,8 +102,8 @@ async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Findin
         ""
         if ok
         else (
-            "It reaches the rate, and a slot fewer reaches it as well. What you don't need is not free: "
-            "every slot is a connection that the server keeps for you."
+            "It reaches the rate, but one slot fewer reaches it as well. Slots that you do not need have a cost: "
+            "every slot is a connection that the server keeps open."
         )
     )
     observed = f"{here:.1f} requests/s" + (f"; with {limit - 1}: {fewer:.1f}" if limit > 1 else "")
@@ -127,8 +128,8 @@ EXERCISES = (
         "09a",
         "choose the limit",
         (
-            "Little's law again: in flight = throughput x time. What you want in flight is what the limit must allow.",
-            "math.ceil(per_s * latency): as many slots as requests are in flight on average, rounded up.",
+            "Use Little's law: in flight = throughput x time. The limit must allow what you want in flight.",
+            "math.ceil(per_s * latency): the requests in flight on average, rounded up.",
         ),
         limits,
     ),

@@ -42,7 +42,7 @@ async def settings(answer: Mapping[str, Any]) -> list[Finding]:
         words = "limit is a whole number of slots, from 1; timeout is a number of seconds above 0."
         return [Finding("the settings", "a limit and a timeout", str(error), False, words)]
     if _in_doubt(findings, late):
-        words = "Something else kept this machine busy, so the times above say little: run the check once more."
+        words = "Something else kept this machine busy, so the times above say little. Run the check once more."
         findings.append(Finding("the load", "sent in time", "late", False, words))
     return findings
 
@@ -54,10 +54,10 @@ def _in_doubt(findings: list[Finding], late: bool) -> bool:
 
 def _read(answer: Any) -> tuple[int, float]:
     if not isinstance(answer, Mapping) or not {"limit", "timeout"} <= set(answer):
-        raise SettingsError(f"{answer!r} has not both: write e.g. {{'limit': 3, 'timeout': 5.0}}")
+        raise SettingsError(f"{answer!r} does not have both: write e.g. {{'limit': 3, 'timeout': 5.0}}")
     more = ", ".join(repr(name) for name in answer if name not in {"limit", "timeout"})
     if more:
-        raise SettingsError(f"{more} has no effect here: leave limit and timeout alone in there")
+        raise SettingsError(f"{more} has no effect here: give only limit and timeout")
     limit, timeout = answer["limit"], answer["timeout"]
     if limit is ... or timeout is ...:
         raise NotDone("choose both")
@@ -95,7 +95,7 @@ def _loaded(agent: Agent, lab: Lab) -> tuple[Load, float]:
 
 def _fair(shots: list[Shot], limit: int, timeout: float) -> Finding:
     p95, lost = rank((shot.response_s for shot in shots), 95), sum(not shot.ok for shot in shots)
-    said = f"{p95:.2f} s" if p95 is not None else "never for so many"
+    said = f"{p95:.2f} s" if p95 is not None else "too many failed"
     need = RATE * LATENCY_S
     ok = p95 is not None and p95 < P95_S and limit > need
     law = f"{RATE:g}/s x {LATENCY_S:g} s = {need:g} in flight on average"
@@ -104,15 +104,18 @@ def _fair(shots: list[Shot], limit: int, timeout: float) -> Finding:
     elif limit < need:
         words = f"{law}: with {limit} slots the queue only grows."
     elif limit == need:
-        words = f"{law}: all {limit} slots are always busy, and what a cluster leaves behind is never caught up."
+        words = f"{law}: all {limit} slots are always busy, and the queue that a cluster leaves never drains."
     elif timeout <= 2 * LATENCY_S:
-        words = "The service gave up on requests that the backend was about to answer: the timeout is too short for it."
+        words = "The service gave up on requests that the backend was about to answer. The timeout is too short for it."
     else:
-        words = "Some waited long for a slot: leave some room above the average, since callers come in clusters."
+        words = (
+            "Some requests waited long for a slot. Leave some room above the average, because requests "
+            "come in clusters."
+        )
     observed = said + (f", {lost} of {len(shots)} lost" if lost else "")
     if p95 is not None and limit <= need:
         observed += ", in these first seconds"
-    return Finding("fair weather: p95", f"under {P95_S:g} s, all day", observed, ok, words)
+    return Finding("normal load: p95", f"under {P95_S:g} s under sustained load", observed, ok, words)
 
 
 def _soon(shots: list[Shot], timeout: float) -> Finding:
@@ -120,21 +123,21 @@ def _soon(shots: list[Shot], timeout: float) -> Finding:
     unanswered = sum(shot.outcome == "timeout" for shot in shots)
     ok = slowest <= SOON_S and not unanswered
     words = (
-        f"With a timeout of {timeout:g} s the service may take {1.2 * timeout:g} s to say no. A refusal that comes "
-        "soon lets callers do something else."
+        f"With a timeout of {timeout:g} s the service may take {1.2 * timeout:g} s to say no. After a quick refusal "
+        "callers can do something else."
     )
     if timeout >= MILLISECONDS:
         words = f"Did you mean milliseconds? The timeout is in seconds: write {timeout / 1000:g} for {timeout:g} ms."
-    observed = f"{slowest:.2f} s at most" + (f"; {unanswered} hung up without one" if unanswered else "")
+    observed = f"{slowest:.2f} s at most" + (f"; {unanswered} got none" if unanswered else "")
     return Finding(
-        "slow spell: an answer, if only 503 or 504", f"within {SOON_S:g} s", observed, ok, "" if ok else words
+        "slow backend: a response, even if it is 503 or 504", f"within {SOON_S:g} s", observed, ok, "" if ok else words
     )
 
 
 def _left_behind(peak: int, limit: int) -> Finding:
     """No target, but worth a look: a request that is given up stays at the backend until it is done."""
-    expected = f"no target: {limit} slots, and what they have given up"
-    return Finding("slow spell: most in flight at the backend", expected, str(peak), True)
+    expected = f"no target: {limit} slots, and the requests that they gave up"
+    return Finding("slow backend: most requests in flight there", expected, str(peak), True)
 
 
 EXERCISES = (
@@ -142,9 +145,10 @@ EXERCISES = (
         "10a",
         "set limit and deadline",
         (
-            "The limit: Little's law tells how many are in flight on average in fair weather; leave room above that. "
+            "The limit: Little's law gives the mean number in flight under normal load; leave room above it. "
             "The timeout: the service may take 1.2 times as long.",
-            "40 x 0.15 = 6 in flight: a limit of 10 leaves room. A timeout of 0.7 s says no within 0.84 s.",
+            "40 x 0.15 = 6 in flight: a limit of 10 leaves room. With a timeout of 0.7 s the service "
+            "answers within 0.84 s.",
         ),
         settings,
     ),

@@ -22,11 +22,11 @@ __all__ = ["BLOG", "EXERCISES"]
 #: The blog's table.
 LIMIT, RESPONSE_S, REQUESTS, TOTAL_S = 25, 0.1, 50, 1.0
 BLOG = Row(limit=LIMIT, response_s=RESPONSE_S, per_s=REQUESTS / TOTAL_S, n=REQUESTS, total_s=TOTAL_S)
-FIGURES = ("limit", "response", "throughput")
+FIGURES = ("limit", "response")
 #: What is said to the one good story of the other.
 OTHER_WAY = {
-    "limit": "a response of 0.5 s at a limit of 25 would explain the rest as well",
-    "response": "a limit of 5 at 0.1 s would explain the rest as well",
+    "limit": "a response of 0.5 s at a limit of 25 would explain the rest too",
+    "response": "a limit of 5 at 0.1 s would explain the rest too",
 }
 #: A client's own work makes a burst longer than its latencies, never shorter; a busy machine has a second try.
 SHORTER, LONGER = 0.85, 1.3
@@ -37,7 +37,7 @@ PLAYED_S = 2.5
 async def on_trial(story: Mapping[str, Any]) -> list[Finding]:
     """Play the story and hold it against the table, then look whether it gives up one figure and no more."""
     if not isinstance(story, Mapping) or set(story) != {"doubted", "limit", "response"}:
-        words = "Keep the three names as they stand: story = {'doubted': …, 'limit': …, 'response': …}."
+        words = "Keep the three names: story = {'doubted': …, 'limit': …, 'response': …}."
         return [Finding("your story", "doubted, limit and response", repr(story), False, words)]
     if ... in story.values():
         raise NotDone("fill in all three")
@@ -65,7 +65,7 @@ async def _played(limit: int, response: float) -> tuple[float, str]:
     """Seconds of the blog's burst, and how they were found."""
     ideal = math.ceil(REQUESTS / limit) * response
     if ideal > PLAYED_S:
-        return ideal, "by arithmetic, too long to play"
+        return ideal, "by arithmetic, too long to run"
     async with Lab(latency=response) as lab, SupabaseAsync(lab.url, lab.key, limit=limit) as db:
         total = await _burst(db, response)
         if total > LONGER * ideal:  # the machine was busy with something else
@@ -90,16 +90,14 @@ def _against_the_table(limit: int, response: float, total: float, how: str) -> l
 def _why(limit: int, response: float, total: float) -> str:
     if limit == LIMIT and math.isclose(response, RESPONSE_S):
         return (
-            "This is the table as the blog has it: so many in flight, so quickly served, would be done far sooner. If "
-            "you doubt the throughput, you doubt the time for 50 requests too, and those two agree with each other. "
-            "What is the one figure that speaks against them?"
+            "These are the blog's own numbers: 25 in flight at 0.1 s each would be done far sooner. The throughput and "
+            "the time for 50 requests agree with each other. "
+            "Which of the two other numbers contradicts them?"
         )
     if limit != LIMIT and not math.isclose(response, RESPONSE_S):
-        return "Your story changes the limit and the response. One is enough: leave the other as the blog has it."
+        return "You changed the limit and the response. One is enough: keep the other as in the blog."
     faster = "too fast" if total < TOTAL_S else "too slow"
-    return (
-        f"That is {faster}. In flight = throughput x response: put two of the blog's figures in, and the third follows."
-    )
+    return f"This is {faster}. In flight = throughput x response: take two of the blog's numbers and compute the third."
 
 
 def _changed(limit: int, response: float, named: object) -> Finding:
@@ -114,20 +112,20 @@ def _changed(limit: int, response: float, named: object) -> Finding:
         words = f"Doubt one of these: {', '.join(FIGURES)}."
     elif not ok:
         instead = " and ".join(changed) or "neither limit nor response"
-        words = f"You doubt the {doubted}, and your numbers change {instead}: let the two agree."
+        words = f"You doubt the {doubted}, but your numbers change {instead}: make the two agree."
     observed = f"{doubted}; {OTHER_WAY[doubted]}" if ok else " and ".join(changed) or "none"
-    return Finding("figures you change", "one, the one you doubt", observed, ok, words)
+    return Finding("numbers that you change", "one, the one you doubt", observed, ok, words)
 
 
 EXERCISES = (
     Exercise(
         "11a",
-        "put a blog's table on trial",
+        "check another table",
         (
-            "Throughput and the time for 50 requests agree, so leave them. Which limit, or else which response, would "
+            "Throughput and the time for 50 requests agree, so keep them. Which limit, or which response, would "
             "give them?",
             "50 requests/s x 0.1 s = 5 in flight: doubt the limit. Or 25 / 50 per second = 0.5 s: doubt the response. "
-            "Either is a good story.",
+            "Both are right.",
         ),
         on_trial,
     ),

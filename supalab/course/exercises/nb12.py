@@ -22,11 +22,11 @@ ROWS, AT_ONCE = 10, 10
 CLOSING = 25
 #: What is said to a verdict that is not *real async*.
 WORDS = {
-    BLOCKING: "While one of its requests is under way, the whole loop stands still. Look for what waits without an "
+    BLOCKING: "While one of its requests is in flight, the whole loop is blocked. Look for code that waits without an "
     "await: requests, time.sleep, a plain httpx.Client.",
-    FAKE: "A thread still waits for each request. Look below your await for to_thread, run_in_executor or requests: "
-    "httpx.AsyncClient has the same get, and it can be awaited.",
-    MIXED: "Part of it is real async, and part is not: two ways of asking are left in there. Which one is the old one?",
+    FAKE: "A thread still waits for each request. Look for to_thread, run_in_executor or requests: "
+    "httpx.AsyncClient has the same get, and you can await it.",
+    MIXED: "Part of it is real async, and part is not: it sends requests in two ways. Which one is the old way?",
 }
 
 
@@ -50,18 +50,18 @@ async def _used(client: Any, lab: Lab) -> list[Finding]:
         if hasattr(client, "aclose"):
             await client.aclose()
     good = isinstance(rows, list) and len(rows) == ROWS
-    words = "select has to return the rows, ten of them, as LooksAsync does: return answer.json()."
+    words = "select must return ten rows, as LooksAsync does: return response.json()."
     if isinstance(rows, list):
-        words = f"select has to return ten rows: LooksAsync asks for them with ?limit={ROWS} behind the table's name."
+        words = f"select must return ten rows: LooksAsync asks for them with ?limit={ROWS} after the table's name."
     elif inspect.isawaitable(rows):
-        words = "select has to return rows, and returns something that was never awaited: an await is missing in it."
+        words = "select must return rows, but it returns something that was never awaited: an await is missing in it."
         if inspect.iscoroutine(rows):
             rows.close()  # or Python warns later, below another cell
     left = await _left(lab)
-    closing = "aclose has to close what was opened: await self._client.aclose(). Then the probe has its turn."
+    closing = "aclose must close what was opened: await self._client.aclose(). Then the check runs the probe."
     return [
         Finding("one select", f"{ROWS} rows", _rows(rows), good, "" if good else words),
-        Finding("sockets left after aclose", "0", str(left), left == 0, "" if left == 0 else closing),
+        Finding("sockets left open after aclose", "0", str(left), left == 0, "" if left == 0 else closing),
     ]
 
 
@@ -91,24 +91,25 @@ def _findings(verdict: Verdict) -> list[Finding]:
 def _at_once(verdict: Verdict) -> Finding:
     peak = max((burst.peak for burst in verdict.seen.bursts), default=0)
     ok = peak >= AT_ONCE
-    words = "Its callers wait for one another. Who holds a lock, or a semaphore, while it asks?"
+    words = "Its callers wait for one another. Does a call hold a lock or a semaphore while it waits for the server?"
     if verdict.kind == FAKE and peak > 1:
         words = (
-            f"{peak} at once is the size of its thread pool; where no size is written, it follows from the processors."
+            f"{peak} at once is the size of its thread pool. If no size is given, it depends on the "
+            "number of processors."
         )
     if ok or verdict.kind == BLOCKING:
         words = ""  # what blocks the loop is the reason, and was said
-    return Finding("most at once, of 50 calls", f"{AT_ONCE} or more", str(peak), ok, words)
+    return Finding("most requests in flight, of 50 calls", f"{AT_ONCE} or more", str(peak), ok, words)
 
 
 def _connections(verdict: Verdict) -> Finding:
     ok = "no connection reuse" not in verdict.remarks
     words = (
-        "It dials for each request: requests.get does that, and so does a client that is made in select. Make one "
-        "httpx.AsyncClient in __init__, and keep it."
+        "It opens a connection for each request: requests.get does this, and so does a client that is created in "
+        "select. Create one httpx.AsyncClient in __init__, and keep it."
     )
-    observed = "used again" if ok else "a new one for each request"
-    return Finding("connections", "used again", observed, ok, "" if ok else words)
+    observed = "reused" if ok else "a new one for each request"
+    return Finding("connections", "reused", observed, ok, "" if ok else words)
 
 
 EXERCISES = (
@@ -116,10 +117,11 @@ EXERCISES = (
         "12a",
         "get the verdict real async",
         (
-            "Three things to undo: the thread and requests, the lock around everything, a connection for each call. "
-            "One httpx.AsyncClient, made in __init__, does all three.",
+            "Remove three things: the thread with requests, the lock around everything, and the "
+            "connection for each call. "
+            "One httpx.AsyncClient, created in __init__, replaces all three.",
             "In __init__: self._client = httpx.AsyncClient(headers={'apikey': key}, trust_env=False). In select: "
-            "answer = await self._client.get(address), and no lock. In aclose: await self._client.aclose().",
+            "response = await self._client.get(address), and no lock. In aclose: await self._client.aclose().",
         ),
         really_async,
     ),
