@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.schema import Key, Schema, Table, q
@@ -134,10 +134,15 @@ class Relations:
         self.schema = schema
         self.views = {name: _view(schema, table) for name, table in schema.items() if not table.writable}
         self._all = list(self._found())
+        self.shown: dict[Any, tuple[str, dict[str, object]]] = {}
 
     def of(self, table: str) -> list[Relation]:
         """Return the relationships of a table or view."""
         return [relation for relation in self._all if relation.source == table]
+
+    def primary_key(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table's primary key, or those of a view that show it; nothing if there is none."""
+        return next((key.columns for key in self._keys(name, "p")), ())
 
     def _keys(self, name: str, kind: str) -> Iterator[Key]:
         """Yield the keys of a table, or those of a view whose columns it shows."""

@@ -9,15 +9,25 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from supalab.lab.postgrest.http import Asked
 from supalab.lab.postgrest.json_text import JsonText
+from supalab.lab.postgrest.query import Filter, Query
 from supalab.lab.postgrest.refusal import Refusal, pg
 from supalab.lab.postgrest.schema import Column, Table, check_name, q
+from supalab.lab.postgrest.sql import Sql
 from supalab.lab.postgrest.store import Store
 from supalab.lab.postgrest.types import Value, find_type, read_json
 
-__all__ = ["Target", "Writer", "write_target"]
+__all__ = ["Write", "check_filtered", "write_target"]
 
 _SHOWN = 64  # bytes of each value that PostgreSQL shows of a failing row
+# The SQL word of each method, the kind of trigger that PostgreSQL names, and how its hint calls it.
+_VERBS = {
+    "POST": ("insert into", "INSERT", "inserting into"),
+    "PUT": ("insert into", "INSERT", "inserting into"),
+    "PATCH": ("update", "UPDATE", "updating"),
+    "DELETE": ("delete from", "DELETE", "deleting from"),
+}
 Row = dict[str, Value]
 
 
@@ -34,41 +44,101 @@ class Target:
     every: str = ""
 
 
-def write_target(store: Store, table: Table, verb: str) -> Target:
+def write_target(store: Store, table: Table, method: str) -> Target:
     """Return what a write to a table or view really writes to; raises 55000 for a view that takes no writes."""
     if table.writable:
         return Target(table, {name: name for name in table.columns})
-    view = store.relations.views.get(table.name)
-    if view is None or not view.base:
-        kind = {"insert into": "INSERT", "update": "UPDATE", "delete from": "DELETE"}[verb]
+    view = store.relations.views[table.name]
+    if not view.base:
+        verb, kind, doing = _VERBS[method]
         raise pg(
             "55000",
             f'cannot {verb} view "{table.name}"',
             "The lab writes to a view of one table that shows the table's primary key."
             if table.base
             else "Views that do not select from a single table or view are not automatically updatable.",
-            f"To enable {'inserting into' if kind == 'INSERT' else 'updating' if kind == 'UPDATE' else 'deleting from'}"
-            f" the view, provide an INSTEAD OF {kind} trigger or an unconditional ON {kind} DO INSTEAD rule.",
+            f"To enable {doing} the view, provide an INSTEAD OF {kind} trigger or an unconditional "
+            f"ON {kind} DO INSTEAD rule.",
         )
     columns = {name: column for name, (_, column) in view.origins.items()}
     return Target(store.schema[view.base], columns, view.rows, view.every)
 
 
-class Writer:
-    """One write to one table, within ``Store.transaction``; its results are in ``ids``, ``new`` counts the new rows."""
+def check_filtered(query: Query, method: str) -> None:
+    """Raise 21000 for a write to all rows: Supabase's databases refuse it."""
+    if not query.conditions:
+        raise pg("21000", f"{'UPDATE' if method == 'PATCH' else method} requires a WHERE clause")
 
-    def __init__(self, store: Store, table: Table, *, defaults: bool) -> None:
-        self.store, self.table, self.defaults = store, table, defaults
+
+class Write:
+    """One request that writes, within ``Store.transaction``.
+
+    ``ids`` are the rows that it wrote (or, before ``delete``, means), ``new`` counts those that were not there before.
+    """
+
+    def __init__(self, store: Store, asked: Asked, target: Target) -> None:
+        self.store, self.asked, self.target, self.table = store, asked, target, target.table
+        self.defaults = asked.prefer.get("missing") == "default"
         self.ids: list[int] = []
         self.new = 0
 
+    def run(self, conditions: Sql) -> None:
+        """Insert, merge or update; for a deletion, only find the rows. ``conditions`` say which rows are meant."""
+        query, method = self.asked.query, self.asked.method
+        found = self._found(conditions) if method in ("PATCH", "DELETE") and query.conditions else []
+        if method == "DELETE":
+            self.ids = found
+        if method == "DELETE" or (method == "PATCH" and not self.asked.columns):
+            return  # nothing to set: PostgREST then updates nothing, whatever the filters
+        columns = [self._column(name) for name in self.asked.columns]
+        rows = [{self.target.columns.get(name, name): value for name, value in row.items()} for row in self.asked.rows]
+        if method != "PATCH":
+            self._post_or_put(columns, self._typed(rows, columns))
+        elif found or not query.conditions:  # PostgreSQL has no use for the values when it finds no row
+            for row in self._typed(rows, columns)[:1]:
+                check_filtered(query, method)
+                self._update(found, row)
+
+    def _column(self, name: str) -> str:
+        """Return the column of the table behind a view's column; raises 0A000 for a computed one."""
+        if name in self.target.columns:
+            return self.target.columns[name]
+        details = "View columns that are not columns of their base relation are not updatable."
+        verb = _VERBS[self.asked.method][0]
+        raise pg("0A000", f'cannot {verb} column "{name}" of view "{self.asked.name}"', details)
+
+    def _found(self, conditions: Sql) -> list[int]:
+        """Return the ids of the rows that an update or a deletion means."""
+        level = conditions.top
+        level.source = self.target.rows or level.source
+        sql = f"SELECT {level.alias}.{self.table.row_id} {conditions.origin()}"
+        return [number for (number,) in self.store.rows(sql, conditions.values)]
+
+    def _post_or_put(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        query, resolution = self.asked.query, self.asked.prefer.get("resolution")
+        conflict = self.table.primary_key
+        if self.asked.method == "POST":
+            if query.on_conflict is not None:
+                conflict = tuple(self.target.columns.get(name, name) for name in query.on_conflict)
+            self._insert(columns, rows, conflict if resolution else (), merge=resolution == "merge-duplicates")
+            return
+        wanted = {tree.field.name: tree.value for tree in query.conditions if isinstance(tree, Filter)}
+        for name in wanted:
+            if name not in self.asked.columns:
+                raise pg("42703", f"column pgrst_body.{name} does not exist")
+        key = {self.target.columns[name]: text for name, text in wanted.items()}
+        read = {name: self.table.columns[name].type.read(text) for name, text in key.items()}
+        self._insert(columns, [row for row in rows if read.items() <= row.items()], conflict, merge=True)
+        if len(self.ids) != 1:
+            raise Refusal(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
+
     # Values
 
-    def typed(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[Row]:
+    def _typed(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[Row]:
         """Return rows with every value read by its column's type; what is missing is NULL, or its default."""
-        return [{name: self._typed(self.table.columns[name], row) for name in columns} for row in rows]
+        return [{name: self._value(self.table.columns[name], row) for name in columns} for row in rows]
 
-    def _typed(self, column: Column, row: Mapping[str, Any]) -> Value:
+    def _value(self, column: Column, row: Mapping[str, Any]) -> Value:
         if not self.defaults:
             return column.type.from_json(row.get(column.name))
         if column.name not in row:
@@ -98,7 +168,7 @@ class Writer:
 
     # The three kinds of writes
 
-    def insert(
+    def _insert(
         self, columns: Sequence[str], rows: Sequence[Row], conflict: Sequence[str] = (), *, merge: bool = False
     ) -> None:
         """Insert rows; those whose ``conflict`` columns are there already are merged or left out."""
@@ -137,7 +207,7 @@ class Writer:
         if conflict and not self.table.unique(conflict):
             raise pg("42P10", "there is no unique or exclusion constraint matching the ON CONFLICT specification")
 
-    def update(self, ids: Sequence[int], row: Row) -> None:
+    def _update(self, ids: Sequence[int], row: Row) -> None:
         """Set the values of ``row`` in the rows with these ids."""
         self._check_generated(list(row), update=True)
         listed, among = json.dumps(ids), f"{self.table.row_id} IN (SELECT value FROM json_each(?))"
@@ -151,13 +221,13 @@ class Writer:
             except sqlite3.IntegrityError as error:
                 raise self._broken(str(error), full, ids=ids) from None
 
-    def delete(self, ids: Sequence[int]) -> None:
-        """Delete the rows with these ids."""
+    def delete(self) -> None:
+        """Delete the rows that were found."""
         among = f"{self.table.row_id} IN (SELECT value FROM json_each(?))"
         try:
-            self.store.rows(f"DELETE FROM {q(self.table.name)} WHERE {among}", (json.dumps(ids),))
+            self.store.rows(f"DELETE FROM {q(self.table.name)} WHERE {among}", (json.dumps(self.ids),))
         except sqlite3.IntegrityError:
-            raise self._still_referenced(ids) from None
+            raise self._still_referenced(self.ids) from None
 
     # Broken constraints: SQLite says little, PostgreSQL names the constraint and shows the key
 
