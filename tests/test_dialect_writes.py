@@ -257,6 +257,29 @@ TARGETS = [
 PREFERS = [BACK, "resolution=merge-duplicates", f"{BACK},missing=default", "return=headers-only,count=exact"]
 
 
+VIEWED = """
+create table pets (id integer primary key, name text not null, kg integer);
+insert into pets values (1, 'Rex', 30);
+create view dogs as select id as number, name, kg from pets;
+create view names as select name from pets;
+"""
+
+
+def test_a_put_on_a_view_goes_by_the_key_that_it_shows(tmp_path: Path) -> None:
+    """The view's own name of the key is what counts, in the filter, the body, ``Allow`` and ``Location``."""
+    rest = open_rest(tmp_path, VIEWED)
+    row = {"number": 2, "name": "Ada", "kg": 9}
+    assert ask(rest, "PUT", "/dogs?number=eq.2", row, prefer=BACK).status == 201
+    again = ask(rest, "PUT", "/dogs?number=eq.2", {**row, "kg": 10}, prefer=BACK)
+    assert (again.status, rows(again)) == (200, [{**row, "kg": 10}])
+    assert ask(rest, "PUT", "/dogs?name=eq.Ada", row).status == 405
+    assert ask(rest, "PUT", "/names?name=eq.Ada", {"name": "Ada"}).status == 405
+    assert rows(ask(rest, "GET", "/pets?select=id,kg&order=id")) == [{"id": 1, "kg": 30}, {"id": 2, "kg": 10}]
+    assert "PUT" in (header(ask(rest, "OPTIONS", "/dogs"), "allow") or "")
+    made = ask(rest, "POST", "/dogs", {"number": 3, "name": "Bo", "kg": 5}, prefer="return=headers-only")
+    assert header(made, "location") == "/dogs?number=eq.3"
+
+
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(["POST", "PATCH", "PUT", "DELETE"]), st.sampled_from(TARGETS), JSON, st.sampled_from(PREFERS))
 def test_no_body_makes_the_lab_fail(rest: Rest, method: str, target: str, body: object, prefer: str) -> None:

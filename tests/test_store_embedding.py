@@ -118,3 +118,36 @@ def test_several_relationships_are_listed(rest: Rest) -> None:
     error = rows(ask(rest, "GET", "/teams?select=people(*)"))
     assert {item["cardinality"] for item in error["details"]} == {"many-to-one", "one-to-many"}
     assert "'people!people_team_id_fkey'" in error["hint"]
+
+
+CIRCLE = """
+create table teams (id integer primary key, next integer references players(id), name text);
+create table players (id integer primary key, team integer references teams(id), name text);
+insert into teams values (1, 1, 'red');
+insert into players values (1, 1, 'Ann');
+"""
+
+
+def nested(depth: int) -> str:
+    """A select that goes around the circle."""
+    select = "name"
+    for level in range(depth, 0, -1):
+        name = "players!next" if level % 2 else "teams!team"
+        select = f"name,{name}({select})"
+    return select
+
+
+def test_resources_may_be_embedded_eight_levels_deep_and_beyond_the_error_says_what_to_do(tmp_path: Path) -> None:
+    """Eight levels work with every SQLite; one that takes fewer than were asked for is told of with the cure."""
+    rest = open_rest(tmp_path, CIRCLE)
+    (row,) = rows(ask(rest, "GET", f"/teams?select={nested(8)}"))
+    names = []
+    while row:
+        names.append(row["name"])
+        row = row.get("players") or row.get("teams")
+    assert names == ["red", "Ann"] * 4 + ["red"]
+    for depth in (9, 12, 18, 30):
+        answer = ask(rest, "GET", f"/teams?select={nested(depth)}")
+        said = rows(answer)
+        assert answer.status == 200 or (answer.status == 400 and (said["hint"] or said["details"]))
+        assert answer.status == 200 or said["code"] in ("54001", "PGRST100")
