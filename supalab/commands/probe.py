@@ -58,13 +58,12 @@ def probe(options: argparse.Namespace) -> int:
 
 async def _probed(what: Any, lab: Lab, options: argparse.Namespace, tell: Any) -> Verdict:
     from supalab.measure.race import Progress
-    from supalab.probe import probed
-    from supalab.probe.subject import understood
+    from supalab.probe import probe
 
-    subject = understood(
-        what, lab_given=True, in_environment=True, method=options.method, args=options.args, name=options.factory
-    )
-    return await probed(subject, lab, lambda share, doing: tell(Progress(share, doing, round(share * STEPS), STEPS)))
+    return await probe(
+        what, lab=lab, in_environment=True, method=options.method, args=options.args, name=options.factory,
+        progress=lambda share, doing: tell(Progress(share, doing, round(share * STEPS), STEPS)),
+    )  # fmt: skip
 
 
 def _parted(words: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ what was counted; ``judge`` decides; ``verdict`` says it in words and tables.
 
 from __future__ import annotations
 
-from supalab.probe.run import probe, probed
+from supalab.probe.run import probe
 from supalab.probe.verdict import VERDICT, Evidence, Verdict
 
-__all__ = ["VERDICT", "Evidence", "Verdict", "probe", "probed"]
+__all__ = ["VERDICT", "Evidence", "Verdict", "probe"]

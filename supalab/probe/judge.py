@@ -14,18 +14,9 @@ from dataclasses import dataclass
 from supalab.probe.seen import Burst, Seen, Shares, shares
 
 __all__ = [
-    "BLOCKING",
-    "CANNOT_TELL",
-    "FAKE",
-    "KINDS",
-    "MIXED",
-    "OUTSIDE",
-    "PROCESSES",
-    "REAL",
-    "SOMEBODY_ELSE",
-    "Finding",
-    "judge",
-]
+    "BLOCKING", "CANNOT_TELL", "FAKE", "KINDS", "MIXED", "NO_REUSE", "OUTSIDE", "PROCESSES", "REAL", "SOMEBODY_ELSE",
+    "Finding", "judge",
+]  # fmt: skip
 
 BLOCKING, FAKE, REAL = "blocking", "fake async (threads)", "real async"
 PROCESSES, OUTSIDE, MIXED = "worker processes", "concurrent, outside Python", "mixed"

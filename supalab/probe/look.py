@@ -22,17 +22,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-__all__ = [
-    "Connect",
-    "Heartbeat",
-    "Lab",
-    "Pause",
-    "Tally",
-    "Watcher",
-    "connects",
-    "hears_connects",
-    "watched_sockets",
-]
+__all__ = ["Connect", "Heartbeat", "Lab", "Pause", "Tally", "Watcher", "connects", "hears_connects", "watched_sockets"]
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 EVERY_S, CONNECTIONS_EVERY_S = 0.008, 0.1
@@ -258,7 +248,6 @@ class Watcher:
         else:
             peers = [_peer(sock) for sock in _sockets(frame) if sock.gettimeout() != 0.0]
             if any(map(self._lab.is_at, peers)):
-                look["threads_read"] += 1
                 self._count(look, ("read", _work_of(frame)), thread, 1)
             elif _place(frame) not in self._rest[False]:
                 look["threads_elsewhere" if any(peers) else "threads_work"] += 1
@@ -332,7 +321,6 @@ class Heartbeat:
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._every, self._clock, self._cpu = every, clock, cpu
-        self._timer: asyncio.TimerHandle | None = None
         self.pauses: list[Pause] = []
 
     def __enter__(self) -> Heartbeat:
@@ -343,16 +331,10 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop beating; the pause until now counts."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self.beat()
-            if self._collected:
-                gc.enable()
+        self._timer.cancel()
+        self.beat()  # the pause until now counts
+        if self._collected:
+            gc.enable()
 
     def beat(self) -> None:
         """Note the pause since the last beat."""

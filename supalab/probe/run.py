@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any, TypeVar
@@ -26,10 +26,10 @@ from supalab.measure.machine import machine, versions
 from supalab.probe import look
 from supalab.probe.judge import SOMEBODY_ELSE, judge
 from supalab.probe.seen import Burst, Seen
-from supalab.probe.subject import Call, PlainCall, Subject, awaited, opened, understood
+from supalab.probe.subject import Call, PlainCall, awaited, opened, understood
 from supalab.probe.verdict import Verdict, evidence, numbers, sentences
 
-__all__ = ["Tell", "probe", "probed"]
+__all__ = ["Tell", "probe"]
 
 #: Told how far a probe is, from 0 to 1, and what it does now.
 Tell = Callable[[float, str], None]
@@ -63,6 +63,7 @@ async def probe(
     kwargs: Mapping[str, Any] | None = None,
     name: str | None = None,
     progress: Tell | None = None,
+    in_environment: bool = False,
 ) -> Verdict:
     """Say what a client really is: blocking, fake async, real async, …, with the evidence; takes 2 to 5 seconds.
 
@@ -70,6 +71,7 @@ async def probe(
     async callable without arguments that makes one request each time; or a client object, of which ``method``
     (``select``) is called with ``args`` (``("contests",)``) and ``kwargs``. The last two send requests to a ``lab`` of
     yours, so give it: ``await probe(lambda: db.select("contests"), lab=lab)``. A client that the probe made is closed.
+    ``in_environment``: SUPABASE_URL and SUPABASE_KEY are set to the lab's, so a factory may do without arguments.
 
     The lab's conditions are changed meanwhile and put back; its counters start again. No thread and no timer stays
     behind, and the one audit hook of this process does nothing until the next probe. A client that never returns is
@@ -79,12 +81,8 @@ async def probe(
     """
     if lab is not None and not isinstance(lab, Lab):
         raise SettingsError(f"lab is a {type(lab).__name__}: give the Lab that your client uses, as lab=lab")
-    subject = understood(what, lab_given=lab is not None, method=method, args=args, kwargs=kwargs, name=name)
-    return await probed(subject, lab, progress)
-
-
-async def probed(subject: Subject, lab: Lab | None = None, progress: Tell | None = None) -> Verdict:
-    """Probe a subject in a lab, or in one of its own; see ``probe``."""
+    given = lab is not None
+    subject = understood(what, given, method=method, args=args, kwargs=kwargs, name=name, in_environment=in_environment)
     began, when = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     tell = progress or (lambda share, doing: None)
     with _alone():
@@ -98,11 +96,9 @@ async def probed(subject: Subject, lab: Lab | None = None, progress: Tell | None
             if seen.trouble:
                 seen = replace(seen, trouble=seen.trouble.replace(where.key, "(the key)"))
     tell(1.0, "done")
-    finding = judge(seen)
-    return Verdict(
-        subject.name, finding.kind, finding.remarks, sentences(finding, seen), evidence(seen), numbers(seen), seen,
-        round(time.perf_counter() - began, 3), when, machine(), versions(),
-    )  # fmt: skip
+    finding, took = judge(seen), round(time.perf_counter() - began, 3)
+    words = (sentences(finding, seen), evidence(seen), numbers(seen))
+    return Verdict(subject.name, finding.kind, finding.remarks, *words, seen, took, when, machine(), versions())
 
 
 @contextmanager
@@ -130,25 +126,21 @@ async def _calm(lab: Lab, helper: ThreadPoolExecutor) -> AsyncIterator[None]:
             lab.set(latency=before.latency, jitter=before.jitter, error_rate=before.error_rate)
 
 
-@dataclass
 class _Outcomes:
-    """How calls ended: those that returned, those that raised (by name), and the last words of an error."""
+    """How calls ended: those that returned, those that raised (by name), and the last error."""
 
-    finished: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    last_words: str = ""
-    plain: PlainCall | None = None
+    def __init__(self) -> None:
+        self.finished, self.failed = 0, Counter[str]()
+        self.error: Exception | None = None
 
     async def of(self, call: Call) -> None:
         """Make one call and note how it ended."""
         try:
             await awaited(call())
             self.finished += 1
-        except PlainCall as error:
-            self.plain = error
         except Exception as error:
             self.failed[type(error).__name__] += 1
-            self.last_words = str(error).strip().partition("\n")[0]
+            self.error = error
 
 
 async def _end(calls: set[asyncio.Task[None]], seconds: float) -> int:
@@ -239,13 +231,13 @@ class _Probe:
         """Make the first call, which may make a pool, and ask the lab whether it came."""
         outcomes, before = _Outcomes(), await self._settled()
         lost = await _end({asyncio.create_task(outcomes.of(self._call))}, WARM_S)
-        if outcomes.plain is not None:
-            raise outcomes.plain
+        if isinstance(outcomes.error, PlainCall):
+            raise outcomes.error
         witness = await self._settled()
         came = witness.served + witness.current - before.served
-        if outcomes.failed:
-            name = next(iter(outcomes.failed))
-            return f"its first call failed with {name}" + (f": {outcomes.last_words}" if outcomes.last_words else "")
+        if outcomes.error:
+            words = str(outcomes.error).strip().partition("\n")[0]
+            return f"its first call failed with {type(outcomes.error).__name__}" + (f": {words}" if words else "")
         if lost:
             reached = "reached the lab, but" if came else "did not reach the lab, and it"
             return f"its first call {reached} did not return within {WARM_S:.0f} s"
@@ -271,8 +263,8 @@ class _Probe:
                     return "its calls reached the lab, but one of them did not return"
                 blocked.append(heart.longest_block_s())
         witness = await self._settled()
-        if outcomes.failed:
-            name = next(iter(outcomes.failed))
+        if outcomes.error:
+            name = type(outcomes.error).__name__
             return f"its calls fail: {outcomes.failed.total()} of {CALLS_IN_SEQUENCE}, with {name}"
         if not witness.served:
             return "only its first call reached the lab: it seems to keep the answer instead of asking again"
@@ -297,38 +289,26 @@ class _Probe:
         await self._in_helper(lambda: self._lab.set(latency=latency))
         await self._in_helper(self._lab.reset)
         outcomes, calls = _Outcomes(), set[asyncio.Task[None]]()
-        with look.connects() as connects, look.Heartbeat() as heart:
-            watching = asyncio.ensure_future(self._in_helper(lambda: self._watch(latency)))
-            try:
-                await self._start(size, calls, outcomes)
-                witness = await watching
-                heart.stop()
-                opened_meanwhile = tuple(connects)
-                lost = await _end(calls, DRAIN_S)
-            finally:
-                self._watcher.stop()
-                await _end(calls, 0.0)
-                await asyncio.wait({watching})
+        try:
+            with look.connects() as connects, look.Heartbeat() as heart:
+                watching = asyncio.ensure_future(self._in_helper(lambda: self._watch(latency)))
+                try:
+                    for _ in range(size):
+                        calls.add(asyncio.create_task(outcomes.of(self._call)))
+                        await asyncio.sleep(0)  # as callers come to a service: each has begun before the next one comes
+                    asyncio.gather(*calls, return_exceptions=True).add_done_callback(lambda _: self._watcher.stop())
+                    witness = await watching
+                finally:
+                    self._watcher.stop()
+                    await asyncio.wait({watching})
+            lost = await _end(calls, DRAIN_S)
+        finally:
+            await _end(calls, 0.0)
         after = await self._settled()
-        requests = after.served + after.current
-        burst = self._without_background(size, latency, witness, requests, opened_meanwhile)
-        longest = max(heart.pauses, key=lambda pause: pause.seconds)
-        return replace(
-            burst,
-            blocked_s=round(min(heart.blocked_s, burst.watched_s), 6),
-            gap_s=round(longest.seconds, 6),
-            gap_cpu_s=round(longest.cpu_s, 6),
-            finished=outcomes.finished,
-            failed=dict(outcomes.failed),
-            lost=lost,
-        )
-
-    async def _start(self, size: int, calls: set[asyncio.Task[None]], outcomes: _Outcomes) -> None:
-        """Start the calls; the watcher stops when the last one has ended."""
-        for _ in range(size):
-            calls.add(asyncio.create_task(outcomes.of(self._call)))
-            await asyncio.sleep(0)  # as callers come to a service: each has begun before the next one comes
-        asyncio.gather(*calls, return_exceptions=True).add_done_callback(lambda _: self._watcher.stop())
+        burst = self._without_background(size, latency, witness, after.served + after.current, connects)
+        blocked, longest = min(heart.blocked_s, burst.watched_s), max(heart.pauses)
+        pauses = rounded({"blocked_s": blocked, "gap_s": longest.seconds, "gap_cpu_s": longest.cpu_s})
+        return replace(burst, finished=outcomes.finished, failed=dict(outcomes.failed), lost=lost, **pauses)
 
     def _watch(self, latency: float) -> Witness:
         """Watch, read the lab's counters at the very end of it, then take the latency away."""
@@ -360,9 +340,9 @@ class _Probe:
         # A loop that never had two sockets at once is a thread that waits for one response.
         several = [key for key in loops if tally.most[key] > 1]
         single = sum(tally.seconds[key] for key in loops if key not in several)
-        seconds = {str(name): seconds for name, seconds in tally.seconds.items() if isinstance(name, str)}
-        reads = sum(tally.seconds[key] for key in found if key[0] == "read")
-        seconds["threads_read"] = seconds.get("threads_read", 0.0) - reads + single
+        reads = sum(spent for key, spent in tally.seconds.items() if key[0] == "read" and key not in found)
+        seconds = {name: spent for name, spent in tally.seconds.items() if isinstance(name, str)}
+        seconds["threads_read"] = reads + single
         seconds["other_loops"] = sum(tally.seconds[key] for key in several)
         ours = [one for one in connects if one.port == self._address.port and not self._is_background(one)]
         by_loop = sum(one.thread == threading.get_ident() for one in ours)
@@ -378,7 +358,6 @@ class _Probe:
             busy_s=rounded(max(witness.busy_s - spent, 0.0)),
             timeline=tuple((round(second, 6), number) for second, number in witness.timeline),
             background_s=rounded(spent),
-            threads_most=max(tally.most["threads_read"] - len(found), 0),
             connects_loop=by_loop,
             connects_threads=len(ours) - by_loop,
             **rounded(seconds),

@@ -60,7 +60,6 @@ class Burst:
     processes: float = 0.0
     own: float = 0.0
     background_s: float = 0.0
-    threads_most: int = 0
     connects_loop: int = 0
     connects_threads: int = 0
     blocked_s: float = 0.0

@@ -78,8 +78,8 @@ def _builds_queries(client: Any) -> bool:
 
 def understood(
     what: Any,
-    *,
     lab_given: bool,
+    *,
     in_environment: bool = False,
     method: str | None = None,
     args: Sequence[Any] | None = None,

@@ -174,8 +174,8 @@ def _means(bursts: Sequence[Burst]) -> dict[str, float]:
 
 def _waiting(seen: Seen, bursts: Sequence[Burst], found: Shares, mean: Mapping[str, float]) -> Iterator[Evidence]:
     """Who waited: threads, the loop's thread, the loop."""
-    most, worst = max(burst.threads_most for burst in bursts), max(bursts, key=lambda burst: burst.gap_s)
-    said = f"on average {mean['threads_read']:.1f} threads were waiting to read from the lab, at most {most}, "
+    worst = max(bursts, key=lambda burst: burst.gap_s)
+    said = f"on average {mean['threads_read']:.1f} threads were waiting to read from the lab, "
     said += f"for {mean['busy_s']:.1f} requests in flight there"
     some = max(shares([burst]).threads for burst in bursts) > LITTLE
     speaks = "threads wait for some of the requests" if some else "threads do not wait for the requests"
