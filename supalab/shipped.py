@@ -1,6 +1,6 @@
-"""Find the files that a checkout holds next to the package.
+"""Find the files that are not Python: the notebooks, the records, the claims.
 
-An installed wheel does not have them, and the course then asks for a checkout. The lab's contests are in the package.
+In a checkout they lie next to the package. A wheel carries them inside the package.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from pathlib import Path
 
 __all__ = ["shipped"]
 
-_ROOT = Path(__file__).resolve().parents[1]
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parent if (_HERE.parent / "notebooks" / "source").is_dir() else _HERE / "_shipped"
 
 
 def shipped(*parts: str) -> Path:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from supalab.course.attempts import note
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
 
@@ -72,6 +73,12 @@ def check(number: str, answer: Any) -> Asked:
 
 
 async def _looked_at(exercise: Exercise, answer: Any) -> Feedback:
+    found = await _feedback(exercise, answer)
+    note(exercise.number, found.state)
+    return found
+
+
+async def _feedback(exercise: Exercise, answer: Any) -> Feedback:
     from supalab.course.build import solution_of
 
     number = exercise.number

@@ -1,0 +1,105 @@
+"""Who has done which exercise: each check writes a line into the working copy, and a table shows the lines.
+
+A line holds the exercise, the state and the time. It holds no name and no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from supalab.course.copies import MARKER
+from supalab.course.feedback import MARKS, State
+from supalab.errors import SettingsError
+
+__all__ = ["Attempt", "attempts", "copies_in", "host_table", "learner_text", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One check: the exercise, its state, and when (UTC)."""
+
+    exercise: str
+    state: State
+    when: datetime
+
+
+def note(exercise: str, state: State, folder: Path | None = None) -> None:
+    """Write one line if ``folder``, or else the current one, is a working copy. A check never fails because of it."""
+    path = (folder or Path.cwd()) / MARKER
+    line = {"exercise": exercise, "state": state.value, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def attempts(folder: Path) -> list[Attempt]:
+    """Return the attempts of a working copy, oldest first; a line that is not whole is left out."""
+    found = []
+    for line in (folder / MARKER).read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError, KeyError, TypeError):
+            one = json.loads(line)
+            found.append(Attempt(str(one["exercise"]), State(one["state"]), datetime.fromisoformat(one["time"])))
+    return found
+
+
+def copies_in(folders: Iterable[Path]) -> list[Path]:
+    """Return the working copies among these folders and one or two levels below them, sorted by path.
+
+    Raises SettingsError for a path that is no folder, and if there is no working copy at all.
+    """
+    found: set[Path] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise SettingsError(f"{str(folder)!r} is no folder: give a working copy, or a folder that holds several")
+        for pattern in (MARKER, f"*/{MARKER}", f"*/*/{MARKER}"):
+            found.update(path.parent for path in folder.glob(pattern))
+    if not found:
+        raise SettingsError("there is no working copy of the course here: supalab course makes one")
+    return sorted(found)
+
+
+def _last(tries: Sequence[Attempt]) -> Mapping[str, State]:
+    """The best state of each exercise: what was done stays done."""
+    best: dict[str, State] = {}
+    for one in tries:
+        if best.get(one.exercise) is not State.DONE:
+            best[one.exercise] = one.state
+    return best
+
+
+def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
+    """Return a learner's own progress in a few lines: how many exercises are done, each one's state, what is next."""
+    states = _last(tries)
+    done = [number for number in exercises if states.get(number) is State.DONE]
+    rest = [number for number in exercises if number not in done]
+    marks = "  ".join(f"{MARKS[states.get(number, State.NOT_DONE)]} {number}" for number in exercises)
+    then = f"Next: {rest[0]}, in notebook {rest[0][:2]}." if rest else "All of them are done."
+    return f"Done: {len(done)} of {len(exercises)} exercises. {then}\n{marks}"
+
+
+def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str], now: datetime) -> str:
+    """Return a table for a host: a working copy a row, an exercise a column, minutes since the last check.
+
+    A cell has the state's mark and, after the first try, the number of tries.
+    """
+    wide = max([len("folder"), *map(len, copies)])
+    head = f"{'folder':<{wide}}  " + "".join(f"{number:>5}" for number in exercises) + "   done  last check"
+    lines = [head]
+    for name, tries in copies.items():
+        states = _last(tries)
+        cells = []
+        for number in exercises:
+            times = sum(one.exercise == number and one.state is not State.NOT_DONE for one in tries)
+            mark = MARKS[states[number]] if number in states else "·"
+            cells.append(f"{mark}{times if times > 1 else ''}".rjust(5))
+        done = sum(state is State.DONE for number, state in states.items() if number in exercises)
+        ago = f"{max(int((now - tries[-1].when).total_seconds() // 60), 0)} min ago" if tries else "never"
+        lines.append(f"{name:<{wide}}  {''.join(cells)}  {done:>2}/{len(exercises)}  {ago}")
+    key = ", ".join(f"{mark} {state.value}" for state, mark in MARKS.items())
+    return "\n".join([*lines, f"{key}, · not tried; a number is the number of tries."])

@@ -1,0 +1,108 @@
+"""A learner's working copy of the course: notebooks in a folder of their own, which nothing overwrites.
+
+The originals stay as they are, so a checkout stays clean and a notebook can be brought back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from supalab.errors import SettingsError
+from supalab.shipped import shipped
+
+__all__ = ["DEFAULT", "MARKER", "brought_back", "jupyter_options", "working_copy"]
+
+DEFAULT = "supalab-course"
+FIRST = "00_start_here.ipynb"
+#: The file that makes a folder a working copy. It holds the learner's progress, one line for each check.
+MARKER = "progress.jsonl"
+
+
+def _originals() -> list[Path]:
+    """The learner's notebooks and the pages that they link to."""
+    folder = shipped("notebooks")
+    pages = [path for path in (folder / "glossary.md", folder / "HANDOUT.md") if path.is_file()]
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise SettingsError(f"{folder} holds no notebooks: install supalab again, from a wheel or a checkout")
+    return [*found, *pages]
+
+
+def working_copy(folder: Path) -> list[Path]:
+    """Make a working copy of the course in ``folder``, or complete one; return the files that were written.
+
+    A file that is there already is never touched. Raises SettingsError if the folder holds something else, or cannot
+    be written.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"{str(folder)!r} is a file: choose a folder, such as {DEFAULT}")
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+            raise SettingsError(f"{str(folder)!r} holds other files: choose an empty or a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).touch()
+        return [_copied(path, folder / path.name) for path in _originals() if not (folder / path.name).exists()]
+    except OSError as error:
+        raise SettingsError(f"cannot write to {str(folder)!r}: {error.strerror}; choose another folder") from None
+
+
+def brought_back(folder: Path, which: str) -> list[tuple[Path, Path | None]]:
+    """Put the original of a notebook (``"05"``) or of all (``"all"``) into a working copy.
+
+    Return each notebook with the file that keeps the old version, ``None`` if there was no change to keep. Raises
+    SettingsError for a folder that is no working copy and for a number that no notebook has.
+    """
+    if not (folder / MARKER).is_file():
+        raise SettingsError(f"{str(folder)!r} is no working copy of the course: supalab course {folder} makes one")
+    books = [path for path in _originals() if path.suffix == ".ipynb"]
+    numbers = [path.name[:2] for path in books]
+    if which != "all" and which not in numbers:
+        raise SettingsError(f"there is no notebook {which!r}: choose from {', '.join(numbers)}, or all")
+    return [_replaced(path, folder / path.name) for path in books if which in ("all", path.name[:2])]
+
+
+def _replaced(original: Path, here: Path) -> tuple[Path, Path | None]:
+    if not here.exists() or here.read_text(encoding="utf-8") == _fresh(original):
+        return _copied(original, here), None
+    number = 1
+    while _kept(here, number).exists():
+        number += 1
+    kept = here.rename(_kept(here, number))
+    return _copied(original, here), kept
+
+
+def _kept(book: Path, number: int) -> Path:
+    """Where the old version of a notebook goes."""
+    return book.with_name(f"{book.stem}.yours-{number}.ipynb")
+
+
+def _copied(original: Path, here: Path) -> Path:
+    here.write_text(_fresh(original), encoding="utf-8", newline="\n")
+    return here
+
+
+def _fresh(original: Path) -> str:
+    """The file's text; a notebook names this kernel's language, or JupyterLab calls it changed when it is opened."""
+    text = original.read_text(encoding="utf-8")
+    if original.suffix != ".ipynb":
+        return text
+    from ipykernel.ipkernel import IPythonKernel
+
+    book: dict[str, Any] = json.loads(text)
+    book["metadata"]["language_info"] = IPythonKernel.language_info
+    return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
+
+
+def jupyter_options(folder: Path) -> Sequence[str]:
+    """Return JupyterLab's options to open a working copy at its first notebook, without news from the network."""
+    return (
+        f"--ServerApp.root_dir={folder.resolve()}",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        # The page that asks whether to fetch news is a plugin of its own; it comes even when there is no address.
+        "--LabApp.page_config_data={'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}}",
+    )

@@ -1,0 +1,192 @@
+"""The course away from its checkout: in a wheel, in a learner's working copy, and the progress that a host can see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from supalab.course import NotDone, check
+from supalab.course.attempts import Attempt, attempts, copies_in, host_table, learner_text, note
+from supalab.course.build import solution_of
+from supalab.course.copies import MARKER, brought_back, jupyter_options, working_copy
+from supalab.course.exercises import EXERCISES
+from supalab.course.feedback import State
+from supalab.errors import SettingsError
+
+ROOT = Path(__file__).parents[1]
+NOW = datetime(2026, 6, 6, 12, 0, tzinfo=UTC)
+
+
+def test_a_working_copy_has_what_a_learner_opens_and_nothing_else(tmp_path: Path) -> None:
+    """Learner's notebooks and the glossary; no solutions, no sources, no notes of the instructor."""
+    made = working_copy(tmp_path / "mine")
+    names = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert names == {path.name for path in made} | {MARKER}
+    assert {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} <= names
+    assert "glossary.md" in names
+    assert "INSTRUCTOR.md" not in names
+    book = json.loads((tmp_path / "mine" / "00_start_here.ipynb").read_text(encoding="utf-8"))
+    assert book["metadata"]["language_info"]["version"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_work_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    """A second call completes the folder and touches nothing else."""
+    working_copy(tmp_path)
+    mine = tmp_path / "05_step_3_the_context_manager.ipynb"
+    mine.write_text("my work", encoding="utf-8")
+    (tmp_path / "glossary.md").unlink()
+    assert [path.name for path in working_copy(tmp_path)] == ["glossary.md"]
+    assert mine.read_text(encoding="utf-8") == "my work"
+
+
+def test_a_notebook_comes_back_and_the_old_one_is_kept(tmp_path: Path) -> None:
+    """One by its number, or all; what was not changed needs no copy, and a second copy does not overwrite the first."""
+    working_copy(tmp_path)
+    mine = tmp_path / "05_step_3_the_context_manager.ipynb"
+    original = mine.read_text(encoding="utf-8")
+    for turn in ("1", "2"):
+        mine.write_text(f"my work {turn}", encoding="utf-8")
+        [(book, kept)] = brought_back(tmp_path, "05")
+        assert book == mine
+        assert kept is not None
+        assert kept.name == f"05_step_3_the_context_manager.yours-{turn}.ipynb"
+        assert kept.read_text(encoding="utf-8") == f"my work {turn}"
+        assert mine.read_text(encoding="utf-8") == original
+    (tmp_path / "00_start_here.ipynb").unlink()
+    back = brought_back(tmp_path, "all")
+    assert len(back) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    assert {kept for _, kept in back} == {None}
+    assert (tmp_path / "00_start_here.ipynb").is_file()
+
+
+def test_a_folder_that_is_no_place_for_it_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Other people's files, a file, a number that no notebook has, a folder that is no copy."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("x", encoding="utf-8")
+    for act, said in (
+        (lambda: working_copy(tmp_path / "other"), "holds other files"),
+        (lambda: working_copy(tmp_path / "other" / "thesis.txt"), "is a file"),
+        (lambda: brought_back(tmp_path / "other", "05"), "no working copy"),
+        (lambda: copies_in([tmp_path / "nowhere"]), "is no folder"),
+        (lambda: copies_in([tmp_path]), "no working copy"),
+    ):
+        with pytest.raises(SettingsError, match=said) as refused:
+            act()
+        assert "\n" not in str(refused.value)
+    working_copy(tmp_path / "mine")
+    with pytest.raises(SettingsError, match="no notebook '99': choose from 00, 01"):
+        brought_back(tmp_path / "mine", "99")
+
+
+async def test_a_check_writes_one_line_in_a_working_copy_and_nothing_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exercise, state and time, and nothing else; in any other folder no file appears."""
+
+    def stub(requests: int, threads: int, latency: float) -> float:
+        raise NotDone
+
+    monkeypatch.chdir(tmp_path)
+    await check("01a", stub)
+    assert list(tmp_path.iterdir()) == []
+    working_copy(tmp_path)
+    scope: dict[str, object] = {}
+    exec(f"import math\n{solution_of('01a')}", scope)
+    for answer in (stub, lambda requests, threads, latency: 0.0, scope["makespan"]):
+        await check("01a", answer)
+    lines = [json.loads(line) for line in (tmp_path / MARKER).read_text(encoding="utf-8").splitlines()]
+    assert [line["state"] for line in lines] == ["not done yet", "look again", "done"]
+    assert {key for line in lines for key in line} == {"exercise", "state", "time"}
+    assert [one.exercise for one in attempts(tmp_path)] == ["01a"] * 3
+
+
+def test_progress_that_cannot_be_written_or_read_hurts_nobody(tmp_path: Path) -> None:
+    """A broken line is left out; a marker that is a folder is no reason for a check to fail."""
+    (tmp_path / MARKER).write_text(
+        '{"exercise": "01a"}\nnot json\n[]\n{"exercise": "02a", "state": "done", "time"', "utf-8"
+    )
+    assert attempts(tmp_path) == []
+    (tmp_path / "odd" / MARKER).mkdir(parents=True)
+    note("01a", State.DONE, tmp_path / "odd")
+
+
+def test_a_learner_sees_what_is_done_and_what_is_next() -> None:
+    """What was done stays done, even after a later try that is not."""
+    tries = [
+        Attempt("01a", State.DONE, NOW),
+        Attempt("01a", State.LOOK_AGAIN, NOW),
+        Attempt("02a", State.LOOK_AGAIN, NOW),
+    ]
+    said = learner_text(tries, list(EXERCISES))
+    assert said.startswith(f"Done: 1 of {len(EXERCISES)} exercises. Next: 02a, in notebook 02.\n● 01a  ◐ 02a  ○ 03a")
+    assert "All of them are done" in learner_text([Attempt(one, State.DONE, NOW) for one in EXERCISES], list(EXERCISES))
+
+
+def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
+    """A row for each copy under a shared folder, tries and minutes since the last check; names are folder names."""
+    for number in range(30):
+        copy = tmp_path / f"learner-{number:02}" / "supalab-course"
+        working_copy(copy)
+        for turn in range(number % 4):
+            note("01a", State.DONE if turn == 2 else State.LOOK_AGAIN, copy)
+    copies = copies_in([tmp_path])
+    assert len(copies) == 30
+    table = host_table(
+        {path.parent.name: attempts(path) for path in copies}, list(EXERCISES), datetime.now(UTC) + timedelta(minutes=7)
+    ).splitlines()
+    assert len(table) == 32
+    assert table[1].split()[0] == "learner-00"
+    assert table[1].endswith("never")
+    assert "◐2" in table[3]
+    assert "●3" in table[4]
+    assert table[4].endswith(f"1/{len(EXERCISES)}  7 min ago")
+    assert len({len(line) for line in table[1:-1] if line.endswith("min ago")}) == 1
+
+
+def test_a_wheel_carries_the_course(tmp_path: Path) -> None:
+    """Built, unpacked in an empty folder and used from there, without the checkout: notebooks, solutions, records."""
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    code = """
+import supalab
+from pathlib import Path
+from supalab.course.build import solution_of
+from supalab.course.copies import working_copy
+from supalab.shipped import shipped
+assert ".whl" not in supalab.__file__
+print(len(working_copy(Path("supalab-course"))), "def makespan" in solution_of("01a"))
+print(shipped("data", "reference", "race.json").is_file(), shipped("data", "claims.csv").is_file())
+print(supalab.__file__)
+"""
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(tmp_path / "site")], check=True)
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "empty", capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second, where = done.stdout.splitlines()
+    assert (
+        first
+        == f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + len(list((ROOT / 'notebooks').glob('[gH]*.md')))} True"
+    )
+    assert second == "True True"
+    assert str(tmp_path / "site") in where
+
+
+def test_jupyterlab_opens_the_copy_at_the_first_notebook(tmp_path: Path) -> None:
+    """Its root is the copy, and no news comes from the network."""
+    options = jupyter_options(tmp_path)
+    assert options[0] == f"--ServerApp.root_dir={tmp_path.resolve()}"
+    assert options[1].endswith("/lab/tree/00_start_here.ipynb")
+    assert any("announcements" in one for one in options)
