@@ -92,6 +92,24 @@ def test_a_dump_of_postgresql_is_served(tmp_path: Path, capsys: pytest.CaptureFi
         ("create table t(a blob);\ninsert into t values (zeroblob(1000000000));", ("line 2", "32 MB")),
         ("create table t(a int);\nselect 'open", ("line 2", "not closed")),
         ("create table t(a int);\x00", ("line 1", "NUL")),
+        ("create table t(a int);\ncopy t from stdin with (format csv);\n1\n\\.\n", ("line 2", "COPY", "use INSERT")),
+        ("create table t(a int);\ncopy t from stdin;\n1\n1\t2\n\\.\n", ("line 4", "2 values where COPY names 1")),
+        ("create table t(a int);\ncreate table u(like t);", ("line 2", "LIKE", "remove it")),
+        ("create table t(a int);\ncreate table u() inherits (t);", ("line 2", "INHERITS", "plain table")),
+        ("create table t(a int, exclude using gist (a with =));", ("line 1", "EXCLUDE")),
+        (
+            "create table t(a int);\n\ninsert into t values ('x'::int);",
+            ("line 3", "invalid input syntax for type integer"),
+        ),
+        ("create table t(a int);\n\ninsert into t values (5000000000);", ("line 3", "column a", "out of range")),
+        ("create table t(a int);\nselect to_char(a, 'YY')::text from t;", ("line 2", "no such function: to_char")),
+        (
+            "create table t(a text);\ninsert into t values (" + "(" * 500 + "1::int" + ")" * 500 + ");",
+            ("line 2", "too deep"),
+        ),
+        ("create table t(a int); create trigger x after insert on t begin select 1;", ("line 1", "incomplete input")),
+        ("create table t(a int);\ncreate view v as select b from t;", ("line 2", "view v", "no such column: b")),
+        ("create table t(a int); /* open", ("line 1", "a comment is not closed")),
     ],
 )
 def test_what_the_lab_has_not_is_refused_in_one_line(tmp_path: Path, script: str, words: tuple[str, ...]) -> None:
@@ -140,6 +158,68 @@ def test_a_view_tells_where_its_columns_are_from(tmp_path: Path) -> None:
     light = rest.schema["light"]
     assert (light.base, light.columns["pet"].origin) == ("pets", ("pets", "id"))
     assert rest.schema["owners"].base == ""
+    rest.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("insert into t values (DEFAULT, 'b'), (7, default)", [(1, "b"), (7, "x")]),
+        ("insert into public.t (w, id) values (default, default)", [(1, "x")]),
+        ('insert into "public"."t" (id, w) overriding system value values (4, \'public.a\')', [(4, "public.a")]),
+        (
+            "insert into t (w) values (E'a\\\\b\\'c\\n'), ($$it's; 'so'$$), ('x::int $ cast(')",
+            [(1, "a\\b'c\n"), (2, "it's; 'so'"), (3, "x::int $ cast(")],
+        ),
+        (
+            "insert into t (w) values (null::text), (-1.50::numeric(5,1)), ('2024-01-01 12:00+02'::timestamptz)",
+            [(1, None), (2, "-1.5"), (3, "2024-01-01T10:00:00+00:00")],
+        ),
+        ("insert into t (w) select 'a' || n::text from (select 1 as n) q where n = any (array[1, 2])", [(1, "a1")]),
+        (
+            "insert into t values (1, 'a');"
+            "insert into t values (1, 'b') on conflict (id) do update set w = excluded.w::text",
+            [(1, "b")],
+        ),
+        ("insert into t (w) values ('a'), ('b'); truncate table only public.t restart identity cascade", []),
+        (
+            "begin; insert into t (w) values ('a'); commit; start transaction; insert into t (w) values ('b'); end",
+            [(1, "a"), (2, "b")],
+        ),
+    ],
+)
+def test_statements_of_postgresql_do_what_they_say(tmp_path: Path, statement: str, found: list[object]) -> None:
+    """Defaults, strings of every kind, casts, schemas and conflicts; what looks like them inside a string is text."""
+    rest = open_rest(tmp_path, f"create table public.t (id serial primary key, w text default 'x');\n{statement};")
+    assert [tuple(row.values()) for row in rows(ask(rest, "GET", "/t?order=id"))] == found
+    rest.close()
+
+
+@pytest.mark.parametrize(
+    ("select", "declared"),
+    [
+        ("with c as (select count(*) as n from t) select n from c", "bigint"),
+        ("select n from (select max(at) as n from t) q", "timestamp with time zone"),
+        ("select (select sum(id) from t) as n from t", "bigint"),
+        ("select id::text || 'a' as n from t", "text"),
+        ("select j -> 'a' as n from t", "jsonb text"),
+        ("select now() as n from t", "timestamp with time zone"),
+        ('select "Tags" as n from t', "text[]"),
+        ("select p * 2 as n from t", "double precision"),
+        ("select n from (select * from t) q join pets r on r.id = q.id", "text"),
+        ("select strftime('%Y', at) as n from t", "text"),
+        ("select total(id) as n from t", "double precision"),
+    ],
+)
+def test_a_view_knows_the_types_of_its_columns(tmp_path: Path, select: str, declared: str) -> None:
+    """Through subqueries, joins and casts; where the words do not tell, the values do."""
+    rest = open_rest(
+        tmp_path,
+        'create table t (id int primary key, n varchar(3), at timestamptz, j jsonb, "Tags" text[], p numeric(9,2));'
+        "insert into t values (1, 'a', '2024-01-01', '{}', '{}', 2.5); create table pets (id int);"
+        f"create view v as {select};",
+    )
+    assert rest.schema["v"].columns["n"].declared == declared
     rest.close()
 
 

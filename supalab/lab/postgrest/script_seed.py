@@ -10,96 +10,220 @@ import re
 import sqlite3
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlglot import exp
 
 from supalab.errors import SettingsError
 from supalab.lab.postgrest.refusal import Refusal
-from supalab.lab.postgrest.schema import Schema, q
-from supalab.lab.postgrest.script import NotClosed, Statement, Token, bare, joined, split, statements, tokens
-from supalab.lab.postgrest.translate import (
-    TableDraft,
-    Unsupported,
-    read_column,
-    read_table,
-    rewrite,
-    table_name,
-    table_rule,
-    typed,
-)
+from supalab.lab.postgrest.schema import q, read_schema
+from supalab.lab.postgrest.translate import TableDraft, Unsupported, parse, prepare_column, translate, written
+from supalab.lab.postgrest.types import known_type
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-PLAIN = re.compile(r"insert\s+into\s+[\"\w]+\s*[(v]", re.I)  # an INSERT that SQLite reads as it is …
-FOREIGN = re.compile(  # … unless one of these stands in it
-    r"::|\$|\bpublic\b|\be'|--|/\*|\barray\b|\bcast\b|\boverriding\b|\bilike\b|\bany\b|pg_catalog", re.I
+# What may hold a semicolon; all repetitions are possessive, so that time grows with the length of the text alone.
+ESCAPED = r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'"
+DOLLAR = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$(?P<inside>.*?)\$(?P=tag)\$"
+NESTING = r"--[^\n]*+|" + r"/\*(?:[^*/]|\*(?!/)|/(?!\*)|" * 3 + r"/\*.*?\*/" + r")*+\*/" * 3  # PostgreSQL's comments
+FLAT = r"--[^\n]*+|/\*.*?\*/"  # SQLite's
+QUOTED = r"""'[^']*+'|"[^"]*+"|`[^`]*+`"""
+SPACE, PIECE = {}, {}
+for nests, comment in ((True, NESTING), (False, FLAT)):
+    SPACE[nests] = re.compile(rf"(?:[\s;]|{comment})*+", re.S)
+    PIECE[nests] = re.compile(
+        rf"(?:[^;'\"`$/\-eE]++|{ESCAPED}|{QUOTED}|{comment}|{DOLLAR}|/(?!\*)|-(?!-)|[$eE])*+", re.S
+    )
+LEXEME = re.compile(rf"(?P<escaped>{ESCAPED})|(?P<comment>{NESTING})|{DOLLAR}|{QUOTED}", re.S)
+BLANK = re.compile(rf"(?<!\w)(?P<mark>[eE])'(?:[^'\\]|\\.|'')*+'|(?:{QUOTED}|{FLAT})++", re.S)
+FOREIGN = re.compile(  # PostgreSQL's words which SQLite lacks or reads in another way
+    r"::|\$|/\*|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b"
+    r"|\b(?:public|pg_catalog)\"?\s*\.|(?<!\w)e'|\bdefault\s*[,)]"
+    r"|\boverriding\s+(?:system|user)\b",
+    re.I,
 )
-SKIPPED = re.compile(
-    r"(?P<set>set|reset)\b(?!\s+constraints)|(?P<psql>\\)|(?P<grant>grant|revoke)\b|(?P<comment>comment\s+on)\b"
-    r"|(?P<extension>(?:create|alter|drop)\s+extension)\b|(?P<policy>(?:create|alter|drop)\s+policy)\b"
-    r"|(?P<role>(?:create|alter|drop)\s+(?:role|user|group))\b"
-    r"|(?P<publication>(?:create|alter|drop)\s+(?:publication|subscription))\b"
-    r"|(?P<privileges>alter\s+default\s+privileges)\b|(?P<schema>(?:create|alter|drop)\s+schema)\b"
-    r"|(?P<owner>alter\s.*\sowner\s+to)\b"
-    r"|(?P<rls>alter\s+table\s.*\b(?:enable|disable|force)\s+row\s+level\s+security)\b"
-    r"|(?P<storage>alter\s+table\s.*\b(?:replica\s+identity|cluster\s+on|set\s+(?:statistics|storage"
-    r"|logged|unlogged)|attach\s+partition))\b"
-    r"|(?P<trigger>alter\s+table\s.*\b(?:enable|disable)\s+trigger)\b"
-    r"|(?P<settings>select\s+(?:pg_catalog\.)?set_config)\b|(?P<notify>notify|listen|analyze|lock)\b"
-    r"|(?P<vacuum>vacuum\s*;?$)|(?P<index>create\s+index\s.*\busing\s+(?:gin|gist|brin|hash|spgist)\b)",
-    re.I | re.S,
+# An INSERT is told apart at its head and its plain casts are written here, because a parser is slow with many rows.
+INSERT = re.compile(r'insert\s+into\s+(?:"?(?:public|main)"?\s*\.\s*)?(?="([^"]+)"|(\w+))', re.I)
+LITERAL_CAST = re.compile(
+    r""""[^"]*+"|(?P<value>'(?:[^']|'')*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)(?:\s*::\s*(?P<type>\w+(?:\s+precision"""
+    r"""|\s+varying)?(?:\([\d,\s]+\))?(?:\s+with(?:out)?\s+time\s+zone)?(?:\[\])?+)(?!\s*(?:::|[.\[])))?""",
+    re.I,
 )
-NAMES = {
-    "set": "SET", "psql": "psql command", "grant": "GRANT/REVOKE", "comment": "COMMENT ON", "extension": "EXTENSION",
-    "policy": "POLICY", "role": "ROLE", "publication": "PUBLICATION", "privileges": "DEFAULT PRIVILEGES",
-    "schema": "SCHEMA", "owner": "OWNER TO", "rls": "ROW LEVEL SECURITY", "storage": "storage option",
-    "trigger": "TRIGGER switch", "settings": "set_config", "notify": "NOTIFY/ANALYZE/LOCK", "vacuum": "VACUUM",
-    "index": "INDEX USING", "pragma": "PRAGMA", "sequence": "SEQUENCE",
-}  # fmt: skip
-REFUSED = (
-    (r"create\s+(?:or\s+replace\s+)?(?:function|procedure|aggregate)\b", "functions of its own", "remove it"),
-    (r"create\s+type\b", "types of its own, such as enums", "use text, with a CHECK for its values"),
-    (r"create\s+domain\b", "domains", "declare the columns with the type itself, with a CHECK"),
-    (
-        r"create\s+.*\btrigger\b.*\bexecute\s+(?:function|procedure)\b",
-        "triggers that call functions",
-        "write it with BEGIN … END as SQLite does, or remove it",
-    ),
-    (r"(?:create|alter)\s+foreign\b", "foreign tables", "remove it"),
-    (r"create\s+(?:server|rule|operator|cast|language|event)\b", "objects of this kind", "remove it"),
-    (r"do\b|call\b", "PL/pgSQL", "write plain statements"),
-    (r"copy\b(?!.*\bstdin\b)", "COPY with another file", "use COPY … FROM stdin, or INSERT"),
-)
-PRAGMAS_TEXT = (
-    "foreign_keys journal_mode synchronous encoding user_version application_id page_size cache_size "
-    "temp_store auto_vacuum defer_foreign_keys locking_mode busy_timeout secure_delete integrity_check "
-    "foreign_key_check optimize legacy_alter_table"
-)
-PRAGMAS = frozenset(PRAGMAS_TEXT.split())
-COPY_HEAD = re.compile(r"copy\s+(.+?)\s*(?:\(([^)]*)\))?\s+from\s+stdin\s*(.*?);?$", re.I | re.S)
-COPY_SIGNS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-NEAR = re.compile(r"near \"|unrecognized token|no such function|unknown database|incomplete input")
+NAME = r'(?:"?(?:public|main)"?\s*\.\s*)?("[^"]+"|\w+)'
+TRIGGER = re.compile(r"create\s+(?:temp\w*\s+)?trigger\b.*\bbegin\b", re.I | re.S)
+TRIGGER_END = re.compile(rf"(?:[\s;]|{FLAT})*end\s*", re.I | re.S)
+TABLE = re.compile(r"create\s+(?:(?:global|local|temp\w*|unlogged)\s+)*table\b", re.I)
+ALTER = re.compile(r"alter\s+table\b", re.I)
+VIEW = re.compile(rf"create\s+(?:temp\w*\s+)?view\s+(?:if\s+not\s+exists\s+)?{NAME}", re.I)
+COPY = re.compile(rf"copy\s+{NAME}\s*(\([^)]*\))?\s*from\s+stdin\b(.*?);?\Z", re.I | re.S)
+COPY_END = re.compile(r"^\\\.[ \t\r]*$", re.M)
+COPY_OPTIONS = re.compile(r"\s*(?:with)?\s*(?:\(\s*format\s+'?text'?\s*\))?\s*", re.I)
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", re.S | re.I)
+SKIPPED = {
+    "SET": r"(?:set|reset)\b(?!\s+constraints)",
+    "psql command": r"\\",
+    "PRAGMA": r"pragma\s+(?:foreign_keys|journal_mode|synchronous|encoding|user_version|application_id|page_size"
+    r"|cache_size|temp_store|auto_vacuum|defer_foreign_keys|locking_mode|busy_timeout|secure_delete|integrity_check"
+    r"|foreign_key_check|optimize|legacy_alter_table)\b",
+    "GRANT/REVOKE": r"(?:grant|revoke)\b",
+    "COMMENT ON": r"comment\s+on\b",
+    "EXTENSION": r"(?:create|alter|drop)\s+extension\b",
+    "POLICY": r"(?:create|alter|drop)\s+policy\b",
+    "ROLE": r"(?:create|alter|drop)\s+(?:role|user|group)\b",
+    "PUBLICATION": r"(?:create|alter|drop)\s+(?:publication|subscription)\b",
+    "DEFAULT PRIVILEGES": r"alter\s+default\s+privileges\b",
+    "SCHEMA": r"(?:create|alter|drop)\s+schema\b",
+    "SEQUENCE": r"(?:create|alter|drop)\s+sequence\b",
+    "OWNER TO": r"alter\s.*\sowner\s+to\b",
+    "ROW LEVEL SECURITY": r"alter\s+table\s.*\b(?:enable|disable|force)\s+row\s+level\s+security\b",
+    "storage option": r"alter\s+table\s.*\b(?:replica\s+identity|cluster\s+on|attach\s+partition"
+    r"|set\s+(?:statistics|storage|logged|unlogged))\b",
+    "TRIGGER switch": r"alter\s+table\s.*\b(?:enable|disable)\s+trigger\b",
+    "set_config": r"select\s+(?:pg_catalog\.)?set_config\b",
+    "NOTIFY/ANALYZE/LOCK": r"(?:notify|listen|analyze|lock)\b",
+    "VACUUM": r"vacuum\s*;?\Z",
+    "INDEX USING": r"create\s+index\s.*\busing\s+(?:gin|gist|brin|hash|spgist)\b",
+}
+REFUSED = {
+    r"create\s+(?:or\s+replace\s+)?(?:function|procedure|aggregate)\b": "functions of its own; remove it",
+    r"create\s+type\b": "types of its own, such as enums; use text, with a CHECK for its values",
+    r"create\s+domain\b": "domains; declare the columns with the type itself, with a CHECK",
+    r"create\s+.*\btrigger\b.*\bexecute\s+(?:function|procedure)\b": "triggers that call functions; "
+    "write it with BEGIN … END as SQLite does, or remove it",
+    r"create\s+.*\bpragma_\w": "views or triggers that read a PRAGMA; remove it",
+    r"(?:create|alter)\s+foreign\b": "foreign tables; remove it",
+    r"create\s+(?:server|rule|operator|cast|language|event)\b": "objects of this kind; remove it",
+    r"(?:do|call)\b": "PL/pgSQL; write plain statements",
+    r"copy\b": "COPY with another file; use COPY … FROM stdin, or INSERT",
+}
+REWRITTEN = {  # the beginning or end of a statement, where one word more keeps SQLite from reading it
+    r"\A(create)\s+or\s+replace\b": r"\1",
+    r"\A(create)\s+materialized\b": r"\1",
+    r'\A(create\s+view\s+[\w."]+)\s+with\s*\([^)]*\)': r"\1",
+    r"\A(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
+    r"\A(create\s[^(]*\sindex\s[^(]*\son)\s+only\b": r"\1",
+    r"\A(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\w+": r"\1 ",
+    r"\A(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
+    r"\A(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
+    r"\Atruncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
+    r"\Astart\s+transaction\b": "begin",
+    r"(\badd)\s+generated\s.*\bas\s+identity\b[^;]*": "set default nextval('')",
+    r"(\))\s*(?:(?:without\s+rowid|strict)\b\s*,?\s*)+;?\s*\Z": r"\1",
+}
 FULL = "the script needs more than the 1 GB that the lab gives a seed; make it smaller"
 
 
+@dataclass(frozen=True)
+class Statement:
+    """One statement: where it starts and ends in the script, its text, and the rows that follow a ``COPY``."""
+
+    start: int
+    line: int
+    end: int
+    text: str
+    data: str | None = None
+
+
+class NotClosed(ValueError):
+    """A quote or a comment that does not end; ``line`` is where it starts."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(f"{what} is not closed")
+        self.line = line
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Yield the statements of a script; raises ``NotClosed``."""
+    nests = text.count("/*") == text.count("*/")
+    end, line, counted = 0, 1, 0
+
+    def piece(start: int) -> int:
+        end = _end(PIECE[nests], text, start)
+        if end < len(text) and text[end] != ";":
+            what = "a comment" if text[end] == "/" else f"the quote {text[end]}"
+            raise NotClosed(1 + text.count("\n", 0, end), what)
+        return end
+
+    while (start := _end(SPACE[nests], text, end)) < len(text):
+        line, counted = line + text.count("\n", counted, start), start
+        if text[start] == "\\":  # a line for psql, such as \connect
+            end = (text.find("\n", start) + 1 or len(text) + 1) - 1
+            yield Statement(start, line, end, text[start:end])
+            continue
+        end = last = piece(start)
+        if TRIGGER.match(text, start, end):
+            while end < len(text) and not TRIGGER_END.fullmatch(text, last, end):
+                last, end = end, piece(end + 1)
+        words, data = text[start : end + 1].rstrip(), None
+        if COPY.match(words):
+            begin = text.find("\n", end) + 1 or len(text)
+            closed = COPY_END.search(text, begin)
+            if closed is None:
+                raise NotClosed(line, "the data of COPY (a line with \\. ends it)")
+            data, end = text[begin : closed.start()], closed.end()
+        yield Statement(start, line, end, words, data)
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.match(text, start)
+    return found.end() if found else start
+
+
+def _unescaped(text: str) -> str:
+    """Return a text with backslashes as PostgreSQL reads it."""
+
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return chr(int(found[1], 8))
+        return chr(int(found[2][1:], 16)) if found[2] else ESCAPES.get(found[3], found[3])
+
+    return ESCAPE.sub(one, text) if "\\" in text else text
+
+
+def _plain(text: str) -> str:
+    """Return SQL without comments, its strings of PostgreSQL's kinds as plain ones."""
+
+    def one(found: re.Match[str]) -> str:
+        if found["comment"]:
+            return " "
+        if found["escaped"]:
+            return _literal(_unescaped(found[0][2:-1].replace("''", "'")))
+        return found[0] if found["inside"] is None else _literal(found["inside"])
+
+    return LEXEME.sub(one, text)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _call(found: re.Match[str]) -> str:
+    """Return a literal with a cast as a call of the lab's function."""
+    kind = known_type(found["type"] or "")
+    return found[0] if kind is None else f"pg_to({found['value']}, '{kind.declaration}')"
+
+
+def _foreign(text: str) -> bool:
+    """Return whether a statement holds words of PostgreSQL outside its strings."""
+    return bool(FOREIGN.search(text) and FOREIGN.search(BLANK.sub(r"\g<mark>''", text)))
+
+
 class ScriptSeed:
-    """One run of a script over an empty database."""
+    """One run of a script over an empty database.
+
+    ``begin`` gives a statement its time; ``late`` tells why one was given up.
+    """
 
     def __init__(
-        self,
-        connection: sqlite3.Connection,
-        path: Path,
-        *,
-        begin: Callable[[], None],
-        late: Callable[[], str],
-        describe: Callable[[], Schema],
+        self, connection: sqlite3.Connection, path: Path, *, begin: Callable[[], None], late: Callable[[], str]
     ) -> None:
-        self.connection, self.path = connection, path
-        self.begin, self.late, self.describe = begin, late, describe
+        self.connection, self.path, self.begin, self.late = connection, path, begin, late
         self.skipped: Counter[str] = Counter()
         self.lines: dict[str, int] = {}  # where a table or view is made
+        self.filled: dict[str, int] = {}  # where a table gets its first rows
         self.drafts: dict[str, TableDraft] = {}
+        self.plans: dict[int, TableDraft | list[str]] = {}  # by the start of the statement
 
     def error(self, line: int, what: object, text: str = "") -> SettingsError:
         """Return an error that names the file and the line, and shows the statement."""
@@ -108,27 +232,28 @@ class ScriptSeed:
         return SettingsError(f"seed {self.path}: line {line}: {what}{', in: ' + shown if shown else ''}")
 
     def run(self, text: str, tick: Callable[[int], None]) -> None:
-        """Run all statements; ``tick`` is told the characters done so far."""
+        """Run all statements; ``tick`` is told the characters done so far.
+
+        All are looked at before the first is run, so that what ALTER TABLE adds is part of its table from the start.
+        """
         try:
-            every = list(statements(text))
+            for statement in statements(text):
+                self._guarded(statement, self._plan)
+            for statement in statements(text):
+                self.begin()
+                self._guarded(statement, self._run)
+                tick(statement.end)
         except NotClosed as error:
             raise self.error(error.line, error) from None
-        plans = [self._guarded(statement, self._plan, statement) for statement in every]
-        for statement, plan in zip(every, plans, strict=True):
-            self.begin()
-            self._guarded(statement, self._run, statement, plan)
-            tick(statement.end)
         if self.connection.in_transaction:
             self.connection.execute("COMMIT")
         if self.skipped:
             kinds = ", ".join(f"{count} {name}" for name, count in sorted(self.skipped.items()))
             sys.stderr.write(f"seed {self.path.name}: skipped, as it means nothing to the lab: {kinds}\n")
 
-    def _guarded(self, statement: Statement, action: Callable[..., object], *arguments: object) -> object:
+    def _guarded(self, statement: Statement, action: Callable[[Statement], None]) -> None:
         try:
-            return action(*arguments)
-        except Unsupported as error:
-            raise self.error(statement.line, error, statement.text) from None
+            action(statement)
         except Refusal as refusal:
             raise self.error(statement.line, refusal.shape["message"], statement.text) from None
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError, RecursionError) as error:
@@ -142,233 +267,123 @@ class ScriptSeed:
             return FULL
         if "too big" in said:
             return f"{said}: a value of more than 32 MB, which the lab does not keep"
-        if isinstance(error, RecursionError):
-            return "the statement nests too deep"
-        return said
+        deep = isinstance(error, RecursionError) or "parser stack" in said
+        return "the statement nests too deep; make it simpler" if deep else said
 
-    # First all statements are looked at, so that what ALTER TABLE adds later is part of its table from the start
-
-    def _plan(self, statement: Statement) -> object:
-        text = statement.text
-        if PLAIN.match(text) and not FOREIGN.search(text):
-            return text
-        if statement.data is not None:
-            return None
-        head = text[:2_000]
-        found = SKIPPED.match(head)
-        if found:
-            self._skip(str(found.lastgroup))
-            return None
-        for pattern, what, cure in REFUSED:
-            if re.match(pattern, head, re.I | re.S):
-                raise Unsupported(f"a seed for the lab, which runs on SQLite, cannot have {what}; {cure}")
-        return self._planned(tokens(text))
-
-    def _skip(self, kind: str) -> object:
-        self.skipped[NAMES[kind]] += 1
-        return None
-
-    def _planned(self, every: list[Token]) -> object:
-        while every and every[-1].low == ";":
-            every = every[:-1]
-        opened, closed = (sum(token.low == sign for token in every) for sign in "()")
-        if opened != closed:
-            raise Unsupported(f"{opened} opening and {closed} closing brackets; add or remove one")
-        words = [token.low for token in every[:8]]
-        if not words:
-            return None
-        if words[0] == "pragma":
-            name = joined(every[1:2]).lower()
-            if name not in PRAGMAS:
-                raise Unsupported(f"PRAGMA {name} has no place in a seed for SQLite (not authorized); remove it")
-            self._skip("pragma")
-            return None
-        if words[0] == "create" and "table" in words[1:3] and "virtual" not in words:
-            return self._create(every)
-        if words[:2] == ["alter", "table"] and self._alter(every):
-            return None
-        if words[:2] in (["create", "sequence"], ["alter", "sequence"], ["drop", "sequence"]):
-            self._skip("sequence")
-            return None
-        return _other(every)
-
-    def _create(self, every: list[Token]) -> object:
-        draft = read_table(every)
-        if draft is None:
-            at = next(place for place, token in enumerate(every) if token.low == "table") + 1
-            at += 3 if every[at].low == "if" else 0
-            name, at = table_name(every, at)
-            return (name, joined(rewrite(every[at + 1 :])))
-        self.drafts.setdefault(draft.name, draft)
-        return draft
-
-    def _alter(self, every: list[Token]) -> bool:
-        """Add what an ``ALTER TABLE`` says to its table's draft; False when SQLite has to do it."""
-        at = 2
-        while every[at].low in ("only", "if", "exists"):
-            at += 1
-        name, at = table_name(every, at)
-        draft = self.drafts.get(name)
-        actions = split(every[at:])
-        if draft is None or not all(self._known(part) for part in actions):
-            return False
-        for part in actions:
-            self._apply(draft, part)
-        return True
-
-    @staticmethod
-    def _known(part: list[Token]) -> bool:
-        low = [token.low for token in part]
-        return low[0] == "alter" or (
-            low[0] == "add" and low[1] in ("constraint", "primary", "unique", "foreign", "check")
-        )
-
-    def _apply(self, draft: TableDraft, part: list[Token]) -> None:
-        if part[0].low == "add":
-            if "using" in [token.low for token in part]:
-                raise Unsupported("the lab makes no constraint of an index; name its columns")
-            draft.rules.append(table_rule(part[1:]))
+    def _plan(self, statement: Statement) -> None:
+        if INSERT.match(statement.text) or statement.data is not None:
             return
-        at = 2 if part[1].low == "column" else 1
-        column = draft.columns.get(bare(part[at].text))
-        if column is None:
-            raise Unsupported(f"the table {draft.name} has no column {bare(part[at].text)}")
-        what, low = part[at + 1 :], [token.low for token in part[at + 1 :]]
-        if low[0] in ("set", "drop") and low[1] in ("default", "not"):
-            column.remove(low[1])
-            column.rules += [what[1:]] if low[0] == "set" else []
-        elif low[:2] == ["add", "generated"]:
-            column.number(draft.name)
-        elif "type" in low[:3:2]:
-            name = what[low.index("type") + 1 :]
-            end = next((place for place, token in enumerate(name) if token.low in ("using", "collate")), len(name))
-            column.kind = typed(name[:end])
-        elif low[:2] not in (["set", "statistics"], ["set", "storage"]):
-            raise Unsupported("the lab does not know this change of a column; write it into CREATE TABLE")
+        head = statement.text[:2_000]
+        for name, pattern in SKIPPED.items():
+            if re.match(pattern, head, re.I | re.S):
+                self.skipped[name] += 1
+                self.plans[statement.start] = []
+                return
+        for pattern, what in REFUSED.items():
+            if re.match(pattern, head, re.I | re.S):
+                raise Unsupported(f"a seed for the lab, which runs on SQLite, cannot have {what}")
+        if TABLE.match(head):
+            tree = parse(_rewritten(_plain(statement.text)))
+            assert isinstance(tree, exp.Create)
+            self.plans[statement.start] = draft = TableDraft(tree)
+            self.drafts.setdefault(draft.name, draft)
+        elif ALTER.match(head):
+            self.plans[statement.start] = self._alter(parse(_rewritten(_plain(statement.text))))
 
-    # Then they are run
+    def _alter(self, tree: exp.Expression) -> list[str]:
+        """Add what an ``ALTER TABLE`` says to its table's draft; return what SQLite has to do instead."""
+        draft, actions = self.drafts.get(tree.this.name), tree.args["actions"]
+        if draft is not None and draft.alter(actions):
+            return []
+        for action in actions:
+            if isinstance(action, exp.ColumnDef):
+                prepare_column(action, tree.this.name)
+        verbs = ("ADD COLUMN " * isinstance(action, exp.ColumnDef) for action in actions)
+        return [
+            f"ALTER TABLE {q(tree.this.name)} {verb}{written(action).removeprefix('IF NOT EXISTS ')}"
+            for verb, action in zip(verbs, actions, strict=True)
+        ]
 
-    def _run(self, statement: Statement, plan: object) -> None:
+    def _run(self, statement: Statement) -> None:
+        plan = self.plans.get(statement.start)
         if statement.data is not None:
             self._copy(statement)
         elif isinstance(plan, TableDraft):
             self.lines.setdefault(plan.name, statement.line)
-            self.connection.execute(plan.sql())
-        elif isinstance(plan, tuple):
-            self._create_as(*plan)
-            self.lines.setdefault(plan[0], statement.line)
-        elif isinstance(plan, str):
-            if found := re.match(
-                r'CREATE (?:TEMP(?:ORARY)? )?VIEW (?:IF NOT EXISTS )?("(?:[^"]|"")*"|\w+)', plan, re.I
-            ):
-                self.lines[bare(found[1])] = statement.line
-            self._execute(plan)
-
-    def _execute(self, sql: str) -> None:
-        upper = sql[:30].upper()
-        if upper.startswith(("BEGIN", "START TRANSACTION")):
-            if not self.connection.in_transaction:
-                self.connection.execute("BEGIN")
-        elif re.match(r"(COMMIT|END)\b", upper):
-            if self.connection.in_transaction:
-                self.connection.execute("COMMIT")
+            if plan.select is None:
+                self.connection.execute(plan.sql())
+            else:
+                self._create_as(plan.name, written(plan.select))
+        elif plan is not None:
+            for sql in plan:
+                self.connection.execute(sql)
         else:
-            for _ in self.connection.execute(sql):
-                pass
+            self._execute(statement)
+
+    def _execute(self, statement: Statement) -> None:
+        sql = statement.text
+        if found := INSERT.match(sql):
+            self.filled.setdefault(found[1] or found[2], statement.line)
+            sql = f"INSERT INTO {sql[found.end() :]}"
+        if not found or _foreign(sql):
+            sql = _rewritten(sql)
+            if _foreign(sql) and _foreign(sql := _plain(sql)) and _foreign(sql := LITERAL_CAST.sub(_call, sql)):
+                sql = translate(sql, self._defaults)
+            if made := VIEW.match(sql):
+                self.lines[made[1].strip('"')] = statement.line
+            if re.match(r"(?:begin|commit|end)\b", sql, re.I):
+                if self.connection.in_transaction != sql[:5].lower().startswith("begin"):
+                    self.connection.execute("COMMIT" if self.connection.in_transaction else "BEGIN")
+                return
+        for _ in self.connection.execute(sql):
+            pass
+
+    def _defaults(self, table: str) -> dict[str, str | None]:
+        return {row[1]: row[4] for row in self.connection.execute(f"PRAGMA table_xinfo({q(table)})") if not row[6]}
 
     def _create_as(self, name: str, select: str) -> None:
         self.connection.execute(f"CREATE VIEW {q(name)} AS {select}")
-        view = self.describe()[name]
+        view = read_schema(self.connection)[name]
         self.connection.execute(f"DROP VIEW {q(name)}")
+        self.begin()
         columns = ", ".join(f"{q(c.name)} {q(c.type.declaration)}" for c in view.columns.values())
         self.connection.execute(f"CREATE TABLE {q(name)} ({columns})")
         self.connection.execute(f"INSERT INTO {q(name)} {select}")
 
     def _copy(self, statement: Statement) -> None:
-        found = COPY_HEAD.match(statement.text)
-        if found is None or "csv" in found[3].lower() or "binary" in found[3].lower():
-            raise Unsupported("the lab reads COPY in PostgreSQL's text format alone; use INSERT or a .csv file")
-        name, _ = table_name(tokens(found[1]), 0)
-        columns = f" ({found[2]})" if found[2] else ""
-        data = statement.data or ""
-        first = statement.line + statement.text.count("\n")
-        width = len(split(tokens(found[2]))) if found[2] else data.partition("\n")[0].count("\t") + 1
-        number = 0
+        found = COPY.match(statement.text)
+        assert found is not None
+        if not COPY_OPTIONS.fullmatch(found[3]):
+            raise Unsupported(
+                "the lab reads COPY in PostgreSQL's text format without options; use INSERT or a .csv file"
+            )
+        data, line = statement.data or "", statement.line + statement.text.count("\n")
+        width = found[2].count(",") + 1 if found[2] else data.partition("\n")[0].count("\t") + 1
 
-        def values() -> object:
-            nonlocal number
-            for number, line in enumerate(  # noqa: B007 - the error below names it
-                data.split("\n")[:-1] if data else [], 1
-            ):
-                fields = line.removesuffix("\r").split("\t")
+        def values() -> Iterator[list[str | None]]:
+            nonlocal line
+            for one in data.split("\n")[:-1]:
+                line += 1
+                fields = one.removesuffix("\r").split("\t")
                 if len(fields) != width:
                     raise ValueError(f"{len(fields)} values where COPY names {width} columns")
-                yield [_copied(one) for one in fields]
+                yield [None if field == "\\N" else _unescaped(field) for field in fields]
 
-        table = '"' + name.replace('"', '""') + '"'
+        name, inside = found[1].strip('"'), self.connection.in_transaction
+        self.filled.setdefault(name, statement.line)
         try:
-            with_places = f"INSERT INTO {table}{columns} VALUES ({', '.join('?' * width)})"
-            inside = self.connection.in_transaction
             if not inside:
                 self.connection.execute("BEGIN")
-            self.connection.executemany(with_places, values())  # type: ignore[arg-type]
+            insert = f"INSERT INTO {q(name)} {found[2] or ''} VALUES ({', '.join('?' * width)})"
+            self.connection.executemany(insert, values())
             if not inside:
                 self.connection.execute("COMMIT")
         except (sqlite3.Error, ValueError) as error:
-            raise self.error(first + number, self._reason(error), statement.text) from None
+            raise self.error(line, self._reason(error), statement.text) from None
 
 
-def _copied(field: str) -> str | None:
-    """Return a value of COPY's text format."""
-    if "\\" not in field:
-        return field
-    if field == "\\N":
-        return None
-
-    def one(found: re.Match[str]) -> str:
-        if found[1]:
-            return chr(int(found[1], 8))
-        return chr(int(found[2][1:], 16)) if found[2] else COPY_SIGNS.get(found[3], found[3])
-
-    return re.sub(r"\\(?:([0-7]{1,3})|(x[0-9a-fA-F]{1,2})|(.))", one, field, flags=re.S)
-
-
-def _other(every: list[Token]) -> str:
-    """Return any other statement as SQLite reads it."""
-    low = [token.low for token in every]
-    if low[0] == "create" and any(bare(token.text).lower().startswith("pragma_") for token in every):
-        raise Unsupported("a view or trigger that reads a PRAGMA is not authorized; remove it")
-    if low[0] == "truncate":
-        return f"DELETE FROM {joined(rewrite([t for t in every[1:] if t.low not in ('table', 'only')]))}"
-    if low[:2] == ["create", "or"]:
-        every, low = every[:1] + every[3:], low[:1] + low[3:]
-    if low[:2] == ["create", "materialized"]:
-        every, low = every[:1] + every[2:], low[:1] + low[2:]
-    if low[:2] == ["create", "view"] and "with" in low and low.index("with") < low.index("as"):
-        start = low.index("with")
-        every = every[:start] + every[low.index("as") :]
-    elif low[0] == "create" and "index" in low[1:3]:
-        every = [token for token in every if token.low not in ("concurrently", "only")]
-        at = next((place for place, token in enumerate(every) if token.low == "using"), None)
-        every = every if at is None else every[:at] + every[at + 2 :]
-    elif low[0] == "drop":
-        every = [token for token in every if token.low not in ("cascade", "restrict")]
-    elif low[0] == "insert" and "overriding" in low:
-        at = low.index("overriding")
-        every = every[:at] + every[at + 3 :]
-    elif low[:2] == ["alter", "table"]:
-        return _alter_in_sqlite(every)
-    return joined(rewrite(every))
-
-
-def _alter_in_sqlite(every: list[Token]) -> str:
-    words = [token for token in every if token.low not in ("only",)]
-    low = [token.low for token in words]
-    if "add" in low and low[low.index("add") + 1] not in ("constraint", "primary", "unique", "foreign", "check"):
-        at = low.index("add") + 1
-        at += 1 if low[at] == "column" else 0
-        at += 3 if low[at : at + 3] == ["if", "not", "exists"] else 0
-        column = read_column(words[at:], "t")
-        draft = TableDraft("t", {}, [])
-        return f"{joined(rewrite(words[: low.index('add')]))} ADD COLUMN {draft.column_sql(column)}"
-    return joined(rewrite(words))
+def _rewritten(text: str) -> str:
+    """Return a statement without the words of its beginning and end that SQLite does not know."""
+    for pattern, new in REWRITTEN.items():
+        text = re.sub(pattern, new, text, count=1, flags=re.I | re.S)
+    return text

@@ -173,7 +173,7 @@ def register(connection: sqlite3.Connection) -> list[Refusal]:
     _register_defaults(connection)
     for name, arity, function in (
         ("pg_to", 2, cast),
-        ("regexp", 2, in_list),
+        ("in_list", 2, in_list),
         ("pg_array", 3, pg_array),
         ("pg_array_order", 1, pg_array_order),
         ("pg_scaled", 2, pg_scaled),

@@ -1,313 +1,372 @@
-"""Rewrite PostgreSQL's SQL as SQLite reads it: casts, schemas, strings, arrays, and the definition of a table."""
+"""Write PostgreSQL's SQL as SQLite reads it, and tell the types of a view's columns; sqlglot knows the grammar.
+
+Only grammar is translated. A function keeps its name, so that one which SQLite lacks is refused by its name and never
+replaced by another one that nearly does the same.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
-from supalab.lab.postgrest.script import Token, bare, closing, joined, quoted, split, tokens
-from supalab.lab.postgrest.types import Type, known_type
+from sqlglot import errors, exp
+from sqlglot.dialects.dialect import NormalizationStrategy
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.generators.sqlite import SQLiteGenerator
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.parsers.postgres import PostgresParser
 
-TABLE_RULES = ("constraint", "primary", "unique", "check", "foreign", "exclude", "like")
-COLUMN_RULES = (*TABLE_RULES[:4], "not", "null", "default", "collate", "references", "generated", "as", "storage")
-NATIVE_CASTS = ("integer", "int", "text", "real", "numeric", "blob")  # those stay SQLite's own casts
+from supalab.lab.postgrest.types import Type, find_type, known_type
+
+logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
+
+SCHEMAS = ("", "public", "main", "pg_catalog")
+SERIAL = {"smallserial": "smallint", "serial2": "smallint", "serial": "integer", "serial4": "integer"}
+SERIAL |= {"bigserial": "bigint", "serial8": "bigint"}
 COLLATIONS = ("nocase", "binary", "rtrim")
-EXPECTED = "PostgreSQL's types from smallint to jsonb and their arrays are supported"
+LEFT_OUT = (exp.TemporaryProperty, exp.UnloggedProperty)
+RULES = (exp.Constraint, exp.PrimaryKey, exp.UniqueColumnConstraint, exp.ForeignKey, exp.CheckColumnConstraint)
+COLUMN_RULES = (
+    exp.PrimaryKeyColumnConstraint, exp.AutoIncrementColumnConstraint, exp.NotNullColumnConstraint, exp.Reference,
+    exp.UniqueColumnConstraint, exp.DefaultColumnConstraint, exp.CheckColumnConstraint, exp.ComputedColumnConstraint,
+    exp.GeneratedAsIdentityColumnConstraint, exp.CollateColumnConstraint,
+)  # fmt: skip
 
 
 class Unsupported(ValueError):
     """Something of a script that the lab does not have."""
 
 
-def q(name: str) -> str:
-    """Return a name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def typed(words: list[Token]) -> Type | None:
-    """Return the type that a column is declared with, or None when it has none; raises Unsupported."""
-    if not words:
-        return None
-    declared = joined(words)
-    kind = known_type(declared.removeprefix("pg_catalog.").removeprefix("public.").replace('"', ""))
+def column_type(node: exp.DataType) -> Type:
+    """Return the lab's type for a written one; raises Unsupported."""
+    shown = node.sql("postgres").lower()
+    kind = known_type(shown.replace('"', "").removeprefix("pg_catalog.").removeprefix("public."))
     if kind is None:
-        raise Unsupported(f"the lab has no type {declared}; declare the column as text ({EXPECTED})")
+        known = "PostgreSQL's types from smallint to jsonb and their arrays are supported"
+        raise Unsupported(f"the lab has no type {shown}; declare the column as text ({known})")
     return kind
 
 
-# Expressions
+class Seed(Postgres):
+    """PostgreSQL's grammar, written as SQLite's, with the lab's types."""
+
+    NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_INSENSITIVE
+
+    class Parser(PostgresParser):
+        """A parser to which every function is just a name."""
+
+        FUNCTIONS: ClassVar = {}
+        FUNCTION_PARSERS: ClassVar = {"CAST": PostgresParser.FUNCTION_PARSERS["CAST"]}
+        NO_PAREN_FUNCTIONS: ClassVar = {}
+
+    class Generator(SQLiteGenerator):
+        """SQLite's grammar, with what the lab adds to it."""
+
+        TRANSFORMS: ClassVar = {
+            **SQLiteGenerator.TRANSFORMS,
+            exp.Array: lambda self, node: self.func("json_array", *node.expressions),
+            exp.Cast: lambda self, node: self.written_cast(node),
+            exp.ILike: lambda self, node: self.binary(node, "LIKE"),
+            exp.ComputedColumnConstraint: lambda self, node: f"GENERATED ALWAYS AS ({self.sql(node.this.unnest())})",
+        }
+
+        def datatype_sql(self, expression: exp.DataType) -> str:
+            """Write a type as its columns are declared."""
+            words = column_type(expression).declaration
+            plain = all(letter.isalnum() or letter in " (),_" for letter in words)
+            return words if plain else f'"{words}"'
+
+        def written_cast(self, node: exp.Cast) -> str:
+            """Write a cast as a call of the lab's own function."""
+            value = self.sql(node, "this")
+            if node.to.sql("postgres").lower().removeprefix("pg_catalog.") in ("regclass", "regproc"):
+                return value
+            kind = column_type(node.to)
+            if kind.name == "text" and not kind.limits and node.this.is_string:
+                return value
+            return f"pg_to({value}, '{kind.declaration}')"
+
+        def eq_sql(self, expression: exp.EQ) -> str:
+            """Write ``= ANY (array)`` as a call, and ``= ANY (SELECT …)`` as IN."""
+            if not isinstance(expression.expression, exp.Any):
+                return super().eq_sql(expression)
+            value, many = self.sql(expression, "this"), expression.expression.this.unnest()
+            return f"{value} IN ({self.sql(many)})" if many.find(exp.Query) else f"in_list({self.sql(many)}, {value})"
 
 
-def _operand(out: list[Token]) -> int:
-    """Return where the operand begins that ends at the end of ``out``: a token, a call, or something in parentheses."""
-    start = len(out) - 1
-    if start >= 0 and out[start].low in (")", "]"):
-        depth = 0
-        for start in range(len(out) - 1, -1, -1):
-            depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(out[start].low, 0)
-            if not depth:
-                break
-        if start and out[start - 1].kind in ("word", "name") and out[start - 1].low not in WORDS_BEFORE:
-            start -= 1
-    while start > 1 and out[start - 1].low == ".":
-        start -= 2
-    return max(start, 0)
+def parse(text: str) -> exp.Expression:
+    """Return the tree of one statement, in which only the schema public is left; raises Unsupported."""
+    try:
+        trees = [tree for tree in Seed().parse(text) if tree is not None]
+    except errors.ParseError as error:
+        found: dict[str, Any] = error.errors[0] if error.errors else {}
+        near = f" near {found['highlight']!r}" if found.get("highlight") else ""
+        raise Unsupported(f"not understood as PostgreSQL's SQL ({found.get('description', error)}{near})") from None
+    except errors.SqlglotError as error:
+        raise Unsupported(str(error).partition("\n")[0]) from None
+    if len(trees) != 1 or isinstance(trees[0], exp.Command | exp.Block):
+        raise Unsupported("the lab does not know this statement; write it as SQLite does, or remove it")
+    return trees[0].transform(_without_schema, copy=False)
 
 
-WORDS_BEFORE_TEXT = "and or not in as when then else case select where on default check any all values by"
-WORDS_BEFORE = frozenset(WORDS_BEFORE_TEXT.split())
+def _without_schema(node: exp.Expression) -> exp.Expression:
+    if isinstance(node, exp.Dot) and node.this.name.lower() in SCHEMAS:
+        return cast("exp.Expression", node.expression)
+    if isinstance(node, exp.Table | exp.Column) and node.args.get("db"):
+        if node.args["db"].name.lower() not in SCHEMAS:
+            place = "move the table into public, or remove what refers to it"
+            raise Unsupported(f"the lab serves the schema public alone, not {node.args['db'].name}; {place}")
+        node.set("db", None)
+    return node
 
 
-def _type_length(every: list[Token], start: int) -> int:
-    """Return how many tokens from ``start`` on are a type's name."""
-    at = start + 1
-    while at + 1 < len(every) and every[at].low == ".":
-        at += 2
-    first = every[at - 1].text.lower()
-    follow = {"double": ("precision",), "character": ("varying",)}.get(first, ())
-    if at < len(every) and every[at].low in follow:
-        at += 1
-    if at < len(every) and every[at].low == "(":
-        at = closing(every, at) + 1
-    if first in ("timestamp", "time") and at < len(every) and every[at].low in ("with", "without"):
-        at += 3
-    while at < len(every) and every[at].low == "[":
-        at = closing(every, at) + 1
-    return at - start
+def written(tree: exp.Expression) -> str:
+    """Return a tree as SQLite's SQL."""
+    return tree.sql(Seed, normalize_functions=False, comments=False)
 
 
-def rewrite(every: list[Token]) -> list[Token]:
-    """Return tokens with PostgreSQL's own ways of writing replaced by what SQLite understands."""
-    out: list[Token] = []
-    at = 0
-    while at < len(every):
-        token = every[at]
-        following = every[at + 1].low if at + 1 < len(every) else ""
-        if token.text.lower().strip('"') in ("public", "pg_catalog") and following == ".":
-            at += 2
-        elif token.low == "::":
-            length = _type_length(every, at + 1)
-            start = _operand(out)
-            out[start:] = [_cast(out[start:], every[at + 1 : at + 1 + length])]
-            at += 1 + length
-        elif token.low == "cast" and following == "(":
-            end = closing(every, at + 1)
-            out.append(_written_cast(every[at + 2 : end]))
-            at = end + 1
-        elif token.low == "array" and following == "[":
-            end = closing(every, at + 1)
-            out.append(Token("made", f"json_array({joined(rewrite(every[at + 2 : end]))})"))
-            at = end + 1
-        elif token.low == "=" and following == "any":
-            out.append(Token("word", "REGEXP"))  # SQLite calls regexp(list, value), which the lab defines
-            at += 2
-        elif token.low == "ilike":
-            out.append(Token("word", "LIKE"))
-            at += 1
-        else:
-            out.append(token)
-            at += 1
-    return out
-
-
-def _cast(operand: list[Token], name: list[Token]) -> Token:
-    shown = joined(name).replace("pg_catalog.", "").replace("public.", "")
-    if shown in ("regclass", "regproc"):
-        return Token("made", joined(operand))
-    kind = typed(name)
-    assert kind is not None
-    if kind.name == "text" and len(operand) == 1 and operand[0].kind == "text":
-        return operand[0]
-    return Token("made", f"pg_to({joined(operand)}, {quoted(kind.declaration)})")
-
-
-def _written_cast(inside: list[Token]) -> Token:
-    at = max((place for place, token in enumerate(inside) if token.low == "as"), default=0)
-    value, name = rewrite(inside[:at]), inside[at + 1 :]
-    if joined(name).lower() in NATIVE_CASTS:
-        return Token("made", f"CAST({joined(value)} AS {joined(name)})")
-    return _cast(value, name)
+def translate(text: str, defaults: Callable[[str], Mapping[str, str | None]]) -> str:
+    """Return a statement as SQLite's SQL; ``defaults`` gives a table's columns with the SQL of their defaults."""
+    tree = parse(text)
+    if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Values):
+        named = tree.this if isinstance(tree.this, exp.Schema) else None
+        known = defaults(tree.find(exp.Table).name)  # type: ignore[union-attr]
+        columns = [column.name for column in named.expressions] if named else list(known)
+        for row in tree.expression.expressions:
+            for at, value in enumerate(row.expressions):
+                if isinstance(value, exp.Column | exp.Var) and value.sql().lower() == "default" and at < len(columns):
+                    value.replace(exp.Var(this=known.get(columns[at]) or "NULL"))
+    return written(tree)
 
 
 # Tables
 
 
-@dataclass
-class ColumnDraft:
-    """A column of a ``CREATE TABLE`` in the making: its name, its type, and its rules one by one."""
-
-    name: str
-    kind: Type | None
-    rules: list[list[Token]] = field(default_factory=list)
-
-    def has(self, *words: str) -> bool:
-        """Return whether a rule begins with these words, its constraint's name left out."""
-        return any(tuple(token.low for token in unnamed(rule)[: len(words)]) == words for rule in self.rules)
-
-    def remove(self, *words: str) -> None:
-        """Remove the rules that begin with these words."""
-        self.rules = [rule for rule in self.rules if tuple(t.low for t in unnamed(rule)[: len(words)]) != words]
-
-    def number(self, table: str) -> None:
-        """Make the column number itself, as serial and identity columns do."""
-        self.remove("default")
-        name = quoted(f"{table}_{self.name}_seq")
-        self.rules += [tokens("NOT NULL"), tokens(f"DEFAULT (nextval({name}))")]
-
-
-@dataclass
 class TableDraft:
     """A ``CREATE TABLE`` in the making, to which later ``ALTER TABLE`` statements add."""
 
-    name: str
-    columns: dict[str, ColumnDraft]
-    rules: list[list[Token]]
-    if_not_exists: bool = False
-    strict: bool = False
+    def __init__(self, tree: exp.Create) -> None:
+        """Take the tree of a statement; raises Unsupported for what the lab does not have."""
+        self.tree, self.select = tree, tree.expression
+        self.name = tree.find(exp.Table).name  # type: ignore[union-attr]
+        for one in tree.args.get("properties") or ():
+            if not isinstance(one, LEFT_OUT):
+                shown = one.sql("postgres").partition("(")[0].strip()
+                raise Unsupported(f"the lab has no tables with {shown}; declare a plain table")
+        tree.set("properties", None)
+        if self.select is None and not isinstance(tree.this, exp.Schema):
+            raise Unsupported("a table needs its columns in parentheses; the lab knows no partitions and no OF")
+        self.columns: dict[str, exp.ColumnDef] = {}
+        for part in [] if self.select is not None else tree.this.expressions:
+            if isinstance(part, exp.Identifier):  # a column without a type
+                part.replace(part := exp.ColumnDef(this=part.copy(), constraints=[]))
+            if isinstance(part, exp.ColumnDef):
+                self.columns[part.name] = part
+                prepare_column(part, self.name)
+            else:
+                _check_rule(part)
 
     def sql(self) -> str:
         """Return the statement for SQLite: every key is NOT NULL, and every table has row ids."""
-        keys = [c.name for c in self.columns.values() if c.has("primary", "key")]
-        for rule in map(unnamed, self.rules):
-            if rule[0].low == "primary":
-                keys += [bare(part[0].text) for part in split(rule[3:-1])]
+        parts = [part for part in self.tree.this.expressions if isinstance(part, exp.PrimaryKey | exp.Constraint)]
+        keys = [name for part in parts for kind, names, _ in _keys(part) if kind == "p" for name in names]
+        keys += [name for name, column in self.columns.items() if _rule(column, exp.PrimaryKeyColumnConstraint)]
         for key in keys:
             column = self.columns.get(key)
-            alone = len(keys) == 1 and column is not None and column.kind is not None and column.kind.name == "integer"
-            if column is not None and not alone and not column.has("not", "null"):
-                column.rules.append(tokens("NOT NULL"))
-        parts = [self.column_sql(column) for column in self.columns.values()]
-        parts += [joined(rewrite(rule)) for rule in self.rules]
-        exists = "IF NOT EXISTS " if self.if_not_exists else ""
-        return f"CREATE TABLE {exists}{q(self.name)} ({', '.join(parts)}){' STRICT' if self.strict else ''}"
+            if column is None or _rule(column, exp.NotNullColumnConstraint):
+                continue
+            if len(keys) > 1 or column.kind is None or column_type(column.kind).name != "integer":
+                column.append("constraints", exp.ColumnConstraint(kind=exp.NotNullColumnConstraint()))
+        return written(self.tree)
 
-    def column_sql(self, column: ColumnDraft) -> str:
-        """Return the definition of one column for SQLite."""
-        kind = "" if column.kind is None else column.kind.declaration
-        if not all(letter.isalnum() or letter in " (),_" for letter in kind):
-            kind = q(kind)
-        return " ".join([q(column.name), kind, *(joined(_rule(rule)) for rule in column.rules)])
+    def alter(self, actions: list[exp.Expression]) -> bool:
+        """Add what an ``ALTER TABLE`` says; False when SQLite has to do it."""
+        if not all(isinstance(action, exp.AddConstraint | exp.AlterColumn) for action in actions):
+            return False
+        for action in actions:
+            if isinstance(action, exp.AddConstraint):
+                for rule in action.expressions:
+                    _check_rule(rule)
+                    self.tree.this.append("expressions", rule)
+            else:
+                self._alter_column(action)
+        return True
 
-
-def unnamed(rule: list[Token]) -> list[Token]:
-    """Return a rule without the name of its constraint."""
-    return rule[2:] if rule and rule[0].low == "constraint" else rule
-
-
-def _rule(rule: list[Token]) -> list[Token]:
-    if rule[0].low == "default" and len(rule) > 2 and rule[1].low != "(":
-        return [rule[0], Token("made", f"({joined(rewrite(rule[1:]))})")]
-    return rewrite(rule)
-
-
-def read_table(every: list[Token]) -> TableDraft | None:
-    """Return the draft of a ``CREATE TABLE … (…)``; None for one that selects its rows. Raises Unsupported."""
-    words = [token for token in every if token.low != ";"]
-    start = next(at for at, token in enumerate(words) if token.low == "table") + 1
-    there = [token.low for token in words[start : start + 3]] == ["if", "not", "exists"]
-    start += 3 * there
-    name, at = table_name(words, start)
-    if at >= len(words) or words[at].low != "(":
-        if any(token.low == "as" for token in words[at : at + 1]):
-            return None
-        raise Unsupported("a table needs its columns in parentheses; the lab knows no partitions and no OF")
-    end = closing(words, at)
-    tail = words[end + 1 :]
-    if any(token.low in ("inherits", "partition") for token in tail):
-        raise Unsupported("the lab knows no inheritance and no partitions; declare a plain table")
-    draft = TableDraft(name, {}, [], there, any(token.low == "strict" for token in tail))
-    for part in split(words[at + 1 : end]):
-        if not part:
-            raise Unsupported("a column or constraint is missing beside a comma")
-        if part[0].low in TABLE_RULES:
-            draft.rules.append(table_rule(part))
+    def _alter_column(self, action: exp.Expression) -> None:
+        column = self.columns.get(action.name)
+        if column is None:
+            raise Unsupported(f"the table {self.name} has no column {action.name}")
+        given = action.args
+        if given.get("dtype"):
+            column.set("kind", given["dtype"])
+        elif given.get("default"):
+            _remove(column, exp.DefaultColumnConstraint)
+            _add(column, exp.DefaultColumnConstraint(this=_in_parentheses(given["default"])))
+        elif given.get("drop") and given.get("allow_null") is None:
+            _remove(column, exp.DefaultColumnConstraint)
+        elif given.get("allow_null") is not None:
+            _remove(column, exp.NotNullColumnConstraint)
+            if not given.get("drop"):
+                _add(column, exp.NotNullColumnConstraint())
         else:
-            column = read_column(part, name)
-            if column.name in draft.columns:
-                raise Unsupported(f"the column {column.name} is declared twice")
-            draft.columns[column.name] = column
-    return draft
+            raise Unsupported("the lab does not know this change of a column; write it into CREATE TABLE")
 
 
-def table_name(words: list[Token], at: int) -> tuple[str, int]:
-    """Return the table named at a place, and the place after it; only the schema public is served."""
-    if at + 2 < len(words) and words[at + 1].low == ".":
-        schema = bare(words[at].text)
-        if schema.lower() not in ("public", "main"):
-            raise Unsupported(f"the lab serves the schema public alone, not {schema}; move the table into public")
-        at += 2
-    if at >= len(words):
-        raise Unsupported("a table's name is missing")
-    name = words[at]
-    return bare(name.text), at + 1
+def prepare_column(column: exp.ColumnDef, table: str) -> None:
+    """Make a column one of SQLite: it numbers itself where PostgreSQL does; raises Unsupported."""
+    serial = SERIAL.get(column.kind.sql("postgres").lower()) if column.kind else None
+    if serial:
+        column.set("kind", exp.DataType.build(serial, dialect="postgres"))
+    if column.kind:
+        column_type(column.kind)
+    for rule in list(column.constraints):
+        if not isinstance(rule.kind, COLUMN_RULES):
+            raise Unsupported(f"the lab knows no {written(rule)} in a column; remove it")
+        if isinstance(rule.kind, exp.DefaultColumnConstraint):
+            rule.kind.set("this", _in_parentheses(rule.kind.this))
+        elif isinstance(rule.kind, exp.CollateColumnConstraint) and rule.kind.name.lower() not in COLLATIONS:
+            rule.pop()
+    if serial or _rule(column, exp.GeneratedAsIdentityColumnConstraint):
+        for kind in (exp.GeneratedAsIdentityColumnConstraint, exp.DefaultColumnConstraint, exp.NotNullColumnConstraint):
+            _remove(column, kind)
+        name = exp.Literal.string(f"{table}_{column.name}_seq")
+        _add(column, exp.NotNullColumnConstraint())
+        _add(
+            column, exp.DefaultColumnConstraint(this=exp.Paren(this=exp.Anonymous(this="nextval", expressions=[name])))
+        )
 
 
-def table_rule(part: list[Token]) -> list[Token]:
-    """Return a table's constraint as SQLite reads it."""
-    rule = unnamed(part)
-    if not rule or rule[0].low in ("exclude", "like"):
-        raise Unsupported(f"the lab knows no {rule[0].text if rule else 'such'} constraint; remove it")
-    return _references(part)
+def _rule(column: exp.ColumnDef, kind: type[exp.Expression]) -> exp.Expression | None:
+    return next((rule for rule in column.constraints if isinstance(rule.kind, kind)), None)
 
 
-def _references(rule: list[Token]) -> list[Token]:
-    """Check where a foreign key points to, and leave out NOT VALID."""
-    at = next((at for at, token in enumerate(rule) if token.low == "references"), len(rule))
-    if [token.low for token in rule[at + 2 : at + 3]] == ["."] and bare(rule[at + 1].text).lower() != "public":
-        name = f"{bare(rule[at + 1].text)}.{bare(rule[at + 3].text)}"
-        raise Unsupported(f"the table {name} is of a schema that the lab does not have; remove the reference")
-    if [token.low for token in rule[-2:]] == ["not", "valid"]:
-        return rule[:-2]
-    return rule
+def _add(column: exp.ColumnDef, kind: exp.Expression) -> None:
+    column.append("constraints", exp.ColumnConstraint(kind=kind))
 
 
-def read_column(part: list[Token], table: str) -> ColumnDraft:
-    """Return the draft of one column; raises Unsupported for its type."""
-    end = 1
-    while end < len(part) and part[end].low not in COLUMN_RULES:
-        end = closing(part, end) + 1 if part[end].low in ("(", "[") else end + 1
-    words = part[1:end]
-    serial = words[0].low if words else ""
-    numbers = {"smallserial": "smallint", "serial2": "smallint", "serial": "integer", "serial4": "integer"}
-    numbers |= {"bigserial": "bigint", "serial8": "bigint"}
-    column = ColumnDraft(bare(part[0].text), typed(tokens(numbers.get(serial, "")) or words))
-    numbered = serial in numbers
-    for rule in _rules(part[end:]):
-        plain = [token.low for token in unnamed(rule)]
-        if plain[0] == "generated" and "identity" in plain:
-            numbered = True
-        elif plain[0] == "collate":
-            if bare(rule[-1].text).lower() in COLLATIONS:
-                column.rules.append(rule)
-        elif plain[0] not in ("null", "storage"):
-            column.rules.append(_references(rule))
-    if numbered:
-        column.number(table)
-    return column
+def _remove(column: exp.ColumnDef, kind: type[exp.Expression]) -> None:
+    while (rule := _rule(column, kind)) is not None:
+        rule.pop()
 
 
-def _rules(rest: list[Token]) -> list[list[Token]]:
-    """Split what follows a column's type into its rules."""
-    rules: list[list[Token]] = []
-    at = 0
-    while at < len(rest):
-        start = at
-        at += 2 if rest[at].low == "constraint" else 0
-        first = rest[at].low if at < len(rest) else ""
-        at += 2 if first in ("default", "not", "primary", "generated", "references", "collate") else 1
-        while at < len(rest) and not _begins(rest, at, first):
-            at = closing(rest, at) + 1 if rest[at].low in ("(", "[") else at + 1
-        rules.append(rest[start:at])
-    return rules
+def _in_parentheses(value: exp.Expression) -> exp.Expression:
+    plain = isinstance(value, exp.Literal | exp.Boolean | exp.Null | exp.Paren | exp.Column)
+    return value if plain else exp.Paren(this=value)
 
 
-def _begins(rest: list[Token], at: int, first: str) -> bool:
-    word, after = rest[at].low, rest[at + 1].low if at + 1 < len(rest) else ""
-    if word == "null":
-        return first not in ("references", "not") and rest[at - 1].low != "set"
-    if word == "default":
-        return rest[at - 1].low not in ("set", "by")
-    if word == "not":
-        return after == "null"
-    if word == "as":
-        return first != "generated"
-    return word in COLUMN_RULES
+def _check_rule(rule: exp.Expression) -> None:
+    for part in rule.expressions if isinstance(rule, exp.Constraint) else [rule]:
+        if not isinstance(part, RULES):
+            raise Unsupported(f"the lab knows no {part.sql('postgres')[:40]} in a table; remove it")
+
+
+Names = dict[tuple[str, tuple[str, ...]], str]
+
+
+def _keys(rule: exp.Expression, column: str = "") -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield the keys that a constraint makes: their kind (p, u or f), their columns and their name."""
+    named = isinstance(rule, exp.Constraint | exp.ColumnConstraint)
+    kinds: dict[Any, str] = {exp.PrimaryKey: "p", exp.PrimaryKeyColumnConstraint: "p", exp.UniqueColumnConstraint: "u"}
+    inner = [rule.kind] if isinstance(rule, exp.ColumnConstraint) else rule.expressions if named else [rule]
+    for part in inner:
+        listed = part.this.expressions if isinstance(part.this, exp.Schema) else part.expressions
+        kind = kinds.get(type(part), "f")
+        yield kind, (column,) if column else tuple(one.name for one in listed), rule.name if named else ""
+
+
+def key_names(text: str) -> Names:
+    """Return the names that a ``CREATE TABLE`` gives its keys, by kind and columns."""
+    try:
+        tree = parse(text)
+    except Unsupported:
+        return {}
+    found: Names = {}
+    for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else []:
+        rules = part.constraints if isinstance(part, exp.ColumnDef) else [part]
+        for rule in rules:
+            for kind, columns, name in _keys(rule, part.name if isinstance(part, exp.ColumnDef) else ""):
+                if name:
+                    found[kind, columns] = name
+    return found
+
+
+# Views
+
+Columns = dict[str, str]  # declared types by name
+JSON_CALLS = ("json", "json_object", "json_array", "json_group_array", "json_group_object")
+RESULTS: dict[type[exp.Expression], str] = {
+    exp.CurrentTimestamp: "timestamptz", exp.Uuid: "uuid", exp.JSONExtract: "jsonb", exp.JSONExtractScalar: "text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """One column that a view selects: its declared type ("" when unknown) and, for a plain column, where it is from."""
+
+    declared: str
+    origin: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What a view's text tells: its columns in order (None if it does not tell them), and the one table it shows."""
+
+    items: list[Item] | None
+    base: str = ""
+
+
+def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
+    """Return what a ``CREATE VIEW`` tells of its columns; ``columns_of`` gives those of a table or view."""
+    try:
+        tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
+        known = {table.name.lower(): (table.name, columns_of(table.name)) for table in tree.find_all(exp.Table)}
+        types = {
+            low: {name.lower(): find_type(declared).name for name, declared in columns.items()}
+            for low, (_, columns) in known.items()
+            if columns
+        }
+        options: dict[str, Any] = {"schema": types, "dialect": Seed}
+        tree = qualify(tree, validate_qualify_columns=False, quote_identifiers=False, **options)
+        tree = annotate_types(tree, **options)
+    except (errors.SqlglotError, AttributeError, RecursionError):
+        return View(None)
+    select = tree
+    while isinstance(select, exp.SetOperation):
+        select = select.this
+    sources = {table.alias_or_name.lower(): known[table.name.lower()] for table in select.find_all(exp.Table)}
+    items = [_item(one, sources) for one in select.selects]
+    if any(isinstance(one.unalias(), exp.Star) for one in select.selects):
+        return View(None)
+    simple = tree is select and len(list(tree.find_all(exp.Table, exp.Query))) == 2
+    simple = simple and not any(tree.args.get(part) for part in ("group", "having", "limit", "offset", "distinct"))
+    simple = simple and not tree.find(exp.AggFunc, exp.Window) and any(item.origin for item in items)
+    return View(items, next(iter(sources.values()))[0] if simple else "")
+
+
+def _with_type(node: exp.Expression) -> exp.Expression:
+    """Wrap what the lab adds to SQLite, or what sqlglot knows no type of, in a cast to its type."""
+    declared = RESULTS.get(type(node), "")
+    if isinstance(node, exp.Anonymous):
+        if node.name.lower() == "pg_to":
+            return exp.cast(node.expressions[0], node.expressions[1].name.replace(" text", ""), dialect="postgres")
+        declared = "jsonb" if node.name.lower() in JSON_CALLS else ""
+    if not declared or isinstance(node.parent, exp.Cast):
+        return node
+    return exp.cast(node.copy(), declared, dialect="postgres")
+
+
+def _item(selected: exp.Expression, sources: Mapping[str, tuple[str, Columns | None]]) -> Item:
+    column = selected.unalias()
+    if isinstance(column, exp.Column):
+        table, columns = sources.get(column.table.lower(), ("", None))
+        for name, declared in (columns or {}).items():
+            if name.lower() == column.name.lower():
+                return Item(declared, (table, name))
+    kind = known_type(selected.type.sql("postgres")) if selected.type else None
+    if kind is None:
+        return Item("")
+    changed = {"character varying": "text", "character": "text", "numeric": "double precision"}
+    return Item(changed.get(kind.name, kind.declaration))
