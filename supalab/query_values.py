@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
@@ -69,16 +69,13 @@ class Group:
     joined_by: Literal["or", "and"]
     members: tuple[On | Group, ...]
     negated: bool = False
+    #: The embedded resource that all its members are about.
+    resource: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        places = {member.resource for member in self.members}
-        if len(places) > 1 or "not." in self.resource:
+        object.__setattr__(self, "resource", self.members[0].resource)
+        if "not." in self.resource or any(member.resource != self.resource for member in self.members):
             raise SettingsError("any_of and all_of join columns of the table, or of one resource (not called 'not')")
-
-    @property
-    def resource(self) -> str:
-        """The embedded resource that all its members are about."""
-        return self.members[0].resource
 
     def __invert__(self) -> Group:
         """The opposite condition."""
@@ -180,5 +177,5 @@ def json_bytes(value: object, what: str) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        reason = "it has no NaN and no infinity: use None for NULL" if "float" in str(error) else error
+        reason = "it has no NaN and no infinity: use None for NULL" if "Out of range" in str(error) else error
         raise SettingsError(f"{what} cannot be sent as JSON: {reason}") from error

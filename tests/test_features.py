@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,10 +18,10 @@ import httpx
 import pytest
 from faultserver import FaultServer, in_turn, reply
 
-from supalab import FakeSupabaseAsync, Lab, SupabaseAsync
+from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab import filters as f
 from supalab.clients.transports import httpx_transport
-from supalab.errors import ApiError, BadResponse, DeadlineExceeded, SettingsError
+from supalab.errors import ApiError, BadResponse, DeadlineExceeded, OutcomeUnknown, SettingsError
 from supalab.settings import Settings
 
 KEY = "sb_publishable_of_these_tests"
@@ -420,3 +422,33 @@ def test_the_rungs_have_the_same_methods() -> None:
     public = {name for name in dir(FakeSupabaseAsync) if not name.startswith("_")}
     assert public <= {name for name in dir(SupabaseAsync) if not name.startswith("_")}
     assert {"select", "insert", "upsert", "update", "delete", "rpc", "close", "aclose"} <= public
+
+
+@pytest.mark.parametrize("odd", ["x", httpx.MockTransport(lambda _: httpx.Response(200)), lambda _: None, 5])
+async def test_a_transport_that_is_none_is_named(odd: Any) -> None:
+    """Not an AttributeError from deep inside, and nothing is left behind."""
+    async with SupabaseAsync("http://127.0.0.1:9", None, transport=odd) as client:
+        with pytest.raises(SettingsError, match="transport .*: pass a function"):
+            await client.select("t")
+
+
+@pytest.mark.parametrize("kind", [SupabaseAsync, FakeSupabaseAsync, ArticleSupabaseAsync])
+def test_a_client_that_is_copied_or_pickled_says_what_to_do(kind: Any) -> None:
+    """Two processes cannot share connections, nor can two objects."""
+    client = kind("http://127.0.0.1:9", "sb_secret_XYZ")
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="make a client there") as caught:
+            attempt(client)
+        assert "XYZ" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [httpx.DecodingError("x"), httpx.TooManyRedirects("x"), httpx.PoolTimeout("")])
+async def test_any_failure_of_a_transport_is_an_error_of_ours(error: Exception) -> None:
+    """Whatever of httpx's errors for a request it is."""
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    async with SupabaseAsync("http://127.0.0.1:9", None, transport=lambda _: httpx.MockTransport(fail)) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.insert("t", {"a": 1})

@@ -310,3 +310,12 @@ async def test_rows_and_progress_may_be_async() -> None:
         assert await db.insert_many("t", rows(), size=2, progress=progress) == 5
     assert said == [2, 4, 5]
     assert [row["id"] for row in inbox.rows] == [0, 1, 2, 3, 4]
+
+
+async def test_a_progress_that_cannot_be_called_is_found_before_anything_is_sent() -> None:
+    """Otherwise a first portion would be in."""
+    inbox = Inbox()
+    async with client(inbox) as db:
+        with pytest.raises(SettingsError, match="progress 5 cannot be called"):
+            await db.insert_many("t", counted(3), progress=5)  # type: ignore[arg-type]
+    assert inbox.portions == 0

@@ -129,6 +129,16 @@ def test_what_cannot_be_a_filter_is_refused(filters: Any) -> None:
             make("contests", filters=filters)
 
 
+def test_groups_of_any_depth_are_written_or_refused() -> None:
+    """Deeper than Python's stack: a SettingsError, when the request is made."""
+    group = f.any_of({"a": 1})
+    for number in range(5000):
+        group = f.all_of(group) if number % 2 else f.any_of(group)
+    with pytest.raises(SettingsError, match="nest more deeply"):
+        wire.select("t", filters=group)
+    assert asked(wire.select("t", filters=f.any_of(f.all_of({"o.a": 1}))))[1:] == [("o.or", '(and(a.eq."1"))')]
+
+
 def test_nothing_in_a_list_of_filters_asks_for_nothing() -> None:
     """All parts of a list must fit, so an empty part takes no row away and adds none."""
     assert asked(wire.select("t", filters=[{}, {"id": 1}])) == [("select", "*"), ("id", "eq.1")]

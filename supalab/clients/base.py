@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack, overload
+from typing import Any, Literal, NoReturn, Self, TypedDict, Unpack, overload
 
 from supalab import replies, wire
 from supalab.errors import ApiError, BadResponse, ClientError, SettingsError
@@ -68,6 +68,9 @@ class BaseClient(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be copied or sent to another process: make a client there")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._settings.url} limit={self._settings.limit}>"

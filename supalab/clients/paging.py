@@ -117,6 +117,8 @@ class LongTables(Client):
         checked_size("size", size)
         if isinstance(new, Mapping) or not isinstance(new, (Iterable, AsyncIterable)):
             raise SettingsError(f"insert_many takes a list of rows, or another source of them, not {shown(new)}")
+        if progress is not None and not callable(progress):
+            raise SettingsError(f"progress {shown(progress)} cannot be called: pass a function such as print")
         done = sending = 0
         try:
             async with aclosing(_portions(new, size)) as portions:

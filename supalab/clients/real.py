@@ -25,7 +25,7 @@ from supalab.clients.http1 import ReadyRequest
 from supalab.clients.paging import LongTables
 from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import MAX_BYTES, Transport, pooled_transport
-from supalab.errors import ClientClosed, ClientError, ConnectionLost
+from supalab.errors import ClientClosed, ClientError, ConnectionLost, SettingsError, shown
 from supalab.replies import Reply
 from supalab.settings import Settings, checked_size
 from supalab.wire import Call
@@ -139,7 +139,7 @@ class SupabaseAsync(LongTables):
             response = await here.transport.handle_async_request(self._made(call, at))
             body = await answers.read_body(response, self._max_bytes)
             return Reply(response.status_code, response.headers, body)
-        except (httpx.TransportError, OSError) as error:
+        except (httpx.RequestError, OSError) as error:
             return answers.lost(error, call, self._settings, answering=response is not None)
 
     def _made(self, call: Call, at: _Progress) -> ReadyRequest:
@@ -164,10 +164,17 @@ class SupabaseAsync(LongTables):
                     "make a client in the child"
                 )
             if self._open is None or self._open.loop.is_closed():
-                self._open = open_pool(self._transport(self._settings), self._settings.limit)
+                self._open = open_pool(self._made_transport(), self._settings.limit)
             if self._open.loop is not loop:
                 raise ClientError("this client is in use on another event loop: make one client for each loop")
             return self._open
+
+    def _made_transport(self) -> httpx.AsyncBaseTransport:
+        made = self._transport(self._settings) if callable(self._transport) else None
+        if not isinstance(made, httpx.AsyncBaseTransport):
+            given = shown(self._transport)
+            raise SettingsError(f"transport {given}: pass a function that takes settings and makes an httpx transport")
+        return made
 
     async def __aenter__(self) -> Self:
         if self._closed:
