@@ -141,6 +141,15 @@ async def test_a_server_that_answers_and_says_goodbye_is_believed() -> None:
         assert server.accepted == 2
 
 
+@pytest.mark.parametrize("status", ["000", "007", "099", "101"])
+async def test_a_status_that_is_none_is_a_broken_answer(status: str) -> None:
+    """Not an interim answer behind which another one is awaited until the deadline."""
+    with FaultServer(raw_kept(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n[]".encode())) as server:
+        async with SupabaseAsync(server.url, KEY) as client:
+            with pytest.raises(ConnectionLost, match="protocol|status"):
+                await client.select("t")
+
+
 @pytest.mark.parametrize("body", [b"", b"null", b"[", b"[{"])
 async def test_a_read_that_ends_with_its_connection_and_is_cut_off_is_no_empty_table(body: bytes) -> None:
     """Nothing tells how long it should have been, so what came must be JSON, and an array or an object."""

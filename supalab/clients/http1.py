@@ -124,8 +124,8 @@ class Answer:
             return
         self.status, version = self._parser.get_status_code(), self._parser.get_http_version()
         length, coding, connection = map(self._said, (LENGTH, CODING, CONNECTION))
-        if version not in {"1.0", "1.1"} or coding not in {b"", b"chunked"} or self.status == 101:
-            self._refuse(f"HTTP/{version}, a protocol or a transfer encoding that was not asked for")
+        if version not in {"1.0", "1.1"} or coding not in {b"", b"chunked"} or self.status < 100 or self.status == 101:
+            self._refuse(f"HTTP/{version}, a status, protocol or transfer encoding that was not asked for")
         if self.status < 200:
             self._interim += 1
             self.headers = []
