@@ -784,7 +784,7 @@ async def timers_that_ask_beside(url: str, key: str) -> AsyncIterator[Call]:
 
     def tick() -> None:
         if not over.is_set():
-            timers.append(threading.Timer(0.05, tick))
+            timers.append(threading.Timer(0.4, tick))
             timers[-1].start()
             get(url, key)
 

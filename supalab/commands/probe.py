@@ -32,7 +32,8 @@ def add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "factory",
         metavar="module:factory",
-        help="what makes the client, called with (url, key) or with nothing, for SUPABASE_URL and SUPABASE_KEY are set",
+        help="what makes the client, called with (url, key) or without arguments; the probe sets SUPABASE_URL and "
+        "SUPABASE_KEY",
     )
     parser.add_argument("--method", metavar="NAME", help="the client's method that makes a request (select)")
     parser.add_argument("--args", nargs="*", metavar="TEXT", help="what it is called with (contests)")
@@ -83,7 +84,7 @@ def _found(module: str, name: str) -> Any:
         if error.name != module and not module.startswith(f"{error.name}."):
             raise SettingsError(f"module {module!r} needs {error.name!r}, which is not installed here") from error
         raise SettingsError(f"there is no module {module!r} in this folder, nor installed: e.g. {EXAMPLE}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingsError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
     for part in name.split("."):
         if not hasattr(found, part):

@@ -131,14 +131,14 @@ class _Outcomes:
 
     def __init__(self) -> None:
         self.finished, self.failed = 0, Counter[str]()
-        self.error: Exception | None = None
+        self.error: Exception | SystemExit | None = None
 
     async def of(self, call: Call) -> None:
         """Make one call and note how it ended."""
         try:
             await awaited(call())
             self.finished += 1
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a client that calls sys.exit() does not end the probe
             self.failed[type(error).__name__] += 1
             self.error = error
 
@@ -378,7 +378,8 @@ class _Probe:
         return found
 
     def _is_background(self, connect: look.Connect) -> bool:
-        return not self._background.isdisjoint({("read", connect.work), ("loop", connect.thread)})
+        at_the_lab = connect.port == self._address.port
+        return at_the_lab and not self._background.isdisjoint({("read", connect.work), ("loop", connect.thread)})
 
 
 def _until_peak(burst: Burst) -> float:

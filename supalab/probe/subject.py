@@ -165,7 +165,7 @@ async def _made(make: Callable[[str, str], Any], subject: Subject, url: str, key
         made = make(url, key)
     except SupalabError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = str(error).replace(key, "(the key)").strip().partition("\n")[0]
         why = f"{type(error).__name__}: {said}" if said else type(error).__name__
         raise SettingsError(f"{subject.name} did not make a client: {why}") from error
@@ -183,7 +183,10 @@ async def _made(make: Callable[[str, str], Any], subject: Subject, url: str, key
 
 
 async def _result(made: Awaitable[Any]) -> Any:
-    return await made
+    try:
+        return await made
+    except SystemExit as error:  # it would end the loop, not only this task
+        raise RuntimeError from error
 
 
 async def _closed(made: Any) -> None:
