@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from supalab.clients.fake import FakeSupabaseAsync
     from supalab.clients.real import SupabaseAsync
     from supalab.clients.session import SessionSupabaseAsync
+    from supalab.experiments.race import race
     from supalab.lab.handle import Lab
-    from supalab.measure.race import race
     from supalab.measure.workload import Workload
     from supalab.probe import probe
     from supalab.settings import Settings
@@ -30,7 +30,7 @@ _HOME = {
     "SupabaseAsync": "supalab.clients.real",
     "Workload": "supalab.measure.workload",
     "probe": "supalab.probe",
-    "race": "supalab.measure.race",
+    "race": "supalab.experiments.race",
 }
 
 __all__ = [

@@ -53,7 +53,12 @@ def shown(value: object) -> str:
 
 
 class SupalabError(Exception):
-    """Any error that supalab raises on purpose."""
+    """Any error that supalab raises on purpose.
+
+    ``partial``: where an experiment ended early, the record of what was finished before.
+    """
+
+    partial: object = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python would call the class with the message alone, which a class with arguments of its own does not take.

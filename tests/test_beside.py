@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from made_trials import made_set
+from made_race import made_race, without
 
 from supalab.course.beside import beside_the_article, makespan_of
 from supalab.errors import TrialError
-from supalab.measure.trial import TrialSet
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 
 ARMS = ("fake-3", "fake-10", "article-10")
@@ -17,7 +15,7 @@ ARMS = ("fake-3", "fake-10", "article-10")
 
 def test_each_figure_of_the_article_has_ours_and_the_control_beside_it() -> None:
     """The limit's factor is there against fake-3 and gone against fake-10; what was not claimed is a dash."""
-    found = beside_the_article(made_set(*ARMS, workload=Workload(60, 0.15)))
+    found = beside_the_article(made_race(*ARMS, workload=Workload(60, 0.15)))
     rows = {row.what: row for row in found.rows}
     assert len(rows) == 6
     assert rows["most in flight"].article.startswith("3 → 10")
@@ -34,7 +32,7 @@ def test_each_figure_of_the_article_has_ours_and_the_control_beside_it() -> None
 def test_another_bursts_makespan_is_its_rounds_by_those_measured() -> None:
     """Sixty requests through three are twenty rounds, a hundred are thirty-four; through ten they are six and ten."""
     for arm, rounds, more in (("fake-3", 20, 34), ("fake-10", 6, 10)):
-        trial = made_set(arm, workload=Workload(60, 0.15)).trials[0]
+        trial = made_race(arm, workload=Workload(60, 0.15)).trials[0]
         assert makespan_of(trial, 100) == pytest.approx(trial.makespan_s / rounds * more)
         assert makespan_of(trial, 60) == pytest.approx(trial.makespan_s)
 
@@ -42,8 +40,8 @@ def test_another_bursts_makespan_is_its_rounds_by_those_measured() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     """An arm that did not run, a race without a witness and one without memory are told in one line."""
     with pytest.raises(TrialError, match="no trial of arm 'fake-10'"):
-        beside_the_article(made_set("fake-3", "article-10"))
+        beside_the_article(made_race("fake-3", "article-10"))
     with pytest.raises(TrialError, match="what a lab saw, and memory"):
-        beside_the_article(made_set(*ARMS, witnessed=False))
+        beside_the_article(made_race(*ARMS, witnessed=False))
     with pytest.raises(TrialError, match="what a lab saw, and memory"):
-        beside_the_article(TrialSet(tuple(replace(trial, memory=None) for trial in made_set(*ARMS))))
+        beside_the_article(Record("race", tuple(without(trial, "added_bytes") for trial in made_race(*ARMS).trials)))

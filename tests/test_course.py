@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_trials import made_set
+from made_race import made_race
 
 from supalab.course import NotDone, check, predict, size
 from supalab.course.build import built, cells, notebook, solution_of, sources
@@ -22,7 +22,8 @@ from supalab.course.check import Exercise, forget, judged
 from supalab.course.exercises import EXERCISES
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
-from supalab.figures import describe, side_by_side, timeline
+from supalab.experiments.race_figure import side_by_side, timeline
+from supalab.report.plot import description
 
 SOURCE = """# for editors only
 # %% [markdown]
@@ -281,17 +282,17 @@ def test_a_guess_that_is_no_number_is_refused(value: Any) -> None:
 
 def test_a_guess_is_drawn_and_described() -> None:
     """The dashed line stands at the guess, the axis reaches it, and the description has it; no guess, no line."""
-    trials = made_set("fake-3", "real-3")
+    trials = made_race("fake-3", "real-3")
     with_guess, without = timeline(trials, guesses={"fake-3": 40.0, "real-3": None}), timeline(trials)
     lines = [[line for line in ax.lines if line.get_linestyle() == "--"] for ax in with_guess.axes]
     assert [line.get_xdata()[0] for panel in lines for line in panel] == [40.0]
     assert with_guess.axes[0].get_xlim()[1] > 40.0
-    assert "The guess for fake-3 was 40.0 s." in describe(with_guess)
+    assert "The guess for fake-3 was 40.0 s." in description(with_guess)
     assert not [line for ax in without.axes for line in ax.lines if line.get_linestyle() == "--"]
     beside = side_by_side(trials, guesses={"fake-3": None, "real-3": 40.0})
     assert [line.get_xdata()[0] for ax in beside.axes for line in ax.lines if line.get_linestyle() == "--"] == [40.0]
     assert beside.axes[0].get_xlim()[1] > 40.0
-    assert "The guess for real-3 was 40.0 s." in describe(beside)
+    assert "The guess for real-3 was 40.0 s." in description(beside)
 
 
 def test_sizes_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

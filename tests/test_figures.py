@@ -10,18 +10,25 @@ from typing import Any
 
 import matplotlib.colors
 import pytest
-from made_trials import made_set, made_trial
+from made_race import made_race, made_trial, of_spans, without
 from matplotlib.figure import Figure
 from PIL import Image
 
-from supalab import figures
 from supalab.errors import SettingsError, TrialError
-from supalab.figures.lanes import in_lanes
-from supalab.measure.trial import Backend, Memory, Span, Trial, TrialSet
+from supalab.experiments import race_figure
+from supalab.experiments.race import describe
+from supalab.experiments.race_figure import in_lanes, side_by_side, timeline
+from supalab.measure.case import Span, Trial
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
-from supalab.report.plot import COLOURS
+from supalab.report.plot import COLOURS, description, save
 
-DRAWINGS = (figures.side_by_side, figures.timeline)
+
+def raced(*trials: Trial) -> Record:
+    return Record("race", trials)
+
+
+DRAWINGS = (side_by_side, timeline)
 
 
 def texts(fig: Figure) -> list[str]:
@@ -32,29 +39,29 @@ def texts(fig: Figure) -> list[str]:
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_the_same_trials_give_the_same_bytes(draw, tmp_path):
     """Two pictures of the same trials are identical files, whatever the caller's own settings are."""
-    first = figures.save(draw(made_set()), tmp_path / "a.png").read_bytes()
+    first = save(draw(made_race()), tmp_path / "a.png").read_bytes()
     with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30}):
-        again = figures.save(draw(made_set()), tmp_path / "b.png").read_bytes()
+        again = save(draw(made_race()), tmp_path / "b.png").read_bytes()
     assert first == again
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_a_picture_carries_its_words(draw, tmp_path):
     """The description holds the numbers, goes into the PNG and becomes the notebook image's alternative text."""
-    fig = draw(made_set())
-    said = figures.describe(fig)
-    assert said.endswith(figures.describe(made_set()))
+    fig = draw(made_race())
+    said = description(fig)
+    assert said.endswith(describe(made_race()))
     assert all(part in said for part in ("fake-3: at most 3 in flight over 100 connections", "fair control"))
-    assert said.encode("latin-1") in figures.save(fig, tmp_path / "a.png").read_bytes()
+    assert said.encode("latin-1") in save(fig, tmp_path / "a.png").read_bytes()
     assert f'alt="{said}"' in fig._repr_mimebundle_()["text/html"]
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_a_saved_picture_is_small_and_keeps_its_colours(draw, tmp_path):
     """A palette halves the file at least; white stays white and every arm's colour is there as it was drawn."""
-    fig, full = draw(made_set()), tmp_path / "full.png"
+    fig, full = draw(made_race()), tmp_path / "full.png"
     fig.savefig(full, dpi=200)
-    saved = figures.save(fig, tmp_path / "a.png")
+    saved = save(fig, tmp_path / "a.png")
     assert saved.stat().st_size < full.stat().st_size / 2
     with Image.open(saved) as small, Image.open(full) as plain:
         assert small.size == plain.size
@@ -68,98 +75,99 @@ def test_a_saved_picture_is_small_and_keeps_its_colours(draw, tmp_path):
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_the_control_is_called_the_control(draw):
     """The arm with threads and the same limit is named as the fair control in the picture itself."""
-    assert any("fair control of real-10" in text for text in texts(draw(made_set())))
+    assert any("fair control of real-10" in text for text in texts(draw(made_race())))
 
 
 def test_the_title_says_threads_or_async_only_if_the_control_kept_pace():
     """A control that is slower, or errors, take the sentence out of the title."""
-    kept = texts(figures.side_by_side(made_set()))
+    kept = texts(side_by_side(made_race()))
     assert any("with threads or with async" in text for text in kept)
-    slow = replace(made_trial("fake-10"), spans=tuple(s._replace(done=s.done * 2) for s in made_trial("fake-10").spans))
+    slow = _slower("fake-10", 2)
     for control in (slow, made_trial("fake-10", fail=1)):
-        trials = TrialSet((made_trial("fake-3"), control, made_trial("real-10")))
-        assert not any("with threads or with async" in text for text in texts(figures.side_by_side(trials)))
+        trials = raced(made_trial("fake-3"), control, made_trial("real-10"))
+        assert not any("with threads or with async" in text for text in texts(side_by_side(trials)))
 
 
 def test_the_title_of_one_or_two_arms_says_how_many_were_at_once():
     """One that is sooner because it has broken its limit is not praised; unwitnessed, there is nothing to say."""
-    two = texts(figures.timeline(TrialSet((made_trial("fake-3"), made_trial("real-10")))))
+    two = texts(timeline(raced(made_trial("fake-3"), made_trial("real-10"))))
     assert any(text.startswith("fake-3: at most 3 at once, ") and "real-10: at most 10 at once" in text for text in two)
-    blind = texts(figures.timeline(made_set("fake-3", "real-10", witnessed=False)))
+    blind = texts(timeline(made_race("fake-3", "real-10", witnessed=False)))
     assert not any("at most" in text for text in blind)
 
 
 def test_the_title_of_a_far_lab_does_not_say_how_many_were_at_once():
     """Requests that are on the way are in flight, and the lab has not seen them yet."""
-    far = [replace(trial, backend=Backend(rtt=1.0)) for trial in made_set("fake-3", "real-10")]
-    assert not any("at most" in text for text in texts(figures.timeline(TrialSet(tuple(far)))))
+    far = [made_trial(name, conditions={"rtt": 1.0}) for name in ("fake-3", "real-10")]
+    assert not any("at most" in text for text in texts(timeline(far)))
 
 
 def _slower(arm: str, factor: float) -> Trial:
     trial = made_trial(arm)
-    return replace(trial, spans=tuple(span._replace(done=round(span.done * factor, 6)) for span in trial.spans))
+    return of_spans(trial, [span._replace(done=round(span.done * factor, 6)) for span in trial.spans])
 
 
 def test_the_words_say_same_pace_only_where_the_title_would():
     """Within a tenth they finish together; beyond it the later one is named, whichever it is; 0 % is not claimed."""
-    together = figures.describe(TrialSet((_slower("fake-10", 1), replace(_slower("fake-10", 1), arm="real-10"))))
+    together = describe(raced(_slower("fake-10", 1), replace(_slower("fake-10", 1), case=made_trial("real-10").case)))
     assert "with the same limit they finish within less than 1% of each other" in together
-    late = figures.describe(TrialSet((_slower("fake-10", 2), made_trial("real-10"))))
+    late = describe(raced(_slower("fake-10", 2), made_trial("real-10")))
     assert re.search(r"with the same limit fake-10 finishes 1\.\d s \((9|10)\d%\) after real-10\.", late)
-    early = figures.describe(TrialSet((made_trial("fake-10"), _slower("real-10", 2))))
+    early = describe(raced(made_trial("fake-10"), _slower("real-10", 2)))
     assert re.search(r"with the same limit real-10 finishes 1\.\d s \((9|10)\d%\) after fake-10\.", early)
     assert "within" not in late + early
 
 
 def test_the_memory_of_repeats_is_called_a_median_and_stands_off_the_dots():
     """An outlier's dot gets no number beside it; a single trial's number stays beside its bar."""
-    outlier = replace(made_trial("real-10", repeat=1), memory=Memory(0, 9_000_000))
-    fig = figures.side_by_side(TrialSet((made_trial("real-10"), outlier)))
+    one = made_trial("real-10", repeat=1)
+    outlier = replace(one, numbers={**one.numbers, "added_bytes": 9_000_000})
+    fig = side_by_side(raced(made_trial("real-10"), outlier))
     label = next(text for text in fig.axes[2].texts if "MB" in text.get_text())
     assert label.get_text().startswith("median ")
     fig.draw_without_rendering()
     dots = fig.axes[2].transData.transform([(9.0, 0.0)])[0]
     assert not label.get_window_extent().contains(*dots)
     assert label.get_window_extent().y0 > dots[1]
-    single = figures.side_by_side(TrialSet((made_trial("real-10"),)))
+    single = side_by_side(raced(made_trial("real-10")))
     assert any(re.fullmatch(r"[\d.]+ MB", text.get_text()) for text in single.axes[2].texts)
 
 
 def test_failures_stand_beside_the_speeds():
     """An arm that failed in part says so in the title, at its row and in the words."""
-    trials = TrialSet((made_trial("fake-3", fail=7), made_trial("real-3")))
-    fig = figures.side_by_side(trials)
+    trials = raced(made_trial("fake-3", fail=7), made_trial("real-3"))
+    fig = side_by_side(trials)
     assert sum("7 of 100 failed" in text or "(7 failed)" in text for text in texts(fig)) >= 2
-    assert "7 of 100 requests failed" in figures.describe(fig)
+    assert "7 of 100 requests failed" in description(fig)
 
 
 def test_what_was_not_witnessed_is_said_instead_of_drawn():
     """Without a lab the first column holds words and no steps."""
-    fig = figures.side_by_side(made_set(witnessed=False))
+    fig = side_by_side(made_race(witnessed=False))
     assert sum("not witnessed" in text for text in texts(fig)) == 3
     assert not any(axes.collections for axes in fig.axes[::3])
 
 
-def _without_slots(trials: TrialSet) -> TrialSet:
-    return TrialSet(tuple(replace(t, spans=tuple(s._replace(started=None) for s in t.spans)) for t in trials))
+def _without_slots(found: Record) -> Record:
+    return raced(*(of_spans(t, [s._replace(started=None) for s in t.spans]) for t in found.trials))
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 @pytest.mark.parametrize(
     "trials",
     [
-        TrialSet((made_trial("fake-3", fail=100), made_trial("real-10"))),
-        made_set(workload=Workload(requests=1, latency=0.0)),
-        _without_slots(made_set(witnessed=False)),
-        TrialSet(tuple(replace(t, memory=None) for t in made_set())),
-        made_set("fake-3", "fake-100", "real-100", workload=Workload(300, 0.05)),
-        made_set("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10", repeats=3),
+        raced(made_trial("fake-3", fail=100), made_trial("real-10")),
+        made_race(workload=Workload(requests=1, latency=0.0)),
+        _without_slots(made_race(witnessed=False)),
+        raced(*(without(t, "base_bytes", "added_bytes") for t in made_race().trials)),
+        made_race("fake-3", "fake-100", "real-100", workload=Workload(300, 0.05)),
+        made_race("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10", repeats=3),
     ],
     ids=["all failed", "one request", "no slots known", "no memory", "crowded", "six arms"],
 )
 def test_odd_trials_make_a_picture_too(draw, trials, tmp_path):
     """A PNG of the project's width comes out, whatever is missing."""
-    data = figures.save(draw(trials, arms=trials.arms), tmp_path / "odd.png").read_bytes()
+    data = save(draw(trials, arms=trials.arms), tmp_path / "odd.png").read_bytes()
     assert struct.unpack(">I", data[16:20]) == (2200,)
 
 
@@ -167,14 +175,14 @@ def test_odd_trials_make_a_picture_too(draw, trials, tmp_path):
 def test_a_given_figure_is_drawn_on(draw):
     """Drawn into the caller's own figure, with its words put on it."""
     mine = Figure(figsize=(11, 6))
-    assert draw(made_set(), fig=mine) is mine
+    assert draw(made_race(), fig=mine) is mine
     assert mine.axes
-    assert "fake-3" in figures.describe(mine)
+    assert "fake-3" in description(mine)
 
 
 def test_no_two_texts_meet():
     """In the usual picture no words overlap and none leaves the page."""
-    for fig in (figures.side_by_side(made_set(repeats=2)), figures.timeline(made_set())):
+    for fig in (side_by_side(made_race(repeats=2)), timeline(made_race())):
         fig.draw_without_rendering()
         boxes = [text.get_window_extent() for text in _drawn(fig)]
         inside = fig.bbox
@@ -227,32 +235,32 @@ def test_a_client_that_breaks_its_limit_shows_more_lanes():
 def test_a_picture_that_cannot_be_written_is_refused_by_name(name, tmp_path):
     """A wrong ending or a missing folder is one clear line."""
     with pytest.raises(SettingsError, match="picture"):
-        figures.save(figures.side_by_side(made_set()), tmp_path / name)
+        save(side_by_side(made_race()), tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])
 def test_vector_pictures_are_the_same_twice(suffix, tmp_path):
     """No date and no random name gets into SVG or PDF."""
-    files = [figures.save(figures.timeline(made_set()), tmp_path / f"{i}{suffix}").read_bytes() for i in (1, 2)]
+    files = [save(timeline(made_race()), tmp_path / f"{i}{suffix}").read_bytes() for i in (1, 2)]
     assert files[0] == files[1]
 
 
 def test_an_arm_that_did_not_run_is_refused():
     """Asking for an absent arm names it."""
     with pytest.raises(TrialError, match="'real-99'"):
-        figures.timeline(made_set(), arms=["real-99"])
+        timeline(made_race(), arms=["real-99"])
     with pytest.raises(TrialError, match="no trials"):
-        figures.side_by_side(TrialSet())
+        side_by_side(raced())
 
 
 def test_a_panel_goes_on_axes_of_yours():
     """Each draw function fills the axes it is given, and nothing else."""
-    trials = made_set().of("fake-3")
+    trials = made_race().of("fake-3")
     fig = Figure()
     axes = fig.subplots(5)
-    figures.draw_in_flight(axes[0], trials)
-    figures.draw_latency(axes[1], trials)
-    figures.draw_memory(axes[2], trials)
-    figures.draw_lanes(axes[3], trials[0])
-    figures.draw_waiting(axes[4], trials)
+    race_figure.draw_in_flight(axes[0], trials)
+    race_figure.draw_latency(axes[1], trials)
+    race_figure.draw_memory(axes[2], trials)
+    race_figure.draw_lanes(axes[3], trials[0])
+    race_figure.draw_waiting(axes[4], trials)
     assert all(ax.has_data() for ax in axes)

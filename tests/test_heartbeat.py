@@ -12,7 +12,7 @@ from supalab import ArticleSupabaseAsync, FakeSupabaseAsync
 from supalab.course.difference import Difference, difference
 from supalab.course.heartbeat import Heartbeat, heartbeat, heartbeats
 from supalab.errors import SettingsError
-from supalab.figures import describe
+from supalab.report.plot import description as describe
 
 
 async def blocks(seconds: float) -> float:

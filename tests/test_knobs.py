@@ -7,7 +7,7 @@ from typing import Any
 
 import IPython.display
 import pytest
-from made_trials import made_trial
+from made_race import made_trial
 
 from supalab.course import knobs
 from supalab.course.knobs import Setting, at_the_lab, turn_the_knobs

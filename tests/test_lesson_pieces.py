@@ -21,8 +21,8 @@ from supalab.course.sockets import after_each, open_sockets, sockets_left
 from supalab.course.touched import rows_found
 from supalab.course.walkouts import Walkout, after_the_walkout
 from supalab.errors import ApiError
-from supalab.figures import describe
 from supalab.lab.witness import Witness
+from supalab.report.plot import description as describe
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from made_trials import made_trial
+from made_race import made_trial
 
 from supalab import Lab, race
 from supalab.course import progress
@@ -17,8 +17,8 @@ from supalab.course.live import LiveView, finished, live_view, payload
 from supalab.course.slots import MOST_LANES, Bar, Row, bars, drawn, in_words
 from supalab.errors import LabError
 from supalab.lab.witness import Now, Tally
-from supalab.measure.race import Progress
-from supalab.measure.trial import Workload
+from supalab.measure.run import Progress
+from supalab.measure.workload import Workload
 
 
 def test_each_request_takes_the_lowest_free_lane_and_the_oldest_leaves_first() -> None:
@@ -143,12 +143,12 @@ def test_a_watched_race_shows_the_labs_own_counts() -> None:
     shown: list[dict[str, Any]] = []
     with Lab() as lab:
         view = LiveView(lab, shown.append)
-        trials = race(["fake-2", "real-5"], Workload(20, 0.1), lab=lab, progress=view, checked=True)
+        trials = race(["fake-2", "real-5"], Workload(20, 0.1), lab=lab, progress=view)
     assert [(row.arm, row.peak, row.served, row.done) for row in view.rows] == [
         ("fake-2", 2, 20, True),
         ("real-5", 5, 20, True),
     ]
-    assert view.rows == tuple(finished(trial) for trial in trials)
+    assert view.rows == tuple(finished(trial) for trial in trials.trials)
     assert any(" in flight, " in parts["text/plain"] for parts in shown)
     html = shown[-1]["text/html"]
     assert f'alt="{shown[-1]["text/plain"]}"' in html

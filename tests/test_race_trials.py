@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,12 +13,12 @@ import pytest
 
 from supalab.clients.arms import DEFAULT_ARMS, arm
 from supalab.errors import SettingsError, TrialError
+from supalab.experiments.race import arms, plan, race
 from supalab.lab.handle import Lab
-from supalab.measure import records
+from supalab.measure.case import NUMBERS, Trial
 from supalab.measure.child import job, run_worker
-from supalab.measure.littles_law import law
-from supalab.measure.race import Progress, RaceInterrupted, _plan, marks, race
-from supalab.measure.trial import TrialSet
+from supalab.measure.record import Record
+from supalab.measure.run import Interrupted, Progress, trials_of
 from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
@@ -55,63 +51,57 @@ def _words(process: psutil.Process) -> str:
 
 def test_the_lab_witnesses_every_arms_ceiling(all_arms):
     """In flight never above the limit and reached by all; a connection each for fake, one a slot for real."""
-    trials, _ = all_arms
-    seen = {trial.arm: trial.witness for trial in trials}
+    found, _ = all_arms
+    seen = {trial.arm: trial for trial in found.trials}
     assert tuple(seen) == DEFAULT_ARMS
-    assert {arm: w.peak for arm, w in seen.items()} == {arm: int(arm.rpartition("-")[2]) for arm in DEFAULT_ARMS}
-    assert {w.served for w in seen.values()} == {30}
-    assert (seen["fake-3"].connections, seen["fake-10"].connections) == (30, 30)
-    assert seen["real-3"].connections <= 3
-    assert seen["real-10"].connections <= 10
-    assert not any(trial.errors for trial in trials)
+    assert {arm: w["peak"] for arm, w in seen.items()} == {arm: int(arm.rpartition("-")[2]) for arm in DEFAULT_ARMS}
+    assert {w["served"] for w in seen.values()} == {30}
+    assert (seen["fake-3"]["connections"], seen["fake-10"]["connections"]) == (30, 30)
+    assert seen["real-3"]["connections"] <= 3
+    assert seen["real-10"]["connections"] <= 10
+    assert not any(trial.errors for trial in found.trials)
 
 
 def test_every_trial_has_all_its_figures(all_arms):
     """Spans with slots, memory, CPU, threads, lag, versions and machine; Little's law ties them to the witness."""
-    for trial in all_arms[0]:
+    found = all_arms[0]
+    for trial in found.trials:
         assert len(trial.spans) == 30
         assert all(span.service is not None for span in trial.spans)
-        assert trial.memory is not None
-        assert trial.memory.added_bytes > 0
-        assert trial.cpu_s
-        assert trial.loop_lag is not None
-        assert {"python", "supalab"} <= set(trial.versions)
-        assert law(trial) == pytest.approx(1, abs=0.35)
-    threads = {trial.arm: trial.threads_peak for trial in all_arms[0]}
+        assert set(trial.numbers) <= set(NUMBERS)
+        assert trial["added_bytes"] > 0
+        assert trial["cpu_ms"]
+        assert trial["lag_p99_s"] is not None
+        assert max(number for _, number in trial.timeline) == trial["peak"]
+    assert {"python", "supalab"} <= set(found.versions)
+    assert all(law == pytest.approx(1, abs=0.35) for law in arms(found)["law"])
+    threads = {trial.arm: trial["threads"] for trial in found.trials}
     assert (threads["fake-3"], threads["fake-10"]) == (4, 11)
     assert threads["real-10"] < 4
 
 
 def test_progress_rises_to_one_and_names_each_finished_trial(all_arms):
     """The fraction never falls, ends at 1, and each arm's trial is handed over once."""
-    trials, seen = all_arms
+    found, seen = all_arms
+    trials = list(found.trials)
     fractions = [step.fraction for step in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
-    assert [step.trial for step in seen if step.trial] == list(trials)
+    assert [step.trial for step in seen if step.trial] == trials
     assert len(seen) > 2 * len(trials)
 
 
-def test_a_piece_of_work_ends_exactly_where_the_next_begins():
-    """On each Python: with ``sum``, which rounds otherwise from 3.12 on, the bar would fall back by a hair."""
-    chance = random.Random(5)
-    for seconds in ([chance.uniform(0.1, 9) for _ in range(12)] for _ in range(200)):
-        begins = marks(seconds)
-        assert [at + own for at, own in zip(begins, seconds, strict=False)] == begins[1:]
-        assert (begins[0], begins[-1]) == (0.0, pytest.approx(math.fsum(seconds)))
-    assert marks([]) == [0.0]
-
-
-def test_a_race_survives_being_a_file(all_arms):
+def test_a_race_survives_being_a_file(all_arms, tmp_path):
     """What a race returns equals what its record gives back."""
-    assert records.loads(records.dumps(all_arms[0])) == all_arms[0]
+    assert Record.load(all_arms[0].save(tmp_path / "race.json"), "race") == all_arms[0]
 
 
 def test_arms_take_turns_and_none_is_always_first():
     """All arms once, then all again, each turn another first."""
-    order = [(turn, one.name) for turn, one in _plan(("fake-3", "fake-10", "real-10"), 3)]
-    assert [name for _, name in order[::3]] == ["fake-3", "fake-10", "real-10"]
-    assert all({name for t, name in order if t == turn} == {"fake-3", "fake-10", "real-10"} for turn in range(3))
+    names = ("fake-3", "fake-10", "real-10")
+    cases = [one.case for one in trials_of(plan(names, repeat=3), lambda case: Trial(case, {}))]
+    assert [case.arm for case in cases[::3]] == list(names)
+    assert all({case.arm for case in cases if case.repeat == turn} == set(names) for turn in range(3))
 
 
 def test_nothing_is_imported_in_the_middle_of_a_measurement(lab):
@@ -128,12 +118,13 @@ def test_nothing_is_imported_in_the_middle_of_a_measurement(lab):
 def test_errors_of_the_server_are_counted_not_dropped():
     """A lab that fails every other request: as many spans as requests, the failures among them by name."""
     with Lab(error_rate=0.5) as failing:
-        trials = race(["fake-3"], SMALL, lab=failing)
-        outcomes = trials.of("fake-3")[0].outcomes
+        found = race(["fake-3"], SMALL, lab=failing)
+        outcomes = found.of("fake-3")[0].outcomes
         assert sum(outcomes.values()) == 30
         assert set(outcomes) == {"ok", "HTTPError 503"}
         assert 0 < outcomes["ok"] < 30
-        assert trials.trials[0].backend.error_rate == 0.5
+        assert found.trials[0].case.conditions == {"error_rate": 0.5}
+        assert found.asked["error_rate"] == 0.5
 
 
 def test_a_lab_where_everything_fails_still_makes_trials():
@@ -153,7 +144,7 @@ def test_a_real_project_has_no_witness_and_no_ideal(lab):
     """Asked by address and key, only what the client can know is filled in."""
     lab.set(latency=0.02)
     trial = race(["real-3"], SMALL, settings=Settings(lab.url, lab.key)).trials[0]
-    assert (trial.witness, trial.ideal_s, trial.backend.where) == (None, None, lab.url)
+    assert (trial.get("peak"), trial.workload.latency, trial.case.ideal_s) == (None, None, 0.0)
     assert trial.errors == 0
 
 
@@ -162,9 +153,10 @@ def test_a_real_project_has_no_witness_and_no_ideal(lab):
     [
         ({"arms": ["nope-3"]}, "nope-3"),
         ({"arms": ["fake-0"]}, "0"),
-        ({"arms": []}, "not a list"),
+        ({"arms": []}, "not a list of different names"),
         ({"arms": "fake-3"}, "not a list"),
-        ({"arms": ["fake-3", "fake-3"]}, "twice"),
+        ({"arms": ["fake-3", "fake-3"]}, "not a list of different names"),
+        ({"arms": ["to-thread", "to-thread-10"]}, "not a list of different names"),
         ({"repeat": 0}, "repeat 0"),
         ({"settings": Settings("http://127.0.0.1:9", "key")}, "'http://127.0.0.1:9' cannot be reached"),
     ],
@@ -188,25 +180,38 @@ def test_a_wrong_key_a_missing_table_and_a_missing_column_are_named(lab):
 
 
 def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(lab):
-    """Interrupted in the second trial: the first is in the exception and in ``keep``, and no worker lives."""
-    kept: list = []
+    """Interrupted in the second trial: the first is kept, the table says what is missing, no worker lives."""
 
     def interrupt(step: Progress) -> None:
         if step.done == 1 and step.trial is None:
             assert len(workers()) == 1
             raise KeyboardInterrupt
 
-    with pytest.raises(RaceInterrupted) as stopped:
-        race(["fake-3", "real-3"], SMALL, lab=lab, progress=interrupt, keep=kept)
-    assert [trial.arm for trial in stopped.value.trials] == ["fake-3"]
-    assert TrialSet(tuple(kept)) == stopped.value.trials
+    with pytest.raises(Interrupted) as stopped:
+        race(["fake-3", "real-3"], SMALL, lab=lab, progress=interrupt)
+    found = stopped.value.found
+    assert [trial.arm for trial in found.trials] == ["fake-3"]
+    assert "Ended early. Missing: real-3." in str(found)
     assert workers() == []
+
+
+def test_a_race_that_breaks_keeps_finished_trials(lab):
+    """The error carries the record of what was finished before."""
+
+    def stop(step: Progress) -> None:
+        if step.done == 1:
+            for worker in workers():
+                worker.kill()
+
+    with pytest.raises(TrialError, match="broke") as broken:
+        race(["fake-3", "real-3"], replace(SMALL, latency=0.5), lab=lab, progress=stop)
+    assert [trial.arm for trial in broken.value.partial.trials] == ["fake-3"]
 
 
 def test_a_worker_without_its_job_says_why_it_broke():
     """A job that no worker understands ends in one line that quotes the worker's last words."""
     with pytest.raises(TrialError, match="broke: KeyError"):
-        run_worker({"arm": "fake-3", "parent": os.getpid()}, limit_s=60, tick=lambda _: None)
+        run_worker({"arm": "fake-3"}, limit_s=60, tick=lambda _: None)
 
 
 def test_a_trial_that_does_not_end_is_ended(lab):
@@ -253,32 +258,31 @@ def test_loopback_traffic_is_not_hijacked(lab, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login other password wrong\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    trials = race(["fake-3", "article-3", "real-3"], replace(SMALL, requests=3), lab=lab)
-    assert not any(trial.errors for trial in trials)
+    found = race(["fake-3", "article-3", "real-3"], replace(SMALL, requests=3), lab=lab)
+    assert not any(trial.errors for trial in found.trials)
 
 
-def test_the_key_is_nowhere_to_be_read(lab, monkeypatch):
+def test_the_key_is_nowhere_to_be_read(lab, tmp_path):
     """Not in a worker's arguments, not in the record."""
     seen: list[str] = []
 
     def look(step: Progress) -> None:
         seen.extend(map(_words, workers()))
 
-    trials = race(["fake-3"], SMALL, lab=lab, progress=look)
+    found = race(["fake-3"], SMALL, lab=lab, progress=look)
     assert seen
     assert not any(lab.key in line for line in seen)
-    assert lab.key not in records.dumps(trials)
-    assert json.loads(records.dumps(trials))["backend"]["where"] == "lab"
+    assert lab.key not in found.save(tmp_path / "race.json").read_text(encoding="utf-8")
 
 
 RACE = """
 import sys
-from supalab.measure.race import RaceInterrupted, race
-from supalab.measure.workload import Workload
+from supalab import Workload, race
+from supalab.measure.run import Interrupted
 try:
     race(["fake-3", "fake-1"], Workload(30, 0.05), progress=lambda step: print(step.done, flush=True))
-except RaceInterrupted as stopped:
-    print("kept", *(trial.arm for trial in stopped.trials), flush=True)
+except Interrupted as stopped:
+    print("kept", *(trial.arm for trial in stopped.found.trials), flush=True)
     sys.exit(130)
 """
 
@@ -305,8 +309,8 @@ def test_a_learners_own_modules_do_not_break_the_worker(lab, monkeypatch, tmp_pa
     for name in ("httpx.py", "random.py", "json.py", "supalab.py", "requests.py"):
         (tmp_path / name).write_text("raise SystemExit('imported by mistake')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    trials = race(["fake-2", "real-2"], Workload(4, 0.0), lab=lab)
-    assert [(trial.arm, trial.errors) for trial in trials] == [("fake-2", 0), ("real-2", 0)]
+    found = race(["fake-2", "real-2"], Workload(4, 0.0), lab=lab)
+    assert [(trial.arm, trial.errors) for trial in found.trials] == [("fake-2", 0), ("real-2", 0)]
 
 
 def test_an_arm_has_one_name():

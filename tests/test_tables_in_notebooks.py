@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import rich.console
-from made_trials import made_set
+from made_race import made_race
 from test_explain import made_explanation
 
-from supalab.measure import table
+from supalab.experiments.race import table
 from supalab.measure.explain import table as explain_table
 from supalab.report.table import text as plain
 
@@ -17,9 +17,9 @@ from supalab.report.table import text as plain
 @pytest.mark.parametrize(
     "text",
     [
-        lambda: plain(table.table(made_set("fake-3", "fake-10", "session-10", "article-10", "real-10"))),
+        lambda: plain(table(made_race("fake-3", "fake-10", "session-10", "article-10", "real-10"))),
         lambda: plain(explain_table.tables(made_explanation())),
-        lambda: plain(table.table(made_set())),
+        lambda: plain(table(made_race())),
     ],
     ids=["race", "explain", "printed"],
 )

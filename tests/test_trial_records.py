@@ -1,4 +1,4 @@
-"""Trials: what they refuse, what they keep, and that a file gives back what was put in."""
+"""Trials and records: what they refuse, what they keep, and that a file gives back what was put in."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from made_trials import made_set, made_trial
+from made_race import made_race, made_trial, of_spans
 
 from supalab.errors import SettingsError, TrialError
-from supalab.measure import records
-from supalab.measure.trial import Backend, Span, TrialSet
+from supalab.measure.case import Span
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 
 
@@ -56,28 +56,16 @@ def test_time_cannot_run_backwards():
         replace(made_trial("fake-3"), spans=(Span(0.0, 2.0, 1.0),))
 
 
-def test_no_request_of_a_trial_can_be_dropped():
-    """A trial has as many spans as its workload has requests."""
-    trial = made_trial("fake-3")
-    with pytest.raises(TrialError, match="99 spans for 100 requests"):
-        replace(trial, spans=trial.spans[:-1])
-
-
-def test_a_record_gives_back_the_same_trials_and_the_same_bytes():
-    """Trials → text → trials → text changes nothing, failures and unknown slots included."""
-    odd = replace(made_trial("real-3", fail=2), memory=None, witness=None, loop_lag=None)
-    odd = replace(odd, spans=(Span(0.0, None, 1.0, "DeadlineExceeded"), *odd.spans[1:]))
-    trials = made_set(repeats=2) + TrialSet((odd,))
-    text = records.dumps(trials)
-    assert records.loads(text) == trials
-    assert records.dumps(records.loads(text)) == text
-
-
-def test_a_record_says_its_format_and_holds_a_summary():
-    """Format, version and one summary object an arm stand in plain JSON."""
-    whole = json.loads(records.dumps(made_set()))
-    assert (whole["format"], whole["version"]) == ("supalab-trials", 1)
-    assert [row["arm"] for row in whole["summary"]] == ["fake-3", "fake-10", "real-10"]
+def test_a_record_gives_back_the_same_trials_and_the_same_bytes(tmp_path):
+    """Trials → file → trials → file changes nothing, failures and unknown slots included."""
+    odd = made_trial("real-3", fail=2)
+    odd = of_spans(odd, [Span(0.0, None, 1.0, "DeadlineExceeded"), *odd.spans[1:]])
+    found = replace(made_race(repeats=2), remarks=("a remark",), finished=False)
+    found = replace(found, trials=(*found.trials, odd))
+    path = found.save(tmp_path / "a.json")
+    assert Record.load(path) == found
+    assert Record.load(path).save(tmp_path / "b.json").read_bytes() == path.read_bytes()
+    assert Record.load(Record("race").save(tmp_path / "none.json")) == Record("race")
 
 
 @pytest.mark.parametrize(
@@ -86,45 +74,36 @@ def test_a_record_says_its_format_and_holds_a_summary():
         ({"version": 2}, "version 2"),
         ({"format": "other"}, "'other'"),
         ({"trials": [{"arm": "x"}]}, "broken record"),
-        ({"workload": {"requests": 0}}, "broken record"),
+        ({"trials": [{"case": {"arm": "x", "workload": {"requests": 0}}, "numbers": {}}]}, "broken record"),
     ],
 )
-def test_an_unknown_or_broken_record_is_refused_in_one_line(change, said):
+def test_an_unknown_or_broken_record_is_refused_in_one_line(change, said, tmp_path):
     """Another version, another format or missing parts end in a TrialError that says which."""
-    whole = json.loads(records.dumps(made_set()))
+    path = made_race().save(tmp_path / "race.json")
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**whole, **change}), encoding="utf-8")
     with pytest.raises(TrialError, match=said) as refused:
-        records.loads(json.dumps({**whole, **change}))
+        Record.load(path)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{"])
-def test_text_that_is_no_record_is_refused(text):
+def test_text_that_is_no_record_is_refused(text, tmp_path):
     """Neither an empty file nor other JSON is taken for trials."""
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
     with pytest.raises(TrialError, match="not a record"):
-        records.loads(text)
+        Record.load(tmp_path / "x.json")
 
 
-def test_unlike_trials_are_never_put_together():
-    """Adding another workload or backend names what differs."""
-    with pytest.raises(TrialError, match=r"requests 100 and 50"):
-        made_set() + made_set(workload=Workload(requests=50))
-    with pytest.raises(TrialError, match=r"tls False and True"):
-        made_set() + TrialSet((replace(made_trial("fake-3"), backend=Backend(tls=True)),))
-
-
-def test_a_set_without_trials_says_so():
-    """An empty set can be kept as a record, but has no workload and no arm."""
-    assert records.loads(records.dumps(TrialSet())) == TrialSet()
-    with pytest.raises(TrialError, match="no trials"):
-        _ = TrialSet().workload
-    with pytest.raises(TrialError, match="'fake-3'"):
-        TrialSet().of("fake-3")
+def test_a_record_without_trials_says_so():
+    """An empty record can be kept, but has no arm."""
+    with pytest.raises(TrialError, match="'fake-3': there are none"):
+        Record("race").of("fake-3")
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path):
     """Reading a missing file and writing into a missing folder name the path, with no traceback of the system's."""
     with pytest.raises(SettingsError, match="nowhere"):
-        records.load(tmp_path / "nowhere.json")
+        Record.load(tmp_path / "nowhere.json")
     with pytest.raises(SettingsError, match="missing"):
-        records.save(made_set(), tmp_path / "missing" / "trials.json")
-    assert records.load(records.save(made_set(), tmp_path / "trials.json")) == made_set()
+        made_race().save(tmp_path / "missing" / "race.json")

@@ -113,10 +113,9 @@ print(f"The witness for fake-10: {lab.witness()}")
 # are still waiting for a slot.
 
 # %%
-from supalab.figures import timeline
-from supalab.measure.trial import TrialSet
+from supalab.experiments.race_figure import timeline
 
-timeline(TrialSet((fake_3, fake_10, real_10)))
+timeline([fake_3, fake_10, real_10])
 
 # %% [markdown]
 # From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference: `fake-10` and
@@ -137,20 +136,16 @@ from supalab.course import live_view
 trials = race(["fake-3", "fake-10", "real-10"], lab=lab, progress=live_view(lab))
 
 # %%
-from supalab.figures import side_by_side
-
-side_by_side(trials)
+trials.figure()
 
 # %%
-from supalab.measure import table
-
-table.show(trials)
+trials
 
 # %% [markdown]
-# - **makespan** is the total time, from the first request to the last response. **x ideal** is the makespan divided by what the server time
-#   alone would take at this limit.
-# - **wait** is the time until a request gets a slot (*queue time*). **service** is the time from the slot to the response (*service time*). In a burst,
-#   most of a caller's time is queue time.
+# - **total time** (also called *makespan*) runs from the first request to the last response. **x ideal** is the total time divided by what the server
+#   time alone would take at this limit.
+# - **queue** is the time until a request gets a slot. **service** is the time from the slot to the response. In a burst, most of a caller's time is queue
+#   time.
 # - **CPU** and **memory** belong to the client's process. Here `fake-10` and `real-10` differ: threads and new connections both have a cost.
 #
 # The last line checks the numbers against each other; notebook 01 explains how. Your times will differ from your neighbour's. The counts should be the

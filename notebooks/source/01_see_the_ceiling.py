@@ -62,10 +62,9 @@ print(lab.witness())
 # The next chart shows the same run from the client's side, with the queue below it. If you made a guess, it is the dashed line.
 
 # %%
-from supalab.figures import timeline
-from supalab.measure.trial import TrialSet
+from supalab.experiments.race_figure import timeline
 
-timeline(TrialSet((fake_3,)), guesses={"fake-3": guess.value})
+timeline([fake_3], guesses={"fake-3": guess.value})
 
 # %% [markdown]
 # ## Queue time and service time

@@ -104,7 +104,7 @@ guess = predict("the most in flight with limit 10", None, unit="requests")
 before, earlier = open_sockets(lab), len(made)
 async with LookThenWait(lab.url, lab.key, limit=10) as db:
     racy = await observe(db, lab, "racy-10", requests=20)
-print(guess.beside(racy.witness.peak))
+print(guess.beside(racy["peak"]))
 print(f"{len(made) - earlier} clients created; {open_sockets(lab) - before} sockets are still open after the end")
 
 # %% [markdown]
@@ -125,10 +125,9 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
     careful = await observe(db, lab, "careful-10", requests=20)
 
 # %%
-from supalab.figures import timeline
-from supalab.measure.trial import TrialSet
+from supalab.experiments.race_figure import timeline
 
-timeline(TrialSet((careful, racy)))
+timeline([careful, racy])
 
 # %% [markdown]
 # `racy-10` finished faster only because it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a

@@ -167,8 +167,8 @@ async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
     article_10 = await observe(db, lab, "article-10", requests=60)
 async with KeptSupabaseAsync(lab.url, lab.key, limit=10) as db:
     kept_10 = await observe(db, lab, "kept-10", requests=60)
-print(opened.beside(article_10.witness.connections))
-print("article-10:", article_10.witness.connections, "  kept-10:", kept_10.witness.connections)
+print(opened.beside(article_10["connections"]))
+print("article-10:", article_10["connections"], "  kept-10:", kept_10["connections"])
 
 # %% [markdown]
 # While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each connection as soon as it is idle, even if callers are

@@ -12,8 +12,7 @@
 from supalab import Workload, race
 from supalab.course import check, live_view, predict, sized, start_lab
 from supalab.course.beside import beside_the_article
-from supalab.figures import side_by_side
-from supalab.measure import table
+from supalab.experiments.race_figure import side_by_side
 from supalab.measure.littles_law import in_flight
 
 lab = start_lab(latency=0.15)
@@ -76,8 +75,7 @@ trials = race(ARMS, Workload(n, 0.15), lab=lab, progress=live_view(lab))
 side_by_side(trials, arms=ARMS, guesses={"fake-3": before.value, "article-10": after.value})
 
 # %%
-table.show(trials)
-print()
+print(trials)
 print(before.beside(trials.of("fake-3")[0].makespan_s))
 print(after.beside(trials.of("article-10")[0].makespan_s))
 
@@ -98,10 +96,10 @@ print(after.beside(trials.of("article-10")[0].makespan_s))
 # The bars show what each client added. They are small compared with what the process needs for its libraries:
 
 # %%
-for trial in trials:
-    base, added = trial.memory.base_bytes / 1e6, trial.memory.added_bytes / 1e6
+for trial in trials.trials:
+    base, added = trial["base_bytes"] / 1e6, trial["added_bytes"] / 1e6
     print(f"{trial.arm:11} {base:5.1f} MB loaded, then + {added:.1f} MB")
-whole = {trial.arm: trial.memory.peak_bytes for trial in trials}
+whole = {trial.arm: trial["base_bytes"] + trial["added_bytes"] for trial in trials.trials}
 print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
 
 # %% [markdown]

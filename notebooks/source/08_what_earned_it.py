@@ -15,7 +15,8 @@ from supalab.course import NotDone, check, predict, sized, start_lab
 from supalab.course.factors import in_rounds
 from supalab.course.factors_picture import what_earned
 from supalab.course.recorded import recorded
-from supalab.figures import by_link, waterfall
+from supalab.figures.waterfall import waterfall
+from supalab.figures.waterfall_links import by_link
 from supalab.measure.explain import EXPLANATION
 
 lab = start_lab(latency=0.05)

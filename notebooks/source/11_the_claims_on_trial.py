@@ -139,15 +139,14 @@ async with SessionSupabaseAsync(lab.url, lab.key, **options) as db:
 # %%
 from statistics import fmean
 
-from supalab.figures import timeline
-from supalab.measure.trial import TrialSet
+from supalab.experiments.race_figure import timeline
 
 lab.set(latency=0.15, rtt=0.0, tls=False)
 old, new = (fmean(span.service for span in trial.answered) for trial in (dialled, kept))
-print(f"{1000 * old:.0f} ms each on {dialled.witness.connections} connections")
-print(f"{1000 * new:.0f} ms each on {kept.witness.connections} connections")
+print(f"{1000 * old:.0f} ms each on {dialled['connections']} connections")
+print(f"{1000 * new:.0f} ms each on {kept['connections']} connections")
 print(ratio.beside(old / new))
-timeline(TrialSet((dialled, kept)))
+timeline([dialled, kept])
 
 # %% [markdown]
 # This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this

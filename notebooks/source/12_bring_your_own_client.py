@@ -190,7 +190,6 @@ import os
 from supalab import Settings, Workload, race
 from supalab.course import progress_line
 from supalab.errors import SupalabError
-from supalab.measure import table
 
 if not os.environ.get("SUPABASE_URL"):
     print("SUPABASE_URL is not set, so nothing was sent anywhere.")
@@ -199,7 +198,7 @@ else:
     reads = Workload(30, latency=None, table=os.environ.get("SUPABASE_TABLE", "contests"))
     try:
         trials = race(arms, reads, settings=Settings.from_env(), progress=progress_line())
-        table.show(trials)
+        print(trials)
     except SupalabError as error:
         print(f"{type(error).__name__}: {error}")
 

@@ -7,16 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supalab.commands.output import ProgressBar, check_outputs
 from supalab.errors import SettingsError, SupalabError
 
 if TYPE_CHECKING:
-    from supalab.lab.handle import Lab
-    from supalab.measure.trial import Trial, TrialSet, Workload
     from supalab.settings import Settings
 
 __all__ = ["ARTICLE_LATENCY", "add_race", "race"]
@@ -48,30 +45,35 @@ def add_race(parser: argparse.ArgumentParser) -> None:
 
 def race(options: argparse.Namespace) -> int:
     """Run the arms side by side; print the table, write record and pictures."""
-    from supalab.measure.race import RaceInterrupted
-    from supalab.measure.race import race as run_race
+    from supalab.experiments.race import EXPERIMENT
+    from supalab.measure.run import Interrupted
     from supalab.report.plot import check_suffix
 
     check_suffix(options.figure)
     figures = (options.figure, options.figure.with_stem(options.figure.stem + "-timeline"))
     check_outputs(options.json, *figures)
-    arms, workload, settings = _arms(options), _workload(options), _project(options)
-    finished: list[Trial] = []
+    settings, asked = _project(options), _asked(options)
+    found: Any = None
     code = 0
     try:
-        with ExitStack() as stack:
-            tell = stack.enter_context(ProgressBar())
-            lab = stack.enter_context(_own_lab(options, workload)) if settings is None else None
-            run_race(arms, workload, repeat=options.repeat, lab=lab, settings=settings, progress=tell, keep=finished)
-    except RaceInterrupted:
-        code = 130
-    except SupalabError:
-        if finished:
-            _report(finished, options.json, figures)
+        with ProgressBar() as tell:
+            found = EXPERIMENT.run(settings=settings, progress=tell, **asked)
+    except Interrupted as interrupted:
+        found, code = interrupted.found, 130
+    except SupalabError as error:
+        if error.partial is not None:
+            _report(error.partial, options.json, figures)
             sys.stdout.flush()  # the reason comes after the table also where both go into one file
         raise
-    _report(finished, options.json, figures)
+    _report(found, options.json, figures)
     return code
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    latency = options.latency if options.latency is not None else ARTICLE_LATENCY if options.as_in_article else 0.15
+    names = ("requests", "callers", "repeat", "table", "columns", "rows", "rtt", "tls")
+    asked = {name: getattr(options, name) for name in names}
+    return asked | {"arms": _arms(options), "latency": None if options.url else latency}
 
 
 def _arms(options: argparse.Namespace) -> Sequence[str]:
@@ -83,13 +85,6 @@ def _arms(options: argparse.Namespace) -> Sequence[str]:
         if name not in chosen:
             chosen.append(arm(name).name)
     return chosen
-
-
-def _workload(options: argparse.Namespace) -> Workload:
-    from supalab.measure.trial import Workload
-
-    latency = options.latency if options.latency is not None else ARTICLE_LATENCY if options.as_in_article else 0.15
-    return Workload(options.requests, latency, options.callers, options.table, options.columns, options.rows)
 
 
 def _project(options: argparse.Namespace) -> Settings | None:
@@ -108,25 +103,16 @@ def _project(options: argparse.Namespace) -> Settings | None:
     return Settings(options.url, key, rest_path=options.rest_path)
 
 
-def _own_lab(options: argparse.Namespace, workload: Workload) -> Lab:
-    from supalab.lab.handle import Lab
-
-    return Lab(latency=workload.latency or 0.0, rtt=options.rtt, tls=options.tls)
-
-
-def _report(finished: Sequence[Trial], record: Path | None, figures: tuple[Path, Path]) -> None:
-    from supalab.measure import records, table
-    from supalab.measure.trial import TrialSet
-
-    trials = TrialSet(tuple(finished))
-    if not len(trials):
+def _report(found: Any, record: Path | None, figures: tuple[Path, Path]) -> None:
+    if found is None:
         print("supalab: stopped before the first trial was finished", file=sys.stderr)
         return
-    table.show(trials)
-    written = [record] if record else []
-    if record:
-        records.save(trials, record)
-    written += _draw(trials, figures)
+    from supalab.report.plot import save
+    from supalab.report.table import show
+
+    show(found.table())
+    written = [found.save(record)] if record else []
+    written += [save(found.figure(name), path) for name, path in zip(("race", "race-timeline"), figures, strict=True)]
     print(f"\nwritten: {', '.join(map(str, written))}")
     print(f"next: {_myself()} lab   (the course, from the first notebook on)")
 
@@ -135,12 +121,3 @@ def _myself() -> str:
     """How this command was called, so that the next one can be typed the same way."""
     called = Path(sys.argv[0])
     return "supalab" if shutil.which("supalab") or called.stem != "supalab" else str(called)
-
-
-def _draw(trials: TrialSet, paths: tuple[Path, Path]) -> list[Path]:
-    from supalab import figures
-
-    figures.save(figures.side_by_side(trials), paths[0])
-    figures.save(figures.timeline(trials), paths[1])
-    print(f"\nThe pictures: {figures.describe(trials)}")
-    return list(paths)

@@ -11,7 +11,8 @@ from statistics import mean
 
 from supalab.errors import TrialError
 from supalab.experiments.claims import catalogue
-from supalab.measure.trial import Trial, TrialSet
+from supalab.measure.case import Trial
+from supalab.measure.record import Record
 from supalab.measure.workload import Workload
 from supalab.report.format import duration, size
 from supalab.report.table import Column, Table, html, text
@@ -64,15 +65,15 @@ class Beside:
 
 
 def beside_the_article(
-    trials: TrialSet, *, before: str = "fake-3", control: str = "fake-10", after: str = "article-10"
+    found: Record, *, before: str = "fake-3", control: str = "fake-10", after: str = "article-10"
 ) -> Beside:
-    """Return the article's table with a second column from these trials, and a third that has the control.
+    """Return the article's table with a second column from this race, and a third that has the control.
 
     Of repeats, figures are means. Memory is that of the whole process. Raises TrialError for an arm that did not run,
     and for a race that no lab witnessed or in which memory was not measured.
     """
-    runs = {arm: trials.of(arm) for arm in (before, control, after)}
-    if any(trial.witness is None or trial.memory is None for arm in runs.values() for trial in arm):
+    runs = {arm: found.of(arm) for arm in (before, control, after)}
+    if any(trial.get("peak") is None or trial.get("added_bytes") is None for arm in runs.values() for trial in arm):
         raise TrialError("the article's table needs what a lab saw, and memory: run race(…, lab=lab) with these arms")
     rows = []
     for what, claim, number, shown in _figures():
@@ -87,14 +88,14 @@ def _figures() -> tuple[tuple[str, str, Number, Shown], ...]:
         (
             "most in flight",
             "table-concurrent",
-            lambda trial: trial.witness.peak if trial.witness else 0,
+            lambda trial: trial["peak"],
             "{:.0f}".format,
         ),
         ("one request, being served", "table-response", lambda t: mean(s.service or 0.0 for s in t.answered), duration),
         ("one request, with its wait", "", lambda trial: mean(span.latency for span in trial.answered), duration),
-        ("requests per second", "table-throughput", lambda trial: trial.throughput_per_s, "{:.3g}".format),
+        ("requests per second", "table-throughput", lambda trial: trial["per_s"], "{:.3g}".format),
         (f"{BURST} requests (computed)", "table-total", lambda trial: makespan_of(trial, BURST), duration),
-        ("memory of the process", "table-memory", lambda t: t.memory.peak_bytes if t.memory else 0, size),
+        ("memory of the process", "table-memory", lambda t: t["base_bytes"] + t["added_bytes"], size),
     )
 
 

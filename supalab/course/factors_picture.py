@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 
 from supalab.course.factors import NOTHING, Rounds, Taken, in_seconds, signed
 from supalab.course.predict import Guess
+from supalab.experiments.race import subtitle
 from supalab.figures.waterfall import EARNED, LOST, UNTOLD, look_of
-from supalab.figures.words import subtitle
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 

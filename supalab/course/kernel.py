@@ -13,17 +13,19 @@ import os
 import platform
 import re
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from supalab.course.live import watched
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
-from supalab.measure.trial import Backend, Trial, Witnessed, Workload
+from supalab.measure.case import Case, Trial
+from supalab.measure.run import Outcome, trial_of
+from supalab.measure.workload import Workload
 
 if TYPE_CHECKING:
     from supalab.clients.base import Client
-    from supalab.lab.conditions import Conditions
 
 __all__ = ["observe", "ready_to_go", "start_lab"]
 
@@ -68,35 +70,26 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, wa
     the cell how the slots fill, four times a second. Safe to run again.
     Raises SettingsError for a name without a number, or with another one than the limit of the client.
     """
-    limit = _limit(arm, client)
+    _check_limit(arm, client)
     # In a thread, as every wait on a notebook's loop should be.
     conditions = await asyncio.to_thread(lambda: lab.conditions)
-    workload = Workload(requests, conditions.latency)
+    others = {name: value for name, value in asdict(conditions).items() if name != "latency" and value}
+    case = Case(arm, Workload(requests, conditions.latency), "burst", conditions=others, detail=True)
     await asyncio.to_thread(lab.reset)
     if not watch:
-        return await _observed(client, lab, arm, limit, workload, conditions)
+        return await _observed(client, lab, case)
     async with watched(lab, arm) as show:
-        trial = await _observed(client, lab, arm, limit, workload, conditions)
+        trial = await _observed(client, lab, case)
         show(trial)
     return trial
 
 
-async def _observed(
-    client: Client, lab: Lab, arm: str, limit: int, workload: Workload, conditions: Conditions
-) -> Trial:
-    spans = await burst(client, workload)
-    w = await asyncio.to_thread(lab.witness)
-    return Trial(
-        arm=arm,
-        limit=limit,
-        workload=workload,
-        spans=tuple(spans),
-        backend=Backend("lab", conditions.jitter, conditions.rtt, conditions.tls, conditions.error_rate),
-        witness=Witnessed(w.peak, w.served, w.connections, w.abandoned, w.busy_s, w.timeline),
-    )
+async def _observed(client: Client, lab: Lab, case: Case) -> Trial:
+    spans = await burst(client, case.workload)
+    return trial_of(case, Outcome({}, spans), await asyncio.to_thread(lab.witness))
 
 
-def _limit(arm: str, client: object) -> int:
+def _check_limit(arm: str, client: object) -> None:
     number = arm.rpartition("-")[2]
     if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
         raise SettingsError(f"arm {arm!r} does not end in the client's limit: call it e.g. {arm.rstrip('-')}-10")
@@ -104,7 +97,6 @@ def _limit(arm: str, client: object) -> int:
     own = getattr(getattr(client, "_settings", None), "limit", None)
     if own is not None and own != int(number):
         raise SettingsError(f"arm {arm!r} says {number}, but the client's limit is {own}: make the two agree")
-    return int(number)
 
 
 def ready_to_go() -> str:

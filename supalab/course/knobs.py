@@ -19,7 +19,7 @@ from matplotlib.collections import PolyCollection
 from supalab.clients.fake import FakeSupabaseAsync
 from supalab.course.kernel import observe
 from supalab.errors import SettingsError
-from supalab.figures.lanes import in_lanes
+from supalab.experiments.race_figure import in_lanes
 from supalab.measure.case import Span
 from supalab.measure.run import put_back
 from supalab.report.format import count, duration

@@ -19,8 +19,8 @@ from supalab.course.progress import displayed, progress_line
 from supalab.course.slots import Row, drawn, in_words
 from supalab.errors import LabError
 from supalab.lab.handle import Lab
-from supalab.measure.race import Progress
-from supalab.measure.trial import Trial
+from supalab.measure.case import Trial
+from supalab.measure.run import Progress
 
 __all__ = ["LiveView", "live_view", "watched"]
 
@@ -90,10 +90,10 @@ class LiveView:
 
 def finished(trial: Trial) -> Row:
     """Return a trial's row when all is known; without a witness it is empty but for its time."""
-    seen = trial.witness
-    if seen is None:
+    if trial.get("peak") is None:
         return Row(trial.arm, second=trial.makespan_s, served=len(trial.answered), done=True)
-    return Row(trial.arm, seen.timeline, trial.makespan_s, seen.served, seen.peak, seen.connections, done=True)
+    served, peak, connections = (trial[name] for name in ("served", "peak", "connections"))
+    return Row(trial.arm, trial.timeline, trial.makespan_s, served, peak, connections, done=True)
 
 
 def payload(rows: tuple[Row, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from supalab.measure.race import Progress
+    from supalab.measure.run import Progress
 
 __all__ = ["displayed", "progress_line"]
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.course.service import Served
-from supalab.figures.words import control_of
+from supalab.experiments.race import control_of
 from supalab.load.shots import stayed
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled

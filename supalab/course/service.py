@@ -18,7 +18,7 @@ from supalab.lab.witness import Witness
 from supalab.load.plan import Plan, target
 from supalab.load.run import expected_s, load
 from supalab.load.shots import Load
-from supalab.measure.race import Progress
+from supalab.measure.run import Progress
 
 __all__ = ["Served", "put_under_load"]
 

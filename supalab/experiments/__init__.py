@@ -23,17 +23,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import TrialError
+from supalab.measure.record import Record
 from supalab.report.table import Table, Tables
+from supalab.shipped import shipped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from supalab.lab.handle import Lab
-    from supalab.measure.record import Record
     from supalab.measure.run import Plan, Progress
     from supalab.settings import Settings
 
-__all__ = ["MODULES", "Experiment", "experiment"]
+__all__ = ["MODULES", "Experiment", "experiment", "recorded"]
 
 #: Every experiment by the name of its record, with the module that it lives in, in the order of ``supalab record``.
 MODULES: Mapping[str, str] = {
@@ -58,7 +59,8 @@ class Experiment:
 
     ``about``: what it measures, in a few words. ``figures``: by the name that their file has in ``data/reference``;
     the first one is the record's own. ``compared``: the numbers by which two records are compared, counts and ratios
-    first. ``full``: the plan's arguments for a reference record; ``quick``: for a first look.
+    first. ``full``: the plan's arguments for a reference record; ``quick``: for a first look. ``checked``: make one
+    request first, because the table and the backend may be the user's own.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Experiment:
     compared: Callable[[Record], Mapping[str, float]] = lambda _: {}
     full: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)
+    checked: bool = False
 
     def run(
         self,
@@ -83,7 +86,8 @@ class Experiment:
         """Run the plan and return its record; ``asked`` are the plan's arguments, the rest and errors as in ``run``."""
         from supalab.measure.run import run
 
-        return run(self.plan, name=self.name, lab=lab, settings=settings, progress=progress, **asked)
+        how: Any = {"lab": lab, "settings": settings, "progress": progress, "checked": self.checked}
+        return run(self.plan, name=self.name, **how, **asked)
 
     def expected_s(self, **asked: Any) -> float:
         """Return the seconds that the plan with these arguments should take on a quiet machine."""
@@ -103,3 +107,11 @@ def experiment(name: str) -> Experiment:
         raise TrialError(f"no experiment is called {name!r}: there are {', '.join(MODULES)}")
     found: Experiment = import_module(f"supalab.experiments.{MODULES[name]}").EXPERIMENT
     return found
+
+
+def recorded(name: str) -> Record:
+    """Return the reference record of an experiment, such as ``recorded("race")``, from ``data/reference``.
+
+    Raises SettingsError in an installation without a checkout, which has no such file.
+    """
+    return Record.load(shipped("data", "reference", f"{experiment(name).name}.json"), name)

@@ -17,7 +17,6 @@ from matplotlib.patches import Patch
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.figures.panels import not_seen
 from supalab.measure.cancelled import THENS
 from supalab.measure.case import Case, Trial
 from supalab.measure.record import Record, each
@@ -25,7 +24,7 @@ from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import duration, listed, ms
 from supalab.report.lines import look
-from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, row_label, sheet
+from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, not_seen, row_label, sheet
 from supalab.report.table import Content, Table
 
 __all__ = ["EXPERIMENT", "arms", "cancellation", "compared", "figure", "headline", "notes", "plan", "table"]

@@ -9,12 +9,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from supalab.experiments import lag
-from supalab.figures.panels import not_seen
 from supalab.measure.case import Trial
 from supalab.measure.record import Record
 from supalab.report.format import count, duration
 from supalab.report.lines import look
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, foot, head, panel_title, styled
+from supalab.report.plot import (
+    CLEAR,
+    INK,
+    MUTED,
+    WIDTH_IN,
+    Picture,
+    describe_on,
+    foot,
+    head,
+    not_seen,
+    panel_title,
+    styled,
+)
 
 __all__ = ["figure"]
 

@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from supalab.capacity.result import ARTICLE, ArmCapacity, Capacity
-from supalab.figures.panels import not_seen
-from supalab.figures.words import control_of
+from supalab.experiments.race import control_of
 from supalab.load.run import LoadRecord
 from supalab.report.format import duration, size
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, styled
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, not_seen, styled
 
 __all__ = ["capacity_picture", "draw_in_flight_against_rate", "draw_response_against_rate", "load_picture"]
 

@@ -14,11 +14,22 @@ from matplotlib.ticker import NullLocator
 
 from supalab.capacity.faults_result import FAULTS, Faults, Spell
 from supalab.capacity.faults_table import recovery_words
-from supalab.figures.panels import not_seen
-from supalab.figures.words import control_of
+from supalab.experiments.race import control_of
 from supalab.load.shots import stayed
 from supalab.report.format import duration
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, row_label, styled
+from supalab.report.plot import (
+    CLEAR,
+    INK,
+    MUTED,
+    WIDTH_IN,
+    Picture,
+    colour,
+    describe_on,
+    head,
+    not_seen,
+    row_label,
+    styled,
+)
 
 __all__ = ["draw_spell", "recovery_picture"]
 

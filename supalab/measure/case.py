@@ -193,12 +193,47 @@ class Trial:
         check_order(self.spans)
 
     def __getitem__(self, name: str) -> Any:
+        """Return a number by its name; raises KeyError if it was not measured."""
         return self.numbers[name]
+
+    def get(self, name: str) -> Any:
+        """Return a number, ``None`` if it was not measured."""
+        return self.numbers.get(name)
 
     @property
     def arm(self) -> str:
         """The arm's name, such as ``fake-3``."""
         return self.case.arm
+
+    @property
+    def limit(self) -> int:
+        """The arm's limit: its requests in flight at most."""
+        return self.case.limit
+
+    @property
+    def workload(self) -> Workload:
+        """What was asked of it."""
+        return self.case.workload
+
+    @property
+    def makespan_s(self) -> float:
+        """Total time: seconds from the first request to the last response, failed requests included."""
+        return float(self["makespan_s"])
+
+    @property
+    def errors(self) -> int:
+        """How many requests failed."""
+        return int(self["errors"])
+
+    @property
+    def answered(self) -> tuple[Span, ...]:
+        """The spans that ended well; latencies come from these alone."""
+        return tuple(span for span in self.spans if span.ok)
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How often each outcome came, the most frequent first."""
+        return dict(Counter(span.outcome for span in self.spans).most_common())
 
     @property
     def row(self) -> dict[str, Any]:

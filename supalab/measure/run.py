@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from supalab.clients.arms import arm
-from supalab.errors import LabError, SettingsError
+from supalab.errors import LabError, SettingsError, SupalabError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
@@ -27,6 +27,7 @@ from supalab.measure.archive import rounded
 from supalab.measure.burst import burst
 from supalab.measure.cancelled import timeline
 from supalab.measure.case import Case, Number, Span, Trial, span_numbers
+from supalab.measure.check import check
 from supalab.measure.child import job, run_worker
 from supalab.measure.machine import machine, versions
 from supalab.measure.record import Record
@@ -34,7 +35,7 @@ from supalab.settings import Settings
 
 __all__ = [
     "START_S", "Context", "Interrupted", "Outcome", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s",
-    "here", "put_back", "rotated", "run", "trials_of",
+    "here", "put_back", "rotated", "run", "trial_of", "trials_of",
 ]  # fmt: skip
 
 #: Yields a case, or a remark: what is left out, and why.
@@ -162,6 +163,16 @@ def _seconds(case: Case) -> float:
     return float(START_S + waves * ((case.workload.latency or 0.0) + trips))
 
 
+def trial_of(case: Case, found: Outcome, seen: Witness | None) -> Trial:
+    """Return the trial of one case: what was measured, and what the lab saw of it (``None`` for a real project)."""
+    numbers = {**(span_numbers(found.spans) if found.spans else {}), **found.numbers, **_of_lab(seen)}
+    spans = rounded(list(found.spans)) if case.detail else []
+    steps: Sequence[tuple[float, int]] = seen.timeline if seen is not None and case.detail else ()
+    if seen is not None and case.job == "cancel":
+        steps = timeline(seen.timeline, numbers, found.raw["warm_s"])
+    return Trial(case, rounded(numbers), tuple(Span(*row) for row in spans), tuple(map(tuple, rounded(steps))))
+
+
 @dataclass(slots=True)
 class _Found:
     """What there is so far."""
@@ -178,12 +189,7 @@ class _Found:
         """Return the trial of what was measured; its machine and versions go into the record."""
         self.machine.update(found.machine)
         self.versions.update(found.versions)
-        numbers = {**(span_numbers(found.spans) if found.spans else {}), **found.numbers, **_of_lab(seen)}
-        spans = rounded(list(found.spans)) if case.detail else []
-        steps: Sequence[tuple[float, int]] = seen.timeline if seen is not None and case.detail else ()
-        if seen is not None and case.job == "cancel":
-            steps = timeline(seen.timeline, numbers, found.raw["warm_s"])
-        return Trial(case, rounded(numbers), tuple(Span(*row) for row in spans), tuple(map(tuple, rounded(steps))))
+        return trial_of(case, found, seen)
 
     def record(self, *, finished: bool) -> Record:
         made = (tuple(self.trials), self.asked, tuple(self.remarks), self.when, self.machine, self.versions)
@@ -197,22 +203,29 @@ def run(
     lab: Lab | None = None,
     settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
+    checked: bool = False,
     **asked: Any,
 ) -> Record:
     """Run ``plan(**asked)`` case by case, in a lab of its own unless one is given, whose conditions are put back.
 
     ``settings``: a real project to ask instead of a lab; then there is no witness. ``progress`` is called in this
-    thread, about ten times a second. Raises what the plan raises before anything is started, SettingsError for an arm
-    that cannot run, LabError, TrialError when a worker breaks, and Interrupted, which holds the finished trials, on
-    Ctrl-C.
+    thread, about ten times a second. ``checked``: make one request first, so that a wrong key or table is one clear
+    line. Raises what the plan raises before anything is started, SettingsError for an arm that cannot run, LabError,
+    TrialError when a worker breaks, and Interrupted, which holds the finished trials, on Ctrl-C. Any other error
+    has the record of the finished trials as ``partial``, if there are any.
     """
     bound = inspect.signature(plan).bind(**asked)
     bound.apply_defaults()
     found = _Found(name, {key: _plain(value) for key, value in bound.arguments.items()})
-    tell = _Teller([_seconds(case) for case in _cases(plan(**asked))], progress)
+    cases = _cases(plan(**asked))
+    tell = _Teller([_seconds(case) for case in cases], progress)
     try:
         with ExitStack() as stack:
             context = _context(stack, lab, settings)
+            if checked and cases:
+                if context.lab is not None:
+                    _prepare(cases[0], context.lab, context.base)
+                check(context.settings, cases[0].workload, in_lab=context.lab is not None)
 
             def measure(case: Case) -> Trial:
                 return found.trial(case, *_measured(case, context, lambda seconds: tell.runs(case, seconds)))
@@ -225,6 +238,9 @@ def run(
                 tell.finished(step)
     except KeyboardInterrupt:
         raise Interrupted(found.record(finished=False) if found.trials else None) from None
+    except SupalabError as error:
+        error.partial = found.record(finished=False) if found.trials else None
+        raise
     return found.record(finished=True)
 
 

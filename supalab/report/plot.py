@@ -19,7 +19,7 @@ from supalab.errors import SettingsError
 
 __all__ = [
     "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "check_suffix", "colour",
-    "describe_on", "description", "foot", "head", "pale",
+    "describe_on", "description", "foot", "head", "not_seen", "pale",
     "panel_title", "row_label", "save", "sheet", "styled",
 ]  # fmt: skip
 
@@ -176,3 +176,10 @@ def panel_title(ax: Axes, title: str, note: str) -> None:
 def foot(fig: Figure, text: str) -> None:
     """Write the fine print at the bottom left."""
     fig.text(16 / 72 / WIDTH_IN, 0.16 / fig.get_figheight(), text, fontsize=9.5, color=MUTED, va="bottom")
+
+
+def not_seen(ax: Axes, text: str) -> None:
+    """Say in a panel that there is nothing to draw, rather than draw a guess."""
+    ax.annotate(
+        text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=MUTED, style="italic", bbox=CLEAR
+    )

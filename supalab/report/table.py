@@ -22,8 +22,8 @@ from rich.text import Text
 
 __all__ = ["WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 
-#: Columns of a table in a file, and at least so many in a terminal: cut numbers would be worse than wrapped lines.
-WIDTH = 100
+#: Columns of a table in a file, and the fewest in a terminal: cut numbers would be worse than wrapped lines.
+WIDTH, NARROW = 100, 80
 MONO = "white-space:pre-wrap;font-family:monospace"
 #: A style's look in a terminal, whether a notebook shows it in bold, and what else; marks and words say the same too.
 STYLES = {
@@ -105,8 +105,9 @@ def show(tables: Table | Iterable[Table], file: IO[str] | None = None, *, at_mos
     if not console.is_terminal:
         console.file.write(text(tables))
         return
-    width = max(console.width, WIDTH)
-    Console(file=console.file, width=width if at_most is None else min(width, at_most)).print(_all(tables))
+    width = max(console.width, NARROW)
+    width = width if at_most is None else min(width, at_most)
+    Console(file=console.file, width=width).print(_all(tables, width))
 
 
 def text(tables: Table | Iterable[Table], width: int = WIDTH) -> str:
@@ -115,7 +116,7 @@ def text(tables: Table | Iterable[Table], width: int = WIDTH) -> str:
     console = Console(
         file=out, force_jupyter=False, width=width, color_system=None, legacy_windows=False, highlight=False
     )
-    console.print(_all(tables))
+    console.print(_all(tables, width))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 
@@ -128,18 +129,18 @@ def _several(tables: Table | Iterable[Table]) -> list[Table]:
     return [tables] if isinstance(tables, Table) else list(tables)
 
 
-def _all(tables: Table | Iterable[Table]) -> Group:
+def _all(tables: Table | Iterable[Table], width: int) -> Group:
     """The tables, with an empty line between two parts."""
-    parts = [part for one in _several(tables) for part in _parts(one)]
+    parts = [part for one in _several(tables) for part in _parts(one, width)]
     return Group(*(piece for part in parts for piece in (part, Text())))
 
 
-def _parts(one: Table) -> list[RenderableType]:
+def _parts(one: Table, width: int) -> list[RenderableType]:
     if not one.rows and one.empty:
         return [Text(one.empty)]
     above = [Text(one.headline, "bold")] if one.headline else []
     parts = [Group(*above, *map(_line, one.about))] if above or one.about else []
-    grids = [_grid(one)] if one.columns else []
+    grids = [_grid(one, width)] if one.columns else []
     return [*parts, *grids, *([Group(*map(_line, one.notes))] if one.notes else [])]
 
 
@@ -170,11 +171,11 @@ def _columns(one: Table) -> list[Column]:
     ]
 
 
-def _grid(one: Table) -> rich_table.Table:
+def _grid(one: Table, width: int) -> rich_table.Table:
     columns = _columns(one)
     wide = any(column.wide for column in columns)
     # Closer together if that is what it takes for none to be cut.
-    gap = 1 if wide or _letters(one) + 2 * len(columns) > WIDTH else 2
+    gap = 1 if wide or _letters(one) + 2 * len(columns) > width else 2
     grid = rich_table.Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", expand=wide)
     deep = max(column.title.count("\n") for column in columns)
     for column in columns:
