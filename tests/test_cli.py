@@ -21,25 +21,14 @@ from processes import running
 
 from supalab import Lab
 from supalab.cli import main
-from supalab.clients.arms import Arm
-from supalab.measure import race
-from supalab.measure.trial import Trial
+from supalab.measure import run
+from supalab.measure.case import Case
 
-SUMMARY_KEYS = [
-    "arm",
-    "requests",
-    "errors",
-    "peak_in_flight",
-    "connections",
-    "makespan_s",
-    "ideal_ratio",
-    "throughput_per_s",
-    "wait_p50_s",
-    "service_p50_s",
-    "latency_p99_s",
-    "cpu_ms_per_request",
-    "memory_added_bytes",
-]
+
+def recorded(path: Path) -> list[dict[str, Any]]:
+    """The trials of a record, each with its arm."""
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["trials"]
+    return [{"arm": one["case"]["arm"], **one["numbers"]} for one in found]
 
 
 def supalab(*words: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -64,12 +53,11 @@ def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) 
     assert "fake-3" in done.stdout
     assert "supalab lab" in done.stdout
     assert "Traceback" not in done.stderr
-    whole = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert len(whole["trials"]) == 4
-    fake, real = whole["summary"]
-    assert list(fake)[: len(SUMMARY_KEYS)] == SUMMARY_KEYS
-    assert (fake["arm"], fake["peak_in_flight"], fake["connections"], fake["errors"]) == ("fake-3", 3, 20, 0)
-    assert (real["arm"], real["peak_in_flight"], real["connections"]) == ("real-10", 10, 10)
+    trials = recorded(tmp_path / "out.json")
+    assert [one["arm"] for one in trials] == ["fake-3", "real-10", "real-10", "fake-3"]
+    fake, real = trials[:2]
+    assert (fake["peak"], fake["connections"], fake["errors"]) == (3, 20, 0)
+    assert (real["peak"], real["connections"]) == (10, 10)
     for picture in ("picture.png", "picture-timeline.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
@@ -163,11 +151,9 @@ def test_a_real_project_is_raced_without_a_witness(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         text = (tmp_path / "out.json").read_text(encoding="utf-8")
         assert lab.key not in text + done.stdout + done.stderr
-    for arm in json.loads(text)["summary"]:
-        assert arm["peak_in_flight"] is None
-        assert arm["connections"] is None
-        assert arm["ideal_ratio"] is None
-        assert (arm["requests"], arm["errors"]) == (6, 0)
+    for trial in recorded(tmp_path / "out.json"):
+        assert not trial.keys() & {"peak", "connections"}
+        assert trial["errors"] == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT as a terminal does")
@@ -199,7 +185,7 @@ def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> N
     assert racing.returncode == 130
     assert "real-10" in out
     assert "Traceback" not in err
-    assert [arm["arm"] for arm in json.loads((tmp_path / "out.json").read_text())["summary"]] == ["real-10"]
+    assert [one["arm"] for one in recorded(tmp_path / "out.json")] == ["real-10"]
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
 
@@ -208,20 +194,22 @@ def test_a_lab_that_dies_takes_no_finished_trial_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second arm has no lab any more: the first one's row, record and pictures are there, then one line and 2."""
-    whole = race._trial
+    whole = run._measured
 
-    def dying(one: Arm, turn: int, course: Any, tick: Callable[[float], None]) -> Trial:
-        if one.name == "real-2":
-            psutil.Process(course.lab.pid).kill()
-        return whole(one, turn, course, tick)
+    def dying(case: Case, context: run.Context, tick: Callable[[float], None]) -> Any:
+        if case.arm == "real-2":
+            assert context.lab is not None
+            assert context.lab.pid is not None
+            psutil.Process(context.lab.pid).kill()
+        return whole(case, context, tick)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(race, "_trial", dying)
+    monkeypatch.setattr(run, "_measured", dying)
     assert main(["race", "--arms", "fake-2,real-2", "--requests", "4", "--latency", "0", "--json", "out.json"]) == 2
     said = capsys.readouterr()
     assert "fake-2" in said.out
     assert "supalab: the lab" in said.err
-    assert [arm["arm"] for arm in json.loads((tmp_path / "out.json").read_text())["summary"]] == ["fake-2"]
+    assert [one["arm"] for one in recorded(tmp_path / "out.json")] == ["fake-2"]
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
 
 
