@@ -13,7 +13,7 @@ from labwork import again, call, close, connect, get_request, raw, read_answer, 
 
 from supalab.errors import SettingsError
 from supalab.lab.conditions import Conditions, LiveConditions
-from supalab.lab.distance import WINDOW, End, at_a_distance
+from supalab.lab.distance import WINDOW, at_a_distance
 from supalab.lab.handle import Lab
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ async def test_requests_sent_together_are_answered_in_order() -> None:
         await close(writer)
 
 
-async def _line(rtt: float, ends: set[End]) -> tuple[socket.socket, socket.socket]:
+async def _line(rtt: float, ends: set[asyncio.Task[None]]) -> tuple[socket.socket, socket.socket]:
     """Two sockets ``rtt`` away from each other: a caller's and a server's."""
     caller, accepted = socket.socketpair()
     for end in (caller, accepted):
@@ -220,7 +220,7 @@ async def _line(rtt: float, ends: set[End]) -> tuple[socket.socket, socket.socke
     return caller, served
 
 
-async def _empty(ends: set[End]) -> bool:
+async def _empty(ends: set[asyncio.Task[None]]) -> bool:
     """Whether nothing of the connection stays open."""
     for _ in range(500):
         if not ends:
@@ -239,7 +239,7 @@ async def _all(end: socket.socket) -> bytes:
 
 async def test_bytes_arrive_whole_and_in_order_and_their_end_after_them() -> None:
     """Many small pieces come out as they went in, in both directions, and a hung-up caller's words arrive first."""
-    loop, ends = asyncio.get_running_loop(), set[End]()
+    loop, ends = asyncio.get_running_loop(), set[asyncio.Task[None]]()
     caller, served = await _line(0.02, ends)
     said = b"".join(b"%d;" % number for number in range(20_000))
     await loop.sock_sendall(served, b"hello")
@@ -255,7 +255,7 @@ async def test_bytes_arrive_whole_and_in_order_and_their_end_after_them() -> Non
 
 async def test_one_direction_can_end_before_the_other() -> None:
     """A caller who has said everything still gets the answer."""
-    loop, ends = asyncio.get_running_loop(), set[End]()
+    loop, ends = asyncio.get_running_loop(), set[asyncio.Task[None]]()
     caller, served = await _line(0.02, ends)
     await loop.sock_sendall(caller, b"question")
     caller.shutdown(socket.SHUT_WR)
@@ -270,7 +270,7 @@ async def test_one_direction_can_end_before_the_other() -> None:
 @pytest.mark.parametrize("far", [False, True], ids=["from the caller", "from the server"])
 async def test_whoever_sends_more_than_a_window_waits(far: bool) -> None:
     """Nobody reads on the other side: the sender is stopped, and goes on when somebody reads."""
-    loop, ends = asyncio.get_running_loop(), set[End]()
+    loop, ends = asyncio.get_running_loop(), set[asyncio.Task[None]]()
     sockets = await _line(0.02, ends)
     sender, reader = reversed(sockets) if far else sockets
     flood = b"x" * (64 * WINDOW)

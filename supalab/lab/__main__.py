@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from supalab.process.attach import attach_to_parent
-
-if TYPE_CHECKING:
-    from supalab.lab.server import Running
 
 HARD_END_S = 2.8
 
@@ -22,10 +18,8 @@ def main() -> int:
 
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-        def ready(running: Running) -> None:
-            parent.report_ready(running.as_json())
-
-        run(ServeOptions.from_json(parent.options), parent.folder, ready, parent.ending, parent.progress)
+        options = ServeOptions.from_json(parent.options)
+        run(options, parent.folder, parent.report_ready, parent.ending, parent.progress)
     return 0
 
 

@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from supalab.errors import LabError
-from supalab.lab.distance import End, at_a_distance
+from supalab.lab.distance import at_a_distance
 from supalab.process.serving import ManagedServer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Connections(ManagedServer):
         super().__init__(config, ready, ending)
         self._live, self._tally, self.ca_file = live, tally, ca_file
         self._entering: set[asyncio.Task[None]] = set()
-        self._far_away: set[End] = set()
+        self._far_away: set[asyncio.Task[None]] = set()
 
     def prepare(self, conditions: Conditions) -> None:
         """Make what new connections need under ``conditions``; call it before they become the live ones.
@@ -103,10 +103,8 @@ class Connections(ManagedServer):
             entering.cancel()
         await asyncio.gather(self._accepting, *self._entering, return_exceptions=True)
         await super().shutdown(sockets)
-        end = asyncio.get_running_loop().time() + ON_THEIR_WAY_S
-        # Connections tell nobody that they have gone, so they are looked at.
-        while self._far_away and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        if self._far_away:
+            await asyncio.wait(self._far_away, timeout=ON_THEIR_WAY_S)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

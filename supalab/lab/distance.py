@@ -1,124 +1,83 @@
 """Puts a caller far away: what is sent over the returned socket arrives half a round trip later, in both directions.
 
-Two protocols on a socket pair stand between the caller and the server, and each hands on what it hears. So TLS and
-HTTP run on the far side as on any socket, and a TLS handshake costs its real number of round trips.
+A socket pair stands between the caller and the server, and each direction hands on what it hears. So TLS and HTTP run
+on the far side as on any socket, and a TLS handshake costs its real number of round trips.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
-from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["WINDOW", "End", "at_a_distance"]
+__all__ = ["WINDOW", "at_a_distance"]
 
 WINDOW = 256 * 1024
 """So many bytes may be on their way in one direction; then whoever sends more has to wait."""
+PIECE = 64 * 1024
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def at_a_distance(caller: socket.socket, rtt: float, ends: set[End]) -> socket.socket:
+async def at_a_distance(caller: socket.socket, rtt: float, ways: set[asyncio.Task[None]]) -> socket.socket:
     """Return a socket to serve in place of ``caller``, who is ``rtt`` seconds away and back.
 
-    The caller's first bytes are late by one whole round trip more: that is what TCP's handshake takes. ``ends`` holds
-    both ends while they are open, so that a server can wait until everything has arrived.
+    The caller's first bytes are late by one whole round trip more: that is what TCP's handshake takes. ``ways`` holds
+    a task for the connection while it is open, so that a server can wait until everything has arrived.
     """
-    loop = asyncio.get_running_loop()
+    opened = asyncio.get_running_loop().time() + rtt
     here, served = socket.socketpair()
-    near, far = End(rtt / 2, loop.time() + rtt, ends), End(rtt / 2, 0.0, ends)
-    near.other, far.other = far, near
     try:
-        transport, _ = await loop.connect_accepted_socket(lambda: far, here)
-        try:
-            await loop.connect_accepted_socket(lambda: near, caller)
-        except BaseException:
-            transport.abort()
-            raise
+        near, far = await asyncio.open_connection(sock=caller), await asyncio.open_connection(sock=here)
     except BaseException:
         here.close()
         served.close()
         raise
+    way = asyncio.create_task(_both_ways(near, far, rtt / 2, opened))
+    ways.add(way)
+    way.add_done_callback(ways.discard)
     return served
 
 
-class End(asyncio.Protocol):
-    """One end of the distance: what it hears, the other end says ``delay`` seconds later, in the same order.
+async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -> None:
+    """Hand on both directions until both have ended, or one breaks."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for way in (_Way(near, far, delay), _Way(far, near, delay)):
+                group.create_task(way.hear(opened))
+                group.create_task(way.hand_on())
+    except* OSError:
+        pass  # whoever hung up needs nothing more
+    finally:
+        near[1].close()
+        far[1].close()
 
-    ``not_before``: the loop's time at which the delay of the first bytes starts at the earliest.
-    """
 
-    other: End
-    transport: asyncio.Transport
+class _Way:
+    """One direction: what ``hear`` reads, ``hand_on`` writes ``delay`` seconds later, in the same order."""
 
-    def __init__(self, delay: float, not_before: float, ends: set[End]) -> None:
-        self._delay, self._not_before = delay, not_before
-        self._ends = ends
-        self._loop = asyncio.get_running_loop()
-        self._under_way: deque[tuple[int, Callable[[], object]]] = deque()
-        self._size = 0
-        self._crowded = self._blocked = self._paused = self.ended = False
+    def __init__(self, source: Streams, target: Streams, delay: float) -> None:
+        self.reader, self.writer, self.delay = source[0], target[1], delay
+        self.time = asyncio.get_running_loop().time
+        self.pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        self.size, self.room = 0, asyncio.Event()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to listen."""
-        self.transport = cast("asyncio.Transport", transport)
-        self._ends.add(self)
+    async def hear(self, opened: float) -> None:
+        piece = b"the first"
+        while piece:
+            while self.size > WINDOW:
+                self.room.clear()
+                await self.room.wait()
+            piece = await self.reader.read(PIECE)
+            self.size += len(piece)
+            self.pieces.put_nowait((max(self.time(), opened) + self.delay, piece))
 
-    def data_received(self, data: bytes) -> None:
-        """Send bytes over."""
-        self._send(len(data), lambda: self.other.transport.write(data))
-
-    def eof_received(self) -> bool:
-        """Send the end of one direction over; the other direction stays open."""
-        self.ended = True
-        self._send(0, self._end_other)
-        return True
-
-    def _end_other(self) -> None:
-        if self.other.ended:
-            self.other.transport.close()  # both directions have ended; this end learns it from the other's news
-        elif self.other.transport.can_write_eof():
-            self.other.transport.write_eof()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Send the end of both directions over, after all that was said before."""
-        self._ends.discard(self)
-        self._send(0, self.other.transport.close)
-
-    def pause_writing(self) -> None:
-        """The socket is full: nothing more may come from the other end for now."""
-        self.other.hold(blocked=True)
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self.other.hold(blocked=False)
-
-    def hold(self, *, blocked: bool) -> None:
-        """Note whether what is heard here has somewhere to go."""
-        self._blocked = blocked
-        self._listen_or_not()
-
-    def _listen_or_not(self) -> None:
-        pause = self._crowded or self._blocked
-        if pause != self._paused and not self.transport.is_closing():
-            self._paused = pause
-            (self.transport.pause_reading if pause else self.transport.resume_reading)()
-
-    def _send(self, size: int, action: Callable[[], object]) -> None:
-        self._under_way.append((size, action))
-        self._size += size
-        self._crowded = self._size > WINDOW
-        self._loop.call_at(max(self._loop.time(), self._not_before) + self._delay, self._arrive)
-        self._listen_or_not()
-
-    def _arrive(self) -> None:
-        # There is a timer for each action; whichever fires first does the oldest action, so the order stays.
-        size, action = self._under_way.popleft()
-        self._size -= size
-        if not self.other.transport.is_closing():
-            action()
-        if self._size <= WINDOW // 4:
-            self._crowded = False
-        self._listen_or_not()
+    async def hand_on(self) -> None:
+        piece = b"the first"
+        while piece:
+            due, piece = await self.pieces.get()
+            await asyncio.sleep(due - self.time())
+            self.writer.write(piece)
+            await self.writer.drain()
+            self.size -= len(piece)
+            self.room.set()
+        if not self.writer.is_closing():
+            self.writer.write_eof()

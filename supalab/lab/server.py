@@ -11,7 +11,6 @@ import logging
 import secrets
 import shutil
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, cast
@@ -35,42 +34,23 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-__all__ = ["Running", "ServeOptions", "run", "serve"]
+__all__ = ["ServeOptions", "run", "serve"]
 
 # Longer than any client keeps a connection, so that it is never the lab who hangs up on a request just sent.
 KEEP_ALIVE_S = 75
 GRACE_S = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A lab that is ready: where it listens and the secrets to enter; these never stand in a log."""
-
-    port: int
-    key: str
-    control_port: int
-    token: str
-    ca_file: Path | None
-
-    def as_json(self) -> dict[str, object]:
-        """Return what the handle is told, as JSON's values."""
-        return {**asdict(self), "ca_file": str(self.ca_file) if self.ca_file else None}
-
-    @property
-    def url(self) -> str:
-        """The address that clients are given."""
-        return f"{'https' if self.ca_file else 'http'}://127.0.0.1:{self.port}"
-
-
 def run(
     options: ServeOptions,
     folder: Path,
-    ready: Callable[[Running], None],
+    ready: Callable[[dict[str, Any]], None],
     ending: Event,
     progress: Callable[[int, int], None] | None = None,
 ) -> Witness:
     """Serve until ``ending`` is set, then return the last reading; ``ready`` is called once, when requests may come.
 
+    It is told the two ports, the key and the token, which never stand in a log, and the file of the authority, if any.
     ``folder`` is where files go that live as long as the lab. Requests in flight at the end have 2 seconds to finish.
     ``progress`` is told how many bytes of the seed are read.
     Raises LabError and SettingsError when the lab cannot start.
@@ -85,9 +65,10 @@ def run(
         port, control_port = public.getsockname()[1], control.getsockname()[1]
         key, token = f"sb_publishable_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
         ca_file = folder / "ca.pem"
-        running = Running(port, key, control_port, token, ca_file if options.conditions.tls else None)
+        words = {"port": port, "key": key, "control_port": control_port, "token": token}
+        words["ca_file"] = str(ca_file) if options.conditions.tls else None
         app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
-        server = Connections(_config(app), lambda: ready(running), ending, live=live, tally=tally, ca_file=ca_file)
+        server = Connections(_config(app), lambda: ready(words), ending, live=live, tally=tally, ca_file=ca_file)
         server.prepare(options.conditions)
         controller = ControlApp(control_port, token, live, tally, server)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -145,9 +126,9 @@ def serve(options: ServeOptions) -> int:
         if not announced.is_set():
             raise KeyboardInterrupt  # nobody looks at the event yet
 
-    def ready(running: Running) -> None:
+    def ready(words: dict[str, Any]) -> None:
         announced.set()
-        _announce(running)
+        _announce(words)
 
     try:
         folder = free_folder()
@@ -170,10 +151,11 @@ def serve(options: ServeOptions) -> int:
     return 0
 
 
-def _announce(running: Running) -> None:
-    control = f"http://127.0.0.1:{running.control_port}/witness"
-    sys.stderr.write(f"what the lab saw: curl -H 'Authorization: Bearer {running.token}' {control}\n")
-    if running.ca_file:
-        sys.stderr.write(f"trust this certificate authority: {running.ca_file}\n")
-    sys.stdout.write(f"SUPABASE_URL={running.url}\nSUPABASE_KEY={running.key}\n")
+def _announce(words: dict[str, Any]) -> None:
+    control = f"http://127.0.0.1:{words['control_port']}/witness"
+    sys.stderr.write(f"what the lab saw: curl -H 'Authorization: Bearer {words['token']}' {control}\n")
+    if words["ca_file"]:
+        sys.stderr.write(f"trust this certificate authority: {words['ca_file']}\n")
+    url = f"{'https' if words['ca_file'] else 'http'}://127.0.0.1:{words['port']}"
+    sys.stdout.write(f"SUPABASE_URL={url}\nSUPABASE_KEY={words['key']}\n")
     sys.stdout.flush()
