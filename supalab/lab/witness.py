@@ -149,14 +149,5 @@ class Tally:
         last = (self._last - self._origin, self.current)
         if timeline and timeline[-1] != last:
             timeline.append(last)
-        return Witness(
-            peak=self.peak,
-            current=self.current,
-            served=self.served,
-            connections=self.connections,
-            abandoned=self.abandoned,
-            busy_s=busy,
-            timeline=tuple(timeline),
-            errors=self.errors,
-            refused=self.refused,
-        )
+        counts = (self.peak, self.current, self.served, self.connections, self.abandoned)
+        return Witness(*counts, busy, tuple(timeline), self.errors, self.refused)
