@@ -43,11 +43,19 @@ ARTICLE: Mapping[str, tuple[float, float]] = {
     "throughput": (6.7, 20.0),
     "100 requests": (15.0, 5.0),
 }
+#: Of each: its name in the evidence, how it is written here, and how in the article.
+READ: Mapping[str, tuple[str, Callable[[float], str], Callable[[float], str]]] = {
+    "at once": ("limit", number, number),
+    "response": ("response_s", duration, stated),
+    "throughput": ("per_s", "{:.1f}/s".format, "{:g}/s".format),
+    "100 requests": ("total_s", duration, stated),
+}
 SEEN_BY = (
     "At once: the arm's limit, and how many of it were ever used, as the client has it, since over a distance the lab "
     "counts a request only while it serves it. Response: from slot to answer, without the wait for a slot."
 )
-FITS, MISSES = ("#1d4f91", "#e3ebf5"), ("#b3446c", "#f7e9ef")
+#: How a number that fits is drawn, and one that does not: edge, face and sign.
+LOOKS = {True: ("#1d4f91", "#e3ebf5", "✓"), False: ("#b3446c", "#f7e9ef", "✕")}
 ROW_IN, LEFT_IN = 0.56, 3.95
 
 
@@ -139,55 +147,50 @@ def cells(found: Record) -> pd.DataFrame:
 
 def _cells(one: Hypothesis, e: Evidence) -> Iterator[dict[str, Any]]:
     for at, (when, arm) in enumerate((("before", one.before), ("after", one.after))):
-        limit, used = e(f"{arm}.limit"), e(f"{arm}.at_once")
-        response, per_s, total = (e(f"{arm}.{name}") for name in ("response_s", "per_s", "total_s"))
-        # The article's number is a limit: what it allows and what was used are told apart.
-        at_once = f"{limit}" if used == limit else f"{limit}, {used} used"
-        seen = {
-            "at once": (limit == ARTICLE["at once"][at], at_once, number),
-            "response": (near(response, ARTICLE["response"][at]), duration(response), stated),
-            "throughput": (near(per_s, ARTICLE["throughput"][at]), f"{per_s:.1f}/s", lambda value: f"{value:g}/s"),
-            "100 requests": (near(total, ARTICLE["100 requests"][at]), duration(total), stated),
-        }
-        for figure, (fits, text, form) in seen.items():
+        for figure, (name, here, article) in READ.items():
+            value, claimed = e(f"{arm}.{name}"), ARTICLE[figure][at]
+            fits, text = near(value, claimed), here(value)
+            if name == "limit":
+                # The article's number is a limit: what it allows and what was used are told apart.
+                used = e(f"{arm}.at_once")
+                fits, text = value == claimed, text if used == value else f"{text}, {used} used"
             said = {"letter": one.letter, "said": one.said, "means": one.means, "figure": figure, "when": when}
-            yield {**said, "fits": fits, "text": text, "stated": form(ARTICLE[figure][at])}
+            yield {**said, "fits": fits, "text": text, "stated": article(claimed)}
 
 
-def _sentence(cells: pd.DataFrame) -> str:
+def _sentence(mine: pd.DataFrame) -> str:
     """What one hypothesis explains and what not."""
-    one, missed = cells.iloc[0], each(cells[~cells["fits"]])
-    said = f"{one.letter} ({one.said}) explains {cells['fits'].sum()} of {len(cells)} numbers"
+    one, missed = mine.iloc[0], each(mine[~mine["fits"]])
+    said = f"{one.letter} ({one.said}) explains {mine['fits'].sum()} of {len(mine)} numbers"
     but = "; ".join(f"{cell.figure} {cell.when}: {cell.text}, not {cell.stated}" for cell in missed)
-    return f"{said}{f', but not {but}' if but else ''}."
+    return f"{said}, but not {but}." if but else f"{said}."
 
 
 def headline(found: Record) -> str:
     """Say under which hypotheses all of the article's numbers are true."""
     explained = cells(found).groupby("letter")["fits"].sum()
-    whole = [str(letter) for letter, number in explained.items() if number == 2 * len(ARTICLE)]
-    if whole:
-        either = " or ".join(part for part in (", ".join(whole[:-1]), whole[-1]) if part)
-        return f"All of the article's numbers at once: only in {either}"
-    most = explained.max() if len(explained) else 0
-    return f"No hypothesis has all of the article's numbers at once: {most} of {2 * len(ARTICLE)} at best"
+    *most, last = ["", *explained.index[explained == 2 * len(ARTICLE)]]
+    if last:
+        return f"All of the article's numbers at once: only in {', '.join(most[1:])}{' or ' * bool(most[1:])}{last}"
+    best = explained.max() if len(explained) else 0
+    return f"No hypothesis has all of the article's numbers at once: {best} of {2 * len(ARTICLE)} at best"
 
 
 def solution(found: Record) -> str:
     """Say in sentences which hypotheses explain everything, and if none does, which come nearest and what they miss."""
-    every = dict(list(cells(found).groupby("letter")))
-    if not every:
+    every, numbers = cells(found), 2 * len(ARTICLE)
+    explained = every.groupby("letter")["fits"].sum()
+    if not len(explained):
         return "No hypothesis could be tested: nothing was measured without errors."
-    explained = {letter: int(mine["fits"].sum()) for letter, mine in every.items()}
-    whole = [mine.iloc[0] for letter, mine in every.items() if explained[letter] == len(mine)]
-    numbers = 2 * len(ARTICLE)
-    if not whole:
-        best = [_sentence(mine) for letter, mine in every.items() if explained[letter] == max(explained.values())]
-        return " ".join([f"In none of {len(every)} hypotheses are all numbers true at once.", *best])
-    named = "; ".join(f"{one.letter}, {one.said} ({one.means})" for one in whole)
-    others = [count for count in explained.values() if count < numbers]
-    rest = f" Each of the others misses at least {numbers - max(others)}." if others else ""
-    how_many = "one hypothesis" if len(whole) == 1 else f"{len(whole)} hypotheses"
+    best = [every[every["letter"] == letter] for letter in explained.index[explained == explained.max()]]
+    if explained.max() < numbers:
+        return " ".join(
+            [f"In none of {len(explained)} hypotheses are all numbers true at once.", *map(_sentence, best)]
+        )
+    named = "; ".join(f"{one.letter}, {one.said} ({one.means})" for one in (mine.iloc[0] for mine in best))
+    others = explained[explained < numbers]
+    rest = f" Each of the others misses at least {numbers - others.max()}." if len(others) else ""
+    how_many = "one hypothesis" if len(best) == 1 else f"{len(best)} hypotheses"
     return f"All {numbers} numbers are true at once in {how_many}: {named}.{rest}"
 
 
@@ -200,27 +203,16 @@ def notes(found: Record) -> list[str]:
 def table(found: Record) -> Table:
     """Return the matrix of hypotheses and numbers, before and after."""
     columns = [Column("hypothesis", wide=True), Column("", width=6), *(Column(name, width=13) for name in ARTICLE)]
-    every = cells(found)
-    times = [Cell("before"), Cell("after")]
-    article = every.drop_duplicates(["figure", "when"]).groupby("figure", sort=False)
-    rows: list[list[Content]] = [
-        ["the article", times, *([Cell(f"  {said}") for said in one["stated"]] for _, one in article)]
-    ]
-    for letter, mine in every.groupby("letter"):
-        fits = int(mine["fits"].sum())
-        words = [
-            Cell(f"\n{letter}  {mine['said'].iloc[0]}"),
-            Cell(f"{fits}/{len(mine)}", "good" if fits == len(mine) else "dim"),
-        ]
-        pairs = [_pair(list(each(one))) for _, one in mine.groupby("figure", sort=False)]
-        rows.append([words, [Cell("\nbefore"), Cell("after")], *pairs])
+    article = [[Cell(f"  {form(claimed)}") for claimed in ARTICLE[figure]] for figure, (_, _, form) in READ.items()]
+    rows: list[list[Content]] = [["the article", [Cell("before"), Cell("after")], *article]]
+    for letter, mine in cells(found).groupby("letter"):
+        fits = f"{mine['fits'].sum()}/{len(mine)}"
+        words = [Cell(f"\n{letter}  {mine['said'].iloc[0]}"), Cell(fits, "good" if mine["fits"].all() else "dim")]
+        marked = [Cell(f"{LOOKS[one.fits][2]} {one.text}", "good" if one.fits else "bad") for one in each(mine)]
+        pairs = zip(marked[: len(ARTICLE)], marked[len(ARTICLE) :], strict=True)
+        numbers = [[Cell(f"\n{before.text}", before.style), after] for before, after in pairs]
+        rows.append([words, [Cell("\nbefore"), Cell("after")], *numbers])
     return Table(columns, rows, headline=headline(found), notes=notes(found))
-
-
-def _pair(found: Sequence[Any]) -> list[Cell]:
-    marks = [f"{'✓' if cell.fits else '✕'} {cell.text}" for cell in found]
-    styles = ["good" if cell.fits else "bad" for cell in found]
-    return [Cell(f"\n{marks[0]}", styles[0]), Cell(marks[1], styles[1])]
 
 
 def compared(found: Record) -> dict[str, float]:
@@ -237,65 +229,44 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
 
     Draws on ``fig`` if one is given.
     """
-    every = cells(found)
-    letters = list(dict.fromkeys(every["letter"]))
-    with sheet((1, 1), ROW_IN * (len(letters) + 2), fig=fig, head_in=0.95, foot_in=0.12, left=0.0, right=1.0) as (
-        fig,
-        [ax],
-    ):
-        # In inches from its top left, so that words keep their size.
-        ax.set(xlim=(0, WIDTH_IN), ylim=((len(letters) + 2) * ROW_IN, 0))
+    every = [mine for _, mine in cells(found).groupby("letter")]
+    with sheet((1, 1), ROW_IN * (len(every) + 2), fig=fig, head_in=0.95, foot_in=0.12, left=0.0, right=1.0) as (
+        fig, [ax],
+    ):  # fmt: skip
+        # In inches from its top left, so that words keep their size; a row of the grid is a row of the matrix.
+        ax.set(xlim=(0, WIDTH_IN), ylim=(len(every) + 2, 0))
         ax.axis("off")
-        _draw_numbers(ax, every, letters)
         _words(ax, 16 / 72, 1.5, "the article", fontsize=11, fontweight="bold")
-        for row, letter in enumerate(letters, 2):
-            mine = every[every["letter"] == letter]
-            all_fit = bool(mine["fits"].all())
-            _words(ax, 16 / 72, row + 0.5, letter, fontsize=13, fontweight="bold")
-            _words(ax, 0.5, row + 0.32, mine["said"].iloc[0], fontsize=9.6)
-            _words(
-                ax, 0.5, row + 0.73, f"{mine['fits'].sum()} of {len(mine)} numbers", fontsize=9.2,
-                color=FITS[0] if all_fit else MUTED, fontweight="bold" if all_fit else "normal",
-            )  # fmt: skip
+        for row, mine in enumerate(every, 2):
+            _draw_row(ax, row, mine)
         size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at full size"
-        about = f"{len(letters)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
+        about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
         head(fig, headline(found), about)
-    said = [_sentence(mine) for _, mine in every.groupby("letter")]
-    describe_on(fig, " ".join(["The matrix of hypotheses.", solution(found), *said]))
+    describe_on(fig, " ".join(["The matrix of hypotheses.", solution(found), *map(_sentence, every)]))
     return fig
 
 
 def _words(ax: Axes, x: float, row: float, said: str, **how: Any) -> None:
-    ax.text(x, row * ROW_IN, said, **{"color": INK, "va": "center", **how})
+    ax.text(x, row, said, **{"color": INK, "va": "center", **how})
 
 
-def _draw_numbers(ax: Axes, every: pd.DataFrame, letters: Sequence[str]) -> None:
-    width = (WIDTH_IN - LEFT_IN - 0.3) / (2 * len(ARTICLE))
-    columns = [(when, figure) for when in ("before", "after") for figure in ARTICLE]
-    for column, (when, figure) in enumerate(columns):
-        x = LEFT_IN + column * width + 0.12 * (when == "after")
-        if figure == columns[0][1]:
-            _words(ax, x + 0.06, 0.25, when, fontsize=11.5, fontweight="bold")
-        _words(ax, x + 0.06, 0.75, figure, fontsize=8.6, color=MUTED)
-        mine = every[(every["when"] == when) & (every["figure"] == figure)]
-        for cell in each(mine):
-            row = letters.index(cell.letter) + 2
-            if row == 2:
-                _words(ax, x + 0.06, 1.5, cell.stated, fontsize=10.5, fontweight="bold")
-            _draw_cell(ax, cell, x, row * ROW_IN, width)
-
-
-def _draw_cell(ax: Axes, cell: Any, x: float, y: float, width: float) -> None:
-    edge, pale = FITS if cell.fits else MISSES
-    ax.add_patch(Rectangle((x + 0.02, y + 0.04), width - 0.04, ROW_IN - 0.08, facecolor=pale, edgecolor="none"))
-    # A tick or a cross as a line of its own: fonts differ in whether they have the signs.
-    cx, cy = x + 0.13, y + ROW_IN / 2
-    if cell.fits:
-        ax.plot([cx - 0.045, cx - 0.01, cx + 0.055], [cy, cy + 0.05, cy - 0.06], color=edge, linewidth=2)
-    else:
-        for slope in (-1, 1):
-            ax.plot([cx - 0.045, cx + 0.045], [cy - 0.05 * slope, cy + 0.05 * slope], color=edge, linewidth=2)
-    _words(ax, x + 0.24, cy / ROW_IN, cell.text.replace(", ", "\n"), fontsize=9.2, linespacing=1.05)
+def _draw_row(ax: Axes, row: int, mine: pd.DataFrame) -> None:
+    """Draw one hypothesis and its numbers; above the first one, what the columns are."""
+    whole = {"color": LOOKS[True][0], "fontweight": "bold"} if mine["fits"].all() else {"color": MUTED}
+    _words(ax, 16 / 72, row + 0.5, mine["letter"].iloc[0], fontsize=13, fontweight="bold")
+    _words(ax, 0.5, row + 0.32, mine["said"].iloc[0], fontsize=9.6)
+    _words(ax, 0.5, row + 0.73, f"{mine['fits'].sum()} of {len(mine)} numbers", fontsize=9.2, **whole)
+    width = (WIDTH_IN - LEFT_IN - 0.3) / len(mine)
+    for column, cell in enumerate(each(mine)):
+        x = LEFT_IN + column * width + 0.12 * (cell.when == "after")
+        if row == 2:
+            _words(ax, x + 0.06, 0.25, cell.when * (column % len(ARTICLE) == 0), fontsize=11.5, fontweight="bold")
+            _words(ax, x + 0.06, 0.75, cell.figure, fontsize=8.6, color=MUTED)
+            _words(ax, x + 0.06, 1.5, cell.stated, fontsize=10.5, fontweight="bold")
+        edge, face, sign = LOOKS[cell.fits]
+        ax.add_patch(Rectangle((x + 0.02, row + 0.07), width - 0.04, 0.86, facecolor=face, edgecolor="none"))
+        _words(ax, x + 0.07, row + 0.5, sign, fontsize=12, fontweight="bold", color=edge, family="DejaVu Sans")
+        _words(ax, x + 0.24, row + 0.5, cell.text.replace(", ", "\n"), fontsize=9.2, linespacing=1.05)
 
 
 EXPERIMENT = Experiment(
