@@ -148,14 +148,15 @@ def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
     ``quick``: in small, in less than a minute, and without the service. Raises SettingsError for a table that is none.
     """
     needed = {name for claim in catalogue(claims) for name in claim.experiment.split()}
-    small = Workload(200 if quick else 400, 0.15)
+    # As many callers as slots: a request that only waits for its slot would count as memory in flight.
+    hundred = Workload(200 if quick else 400, 0.15, callers=100)
     few = Workload(REQUESTS, 0.03 if quick else 0.05)
     if "burst" in needed:
         yield from burst(quick, ("fake-3", "fake-10", "article-10", "real-3"))
     if "far" in needed:
         yield from far(quick, ("fake-3", "session-3"))
     if "wide" in needed:
-        yield from bursts("wide", ("fake-100", "kept-100", "real-100"), small)
+        yield from bursts("wide", ("fake-100", "kept-100", "real-100"), hundred)
     if "reuse" in needed:
         yield from bursts("reuse", ("fake-3", "session-3", "article-10", "kept-10"), few)
     if "facts" in needed:
