@@ -13,7 +13,6 @@ from supalab import Workload, race
 from supalab.course import check, live_view, predict, sized, start_lab
 from supalab.course.beside import beside_the_article
 from supalab.experiments.race_figure import side_by_side
-from supalab.measure.littles_law import in_flight
 
 lab = start_lab(latency=0.15)
 n = sized(40, at_least=20)
@@ -136,7 +135,7 @@ beside_the_article(trials)
 
 # %%
 for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
-    print(f"{column:6}: {per_s:g}/s x {seconds:g} s = {in_flight(per_s, seconds):.1f} in flight")
+    print(f"{column:6}: {per_s:g}/s x {seconds:g} s = {per_s * seconds:.1f} in flight")
 
 # %% [markdown]
 # The result is three in both columns, where the article says three and ten. With ten requests in flight and 0.15 s for each, the rate would be 67 requests

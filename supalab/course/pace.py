@@ -19,7 +19,6 @@ from supalab.experiments.throughput_figure import figure
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
 from supalab.measure.case import Case, Trial
-from supalab.measure.littles_law import seconds_each
 from supalab.measure.machine import machine, versions
 from supalab.measure.record import Record
 from supalab.measure.workload import Workload
@@ -64,7 +63,7 @@ class Pace:
     @property
     def took(self) -> float:
         """Seconds that a request takes on average, from the question to the answer: Little's law, read backwards."""
-        return seconds_each(self.callers, self.per_s)
+        return self.callers / self.per_s
 
     def __str__(self) -> str:
         failed = f", {self.trial['errors']} failed" if self.trial["errors"] else ""

@@ -1,4 +1,4 @@
-"""Little's law, in flight = throughput times time: a trial or a blog's table goes in, what agrees comes out. Pure.
+"""Little's law: requests in flight = throughput x time; check a trial or the numbers of somebody's table by it. Pure.
 
 The law needs no model and has no exceptions for a burst that starts and ends empty. So when a client's own
 throughput and service time do not give the number in flight that the lab saw, one of the three is wrong.
@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 from supalab.errors import SettingsError
 from supalab.measure.trial import Trial
 from supalab.report.format import stated
 
-__all__ = [
-    "Finding", "Reading", "Row", "blog_table", "in_flight", "law", "mean_in_flight", "row_of", "seconds_each",
-    "throughput",
-]  # fmt: skip
+__all__ = ["Finding", "Reading", "Row", "blog_table", "law", "mean_in_flight", "row_of"]
 
-
-def in_flight(throughput: float, seconds: float) -> float:
-    """Return the mean number in flight for so many requests per second of so many seconds each."""
-    return throughput * seconds
-
-
-def throughput(in_flight: float, seconds: float) -> float:
-    """Return the requests per second that so many in flight give, at so many seconds each."""
-    return in_flight / seconds
-
-
-def seconds_each(in_flight: float, throughput: float) -> float:
-    """Return the seconds each request takes, with so many in flight at so many per second."""
-    return in_flight / throughput
+WIDTH = 100
+WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
+LACK = "Too little is given: it takes two of response time, throughput (or n and total) and limit."
+Kind = Literal["agree", "imply", "contradict", "lack"]
+Said: TypeAlias = Iterator[tuple[Kind, str]]
 
 
 def mean_in_flight(trial: Trial) -> float | None:
@@ -54,8 +43,7 @@ def law(trial: Trial) -> float | None:
     services = [span.service for span in trial.spans if span.service is not None]
     if not seen or not services:
         return None
-    mean_service = sum(services) / len(services)
-    return in_flight(len(services) / trial.makespan_s, mean_service) / seen
+    return sum(services) / trial.makespan_s / seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +73,15 @@ class Row:
         return self.per_s or (self.n / self.total_s if self.n and self.total_s else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence about a column: its figures ``agree``, ``imply`` something, ``contradict`` each other, or lack."""
+class Finding(NamedTuple):
+    """One sentence about a column: its numbers ``agree``, ``imply`` something, ``contradict`` each other, or lack."""
 
-    kind: Literal["agree", "imply", "contradict", "lack"]
+    kind: Kind
     column: str
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a table says by Little's law; ``str`` of it is a line for each finding."""
 
     findings: tuple[Finding, ...]
@@ -108,14 +94,10 @@ class Reading:
     def __str__(self) -> str:
         wide = max(len(found.column) for found in self.findings)
         heads = [f"{found.column:<{wide}}  {found.kind:<10}  " for found in self.findings]
-        lines = zip(heads, (found.sentence for found in self.findings), strict=True)
         return "\n".join(
-            textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) for head, text in lines
+            textwrap.fill(found.sentence, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+            for head, found in zip(heads, self.findings, strict=True)
         )
-
-
-WIDTH = 100
-WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
 
 
 def row_of(words: str) -> Row:
@@ -126,104 +108,90 @@ def row_of(words: str) -> Row:
         if name not in WORDS or WORDS[name] in given:
             raise SettingsError(f"{part.strip()!r} in {words!r}: write each of {', '.join(WORDS)} once, e.g. limit=3")
         try:
-            given[WORDS[name]] = float(text.removesuffix("ms")) / 1000 if text.endswith("ms") else float(text)
+            given[WORDS[name]] = float(text.removesuffix("ms")) / (1000 if text.endswith("ms") else 1)
         except ValueError:
             raise SettingsError(f"{part.strip()!r} in {words!r}: it is not a number, e.g. 0.45 or 450ms") from None
     return Row(**given)
 
 
 def blog_table(before: Row, after: Row | None = None, *, tolerance: float = 0.15) -> Reading:
-    """Say what a table's figures imply and which contradict each other, column by column and between the two.
+    """Say what a table's numbers imply and which contradict each other, column by column and between the two.
 
-    ``tolerance``: how far apart two figures may be, as a part of the smaller, and still agree.
+    ``tolerance``: how far apart two numbers may be, as a part of the smaller, and still agree.
     """
     if not 0 <= tolerance < 1:
         raise SettingsError(f"tolerance {tolerance!r} is not a share from 0 to 1: use e.g. 0.15")
-    found = _column("before" if after else "table", before, tolerance)
+    columns = {"before": before, "after": after} if after else {"table": before}
+    found: list[Finding] = []
+    for name, row in columns.items():
+        said = [*_burst(row, tolerance), *_slots(row, tolerance)] or [("lack", LACK)]
+        found += [Finding(kind, name, sentence) for kind, sentence in said]
     if after:
-        found += _column("after", after, tolerance) + _between(before, after, tolerance)
+        found += [Finding(kind, "both", sentence) for kind, sentence in _between(before, after, tolerance)]
     return Reading(tuple(found))
 
 
-def _column(name: str, row: Row, tolerance: float) -> list[Finding]:
-    said = [*_burst(name, row, tolerance), *_slots(name, row, tolerance)]
-    lack = "Too little is given: it takes two of response time, throughput (or n and total) and limit."
-    return said or [Finding("lack", name, lack)]
-
-
-def _burst(name: str, row: Row, tolerance: float) -> list[Finding]:
+def _burst(row: Row, tolerance: float) -> Said:
     """Compare the throughput with that of the burst."""
-    if not (row.per_s and row.n and row.total_s):
-        return []
-    burst = row.n / row.total_s
-    said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} a second"
-    if _alike(burst, row.per_s, tolerance):
-        return [Finding("agree", name, f"{said}, as stated ({row.per_s:g}).")]
-    return [Finding("contradict", name, f"{said}, but {row.per_s:g} are stated: they are not of one run.")]
+    if row.per_s and row.n and row.total_s:
+        burst = row.n / row.total_s
+        said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} a second"
+        if _alike(burst, row.per_s, tolerance):
+            yield "agree", f"{said}, as stated ({row.per_s:g})."
+        else:
+            yield "contradict", f"{said}, but {row.per_s:g} are stated: they are not of one run."
 
 
-def _slots(name: str, row: Row, tolerance: float) -> list[Finding]:
+def _slots(row: Row, tolerance: float) -> Said:
     """Compare the number in flight that rate and response imply with the limit; or say what two of them imply."""
-    rate = row.rate
-    if row.response_s and rate:
-        return _in_slots(name, row, rate, in_flight(rate, row.response_s), tolerance)
-    if row.limit and row.response_s:
-        most = throughput(row.limit, row.response_s)
-        said = f"{row.limit:g} in flight of {stated(row.response_s)} each give {most:.3g} a second at most"
-        time = f", so {row.n:g} requests take {stated(_time(row))} at least" if row.n else ""
-        return [Finding("imply", name, f"{said}{time}.")]
-    if row.limit and rate:
-        each = seconds_each(row.limit, rate)
-        said = (
-            f"{rate:.3g} a second through {row.limit:g} slots: if all are always taken, a request takes {stated(each)}"
-        )
-        return [Finding("imply", name, f"{said}; if it takes less, they are not.")]
-    return []
+    rate, response, limit = row.rate, row.response_s, row.limit
+    if rate and response:
+        yield from _in_slots(row, rate, response, tolerance)
+    elif response and limit:
+        most = f"{limit:g} in flight of {stated(response)} each give {limit / response:.3g} a second at most"
+        time = f", so {row.n:g} requests take {stated(_full_s(row.n, limit, response))} at least" if row.n else ""
+        yield "imply", f"{most}{time}."
+    elif rate and limit:
+        said = f"{rate:.3g} a second through {limit:g} slots: if all are always taken, a request takes "
+        yield "imply", f"{said}{stated(limit / rate)}; if it takes less, they are not."
 
 
-def _in_slots(name: str, row: Row, rate: float, busy: float, tolerance: float) -> list[Finding]:
-    said = f"{rate:.3g} a second of {stated(row.response_s or 0.0)} each are {busy:.2g} in flight"
-    if row.limit is None:
-        return [Finding("imply", name, f"{said}.")]
+def _in_slots(row: Row, rate: float, response: float, tolerance: float) -> Said:
+    busy, limit = rate * response, row.limit
+    said = f"{rate:.3g} a second of {stated(response)} each are {busy:.2g} in flight"
+    if limit is None:
+        yield "imply", f"{said}."
+        return
+    full_s = _full_s(row.n or 0, limit, response)
     # A burst that does not fill its last round has less in flight on average than its slots, and is sound all the same.
-    sound = row.n and row.total_s and _alike(row.total_s, _time(row), tolerance)
-    if sound or _alike(busy, row.limit, tolerance):
-        return [Finding("agree", name, f"{said}: the limit of {row.limit:g} is what held it back.")]
-    if busy > row.limit:
-        return [Finding("contradict", name, f"{said}, more than the limit of {row.limit:g} allows.")]
-    found = [Finding("imply", name, f"{said}: a limit of {row.limit:g} is not what held it back.")]
-    if row.n and row.total_s and row.n > row.limit:
-        full = throughput(row.limit, row.response_s or 1.0)
-        would = f"{row.n:g} at once keep {row.limit:g} in flight: {full:.3g} a second, done in {stated(_time(row))}"
-        each = stated(seconds_each(row.limit, rate))
-        found.append(
-            Finding(
-                "contradict", name, f"{would}, not {stated(row.total_s)}; or each took {each} and not what is stated."
-            )
-        )
-    return found
+    sound = row.n and row.total_s and _alike(row.total_s, full_s, tolerance)
+    if sound or _alike(busy, limit, tolerance):
+        yield "agree", f"{said}: the limit of {limit:g} is what held it back."
+    elif busy > limit:
+        yield "contradict", f"{said}, more than the limit of {limit:g} allows."
+    else:
+        yield "imply", f"{said}: a limit of {limit:g} is not what held it back."
+        if row.n and row.total_s and row.n > limit:
+            full = f"{row.n:g} at once keep {limit:g} in flight: {limit / response:.3g} a second, done in "
+            full += f"{stated(full_s)}, not {stated(row.total_s)}; or each took {stated(limit / rate)}"
+            yield "contradict", f"{full} and not what is stated."
 
 
-def _between(before: Row, after: Row, tolerance: float) -> list[Finding]:
+def _between(before: Row, after: Row, tolerance: float) -> Said:
     """Take the gain in throughput apart: more in flight, times less time each."""
-    old, new = before.rate, after.rate
-    if not (old and new and before.response_s and after.response_s):
-        return []
-    faster, sooner = new / old, before.response_s / after.response_s
-    wider = faster / sooner
-    parts = f"{wider:.2g}x by more in flight and {sooner:.2g}x by less time for each"
-    found = [Finding("imply", "both", f"Throughput is {faster:.2g}x: {parts}.")]
-    if before.limit and after.limit and not _alike(after.limit / before.limit, 1, tolerance):
-        part = after.limit / before.limit
-        if _alike(wider, 1, tolerance):
-            idle = f"The limit, {part:.2g}x, had no part in it: nothing more was in flight."
-            found.append(Finding("imply", "both", idle))
-    return found
+    if before.rate and after.rate and before.response_s and after.response_s:
+        faster, sooner = after.rate / before.rate, before.response_s / after.response_s
+        wider = faster / sooner
+        parts = f"{wider:.2g}x by more in flight and {sooner:.2g}x by less time for each"
+        yield "imply", f"Throughput is {faster:.2g}x: {parts}."
+        part = after.limit / before.limit if before.limit and after.limit else 1.0
+        if not _alike(part, 1, tolerance) and _alike(wider, 1, tolerance):
+            yield "imply", f"The limit, {part:.2g}x, had no part in it: nothing more was in flight."
 
 
-def _time(row: Row) -> float:
+def _full_s(requests: float, limit: float, response: float) -> float:
     """Seconds of a burst that keeps all its slots taken."""
-    return math.ceil((row.n or 0) / (row.limit or 1)) * (row.response_s or 0.0)
+    return math.ceil(requests / limit) * response
 
 
 def _alike(one: float, other: float, tolerance: float) -> bool:
