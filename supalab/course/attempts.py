@@ -77,7 +77,10 @@ def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
     """Return a learner's own progress in a few lines: how many exercises are done, each one's state, what is next."""
     states = _last(tries)
     done = [number for number in exercises if states.get(number) is State.DONE]
-    rest = [number for number in exercises if number not in done]
+    # Who began with notebook 01 does not need the primer: what comes before the first try is not next.
+    begun = [number for number in exercises if number in states][:1]
+    order = [number for number in exercises if not begun or number >= begun[0]]
+    rest = [number for number in (*order, *exercises) if number not in done]
     marks = "  ".join(f"{MARKS[states.get(number, State.NOT_DONE)]} {number}" for number in exercises)
     then = f"Next: {rest[0]}, in notebook {rest[0][:2]}." if rest else "All of them are done."
     return f"Done: {len(done)} of {len(exercises)} exercises. {then}\n{marks}"

@@ -58,7 +58,7 @@ def brought_back(folder: Path, which: str) -> list[tuple[Path, Path | None]]:
     if not (folder / MARKER).is_file():
         raise SettingsError(f"{str(folder)!r} is no working copy of the course: supalab course {folder} makes one")
     books = [path for path in _originals() if path.suffix == ".ipynb"]
-    numbers = [path.name[:2] for path in books]
+    numbers = list(dict.fromkeys(path.name[:2] for path in books))
     if which != "all" and which not in numbers:
         raise SettingsError(f"there is no notebook {which!r}: choose from {', '.join(numbers)}, or all")
     return [_replaced(path, folder / path.name) for path in books if which in ("all", path.name[:2])]
