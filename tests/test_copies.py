@@ -124,7 +124,7 @@ def test_a_learner_sees_what_is_done_and_what_is_next() -> None:
         Attempt("02a", State.LOOK_AGAIN, NOW),
     ]
     said = learner_text(tries, list(EXERCISES))
-    assert said.startswith(f"Done: 1 of {len(EXERCISES)} exercises. Next: 02a, in notebook 02.\n● 01a  ◐ 02a  ○ 03a")
+    assert said.startswith(f"Done: 1 of {len(EXERCISES)} exercises. Next: 02a, in notebook 02.\n○ 00a  ● 01a  ◐ 02a")
     assert "All of them are done" in learner_text([Attempt(one, State.DONE, NOW) for one in EXERCISES], list(EXERCISES))
 
 
