@@ -13,9 +13,9 @@ from test_explain import LEVELS, made_explanation
 from test_figures import _drawn, _meet
 
 from supalab.errors import TrialError
-from supalab.figures.waterfall import draw_cpu, draw_waterfall, waterfall
-from supalab.figures.waterfall_links import by_link, draw_by_link
-from supalab.measure.explain.result import Explanation
+from supalab.experiments.explain import explained, link_notes, notes
+from supalab.experiments.explain_figures import by_link, waterfall
+from supalab.measure.record import Record
 from supalab.report.plot import description, save
 
 DRAWINGS = (waterfall, by_link)
@@ -28,7 +28,7 @@ def _texts(fig: Figure) -> list[str]:
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_the_same_explanation_gives_the_same_bytes_with_its_words(
-    draw: Callable[[Explanation], Figure], tmp_path: Path
+    draw: Callable[[Record], Figure], tmp_path: Path
 ) -> None:
     """Two pictures are identical files, and each carries its description."""
     first, again = (save(draw(made_explanation()), tmp_path / f"{name}.png").read_bytes() for name in "ab")
@@ -36,22 +36,20 @@ def test_the_same_explanation_gives_the_same_bytes_with_its_words(
     assert description(draw(made_explanation())).encode("latin-1") in first
 
 
-def test_the_description_names_every_factor_with_its_numbers() -> None:
-    """Seconds, spread, verdict and CPU of all eight, both sums; over links, each factor and link."""
+def test_the_description_has_every_sentence() -> None:
+    """What each factor saved, both sums and CPU; over links, each factor and link."""
     found = made_explanation()
-    said = description(waterfall(found))
-    for step in found.steps:
-        assert f"{step.change}: {found.seconds(step).middle:+.3f} s" in said
-        assert f"CPU of a request {step.before.cpu:.2f} to {step.after.cpu:.2f} ms" in said
-    assert said.count("its factors sum to") == 2
-    assert all(f"({step.link})" in description(by_link(found)) for step in found.links)
+    for note in notes(found):
+        assert note.removeprefix("- ") in description(waterfall(found))
+    seen = explained(found)
+    assert seen is not None
+    for note in link_notes(seen):
+        assert note in description(by_link(found))
 
 
 def test_a_bar_hangs_where_the_one_before_it_ended() -> None:
     """Levels start at zero, factors lead from one level to the next, in the order of the chain."""
-    ax = Figure().subplots()
-    draw_waterfall(ax, made_explanation())
-    bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
+    bars = [bar for bar in waterfall(made_explanation()).axes[0].patches if isinstance(bar, Rectangle)]
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
     assert len(bars) == 11
     assert [ends[row][0] for row in (0, 5, 10)] == [0, 0, 0]
@@ -72,12 +70,12 @@ def test_a_remainder_has_a_row_when_it_is_over_one_per_cent() -> None:
         made_explanation(),
         made_explanation(jitter=0.08, off=0.6, errors=7),
         made_explanation(off=LEVELS[0]),
-        replace(made_explanation(after=100, levels=(18.4, 1.9, 1.2, 2.5, 9.8, 15.3, 13.9, 17.1, 4.5)), rounds=1),
+        made_explanation(limit=100, levels=(18.4, 1.9, 1.2, 2.5, 9.8, 15.3, 13.9, 17.1, 4.5), repeat=1),
     ],
     ids=["usual", "noisy and failed", "nothing earned", "another limit"],
 )
 @pytest.mark.parametrize("draw", DRAWINGS)
-def test_no_two_texts_meet(draw: Callable[[Explanation], Figure], found: Explanation) -> None:
+def test_no_two_texts_meet(draw: Callable[[Record], Figure], found: Record) -> None:
     """No words overlap and none leaves the page, whatever was found."""
     fig = draw(found)
     fig.draw_without_rendering()
@@ -88,13 +86,11 @@ def test_no_two_texts_meet(draw: Callable[[Explanation], Figure], found: Explana
     assert [(a[0], b[0]) for a, b in pairs if _meet(a[1], b[1])] == []
 
 
-def test_panels_go_on_axes_of_yours_and_nothing_to_draw_is_said() -> None:
-    """Each draw function fills the axes it is given; without links there is no picture of them."""
-    axes = Figure().subplots(3)
-    for ax, draw in zip(axes, (draw_waterfall, draw_cpu, draw_by_link), strict=True):
-        draw(ax, made_explanation())
-        assert ax.has_data()
+def test_nothing_to_draw_is_said() -> None:
+    """Without links there is no figure of them, without a finished round none at all."""
     with pytest.raises(TrialError, match="no links"):
         by_link(made_explanation(links=False))
+    with pytest.raises(TrialError, match="no round was finished"):
+        waterfall(replace(made_explanation(), trials=()))
     mine = Figure(figsize=(11, 8))
     assert waterfall(made_explanation(), fig=mine) is mine

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from made_trials import made_trial
-from test_explain import made_explanation
 
 from supalab import Lab
-from supalab.course import predict, recorded
+from supalab.course import predict
 from supalab.course.factors import NOTHING, Rounds, in_rounds, in_seconds, signed
 from supalab.course.factors_picture import what_earned
 from supalab.errors import SettingsError
-from supalab.figures import Picture, describe, waterfall
-from supalab.measure.explain import EXPLANATION
 from supalab.measure.trial import Span, Trial
 from supalab.measure.workload import Workload
+from supalab.report.plot import description
 
 CHAIN = ("fake-3", "fake-10", "fake-10", "session-10", "article-10")
 SECONDS = (
@@ -44,12 +41,12 @@ def test_every_step_is_named_and_judged_by_its_rounds() -> None:
     """A gain, nothing, what is lost in noise, and a loss; a step that is no factor has its arms' names."""
     steps = made_rounds().steps
     assert [step.key for step in steps] == ["limit", NOTHING, "reuse", "session-10 → article-10"]
-    assert [step.earned.told for step in steps] == [True, False, False, True]
-    assert steps[0].earned.middle == pytest.approx(0.31)
+    assert [step.saved.above_noise for step in steps] == [True, False, False, True]
+    assert steps[0].saved.median == pytest.approx(0.31)
     assert steps[3].each == pytest.approx((-0.10, -0.10, -0.11, -0.11, -0.11))
     verdicts = [str(step).rsplit("), ", 1)[1] for step in steps]
     assert verdicts == ["earned", "not to be told from noise", "not to be told from noise", "lost"]
-    assert made_rounds().whole.middle == pytest.approx(0.20)
+    assert made_rounds().whole.median == pytest.approx(0.20)
     assert signed(-0.0001) == "+0.000"
 
 
@@ -69,7 +66,7 @@ def test_guesses_are_seconds_or_parts_of_the_whole() -> None:
 def test_the_picture_has_every_step_and_guess_in_its_words() -> None:
     """A dashed line for each guess, a band for what nothing earns, and all numbers in the description."""
     fig = what_earned(made_rounds(), guesses={"limit": predict("x", 50, unit="%")})
-    said = describe(fig)
+    said = description(fig)
     assert all(str(step) in said for step in made_rounds().steps)
     assert "the guess was 100 ms" in said
     assert "155% of the whole" in said
@@ -84,7 +81,7 @@ def test_without_a_gain_on_the_whole_the_title_has_the_steps_that_can_be_told() 
     """What one step earned and the next one lost again is in the title, not the two ends."""
     found = made_rounds()
     fig = what_earned(Rounds(found.arms[2:], found.trials[2:]))
-    assert "“session-10 → article-10” \N{MINUS SIGN}0.110 s" in describe(fig)
+    assert "“session-10 → article-10” \N{MINUS SIGN}0.110 s" in description(fig)
 
 
 async def test_arms_take_turns_at_the_lab_over_any_link() -> None:
@@ -96,7 +93,7 @@ async def test_arms_take_turns_at_the_lab_over_any_link() -> None:
     assert [found.of(arm)[0].witness.peak for arm in found.arms] == [2, 4, 4]  # type: ignore[union-attr]
     assert found.of("fake-4")[1].witness.connections == 12  # type: ignore[union-attr]
     assert found.of("session-4")[1].witness.connections <= 6  # type: ignore[union-attr]
-    assert "over TLS and a round trip of 10 ms" in describe(what_earned(found))
+    assert "over TLS and a round trip of 10 ms" in description(what_earned(found))
 
 
 async def test_a_link_is_for_these_rounds_alone() -> None:
@@ -124,13 +121,3 @@ async def test_what_cannot_run_is_told_in_one_line() -> None:
             await in_rounds(lab, ("fake-3", "fast"))
     with pytest.raises(SettingsError, match="no arm 'real-10' ran"):
         made_rounds().of("real-10")
-
-
-def test_a_record_is_drawn_or_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a record there is its picture, without one a line with the command that makes it."""
-    monkeypatch.setattr(recorded, "shipped", lambda *parts: tmp_path / parts[-1])
-    assert "supalab explain --figure" in repr(recorded.recorded("explain.json", EXPLANATION, waterfall))
-    EXPLANATION.save(made_explanation(), tmp_path / "explain.json")
-    drawn = recorded.recorded("explain.json", EXPLANATION, waterfall)
-    assert isinstance(drawn, Picture)
-    assert "Waterfall" in drawn.description

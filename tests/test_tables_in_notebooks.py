@@ -9,8 +9,8 @@ import rich.console
 from made_race import made_race
 from test_explain import made_explanation
 
+from supalab.experiments.explain import tables as explain_tables
 from supalab.experiments.race import table
-from supalab.measure.explain import table as explain_table
 from supalab.report.table import text as plain
 
 
@@ -18,7 +18,7 @@ from supalab.report.table import text as plain
     "text",
     [
         lambda: plain(table(made_race("fake-3", "fake-10", "session-10", "article-10", "real-10"))),
-        lambda: plain(explain_table.tables(made_explanation())),
+        lambda: plain(explain_tables(made_explanation())),
         lambda: plain(table(made_race())),
     ],
     ids=["race", "explain", "printed"],

@@ -14,10 +14,8 @@ from statistics import median
 from supalab.course import NotDone, check, predict, sized, start_lab
 from supalab.course.factors import in_rounds
 from supalab.course.factors_picture import what_earned
-from supalab.course.recorded import recorded
-from supalab.figures.waterfall import waterfall
-from supalab.figures.waterfall_links import by_link
-from supalab.measure.explain import EXPLANATION
+from supalab.measure.record import Record
+from supalab.shipped import shipped
 
 lab = start_lab(latency=0.05)
 rounds = sized(5, at_least=3)
@@ -71,7 +69,7 @@ found = await in_rounds(lab, CHAIN, requests=20, rounds=rounds)
 what_earned(found, guesses=guesses)
 
 # %%
-for step in sorted(found.steps, key=lambda step: step.earned.middle, reverse=True):
+for step in sorted(found.steps, key=lambda step: step.saved.median, reverse=True):
     print(step)
 
 # %% [markdown]
@@ -143,7 +141,7 @@ FAR = ("fake-10", "session-10", "article-10")
 far = await in_rounds(lab, FAR, requests=20, rounds=3, rtt=0.04, tls=True)
 
 # %%
-print(far_guess.beside(far.steps[0].earned.middle))
+print(far_guess.beside(far.steps[0].saved.median))
 for name in dict.fromkeys(far.arms):
     seen = far.of(name)[0].witness
     print(f"{name:11} {seen.connections} connections for {seen.served} requests, with the wave before")
@@ -163,7 +161,8 @@ what_earned(far, guesses={"reuse": far_guess})
 # minutes, so here is a recorded run:
 
 # %%
-recorded("explain.json", EXPLANATION, waterfall)
+recorded = Record.load(shipped("data", "reference", "explain.json"))
+recorded.figure()
 
 # %% [markdown]
 # Each bar starts where the bar above it ended. The factors should add up to the whole. This is the test of an [**ablation**](glossary.md#ablation); see the
@@ -174,7 +173,7 @@ recorded("explain.json", EXPLANATION, waterfall)
 # The next chart shows what connections save on each network. Find the rows with 40 ms. What does reuse save, and which step loses it again?
 
 # %%
-recorded("explain.json", EXPLANATION, by_link)
+recorded.figure("explain-links")
 
 # %% [markdown]
 # Reuse saves a lot, and the step to httpx loses all of it. In the last row, where ten connections may stay open, the gain is back. So the setting lost it,

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from supalab.commands.output import ProgressBar, check_outputs, say
+from supalab.commands.output import ProgressBar, check_outputs, draw, keep, say
 from supalab.commands.race import ARTICLE_LATENCY
 from supalab.report.format import estimate
-
-if TYPE_CHECKING:
-    from supalab.measure.explain.result import Explanation
 
 __all__ = ["add_explain", "explain"]
 
 #: A look in half a minute: short requests, two rounds.
-QUICK_REQUESTS_PER_SLOT, QUICK_LATENCY_S, QUICK_REPEAT, REPEAT = 4, 0.05, 2, 3
+QUICK_REQUESTS_PER_SLOT, QUICK_LATENCY_S, QUICK_REPEAT = 4, 0.05, 2
 
 
 def add_explain(parser: argparse.ArgumentParser) -> None:
@@ -41,85 +37,52 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
 
 def explain(options: argparse.Namespace) -> int:
     """Take the step apart; print tables and sentences, write record and pictures."""
-    from supalab.measure.explain import ExplainInterrupted, planned
-    from supalab.measure.explain import explain as run_explain
+    from supalab.experiments.explain import EXPERIMENT, plan
+    from supalab.measure.record import FORM, Record
+    from supalab.measure.run import Interrupted
+    from supalab.report.plot import check_suffix
+    from supalab.report.table import show
 
     how = _how(options)
-    todo = planned(**how)
-    figures = _figures(options.figure, links=bool(todo.link_workload))
-    check_outputs(options.json, *figures)
-    trials = todo.rounds * sum(len(one.arms) for one in todo.experiments)
-    rounds = "one round" if todo.rounds == 1 else f"{todo.rounds} rounds"
-    say(f"{trials} trials in {rounds}, {estimate(todo.expected_s)} on a quiet machine")
-    found: Explanation | None
+    trials, seconds = sum(1 for _ in plan(**how)), EXPERIMENT.expected_s(**how)
+    figures: dict[str, Path] = {}
+    if options.figure is not None:
+        check_suffix(options.figure)
+        figures["explain"] = options.figure
+        if how["links"]:
+            figures["explain-links"] = options.figure.with_stem(f"{options.figure.stem}-links")
+    check_outputs(options.json, *figures.values())
+    rounds = "one round" if how["repeat"] == 1 else f"{how['repeat']} rounds"
+    say(f"{trials} trials in {rounds}, {estimate(seconds)} on a quiet machine")
     code = 0
     try:
         with ProgressBar() as tell:
-            found = run_explain(**how, progress=tell)
-    except ExplainInterrupted as interrupted:
-        found, code = interrupted.explanation, 130
-    if found is None:
-        say("supalab: stopped before the first round was finished")
-        return code
-    _report(found, options.json, figures)
+            found = EXPERIMENT.run(**how, progress=tell)
+    except Interrupted as interrupted:
+        if not isinstance(interrupted.found, Record):
+            say("supalab: stopped before the first trial was finished")
+            return 130
+        found, code = interrupted.found, 130
+    keep(found, FORM, options.json)
+    show(found.table())
+    for name, path in figures.items() if code == 0 else ():
+        draw(found.figure(name), path)
     return code
 
 
 def _how(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of ``explain`` that these words mean."""
-    from dataclasses import replace
-
-    from supalab.measure.explain.plan import usual
+    """The arguments of the plan that these words mean."""
+    from supalab.experiments.explain import ARTICLE_S, REPEAT
     from supalab.settings import checked_limit
 
-    limit = checked_limit(options.limit)
-    load = usual(limit)
-    if options.quick:
-        load = replace(load, requests=QUICK_REQUESTS_PER_SLOT * limit, latency=QUICK_LATENCY_S)
-    latency = ARTICLE_LATENCY if options.as_in_article else load.latency
+    limit, quick = checked_limit(options.limit), options.quick
+    requests = QUICK_REQUESTS_PER_SLOT * limit if quick else None
+    latency = ARTICLE_S if options.as_in_article else QUICK_LATENCY_S if quick else None
     return {
-        "workload": replace(
-            load,
-            requests=load.requests if options.requests is None else options.requests,
-            latency=latency if options.latency is None else options.latency,
-        ),
+        "requests": requests if options.requests is None else options.requests,
+        "latency": latency if options.latency is None else options.latency,
         "before": options.before,
-        "after": limit,
-        "repeat": (QUICK_REPEAT if options.quick else REPEAT) if options.repeat is None else options.repeat,
-        "links": not options.quick if options.links is None else options.links,
+        "limit": limit,
+        "repeat": (QUICK_REPEAT if quick else REPEAT) if options.repeat is None else options.repeat,
+        "links": not quick if options.links is None else options.links,
     }
-
-
-def _figures(path: Path | None, *, links: bool) -> tuple[Path, ...]:
-    from supalab.report.plot import check_suffix
-
-    if path is None:
-        return ()
-    check_suffix(path)
-    return (path, path.with_stem(f"{path.stem}-links")) if links else (path,)
-
-
-def _report(found: Explanation, record: Path | None, figures: tuple[Path, ...]) -> None:
-    from supalab.measure.explain.result import EXPLANATION
-    from supalab.measure.explain.table import tables
-    from supalab.report.table import show
-
-    # First of all: whatever happens to the rest, minutes of measuring are not lost.
-    if record is not None:
-        EXPLANATION.save(found, record)
-        say(f"written: {record}")
-    show(tables(found))
-    if figures:
-        _draw(found, figures)
-
-
-def _draw(found: Explanation, figures: tuple[Path, ...]) -> None:
-    from supalab.figures.waterfall import waterfall
-    from supalab.figures.waterfall_links import by_link
-    from supalab.report.plot import description, save
-
-    for draw, path in zip((waterfall, by_link), figures, strict=False):
-        drawn = draw(found)
-        save(drawn, path)
-        sys.stdout.write(f"\n{description(drawn)}\n")
-        say(f"written: {path}")

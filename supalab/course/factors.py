@@ -1,6 +1,6 @@
-"""What each step of a chain of arms earned: arms and a lab go in, trials in rounds and what they say come out.
+"""Measure what each step of a chain of arms saves, in the kernel's own loop.
 
-All runs in the kernel's own loop, so a round takes seconds. ``supalab explain`` does the same in fresh processes,
+A round takes seconds. ``supalab explain`` does the same in fresh processes,
 with CPU, more factors and more links.
 """
 
@@ -15,10 +15,10 @@ from supalab.clients.arms import Arm, arm
 from supalab.course.predict import Guess
 from supalab.course.progress import displayed, line
 from supalab.errors import SettingsError
+from supalab.experiments.explain import chain
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
-from supalab.measure.explain.chain import chain
-from supalab.measure.explain.result import Earned, Side, earned, side
+from supalab.measure.compare import Difference, compare, noise_of
 from supalab.measure.run import put_back
 from supalab.measure.trial import Backend, Trial, Witnessed
 from supalab.measure.workload import Workload
@@ -32,23 +32,24 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One step of a chain: its key, what it changes in a few words, the two arms, and the seconds that it earned."""
+    """One step of a chain: its key, what it changes in a few words, both arms' trials, and the seconds saved."""
 
     key: str
     change: str
-    before: Side
-    after: Side
-    earned: Earned
+    before: tuple[Trial, ...]
+    after: tuple[Trial, ...]
+    saved: Difference
 
     @property
     def each(self) -> tuple[float, ...]:
-        """The seconds that it earned in each round."""
-        return tuple(one - other for one, other in zip(self.before.makespan_s, self.after.makespan_s, strict=True))
+        """The seconds that it saved in each round."""
+        pairs = zip(_seconds(self.before), _seconds(self.after), strict=True)
+        return tuple(one - other for one, other in pairs)
 
     def __str__(self) -> str:
-        got = self.earned
-        verdict = ("earned" if got.middle > 0 else "lost") if got.told else "not to be told from noise"
-        return f"{self.change}: {signed(got.middle)} s ({signed(got.lowest)} to {signed(got.highest)}), {verdict}"
+        got = self.saved
+        verdict = ("earned" if got.median > 0 else "lost") if got.above_noise else "not to be told from noise"
+        return f"{self.change}: {signed(got.median)} s ({signed(got.lowest)} to {signed(got.highest)}), {verdict}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,17 @@ class Rounds:
     @property
     def steps(self) -> tuple[Taken, ...]:
         """What lies between neighbours in the chain."""
-        sides = [side(trials) for trials in self.trials]
-        pairs = itertools.pairwise(sides)
-        return tuple(Taken(*_named(a.arm, b.arm), a, b, earned(a, b, sides)) for a, b in pairs)
+        sides = list(zip(self.arms, map(_seconds, self.trials), strict=True))
+        taken = []
+        for (before, a), (after, b) in itertools.pairwise(zip(self.arms, self.trials, strict=True)):
+            saved = compare(_seconds(a), _seconds(b), noise_of(sides, {before, after}))
+            taken.append(Taken(*_named(before, after), a, b, saved))
+        return tuple(taken)
 
     @property
-    def whole(self) -> Earned:
-        """What the way from the first arm to the last earned, seconds."""
-        return earned(side(self.trials[0]), side(self.trials[-1]))
+    def whole(self) -> Difference:
+        """What the way from the first arm to the last saved, seconds."""
+        return compare(_seconds(self.trials[0]), _seconds(self.trials[-1]))
 
     def of(self, name: str) -> tuple[Trial, ...]:
         """Return an arm's trials, one a round; of an arm that stands there twice, the first ones."""
@@ -83,6 +87,10 @@ class Rounds:
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.steps))
+
+
+def _seconds(trials: Sequence[Trial]) -> list[float]:
+    return [trial.makespan_s for trial in trials]
 
 
 def signed(seconds: float) -> str:
@@ -173,7 +181,7 @@ def in_seconds(found: Rounds, guesses: Mapping[str, Guess]) -> dict[str, float]:
 
     Who skipped is left out, and so are shares of a whole that earned nothing.
     """
-    whole = found.whole.middle
+    whole = found.whole.median
     made = {key: (guess.value, guess.unit) for key, guess in guesses.items() if guess.value is not None}
     seconds = {key: value for key, (value, unit) in made.items() if not unit.startswith("%")}
     parts = {key: value / 100 * whole for key, (value, unit) in made.items() if unit.startswith("%") and whole > 0}

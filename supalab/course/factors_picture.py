@@ -5,7 +5,8 @@ A bar is the median of the rounds, a dot one round. The pale band is what a step
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,8 +16,9 @@ from matplotlib.patches import Patch
 
 from supalab.course.factors import NOTHING, Rounds, Taken, in_seconds, signed
 from supalab.course.predict import Guess
+from supalab.experiments.explain_figures import EARNED, LOST, UNTOLD, look_of
 from supalab.experiments.race import subtitle
-from supalab.figures.waterfall import EARNED, LOST, UNTOLD, look_of
+from supalab.measure.trial import Trial
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
@@ -35,7 +37,7 @@ def what_earned(found: Rounds, *, guesses: Mapping[str, Guess] | None = None) ->
         ax = fig.add_axes((LEFT, FOOT_IN / height, 0.985 - LEFT, 1 - (HEAD_IN + FOOT_IN) / height))
         for place, step in enumerate(steps):
             guess = expected.get(step.key)
-            _bar(ax, place, step, found.whole.middle, max(step.earned.highest, guess or 0.0, 0.0))
+            _bar(ax, place, step, found.whole.median, max(step.saved.highest, guess or 0.0, 0.0))
             if guess is not None:
                 ax.plot([guess] * 2, [place - 0.42, place + 0.42], **_GUESS, zorder=6)
         _frame(ax, steps, list(expected.values()))
@@ -49,16 +51,16 @@ _GUESS: dict[str, Any] = {"color": INK, "linestyle": (0, (3, 2)), "linewidth": 1
 
 
 def _bar(ax: Axes, place: int, step: Taken, whole: float, end: float) -> None:
-    got, look = step.earned, look_of(step.earned)
-    ax.barh(place, got.middle, BAR, color=look.face, hatch=look.hatch, edgecolor=look.edge, linewidth=1.0, zorder=3)
+    got, look = step.saved, look_of(step.saved)
+    ax.barh(place, got.median, BAR, color=look.face, hatch=look.hatch, edgecolor=look.edge, linewidth=1.0, zorder=3)
     ax.plot(step.each, [place] * len(step.each), "o", color=INK, markersize=3.6, zorder=5)
-    part = f", {_part(got.middle, whole)}" if whole > 0 else ""
+    part = f", {_part(got.median, whole)}" if whole > 0 else ""
     ax.annotate(
-        f"{signed(got.middle)} s{part}".replace("-", "\N{MINUS SIGN}"), (end, place), xytext=(10, 0),
+        f"{signed(got.median)} s{part}".replace("-", "\N{MINUS SIGN}"), (end, place), xytext=(10, 0),
         textcoords="offset points", va="center", bbox=CLEAR, zorder=4,
     )  # fmt: skip
     left = -LEFT * WIDTH_IN * 72 + 16
-    arms = f"{step.before.arm} → {step.after.arm}"
+    arms = f"{step.before[0].arm} → {step.after[0].arm}"
     lines = [(step.change, 6, 11, INK)] + [(arms, -7.5, 8.5, MUTED)] * (arms != step.change)
     for text, shift, size, shade in lines:
         ax.annotate(
@@ -77,7 +79,7 @@ def _frame(ax: Axes, steps: tuple[Taken, ...], guesses: list[float]) -> None:
     ax.set(xlim=(low - 0.03 * wide, max(ends) + 0.2 * wide), ylim=(len(steps) - 0.45, -0.55))
     for step in steps:
         if step.key == NOTHING:
-            ax.axvspan(step.earned.lowest, step.earned.highest, color=BAND, zorder=0.5)
+            ax.axvspan(step.saved.lowest, step.saved.highest, color=BAND, zorder=0.5)
     ax.axvline(0, color=INK, linewidth=1.0, zorder=4)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
@@ -101,13 +103,19 @@ def _key(fig: Figure, steps: tuple[Taken, ...], *, guessed: bool) -> None:
 
 def _title(found: Rounds) -> str:
     steps = found.steps
-    ends = f"{found.arms[0]} {duration(steps[0].before.seconds)} → {found.arms[-1]} {duration(steps[-1].after.seconds)}"
-    best, whole = max(steps, key=lambda step: step.earned.middle), found.whole
-    earned = whole.told and whole.middle > 0 and best.earned.told
+    ends = (
+        f"{found.arms[0]} {duration(_median(steps[0].before))} → {found.arms[-1]} {duration(_median(steps[-1].after))}"
+    )
+    best, whole = max(steps, key=lambda step: step.saved.median), found.whole
+    earned = whole.above_noise and whole.median > 0 and best.saved.above_noise
     if earned:
         return f"{ends}; most by “{best.change}”"
-    told = [f"“{step.change}” {signed(step.earned.middle)} s" for step in steps if step.earned.told]
+    told = [f"“{step.change}” {signed(step.saved.median)} s" for step in steps if step.saved.above_noise]
     return ", ".join(told[:2]).replace("-0", "\N{MINUS SIGN}0") or ends
+
+
+def _median(trials: Sequence[Trial]) -> float:
+    return median(trial.makespan_s for trial in trials)
 
 
 def _about(found: Rounds) -> str:
@@ -118,9 +126,9 @@ def _about(found: Rounds) -> str:
 
 
 def _described(found: Rounds, expected: Mapping[str, float]) -> str:
-    whole, said = found.whole.middle, [f"What each step earned. {_title(found)}. {_about(found)}."]
+    whole, said = found.whole.median, [f"What each step earned. {_title(found)}. {_about(found)}."]
     for step in found.steps:
-        part = f", {_part(step.earned.middle, whole)} of the whole" if whole > 0 else ""
+        part = f", {_part(step.saved.median, whole)} of the whole" if whole > 0 else ""
         guess = f"; the guess was {duration(expected[step.key])}" if step.key in expected else ""
         said.append(f"{step}{part}{guess}.")
     return " ".join(said)

@@ -2,9 +2,9 @@
 
 ::
 
-    EXPLANATION = Form("supalab-explain", 1, Explanation, "supalab explain")
-    EXPLANATION.save(found, "explain.json")
-    EXPLANATION.load("explain.json") == found
+    FORM = Form("supalab-record", 1, Record, "supalab")
+    FORM.save(found, "memory.json")
+    FORM.load("memory.json") == found
 
 Trials have a form of their own (``records``), whose rows are smaller.
 """

@@ -240,4 +240,11 @@ class Trial:
         """One flat row of a tidy table."""
         one = self.case
         asked = {"arm": one.arm, "kind": one.kind, "limit": one.limit, "repeat": one.repeat}
-        return {**asked, "requests": one.workload.requests, "ideal_s": one.ideal_s, **one.tags, **self.numbers}
+        return {
+            **asked,
+            "requests": one.workload.requests,
+            "latency": one.workload.latency,
+            "ideal_s": one.ideal_s,
+            **one.tags,
+            **self.numbers,
+        }
