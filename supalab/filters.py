@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from supalab.errors import SettingsError, shown
-from supalab.names import quoted as quoted
 from supalab.query_values import Condition, On, Scalar, json_bytes, listed, members_of, text_of
 from supalab.query_values import Filter as Filter
 from supalab.query_values import Filters as Filters
 from supalab.query_values import Group as Group
+from supalab.query_values import quoted as quoted
 
 #: The operators that PostgREST takes with (any) and (all).
 QUANTIFIED = {"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"}

@@ -109,13 +109,9 @@ def _checked_path(name: str, path: object) -> str:
 def _checked_key(name: str, key: object) -> str | None:
     # Only the field is named: httpx and requests print a key with a stray newline whole in their own errors.
     if key is not None and (not isinstance(key, str) or not key):
-        raise SettingsError(
-            f"{name} is empty or not text: pass the project's publishable or secret key, or a user's JWT"
-        )
+        raise SettingsError(f"{name} is empty or not text: pass the project's key, or a user's JWT")
     if key is not None and not re.fullmatch("[!-~]+", key):
-        raise SettingsError(
-            f"{name} has a space, a line break or a letter outside ASCII: copy it again, without blanks"
-        )
+        raise SettingsError(f"{name} has a space, a line break or a letter outside ASCII: copy it again without it")
     return key
 
 
@@ -133,10 +129,10 @@ def checked_limit(limit: object) -> int:
     return limit
 
 
-def checked_size(name: str, size: int) -> int:
-    """Return ``size`` if it is a whole number from 1 up that a machine can count to, else raise SettingsError."""
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= sys.maxsize:
-        raise SettingsError(f"{name} {shown(size)} is not a whole number from 1 up")
+def checked_size(name: str, size: object, least: int = 1) -> int:
+    """Return ``size`` if it is a whole number that a machine can count to, else raise SettingsError."""
+    if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= sys.maxsize:
+        raise SettingsError(f"{name} {shown(size)} is not a whole number from {least} to {sys.maxsize}")
     return size
 
 

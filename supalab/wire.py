@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from urllib.parse import quote, unquote, urlencode
 
 from supalab.errors import SettingsError, shown
-from supalab.names import clause, field_name, written_name
-from supalab.query_values import Filters, json_bytes, listed, members_of, parameters, text_of
+from supalab.query_values import Filters, clause, field_name, json_bytes, listed, members_of, parameters, written_name
+from supalab.settings import checked_size
 
 __all__ = ["Call", "Embedded", "Names", "Query", "Row", "call_function", "delete", "insert", "select", "update"]
 
@@ -165,9 +165,7 @@ def _which(resource: str, order: object = None, limit: object = None, offset: ob
     terms = "" if order is None else _clause("order", order)
     params = [(f"{resource}order", terms)] if terms else []
     for name, number in (("limit", limit), ("offset", offset)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-            raise SettingsError(f"{name} {shown(number)} is not a whole number from 0 up")
-        params += [] if number is None else [(f"{resource}{name}", text_of(number, name))]
+        params += [] if number is None else [(f"{resource}{name}", str(checked_size(name, number, 0)))]
     return params
 
 

@@ -13,8 +13,7 @@ from supalab import replies, wire
 from supalab.clients.base import Client
 from supalab.errors import BadResponse, ClientError, SettingsError, shown
 from supalab.filters import all_of, gt
-from supalab.names import unquoted, written_name
-from supalab.query_values import Filters, Group, parameters, text_of
+from supalab.query_values import Filters, Group, parameters, text_of, unquoted, written_name
 from supalab.replies import Rows
 from supalab.settings import checked_size
 from supalab.wire import Call, Embedded, Names, Query, Row

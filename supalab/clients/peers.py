@@ -92,7 +92,8 @@ class BareHttpx(Peer):
         self._client = self._opened(import_module(self.library))
 
     def _opened(self, library: Any) -> Any:
-        return library.AsyncClient(headers=self._headers, **httpx_options(self._settings, library, patient=True))
+        patience = {"timeout": library.Timeout(self._settings.timeout, pool=None)}
+        return library.AsyncClient(headers=self._headers, **httpx_options(self._settings, library) | patience)
 
     async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
         """Read rows."""
@@ -138,7 +139,7 @@ class OfficialAsync(Peer):
         if self._settings.key is None or self._settings.rest_path != "/rest/v1":
             raise SettingsError("the official client needs a key and always asks under /rest/v1: use another arm here")
         supabase = import_module("supabase")  # by name, so that types can be checked where it is not installed
-        self._http = getattr(httpx, self.http)(follow_redirects=True, **httpx_options(self._settings, patient=True))
+        self._http = getattr(httpx, self.http)(follow_redirects=True, **httpx_options(self._settings))
         how = getattr(supabase, self.how)(httpx_client=self._http)
         self._client = getattr(supabase, self.client)(url, self._settings.key, how)
 

@@ -1,8 +1,8 @@
-"""The client you would ship: real async, with what production needs around it. ``Call`` → gate → transport → ``Reply``.
+"""The client you would ship: real async, with what production needs around it.
 
-Beside the article's version: a gate in front of the pool (so that cancelled callers leave it whole), as many
-kept-alive connections as may be open, one deadline for everything, retries for reads alone, a cap on answers,
-errors from one tree, and a lazily made connection pool that knows its loop.
+What it adds to the article's version: a semaphore in front of the pool, so that cancelled callers do not damage it; as
+many connections kept alive as may be open; one deadline for everything; retries, for reads only; a limit on the size of
+answers; errors from one tree; and a connection pool that is opened at the first request and knows its event loop.
 """
 
 from __future__ import annotations

@@ -283,20 +283,11 @@ def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     return PooledTransport(settings.url, context)
 
 
-def httpx_options(
-    settings: Settings, library: Any = httpx, *, keep: int | None = None, patient: bool = False
-) -> dict[str, Any]:
-    """How httpx's own pool is set up for a project: ``keep`` connections stay open, by default all of them.
-
-    ``patient``: the timeout leaves out the wait for a connection.
-    """
-    limit, seconds = settings.limit, settings.timeout
-    return {
-        "limits": library.Limits(max_connections=limit, max_keepalive_connections=limit if keep is None else keep),
-        "timeout": library.Timeout(seconds, pool=None) if patient else library.Timeout(seconds),
-        "verify": tls(settings),
-        "trust_env": False,
-    }
+def httpx_options(settings: Settings, library: Any = httpx, *, keep: int | None = None) -> dict[str, Any]:
+    """How httpx's own pool is set up for a project: ``keep`` connections stay open, by default all of them."""
+    most = settings.limit
+    limits = library.Limits(max_connections=most, max_keepalive_connections=most if keep is None else keep)
+    return {"limits": limits, "timeout": settings.timeout, "verify": tls(settings), "trust_env": False}
 
 
 def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
