@@ -92,12 +92,10 @@ print(f"The server worked on it for {fake_3.workload.latency:g} s.")
 # mean service time, multiply them, and compare the product with what the lab counted.
 
 # %%
-from supalab.measure.littles_law import mean_in_flight
-
 served = sum(span.service for span in fake_3.answered) / len(fake_3.answered)
-said = fake_3.throughput_per_s * served
-print(f"The client: {fake_3.throughput_per_s:.1f} requests/s x {served:.3f} s = {said:.2f} in flight")
-print(f"The lab:    {mean_in_flight(fake_3):.2f} in flight on average")
+said = fake_3["per_s"] * served
+print(f"The client: {fake_3['per_s']:.1f} requests/s x {served:.3f} s = {said:.2f} in flight")
+print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on average")
 
 # %% [markdown]
 # The two numbers are close. The difference is the client's own work before and after the server's. (The client may report slightly more than 3: a

@@ -10,12 +10,11 @@
 #   changes one thing.
 
 # %%
-from supalab import FakeSupabaseAsync, SessionSupabaseAsync
+from supalab import FakeSupabaseAsync, SessionSupabaseAsync, Workload, race
 from supalab.course import check, observe, predict, progress_line, sized, start_lab
-from supalab.experiments.claims import burst, verdicts
+from supalab.experiments.claims import verdicts
 from supalab.measure.littles_law import Row, blog_table
 from supalab.measure.record import Record
-from supalab.measure.run import run
 from supalab.shipped import shipped
 
 lab = start_lab(latency=0.15)
@@ -66,15 +65,15 @@ print(line.sentence)
 #
 # You do not have to believe a record. Three claims need three arms: before, after, and the fair control. The server takes half of the 450 ms of "before", and
 # the numbers are scaled to the article's size. In such a short race every other program has an effect. If a verdict differs from the record's, run both
-# cells again. (About 12 seconds.)
+# cells again. (About 7 seconds.)
 
 # %%
-arms = ["fake-3", "article-10", "fake-10"]
-mine = run(burst, quick=True, arms=arms, name="claims", lab=lab, progress=progress_line())
+workload = Workload(sized(30, at_least=20), latency=0.45 / 2)
+mine = race(["fake-3", "article-10", "fake-10"], workload, lab=lab, progress=progress_line())
 
 # %%
 names = ("table-throughput-before", "table-throughput-after", "table-faster")
-for line in verdicts(mine, names).itertuples():
+for line in verdicts(mine, names, scale=2).itertuples():
     print(f"{line.claim}: {line.stated} claimed, {line.here} here. {line.verdict.capitalize()}.")
     print(f"    {line.sentence}")
 

@@ -1,7 +1,7 @@
-"""Little's law: requests in flight = throughput x time; check a trial or the numbers of somebody's table by it. Pure.
+"""Check the numbers of somebody's table by Little's law: requests in flight = throughput x time of each. Pure.
 
-The law needs no model and has no exceptions for a burst that starts and ends empty. So when a client's own
-throughput and service time do not give the number in flight that the lab saw, one of the three is wrong.
+The law needs no model and has no exceptions for a burst that starts and ends empty. So when two of the three do not
+give the third, one of them is wrong.
 """
 
 from __future__ import annotations
@@ -13,37 +13,15 @@ from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple, TypeAlias
 
 from supalab.errors import SettingsError
-from supalab.measure.trial import Trial
 from supalab.report.format import stated
 
-__all__ = ["Finding", "Reading", "Row", "blog_table", "law", "mean_in_flight", "row_of"]
+__all__ = ["Finding", "Reading", "Row", "blog_table", "row_of"]
 
 WIDTH = 100
 WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
 LACK = "Too little is given: it takes two of response time, throughput (or n and total) and limit."
 Kind = Literal["agree", "imply", "contradict", "lack"]
 Said: TypeAlias = Iterator[tuple[Kind, str]]
-
-
-def mean_in_flight(trial: Trial) -> float | None:
-    """Return how many requests the lab saw in flight on average over the makespan; ``None`` if not witnessed."""
-    if trial.witness is None or trial.makespan_s <= 0:
-        return None
-    return trial.witness.busy_s / trial.makespan_s
-
-
-def law(trial: Trial) -> float | None:
-    """Return throughput times mean service time over the mean in flight that the lab saw: 1 when they agree.
-
-    All requests that took a slot count, failed ones too, as the lab saw them too. Above 1 by what is
-    done beside the latency, by the client above all; below 1 when the lab was busy for longer than the client says
-    it was served. ``None`` if nothing was witnessed or no slot is known.
-    """
-    seen = mean_in_flight(trial)
-    services = [span.service for span in trial.spans if span.service is not None]
-    if not seen or not services:
-        return None
-    return sum(services) / trial.makespan_s / seen
 
 
 @dataclass(frozen=True, slots=True)
