@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 CELL = 32 * 1024 * 1024  # bytes of the largest value
 BATCH = 5_000
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-WHOLE = re.compile(r"-?[1-9][0-9]{0,18}|0")
-FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
-FLOATING = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
-DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-DATE = re.compile(DAY)
-MOMENT = re.compile(
-    DAY + r"[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?( ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?"
-)
-TRUTH = re.compile(r"true|false", re.I)
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FLOATING = r"(?!-0(?:\.0*)?(?:[eE]|\Z))-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"  # but not minus zero
+DAY, CLOCK, ZONE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?", r"[+-][0-9]{2}"
+KINDS = {
+    "date": re.compile(DAY),
+    "boolean": re.compile(r"true|false", re.I),
+    "uuid": re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "timestamptz": re.compile(rf"{DAY}[ T]{CLOCK}(?: ?(?:[Zz]|{ZONE}(?::?[0-9]{{2}})?))?"),
+    "whole": re.compile(r"-?[1-9][0-9]{0,18}|0"),
+    "number": re.compile(FLOATING),
+}
+ZONED = re.compile(r".*(?:[Zz]|:[0-9.]+ ?[+-][0-9:]+)")
 
 
 class CsvFile:
@@ -68,17 +69,7 @@ class CsvFile:
                 raise self.error(f"line 1: the separator {named[1]!r} is not known; use a comma, semicolon, tab or |")
             return named[1]
         header = re.sub(r'"[^"]*"', "", sample[0] if sample else "")
-        found = [(self._width(sample, one), one) for one in SEPARATORS if one in header]
-        return max(found, key=lambda pair: pair[0])[1] if found else ","
-
-    def _width(self, sample: list[str], separator: str) -> int:
-        """Return how many columns a separator gives, 0 when lines differ, as they do with a wrong one."""
-        try:
-            rows = [row for row in csv.reader(sample, delimiter=separator) if row]
-        except csv.Error:
-            return 0
-        widths = {len(row) for row in (rows if len(sample) < 20 else rows[:-1])}
-        return widths.pop() if len(widths) == 1 else 0
+        return max((one for one in SEPARATORS if one in header), key=lambda one: _width(sample, one), default=",")
 
     def _check_names(self) -> None:
         if not any(self.names):
@@ -141,6 +132,16 @@ def _values(file: CsvFile, readers: list[Callable[[str], object] | None]) -> Ite
         yield values
 
 
+def _width(sample: list[str], separator: str) -> int:
+    """Return how many columns a separator gives, 0 when lines differ, as they do with a wrong one."""
+    try:
+        rows = [row for row in csv.reader(sample, delimiter=separator) if row]
+    except csv.Error:
+        return 0
+    widths = {len(row) for row in (rows if len(sample) < 20 else rows[:-1])}
+    return widths.pop() if len(widths) == 1 else 0
+
+
 def _reader(declared: str) -> Callable[[str], object] | None:
     """Return what turns a value into its stored form; None where SQLite's own rules do so."""
     kind = find_type(re.sub(r" (primary key|unique|not null|default).*", "", declared))
@@ -151,100 +152,69 @@ class Guess:
     """What one column can be, after all its values so far."""
 
     def __init__(self) -> None:
-        self.can = {"whole", "number", "date", "moment", "truth", "uuid"}
-        self.seen = self.small = self.exponents = self.fractions = self.zoned = self.ragged = 0
+        self.can = dict(KINDS)
+        self.seen = self.zoned = self.ragged = self.exponents = False
+        self.small = self.digits = 0
         self.scales: set[int] = set()
-        self.digits = 0
 
     def add(self, values: list[str]) -> None:
         """Look at more values, none of them empty."""
-        self.seen += len(values)
-        for kind, pattern in (("whole", WHOLE), ("date", DATE), ("truth", TRUTH), ("uuid", UUID)):
-            if kind in self.can and not all(map(pattern.fullmatch, values)):
-                self.can.discard(kind)
+        self.seen = True
+        self.can = {kind: one for kind, one in self.can.items() if all(map(one.fullmatch, values))}
         if "whole" in self.can:
             numbers = list(map(int, values))
-            low, high = min(numbers), max(numbers)
-            self.small = max(self.small, high, -low - 1)
+            self.small = max(self.small, max(numbers), -min(numbers) - 1)
+            self.scales, self.digits = {0}, len(str(self.small))
         elif "number" in self.can:
-            self._number(values)
-        self._check_moments(values)
-
-    def _number(self, values: list[str]) -> None:
-        if not all(map(FLOATING.fullmatch, values)):
-            self.can.discard("number")
-            return
-        if self.seen > len(values) and not self.scales:  # whole numbers came before
-            self.scales.add(0)
-            self.digits = len(str(self.small))
-        for value in values:
-            mantissa, _, exponent = value.lower().partition("e")
-            whole, dot, rest = mantissa.partition(".")
-            if exponent:
-                self.exponents += 1
-            else:
-                self.fractions += bool(dot)
-                self.scales.add(len(rest))
-                self.ragged += rest.endswith("0") and rest != "0"
-            self.digits = max(self.digits, len((whole + rest).lstrip("-0")), len(whole.lstrip("-")))
-            if value.startswith("-") and not float(value):
-                self.can.discard("number")  # minus zero
-
-    def _check_moments(self, values: list[str]) -> None:
-        if not self.can & {"date", "moment"}:
-            return
-        found = [MOMENT.fullmatch(value) for value in values]
-        if not all(found):
-            self.can.discard("moment")
-        kind = find_type("timestamptz" if "moment" in self.can else "date")
-        if self.can & {"date", "moment"}:
-            self.zoned += sum(bool(one and one[1]) for one in found)
+            for value in values:
+                self._number(value.lower())
+        for kind in {"date", "timestamptz"} & self.can.keys():
+            self.zoned = self.zoned or any(map(ZONED.fullmatch, values))
             try:
                 for value in values:
-                    kind.read(value)
+                    find_type(kind).read(value)
             except Refusal:
-                self.can -= {"date", "moment"}
+                del self.can[kind]
+
+    def _number(self, value: str) -> None:
+        mantissa, _, exponent = value.partition("e")
+        whole, _, rest = mantissa.lstrip("-").partition(".")
+        self.digits = max(self.digits, len((whole + rest).lstrip("0")), len(whole))
+        if exponent:
+            self.exponents = True
+        else:
+            self.scales.add(len(rest))
+            self.ragged = self.ragged or (rest.endswith("0") and rest != "0")
 
     def declared(self) -> str:
         """Return the type as which every value stays what it is."""
-        if not self.seen:
-            return "text"
-        for kind, name in (("date", "date"), ("truth", "boolean"), ("uuid", "uuid")):
-            if kind in self.can:
-                return name
-        if "moment" in self.can:
+        kind = next(iter(self.can), "text") if self.seen else "text"
+        if kind == "timestamptz":
             return f'"timestamp with{"" if self.zoned else "out"} time zone"'
-        if "whole" in self.can:
+        if kind == "whole":
             return "integer" if self.small < 2**31 else "bigint" if self.small < 2**63 else "text"
-        return self._number_type() if "number" in self.can else "text"
-
-    def _number_type(self) -> str:
-        if self.digits > DIGITS or (self.exponents and not self.fractions):
+        if kind != "number":
+            return kind
+        if self.digits > DIGITS or (self.exponents and not self.scales - {0}):
             return "text"  # 1e5 alone may be a name
         if not self.ragged:
             return "double precision"
         # 9.90 beside 12.50 is a price; 1.10 beside 1.9 is a version
-        return f"numeric({DIGITS},{self.scales.pop()})" if len(self.scales) == 1 and not self.exponents else "text"
+        return f"numeric({DIGITS},{max(self.scales)})" if len(self.scales) == 1 and not self.exponents else "text"
 
 
 def infer(file: CsvFile) -> dict[str, str]:
     """Return each column's type; ``id`` becomes the key if its values are whole, all there and different."""
-    guesses = [Guess() for _ in file.names]
-    rows, total = file.rows(), 0
-    key = file.names.index("id") if "id" in file.names else None
-    ids: set[str] = set()
+    guesses = {name: Guess() for name in file.names}
+    rows, total, ids = file.rows(), 0, set[str]()
     while batch := [row for _, row in islice(rows, BATCH)]:
         total += len(batch)
-        if key is not None and "whole" in guesses[key].can:
-            ids.update(row[key] for row in batch)
-        for guess, values in zip(guesses, zip(*batch, strict=True), strict=True):
-            given = [value for value in values if value]
-            if given and guess.can:
+        for (name, guess), values in zip(guesses.items(), zip(*batch, strict=True), strict=True):
+            if given := [value for value in values if value]:
                 guess.add(given)
-            guess.seen += 0 if guess.can else len(given)
-    types = {name: guess.declared() for name, guess in zip(file.names, guesses, strict=True)}
-    if types.get("id") in ("integer", "bigint") and len(ids) == total and "" not in ids:
-        types["id"] += " primary key"
-        if types["id"].startswith("bigint"):
-            types["id"] += " not null"
+            if name == "id" and "whole" in guess.can:
+                ids.update(given)
+    types = {name: guess.declared() for name, guess in guesses.items()}
+    if types.get("id") in ("integer", "bigint") and len(ids) == total:
+        types["id"] += " primary key" + " not null" * (types["id"] == "bigint")
     return types

@@ -5,27 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supalab.lab.postgrest.functions import pg_order
 from supalab.lab.postgrest.refusal import Refusal
-from supalab.lab.postgrest.types import Value, find_type, read_array, trimmed
+from supalab.lab.postgrest.types import Value, find_type, read_array
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
-
-
-def now() -> str:
-    """Return this moment in the stored form of timestamptz."""
-    return trimmed(datetime.now(UTC).replace(tzinfo=None).isoformat()) + "+00:00"
-
-
-def new_uuid() -> str:
-    """Return a random UUID."""
-    return str(uuid.uuid4())
 
 
 def pg_to(value: Value, declared: str) -> Value:
@@ -74,55 +63,36 @@ def pg_scaled(value: Value, scale: int) -> str:
     return "null" if value is None else f"{Decimal(str(value)):.{scale}f}"
 
 
-def concat(*values: Value) -> str:
-    """Return the texts of values one after another; NULL is nothing."""
-    return "".join("" if value is None else str(value) for value in values)
+def _given(function: Callable[[list[Any]], Value]) -> Callable[..., Value]:
+    """Return a function of any number of values that leaves NULL out."""
 
-
-def _extreme(choose: Callable[..., Value]) -> Callable[..., Value]:
-    def chosen(*values: Value) -> Value:
+    def call(*values: Value) -> Value:
         given = [value for value in values if value is not None]
-        return choose(given) if given else None
+        return function(given) if given else None
 
-    return chosen
+    return call
 
 
 def _text(function: Callable[..., Value]) -> Callable[..., Value]:
+    """Return a function of a text that is NULL when one of its values is."""
     return lambda *given: None if None in given else function(str(given[0]), *given[1:])
 
 
-class _All:
-    """The aggregate ``bool_and``; ``bool_or`` is ``max``."""
+def _aggregate(function: Callable[[list[Any]], Value]) -> type:
+    """Return an aggregate over the values that are not NULL."""
 
-    def __init__(self) -> None:
-        self.found: bool | None = None
+    class Gathered:
+        def __init__(self) -> None:
+            self.rows: list[Any] = []
 
-    def step(self, value: Value) -> None:
-        if value is not None:
-            self.found = bool(value) and self.found is not False
+        def step(self, *row: Value) -> None:
+            if row[0] is not None:
+                self.rows.append(row)
 
-    def finalize(self) -> bool | None:
-        return self.found
+        def finalize(self) -> Value:
+            return function(self.rows) if self.rows else None
 
-
-class _Any(_All):
-    def step(self, value: Value) -> None:
-        if value is not None:
-            self.found = bool(value) or self.found is True
-
-
-class _Joined:
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.between = ""
-
-    def step(self, value: Value, between: Value) -> None:
-        if value is not None:
-            self.parts.append(str(value))
-            self.between = str(between or "")
-
-    def finalize(self) -> str | None:
-        return self.between.join(self.parts) if self.parts else None
+    return Gathered
 
 
 class Sequences:
@@ -147,18 +117,6 @@ def _plain(name: str) -> str:
     return name.replace('"', "").rpartition(".")[2]
 
 
-def _register_defaults(connection: sqlite3.Connection) -> None:
-    """Add the functions that columns are given as defaults."""
-    sequences = Sequences()
-    for name in ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"):
-        connection.create_function(name, 0, now)
-    for name in ("gen_random_uuid", "uuid_generate_v4"):
-        connection.create_function(name, 0, new_uuid)
-    connection.create_function("nextval", 1, sequences.next)
-    connection.create_function("setval", 2, sequences.set)
-    connection.create_function("setval", 3, sequences.set)
-
-
 def register(connection: sqlite3.Connection) -> list[Refusal]:
     """Give a connection these functions; return the list where their refusals will be, for SQLite swallows them."""
     refused: list[Refusal] = []
@@ -170,23 +128,33 @@ def register(connection: sqlite3.Connection) -> list[Refusal]:
             refused.append(refusal)
             raise
 
-    _register_defaults(connection)
-    for name, arity, function in (
-        ("pg_to", 2, cast),
-        ("in_list", 2, in_list),
-        ("pg_array", 3, pg_array),
-        ("pg_array_order", 1, pg_array_order),
-        ("pg_scaled", 2, pg_scaled),
-        ("concat", -1, concat),
-        ("greatest", -1, _extreme(max)),
-        ("least", -1, _extreme(min)),
-        ("left", 2, _text(lambda text, count: text[:count])),
-        ("right", 2, _text(lambda text, count: text[-count:] if count else "")),
-        ("btrim", 1, _text(lambda text: text.strip(" "))),
-        ("char_length", 1, _text(len)),
-        ("md5", 1, _text(lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())),
-    ):
+    sequences = Sequences()
+    for name in ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"):
+        connection.create_function(name, 0, lambda: find_type("timestamptz").read("now"))
+    for name in ("gen_random_uuid", "uuid_generate_v4"):
+        connection.create_function(name, 0, lambda: str(uuid.uuid4()))
+    connection.create_function("nextval", 1, sequences.next)
+    connection.create_function("setval", 2, sequences.set)
+    connection.create_function("setval", 3, sequences.set)
+    functions: dict[tuple[str, int], Callable[..., Value]] = {
+        ("pg_to", 2): cast,
+        ("in_list", 2): in_list,
+        ("pg_array", 3): pg_array,
+        ("pg_array_order", 1): pg_array_order,
+        ("pg_scaled", 2): pg_scaled,
+        ("concat", -1): lambda *values: "".join(str(value) for value in values if value is not None),
+        ("greatest", -1): _given(max),
+        ("least", -1): _given(min),
+        ("left", 2): _text(lambda text, count: text[:count]),
+        ("right", 2): _text(lambda text, count: text[-count:] if count else ""),
+        ("btrim", 1): _text(lambda text: text.strip(" ")),
+        ("char_length", 1): _text(len),
+        ("md5", 1): _text(lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()),
+    }
+    for (name, arity), function in functions.items():
         connection.create_function(name, arity, function, deterministic=True)
-    for name, arity, aggregate in (("bool_and", 1, _All), ("bool_or", 1, _Any), ("string_agg", 2, _Joined)):
-        connection.create_aggregate(name, arity, aggregate)  # type: ignore[arg-type]
+    connection.create_aggregate("bool_and", 1, _aggregate(lambda rows: all(value for (value,) in rows)))
+    connection.create_aggregate("bool_or", 1, _aggregate(lambda rows: any(value for (value,) in rows)))
+    joined = _aggregate(lambda rows: str(rows[-1][1] or "").join(str(value) for value, _ in rows))
+    connection.create_aggregate("string_agg", 2, joined)
     return refused
