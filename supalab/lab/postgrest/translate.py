@@ -179,7 +179,7 @@ class TableDraft:
             if column is None or _rule(column, exp.NotNullColumnConstraint):
                 continue
             if len(keys) > 1 or column.kind is None or column_type(column.kind).name != "integer":
-                column.append("constraints", exp.ColumnConstraint(kind=exp.NotNullColumnConstraint()))
+                _replace(column, exp.NotNullColumnConstraint, exp.NotNullColumnConstraint())
         return written(self.tree)
 
     def alter(self, actions: list[exp.Expression]) -> bool:
@@ -196,21 +196,16 @@ class TableDraft:
         return True
 
     def _alter_column(self, action: exp.Expression) -> None:
-        column = self.columns.get(action.name)
+        column, given = self.columns.get(action.name), action.args
         if column is None:
             raise Unsupported(f"the table {self.name} has no column {action.name}")
-        given = action.args
         if given.get("dtype"):
             column.set("kind", given["dtype"])
-        elif given.get("default"):
-            _remove(column, exp.DefaultColumnConstraint)
-            _add(column, exp.DefaultColumnConstraint(this=_in_parentheses(given["default"])))
-        elif given.get("drop") and given.get("allow_null") is None:
-            _remove(column, exp.DefaultColumnConstraint)
         elif given.get("allow_null") is not None:
-            _remove(column, exp.NotNullColumnConstraint)
-            if not given.get("drop"):
-                _add(column, exp.NotNullColumnConstraint())
+            _replace(column, exp.NotNullColumnConstraint, None if given.get("drop") else exp.NotNullColumnConstraint())
+        elif given.get("default") or given.get("drop"):
+            default = given.get("default") and exp.DefaultColumnConstraint(this=_in_parentheses(given["default"]))
+            _replace(column, exp.DefaultColumnConstraint, default)
         else:
             raise Unsupported("the lab does not know this change of a column; write it into CREATE TABLE")
 
@@ -230,26 +225,23 @@ def prepare_column(column: exp.ColumnDef, table: str) -> None:
         elif isinstance(rule.kind, exp.CollateColumnConstraint) and rule.kind.name.lower() not in COLLATIONS:
             rule.pop()
     if serial or _rule(column, exp.GeneratedAsIdentityColumnConstraint):
-        for kind in (exp.GeneratedAsIdentityColumnConstraint, exp.DefaultColumnConstraint, exp.NotNullColumnConstraint):
-            _remove(column, kind)
         name = exp.Literal.string(f"{table}_{column.name}_seq")
-        _add(column, exp.NotNullColumnConstraint())
-        _add(
-            column, exp.DefaultColumnConstraint(this=exp.Paren(this=exp.Anonymous(this="nextval", expressions=[name])))
-        )
+        number = exp.Paren(this=exp.Anonymous(this="nextval", expressions=[name]))
+        _replace(column, exp.GeneratedAsIdentityColumnConstraint)
+        _replace(column, exp.NotNullColumnConstraint, exp.NotNullColumnConstraint())
+        _replace(column, exp.DefaultColumnConstraint, exp.DefaultColumnConstraint(this=number))
 
 
 def _rule(column: exp.ColumnDef, kind: type[exp.Expression]) -> exp.Expression | None:
     return next((rule for rule in column.constraints if isinstance(rule.kind, kind)), None)
 
 
-def _add(column: exp.ColumnDef, kind: exp.Expression) -> None:
-    column.append("constraints", exp.ColumnConstraint(kind=kind))
-
-
-def _remove(column: exp.ColumnDef, kind: type[exp.Expression]) -> None:
+def _replace(column: exp.ColumnDef, kind: type[exp.Expression], new: exp.Expression | None = None) -> None:
+    """Remove a column's rule of one kind, and add the new one."""
     while (rule := _rule(column, kind)) is not None:
         rule.pop()
+    if new is not None:
+        column.append("constraints", exp.ColumnConstraint(kind=new))
 
 
 def _in_parentheses(value: exp.Expression) -> exp.Expression:
