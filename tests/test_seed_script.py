@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +125,52 @@ def test_what_the_lab_has_not_is_refused_in_one_line(tmp_path: Path, script: str
     message = str(caught.value)
     assert all(word in message for word in ("seed.sql", *words)), message
     assert "\n" not in message
+
+
+WORDS_TEXT = (
+    "create table view into values public . ( ) , ; 'x' E'a\\n' $$ :: int numeric(5,2) array [ ] select from where any"
+    " default null primary key unique check references constraint foreign serial generated identity alter add column"
+    ' type rename on conflict do copy stdin begin end case 1 2.5 a b id * "Q" `b` -- /* */ \\. exists using now() cast('
+    " truncate pragma_x union = || ->> ilike"
+)
+SCRIPT_TEXT = """create table t (id serial primary key, a text default 'x'::text, b int check (b > 0));
+insert into public.t values (default, 'a'::text, 1);
+create view v as select a, count(*) as n from t group by a;
+alter table only public.t add constraint k unique (a), alter column b set not null;
+create trigger g after insert on t begin update t set b = 2; end;
+create table u as select a::text, 1 as one from t;"""
+
+
+def test_a_script_with_any_mistake_is_one_line(tmp_path: Path) -> None:
+    """Words in the wrong place make a script that works or one that is refused by its line, never a traceback."""
+    chance, path, said = random.Random(11), tmp_path / "seed.sql", list[str]()
+    for _ in range(150):
+        words = SCRIPT_TEXT.split(" ")
+        for _ in range(chance.randint(1, 3)):
+            words[chance.randrange(len(words))] = chance.choice(WORDS_TEXT.split())
+        path.write_text(" ".join(words))
+        try:
+            open_seed(path).close()
+        except SettingsError as error:
+            said.append(str(error))
+    assert 50 < len(said) < 150
+    assert all(re.fullmatch(r"seed .*seed\.sql: .*", line) for line in said)
+
+
+def test_many_rows_of_one_copy_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a statement begins anew while rows arrive."""
+    begun: list[object] = []
+    monkeypatch.setattr("supalab.lab.postgrest.seed._Work.begin", lambda work: begun.append(work))
+    path = tmp_path / "seed.sql"
+    path.write_text("create table t(a int);\ncopy t from stdin;\n" + "1\n" * 5_000 + "\\.\n")
+    open_seed(path).close()
+    assert len(begun) >= 5
+
+
+def test_the_parser_is_loaded_for_scripts_alone() -> None:
+    """A lab of the shipped table starts without it."""
+    code = "import sys\nfrom supalab.lab.postgrest.rest import Rest\nRest().close()\nsys.exit('sqlglot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 VIEWS = """

@@ -229,7 +229,8 @@ class ScriptSeed:
         """Return an error that names the file and the line, and shows the statement."""
         words = " ".join(text[:400].split())
         shown = words if len(words) <= 60 else words[:57] + "..."
-        return SettingsError(f"seed {self.path}: line {line}: {what}{', in: ' + shown if shown else ''}")
+        said = " ".join(str(what).split())
+        return SettingsError(f"seed {self.path}: line {line}: {said}{', in: ' + shown if shown else ''}")
 
     def run(self, text: str, tick: Callable[[int], None]) -> None:
         """Run all statements; ``tick`` is told the characters done so far.
@@ -364,6 +365,8 @@ class ScriptSeed:
             nonlocal line
             for one in data.split("\n")[:-1]:
                 line += 1
+                if not line % 1_000:
+                    self.begin()  # rows that arrive are progress
                 fields = one.removesuffix("\r").split("\t")
                 if len(fields) != width:
                     raise ValueError(f"{len(fields)} values where COPY names {width} columns")
