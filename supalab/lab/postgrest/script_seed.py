@@ -35,10 +35,13 @@ for nests, comment in ((True, NESTING), (False, FLAT)):
         rf"(?:[^;'\"`$/\-eE]++|{ESCAPED}|{QUOTED}|{comment}|{DOLLAR}|/(?!\*)|-(?!-)|[$eE])*+", re.S
     )
 LEXEME = re.compile(rf"(?P<escaped>{ESCAPED})|(?P<comment>{NESTING})|{DOLLAR}|{QUOTED}", re.S)
-BLANK = re.compile(rf"(?<!\w)(?P<mark>[eE])'(?:[^'\\]|\\.|'')*+'|(?:{QUOTED}|{FLAT})++", re.S)
+BLANK = re.compile(
+    rf"""(?P<schema>"(?:public|pg_catalog|extensions)"\s*\.)|(?<!\w)(?P<mark>e)'(?:[^'\\]|\\.|'')*+'|(?:{QUOTED}|{FLAT})++""",
+    re.S | re.I,
+)
 FOREIGN = re.compile(  # PostgreSQL's words which SQLite lacks or reads in another way
     r"::|\$|/\*|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b"
-    r"|\b(?:public|pg_catalog)\"?\s*\.|(?<!\w)e'|\bdefault\s*[,)]"
+    r"|\b(?:public|pg_catalog|extensions)\"?\s*\.|\bat\s+time\s+zone\b|(?<!\w)e'|\bdefault\s*[,)]"
     r"|\boverriding\s+(?:system|user)\b",
     re.I,
 )
@@ -82,7 +85,7 @@ SKIPPED = {
     "TRIGGER switch": r"alter\s+table\s.*\b(?:enable|disable)\s+trigger\b",
     "set_config": r"select\s+(?:pg_catalog\.)?set_config\b",
     "NOTIFY/ANALYZE/LOCK": r"(?:notify|listen|analyze|lock)\b",
-    "VACUUM": r"vacuum\s*;?\Z",
+    "VACUUM": r"vacuum\b(?!.*\binto\b)",
     "INDEX USING": r"create\s+index\s.*\busing\s+(?:gin|gist|brin|hash|spgist)\b",
 }
 REFUSED = {
@@ -103,7 +106,7 @@ REWRITTEN = {  # the beginning or end of a statement, where one word more keeps 
     r'\A(create\s+view\s+[\w."]+)\s+with\s*\([^)]*\)': r"\1",
     r"\A(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
     r"\A(create\s[^(]*\sindex\s[^(]*\son)\s+only\b": r"\1",
-    r"\A(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\w+": r"\1 ",
+    r"\A(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\"?\w+\"?": r"\1 ",
     r"\A(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
     r"\A(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
     r"\Atruncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
@@ -206,7 +209,7 @@ def _call(found: re.Match[str]) -> str:
 
 def _foreign(text: str) -> bool:
     """Return whether a statement holds words of PostgreSQL outside its strings."""
-    return bool(FOREIGN.search(text) and FOREIGN.search(BLANK.sub(r"\g<mark>''", text)))
+    return bool(FOREIGN.search(text) and FOREIGN.search(BLANK.sub(r"\g<schema>\g<mark>''", text)))
 
 
 class ScriptSeed:

@@ -23,10 +23,12 @@ from supalab.lab.postgrest.types import Type, find_type, known_type
 
 logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
 
-SCHEMAS = ("", "public", "main", "pg_catalog")
+SCHEMAS = ("", "public", "main", "pg_catalog", "extensions")
 SERIAL = {"smallserial": "smallint", "serial2": "smallint", "serial": "integer", "serial4": "integer"}
 SERIAL |= {"bigserial": "bigint", "serial8": "bigint"}
 COLLATIONS = ("nocase", "binary", "rtrim")
+RESERVED_TEXT = "add alter commit delete drop escape index indexed insert nothing set transaction update values"
+RESERVED = set(RESERVED_TEXT.split())  # words that only SQLite does not take as a name
 LEFT_OUT = (exp.TemporaryProperty, exp.UnloggedProperty)
 RULES = (exp.Constraint, exp.PrimaryKey, exp.UniqueColumnConstraint, exp.ForeignKey, exp.CheckColumnConstraint)
 COLUMN_RULES = (
@@ -65,10 +67,12 @@ class Seed(Postgres):
     class Generator(SQLiteGenerator):
         """SQLite's grammar, with what the lab adds to it."""
 
+        RESERVED_KEYWORDS: ClassVar = RESERVED
         TRANSFORMS: ClassVar = {
             **SQLiteGenerator.TRANSFORMS,
             exp.Array: lambda self, node: self.func("json_array", *node.expressions),
             exp.Cast: lambda self, node: self.written_cast(node),
+            exp.AtTimeZone: lambda self, node: self.func("timezone", node.args["zone"], node.this),
             exp.ILike: lambda self, node: self.binary(node, "LIKE"),
             exp.ComputedColumnConstraint: lambda self, node: f"GENERATED ALWAYS AS ({self.sql(node.this.unnest())})",
         }
@@ -113,12 +117,14 @@ def parse(text: str) -> exp.Expression:
 
 
 def _without_schema(node: exp.Expression) -> exp.Expression:
-    if isinstance(node, exp.Dot) and node.this.name.lower() in SCHEMAS:
+    call = isinstance(node, exp.Dot) and isinstance(node.expression, exp.Anonymous)
+    schema = node.this if call else node.args.get("db") if isinstance(node, exp.Table | exp.Column) else None
+    if schema and schema.name.lower() not in SCHEMAS:
+        place = "move what is in it into public, or remove what refers to it"
+        raise Unsupported(f"the lab serves the schema public alone, not {schema.name}; {place}")
+    if call:
         return cast("exp.Expression", node.expression)
-    if isinstance(node, exp.Table | exp.Column) and node.args.get("db"):
-        if node.args["db"].name.lower() not in SCHEMAS:
-            place = "move the table into public, or remove what refers to it"
-            raise Unsupported(f"the lab serves the schema public alone, not {node.args['db'].name}; {place}")
+    if schema:
         node.set("db", None)
     return node
 
@@ -131,6 +137,8 @@ def written(tree: exp.Expression) -> str:
 def translate(text: str, defaults: Callable[[str], Mapping[str, str | None]]) -> str:
     """Return a statement as SQLite's SQL; ``defaults`` gives a table's columns with the SQL of their defaults."""
     tree = parse(text)
+    for part in tree.find_all(exp.Ordered) if isinstance(tree, exp.Create) and tree.kind == "INDEX" else ():
+        part.set("nulls_first", bool(part.args.get("desc")))  # the order that needs no words
     if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Values):
         named = tree.this if isinstance(tree.this, exp.Schema) else None
         known = defaults(tree.find(exp.Table).name)  # type: ignore[union-attr]
