@@ -171,7 +171,7 @@ def test_a_goal_that_was_not_measured_is_not_reached() -> None:
     lacking = replace(whole, trials=tuple(one for one in whole.trials if one.case.kind != "supabase"))
     assert list(values(lacking).values())[:2] == [None, None]
     assert text_of(tables(lacking)).count("not measured") >= 2
-    assert values(failing(whole, "real-1000", 3))["errors, 2,000 at once, limit 1,000: ours"] == 3
+    assert values(failing(whole, "real-1000", 3))["errors, 2,000 at once, limit 1,000: SupabaseAsync"] == 3
 
 
 def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
@@ -192,7 +192,7 @@ def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
 def test_the_figure_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:
     """Both panels in words, with the numbers; a PNG of the project's width; same bench, same bytes."""
     said = description(figure(made_bench()))
-    assert all(part in said for part in ("CPU of a request", "with bare httpx", "real: 0.60 ms", "httpx: 3.00 ms"))
+    assert all(part in said for part in ("CPU time per request", "with bare httpx", "real: 0.60 ms", "httpx: 3.00 ms"))
     data = [save(figure(made_bench()), tmp_path / f"{i}.png").read_bytes() for i in (1, 2)]
     assert data[0] == data[1]
     assert struct.unpack(">I", data[0][16:20]) == (2200,)
@@ -254,7 +254,7 @@ def test_the_command_says_how_long_first_and_writes_what_was_found(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0].startswith("6 trials, about ")
     assert "errors, 2,000 at once" in done.stdout
-    assert "against the limit" in done.stdout
+    assert "against the concurrency limit" in done.stdout
     found = Record.load(tmp_path / "b.json", "bench")
     assert [trial["errors"] for trial in found.trials] == [0] * 6
     assert all(trial["peak"] <= trial.case.limit for trial in found.trials)

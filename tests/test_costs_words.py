@@ -73,7 +73,7 @@ def test_memory_says_where_there_is_no_difference() -> None:
     assert "No difference: fake and article at 10 in flight (their repeats overlap)." in alike
     assert "never overlap" in said(memory())
     single = replace(memory(), trials=tuple(one for one in memory().trials if one.case.repeat == 0))
-    assert "no difference can be told from chance" in said(single)
+    assert "no difference is above noise" in said(single)
 
 
 def test_memory_says_if_the_order_depends_on_the_number() -> None:
@@ -93,16 +93,17 @@ def test_memory_holds_its_spread_against_the_goal() -> None:
 def test_memory_of_requests_that_were_not_together_is_marked() -> None:
     """A note with the peak, and a question mark in the table."""
     found = memory(held("article", 10, 1_000_000, 1_001_000, peak=8))
-    assert "article at 10: not sound, at most 8 were in flight together" in said(found)
+    assert "article at 10: not reliable, at most 8 were in flight together" in said(found)
     assert "1.00 ± 0.00 ?" in text_of(table(found))
 
 
 def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
     """Blocking is as long as all its requests; medians of the repeats; the idle loop is there for comparison."""
-    assert headline(lag()) == "The event loop stood still for up to 3.0 s with blocking-1, up to 6.0 ms with real-10"
-    assert "blocking-1 held up the loop for 3.0 s: its 20 requests of 150 ms" in said(lag())
-    assert "p99/longest fake-10 6.0 ms/18 ms, real-10 3.0 ms/6.0 ms; CPU of a request in ms: fake 1.50, real" in said(
-        lag()
+    assert headline(lag()) == "The event loop was blocked for up to 3.0 s with blocking-1, up to 6.0 ms with real-10"
+    assert "blocking-1 blocked the loop for 3.0 s: its 20 requests of 150 ms" in said(lag())
+    assert (
+        "p99/longest fake-10 6.0 ms/18 ms, real-10 3.0 ms/6.0 ms; CPU time per request in ms: fake 1.50, real"
+        in said(lag())
     )
     assert "p99 1.0 ms" in said(lag())
     middle = loop_lag.middle(loop_lag.of(lag(), "fake-10"))
@@ -121,19 +122,19 @@ def test_lag_counts_failures() -> None:
 def test_cancellation_says_who_works_on() -> None:
     """Slots that work for nobody, requests hung up on, the new caller's answer and the end, for each arm."""
     fake, real, _ = notes(cancellations())
-    assert "10 of its slots worked on for nobody" in fake
-    assert "1.8 times the latency" in fake
-    assert "the process ended after 400 ms" in fake
-    assert "it hung up on 10 requests" in real
-    assert "1.0 times the latency" in real
-    assert headline(cancellations()) == "Callers cancelled: fake-10 works on for nobody"
-    assert headline(cancellations("real-10")) == "Callers cancelled: nothing works on for nobody (real-10)"
+    assert "10 of its requests kept running" in fake
+    assert "1.8 times the server time" in fake
+    assert "the process exited after 400 ms" in fake
+    assert "it disconnected from 10 requests" in real
+    assert "1.0 times the server time" in real
+    assert headline(cancellations()) == "After cancellation, fake-10 keeps working"
+    assert headline(cancellations("real-10")) == "After cancellation, no client keeps working (real-10)"
 
 
 def test_callers_of_a_blocked_loop_are_not_called_free() -> None:
     """The cancellation came when all was over, and that is what is said and counted."""
     found = cancellations("blocking-1")
-    assert "came after 10.0 s, when all 20 callers had their answers" in said(found)
+    assert "came after 10.0 s, when all 20 callers had their responses" in said(found)
     (blocking,) = each(cancellation.arms(found))
     assert blocking.free_s == pytest.approx(9.901)
     assert headline(found) == "Nothing could be cancelled"
@@ -142,7 +143,7 @@ def test_callers_of_a_blocked_loop_are_not_called_free() -> None:
 def test_a_pool_that_the_cancellation_broke_is_said() -> None:
     """A new caller's error is in the words and in the table."""
     found = replace(cancellations(), trials=(cancelled("real-10", "ask", late_outcome="PoolTimeout"),))
-    assert "1 new callers had an error" in said(found)
+    assert "1 new caller had an error" in said(found)
     assert "broken" in text_of(table(found))
 
 

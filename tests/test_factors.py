@@ -45,7 +45,7 @@ def test_every_step_is_named_and_judged_by_its_rounds() -> None:
     assert steps[0].saved.median == pytest.approx(0.31)
     assert steps[3].each == pytest.approx((-0.10, -0.10, -0.11, -0.11, -0.11))
     verdicts = [str(step).rsplit("), ", 1)[1] for step in steps]
-    assert verdicts == ["earned", "not to be told from noise", "not to be told from noise", "lost"]
+    assert verdicts == ["saved", "within noise", "within noise", "lost"]
     assert made_rounds().whole.median == pytest.approx(0.20)
     assert signed(-0.0001) == "+0.000"
 
@@ -73,7 +73,7 @@ def test_the_picture_has_every_step_and_guess_in_its_words() -> None:
     dashed = [line for line in fig.axes[0].lines if line.get_linestyle() == "--"]
     assert [line.get_xdata()[0] for line in dashed] == pytest.approx([0.10])
     names = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert names[-2:] == ["what nothing earns", "your guess"]
+    assert names[-2:] == ["noise band: an arm against itself", "your guess"]
     assert "your guess" not in [text.get_text() for text in what_earned(made_rounds()).legends[0].get_texts()]
 
 

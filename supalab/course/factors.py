@@ -48,7 +48,7 @@ class Taken:
 
     def __str__(self) -> str:
         got = self.saved
-        verdict = ("earned" if got.median > 0 else "lost") if got.above_noise else "not to be told from noise"
+        verdict = ("saved" if got.median > 0 else "lost") if got.above_noise else "within noise"
         return f"{self.change}: {signed(got.median)} s ({signed(got.lowest)} to {signed(got.highest)}), {verdict}"
 
 
@@ -179,7 +179,7 @@ async def _trial(lab: Lab, one: Arm, requests: int, turn: int) -> Trial:
 def in_seconds(found: Rounds, guesses: Mapping[str, Guess]) -> dict[str, float]:
     """Return what somebody expected of steps, by their keys: seconds, or per cent of the whole turned into seconds.
 
-    Who skipped is left out, and so are shares of a whole that earned nothing.
+    Who skipped is left out, and so are shares of a whole that saved nothing.
     """
     whole = found.whole.median
     made = {key: (guess.value, guess.unit) for key, guess in guesses.items() if guess.value is not None}

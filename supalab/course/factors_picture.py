@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from supalab.course.factors import NOTHING, Rounds, Taken, in_seconds, signed
 from supalab.course.predict import Guess
-from supalab.experiments.explain_figures import EARNED, LOST, UNTOLD, look_of
+from supalab.experiments.explain_figures import LOST, NOISE, SAVED, look_of
 from supalab.experiments.race import subtitle
 from supalab.measure.trial import Trial
 from supalab.report.format import count, duration
@@ -84,16 +84,18 @@ def _frame(ax: Axes, steps: tuple[Taken, ...], guesses: list[float]) -> None:
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.grid(visible=True, axis="x")
-    ax.set_xlabel("seconds earned (to the right) or lost (to the left)", loc="left")
+    ax.set_xlabel("seconds saved (to the right) or lost (to the left)", loc="left")
 
 
 def _key(fig: Figure, steps: tuple[Taken, ...], *, guessed: bool) -> None:
     handles: list[Patch | Line2D] = [
         Patch(facecolor=look.face, hatch=look.hatch, edgecolor=look.edge, linewidth=1.0, label=look.name)
-        for look in (EARNED, LOST, UNTOLD)
+        for look in (SAVED, LOST, NOISE)
     ]
     handles.append(Line2D([], [], color=INK, marker="o", markersize=3.6, linestyle="", label="one round"))
-    handles += [Patch(facecolor=BAND, label="what nothing earns")] * any(step.key == NOTHING for step in steps)
+    handles += [Patch(facecolor=BAND, label="noise band: an arm against itself")] * any(
+        step.key == NOTHING for step in steps
+    )
     handles += [Line2D([], [], **_GUESS, label="your guess")] * guessed
     fig.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(10 / 72 / WIDTH_IN, 0.1 / fig.get_figheight()),
@@ -126,7 +128,7 @@ def _about(found: Rounds) -> str:
 
 
 def _described(found: Rounds, expected: Mapping[str, float]) -> str:
-    whole, said = found.whole.median, [f"What each step earned. {_title(found)}. {_about(found)}."]
+    whole, said = found.whole.median, [f"What each step saves. {_title(found)}. {_about(found)}."]
     for step in found.steps:
         part = f", {_part(step.saved.median, whole)} of the whole" if whole > 0 else ""
         guess = f"; the guess was {duration(expected[step.key])}" if step.key in expected else ""

@@ -105,22 +105,22 @@ class Goal:
 
 NO_LATENCY = {"zero-1": "no latency, one by one", "zero-10": "10 callers"}
 GOALS = (
-    Goal("CPU, limit 10: ours / official client", 0.40, "limit-10", "cpu", "supabase",
+    Goal("CPU time, limit 10: SupabaseAsync / official client", 0.40, "limit-10", "cpu", "supabase",
          {"cold-10": "making the client counted", "zero-10": "no latency"}),
-    Goal("CPU, limit 100: ours / official, same limit", 0.12, "limit-100", "cpu", "supabase"),
-    Goal("makespan / ideal, limit 10: ours", 1.08, "limit-10", "ratio"),
-    Goal("makespan / ideal, limit 100: ours", 2.0, "limit-100", "ratio", others=("real-httpx", "httpx")),
-    Goal("CPU, limit 10: ours / bare aiohttp", 1.9, "limit-10", "cpu", "aiohttp", NO_LATENCY),
-    Goal("CPU, no latency: ours / bare httpx on our transport", 1.20, "zero-10", "cpu", NO_LATENCY_ONLY,
+    Goal("CPU time, limit 100: SupabaseAsync / official client", 0.12, "limit-100", "cpu", "supabase"),
+    Goal("total time / ideal, limit 10: SupabaseAsync", 1.08, "limit-10", "ratio"),
+    Goal("total time / ideal, limit 100: SupabaseAsync", 2.0, "limit-100", "ratio", others=("real-httpx", "httpx")),
+    Goal("CPU time, limit 10: SupabaseAsync / bare aiohttp", 1.9, "limit-10", "cpu", "aiohttp", NO_LATENCY),
+    Goal("CPU time, no latency: SupabaseAsync / bare httpx on its transport", 1.20, "zero-10", "cpu", NO_LATENCY_ONLY,
          {"zero-1": "one by one"}),
-    Goal("errors, 2,000 at once, limit 1,000: ours", 0, "limit-1000", "errors"),
+    Goal("errors, 2,000 at once, limit 1,000: SupabaseAsync", 0, "limit-1000", "errors"),
 )  # fmt: skip
 
-WHAT = "The knee: CPU of a request and makespan over the ideal against the limit."
+WHAT = "CPU time per request, and total time over the ideal, against the concurrency limit."
 WHO_IS_WHO = {
-    "real": "real: ours",
-    "real-httpx": "real-httpx: ours over httpx's own pool",
-    "supabase": "supabase: the official client, gated",
+    "real": "real: SupabaseAsync",
+    "real-httpx": "real-httpx: over httpx's own pool",
+    "supabase": "supabase: official, with semaphore",
     "to-thread": "to-thread: its sync one",
     "fake": "fake, session: requests in threads",
     "httpx": "all others: bare",
@@ -207,18 +207,18 @@ def headline(found: Record) -> str:
     seen, names = medians(found), _against_limit(found)[:2]
     ends: list[Any] = [seen.get((name, kind)) for kind in ("httpx", "real") for name in names]
     if len(ends) < 4 or None in ends:
-        return "What a request costs as the limit grows"
+        return "CPU time per request as the concurrency limit grows"
     few, many, our_few, our_many = ends
     return (
-        f"From {few.limit} to {many.limit} at once: CPU of a request x {many.cpu / few.cpu:.1f} with bare httpx, "
-        f"x {our_many.cpu / our_few.cpu:.1f} with ours"
+        f"From {few.limit} to {many.limit} at once: CPU time per request x {many.cpu / few.cpu:.1f} with bare httpx, "
+        f"x {our_many.cpu / our_few.cpu:.1f} with SupabaseAsync"
     )
 
 
 def notes(found: Record) -> list[str]:
     """Say how often each was run, what was left out, and what failed."""
     times = "one trial of each" if found.repeats == 1 else f"medians of {found.repeats} trials of each, taking turns"
-    said = [f"{times}; CPU of the client's process after a warm-up (cold: none); -: did not run.", *found.remarks]
+    said = [f"{times}; CPU time of the client's process after a warm-up (cold: none); -: did not run.", *found.remarks]
     worst = {(one.case.tags["case"], one.case.arm): one for one in sorted(found.trials, key=lambda one: one["errors"])}
     failed = {key: trial["failures"] for key, trial in worst.items() if trial["errors"]}
     said += [f"* {name} ({case}), the worst trial: {failures}" for (case, name), failures in failed.items()]
@@ -313,9 +313,9 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     marks = {kind: f" ({number} failed)" for kind, number in failed.items() if number}
     with sheet((1, 2), 4.0, fig=fig, wspace=0.14) as (fig, (cpu, ratio)):
         for ax, number in ((cpu, "cpu_ms"), (ratio, "ratio")):
-            against(ax, lines_of(rows, "limit", number), "limit: requests in flight at once", room=0.33, notes=marks)
-        panel_title(cpu, "CPU of a request", "milliseconds of the client's process")
-        panel_title(ratio, "Makespan / ideal", "1 is what latency alone would take")
+            against(ax, lines_of(rows, "limit", number), "concurrency limit", room=0.33, notes=marks)
+        panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
+        panel_title(ratio, "Total time / ideal", "1: if only server time counted")
         head(fig, headline(found), _about(found, names))
         early = any("left out" in remark and "(limit" in remark for remark in found.remarks)
         who = "; ".join(text for kind, text in WHO_IS_WHO.items() if kind in kinds)
@@ -350,7 +350,7 @@ def compared(found: Record) -> dict[str, float]:
 
 EXPERIMENT = Experiment(
     name=NAME,
-    about="CPU and makespan of our client and of other people's, in six cases",
+    about="CPU time and total time of our client and of other people's, in six cases",
     plan=plan,
     headline=headline,
     notes=notes,

@@ -22,7 +22,7 @@ from supalab.measure.case import Case, Trial
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
-from supalab.report.format import duration, listed, ms
+from supalab.report.format import count, duration, listed, ms
 from supalab.report.lines import look
 from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, not_seen, row_label, sheet
 from supalab.report.table import Content, Table
@@ -36,12 +36,12 @@ CALLERS, LATENCY_S, AT_S, REPEAT = 20, 0.5, 0.1, 3
 TIMEOUT_S = 10.0
 WHAT = "Requests in flight at the lab before and after all callers are cancelled, one row for each client."
 FROM_WHEN = (
-    "Times count from the moment at which the cancellation was meant to come. Hung up: the lab was told that nobody "
-    "waits any more; worked on: it was not, and the slot stayed taken."
+    "Times count from the moment at which the cancellation was due. Disconnected: the client closed the connection, so "
+    "the lab knew that nobody waits. Still running: it did not, and the slot stayed taken."
 )
 #: How requests are drawn after the cancellation: colour, hatch and name.
-WASTED = ("#c9ced4", "////", "for nobody, and the client works on")
-LEFT = ("#eef0f2", "....", "the lab alone: the client hung up")
+WASTED = ("#c9ced4", "////", "wasted: the client keeps working")
+LEFT = ("#eef0f2", "....", "client disconnected: only the lab works")
 
 
 def plan(
@@ -106,9 +106,9 @@ def headline(found: Record) -> str:
     seen = list(each(arms(found)))
     busy = [one.arm for one in seen if one.still_running]
     if busy:
-        return f"Callers cancelled: {listed(busy)} {'work' if busy[1:] else 'works'} on for nobody"
+        return f"After cancellation, {listed(busy)} {'keep' if busy[1:] else 'keeps'} working"
     free = [one.arm for one in seen if not one.answered]
-    return f"Callers cancelled: nothing works on for nobody ({listed(free)})" if free else "Nothing could be cancelled"
+    return f"After cancellation, no client keeps working ({listed(free)})" if free else "Nothing could be cancelled"
 
 
 def notes(found: Record) -> list[str]:
@@ -122,30 +122,30 @@ def _said(one: Any, found: Record) -> Iterator[str]:
     if one.answered == callers:
         meant = duration(found.asked["at_s"])
         yield (
-            f"{one.arm}: the cancellation, meant after {meant}, came after {duration(one.cancelled_s)}, "
-            f"when all {callers} callers had their answers: a loop that is blocked cancels nobody."
+            f"{one.arm}: the cancellation, due after {meant}, came after {duration(one.cancelled_s)}, "
+            f"when all {callers} callers had their responses: a blocked loop cancels nobody."
         )
         return
     yield f"{one.arm}: {callers} callers free after {duration(one.free_s)};"
     if one.still_running:
-        yield f"{one.still_running:.0f} of its slots worked on for nobody;"
+        yield f"{one.still_running:.0f} of its requests kept running;"
     else:
-        yield f"it hung up on {one.abandoned:.0f} requests, which the lab alone finished;"
+        yield f"it disconnected from {one.abandoned:.0f} requests, which only the lab finished;"
     if pd.notna(one.late_s):
-        yield f"a new caller had an answer after {duration(one.late_s)}, {one.late_ratio:.1f} times the latency;"
+        yield f"a new caller had a response after {duration(one.late_s)}, {one.late_ratio:.1f} times the server time;"
     if one.failed:
-        yield f"{one.failed} callers had an error in place of the cancellation;"
+        yield f"{count(int(one.failed), 'caller')} had an error instead of the cancellation;"
     if one.broken:
-        yield f"{one.broken} new callers had an error, as the pool was broken;"
+        yield f"{count(int(one.broken), 'new caller')} had an error, because the pool was broken;"
     if pd.notna(one.exit_s):
-        yield f"asyncio.run returned after {duration(one.run_s)} and the process ended after {duration(one.exit_s)}."
+        yield f"asyncio.run returned after {duration(one.run_s)} and the process exited after {duration(one.exit_s)}."
 
 
 def table(found: Record) -> Table:
     """Return what became of callers, slots, the client and the process, a row for each arm."""
     titles = [
-        "arm", "callers\nfree ms", "worked on\nfor nobody", "hung up", "new caller\nx latency", "client\nclosed ms",
-        "asyncio.run\nover ms", "process\nover ms",
+        "arm", "callers\nfree ms", "still\nrunning", "dis-\nconnected", "new caller\nx server time",
+        "client\nclosed ms", "asyncio.run\nreturned ms", "process\nexited ms",
     ]  # fmt: skip
     rows: list[list[Content]] = []
     for one in each(arms(found)):
@@ -179,7 +179,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         panels[-1].set_xlabel("seconds since the callers asked", loc="left")
         _key(panels[0])
         about = f"{found.asked['callers']} callers, each request {duration(found.asked['latency'])} at the server"
-        when = f"all are cancelled after {duration(found.asked['at_s'])}, and at once a new caller asks"
+        when = f"all are cancelled after {duration(found.asked['at_s'])}, and a new caller asks right then"
         head(fig, headline(found), f"{about}; {when}")
         foot(fig, _foot(found))
     describe_on(fig, " ".join([WHAT, *notes(found)]))
@@ -226,18 +226,18 @@ def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
         ax.plot(
             at, 0.5, "o", color=look(trial.case.kind)[0], markeredgecolor=INK, markersize=7, clip_on=False, zorder=5
         )
-        said = f"new caller: answer after {duration(one.late_s)}, {one.late_ratio:.1f} x latency"
+        said = f"new caller: {duration(one.late_s)}, {one.late_ratio:.1f} x server time"
         _beside(ax, at, 0.5, said, up=True)
     if pd.notna(one.exit_s):
         at, height = found.asked["at_s"] + one.exit_s, 0.93 * ax.get_ylim()[1]
         ax.plot(at, height, "v", color=INK, markersize=8, clip_on=False, zorder=6)
-        _beside(ax, at, height, f"process over after {duration(one.exit_s)}", color=MUTED, fontsize=9.5)
+        _beside(ax, at, height, f"process exited after {duration(one.exit_s)}", color=MUTED, fontsize=9.5)
     if one.answered == found.asked["callers"]:
         row_label(ax, one.arm, ["cannot be", "cancelled"])
     elif one.still_running:
-        row_label(ax, one.arm, [f"{one.still_running:.0f} slots worked on", "for nobody"])
+        row_label(ax, one.arm, [f"{one.still_running:.0f} requests", "keep running"])
     else:
-        row_label(ax, one.arm, [f"hung up on {one.abandoned:.0f},", "slots free at once"])
+        row_label(ax, one.arm, [f"{one.abandoned:.0f} disconnected,", "slots free at once"])
 
 
 def _beside(ax: Axes, x: float, y: float, said: str, *, up: bool = False, **how: Any) -> None:
@@ -262,8 +262,9 @@ def _key(ax: Axes) -> None:
 def _foot(found: Record) -> str:
     medians = f"; the numbers are medians of {found.repeats} runs." if found.repeats > 1 else "."
     return (
-        "The lab works on every request to its end, as servers do; it is told that nobody waits only where the client "
-        "hangs up.\nTriangle: when a program that just ends has ended. Seconds beside marks count from the cancellation"
+        "The lab finishes every request even if its client has gone, as many servers do; only a client that "
+        "disconnects tells it.\nTriangle: process exit of a program that just ends. Times next to marks count from the "
+        "cancellation"
         f"{medians}"
     )
 
@@ -272,14 +273,14 @@ def compared(found: Record) -> dict[str, float]:
     """Return how many requests each client wasted, and how long a new caller waited."""
     numbers: dict[str, float] = {}
     for one in each(arms(found)):
-        numbers[f"{one.arm}: finished for nobody"] = one.wasted
+        numbers[f"{one.arm}: wasted requests"] = one.wasted
         numbers |= {f"{one.arm}: one more caller, s": one.late_s} if pd.notna(one.late_s) else {}
     return numbers
 
 
 EXPERIMENT = Experiment(
     name=NAME,
-    about="who works on when the callers are cancelled",
+    about="which requests keep running when their callers are cancelled",
     plan=plan,
     headline=headline,
     notes=notes,

@@ -53,7 +53,7 @@ LINKS_OF = {"reuse": tuple(LINKS)} | dict.fromkeys(("library", "async", "keepali
 LINK_WAVES, LINK_LATENCY_S = 4, 0.05
 #: The sum of the factors should be the whole to within this part of it; smaller shares than ``MUCH`` are not said.
 SUM_WITHIN, MUCH, LARGE, MOST = 0.10, 0.01, 0.2, 0.5
-NOTHING = "nothing that can be told from noise here"
+NOTHING = "within noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +77,25 @@ def chain(before: int = 3, limit: int = 10) -> tuple[Factor, ...]:
         raise SettingsError(f"limits {before} and {limit} explain no step up: let the second be larger, e.g. 3 and 10")
     half = limit // 2
     rows = (
-        ("limit", f"{before} at once, then {limit}", f"{limit} threads in place of {before}", f"{limit} threads",
+        ("limit", f"{before} at once, then {limit}", f"{limit} threads instead of {before}", f"{limit} threads",
          f"fake-{before}"),
-        ("reuse", "new connections, then reuse", "One requests.Session in place of a new connection for each request",
+        ("reuse", "new connections, then reuse", "One requests.Session instead of a new connection for each request",
          "reuse of connections", f"fake-{limit}"),
         ("library", f"requests, then httpx (keeps {half})",
-         f"httpx in place of requests, still in threads, which keeps {half} connections open as the article's does",
-         "httpx for requests", f"session-{limit}"),
-        ("async", "threads, then async", "Async in place of threads, same library and same pool", "async for threads",
-         f"httpx-threads-{limit}"),
-        ("keepalive", f"{half} connections kept, then {limit}",
-         f"Keeping all {limit} connections open in place of {half}", f"keeping all {limit} open", f"article-{limit}"),
-        ("gate", "queue in the pool, then a gate", "A gate before httpx's pool in place of its own queue",
-         "a gate before the pool", f"kept-{limit}"),
-        ("around", "bare, then what ours adds",
-         "What ours adds (one deadline, safe retries, checked answers) in place of a bare AsyncClient",
-         "what ours adds", f"gated-{limit}"),
-        ("transport", "httpx's pool, then a faster one", "a faster connection pool instead of httpx's",
+         f"httpx instead of requests, still in threads (keep-alive for {half} connections, as in the article)",
+         "httpx instead of requests", f"session-{limit}"),
+        ("async", "threads, then async", "Async instead of threads, with the same library and pool",
+         "async instead of threads", f"httpx-threads-{limit}"),
+        ("keepalive", f"keep-alive for {half}, then for {limit}",
+         f"Keep-alive for all {limit} connections instead of {half}", f"keep-alive for all {limit}",
+         f"article-{limit}"),
+        ("gate", "pool's queue, then a semaphore",
+         "A semaphore in front of httpx's pool instead of the pool's own queue", "a semaphore in front of the pool",
+         f"kept-{limit}"),
+        ("around", "bare, then with our checks",
+         "What SupabaseAsync adds to a bare AsyncClient (one deadline, safe retries, checked responses)",
+         "what SupabaseAsync adds", f"gated-{limit}"),
+        ("transport", "httpx's pool, then a faster one", "A faster connection pool instead of httpx's",
          "a faster connection pool", f"real-httpx-{limit}"),
     )  # fmt: skip
     ends = [row[-1] for row in rows[1:]] + [f"real-{limit}"]
@@ -219,17 +221,17 @@ def headline(found: Record) -> str:
         return "Nothing is explained"
     ends = " to ".join(f"{side['makespan_s'].median():.1f} s" for side in (seen.before, seen.article, seen.ours))
     if seen.whole(seen.ours).median <= 0:
-        return f"{ends}: nothing was earned"
+        return f"{ends}: nothing was saved"
     told = [step for step in seen.steps if step.saved.above_noise]
     shares = sorted(((seen.share(one.saved.median) or 0.0, one.factor) for one in told), key=lambda one: -one[0])
     best = [one for one in shares[:2] if one[0] >= LARGE] or shares[:1]
     if not best or best[0][0] <= 0:
-        return f"{ends}: no factor can be told from noise"
+        return f"{ends}: no factor is above noise"
     if len(best) > 1:
-        return f"{ends}: earned {', '.join(f'{share:.0%} by {factor.brief}' for share, factor in best)}"
+        return f"{ends}: saved {', '.join(f'{share:.0%} by {factor.brief}' for share, factor in best)}"
     share, factor = best[0]
-    part = "nearly all" if 0.97 <= share <= 1.03 else "more than all" if share > 1.03 else f"{share:.0%}"
-    return f"{ends}: {part} of it earned by {factor.said if factor.key == 'limit' else factor.brief}"
+    part = "almost all" if 0.97 <= share <= 1.03 else "more than all" if share > 1.03 else f"{share:.0%}"
+    return f"{ends}: {part} of it comes from {factor.said if factor.key == 'limit' else factor.brief}"
 
 
 def notes(found: Record) -> list[str]:
@@ -238,10 +240,15 @@ def notes(found: Record) -> list[str]:
     if seen is None:
         return ["No round was finished."]
     said = [f"- {_sentence(step, seen)}" for step in seen.steps]
-    said += ["", _sum("the article's step", seen, seen.article), _sum("the way to ours", seen, seen.ours), _cpu(seen)]
-    said += [f"{arm}: {most} requests failed in its worst trial, so its figures are not to be trusted."
+    said += [
+        "",
+        _sum("the article's step", seen, seen.article),
+        _sum("the way to SupabaseAsync", seen, seen.ours),
+        _cpu(seen),
+    ]
+    said += [f"{arm}: {most} requests failed in its worst trial, so its numbers are not reliable."
              for arm, most in seen.rows.groupby("arm", sort=False)["errors"].max().items() if most]  # fmt: skip
-    return said if found.finished else [*said, f"Interrupted: what counts is finished rounds, {seen.rounds} of them."]
+    return said if found.finished else [*said, f"Interrupted: only finished rounds count, {seen.rounds} of them."]
 
 
 def _sentence(step: Step, seen: Explained) -> str:
@@ -250,11 +257,11 @@ def _sentence(step: Step, seen: Explained) -> str:
     said = [f"{NOTHING} ({got:+.3f} s)"]
     if step.saved.above_noise:
         part = f", {abs(share):.0%} of the whole" if share is not None and abs(share) >= MUCH else ""
-        said = [f"{'earns' if got > 0 else 'costs'} {duration(abs(got), places=2)}{part}"]
+        said = [f"{'saves' if got > 0 else 'costs'} {duration(abs(got), places=2)}{part}"]
     if step.cpu.above_noise:
         way = "falls" if step.cpu.median > 0 else "rises"
         ends = [side["cpu_ms"].median() for side in (step.before, step.after)]
-        said.append(f"CPU of a request {way} from {ends[0]:.2f} to {ends[1]:.2f} ms")
+        said.append(f"CPU time per request {way} from {ends[0]:.2f} to {ends[1]:.2f} ms")
     old, new = (side["connections"].median() for side in (step.before, step.after))
     if min(old, new) and max(old, new) >= 1.5 * min(old, new):
         said.append(f"the lab saw {old:.0f} connections for {step.before['served'].iloc[0]} requests, then {new:.0f}")
@@ -268,7 +275,7 @@ def _sum(name: str, seen: Explained, end: pd.DataFrame) -> str:
         f"{side['arm'].iloc[0]} {duration(side['makespan_s'].median(), places=2)}" for side in (seen.before, end)
     )
     saved, summed, rest = (duration(number, places=2) for number in (whole, whole - left, left))
-    said = f"Measured at once, {name} ({ends}) earns {saved}; its factors sum to {summed}, which leaves {rest}"
+    said = f"Measured directly, {name} ({ends}) saves {saved}; its factors sum to {summed}, which leaves {rest}"
     if whole <= 0:
         return f"{said}."
     verdict = "" if abs(left) <= SUM_WITHIN * whole else ": they do not add up, was the machine busy? Run it again"
@@ -277,11 +284,11 @@ def _sum(name: str, seen: Explained, end: pd.DataFrame) -> str:
 
 def _cpu(seen: Explained) -> str:
     """CPU of a request on the whole way, and which factors cut it most: seconds alone would hide them."""
-    names = {"before": seen.before, "the article's after": seen.article, "ours": seen.ours}
+    names = {"before": seen.before, "the article's after": seen.article, "SupabaseAsync": seen.ours}
     ends = ", ".join(f"{side['cpu_ms'].median():.2f} ms {name}" for name, side in names.items())
     cut = sorted((step for step in seen.steps if step.cpu.above_noise), key=lambda step: -step.cpu.median)
     best = [step.factor.brief for step in cut[:2] if step.cpu.median > 0]
-    return f"CPU of a request: {ends}" + f"; cut most by {' and '.join(best)}" * bool(best) + "."
+    return f"CPU time per request: {ends}" + f"; reduced most by {' and '.join(best)}" * bool(best) + "."
 
 
 def about(seen: Explained, steps: Sequence[Step] = ()) -> str:
@@ -290,15 +297,15 @@ def about(seen: Explained, steps: Sequence[Step] = ()) -> str:
     again = f"medians of {seen.rounds} rounds" if seen.rounds > 1 else "one round"
     each = f"{stated(one['latency'])} each at the server"
     if steps:
-        return f"{one['requests']} requests, {one['limit']} at a time, {each} and the link's round trips; {again}"
+        return f"{one['requests']} requests, {one['limit']} at a time, {each} and the network's round trips; {again}"
     return f"{one['requests']:,} requests at once, {each}; {again}, after a warm-up"
 
 
 def link_headline(seen: Explained) -> str:
     """Return by how much the link changes what reuse of connections saves."""
     reuse = [step.saved.median for step in seen.links if step.factor.key == "reuse"]
-    span = f": reuse {min(reuse):.0f} to {max(reuse):.0f} ms a request" if reuse else ""
-    return f"What connections earn depends on the link{span}"
+    saved = f"{min(reuse):.0f} to {max(reuse):.0f} ms per request" if reuse else "time"
+    return f"Connection reuse saves {saved}, depending on the network"
 
 
 def link_notes(seen: Explained) -> Iterator[str]:
@@ -314,15 +321,16 @@ def link_notes(seen: Explained) -> Iterator[str]:
         got, lost, one = reuse.saved.median, -step.saved.median, step.after.iloc[0]
         if lost >= MOST * got > 0:
             yield (
-                f"Over {link}, a pool that keeps {one['limit'] // 2} loses {lost / got:.0%} of what reuse earned: "
+                f"Over {link}, keep-alive for {one['limit'] // 2} connections loses {lost / got:.0%} of what reuse "
+                "saved: "
                 f"the lab saw {step.after['connections'].median():.0f} connections for {one['served']} requests."
             )
 
 
 def _slot(got: Difference) -> str:
     if not got.above_noise:
-        return "not told from noise"
-    return f"{'earns' if got.median > 0 else 'costs'} {abs(got.median):.0f} ms"
+        return "within noise"
+    return f"{'saves' if got.median > 0 else 'costs'} {abs(got.median):.0f} ms"
 
 
 def tables(found: Record) -> list[Table]:
@@ -331,7 +339,7 @@ def tables(found: Record) -> list[Table]:
     if seen is None:
         return [Table((), (), empty="No round was finished.")]
     titles = [
-        "factor", "before\ns", "after\ns", "earned s\nmedian (lowest..highest)", "of the\nwhole",
+        "factor", "before\ns", "after\ns", "saved s\nmedian (lowest..highest)", "of the\nwhole",
         "CPU ms/request\nbefore -> after",
     ]  # fmt: skip
     rows: list[list[Content]] = []
@@ -340,7 +348,7 @@ def tables(found: Record) -> list[Table]:
             rows += _total("= the article's step", seen, seen.article)
         rows.append([step.factor.change, *_cells(seen, step.before, step.after, step.saved)])
         rows.append([Cell(f"{step.factor.before} -> {step.factor.after}", "dim", 2)])
-    rows += _total("= the way to ours", seen, seen.ours)
+    rows += _total("= the way to SupabaseAsync", seen, seen.ours)
     factors = Table(titles, rows, headline=headline(found), about=[about(seen)], notes=notes(found))
     return [factors, _links(seen)] if seen.links else [factors]
 
@@ -379,8 +387,8 @@ def _links(seen: Explained) -> Table:
         [factor.change, *(_link_cell(saved.get((factor, name))) for name in names)]
         for factor in dict.fromkeys(step.factor for step in seen.links)
     ]
-    unit = "Milliseconds by which a request holds its slot for less, by link (20 ms: its round trip)"
-    said = ["~: not to be told from noise, -: not measured", "", *(f"- {line}" for line in link_notes(seen))]
+    unit = "Milliseconds saved of the time for which a request holds its slot, by network (20 ms: its round trip)"
+    said = ["~: within noise, -: not measured", "", *(f"- {line}" for line in link_notes(seen))]
     asked = about(seen, seen.links)
     return Table(["factor", *names], rows, headline=link_headline(seen), about=[unit, asked], notes=said)
 

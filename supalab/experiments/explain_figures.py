@@ -27,7 +27,7 @@ from supalab.measure.compare import Difference
 from supalab.measure.record import Record
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, colour, describe_on, foot, head, sheet
 
-__all__ = ["EARNED", "LOST", "UNTOLD", "Look", "by_link", "key", "look_of", "waterfall"]
+__all__ = ["LOST", "NOISE", "SAVED", "Look", "by_link", "key", "look_of", "waterfall"]
 
 LEFT_IN, BAR = 0.255, 0.6
 #: A remainder is drawn if it is more than this part of the whole.
@@ -44,17 +44,17 @@ class Look:
     edge: str
 
 
-EARNED = Look("earned", "#2a9d8f", "", "#1d6f65")
+SAVED = Look("saved", "#2a9d8f", "", "#1d6f65")
 LOST = Look("lost", "#e3b3c6", "////", "#b3446c")
-UNTOLD = Look("not to be told from noise", "#dfe3e7", "....", "#7d8790")
+NOISE = Look("within noise", "#dfe3e7", "....", "#7d8790")
 LEFT = Look("not explained by the factors", "white", "xxxx", INK)
 
 
 def look_of(got: Difference) -> Look:
     """Return how a difference is drawn: by its sign, or as noise."""
     if not got.above_noise:
-        return UNTOLD
-    return EARNED if got.median > 0 else LOST
+        return NOISE
+    return SAVED if got.median > 0 else LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _rows(seen: Explained) -> list[Row]:
     start = float(seen.before["makespan_s"].median())
     rows = [Row("before", seen.before["arm"].iloc[0], start, start, seen.before)]
     article, ours = seen.steps[:ARTICLE_FACTORS], seen.steps[ARTICLE_FACTORS:]
-    for steps, name, end in ((article, "the article's after", seen.article), (ours, "ours", seen.ours)):
+    for steps, name, end in ((article, "the article's after", seen.article), (ours, "SupabaseAsync", seen.ours)):
         level = rows[-1].bottom
         for step in steps:
             failed = max(step.before["errors"].max(), step.after["errors"].max())
@@ -99,7 +99,7 @@ def _explained(found: Record) -> Explained:
 
 
 def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
-    """Draw what each factor saved, in seconds and in CPU of a request; draws on ``fig`` if one is given.
+    """Draw what each factor saved, in seconds and in CPU time per request; draws on ``fig`` if one is given.
 
     The article's "before" and "after" and ours are levels measured at once; if the factors between them do not add up
     to the difference, to within one per cent of the whole, the remainder has a row of its own.
@@ -115,9 +115,9 @@ def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
             _name(time, place, row.name, -LEFT_IN, 6, fontweight="normal" if row.side is None else "bold")
             _name(time, place, row.about, -LEFT_IN, -7.5, fontsize=8.5, color=MUTED)
         head(fig, headline(found).replace(" s to ", " s → "), about(seen))
-        key(fig, [EARNED, LOST, UNTOLD, *[LEFT] * any(row.name == "remainder" for row in rows)])
+        key(fig, [SAVED, LOST, NOISE, *[LEFT] * any(row.name == "remainder" for row in rows)])
         foot(fig, _foot(seen))
-    said = [f"Waterfall: what each factor of the step earned. {headline(found)}.", f"{about(seen)}.", *notes(found)]
+    said = [f"Waterfall: what each change saves. {headline(found)}.", f"{about(seen)}.", *notes(found)]
     describe_on(fig, " ".join(line.removeprefix("- ") for line in said if line))
     return fig
 
@@ -133,11 +133,12 @@ def _seconds_panel(ax: Axes, rows: Sequence[Row], seen: Explained) -> None:
             _bar(ax, place, row.top, row.bottom, look_of(got) if got else LEFT)
             ends = [row.top - got.lowest, row.top - got.highest] if got else []
             ax.plot(ends, [place] * len(ends), "-", color=INK, linewidth=1.4, marker="|", markersize=6, zorder=5)
-            change = f"{row.bottom - row.top:+.{digits}f} s".replace("-", "\N{MINUS SIGN}")
+            change = f"{'costs' if row.bottom > row.top else 'saves'} {abs(row.bottom - row.top):.{digits}f} s"
+            change = NOISE.name if got and not got.above_noise else change
             _say(ax, max(row.top, row.bottom, *ends), place, change)
         if place + 1 < len(rows):
             ax.plot([row.bottom] * 2, [place + BAR / 2, place + 1 - BAR / 2], color=MUTED, linewidth=0.8, zorder=1)
-    _frame(ax, (0, max(max(row.top, row.bottom) for row in rows) * 1.16), (len(rows) - 0.4, -0.6))
+    _frame(ax, (0, max(max(row.top, row.bottom) for row in rows) * 1.22), (len(rows) - 0.4, -0.6))
     ax.set_title("Seconds for the whole burst", pad=12)
     ax.set_xlabel("seconds")
 
@@ -155,7 +156,7 @@ def _cpu_panel(ax: Axes, rows: Sequence[Row]) -> None:
             _say(ax, max(old, new), place, f"{old:.2f} → {new:.2f}")
             costs += [old, new]
     _frame(ax, (0, max(costs) * 1.65), (len(rows) - 0.4, -0.6))  # room for the words of the longest bar
-    ax.set_title("CPU of one request", pad=12)
+    ax.set_title("CPU time per request", pad=12)
     ax.set_xlabel("milliseconds")
 
 
@@ -169,9 +170,8 @@ def _foot(seen: Explained) -> str:
     left = seen.left(seen.ours)
     share = seen.share(abs(left))
     part = "" if share is None else f", {share:.1%} of the whole"
-    return (
-        f"{spread}What starts at zero was measured at once.\nAll factors together leave {left:.3f} s unexplained{part}."
-    )
+    direct = "Bars that start at zero are end-to-end measurements."
+    return f"{spread}{direct}\nAll factors together leave {left:.3f} s unexplained{part}."
 
 
 def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
@@ -202,12 +202,12 @@ def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
         low, wide = min(ends), max(ends) - min(ends) or 1.0
         _frame(ax, (low - 0.04 * wide, max(ends) + 0.22 * wide), (places[-1] + 0.6, -0.6))
         ax.axvline(0, color=INK, linewidth=1.0, zorder=4)
-        ax.set_xlabel("milliseconds that a request earns (to the right) or loses (to the left)", loc="left")
+        ax.set_xlabel("milliseconds saved (to the right) or lost (to the left) per request", loc="left")
         head(fig, link_headline(seen), asked)
-        key(fig, [EARNED, LOST, UNTOLD])
+        key(fig, [SAVED, LOST, NOISE])
         foot(
             fig,
-            "A request holds its slot from the moment it may go to its answer; before → after, medians of the rounds.",
+            "Slot time: from acquiring the slot to the response; before → after, medians of the rounds.",
         )
     describe_on(fig, " ".join([f"{link_headline(seen)}, {asked}.", *link_notes(seen)]))
     return fig

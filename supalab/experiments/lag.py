@@ -94,7 +94,7 @@ def headline(found: Record) -> str:
     longest = {name: float(one["lag_max_s"]) for name, one in _middles(found).items()}
     ranked = sorted(longest, key=lambda name: -longest[name])
     said = [f"up to {duration(longest[name])} with {name}" for name in dict.fromkeys([*ranked[:1], *ranked[-1:]])]
-    return f"The event loop stood still for {', '.join(said)}" if said else "Lag was not measured"
+    return f"The event loop was blocked for {', '.join(said)}" if said else "Lag was not measured"
 
 
 def notes(found: Record) -> list[str]:
@@ -103,7 +103,7 @@ def notes(found: Record) -> list[str]:
     if not every:
         return ["No arm was run."]
     errors = {name: one["errors"] for name, one in every.items() if one["errors"]}
-    failed = [f"{name}: {number:.0f} requests failed; they are in its figures." for name, number in errors.items()]
+    failed = [f"{name}: {number:.0f} requests failed; they are in its numbers." for name, number in errors.items()]
     return [*_blocking(every, found.asked["latency"]), *_by_limit(every), *_idle(found), *failed]
 
 
@@ -111,7 +111,7 @@ def _blocking(every: Mapping[str, pd.Series[Any]], latency: float) -> Iterator[s
     for name, one in every.items():
         if name.startswith("blocking-"):
             yield (
-                f"{name} held up the loop for {duration(one['lag_max_s'])}: its {one['requests']:.0f} requests of "
+                f"{name} blocked the loop for {duration(one['lag_max_s'])}: its {one['requests']:.0f} requests of "
                 f"{duration(latency)}, one after another, and nothing else in between."
             )
 
@@ -122,7 +122,7 @@ def _by_limit(every: Mapping[str, pd.Series[Any]]) -> Iterator[str]:
         group = {name: one for name, one in others.items() if one["limit"] == limit}
         lags = [f"{name} {duration(one['lag_p99_s'])}/{duration(one['lag_max_s'])}" for name, one in group.items()]
         cpu = ", ".join(f"{name.rpartition('-')[0]} {one['cpu_ms']:.2f}" for name, one in group.items())
-        yield f"Limit {limit:.0f}: p99/longest {', '.join(lags)}; CPU of a request in ms: {cpu}."
+        yield f"Limit {limit:.0f}: p99/longest {', '.join(lags)}; CPU time per request in ms: {cpu}."
 
 
 def _idle(found: Record) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _idle(found: Record) -> Iterator[str]:
         p50, p99, longest = (duration(middle(ticks)[name]) for name in LAGS)
         yield (
             f"A loop with nothing to do, for comparison: p50 {p50}, p99 {p99}, longest {longest}. The ticker's own CPU "
-            "is taken off the clients'."
+            "time is subtracted."
         )
 
 

@@ -34,6 +34,7 @@ PARTS = (("lag_p50_s", "o", "p50"), ("lag_p99_s", "D", "p99"), ("lag_max_s", ">"
 MARKS = ((1e-4, "0.1 ms"), (1e-3, "1 ms"), (1e-2, "10 ms"), (1e-1, "100 ms"), (1.0, "1 s"), (10.0, "10 s"))
 LEAST_S = 5e-5
 IDLE = "idle loop"
+WHAT = "How late the event loop is with each client (median, 99th percentile, longest), and CPU time per request."
 
 
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
@@ -48,8 +49,10 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         grid = fig.add_gridspec(1, 2, width_ratios=(7, 3), left=0.115, right=0.965, wspace=0.05)
         grid.update(top=1 - HEAD_IN / fig.get_figheight(), bottom=FOOT_IN / fig.get_figheight())
         lags, costs = fig.add_subplot(grid[0, 0]), fig.add_subplot(grid[0, 1])
-        panel_title(lags, "How late the event loop is", "a timer every 5 ms: 10 ms late is a loop held up for 10 ms")
-        panel_title(costs, "CPU of a request", "milliseconds; threads beside it")
+        panel_title(
+            lags, "How late the event loop is", "a timer every 5 ms: 10 ms late: the loop was blocked for 10 ms"
+        )
+        panel_title(costs, "CPU time per request", "milliseconds, and threads")
         if lag.arms(found):
             _lags(lags, found)
             _costs(costs, found)
@@ -57,12 +60,8 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
             _rows(ax, found, names=ax is lags)
         head(fig, lag.headline(found), _about(found))
         foot(fig, _foot(found))
-    describe_on(fig, " ".join([_what(), *lag.notes(found)]))
+    describe_on(fig, " ".join([WHAT, *lag.notes(found)]))
     return fig
-
-
-def _what() -> str:
-    return "How late the event loop is with each client: median, 99th percentile and longest lag, and CPU of a request."
 
 
 def _rows(ax: Axes, found: Record, *, names: bool) -> None:
@@ -120,7 +119,7 @@ def _costs(ax: Axes, found: Record) -> None:
 def _about(found: Record) -> str:
     again = f"; median of {found.repeats} runs, a small mark for each" if found.repeats > 1 else ""
     each = duration(found.asked["latency"])
-    return f"As many callers as slots ask again and again, each request {each} at the server{again}"
+    return f"Closed loop: as many callers as the limit, each request {each} at the server{again}"
 
 
 def _foot(found: Record) -> str:
@@ -128,4 +127,4 @@ def _foot(found: Record) -> str:
     for name in lag.arms(found):
         sizes.setdefault(lag.of(found, name)[0].case.workload.requests, []).append(name)
     asked = "; ".join(f"{number:,} requests: {', '.join(arms)}" for number, arms in sizes.items())
-    return f"{asked}.\nThe client is made within the measurement; the ticker's own CPU is taken off."
+    return f"{asked}.\nThe client is made within the measurement; the ticker's own CPU time is subtracted."

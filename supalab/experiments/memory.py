@@ -36,7 +36,7 @@ REPEAT, MOST = 5, 4_000
 FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
 #: The coefficient of variation that memory should not exceed.
 GOAL = 0.05
-WHAT = "Memory held while all requests are in flight, and for each of them, one line for each client."
+WHAT = "Memory held while all requests are in flight, in all and per request, one line for each client."
 
 
 def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = REPEAT) -> Plan:
@@ -108,13 +108,13 @@ def _each_more(seen: pd.DataFrame) -> Iterator[str]:
     said = [f"{kind} {held / 1000:.0f} KB" for kind, held in (more[0] / more[1]).dropna().items()]
     if said:
         span = f"from {seen['limit'].min():,} to {seen['limit'].max():,}"
-        yield f"Each further request in flight, {span}, takes {listed(said)}."
+        yield f"Each additional request in flight, {span}, takes {listed(said)}."
 
 
 def _differences(seen: pd.DataFrame) -> Iterator[str]:
     """Overlapping repeats are no difference, and a single process shows none."""
     if seen["n"].max() < 2:
-        yield "One process of each was read: no difference can be told from chance."
+        yield "One process of each was read, so no difference is above noise."
         return
     numbers = {number: list(each(seen[seen["limit"] == number])) for number in seen["limit"].unique()}
     pairs = [pair for mine in numbers.values() for pair in combinations(mine, 2)]
@@ -126,14 +126,14 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
     if alike:
         yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
     elif pairs:
-        yield "No two clients are alike at any number: their repeats never overlap."
+        yield "All clients differ at every number in flight: their repeats never overlap."
     orders: dict[str, list[str]] = {}
     for number, mine in numbers.items():
         order = " < ".join(cell.kind for cell in sorted(mine, key=lambda cell: float(cell.mean)))
         orders.setdefault(order, []).append(f"{number:,}")
     if len(orders) > 1:
         said = "; ".join(f"{order} at {listed(at)}" for order, at in orders.items())
-        yield f"Who holds least depends on the number: {said}."
+        yield f"Which client holds least depends on the number in flight: {said}."
 
 
 def _spread(seen: pd.DataFrame) -> Iterator[str]:
@@ -151,7 +151,9 @@ def _spread(seen: pd.DataFrame) -> Iterator[str]:
 
 def _unsound(cell: Any) -> str:
     together = f"at most {cell.peak:,} were in flight together"
-    return f"{cell.kind} at {cell.limit:,}: not sound, {together} and {cell.answered:,} were answered when it was read."
+    return (
+        f"{cell.kind} at {cell.limit:,}: not reliable, {together} and {cell.answered:,} were answered when it was read."
+    )
 
 
 def table(found: Record) -> Table:
@@ -185,14 +187,14 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     hollow = {(cell.kind, cell.limit) for cell in every if not cell.sound}
     with sheet((1, 2), 3.45, fig=fig, foot_in=1.1, wspace=0.15) as (fig, (held, of_one)):
         panel_title(held, "Memory held", "megabytes above the process without a client")
-        panel_title(of_one, "Memory of one request", "kilobytes for each in flight")
+        panel_title(of_one, "Memory per request", "kilobytes for each request in flight")
         for ax, unit in ((held, "mb"), (of_one, "kb")):
             lines = lines_of(rows, "limit", unit)
             against(ax, lines, "requests in flight at once", log=ax is held, middle=mean, hollow=hollow)
         again = f"mean of {found.repeats} fresh processes" if found.repeats > 1 else "one fresh process for each point"
-        about = f"Memory that no other process shares, read once while all wait for their answers; {again}"
+        about = f"Memory that no other process shares, read once while all wait for their responses; {again}"
         head(fig, headline(found), about)
-        foot(fig, "\n".join([note for note in notes(found) if note.startswith("Each further")] + [_marks(every)]))
+        foot(fig, "\n".join([note for note in notes(found) if note.startswith("Each additional")] + [_marks(every)]))
     clients = {cell.kind: [one for one in every if one.kind == cell.kind] for cell in every}
     said = [f"{kind}: {', '.join(map(_at, mine))}." for kind, mine in clients.items()]
     describe_on(fig, " ".join([WHAT, *said, *notes(found)]))
@@ -200,7 +202,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
 
 
 def _at(cell: Any) -> str:
-    return f"{size(cell.mean)} at {cell.limit:,} ({cell.kb:.0f} KB each)"
+    return f"{size(cell.mean)} at {cell.limit:,} ({cell.kb:.0f} KB per request)"
 
 
 def _marks(every: Sequence[Any]) -> str:

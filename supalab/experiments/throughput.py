@@ -150,7 +150,7 @@ def notes(found: Record) -> list[str]:
         f"{kind}: {count} requests failed, which its throughput leaves out." for kind, count in errors.items() if count
     ]
     cpus = found.machine.get("cpus", "?")
-    shared = f"Client and lab shared {cpus} processors: more of them move the knees."
+    shared = f"Client and lab shared {cpus} processors: with more of them, the peaks move."
     return [*(_said(found, kind) for kind in _kinds(found)), *found.remarks, *failed, shared]
 
 
@@ -160,7 +160,7 @@ def _said(found: Record, kind: str) -> str:
     share = one[top] / ideal(found, top)
     said = f"{kind}: best at {top} in flight with {one[top]:.0f} requests/s, {share:.0%} of the ideal there"
     if at_its_end(one):
-        return f"{said}; it was still growing, the knee may lie further on."
+        return f"{said}; it was still growing, so the peak may lie further on."
     if one[last] < (1 - NEAR) * one[top]:
         return f"{said}; at {last} it is down to {one[last]:.0f} requests/s."
     return f"{said}; more slots, up to {last}, add nothing."

@@ -14,8 +14,8 @@ __all__ = ["figure"]
 
 HEIGHT_IN = 6.4
 TICKS = (3, 5, 10, 20, 30, 50, 100, 200, 400)
-WHAT = "Requests per second against the limit, with each client's best limit, and CPU of a request."
-LABEL = "limit: requests in flight at once"
+WHAT = "Requests per second against the concurrency limit, with each client's best limit, and CPU time per request."
+LABEL = "concurrency limit"
 
 
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
@@ -35,8 +35,8 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
             1, 2, width_ratios=(6, 4.4), left=0.06, right=0.985, top=0.77, bottom=0.225, wspace=0.17
         )
         rate, cpu = fig.add_subplot(grid[0, 0]), fig.add_subplot(grid[0, 1])
-        panel_title(rate, "Throughput", "answered requests per second; dotted: if nothing but latency took time")
-        panel_title(cpu, "CPU of a request", "milliseconds of the client's process")
+        panel_title(rate, "Throughput", "answered requests per second; dotted: if only server time counted")
+        panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
         stars = {kind: best(one) for kind, one in every.items()}
         against(rate, _values(found, kinds, "per_s"), LABEL, ticks=ticks, stars=stars, notes=names)
         against(cpu, _values(found, kinds, "cpu_ms"), LABEL, ticks=ticks)
@@ -59,7 +59,7 @@ def _values(found: Record, kinds: list[str], name: str) -> dict[str, dict[int, l
 def _about(found: Record) -> str:
     again = f"median of {found.repeats} runs" if found.repeats > 1 else "one run of each"
     return (
-        f"As many callers as slots ask again and again, each request {duration(found.asked['latency'])} at the server; "
+        f"Closed loop: as many callers as the limit, each request {duration(found.asked['latency'])} at the server; "
         f"{again}; client and lab on {found.machine.get('cpus', '?')} processors"
     )
 
@@ -68,7 +68,7 @@ def _foot(found: Record, kinds: list[str], grew: bool) -> str:
     said = [f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"]
     said += ["+: it still grew at the largest limit"] * grew
     threads = [kind for kind in ("fake", "session") if kind in kinds]
-    about = {"kept": "kept: httpx over its own pool, all connections kept", "real": "real: ours"}
+    about = {"kept": "kept: httpx over its own pool, keep-alive for all connections", "real": "real: SupabaseAsync"}
     who = [f"{', '.join(threads)}: requests in threads"] * bool(threads) + [about[k] for k in about if k in kinds]
     early = ["A line that ends early: the client had become too slow for the next limit."] * bool(found.remarks)
     return "\n".join(["; ".join(said) + ".", "; ".join(who) + ".", *early])
