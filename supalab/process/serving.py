@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import sys
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -70,9 +71,11 @@ class HttpProtocol(HttpToolsProtocol):
                     self._limit_time()
 
     def on_message_begin(self) -> None:
-        """Begin to count a request's head."""
+        """Begin to count a request's head, and tell the application when it came (as ``time.perf_counter``)."""
         self._in_head, self._head = True, 0
         super().on_message_begin()
+        scope: Any = self.scope
+        scope["arrived"] = perf_counter()
 
     def on_headers_complete(self) -> None:
         """Let the body be as long as the application takes it."""
