@@ -51,7 +51,7 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     if found is None and (call.method == "HEAD" or (call.method != "GET" and _asked_for_none(call))):
         found = []
     found = [found] if isinstance(found, dict) else found
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    if not isinstance(found, list) or not set(map(type, found)) <= {dict}:
         kind = "nothing" if found is None else type(found).__name__
         raise BadResponse(f"expected rows, got {kind} (status {reply.status}): {_start_of(reply, hide)}")
     result = Rows(found)

@@ -93,7 +93,7 @@ class LongTables(Client):
         """Read a page, and the key of its last row as text."""
         reply = await self._ask(call)
         page = replies.rows(call, reply, self._settings.secrets)
-        if any(row.get(key) is None for row in page):
+        if None in [row.get(key) for row in page]:
             raise SettingsError(f"pages are ordered by {key!r}: name it among the columns, and it must never be null")
         last = page[-1][key] if page else ""
         # A float keeps 17 digits, a numeric column may have more: the key is the number as it was written.
