@@ -210,8 +210,8 @@ def headline(found: Record) -> str:
         return "CPU time per request as the concurrency limit grows"
     few, many, our_few, our_many = ends
     return (
-        f"From {few.limit} to {many.limit} at once: CPU time per request x {many.cpu / few.cpu:.1f} with bare httpx, "
-        f"x {our_many.cpu / our_few.cpu:.1f} with SupabaseAsync"
+        f"CPU time per request, limit {few.limit} to {many.limit}: bare httpx x {many.cpu / few.cpu:.1f}, "
+        f"SupabaseAsync x {our_many.cpu / our_few.cpu:.1f}"
     )
 
 
