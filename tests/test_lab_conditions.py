@@ -13,7 +13,7 @@ from labwork import again, call, close, connect, get_request, raw, read_answer, 
 
 from supalab.errors import SettingsError
 from supalab.lab.conditions import Conditions, LiveConditions
-from supalab.lab.distance import WINDOW, at_a_distance
+from supalab.lab.connections import WINDOW, at_a_distance
 from supalab.lab.handle import Lab
 
 if TYPE_CHECKING:
