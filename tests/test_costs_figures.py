@@ -14,15 +14,13 @@ from matplotlib.figure import Figure
 from supalab.experiments import cancellation, throughput
 from supalab.experiments import lag as loop_lag
 from supalab.experiments import memory as memory_held
-from supalab.experiments.lag_figure import figure as lag_figure
-from supalab.experiments.throughput_figure import figure as throughput_figure
 from supalab.report.plot import description, save
 
 CASES: list[tuple[Callable[..., Figure], Any, Any]] = [
     (memory_held.figure, memory(held("article", 10, 10**6, 10**6, peak=9)), replace(memory(), trials=())),
-    (lag_figure, lag(), replace(lag(), trials=())),
+    (loop_lag.figure, lag(), replace(lag(), trials=())),
     (cancellation.figure, cancellations("fake-10", "real-10", "blocking-1"), replace(cancellations(), trials=())),
-    (throughput_figure, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), trials=())),
+    (throughput.figure, knee(point("real", 30, 290.0, repeat=1)), replace(knee(), trials=())),
 ]
 
 
@@ -92,13 +90,13 @@ def test_no_words_run_over_the_edges_or_each_other() -> None:
             assert box.x1 <= width, words
             assert box.y0 >= 0, words
             assert box.y1 <= height, words
-    ends = [text for text in throughput_figure(knee()).axes[0].texts if "best" in text.get_text()]
+    ends = [text for text in throughput.figure(knee()).axes[0].texts if "best" in text.get_text()]
     assert len(ends) == 3
 
 
 def test_every_best_limit_has_a_star() -> None:
     """As many stars as clients, each at its best limit."""
-    stars = [line for line in throughput_figure(knee()).axes[0].lines if line.get_marker() == "*"]
+    stars = [line for line in throughput.figure(knee()).axes[0].lines if line.get_marker() == "*"]
     assert sorted(places(star) for star in stars) == [10, 30, 100]
 
 

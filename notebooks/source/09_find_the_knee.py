@@ -14,7 +14,6 @@ import math
 from supalab.course import NotDone, check, predict, start_lab
 from supalab.course.pace import pace, paces_picture
 from supalab.experiments import throughput
-from supalab.experiments.throughput_figure import figure
 from supalab.measure.record import Record
 from supalab.shipped import shipped
 
@@ -117,7 +116,7 @@ print(*crowds, sep="\n")
 
 # %%
 recorded = Record.load(shipped("data", "reference", "throughput.json"))
-figure(recorded)
+recorded.figure()
 
 # %%
 for kind, rows in recorded.rows.groupby("kind", sort=False):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from supalab.clients.arms import arm
 from supalab.errors import TrialError
-from supalab.experiments.throughput_figure import figure
+from supalab.experiments.throughput import figure
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
 from supalab.measure.case import Case, Trial

@@ -7,25 +7,40 @@ for their turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from supalab.clients.arms import arm
 from supalab.errors import TrialError
 from supalab.experiments import Experiment
-from supalab.lab.handle import Lab
 from supalab.measure.case import Case, Trial
 from supalab.measure.record import Record
-from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
+from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
-from supalab.report.format import duration
+from supalab.report.format import count, duration
+from supalab.report.lines import look
+from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, not_seen, panel_title, sheet
 from supalab.report.table import Cell, Content, Table
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-__all__ = ["arms", "headline", "idle", "lag", "middle", "notes", "of", "plan", "table"]
+__all__ = [
+    "EXPERIMENT",
+    "arms",
+    "compared",
+    "figure",
+    "headline",
+    "idle",
+    "lag",
+    "middle",
+    "notes",
+    "of",
+    "plan",
+    "table",
+]
 
 NAME = "lag"
 ARMS = ("blocking-1", "fake-10", "session-10", "article-10", "real-10", "fake-100", "article-100", "real-100")
@@ -34,11 +49,11 @@ LATENCY_S, REPEAT = 0.15, 3
 # Every arm goes round its slots as often; a blocking one, which has but one slot, a little more.
 ROUNDS, BLOCKING_ROUNDS = 10, 20
 LAGS = ("lag_p50_s", "lag_p99_s", "lag_max_s")
-
-
-def lag(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Run each arm beside a ticker and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
+PARTS = (("lag_p50_s", "o", "p50"), ("lag_p99_s", "D", "p99"), ("lag_max_s", ">", "longest"))
+MARKS = ((1e-4, "0.1 ms"), (1e-3, "1 ms"), (1e-2, "10 ms"), (1e-1, "100 ms"), (1.0, "1 s"), (10.0, "10 s"))
+LEAST_S = 5e-5
+IDLE = "idle loop"
+WHAT = "How late the event loop is with each client (median, 99th percentile, longest), and CPU time per request."
 
 
 def plan(arms: Sequence[str] = ARMS, *, latency: float = LATENCY_S, repeat: int = REPEAT) -> Plan:
@@ -79,8 +94,6 @@ def arms(found: Record) -> list[str]:
 
 def middle(trials: Sequence[Trial]) -> pd.Series[Any]:
     """Return the medians of repeated trials; requests that failed are added up."""
-    import pandas as pd
-
     rows = pd.DataFrame([trial.row for trial in trials])
     return pd.Series({**rows.median(numeric_only=True), "errors": rows["errors"].sum() if "errors" in rows else 0})
 
@@ -158,11 +171,91 @@ def compared(found: Record) -> dict[str, float]:
     return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
 
 
-def figure(found: Record) -> Figure:
-    """Draw how late the loop is with each client."""
-    from supalab.experiments import lag_figure
+def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw p50, p99 and the longest lag of each client on a log axis, and CPU of a request and threads beside it.
 
-    return lag_figure.figure(found)
+    A large mark is the median of the repeats, a small one each repeat. Draws on ``fig`` if one is given.
+    """
+    rows = 1 + len(arms(found))
+    how: dict[str, Any] = {"head_in": 1.5, "foot_in": 1.05, "left": 0.115, "right": 0.965}
+    with sheet((1, 2), 0.5 * rows, fig=fig, width_ratios=(7, 3), wspace=0.05, **how) as (fig, (lags, costs)):
+        panel_title(lags, "How late the event loop is", "delay of a timer that is due every 5 ms")
+        panel_title(costs, "CPU time per request", "milliseconds, and threads")
+        if arms(found):
+            _lag_panel(lags, found)
+            _cost_panel(costs, found)
+        for ax in (lags, costs):
+            _rows(ax, found, names=ax is lags)
+        head(fig, headline(found), _about(found))
+        foot(fig, _foot(found))
+    describe_on(fig, " ".join([WHAT, *notes(found)]))
+    return fig
+
+
+def _rows(ax: Axes, found: Record, *, names: bool) -> None:
+    ax.set_ylim(len(arms(found)) + 0.5, -0.5)
+    ax.set_yticks(range(1 + len(arms(found))), [IDLE, *arms(found)] if names else [])
+    ax.tick_params(axis="y", length=0)
+    if not arms(found):
+        ax.set_xticks([])
+        not_seen(ax, "not measured")
+
+
+def _lag_panel(ax: Axes, found: Record) -> None:
+    rows = [(IDLE, idle(found)), *((name, of(found, name)) for name in arms(found))]
+    for place, (name, trials) in enumerate(rows):
+        if trials:
+            _lag_row(ax, place, name, trials)
+    longest = max(trial["lag_max_s"] for _, trials in rows[1:] for trial in trials)
+    ax.set(xscale="log", xlim=(LEAST_S, max(longest, 0.1) * 3.5))
+    ax.set_xticks([at for at, _ in MARKS if at <= longest * 3], [text for at, text in MARKS if at <= longest * 3])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(visible=True, axis="x")
+    for _, marker, name in PARTS:
+        ax.plot([], [], marker, color=MUTED, markersize=8, label=name)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, handletextpad=0.1, fontsize=9.5)
+
+
+def _lag_row(ax: Axes, place: int, name: str, trials: Sequence[Trial]) -> None:
+    shade, typical = look(name.rpartition("-")[0])[0], middle(trials)
+    ax.hlines(place, max(typical["lag_p50_s"], LEAST_S), typical["lag_max_s"], color=shade, linewidth=2.2, zorder=2)
+    for part, marker, _ in PARTS:
+        for trial in trials if len(trials) > 1 else ():
+            ax.plot(max(trial[part], LEAST_S), place, marker, color=INK, markersize=3, alpha=0.55, zorder=3)
+        at = max(typical[part], LEAST_S)
+        ax.plot(at, place, marker, color=shade, markersize=10, markeredgecolor="white", zorder=4)
+    furthest, said = max(trial["lag_max_s"] for trial in trials), duration(typical["lag_max_s"])
+    ax.annotate(said, (furthest, place), xytext=(11, 0), textcoords="offset points", va="center", bbox=CLEAR)
+
+
+def _cost_panel(ax: Axes, found: Record) -> None:
+    most = max(trial["cpu_ms"] for name in arms(found) for trial in of(found, name))
+    for place, name in enumerate(arms(found), start=1):
+        one, repeats = middle(of(found, name)), [trial["cpu_ms"] for trial in of(found, name)]
+        ax.barh(place, one["cpu_ms"], 0.5, color=look(name.rpartition("-")[0])[0])
+        if len(repeats) > 1:
+            ax.plot(repeats, [place] * len(repeats), "o", color=INK, markersize=3, zorder=4)
+        failed = f", {one['errors']:.0f} failed" if one["errors"] else ""
+        ax.annotate(
+            f"{one['cpu_ms']:.2f}, {count(int(one['threads']), 'thread')}{failed}", (max(repeats), place),
+            xytext=(7, 0), textcoords="offset points", va="center", fontsize=9.5, bbox=CLEAR,
+        )  # fmt: skip
+    ax.set_xlim(0, most * 2.1)
+    ax.grid(visible=True, axis="x")
+
+
+def _about(found: Record) -> str:
+    again = f"; median of {found.repeats} runs, a small mark for each" if found.repeats > 1 else ""
+    each = duration(found.asked["latency"])
+    return f"Closed loop: as many callers as the limit, each request {each} at the server{again}"
+
+
+def _foot(found: Record) -> str:
+    sizes: dict[int, list[str]] = {}
+    for name in arms(found):
+        sizes.setdefault(of(found, name)[0].case.workload.requests, []).append(name)
+    asked = "; ".join(f"{number:,} requests: {', '.join(arms)}" for number, arms in sizes.items())
+    return f"{asked}.\nThe client is made within the measurement; the ticker's own CPU time is subtracted."
 
 
 EXPERIMENT = Experiment(
@@ -172,8 +265,9 @@ EXPERIMENT = Experiment(
     headline=headline,
     notes=notes,
     tables=table,
-    figures={"lag": figure},
+    figures={NAME: figure},
     compared=compared,
     full={"repeat": REPEAT},
     quick={"repeat": 1},
 )
+lag = EXPERIMENT.run

@@ -6,25 +6,39 @@ clock starts. A client that gets slower is asked less, so that a trial stays sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
-from supalab.lab.handle import Lab
 from supalab.measure.case import Case
 from supalab.measure.record import Record
-from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
+from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
-from supalab.report.format import listed
+from supalab.report.format import duration, listed
+from supalab.report.lines import against, lines_of
+from supalab.report.plot import MUTED, describe_on, foot, head, panel_title, sheet
 from supalab.report.table import Table
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-__all__ = ["NEAR", "at_its_end", "best", "headline", "ideal", "line", "lines", "notes", "plan", "table", "throughput"]
+__all__ = [
+    "EXPERIMENT",
+    "NEAR",
+    "at_its_end",
+    "best",
+    "compared",
+    "figure",
+    "headline",
+    "ideal",
+    "line",
+    "lines",
+    "notes",
+    "plan",
+    "table",
+    "throughput",
+]
 
 NAME = "throughput"
 KINDS = ("fake", "session", "kept", "real")
@@ -36,11 +50,9 @@ NEAR = 0.05
 # client goes round fewer times, and where even that takes too long it is left out.
 TRIAL_S, LONG_S, MOST_S = 2.0, 4.0, 8.0
 ROUNDS, FEWEST_ROUNDS = 5, 2
-
-
-def throughput(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Run each kind of client at each limit and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
+TICKS = (3, 5, 10, 20, 30, 50, 100, 200, 400)
+WHAT = "Requests per second against the concurrency limit, with each client's best limit, and CPU time per request."
+LABEL = "concurrency limit"
 
 
 def plan(
@@ -186,11 +198,48 @@ def compared(found: Record) -> dict[str, float]:
     return limits | {f"{kind}: most requests/s": float(one.max()) for kind, one in every.items()}
 
 
-def figure(found: Record) -> Figure:
-    """Draw throughput and CPU of a request against the limit."""
-    from supalab.experiments import throughput_figure
+def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw throughput and CPU against the limit, one line for each client, a star at its best limit.
 
-    return throughput_figure.figure(found)
+    A point is the median of the repeats, the bar through it reaches from the lowest to the highest. Draws on ``fig``
+    if one is given.
+    """
+    every = {kind: line(found, kind) for kind in _kinds(found)}
+    limits = sorted({trial.case.limit for trial in found.trials})
+    ticks = [limit for limit in limits if limit in {*TICKS, limits[0], limits[-1]}]
+    names = {kind: f", best {best(one)}{'+' if at_its_end(one) else ''}" for kind, one in every.items()}
+    stars = {kind: best(one) for kind, one in every.items()}
+    rows = found.rows.sort_values("limit", kind="stable") if every else found.rows
+    with sheet((1, 2), 3.5, fig=fig, foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17) as (fig, (rate, cpu)):
+        panel_title(rate, "Throughput", "answered requests per second; dotted: if only server time counted")
+        panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
+        against(rate, lines_of(rows, "limit", "per_s"), LABEL, ticks=ticks, stars=stars, notes=names)
+        against(cpu, lines_of(rows, "limit", "cpu_ms"), LABEL, ticks=ticks)
+        if limits:
+            ends = (limits[0], limits[-1])
+            rate.plot(ends, [ideal(found, limit) for limit in ends], ":", color=MUTED, linewidth=1.6, zorder=1)
+        head(fig, headline(found), _about(found))
+        foot(fig, _foot(found, list(every), any(map(at_its_end, every.values()))))
+    describe_on(fig, " ".join([WHAT, *notes(found)]))
+    return fig
+
+
+def _about(found: Record) -> str:
+    again = f"median of {found.repeats} runs" if found.repeats > 1 else "one run of each"
+    return (
+        f"Closed loop: as many callers as the limit, each request {duration(found.asked['latency'])} at the server; "
+        f"{again}; client and lab on {found.machine.get('cpus', '?')} processors"
+    )
+
+
+def _foot(found: Record, kinds: list[str], grew: bool) -> str:
+    said = [f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"]
+    said += ["+: it still grew at the largest limit"] * grew
+    threads = [kind for kind in ("fake", "session") if kind in kinds]
+    about = {"kept": "kept: httpx over its own pool, keep-alive for all connections", "real": "real: SupabaseAsync"}
+    who = [f"{', '.join(threads)}: requests in threads"] * bool(threads) + [about[k] for k in about if k in kinds]
+    early = ["A line that ends early: the client had become too slow for the next limit."] * bool(found.remarks)
+    return "\n".join(["; ".join(said) + ".", "; ".join(who) + ".", *early])
 
 
 EXPERIMENT = Experiment(
@@ -200,8 +249,9 @@ EXPERIMENT = Experiment(
     headline=headline,
     notes=notes,
     tables=table,
-    figures={"throughput": figure},
+    figures={NAME: figure},
     compared=compared,
     full={"repeat": 1},
     quick={"repeat": 1, "limits": (3, 10, 30, 100, 300)},
 )
+throughput = EXPERIMENT.run
