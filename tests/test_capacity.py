@@ -1,4 +1,4 @@
-"""Capacity without a service: the search, bare slots, what the record says, and its tables and pictures."""
+"""Capacity without a service: the search, the ideal queue, what the record says, and its tables and figure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from supalab.capacity.result import FORM, ArmCapacity, Capacity, Step, goals
-from supalab.capacity.search import FINE, MOST_RATE, bracket, next_rate, search
-from supalab.capacity.slots import slots_capacity, slots_responses
-from supalab.capacity.table import tables
-from supalab.errors import TrialError
-from supalab.figures.capacity import capacity_picture, load_picture
-from supalab.load.run import LoadRecord
-from supalab.load.shots import Load, Shot
+from supalab.experiments.capacity import (
+    EXPERIMENT,
+    FINE,
+    MOST_RATE,
+    Service,
+    bracket,
+    compared,
+    figure,
+    ideal_queue,
+    next_rate,
+    search,
+    services,
+    tables,
+)
+from supalab.measure.case import Case, Trial
+from supalab.measure.record import FORM, Record
+from supalab.measure.workload import Workload
 from supalab.report.plot import description
 from supalab.report.table import text as plain
 
@@ -58,120 +67,103 @@ def test_a_bad_rate_below_a_good_one_counts() -> None:
     assert bracket({5: True, 10: False, 20: True}) == (5, 10)
 
 
-def test_bare_slots_queue_first_come_first_served() -> None:
+def test_the_ideal_queue_is_first_come_first_served() -> None:
     """Three arrivals at once at two slots: the third waits for the first."""
-    assert slots_responses([0.0, 0.0, 0.0, 1.0], 2, 0.15) == pytest.approx([0.15, 0.15, 0.3, 0.15])
+    assert ideal_queue([0.0, 0.0, 0.0, 1.0], 2, 0.15) == pytest.approx([0.15, 0.15, 0.3, 0.15])
 
 
 def test_ten_slots_take_more_than_ten_thirds_of_three() -> None:
-    """Bursts hurt few slots more: by Poisson arrivals 3 to 10 slots earn more than 10/3, as queueing theory says."""
-    how = {"steps": STEPS, "duration": 60.0, "requests": 1000, "seed": 2, "fine": FINE}
-    three, ten = (slots_capacity(slots, 0.15, **how) for slots in (3, 10))  # type: ignore[arg-type]
+    """Bursts hurt few slots more: by random arrivals 3 to 10 slots gain more than 10/3, as queueing theory says."""
+    asked = {"steps": STEPS, "duration": 60.0, "requests": 1000, "seed": 2, "fine": FINE}
+    three, ten = (Service(name, made_idle(name), (), asked).ideal for name in ("real-3", "real-10"))
     assert three is not None
     assert ten is not None
     assert 0.5 * 20 < three < 20
     assert 10 / 3 < ten / three < 6
 
 
-def made_step(rate: float, p95: float | None, *, good: bool, errors: dict[str, int] | None = None) -> Step:
-    p50, mean = None if p95 is None else 0.15, round(0.15 * rate, 4)
-    return Step(rate, rate, rate, 100, p50, p95, p95, errors or {}, 3, mean, 100, 48_000_000, 0.002, good)
+def made_idle(name: str) -> Trial:
+    numbers = {"response_p50_s": 0.153, "requests": 20, "served": 20, "memory_bytes": 44_000_000, "errors": 0}
+    return Trial(Case(name, Workload(1, 0.15), "serve", tags={"rate": None}), numbers)
 
 
-def made_arm(name: str, capacity: float, *, never: bool = False) -> ArmCapacity:
+def made_step(name: str, rate: float, p95: float | None, *, errors: int = 0) -> Trial:
+    numbers = {f"response_p{q}_s": p95 for q in (95, 99)} | {"response_p50_s": None if p95 is None else 0.15}
+    numbers |= {"in_flight_mean": round(0.15 * rate, 4), "send_delay_p99_s": 0.002}
+    failed = {"errors": errors, "failures": f"{errors} x HTTP 504" if errors else ""}
+    counted = {"peak": 3, "served": 100, "memory_bytes": 48_000_000}
+    return Trial(Case(name, Workload(100, 0.15), "serve", tags={"rate": rate}), {**numbers, **failed, **counted})
+
+
+def made_arm(name: str, capacity: float, *, never: bool = False) -> tuple[Trial, ...]:
     """An arm whose capacity lies between ``capacity`` and 5 per cent more."""
-    steps = (
-        made_step(5.0, 0.16, good=True),
-        made_step(capacity, 0.29, good=True),
-        made_step(round(1.04 * capacity, 2), 0.34, good=False),
-        made_step(2 * capacity, None if never else 3.1, good=False, errors={"HTTP 504": 40} if never else {}),
-    )
-    return ArmCapacity(name, int(name.rpartition("-")[2]), 0.153, 20, 20, 44_000_000, steps)
-
-
-def made_capacity(**arms: float) -> Capacity:
-    names = arms or {"fake_3": 13.0, "fake_10": 56.0, "article_10": 55.0, "real_10": 57.0}
-    return Capacity(
-        when="2026-11-22T20:00:00+00:00",
-        machine={"system": "Linux", "cpus": "2"},
-        versions={"python": "3.11.7"},
-        path="/contests?size=10",
-        latency=0.15,
-        duration=10.0,
-        requests=150,
-        seed=1,
-        timeout=5.0,
-        patience=10.0,
-        steps=STEPS,
-        fine=FINE,
-        finished=True,
-        arms=tuple(made_arm(name.replace("_", "-"), rate, never=name == "fake_3") for name, rate in names.items()),
+    return (
+        made_idle(name),
+        made_step(name, 5.0, 0.16),
+        made_step(name, capacity, 0.29),
+        made_step(name, round(1.04 * capacity, 2), 0.34),
+        made_step(name, 2 * capacity, None if never else 3.1, errors=40 if never else 0),
     )
 
 
-def test_goals_are_judged_by_the_fair_control_too() -> None:
-    """Against three threads the gain is large, against ten threads it must be about one."""
-    gain, control = goals(made_capacity())
-    assert gain.value == pytest.approx(57 / 13)
-    assert control.value == pytest.approx(57 / 56)
-    assert gain.reached
-    assert control.reached
-    better = made_capacity(fake_3=13.0, fake_10=40.0, real_10=57.0)
-    assert [goal.reached for goal in goals(better)] == [True, False]
-    assert [goal.reached for goal in goals(made_capacity(fake_3=13.0))] == [None, None]
+def made_capacity(**arms: float) -> Record:
+    rates = arms or {"fake_3": 13.0, "fake_10": 56.0, "article_10": 55.0, "real_10": 57.0}
+    made = [made_arm(name.replace("_", "-"), rate, never=name == "fake_3") for name, rate in rates.items()]
+    trials = [trial for arm in made for trial in arm]
+    asked = {"arms": list(rates), "steps": list(STEPS), "latency": 0.15, "duration": 10.0, "requests": 150}
+    asked |= {"fine": FINE, "most": MOST_RATE, "seed": 1, "timeout": 5.0}
+    return Record("capacity", tuple(trials), asked, when="2026-11-22T20:00:00+00:00", machine={"cpus": "2"})
+
+
+def test_capacities_are_compared_with_three_threads_and_with_the_control() -> None:
+    """Against three threads the gain is large, against ten threads it is about one; what is missing is left out."""
+    found = compared(made_capacity())
+    assert found["capacity real-10 / fake-3"] == pytest.approx(57 / 13)
+    assert found["capacity real-10 / fake-10, the control"] == pytest.approx(57 / 56)
+    assert not any("/ fake" in name for name in compared(made_capacity(fake_3=13.0)))
+
+
+def test_a_rate_that_was_tried_again_counts_as_it_was_then() -> None:
+    """A step whose generator was late is measured once more."""
+    found = made_capacity(fake_3=13.0)
+    again = replace(found, trials=(*found.trials, made_step("fake-3", 13.0, 0.9)))
+    assert services(found)["fake-3"].capacity == 13.0
+    assert services(again)["fake-3"].capacity == 5.0
 
 
 def test_a_capacity_record_is_the_same_after_the_file() -> None:
-    """Same result, same bytes; another format is refused in one line."""
+    """Same result, same bytes."""
     found = made_capacity()
     assert FORM.loads(FORM.dumps(found)) == found
-    with pytest.raises(TrialError, match="supalab capacity"):
-        FORM.loads('{"format": "supalab-trials", "version": 1}')
 
 
 def test_the_table_has_the_article_the_control_and_the_errors() -> None:
-    """Nothing is cut: capacities, what never came, the article's row beside ours, the goals, errors by kind."""
+    """Nothing is cut: capacities, what never came, the article's row next to ours, errors by kind."""
     words = plain(tables(made_capacity()))
     assert max(map(len, words.splitlines())) <= 100
     assert "…" not in words
-    for said in ("13.0", "56.0", "450 -> 150", "250 -> 180", "13 -> 57", "reached", "40 x HTTP 504", "bare"):
+    for said in ("13.0", "56.0", "450 -> 150", "250 -> 180", "13 -> 57", "never", "40 x HTTP 504", "ideal"):
         assert said in words
-    missing = plain(tables(replace(made_capacity(fake_3=13.0), finished=False)))
-    assert "not measured" in missing
-    assert "Interrupted" in missing
-    assert "No client" in plain(tables(replace(made_capacity(), arms=())))
+    assert "Interrupted" in plain(tables(replace(made_capacity(fake_3=13.0), finished=False)))
+    assert "No client" in plain(tables(replace(made_capacity(), trials=())))
 
 
-def test_the_picture_says_what_it_shows() -> None:
+def test_the_figure_says_what_it_shows() -> None:
     """The description names every client with its capacity, the control, and how many failed."""
-    said = description(capacity_picture(made_capacity()))
+    said = description(figure(made_capacity()))
     for name in ("fake-3: 13.0/s", "fake-10: 56.0/s", "article-10: 55.0/s", "real-10: 57.0/s"):
         assert name in said
-    assert "fair control" in said
+    assert "control of real-10" in said
     assert "40 requests failed" in said
 
 
-def test_a_picture_is_drawn_of_whatever_was_finished() -> None:
-    """One arm, an arm without steps, none: a picture all the same."""
+def test_a_figure_is_drawn_of_whatever_was_finished() -> None:
+    """One arm, an arm without steps, none: a figure all the same."""
     found = made_capacity(fake_3=13.0)
-    for arms in (found.arms, (replace(found.arms[0], steps=()),), ()):
-        assert "Response time" in description(capacity_picture(replace(found, arms=arms)))
+    for trials in (found.trials, found.trials[:1], ()):
+        assert "Response time" in description(figure(replace(found, trials=trials)))
 
 
-def test_the_picture_of_a_load_counts_failures() -> None:
-    """Each rate is in the description with its percentiles, or that they never came, and its failures."""
-    shots = (Shot(0.0, 0.0, 0.15, "ok"), Shot(0.1, 0.1, 0.3, "ok"))
-    good = Load("http://127.0.0.1:1/", 1.0, 5.0, None, 1, 10.0, 1.8e9, 0.01, shots)
-    bad = replace(good, rate=10.0, shots=(Shot(0.0, 0.0, 10.0, "timeout"),))
-    record = LoadRecord("2026-11-22T20:00:00+00:00", {}, {}, "GET /contests", True, (good, bad))
-    said = description(load_picture(record))
-    assert "5 a second: median 150 ms, p95 200 ms, p99 200 ms, 0 of 2 failed" in said
-    assert "10 a second: median never, p95 never, p99 never, 1 of 1 failed" in said
-
-
-def test_closed_callers_have_no_rate_to_draw_against() -> None:
-    """The picture says so rather than being empty; the description has the figures all the same."""
-    load = Load("http://127.0.0.1:1/", 1.0, None, 3, 1, 10.0, 1.8e9, 0.01, (Shot(0.0, 0.0, 0.15, "ok"),))
-    fig = load_picture(LoadRecord("2026-11-22T20:00:00+00:00", {}, {}, "GET /contests", True, (load,)))
-    assert "3 callers: median 150 ms" in description(fig)
-    assert "no rate to draw" in " ".join(text.get_text() for text in fig.axes[0].texts)
+def test_the_plan_tells_how_long_it_takes_before_anything_runs() -> None:
+    """Sent ideal trials, the plan climbs and halves as it would: minutes, and less with the quick options."""
+    assert EXPERIMENT.expected_s(**EXPERIMENT.quick) < 180 < EXPERIMENT.expected_s() < 900

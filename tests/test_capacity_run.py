@@ -9,49 +9,53 @@ from pathlib import Path
 
 import pytest
 
-from supalab.capacity.measure import CapacityInterrupted, capacity
-from supalab.commands.capacity import add_capacity, add_faults
+from supalab.commands.load import add_capacity, add_faults
 from supalab.errors import SettingsError
+from supalab.experiments.capacity import capacity, services
+from supalab.measure.record import Record
+from supalab.measure.run import Interrupted, Progress
 
 
 def test_three_threads_cannot_take_what_ten_at_once_can() -> None:
-    """At 40 a second three slots of 150 ms are overrun and ten are not; each request is one of the backend."""
-    seen: list[tuple[float, str, int, int]] = []
+    """At 40 per second three slots of 150 ms are overrun and ten are not; each request is one of the backend."""
+    seen: list[float] = []
     found = capacity(
-        ("fake-3", "real-10"), steps=(8.0, 40.0), duration=1.5, requests=1, fine=1.0, most=40.0,
-        progress=lambda *at: seen.append(at),
+        arms=("fake-3", "real-10"), steps=(8.0, 40.0), duration=1.5, requests=1, fine=1.0, most=40.0,
+        progress=lambda so_far: seen.append(so_far.fraction),
     )  # fmt: skip
-    few, real = found.arms
+    few, real = services(found).values()
     assert (few.arm, real.arm, found.finished) == ("fake-3", "real-10", True)
-    for one in found.arms:
-        assert one.idle_backend_requests == one.idle_requests > 5
+    for one in (few, real):
+        assert one.idle["served"] == one.idle["requests"] > 5
         if sys.platform != "darwin":  # where another process's memory is not told
-            assert one.memory_idle_bytes is not None
-            assert one.memory_idle_bytes > 10_000_000
+            assert one.idle["memory_bytes"] is not None
+            assert one.idle["memory_bytes"] > 10_000_000
         for step in one.steps:
-            assert step.in_flight_peak <= one.limit
+            assert step["peak"] <= one.limit
             # A caller who gives up is not answered, whatever the backend did.
-            assert step.requests - sum(step.errors.values()) <= step.backend_requests <= step.requests
-    assert few.steps[1].in_flight_peak == 3
-    assert not few.steps[1].good
-    assert few.steps[1].p95 is None or few.steps[1].p95 > 2 * (real.steps[1].p95 or 0.0)
-    assert real.steps[1].in_flight_peak > 3
-    assert real.steps[1].in_flight_mean == pytest.approx(0.15 * real.steps[1].answered_per_s, rel=0.25)
-    assert [at[0] for at in seen] == sorted(at[0] for at in seen)
+            assert step["requests"] - step["errors"] <= step["served"] <= step["requests"]
+    late, quick = few.steps[1]["response_p95_s"], real.steps[1]["response_p95_s"] or 0.0
+    assert few.steps[1]["peak"] == 3
+    assert few.capacity != 40.0
+    assert late is None or late > 2 * quick
+    assert real.steps[1]["peak"] > 3
+    assert real.steps[1]["in_flight_mean"] == pytest.approx(0.15 * real.steps[1]["answered_per_s"], rel=0.25)
+    assert seen == sorted(seen)
 
 
 def test_ctrl_c_keeps_the_steps_that_are_finished() -> None:
     """The experiment is interrupted in its second step: the first is in what it found."""
 
-    def progress(share: float, arm: str, done: int, total: int) -> None:
-        if done == 1:
+    def progress(so_far: Progress) -> None:
+        if so_far.done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(CapacityInterrupted) as stopped:
-        capacity(("real-10",), steps=(20.0, 40.0), duration=0.5, requests=1, fine=1.0, progress=progress)
-    (arm,) = stopped.value.found.arms
-    assert [step.rate for step in arm.steps] == [20.0]
-    assert not stopped.value.found.finished
+    with pytest.raises(Interrupted) as stopped:
+        capacity(arms=("real-10",), steps=(20.0, 40.0), duration=0.5, requests=1, fine=1.0, progress=progress)
+    found = stopped.value.found
+    assert isinstance(found, Record)
+    assert [trial["rate"] for trial in found.trials] == [None, 20.0]
+    assert not found.finished
 
 
 def test_arguments_that_cannot_work_are_one_line() -> None:
@@ -64,7 +68,7 @@ def test_arguments_that_cannot_work_are_one_line() -> None:
         (("fake-3",), {"latency": 0.0}),
     ):
         with pytest.raises(SettingsError) as refused:
-            capacity(arms, **how)  # type: ignore[arg-type]
+            capacity(arms=arms, **how)  # type: ignore[arg-type]
         assert "\n" not in str(refused.value)
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from supalab.capacity.result import ArmCapacity, Capacity, Step
 from supalab.commands import claims as commands_claims
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment, claims, claims_production
 from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER
-from supalab.measure.case import NUMBERS, Case
+from supalab.measure.case import NUMBERS, Case, Trial
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress
 from supalab.measure.workload import Workload
@@ -82,18 +80,15 @@ def test_claims_that_need_nothing_run_nothing(tmp_path: Path) -> None:
     assert not found.trials
 
 
-def step(rate: float, p50: float | None, *, good: bool, peak: int = 3) -> Step:
-    return Step(rate, rate, rate, 40, p50, p50, p50, {}, peak, 2.0, 40, 44_000_000, 0.001, good)
+def step(rate: float | None, p50: float, p95: float) -> Trial:
+    numbers = {"response_p50_s": p50, "response_p95_s": p95, "peak": 3, "memory_bytes": 44_000_000}
+    return Trial(Case("fake-3", Workload(1), "serve", tags={"rate": rate}), numbers)
 
 
 def test_the_service_under_load_is_read_off_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests at once, capacity, response when idle and overrun, and memory; what lacks is not there."""
-    few = ArmCapacity("fake-3", 3, 0.155, 20, 20, 40_000_000, (step(10, 0.16, good=True), step(40, 2.4, good=False)))
-    about: dict[str, Any] = {"when": "", "machine": {}, "versions": {}, "path": "/", "latency": 0.15, "seed": 1}
-    about |= {"duration": 4.0, "requests": 40, "timeout": 5.0, "patience": 10.0, "steps": (10.0, 40.0), "fine": 0.3}
-    monkeypatch.setattr(
-        claims_production.measure, "capacity", lambda *_, **__: Capacity(**about, finished=True, arms=(few,))
-    )
+    found_there = Record("capacity", (step(None, 0.155, 0.16), step(10.0, 0.16, 0.17), step(40.0, 2.4, 3.0)))
+    monkeypatch.setattr(claims_production.capacity, "capacity", lambda **_: found_there)
     case = Case("fake-3", Workload(1), "production")
     found = claims_production.served(case, None, lambda _: None).numbers  # type: ignore[arg-type]  # no lab is asked
     assert found == {

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,86 +16,100 @@ import pytest
 from supalab import Lab
 from supalab.commands.load import add_load
 from supalab.errors import SettingsError
-from supalab.load.plan import Plan
-from supalab.load.run import RECORD, load, loads
-from supalab.load.schedule import poisson
-from supalab.load.shots import LEFT, REFUSED, Load
+from supalab.experiments.load import load
+from supalab.measure.case import Span
+from supalab.measure.record import FORM, Record
+from supalab.measure.run import Interrupted, Progress
+from supalab.measure.service import send
+from supalab.measure.traffic import DISCONNECTED, REFUSED, Traffic, failures, poisson, response
+from supalab.settings import Settings
 
-PATH = "/rest/v1/contests?select=id&limit=3"
+PATH = "/contests?select=id&limit=3"
 
 
-def plan_on(lab: Lab, **how: object) -> Plan:
-    return Plan(lab.url + PATH, **{"duration": 1.5, "headers": {"apikey": lab.key}, **how})  # type: ignore[arg-type]
+def sent(lab: Lab, **how: Any) -> list[Span]:
+    spans: list[Span] = send(Settings(lab.url, lab.key), PATH, Traffic(**{"duration": 1.5, **how}))["spans"]
+    return spans
 
 
 def test_the_lab_sees_what_the_generator_says(lab: Lab) -> None:
     """Every scheduled request is sent once, in time order, answered, and counted by the witness."""
     lab.reset()
-    found = load(plan_on(lab, rate=40.0))
-    assert [shot.intended for shot in found.shots] == pytest.approx(poisson(40.0, 1.5), abs=1e-6)
-    assert found.answered == len(found.shots) == lab.witness().served
-    assert found.errors == {}
-    assert "?" not in found.url
+    spans = sent(lab, rate=40.0)
+    assert [span.asked for span in spans] == pytest.approx(poisson(40.0, 1.5), abs=1e-6)
+    assert sum(span.ok for span in spans) == len(spans) == lab.witness().served
+    assert failures(spans) == {}
 
 
-def test_open_arrivals_pile_up_where_closed_callers_wait() -> None:
-    """At a backend of 0.3 s, 40 requests a second are 12 in flight on average; three callers are never more than 3."""
+def test_an_open_loop_piles_up_where_closed_callers_wait() -> None:
+    """At a backend of 0.3 s, 40 per second are 12 in flight on average; three callers are never more than 3."""
     with Lab(latency=0.3) as lab:
-        load(plan_on(lab, rate=40.0))
+        sent(lab, rate=40.0)
         opened = lab.witness().peak
         lab.reset()
-        closed = load(plan_on(lab, callers=3))
+        closed = sent(lab, callers=3)
         assert lab.witness().peak == 3 < 8 < opened
-        assert closed.answered == len(closed.shots) == lab.witness().served
+        assert sum(span.ok for span in closed) == len(closed) == lab.witness().served
 
 
-def test_callers_who_leave_are_seen_leaving() -> None:
-    """Half of the callers hang up: as many as the generator says were finished by the lab for nobody."""
+def test_clients_that_disconnect_are_seen_disconnecting() -> None:
+    """A flood disconnects: as many as the generator says were finished by the lab though their client had gone."""
     with Lab(latency=0.3) as lab:
-        found = load(plan_on(lab, rate=30.0, leave_share=0.5))
-        assert found.left == sum(shot.outcome == LEFT for shot in found.shots) > 0
-        assert found.answered + found.left == len(found.shots)
-        # One who hangs up in the very moment of the answer may be counted either way.
-        assert abs(lab.witness().abandoned - found.left) <= 2
+        spans = sent(lab, rate=15.0, flood=15.0, flood_until=1.5)
+        left = sum(span.outcome == DISCONNECTED for span in spans)
+        assert left > 0
+        assert sum(span.ok for span in spans) + left == len(spans)
+        # One that disconnects in the very moment of the response may be counted either way.
+        assert abs(lab.witness().abandoned - left) <= 2
 
 
 def test_a_service_that_is_not_there_is_a_result() -> None:
     """Nobody listens: every request is an error with its kind."""
-    found = load(Plan("http://127.0.0.1:9/", 0.5, rate=20.0))
-    assert found.errors == {REFUSED: len(found.shots)}
-    assert found.response(50) is None
+    spans = send(Settings("http://127.0.0.1:9", None), "/", Traffic(0.5, rate=20.0))["spans"]
+    assert failures(spans) == {REFUSED: len(spans)}
+    assert response(spans, 50) is None
+
+
+def test_a_closed_port_is_said_at_once() -> None:
+    """No load is sent to an address where nothing listens: one line."""
+    with pytest.raises(SettingsError, match="no service answers at http://127.0.0.1:9") as refused:
+        load(url="http://127.0.0.1:9", duration=600.0)
+    assert "\n" not in str(refused.value)
 
 
 def test_ctrl_c_keeps_what_is_finished(lab: Lab) -> None:
     """The second load is interrupted: the first one is kept, and no process of ours remains."""
     before = {child.pid for child in psutil.Process().children()}
-    kept: list[Load] = []
 
-    def progress(share: float, done: int) -> None:
-        if done == 1:
+    def progress(so_far: Progress) -> None:
+        if so_far.done == 1:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        loads([plan_on(lab, rate=20.0, duration=0.4)] * 2, keep=kept, progress=progress)
-    assert len(kept) == 1
+    with pytest.raises(Interrupted) as stopped:
+        load(url=lab.url, path="/", rates=(20.0, 20.0), duration=0.4, progress=progress)
+    found = stopped.value.found
+    assert isinstance(found, Record)
+    assert len(found.trials) == 1
+    assert not found.finished
     assert {child.pid for child in psutil.Process().children()} == before
 
 
 PARENT = """
 import sys
-from supalab.load.plan import Plan
-from supalab.load.run import load
+from supalab.measure.service import send
+from supalab.measure.traffic import Traffic
+from supalab.settings import Settings
 told = []
 def tick(seconds):
     if seconds > 1 and not told:
         told.append(print("running", flush=True))
-load(Plan(sys.argv[1], 60.0, rate=5.0), tick=tick)
+send(Settings(sys.argv[1], None), "/", Traffic(60.0, rate=5.0), tick=tick)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_the_generator_dies_with_its_parent(lab: Lab) -> None:
-    """Kill -9 the process that started it: nobody goes on shooting."""
+    """Kill -9 the process that started it: nobody goes on sending."""
     with subprocess.Popen([sys.executable, "-c", PARENT, lab.url], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"running\n"
@@ -126,16 +141,18 @@ def test_the_command_prints_a_table_and_writes_every_request(
     """One row for each rate; the record can be read again and holds no key, although the path did."""
     record = tmp_path / "load.json"
     words = options(
-        *(lab.url, "--path", f"{PATH}&apikey={lab.key}", "--rate", "20,40", "--duration", "0.5"),
+        *(lab.url, "--path", f"/rest/v1{PATH}&apikey={lab.key}", "--rate", "20,40", "--duration", "0.5"),
         *("--json", str(record), "--figure", str(tmp_path / "load.svg")),
     )
     assert words.run(words) == 0
     printed = capsys.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines() if line[:2] in {"20", "40"}] == ["20/s", "40/s"]
-    assert [found.rate for found in RECORD.load(record).loads] == [20.0, 40.0]
+    found = FORM.load(record)
+    assert [trial["rate"] for trial in found.trials] == [20.0, 40.0]
+    assert all(len(trial.spans) == trial["requests"] for trial in found.trials)
     everything = printed.out + printed.err + record.read_text() + (tmp_path / "load.svg").read_text()
     assert lab.key not in everything
-    assert json.loads(record.read_text())["format"] == "supalab-load"
+    assert json.loads(record.read_text())["name"] == "load"
 
 
 def test_words_that_cannot_work_are_refused_before_anything_is_sent(lab: Lab) -> None:
@@ -148,4 +165,9 @@ def test_words_that_cannot_work_are_refused_before_anything_is_sent(lab: Lab) ->
         words = options(lab.url, *bad)
         with pytest.raises(SettingsError):
             words.run(words)
+    for url in (f"{lab.url}/?apikey=sb_hidden", "contests", "http://me:sb_hidden@127.0.0.1/"):
+        words = options(url)
+        with pytest.raises(SettingsError) as refused:
+            words.run(words)
+        assert "sb_hidden" not in str(refused.value)
     assert lab.witness().served == 0

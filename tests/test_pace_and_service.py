@@ -13,8 +13,8 @@ from supalab.errors import TrialError
 from supalab.experiments.throughput import best, line
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.load.shots import OK, Load, Shot
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Span, Trial
+from supalab.measure.traffic import Traffic, failures
 from supalab.measure.workload import Workload
 from supalab.report.plot import description
 
@@ -67,9 +67,8 @@ async def test_a_pace_is_measured_at_the_lab() -> None:
 
 
 def served(arm: str, *, lost: int = 0) -> Served:
-    shots = tuple(Shot(i / 10, i / 10, i / 10 + 0.2, "HTTP 504" if i < lost else OK) for i in range(20))
-    load = Load("http://127.0.0.1:1/contests", 2.0, 10.0, None, 1, 10.0, 0.0, 0.1, shots)
-    return Served(arm, load, Witness(2, 0, 20, 2, 0, 3.0, ((0.0, 1), (0.5, 2), (1.0, 0))))
+    spans = tuple(Span(i / 10, i / 10, i / 10 + 0.2, "HTTP 504" if i < lost else "ok") for i in range(20))
+    return Served(arm, Traffic(2.0, 10.0), spans, Witness(2, 0, 20, 2, 0, 3.0, ((0.0, 1), (0.5, 2), (1.0, 0))))
 
 
 def test_responses_are_drawn_with_the_lost_and_the_guess() -> None:
@@ -89,6 +88,6 @@ async def test_a_service_under_load_is_witnessed_and_gone_afterwards() -> None:
     async with Lab(latency=0.05) as lab:
         found = await put_under_load("real-2", lab, rate=20, seconds=1.0)
         assert (found.arm, found.limit) == ("real-2", 2)
-        assert not found.load.errors
-        assert found.witness.served == len(found.load.shots) > 0
+        assert not failures(found.spans)
+        assert found.witness.served == len(found.spans) > 0
         assert 1 <= found.witness.peak <= 2

@@ -10,12 +10,12 @@
 #   a thread cannot be cancelled.
 
 # %%
-from supalab.capacity import faults_result, result
 from supalab.course import check, predict, start_lab
 from supalab.course.responses import responses_picture
 from supalab.course.service import put_under_load
-from supalab.figures.capacity import capacity_picture
-from supalab.figures.recovery import recovery_picture
+from supalab.experiments.capacity import services
+from supalab.experiments.faults import windows
+from supalab.measure.record import Record
 from supalab.shipped import shipped
 
 lab = start_lab(latency=0.15)
@@ -86,17 +86,17 @@ responses_picture([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 # at most 20 requests per second. Is this their capacity? (Recorded with `supalab capacity`.)
 
 # %%
-capacity = result.FORM.load(shipped("data", "reference", "capacity.json"))
-capacity_picture(capacity)
+capacity = Record.load(shipped("data", "reference", "capacity.json"))
+capacity.figure()
 
 # %% [markdown]
 # How busy are the slots at this rate? The next cell also computes an *ideal queue*: the same arrivals, and as many slots, each busy for the arm's idle
 # response time.
 
 # %%
-for arm in capacity.arms:
-    rate, paper = arm.capacity, capacity.slots(arm)
-    print(f"{arm.arm:11} {rate:5.1f}/s, its slots {rate * arm.idle_s / arm.limit:.0%} busy; on paper {paper:5.1f}/s")
+for one in services(capacity).values():
+    busy = one.capacity * one.idle_s / one.limit
+    print(f"{one.arm:11} {one.capacity:5.1f}/s, its slots {busy:.0%} busy; ideal queue {one.ideal:5.1f}/s")
 
 # %% [markdown]
 # Random arrivals cluster. With 3 slots most clusters queue, although the slots are often free. With 10 slots they rarely queue. Where the service matches
@@ -109,8 +109,8 @@ for arm in capacity.arms:
 # burst of clients disconnects after 50 ms. Which client suffers most, and from what?
 
 # %%
-faults = faults_result.FORM.load(shipped("data", "reference", "faults.json"))
-recovery_picture(faults)
+faults = Record.load(shipped("data", "reference", "faults.json"))
+faults.figure()
 
 # %% [markdown]
 # **The slow backend.** The timeout is 1 s and the backend needs 2 s, so nearly every request fails with every client. The difference appears *afterwards*. At
@@ -122,12 +122,12 @@ recovery_picture(faults)
 # **The burst of disconnects.** Which client works on for cancelled callers? The witness counted:
 
 # %%
-for arm in faults.arms:
-    spell = faults.find(arm, "left")
-    print(
-        f"{arm:11} {spell.left} left; the backend made {spell.for_nobody} answers for nobody, "
-        f"{spell.abandoned} of them after a hang-up"
-    )
+for one in windows(faults):
+    if one.fault == "left":
+        print(
+            f"{one.arm:11} {one.disconnected} clients disconnected; {one.wasted} responses of the backend were wasted, "
+            f"{one.noticed} of them after the client had closed the connection"
+        )
 
 # %% [markdown]
 # A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects at once, so its slot is free for the

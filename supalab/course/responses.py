@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -9,7 +10,6 @@ from matplotlib.figure import Figure
 
 from supalab.course.service import Served
 from supalab.experiments.race import control_of
-from supalab.load.shots import stayed
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
@@ -18,7 +18,6 @@ __all__ = ["responses_picture"]
 ROW_IN, HEAD_IN, FOOT_IN = 1.6, 1.45, 0.75
 #: Above the slowest answer there is room for the lost ones, and above them for the row's note.
 ROOM, LOST = 1.5, 0.76
-RANK = 95
 
 
 def responses_picture(served: Sequence[Served], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
@@ -35,7 +34,7 @@ def responses_picture(served: Sequence[Served], *, guesses: Mapping[str, float |
             wspace=0.12,
         )  # fmt: skip
         top = ROOM * max([_slowest(one) for one in served] + list(expected.values()))
-        right = max(max(shot.done for shot in one.load.shots) for one in served)
+        right = max(max(span.done for span in one.spans) for one in served)
         for row, one in enumerate(served):
             left, lab = fig.add_subplot(grid[row, 0]), fig.add_subplot(grid[row, 1])
             control = control_of(one.arm, arms)
@@ -52,33 +51,31 @@ def responses_picture(served: Sequence[Served], *, guesses: Mapping[str, float |
 
 
 def _slowest(one: Served) -> float:
-    return max((shot.response_s for shot in one.load.shots if shot.ok), default=1.0)
+    return max((span.latency for span in one.spans if span.ok), default=1.0)
 
 
 def _responses(ax: Axes, one: Served, top: float, hollow: bool, guess: float | None) -> None:
-    shots = stayed(one.load.shots)
-    good, bad = [s for s in shots if s.ok], [s for s in shots if not s.ok]
+    good, bad = [span for span in one.spans if span.ok], [span for span in one.spans if not span.ok]
     ax.plot(
-        [s.intended for s in good], [s.response_s for s in good], "o", markersize=4.5, color=colour(one.arm),
+        [span.asked for span in good], [span.latency for span in good], "o", markersize=4.5, color=colour(one.arm),
         markerfacecolor="white" if hollow else colour(one.arm), clip_on=False, zorder=3,
     )  # fmt: skip
-    ax.plot([s.intended for s in bad], [LOST * top] * len(bad), "x", markersize=5, color=INK, zorder=3)
+    ax.plot([span.asked for span in bad], [LOST * top] * len(bad), "x", markersize=5, color=INK, zorder=3)
     if guess is not None:
         ax.axhline(guess, color=INK, linestyle=(0, (4, 3)), linewidth=1.6, zorder=2)
         ax.annotate(
             "your guess", (1, guess), xycoords=("axes fraction", "data"), xytext=(-4, 3), textcoords="offset points",
             ha="right", va="bottom", fontsize=9.5, bbox=CLEAR, zorder=4,
         )  # fmt: skip
-    p95 = one.load.response(RANK)
-    lost = f", {sum(one.load.errors.values())} lost (x)" if bad else ""
-    _note(ax, ("p95: never" if p95 is None else f"p95: {duration(p95)}") + lost)
-    ax.set(xlim=(0, one.load.duration), ylim=(0, top))
+    lost = f", {one.lost} lost (x)" if bad else ""
+    _note(ax, f"p95: {_p95(one)}{lost}")
+    ax.set(xlim=(0, one.traffic.duration), ylim=(0, top))
     ax.grid(visible=True)
 
 
 def _in_flight(ax: Axes, one: Served, right: float, most: int) -> None:
     changes = one.witness.timeline
-    first = min((shot.sent for shot in one.load.shots), default=0.0)
+    first = min((span.started or 0.0 for span in one.spans), default=0.0)
     times, numbers = [0.0, *(first + second for second, _ in changes)], [0, *(number for _, number in changes)]
     ax.fill_between(times, numbers, step="post", color=pale(one.arm))
     ax.step(times, numbers, where="post", color=colour(one.arm), linewidth=1.6)
@@ -106,22 +103,24 @@ def _titles(fig: Figure, right: float) -> None:
 
 
 def _headline(served: Sequence[Served]) -> str:
-    said = [(one.arm, one.load.response(RANK)) for one in served]
-    return "p95: " + ", ".join(f"{arm} {'never' if p95 is None else duration(p95)}" for arm, p95 in said)
+    return "p95: " + ", ".join(f"{one.arm} {_p95(one)}" for one in served)
+
+
+def _p95(one: Served) -> str:
+    return duration(one.p95_s if math.isfinite(one.p95_s) else None)
 
 
 def _about(served: Sequence[Served]) -> str:
-    first = served[0].load
+    first = served[0].traffic
     each = "each in turn, the same arrivals" if len(served) > 1 else "one service"
     return f"{first.rate:g} requests a second at random for {first.duration:g} s; a dot is a request; {each}"
 
 
 def _described(served: Sequence[Served]) -> str:
     said = [f"Response time against when each request was asked, and requests in flight at the lab. {_about(served)}."]
-    for one in served:
-        p95, failed = one.load.response(RANK), sum(one.load.errors.values())
-        said.append(
-            f"{one.arm}: {count(len(one.load.shots), 'request')}, p95 {'never' if p95 is None else duration(p95)}, "
-            f"{failed} lost; at most {one.witness.peak} in flight at the lab."
-        )
+    said += [
+        f"{one.arm}: {count(len(one.spans), 'request')}, p95 {_p95(one)}, {one.lost} lost; "
+        f"at most {one.witness.peak} in flight at the lab."
+        for one in served
+    ]
     return " ".join(said)

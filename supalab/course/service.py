@@ -1,6 +1,6 @@
-"""A service on a client, for a notebook: an arm and a rate go in, every request of a short load comes out.
+"""Puts a service on one client under a short load, for a notebook, and returns every request and the lab's counts.
 
-With it comes what the lab witnessed. For the measured version, with many rates and faults, see ``supalab.capacity``.
+For the measured version, with many rates and faults, see ``supalab.experiments.capacity`` and ``faults``.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from supalab.capacity.scene import PATH
 from supalab.contest_agent.handle import Agent
 from supalab.course.progress import progress_line
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.load.plan import Plan, target
-from supalab.load.run import expected_s, load
-from supalab.load.shots import Load
-from supalab.measure.run import Progress
+from supalab.measure.case import Span
+from supalab.measure.run import START_S, Progress
+from supalab.measure.service import PATH, send
+from supalab.measure.traffic import Traffic, failures, response
+from supalab.settings import Settings
 
 __all__ = ["Served", "put_under_load"]
 
@@ -30,7 +31,8 @@ class Served:
     """A contest agent that was put under load: its client's arm, every request, and what the lab witnessed."""
 
     arm: str
-    load: Load
+    traffic: Traffic
+    spans: tuple[Span, ...]
     witness: Witness
 
     @property
@@ -40,28 +42,33 @@ class Served:
 
     @property
     def p95_s(self) -> float:
-        """Seconds within which 95 % of the callers had their answer; infinite if more than 5 % were lost."""
-        found = self.load.response(95)
+        """Seconds within which 95 % of the callers had their response; infinite if more than 5 % were lost."""
+        found = response(self.spans, 95)
         return math.inf if found is None else found
+
+    @property
+    def lost(self) -> int:
+        """Callers that had no response."""
+        return sum(failures(self.spans).values())
 
 
 async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, seed: int = 1) -> Served:
-    """Start a contest agent on an arm's client, send it open arrivals for some ``seconds``, end it.
+    """Start a contest agent on an arm's client, send it open-loop load for some ``seconds``, end it.
 
-    ``rate``: requests a second on average; ``seed``: chance in the arrivals, the same for all. Safe to run again.
+    ``rate``: requests per second on average; ``seed``: of the arrival times, the same for all. Safe to run again.
     Raises SettingsError, AgentError.
     """
-    tell = progress_line()
+    traffic, tell = Traffic(seconds, rate, seed=seed), progress_line()
     async with Agent(client=arm, url=lab.url, key=lab.key) as agent:
         await asyncio.to_thread(lab.reset)
-        found = await _loaded(arm, Plan(target(agent.url, PATH), seconds, rate=rate, seed=seed), tell)
-        return Served(arm, found, await asyncio.to_thread(lab.witness))
+        found = await _loaded(arm, agent, traffic, tell)
+        return Served(arm, traffic, tuple(found["spans"]), await asyncio.to_thread(lab.witness))
 
 
-async def _loaded(arm: str, plan: Plan, tell: Callable[[Progress], None]) -> Load:
-    """Fire it from a thread and tell on the loop how far it is: what a thread shows may end up below another cell."""
-    whole, so_far = expected_s([plan]), [0.0]
-    job = asyncio.create_task(asyncio.to_thread(load, plan, tick=lambda now: so_far.append(now)))
+async def _loaded(arm: str, agent: Agent, traffic: Traffic, tell: Callable[[Progress], None]) -> dict[str, Any]:
+    """Send it from a thread and tell on the loop how far it is: what a thread shows may end up below another cell."""
+    whole, so_far, address = START_S + traffic.duration, [0.0], Settings(agent.url, None, rest_path="")
+    job = asyncio.create_task(asyncio.to_thread(send, address, PATH, traffic, tick=lambda now: so_far.append(now)))
     while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:
         tell(Progress(min(so_far[-1] / whole, 0.99), arm, 0, 1))
     tell(Progress(1.0, arm, 1, 1))

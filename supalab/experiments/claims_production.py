@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from supalab.capacity import measure
+from supalab.experiments import capacity
 from supalab.measure.case import Case
 from supalab.measure.run import Context, Outcome
 
@@ -18,7 +18,7 @@ HOW: Mapping[str, Any] = {"steps": (10.0, 20.0, OVERRUN_PER_S, 80.0), "duration"
 
 def expected_s(arm: str) -> float:
     """Return the seconds that one service should take."""
-    return measure.expected_s((arm,), **HOW)
+    return capacity.EXPERIMENT.expected_s(arms=(arm,), **HOW)
 
 
 def served(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
@@ -29,14 +29,14 @@ def served(case: Case, context: Context, tick: Callable[[float], None]) -> Outco
     asked, and at a rate that overruns three threads; ``process_bytes``: of its process.
     """
     whole = expected_s(case.arm)
-    found = measure.capacity((case.arm,), **HOW, progress=lambda share, *_: tick(share * whole))
-    (arm,) = found.arms
-    overrun = next((step.p50 for step in arm.steps if step.rate == OVERRUN_PER_S), None)
+    found = capacity.capacity(arms=(case.arm,), **HOW, progress=lambda so_far: tick(so_far.fraction * whole))
+    (one,) = capacity.services(found).values()
+    overrun = next((step["response_p50_s"] for step in one.steps if step["rate"] == OVERRUN_PER_S), None)
     numbers = {
-        "in_flight": max((step.in_flight_peak for step in arm.steps), default=None),
-        "capacity_per_s": arm.capacity or 0.0,
-        "idle_s": arm.idle_s,
+        "in_flight": max((step["peak"] for step in one.steps), default=None),
+        "capacity_per_s": one.capacity or 0.0,
+        "idle_s": one.idle_s,
         "overrun_s": overrun,
-        "process_bytes": arm.memory_peak_bytes,
+        "process_bytes": one.memory_bytes,
     }
     return Outcome(numbers, machine=found.machine, versions=found.versions)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from supalab.clients.base import slot_taken
-from supalab.load.schedule import poisson
+from supalab.measure.traffic import poisson
 from supalab.measure.trial import Span, Workload
 
 __all__ = ["Selects", "arrivals", "burst"]

@@ -59,6 +59,21 @@ NUMBERS: Mapping[str, str] = {
     "connections": "connections that the lab saw",
     "abandoned": "requests that the lab answered though their client had disconnected",
     "busy_s": "seconds that all requests together spent in the lab",
+    "requests": "requests that were sent",
+    "sent_per_s": "requests sent per second",
+    "answered_per_s": "requests answered per second, until the last one was done",
+    "lasted_s": "seconds until the last one was done",
+    "response_p50_s": "seconds from the intended start to the response, median; none if so many were never answered",
+    "response_p95_s": "the same, 95th percentile",
+    "response_p99_s": "the same, 99th percentile",
+    "disconnected": "clients that disconnected before the response, as they were meant to",
+    "send_delay_p99_s": "seconds by which requests were sent later than intended, 99th percentile",
+    "idle_s": "seconds of a response when the service had one caller only, median",
+    "memory_bytes": "unique set size of the service's process at the end",
+    "in_flight_mean": "requests in flight at the lab, mean over the whole load",
+    "failed_on_purpose": "requests that the lab answered with an error because it was told to",
+    "fault_from_s": "seconds from the load's start until the fault began",
+    "fault_until_s": "the same until it ended",
 }
 
 
@@ -193,8 +208,8 @@ class Trial:
         check_order(self.spans)
 
     def __getitem__(self, name: str) -> Any:
-        """Return a number by its name; raises KeyError if it was not measured."""
-        return self.numbers[name]
+        """Return a number, or a tag of the case, by its name; raises KeyError if there is neither."""
+        return self.numbers[name] if name in self.numbers else self.case.tags[name]
 
     def get(self, name: str) -> Any:
         """Return a number, ``None`` if it was not measured."""

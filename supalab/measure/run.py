@@ -31,6 +31,7 @@ from supalab.measure.check import check
 from supalab.measure.child import job, run_worker
 from supalab.measure.machine import machine, versions
 from supalab.measure.record import Record
+from supalab.measure.service import ideal, serve
 from supalab.settings import Settings
 
 __all__ = [
@@ -121,8 +122,14 @@ def _production(case: Case, context: Context, tick: Callable[[float], None]) -> 
     return found
 
 
+def on_service(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
+    """Put a service under traffic, which stays up for the next case."""
+    raw = serve(case, context.settings, context.lab, context.stack, context.kept, tick)
+    return Outcome(raw["numbers"], raw["spans"] if case.detail else (), raw["machine"], raw["versions"], raw)
+
+
 #: Jobs that are not done by a fresh process for each case.
-ELSEWHERE: Mapping[str, Measure] = {"production": _production}
+ELSEWHERE: Mapping[str, Measure] = {"production": _production, "serve": on_service}
 
 
 def trials_of(plan: Plan, measure: Callable[[Case], Trial]) -> Generator[Trial | str, None, None]:
@@ -148,6 +155,8 @@ def _cases(plan: Plan) -> list[Case]:
 
 
 def _ideal(case: Case) -> Trial:
+    if case.job == "serve":
+        return Trial(case, ideal(case))
     seconds = max(case.ideal_s, 1e-3)
     return Trial(case, {"makespan_s": seconds, "per_s": case.workload.requests / seconds})
 
@@ -167,7 +176,8 @@ def trial_of(case: Case, found: Outcome, seen: Witness | None) -> Trial:
     """Return the trial of one case: what was measured, and what the lab saw of it (``None`` for a real project)."""
     numbers = {**(span_numbers(found.spans) if found.spans else {}), **found.numbers, **_of_lab(seen)}
     spans = rounded(list(found.spans)) if case.detail else []
-    steps: Sequence[tuple[float, int]] = seen.timeline if seen is not None and case.detail else ()
+    drawn = seen is not None and case.detail and case.job != "serve"
+    steps: Sequence[tuple[float, int]] = seen.timeline if seen is not None and drawn else ()
     if seen is not None and case.job == "cancel":
         steps = timeline(seen.timeline, numbers, found.raw["warm_s"])
     return Trial(case, rounded(numbers), tuple(Span(*row) for row in spans), tuple(map(tuple, rounded(steps))))

@@ -209,6 +209,15 @@ def facts(asked: Asked) -> Result:
     return {"numbers": importlib.import_module("supalab.experiments.claims_facts").facts()}
 
 
+def traffic(asked: Asked) -> Result:
+    """Send traffic to the service whose address stands in the settings."""
+    from supalab.measure.traffic import Traffic, run_traffic
+
+    url = asked.settings.base + asked.options["path"]
+    load = Traffic(**asked.options["traffic"])
+    return run_traffic(url, asked.settings.headers, load, asked.options["start"])
+
+
 def _lag(ticker: LoopLag) -> dict[str, float]:
     lag = ticker.lag
     return {f"lag_{part}_s": value for part, value in asdict(lag).items()} if lag else {}
@@ -228,6 +237,7 @@ JOBS: Mapping[str, Callable[[Asked], Result]] = {
     "cancel": cancellation,
     "arrive": _in_loop(arrive),
     "facts": facts,
+    "traffic": traffic,
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from supalab.reference.recipe import AnyRecipe
 from supalab.reference.recipes_instruments import INSTRUMENTS, recipe
-from supalab.reference.recipes_production import PRODUCTION
 
 __all__ = ["RECIPES"]
 
-RECIPES: tuple[AnyRecipe, ...] = (recipe("race"), recipe("bench"), *INSTRUMENTS, *PRODUCTION)
+RECIPES: tuple[AnyRecipe, ...] = (
+    recipe("race"), recipe("bench"), *INSTRUMENTS, recipe("capacity"), recipe("faults"),
+)  # fmt: skip

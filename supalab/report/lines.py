@@ -14,7 +14,7 @@ from supalab.report.plot import CLEAR, COLOURS, INK, MUTED, OTHER
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["against", "lines_of", "look"]
+__all__ = ["against", "lines_of", "look", "response_axes", "rule"]
 
 # By kind of client: colour, marker, dash. Lightness differs as well as hue; ours is the thick one.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
@@ -95,6 +95,23 @@ def against(
     if not log:
         ax.set_ylim(bottom=0)
     _name_lines(ax, ends, notes or {})
+
+
+def response_axes(ax: Axes, rates: Sequence[float], low_s: float, top_s: float) -> None:
+    """Make the axes for response time (seconds, logarithmic) against arrival rate."""
+    _log_values(ax)
+    ax.set(ylim=(low_s, top_s), xlim=(0, 1.04 * max(rates, default=1.0)))
+    ax.set_xlabel("arrival rate: requests per second", loc="left")
+    ax.grid(visible=True)
+
+
+def rule(ax: Axes, height: float, text: str, left: float = 0.0) -> None:
+    """Draw a dotted line at a height, with its name above it."""
+    ax.axhline(height, color=MUTED, linewidth=1.2, linestyle=(0, (2, 2)), zorder=2)
+    ax.annotate(
+        text, (left, height), xycoords=("axes fraction", "data"), xytext=(6, 4), textcoords="offset points",
+        color=MUTED, fontsize=9.5, bbox=CLEAR,
+    )  # fmt: skip
 
 
 def _draw(ax: Axes, kind: str, line: Line, middles: Mapping[int, float], hollow: Collection[int]) -> None:

@@ -7,22 +7,22 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from supalab.capacity.scene import PATH
 from supalab.contest_agent.handle import Agent
 from supalab.course.check import Exercise, NotDone
 from supalab.course.feedback import Finding
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.load.plan import Plan, target
-from supalab.load.run import load
-from supalab.load.shots import Load, Shot, rank
+from supalab.measure.case import Span
+from supalab.measure.service import PATH, send
+from supalab.measure.traffic import LATE_S, TIMEOUT, Traffic, response
+from supalab.settings import Settings
 
 __all__ = ["EXERCISES"]
 
 RATE, LATENCY_S, SLOW_S = 40.0, 0.15, 2.0
-FAIR_S, SPELL_S, PATIENCE_S = 1.7, 1.0, 1.6
+FAIR_S, SLOW_FOR_S, CALLER_TIMEOUT_S = 1.7, 1.0, 1.6
 #: Who comes so shortly before the spell may be served in it, and nobody's settings are to blame.
-BETWEEN_S, STARTING_S = 0.25, 0.8
+BETWEEN_S, STARTING_S = 0.25, 1.2
 P95_S, SOON_S = 2 * LATENCY_S, 1.0
 #: After so many seconds there is no second try: nobody waits longer for a machine that is busy with something else.
 AGAIN_WITHIN_S = 8.0
@@ -73,13 +73,14 @@ async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
     ):
         await asyncio.to_thread(lab.reset)
         found, begin = await asyncio.to_thread(_loaded, agent, lab)
+        spans, late = found["spans"], found["numbers"]["send_delay_p99_s"] > LATE_S
         peak = (await asyncio.to_thread(lab.witness)).peak
-    fair = [shot for shot in found.shots if shot.intended < begin - BETWEEN_S]
-    spell = [shot for shot in found.shots if shot.intended >= begin]
-    return [_fair(fair, limit, seconds), _soon(spell, seconds), _left_behind(peak, limit)], found.late
+    fair = [span for span in spans if span.asked < begin - BETWEEN_S]
+    slow = [span for span in spans if span.asked >= begin]
+    return [_fair(fair, limit, seconds), _soon(slow, seconds), _left_behind(peak, limit)], late
 
 
-def _loaded(agent: Agent, lab: Lab) -> tuple[Load, float]:
+def _loaded(agent: Agent, lab: Lab) -> tuple[dict[str, Any], float]:
     """Run the load and make the backend slow on the way; return it, and when that was in the load's own seconds."""
     start, changed = time.time() + STARTING_S, list[float]()
 
@@ -88,13 +89,13 @@ def _loaded(agent: Agent, lab: Lab) -> tuple[Load, float]:
             lab.set(latency=SLOW_S)
             changed.append(time.time())
 
-    plan = Plan(target(agent.url, PATH), FAIR_S + SPELL_S, rate=RATE, timeout=PATIENCE_S)
-    found = load(plan, start=start, tick=tick)
-    return found, changed[0] - found.epoch
+    traffic = Traffic(FAIR_S + SLOW_FOR_S, RATE, timeout=CALLER_TIMEOUT_S)
+    found = send(Settings(agent.url, None, rest_path=""), PATH, traffic, start=start, tick=tick)
+    return found, changed[0] - found["epoch"]
 
 
-def _fair(shots: list[Shot], limit: int, timeout: float) -> Finding:
-    p95, lost = rank((shot.response_s for shot in shots), 95), sum(not shot.ok for shot in shots)
+def _fair(spans: list[Span], limit: int, timeout: float) -> Finding:
+    p95, lost = response(spans, 95), sum(not span.ok for span in spans)
     said = f"{p95:.2f} s" if p95 is not None else "too many failed"
     need = RATE * LATENCY_S
     ok = p95 is not None and p95 < P95_S and limit > need
@@ -112,15 +113,15 @@ def _fair(shots: list[Shot], limit: int, timeout: float) -> Finding:
             "Some requests waited long for a slot. Leave some room above the average, because requests "
             "come in clusters."
         )
-    observed = said + (f", {lost} of {len(shots)} lost" if lost else "")
+    observed = said + (f", {lost} of {len(spans)} lost" if lost else "")
     if p95 is not None and limit <= need:
         observed += ", in these first seconds"
     return Finding("normal load: p95", f"under {P95_S:g} s under sustained load", observed, ok, words)
 
 
-def _soon(shots: list[Shot], timeout: float) -> Finding:
-    slowest = max(shot.done - shot.intended for shot in shots)
-    unanswered = sum(shot.outcome == "timeout" for shot in shots)
+def _soon(spans: list[Span], timeout: float) -> Finding:
+    slowest = max(span.latency for span in spans)
+    unanswered = sum(span.outcome == TIMEOUT for span in spans)
     ok = slowest <= SOON_S and not unanswered
     words = (
         f"With a timeout of {timeout:g} s the service may take {1.2 * timeout:g} s to say no. After a quick refusal "

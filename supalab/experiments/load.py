@@ -1,0 +1,201 @@
+"""Load: how long does a service take to respond at rising rates of requests?
+
+The load is an open loop at random times, or a closed loop of some callers; the service is our own contest agent over a
+lab, or any address.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from supalab.contest_agent.options import client_arm
+from supalab.errors import SettingsError
+from supalab.experiments import Experiment
+from supalab.measure.case import Trial
+from supalab.measure.record import Record
+from supalab.measure.run import Plan, Progress
+from supalab.measure.service import PATH, Private, case_of
+from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic
+from supalab.report.format import NEVER, duration, ms, stated
+from supalab.report.lines import response_axes
+from supalab.report.plot import INK, describe_on, foot, head, not_seen, sheet
+from supalab.report.table import Table
+from supalab.settings import Settings
+
+__all__ = ["figure", "headline", "load", "notes", "percentiles", "plan", "rates", "table"]
+
+NAME = "load"
+RATES, LATENCY_S = (5.0, 10.0, 20.0, 40.0), 0.15
+PERCENTILES = ((50, "median", "-", "o"), (95, "p95", "--", "s"), (99, "p99", ":", "^"))
+CURE = "give one rate (20), a list (5,10,20) or a range (5..40)"
+COLUMNS = ("asked", "sent\n/s", "answered\n/s", "response ms\np50 / p95 / p99", "requests", "errors", "late ms\np99")
+
+
+def load(
+    *, url: str | None = None, path: str = PATH, progress: Callable[[Progress], None] | None = None, **asked: Any
+) -> Record:
+    """Load a service and return the record: the one at ``url``, or a contest agent of our own over a lab.
+
+    ``asked`` and errors as in ``plan`` and ``run``; SettingsError if nothing answers at ``url``.
+    """
+    if url is None:
+        return EXPERIMENT.run(path=path, progress=progress, **asked)
+    settings = Settings(url, None, rest_path="")
+    return EXPERIMENT.run(path=Private(path), service=settings.url, settings=settings, progress=progress, **asked)
+
+
+def plan(
+    rates: Sequence[float] = RATES,
+    *,
+    callers: int | None = None,
+    duration: float = 10.0,
+    path: str = PATH,
+    timeout: float = 10.0,
+    seed: int = 1,
+    client: str = "real",
+    service: str | None = None,
+) -> Plan:
+    """One load after another: an open loop at each of the ``rates``, or a closed loop of ``callers``.
+
+    ``duration``: seconds of each; ``timeout``: a caller's. ``client``: that of our own agent; ``service``: the address
+    of another one. Raises SettingsError for values that cannot work.
+    """
+    name = client_arm(client).name if service is None else service
+    latency = LATENCY_S if service is None else None
+    if not path.startswith("/"):
+        raise SettingsError(f"path {path!r} does not begin with a slash: write e.g. /contests?size=10")
+    for rate in [None] if callers is not None else rates:
+        traffic = Traffic(duration, rate, callers, seed=seed, timeout=timeout)
+        said = f"{rate:g}/s" if rate is not None else f"{callers} callers"
+        yield case_of(name, latency, traffic, path=path, tags={"asked": said, "rate": rate}, detail=True)
+
+
+def rates(text: str, step: float | None = None) -> tuple[float, ...]:
+    """Read rates per second: ``20``, ``5,10,15`` or ``5..40``, which doubles, or goes up by ``step``, to its end.
+
+    Raises SettingsError for other words, and for a rate that is not above 0 or more than one process can send.
+    """
+    found = re.fullmatch(r"([\d.]+?)\.\.([\d.]+)", text.strip())
+    given = tuple(_rate(part) for part in (found.groups() if found else text.split(",")))
+    if step is not None and (not found or not math.isfinite(step) or step <= 0):
+        raise SettingsError(f"step {step!r} with rate {text!r}: a step is above 0 and goes with a range such as 5..40")
+    if not found:
+        return given
+    low, high = given
+    if low > high:
+        raise SettingsError(f"rate {text!r} goes down: write the lower rate first")
+    way = [low]
+    while way[-1] < high and len(way) <= MOST_PER_S:
+        way.append(min(way[-1] * 2 if step is None else way[-1] + step, high))
+    return tuple(way)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        raise SettingsError(f"rate {text!r} is not a number: {CURE}") from None
+    if not 0 < rate <= MOST_PER_S:
+        raise SettingsError(f"rate {text!r} is not above 0 and up to {MOST_PER_S:.0f} requests per second: {CURE}")
+    return rate
+
+
+def _about(found: Record) -> str:
+    asked = found.asked
+    if asked["service"] is not None:
+        return f"GET {asked['path']} of {asked['service']}"
+    agent = client_arm(asked["client"]).name
+    return f"GET {asked['path']} of contest-agent on {agent}, backend {stated(LATENCY_S)}"
+
+
+def headline(found: Record) -> str:
+    """Say what was loaded."""
+    return f"Response time against arrival rate: {_about(found)}"
+
+
+def notes(found: Record) -> list[str]:
+    """Say for each load how long responses took and how many requests failed."""
+    said = []
+    for trial in found.trials:
+        asked = f"{trial['rate']:g} per second" if trial["rate"] is not None else trial["asked"]
+        times = [f"{name} {duration(trial[f'response_p{q}_s'])}" for q, name, *_ in PERCENTILES]
+        said.append(f"{asked}: {', '.join(times)}, {trial['errors']} of {trial['requests']} failed.")
+    return said
+
+
+def table(found: Record) -> Table:
+    """Return one row for each load."""
+    rows = [_row(trial) for trial in found.trials]
+    return Table(COLUMNS, rows, notes=_below(found) if rows else (), empty="No load was finished.")
+
+
+def _row(trial: Trial) -> list[str]:
+    return [
+        trial["asked"],
+        f"{trial['sent_per_s']:.1f}",
+        f"{trial['answered_per_s']:.1f}",
+        percentiles(trial),
+        str(trial["requests"]),
+        str(trial["errors"]) + "*" * bool(trial["errors"]),
+        f"{1000 * trial['send_delay_p99_s']:.1f}" + "!" * (trial["send_delay_p99_s"] > LATE_S),
+    ]
+
+
+def percentiles(trial: Trial) -> str:
+    """Return response times as ``151 / 163 / 190`` milliseconds; one that never came is ``never``."""
+    return " / ".join(ms(trial[f"response_p{q}_s"], NEVER) for q, *_ in PERCENTILES)
+
+
+def _below(found: Record) -> list[str]:
+    said = [
+        f"{found.asked['duration']:g} s each, {_about(found)}.",
+        "Response time runs from the intended start; a failed request counts as one that never was answered.",
+    ]
+    said += [f"* {trial.case.tags['asked']}: {trial['failures']}" for trial in found.trials if trial["errors"]]
+    if any(trial["send_delay_p99_s"] > LATE_S for trial in found.trials):
+        said.append(f"! sent more than {1000 * LATE_S:.0f} ms late: the generator did not keep up, run it again")
+    return said if found.finished else [*said, "Interrupted: loads are missing."]
+
+
+def figure(found: Record) -> Figure:
+    """Draw median, p95 and p99 of the response time against the rate, with failures counted at each rate."""
+    trials = [trial for trial in found.trials if trial["rate"] is not None]
+    points = [trial["rate"] for trial in trials]
+    longest = found.asked["timeout"]
+    top = min(2 * max((trial["response_p99_s"] or longest for trial in trials), default=1.0), longest)
+    with sheet((1, 1), 3.0, head_in=1.15, foot_in=0.85, left=0.075, right=0.975) as (fig, (ax,)):
+        for q, name, dash, marker in PERCENTILES:
+            times = [min(trial[f"response_p{q}_s"] or top, top) for trial in trials]
+            ax.plot(points, times, dash, marker=marker, label=name, color=INK, clip_on=False)
+        response_axes(ax, points, min((trial["response_p50_s"] or top for trial in trials), default=0.2) / 2, top)
+        for rate, trial in zip(points, trials, strict=True):
+            if trial["errors"]:
+                ax.annotate(
+                    f"{trial['errors']} failed", (rate, 1), xycoords=("data", "axes fraction"), ha="center",
+                    xytext=(0, 7), textcoords="offset points", color=INK,
+                )  # fmt: skip
+        if trials:
+            ax.legend(loc="upper left", framealpha=1.0, edgecolor="none")
+        else:
+            not_seen(ax, "closed callers have no rate to draw against")
+        if any(trial["response_p99_s"] is None for trial in trials):
+            foot(fig, f"At the top edge: after {top:g} s and more, or never; what fails was never answered.")
+        head(fig, "Response time against arrival rate", f"{_about(found)}; seconds from the intended start")
+    describe_on(fig, " ".join([f"{headline(found)}.", *notes(found)]))
+    return fig
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    about="response time of a service at rising rates of requests",
+    plan=plan,
+    headline=headline,
+    notes=notes,
+    tables=table,
+    figures={NAME: figure},
+)
