@@ -357,20 +357,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         _lines(right, every, lambda one: one["in_flight_mean"])
         rates = [step["rate"] for one in every for step in one.steps]
         response_axes(left, rates, 0.1, CALLER_TIMEOUT_S)
-        for one in every:
-            if one.capacity is not None:
-                how: dict[str, Any] = {
-                    "marker": "d",
-                    "markersize": 11,
-                    "markeredgecolor": INK,
-                    "markeredgewidth": 1.2,
-                    "zorder": 12,
-                }
-                left.plot(one.capacity, one.too_slow_s, color=colour(one.arm), **how)
-        if every:
-            too_slow = sum(one.too_slow_s for one in every) / len(every)
-            rule(left, too_slow, "twice the idle response time", 0.31)
-            left.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), framealpha=1.0, edgecolor="none", fontsize=10)
+        _marks(left, every)
         for limit in sorted({one.limit for one in every}):
             rule(right, limit, f"limit {limit}")
         right.set(xlim=left.get_xlim(), ylim=(0, 1.15 * max((one.limit for one in every), default=1)))
@@ -384,6 +371,24 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
     describe_on(fig, " ".join([what, headline(found), *notes(found)]))
     return fig
+
+
+def _marks(ax: Axes, every: Sequence[Service]) -> None:
+    """Mark each capacity, draw what is too slow, and name the lines."""
+    for one in every:
+        if one.capacity is not None:
+            how: dict[str, Any] = {
+                "marker": "d",
+                "markersize": 11,
+                "markeredgecolor": INK,
+                "markeredgewidth": 1.2,
+                "zorder": 12,
+            }
+            ax.plot(one.capacity, one.too_slow_s, color=colour(one.arm), **how)
+    if every:
+        too_slow = sum(one.too_slow_s for one in every) / len(every)
+        rule(ax, too_slow, "twice the idle response time", 0.31)
+        ax.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), framealpha=1.0, edgecolor="none", fontsize=10)
 
 
 def _lines(ax: Axes, every: Sequence[Service], value: Callable[[Trial], float]) -> None:

@@ -58,6 +58,10 @@ COLUMNS = (
 ROW_IN, LOW_S, MARGIN, LOST = 1.3, 0.1, 1.9, 1.25
 TICKS = (0.1, 0.3, 1.0, 3.0, 10.0)
 SHADE = "#e9ecef"
+FOOT = (
+    "Response time in seconds from the intended start. Shaded: the fault. x: lost. Dotted: twice the idle response "
+    "time. Line: recovered.\nClients of the flood are not drawn: they are the load, and wait for nothing."
+)
 
 
 def faults(*, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
@@ -300,12 +304,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
                 row_label(ax, one.arm, [f"control of {control}"] if control else [])
         about = f"contest-agent over a backend of {duration(LATENCY_S)}, {found.asked['rate']:g} requests per second"
         head(fig, headline(found), f"{about} at random; a client's timeout is {found.asked['timeout']:g} s")
-        foot(
-            fig,
-            "Response time in seconds from the intended start. Shaded: the fault. x: lost. Dotted: twice the idle "
-            "response time. Line: recovered.\nClients of the flood are not drawn: they are the load, and wait for "
-            "nothing.",
-        )
+        foot(fig, FOOT)
     what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
     describe_on(fig, " ".join([what, *notes(found)]))
     return fig
