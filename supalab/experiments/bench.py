@@ -6,9 +6,9 @@ compared within one run on one machine, so what our client must reach are ratios
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -50,8 +50,7 @@ CLIENTS = (
 NO_LATENCY_ONLY = "httpx-over-ours"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """One case: a workload at one limit, after ``warm_up`` requests that do not count.
 
     With no warm-up the making of the client counts as well.
@@ -87,35 +86,25 @@ USUAL_MS = {1: 1.0, 1000: 3.0}
 LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S, LONG_REPEATS = 15.0, 60.0, 25.0, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What our client must reach: a number in one case, or its ratio to that of another client, is at most ``target``.
-
-    ``also``: other cases whose ratio is said, by name, with words; ``others``: clients whose number is said.
-    """
+class Goal(NamedTuple):
+    """What our client must reach: a number in one case, or its ratio to that of the client ``over``."""
 
     name: str
-    target: float
+    at_most: float
     case: str
     number: str
     over: str = ""
-    also: Mapping[str, str] | None = None
-    others: tuple[str, ...] = ()
 
 
-NO_LATENCY = {"zero-1": "no latency, one by one", "zero-10": "10 callers"}
 GOALS = (
-    Goal("CPU time, limit 10: SupabaseAsync / official client", 0.40, "limit-10", "cpu", "supabase",
-         {"cold-10": "making the client counted", "zero-10": "no latency"}),
+    Goal("CPU time, limit 10: SupabaseAsync / official client", 0.40, "limit-10", "cpu", "supabase"),
     Goal("CPU time, limit 100: SupabaseAsync / official client", 0.12, "limit-100", "cpu", "supabase"),
     Goal("total time / ideal, limit 10: SupabaseAsync", 1.08, "limit-10", "ratio"),
-    Goal("total time / ideal, limit 100: SupabaseAsync", 2.0, "limit-100", "ratio", others=("real-httpx", "httpx")),
-    Goal("CPU time, limit 10: SupabaseAsync / bare aiohttp", 1.9, "limit-10", "cpu", "aiohttp", NO_LATENCY),
-    Goal("CPU time, no latency: SupabaseAsync / bare httpx on its transport", 1.20, "zero-10", "cpu", NO_LATENCY_ONLY,
-         {"zero-1": "one by one"}),
+    Goal("total time / ideal, limit 100: SupabaseAsync", 2.0, "limit-100", "ratio"),
+    Goal("CPU time, limit 10: SupabaseAsync / bare aiohttp", 1.9, "limit-10", "cpu", "aiohttp"),
+    Goal("CPU time, no latency: SupabaseAsync / bare httpx on its transport", 1.20, "zero-10", "cpu", NO_LATENCY_ONLY),
     Goal("errors, 2,000 at once, limit 1,000: SupabaseAsync", 0, "limit-1000", "errors"),
-)  # fmt: skip
-
+)
 WHAT = "CPU time per request, and total time over the ideal, against the concurrency limit."
 WHO_IS_WHO = {
     "real": "real: SupabaseAsync",
@@ -247,49 +236,22 @@ def _cell(one: Any) -> str:
 def _goals(seen: Mapping[tuple[str, str], Any]) -> Table:
     rows: list[list[Content]] = []
     for goal in GOALS:
-        value, digits = reached(goal, seen), 2 if goal.target else 0
-        measured = "" if value is None else f"{value:.{digits}f}"
+        value, digits = reached(goal, seen), 2 if goal.at_most else 0
         verdict = Cell("not measured", "dim")
         if value is not None:
-            verdict = Cell("reached", "good") if value <= goal.target else Cell("missed", "bad")
-        said = "; ".join(_known(goal, seen))
-        rows.append(
-            [(Cell(goal.name), *[Cell(said, "dim", 2)] * bool(said)), f"{goal.target:.{digits}f}", measured, verdict]
-        )
-    # The goal may wrap: errors can make what stands below it long.
-    titles = [Column("goal", wide=True), Column("at most", words=False), Column("measured", words=False), Column("")]
-    return Table(titles, rows)
+            verdict = Cell("reached", "good") if value <= goal.at_most else Cell("missed", "bad")
+        measured = "" if value is None else f"{value:.{digits}f}"
+        rows.append([goal.name, f"{goal.at_most:.{digits}f}", measured, verdict])
+    return Table(["goal", "at most", "measured", Column("")], rows)
 
 
-def reached(goal: Goal, seen: Mapping[tuple[str, str], Any], case: str = "") -> float | None:
-    """Return the number that a goal is about, in its own case or another one; ``None`` if it was not measured."""
-    ours, theirs = (seen.get((case or goal.case, kind)) for kind in ("real", goal.over))
+def reached(goal: Goal, seen: Mapping[tuple[str, str], Any]) -> float | None:
+    """Return the number that a goal is about; ``None`` if it was not measured."""
+    ours, theirs = (seen.get((goal.case, kind)) for kind in ("real", goal.over))
     if ours is None or (goal.over and theirs is None):
         return None
     value = float(getattr(ours, goal.number))
     return value / float(getattr(theirs, goal.number)) if goal.over else value
-
-
-def _known(goal: Goal, seen: Mapping[tuple[str, str], Any]) -> Iterator[str]:
-    """What must be known to judge a goal: the two numbers, the same ratio elsewhere, others' numbers, errors."""
-    case = next(size for size in CASES if size.name == goal.case)
-    kinds = [kind for kind in ("real", goal.over, *goal.others) if kind]
-    here = {kind: seen[goal.case, kind] for kind in kinds if (goal.case, kind) in seen}
-    if reached(goal, seen) is None:
-        lacking = [f"{kind}-{case.limit}" for kind in kinds if kind not in here]
-        yield f"not measured: {', '.join(lacking)} did not run"
-        return
-    if goal.over:
-        yield f"{here['real'].cpu:.2f} / {here[goal.over].cpu:.2f} ms"
-    elsewhere = [(words, reached(goal, seen, other)) for other, words in (goal.also or {}).items()]
-    parts = [f"{words} {value:.2f}" for words, value in elsewhere if value is not None]
-    parts += [f"{one.arm} {one.ratio:.1f}" for kind, one in here.items() if kind in goal.others]
-    if parts:
-        yield ", ".join(parts)
-    if goal.number == "errors":
-        yield f"{here['real'].connections:.0f} connections"
-    if failed := [f"{one.arm}: {one.errors} errors" for one in here.values() if one.errors]:
-        yield ", ".join(failed)
 
 
 def _against_limit(found: Record) -> list[str]:
