@@ -51,9 +51,9 @@ FACTS: dict[str, Any] = {
     "crowd_peak": 100,
 }
 SERVICES: dict[str, dict[str, Any]] = {
-    "fake-3": {"in_flight": 3, "capacity_per_s": 15.0, "idle_s": 0.155, "overrun_s": 2.4, "process_bytes": 44e6},
-    "article-10": {"in_flight": 10, "capacity_per_s": 60.0, "idle_s": 0.158, "overrun_s": 0.157, "process_bytes": 52e6},
-    "fake-10": {"in_flight": 10, "capacity_per_s": 60.0, "idle_s": 0.158, "overrun_s": 0.156, "process_bytes": 44e6},
+    "fake-3": {"peak": 3, "idle_s": 0.155, "response_p50_s": 2.4, "memory_bytes": 44e6},
+    "article-10": {"peak": 10, "idle_s": 0.158, "response_p50_s": 0.157, "memory_bytes": 52e6},
+    "fake-10": {"peak": 10, "idle_s": 0.158, "response_p50_s": 0.156, "memory_bytes": 44e6},
 }
 
 

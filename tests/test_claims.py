@@ -52,20 +52,20 @@ EITHER_WAY: list[tuple[str, str, dict[str, Any], str]] = [
     ("table-faster", OTHER, {"burst": {"fake-10": {"total_s": 15.0}}}, HOLDS),
     ("table-faster", OTHER, {"burst": {"article-10": {"total_s": 14.0}}}, NOT),
     ("production-response", OTHER, {"production": {"article-10": {"idle_s": 0.05}}}, HOLDS),
-    ("production-response", OTHER, {"production": {"fake-10": {"overrun_s": 2.4}}}, HOLDS),
+    ("production-response", OTHER, {"production": {"fake-10": {"response_p50_s": 2.4}}}, HOLDS),
     (
         "production-response",
         OTHER,
-        {"production": {"article-10": {"overrun_s": 2.4}, "fake-10": {"overrun_s": 2.4}}},
+        {"production": {"article-10": {"response_p50_s": 2.4}, "fake-10": {"response_p50_s": 2.4}}},
         NOT,
     ),
-    ("production-capacity", OTHER, {"production": {"fake-10": {"in_flight": 3.0}}}, HOLDS),
-    ("production-capacity", OTHER, {"production": {"article-10": {"in_flight": 3.0}}}, NOT),
-    ("production-memory", NOT, {"production": {"article-10": {"process_bytes": 30000000.0}}}, HOLDS),
+    ("production-capacity", OTHER, {"production": {"fake-10": {"peak": 3.0}}}, HOLDS),
+    ("production-capacity", OTHER, {"production": {"article-10": {"peak": 3.0}}}, NOT),
+    ("production-memory", NOT, {"production": {"article-10": {"memory_bytes": 30000000.0}}}, HOLDS),
     (
         "production-memory",
         NOT,
-        {"production": {"article-10": {"process_bytes": 30000000.0}, "fake-10": {"process_bytes": 30000000.0}}},
+        {"production": {"article-10": {"memory_bytes": 30000000.0}, "fake-10": {"memory_bytes": 30000000.0}}},
         OTHER,
     ),
     ("kind-before", HOLDS, {"burst": {"fake-10": {"threads": 0}}}, NOT),
@@ -259,7 +259,7 @@ def test_trials_of_another_record_are_judged_too() -> None:
 def test_quick_is_the_same_in_small() -> None:
     """Each experiment with the same arms, but no service; short trials are made twice."""
     small, whole = cases(quick=True), cases(quick=False)
-    arms = {(case.tags["experiment"], case.arm) for case in whole if case.job != "production"}
+    arms = {(case.tags["experiment"], case.arm) for case in whole if case.job != "serve"}
     assert {(case.tags["experiment"], case.arm) for case in small} == arms
     assert sorted(case.arm for case in small if case.repeat) == ["article-10", "fake-10"]
     assert claims.EXPERIMENT.expected_s(quick=False) < 240

@@ -9,12 +9,11 @@ import pytest
 
 from supalab.commands import claims as commands_claims
 from supalab.errors import SettingsError
-from supalab.experiments import Experiment, claims, claims_production
+from supalab.experiments import Experiment, claims
 from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER
-from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.measure.case import NUMBERS
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress
-from supalab.measure.workload import Workload
 from supalab.shipped import shipped
 
 HEAD = ",".join(claims.COLUMNS)
@@ -78,22 +77,6 @@ def test_claims_that_need_nothing_run_nothing(tmp_path: Path) -> None:
     found = claims.claims(claims=some_claims(tmp_path, "learning-before"))
     assert list(claims.verdicts(found)["verdict"]) == [CANNOT]
     assert not found.trials
-
-
-def step(rate: float | None, p50: float, p95: float) -> Trial:
-    numbers = {"response_p50_s": p50, "response_p95_s": p95, "peak": 3, "memory_bytes": 44_000_000}
-    return Trial(Case("fake-3", Workload(1), "serve", tags={"rate": rate}), numbers)
-
-
-def test_the_service_under_load_is_read_off_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests at once, capacity, response when idle and overrun, and memory; what lacks is not there."""
-    found_there = Record("capacity", (step(None, 0.155, 0.16), step(10.0, 0.16, 0.17), step(40.0, 2.4, 3.0)))
-    monkeypatch.setattr(claims_production.capacity, "capacity", lambda **_: found_there)
-    case = Case("fake-3", Workload(1), "production")
-    found = claims_production.served(case, None, lambda _: None).numbers  # type: ignore[arg-type]  # no lab is asked
-    assert found == {
-        "in_flight": 3, "capacity_per_s": 10, "idle_s": 0.155, "overrun_s": 2.4, "process_bytes": 44_000_000,
-    }  # fmt: skip
 
 
 def test_a_blogs_table_is_read_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from supalab.cli import COMMANDS, main
-from supalab.experiments import claims
-from supalab.measure.record import Record
+from supalab.experiments import claims, recorded
 from supalab.reference.recipes import RECIPES
 from supalab.report.plot import description
 from supalab.shipped import shipped
@@ -125,7 +124,7 @@ def compared() -> dict[str, dict[str, float]]:
 
 def verdicts() -> dict[str, list[str]]:
     """Return verdict, figure and sentence of each claim, judged by the recorded evidence."""
-    judged = claims.verdicts(Record.load(shipped("data", "reference", "claims.json")))
+    judged = claims.verdicts(recorded("claims"))
     return {name: list(line) for name, *line in judged[["id", "verdict", "here", "sentence"]].itertuples(index=False)}
 
 

@@ -12,15 +12,14 @@
 # %%
 from supalab import FakeSupabaseAsync, SessionSupabaseAsync, Workload, race
 from supalab.course import check, observe, predict, progress_line, sized, start_lab
+from supalab.experiments import recorded
 from supalab.experiments.claims import verdicts
 from supalab.measure.littles_law import Row, blog_table
-from supalab.measure.record import Record
-from supalab.shipped import shipped
 
 lab = start_lab(latency=0.15)
-recorded = Record.load(shipped("data", "reference", "claims.json"))
-claims = verdicts(recorded)
-print(f"{len(claims)} claims, measured on {recorded.when[:10]}")
+record = recorded("claims")
+claims = verdicts(record)
+print(f"{len(claims)} claims, measured on {record.when[:10]}")
 
 # %% [markdown]
 # ## The accused
@@ -48,7 +47,7 @@ guess
 
 # %%
 print(guess.beside((claims.verdict == "holds").sum()))
-recorded.figure()
+record.figure()
 
 # %% [markdown]
 # Each claim with a number has a row. The middle line means "as claimed"; inside the grey band a number counts as reproduced. Look at the diamonds: *the
@@ -91,7 +90,7 @@ def slowed(trial):
     return replace(trial, numbers={**trial.numbers, "makespan_s": 15.5})
 
 
-supposed = verdicts(replace(recorded, trials=tuple(map(slowed, recorded.trials))))
+supposed = verdicts(replace(record, trials=tuple(map(slowed, record.trials))))
 for name in names[1:]:
     line = claims.loc[name]
     print(f"{line.claim}: {line.here}. As recorded: {line.verdict}. Supposed: {supposed.verdict[name]}.")
@@ -158,7 +157,7 @@ timeline([dialled, kept])
 # Here are nine hypotheses, A to I, each measured under its own conditions. A tick means: within a factor of 1.5.
 
 # %%
-Record.load(shipped("data", "reference", "detective.json")).figure()
+recorded("detective").figure()
 
 # %% [markdown]
 # Yours is C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by

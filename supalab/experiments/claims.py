@@ -23,7 +23,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError, TrialError
-from supalab.experiments import Experiment, claims_production
+from supalab.experiments import Experiment
 from supalab.experiments.claims_facts import EXPECTED_S
 from supalab.experiments.claims_rules import (
     CANNOT,
@@ -43,6 +43,8 @@ from supalab.measure import textfile
 from supalab.measure.case import Case
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, Progress
+from supalab.measure.service import case_of
+from supalab.measure.traffic import Traffic
 from supalab.measure.workload import Workload
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, describe_on, head, sheet
 from supalab.report.table import Cell, Column, Content, Table
@@ -162,9 +164,9 @@ def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
     if "facts" in needed:
         yield Case("article-10", few, "facts", tags={"experiment": "facts"}, options={"seconds": EXPECTED_S})
     if "production" in needed and not quick:
+        # Idle first; then twice what three slots of 150 ms can do, and well below what ten can.
         for name in ("fake-3", "article-10", "fake-10"):
-            options = {"seconds": claims_production.expected_s(name)}
-            yield Case(name, few, "production", tags={"experiment": "production"}, options=options)
+            yield case_of(name, 0.15, Traffic(3.0, 40.0), tags={"experiment": "production"}, idle=2.0)
 
 
 def bursts(experiment: str, arms: Sequence[str], load: Workload, scale: float = 1.0, **how: Any) -> Plan:

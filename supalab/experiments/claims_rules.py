@@ -250,7 +250,7 @@ def _slot_freed(e: Evidence) -> bool:
 
 def _service_faster(e: Evidence) -> float:
     """How much sooner the service answers: when idle if that is it, or else at a rate that overruns three threads."""
-    idle, overrun = (float(e(f"old service.{at} / production article-10.{at}")) for at in ("idle_s", "overrun_s"))
+    idle, overrun = (float(e(f"old service.{at} / new service.{at}")) for at in ("idle_s", "response_p50_s"))
     return idle if near(idle, GAIN) or overrun < GAIN / FACTOR else overrun
 
 
@@ -423,28 +423,26 @@ RULES: Mapping[str, Rule] = {
         )),
     "service_response": Rule(_service_faster,
         "{old service.idle_s / new service.idle_s:.1f}x to "
-        "{old service.overrun_s / new service.overrun_s:.0f}x",
+        "{old service.response_p50_s / new service.response_p50_s:.0f}x",
         "Idle, it answers in {old service.idle_s:duration} before and {new service.idle_s:duration} "
-        "after; overrun, in {old service.overrun_s:duration} and {new service.overrun_s:duration}, and "
-        "with ten threads in {control service.overrun_s:duration}.",
+        "after; overrun, in {old service.response_p50_s:duration} and {new service.response_p50_s:duration}, and "
+        "with ten threads in {control service.response_p50_s:duration}.",
         holds=lambda e, value: value >= e(FIGURE) / FACTOR,
         other=lambda e, value: (
-            e("old service.overrun_s / control service.overrun_s") >= e(FIGURE) / FACTOR
+            e("old service.response_p50_s / control service.response_p50_s") >= e(FIGURE) / FACTOR
             and not near(e("old service.idle_s / new service.idle_s"), e(FIGURE))
         )),
     # A count of the backend's, as the rate that a service keeps depends on how busy the machine is.
-    "service_capacity": Rule("new service.in_flight / old service.in_flight", "{value:.1f}x",
-        "At its backend the service has {old service.in_flight} requests at once before, "
-        "{new service.in_flight} after, and {control service.in_flight} with ten threads; it is not slow "
-        "up to {old service.capacity_per_s:number}, {new service.capacity_per_s:number} and "
-        "{control service.capacity_per_s:number} requests a second.",
-        other=lambda e, value: e("control service.in_flight / old service.in_flight") * ALIKE >= value),
+    "service_capacity": Rule("new service.peak / old service.peak", "{value:.1f}x",
+        "At its backend the service has {old service.peak} requests at once before, "
+        "{new service.peak} after, and {control service.peak} with ten threads.",
+        other=lambda e, value: e("control service.peak / old service.peak") * ALIKE >= value),
     "service_memory": Rule(
-        lambda e: _saved(e, "new service.process_bytes / old service.process_bytes"), "{value:saving}",
-        "Under load the service holds {old service.process_bytes:size} before, "
-        "{new service.process_bytes:size} after, {control service.process_bytes:size} with ten threads.",
+        lambda e: _saved(e, "new service.memory_bytes / old service.memory_bytes"), "{value:saving}",
+        "Under load the service holds {old service.memory_bytes:size} before, "
+        "{new service.memory_bytes:size} after, {control service.memory_bytes:size} with ten threads.",
         holds=lambda e, value: value >= e(FIGURE) / FACTOR,
         other=lambda e, value: (
-            _saved(e, "control service.process_bytes / old service.process_bytes") >= e(FIGURE) / FACTOR
+            _saved(e, "control service.memory_bytes / old service.memory_bytes") >= e(FIGURE) / FACTOR
         )),
 }  # fmt: skip

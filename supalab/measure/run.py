@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from supalab.clients.arms import arm
@@ -116,12 +115,6 @@ def in_worker(case: Case, context: Context, tick: Callable[[float], None]) -> Ou
     return Outcome(raw["numbers"], spans, raw["machine"], raw["versions"], raw)
 
 
-def _production(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
-    """Put a service under load; experiments are built on this module, so that one is found by its name."""
-    found: Outcome = import_module("supalab.experiments.claims_production").served(case, context, tick)
-    return found
-
-
 def on_service(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
     """Put a service under traffic, which stays up for the next case."""
     raw = serve(case, context.settings, context.lab, context.stack, context.kept, tick)
@@ -129,7 +122,7 @@ def on_service(case: Case, context: Context, tick: Callable[[float], None]) -> O
 
 
 #: Jobs that are not done by a fresh process for each case.
-ELSEWHERE: Mapping[str, Measure] = {"production": _production, "serve": on_service}
+ELSEWHERE: Mapping[str, Measure] = {"serve": on_service}
 
 
 def trials_of(plan: Plan, measure: Callable[[Case], Trial]) -> Generator[Trial | str, None, None]:
