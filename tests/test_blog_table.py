@@ -22,7 +22,7 @@ def test_the_articles_table_contradicts_itself_after_and_not_before() -> None:
     assert kinds(reading, "after") == ["agree", "imply", "contradict"]
     said = " ".join(str(reading).split())
     assert "are 3 in flight: a limit of 10 is not what held it back" in said
-    assert "66.7 a second, done in 1.5 s, not 5 s" in said
+    assert "66.7 per second, done in 1.5 s, not 5 s" in said
     assert "each took 500 ms" in said
     assert "The limit, 3.3x, had no part in it" in said
     assert max(map(len, str(reading).splitlines())) <= 100
@@ -54,7 +54,7 @@ def test_throughput_of_another_run_is_told_from_that_of_the_burst() -> None:
     ("words", "said"),
     [
         ("limit=10,rate=20", "a request takes 500 ms"),
-        ("limit=10,response=500ms", "20 a second at most"),
+        ("limit=10,response=500ms", "20 per second at most"),
         ("limit=10,response=0.5,n=100", "100 requests take 5 s at least"),
         ("rate=20,response=0.15", "are 3 in flight."),
         ("limit=3,response=0.45,n=4,total=0.9", "the limit of 3 is what held it back"),

@@ -271,7 +271,7 @@ def test_the_recorded_verdicts_are_counted(found: Record) -> None:
     judged = claims.verdicts(found)
     counts = [int((judged["verdict"] == verdict).sum()) for verdict in VERDICTS]
     assert sum(counts) == len(CLAIMS) == len(judged)
-    assert claims.headline(found) == f"48 claims tested: {counts[0]} hold as they were meant"
+    assert claims.headline(found) == f"48 claims tested: {counts[0]} hold as stated"
     assert claims.notes(found)[0].startswith(f"Of 48 claims {counts[0]} hold, {counts[1]} hold for another reason, ")
     assert set(claims.compared(found)) == {f"claim {claim.id}" for claim in CLAIMS.values() if claim.figure is not None}
 

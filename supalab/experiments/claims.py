@@ -225,16 +225,16 @@ def _counts(judged: pd.DataFrame) -> Mapping[Verdict, int]:
 
 
 def headline(found: Record) -> str:
-    """Say how many claims hold as they were meant."""
+    """Say how many claims hold as stated."""
     counts = _counts(verdicts(found))
-    return f"{sum(counts.values())} claims tested: {counts[HOLDS]} hold as they were meant"
+    return f"{sum(counts.values())} claims tested: {counts[HOLDS]} hold as stated"
 
 
 def notes(found: Record) -> list[str]:
     """Say how many claims have each verdict, what another reason is, and how it was measured."""
     counts = _counts(verdicts(found))
     said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in counts.items())
-    other = "it comes out as claimed, but not by what the article puts it down to."
+    other = "it is as claimed, but the cause is not the one that the article names."
     every = [f"Of {sum(counts.values())} claims {said}.", f"{LOOKS[OTHER][1]} for another reason: {other}"]
     if found.asked.get("quick"):
         scales = {trial.case.tags["experiment"]: trial.case.tags.get("scale", 1.0) for trial in found.trials}

@@ -256,11 +256,11 @@ def _service_faster(e: Evidence) -> float:
 
 FAR_AND_NEAR = (
     "With article-10 a request takes {after.response_s:duration} where it took {before.response_s:duration}; over TLS "
-    "with a long way it falls from {far fake-3.response_s:duration} to {far session-3.response_s:duration} when the "
-    "same three threads keep their connections."
+    "with a long round trip it falls from {far fake-3.response_s:duration} to {far session-3.response_s:duration} when "
+    "the same three threads reuse their connections."
 )
 LEFT = (
-    "when callers leave, the next one waits {facts.left_next_fake_s:duration} for a thread and "
+    "when callers are cancelled, the next one waits {facts.left_next_fake_s:duration} for a thread and "
     "{facts.left_next_article_s:duration} with httpx (the server takes {facts.left_latency_s:duration})."
 )
 
@@ -313,47 +313,48 @@ RULES: Mapping[str, Rule] = {
         holds=lambda e, value: value == 1),
     "pooling_unmanaged": Rule("reuse article-10.connections", "{value}",
         "The article's limits (keep 5 of 10) opened {value} connections for {reuse article-10.requests} requests; "
-        "with all ten kept it was {reuse kept-10.connections}.",
+        "with all ten kept alive it was {reuse kept-10.connections}.",
         holds=lambda e, value: value < 2 * e("reuse kept-10.connections")),
-    "is_threads": Rule("control.threads", "{value}", "{control.peak} in flight with {value} threads beside the loop's.",
+    "is_threads": Rule("control.threads", "{value}",
+        "{control.peak} in flight with {value} threads beside the main one.",
         holds=lambda e, value: value >= e("control.limit")),
-    "is_async": Rule("after.threads", "{value}", "{after.peak} in flight with {value} threads beside the loop's.",
+    "is_async": Rule("after.threads", "{value}", "{after.peak} in flight with {value} threads beside the main one.",
         holds=lambda e, value: e("after.peak") > 1 and value < e("after.peak") / 2),
     "limited_by_threads": Rule("control.peak", "{before.peak}, {value}",
         "With 3 threads {before.peak} were in flight, with 10 it was {value}.",
         holds=lambda e, value: (e("before.peak"), value) == (3, 10)),
     "limited_by_system": Rule("facts.crowd_peak", "{value}",
         "Asked for {facts.crowd} at once, httpx as it comes had {value} in flight (its default is "
-        "{facts.default_connections}); at 100 its own pool costs {wide kept-100.cpu_ms:.0f} ms of CPU a request, "
-        "100 threads {wide fake-100.cpu_ms:.1f}.",
+        "{facts.default_connections}); at 100 its own pool takes {wide kept-100.cpu_ms:.0f} ms of CPU time per "
+        "request, 100 threads {wide fake-100.cpu_ms:.1f}.",
         holds=lambda e, value: not value <= e("facts.default_connections") < e("facts.crowd")),
     "unlimited": Rule("after.peak", "{value}",
         "Of {after.requests} asked for at once, {value} were in flight: the limit that its listing sets.",
         holds=lambda e, value: value > e("after.limit")),
     "at_high_concurrency": Rule("wide fake-100.cpu_ms / wide kept-100.cpu_ms", "{value:.2g}x",
-        "CPU of a request with 100 in flight: {wide fake-100.cpu_ms:.1f} ms in threads, {wide kept-100.cpu_ms:.1f} "
+        "CPU time per request with 100 in flight: {wide fake-100.cpu_ms:.1f} ms in threads, {wide kept-100.cpu_ms:.1f} "
         "with httpx's own pool, {wide real-100.cpu_ms:.1f} with httpx over a faster pool.",
         holds=lambda e, value: _cheaper(e, "cpu_ms", "kept-100", "real-100"),
         other=lambda e, value: not _cheaper(e, "cpu_ms", "kept-100")),
     "with_few_resources": Rule("after.process_bytes", "{value:size}",
         "At 10 in flight, threads and httpx as printed hold {control.process_bytes:size} and {value:size} and use "
-        "{control.cpu_ms:.1f} and {after.cpu_ms:.1f} ms of CPU a request.",
+        "{control.cpu_ms:.1f} and {after.cpu_ms:.1f} ms of CPU time per request.",
         holds=lambda e, value: (
             value * LIGHTER < e("control.process_bytes") or e("after.cpu_ms") * ALIKE < e("control.cpu_ms")
         )),
     "peak_before": _peak("fake-3"),
     "peak_after": _peak("article-10"),
     "response_before": Rule(lambda e: 1000 * e("before.response_s"), "{before.response_s:duration}",
-        "From its slot to its answer a request of fake-3 took {before.response_s:duration}, which is what the server "
-        "was told to take; its caller, who waits for the slot too, waited {before.caller_s:duration} on average."),
+        "From its slot to its response a request of fake-3 took {before.response_s:duration}, about the server time; "
+        "its caller, who also waits for the slot, waited {before.caller_s:duration} on average."),
     "response_after": Rule(lambda e: 1000 * _responses(e)[1], "{value:ms}", FAR_AND_NEAR,
         holds=_shortened, other=_not_by_the_client),
     "responses_faster": Rule(lambda e: _responses(e)[0] / _responses(e)[1], "{value:.1f}x", FAR_AND_NEAR,
         holds=_shortened, other=_not_by_the_client),
     "throughput_before": Rule("before.per_s", "{value:.1f}/s",
-        "fake-3 gave {value:.1f} a second: {before.in_flight:.1f} in flight of {before.response_s:duration} each."),
+        "fake-3 gave {value:.1f} per second: {before.in_flight:.1f} in flight of {before.response_s:duration} each."),
     "throughput_after": Rule("after.per_s", "{value:.1f}/s",
-        "article-10 gave {value:.1f} a second, ten threads (fake-10) {control.per_s:.1f}.", other=_control_as_quick),
+        "article-10 gave {value:.1f} per second, ten threads (fake-10) {control.per_s:.1f}.", other=_control_as_quick),
     "total_before": Rule("before.total_s", "{value:duration}",
         "fake-3 took {value:duration}; async with the same limit (real-3) took {burst real-3.total_s:duration}."),
     "total_after": Rule("after.total_s", "{value:duration}",
@@ -424,8 +425,8 @@ RULES: Mapping[str, Rule] = {
     "service_response": Rule(_service_faster,
         "{old service.idle_s / new service.idle_s:.1f}x to "
         "{old service.response_p50_s / new service.response_p50_s:.0f}x",
-        "Idle, it answers in {old service.idle_s:duration} before and {new service.idle_s:duration} "
-        "after; overrun, in {old service.response_p50_s:duration} and {new service.response_p50_s:duration}, and "
+        "When idle, it answers in {old service.idle_s:duration} before and {new service.idle_s:duration} "
+        "after; overloaded, in {old service.response_p50_s:duration} and {new service.response_p50_s:duration}, and "
         "with ten threads in {control service.response_p50_s:duration}.",
         holds=lambda e, value: value >= e(FIGURE) / FACTOR,
         other=lambda e, value: (

@@ -51,8 +51,8 @@ READ: Mapping[str, tuple[str, Callable[[float], str], Callable[[float], str]]] =
     "100 requests": ("total_s", duration, stated),
 }
 SEEN_BY = (
-    "At once: the arm's limit, and how many of it were ever used, as the client has it, since over a distance the lab "
-    "counts a request only while it serves it. Response: from slot to answer, without the wait for a slot."
+    "At once: the arm's limit, and how many slots were used at most, as the client counts them, because over a "
+    "distance the lab counts a request only while it serves it. Response: from slot to response, without queue time."
 )
 #: How a number that fits is drawn, and one that does not: edge, face and sign.
 LOOKS = {True: ("#1d4f91", "#e3ebf5", "✓"), False: ("#b3446c", "#f7e9ef", "✕")}
@@ -75,23 +75,23 @@ class Hypothesis:
 
 HYPOTHESES = (
     Hypothesis("A", "limit 3 to 10, 450 ms at the server", "burst fake-3", "burst article-10", "the limit did it all"),
-    Hypothesis("B", "limit 3 to 10, threads kept", "burst fake-3", "burst fake-10", "async had no part in it"),
+    Hypothesis("B", "limit 3 to 10, still threads", "burst fake-3", "burst fake-10", "async had no part in it"),
     Hypothesis(
-        "C", "connections kept, the same three threads", "far fake-3", "far session-3",
+        "C", "connections reused, the same three threads", "far fake-3", "far session-3",
         "a Session would have done it, and ten were never in flight",
     ),
     Hypothesis(
-        "D", "connections kept by async, limit still 3", "far fake-3", "far real-3", "ten were never in flight",
+        "D", "connections reused by async, limit still 3", "far fake-3", "far real-3", "ten were never in flight",
     ),
-    Hypothesis("E", "connections kept, limit 10, one burst", "far fake-3", "far real-10", "reuse and limit multiply"),
+    Hypothesis("E", "connections reused, limit 10, one burst", "far fake-3", "far real-10", "reuse and limit multiply"),
     Hypothesis("F", "150 ms at the server, plain HTTP", "near fake-3", "near real-10", "the server was never slow"),
     Hypothesis(
-        "G", "a burst at 450 ms, later 20 a second at 150 ms", "burst fake-3", "open real-10",
-        "the server itself became three times as fast meanwhile, and 100 callers came one by one",
+        "G", "a burst at 450 ms, later 20 per second at 150 ms", "burst fake-3", "open real-10",
+        "the server itself became three times as fast, and the 100 requests arrived one by one",
     ),
     Hypothesis(
-        "H", "20 callers a second, connections kept, limit 10", "open-far fake-3", "open-far real-10",
-        "each request lost two round trips of three; the callers, who come one by one, set the rate, not the limit",
+        "H", "20 per second, connections reused, limit 10", "open-far fake-3", "open-far real-10",
+        "each request saves two round trips of three; the arrival rate decides, not the limit",
     ),
     Hypothesis(
         "I", "the same as H with a Session in ten threads", "open-far fake-3", "open-far session-10",

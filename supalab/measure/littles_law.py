@@ -26,7 +26,7 @@ Said: TypeAlias = Iterator[tuple[Kind, str]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One column of a blog's table: whatever it gives; seconds, requests a second, counts. Raises SettingsError.
+    """One column of a blog's table: whatever it gives; seconds, requests per second, counts. Raises SettingsError.
 
     ``limit``: requests in flight at most; ``response_s``: of one request, from its slot on; ``per_s``: throughput;
     ``n`` requests asked for at once took ``total_s``.
@@ -47,7 +47,7 @@ class Row:
 
     @property
     def rate(self) -> float | None:
-        """Requests a second: as given, else those of the burst."""
+        """Requests per second: as given, else those of the burst."""
         return self.per_s or (self.n / self.total_s if self.n and self.total_s else None)
 
 
@@ -113,7 +113,7 @@ def _burst(row: Row, tolerance: float) -> Said:
     """Compare the throughput with that of the burst."""
     if row.per_s and row.n and row.total_s:
         burst = row.n / row.total_s
-        said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} a second"
+        said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} per second"
         if _alike(burst, row.per_s, tolerance):
             yield "agree", f"{said}, as stated ({row.per_s:g})."
         else:
@@ -126,17 +126,17 @@ def _slots(row: Row, tolerance: float) -> Said:
     if rate and response:
         yield from _in_slots(row, rate, response, tolerance)
     elif response and limit:
-        most = f"{limit:g} in flight of {stated(response)} each give {limit / response:.3g} a second at most"
+        most = f"{limit:g} in flight of {stated(response)} each give {limit / response:.3g} per second at most"
         time = f", so {row.n:g} requests take {stated(_full_s(row.n, limit, response))} at least" if row.n else ""
         yield "imply", f"{most}{time}."
     elif rate and limit:
-        said = f"{rate:.3g} a second through {limit:g} slots: if all are always taken, a request takes "
+        said = f"{rate:.3g} per second through {limit:g} slots: if all are always taken, a request takes "
         yield "imply", f"{said}{stated(limit / rate)}; if it takes less, they are not."
 
 
 def _in_slots(row: Row, rate: float, response: float, tolerance: float) -> Said:
     busy, limit = rate * response, row.limit
-    said = f"{rate:.3g} a second of {stated(response)} each are {busy:.2g} in flight"
+    said = f"{rate:.3g} per second of {stated(response)} each are {busy:.2g} in flight"
     if limit is None:
         yield "imply", f"{said}."
         return
@@ -150,7 +150,7 @@ def _in_slots(row: Row, rate: float, response: float, tolerance: float) -> Said:
     else:
         yield "imply", f"{said}: a limit of {limit:g} is not what held it back."
         if row.n and row.total_s and row.n > limit:
-            full = f"{row.n:g} at once keep {limit:g} in flight: {limit / response:.3g} a second, done in "
+            full = f"{row.n:g} at once keep {limit:g} in flight: {limit / response:.3g} per second, done in "
             full += f"{stated(full_s)}, not {stated(row.total_s)}; or each took {stated(limit / rate)}"
             yield "contradict", f"{full} and not what is stated."
 
