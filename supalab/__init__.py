@@ -1,4 +1,4 @@
-"""Live through the migration from fake async to real async: clients, a lab that counts, a race, pictures.
+"""A course about fake async and real async: clients, a test server that counts, experiments, charts.
 
 Names are imported when first used, so ``import supalab`` costs next to nothing and loads no plotting library.
 """
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from supalab.clients.fake import FakeSupabaseAsync
     from supalab.clients.real import SupabaseAsync
     from supalab.clients.session import SessionSupabaseAsync
+    from supalab.errors import ApiError, ClientError, SupalabError
+    from supalab.experiments import recorded
     from supalab.experiments.race import race
+    from supalab.filters import any_of, gte
     from supalab.lab.handle import Lab
     from supalab.measure.workload import Workload
     from supalab.probe import probe
@@ -22,32 +25,48 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "ApiError": "supalab.errors",
     "ArticleSupabaseAsync": "supalab.clients.article",
+    "ClientError": "supalab.errors",
     "FakeSupabaseAsync": "supalab.clients.fake",
     "Lab": "supalab.lab.handle",
     "SessionSupabaseAsync": "supalab.clients.session",
     "Settings": "supalab.settings",
     "SupabaseAsync": "supalab.clients.real",
+    "SupalabError": "supalab.errors",
     "Workload": "supalab.measure.workload",
+    "any_of": "supalab.filters",
+    "gte": "supalab.filters",
     "probe": "supalab.probe",
     "race": "supalab.experiments.race",
+    "recorded": "supalab.experiments",
 }
 
 __all__ = [
+    "ApiError",
     "ArticleSupabaseAsync",
+    "ClientError",
     "FakeSupabaseAsync",
     "Lab",
     "SessionSupabaseAsync",
     "Settings",
     "SupabaseAsync",
+    "SupalabError",
     "Workload",
     "__version__",
+    "any_of",
+    "gte",
     "probe",
     "race",
+    "recorded",
+    "replies",
+    "wire",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name in {"replies", "wire"}:
+        return import_module(f"supalab.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'supalab' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)

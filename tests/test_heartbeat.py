@@ -9,8 +9,8 @@ import pytest
 from matplotlib.text import Annotation
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync
-from supalab.course.difference import Difference, difference
-from supalab.course.heartbeat import Heartbeat, heartbeat, heartbeats
+from supalab.course.loop_lag import Heartbeat, heartbeat, lag_chart
+from supalab.course.side_by_side import Difference, difference
 from supalab.errors import SettingsError
 from supalab.report.plot import description as describe
 
@@ -63,7 +63,7 @@ def test_the_picture_has_a_row_for_each_and_says_its_numbers() -> None:
     """Silences are named where they are, the guess is drawn, and the description has all of it."""
     even = tuple(number / 100 for number in range(61))
     silent = tuple(tick for tick in even if not 0.1 < tick < 0.5)
-    fig = heartbeats([made("blocking", silent), made("fake-3", even)], guess=0.25)
+    fig = lag_chart([made("blocking", silent), made("fake-3", even)], guess=0.25)
     assert len(fig.axes) == 2
     words = [text.get_text() for ax in fig.axes for text in ax.texts]
     assert [text for text in words if text.startswith("no turn")] == ["no turn for 400 ms"]
@@ -74,10 +74,10 @@ def test_the_picture_has_a_row_for_each_and_says_its_numbers() -> None:
     assert [len(ax.lines) for ax in fig.axes] == [3, 2]  # a line for each caller, and the guess
     assert "blocking: 2 callers, done after 400 ms, longest time that a tick came late 390 ms." in describe(fig)
     assert "The guess for blocking was 250 ms." in describe(fig)
-    assert "guess" not in describe(heartbeats([made("fake-3", even)]))
+    assert "guess" not in describe(lag_chart([made("fake-3", even)]))
     assert "lag up to 390 ms" in str(made("blocking", silent))
     with pytest.raises(SettingsError, match="no heartbeat to draw"):
-        heartbeats([])
+        lag_chart([])
 
 
 def test_a_difference_is_read_from_the_classes() -> None:
@@ -85,14 +85,14 @@ def test_a_difference_is_read_from_the_classes() -> None:
     found = difference(FakeSupabaseAsync, ArticleSupabaseAsync, "__init__", "_get_client")
     left, right = [side[0] for side in found.rows], [side[1] for side in found.rows]
     assert [line for mark, line in left if mark == "-"] == [
-        "    limit: int = 3,",
+        "def __init__(self, url: str, key: str | None, *, limit: int = 3, **options: Any) -> None:",
         "    self._executor = ThreadPoolExecutor(max_workers=limit)",
     ]
     assert any(mark == "+" and "async def _get_client" in line for mark, line in right)
     assert [line for _, line in left if line] == [line for line in found.old if line]
     assert [line for _, line in right if line] == [line for line in found.new if line]
     assert "supalab/clients/fake.py" in str(found)
-    assert "-    limit: int = 3," in str(found)
+    assert "-    self._executor = ThreadPoolExecutor(max_workers=limit)" in str(found)
     with pytest.raises(SettingsError, match="neither FakeSupabaseAsync nor ArticleSupabaseAsync defines 'nothing'"):
         difference(FakeSupabaseAsync, ArticleSupabaseAsync, "nothing")
 

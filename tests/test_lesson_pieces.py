@@ -7,6 +7,7 @@ import itertools
 import socket
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,13 +15,13 @@ import pytest
 import requests
 
 from supalab import ArticleSupabaseAsync, Lab
-from supalab.course.drips import Drips, drips, read_drips
-from supalab.course.odd_servers import a_page, closed_port, dripping, hanging_up, silent
+from supalab.course.cancelled import Cancelled, cancellation_chart
+from supalab.course.chunks import Chunks, chunks_chart, read_chunks
+from supalab.course.faulty_servers import faulty_server
 from supalab.course.small import SmallClient
-from supalab.course.sockets import after_each, open_sockets, sockets_left
+from supalab.course.sockets import open_sockets, sockets_chart
 from supalab.course.touched import rows_found
-from supalab.course.walkouts import Walkout, after_the_walkout
-from supalab.errors import ApiError
+from supalab.errors import ApiError, SettingsError
 from supalab.lab.witness import Witness
 from supalab.report.plot import description as describe
 
@@ -49,6 +50,15 @@ async def test_the_small_client_reads_raises_and_stays_open(lab: Lab) -> None:
     await db._client.aclose()
 
 
+async def after_each(job: Callable[[], Awaitable[object]], lab: Lab, *, times: int) -> list[int]:
+    """As notebook 05 has it on the page."""
+    before, counts = open_sockets(lab), []
+    for _ in range(times):
+        await job()
+        counts.append(open_sockets(lab) - before)
+    return counts
+
+
 async def test_sockets_are_counted_for_each_way_of_closing(lab: Lab) -> None:
     """What is kept adds up, a block leaves nothing, and neither is charged with what was open before."""
     kept: list[SmallClient] = []
@@ -65,7 +75,7 @@ async def test_sockets_are_counted_for_each_way_of_closing(lab: Lab) -> None:
     for one in kept:
         await one._client.aclose()
     assert ways == {"kept": [1, 2, 3], "closed": [0, 0, 0]}
-    assert describe(sockets_left(ways)).endswith(
+    assert describe(sockets_chart(ways)).endswith(
         "kept: 3 open after 3 clients, 3 at most. closed: 0 open after 3 clients, 0 at most."
     )
 
@@ -73,7 +83,7 @@ async def test_sockets_are_counted_for_each_way_of_closing(lab: Lab) -> None:
 def test_a_picture_of_sockets_names_every_way_apart() -> None:
     """Lines that end at one height have names at different heights."""
     ways = {"one": [1, 2], "two": [2, 2], "three": [0, 2]}
-    labels = list(sockets_left(ways).axes[0].texts)
+    labels = list(sockets_chart(ways).axes[0].texts)
     heights = sorted(label.xy[1] for label in labels)
     assert [label.get_text() for label in labels] == ["one: 2", "two: 2", "three: 2"]
     assert min(after - before for before, after in itertools.pairwise(heights)) > 0.1
@@ -82,15 +92,15 @@ def test_a_picture_of_sockets_names_every_way_apart() -> None:
 @pytest.mark.parametrize(
     ("server", "old", "new"),
     [
-        (hanging_up, requests.ConnectionError, httpx.RemoteProtocolError),
-        (silent, requests.Timeout, httpx.ConnectTimeout),
+        ("closes", requests.ConnectionError, httpx.RemoteProtocolError),
+        ("silent", requests.Timeout, httpx.ConnectTimeout),
     ],
 )
 async def test_a_server_fails_both_libraries_in_its_own_manner(
-    server: object, old: type[Exception], new: type[Exception], client: httpx.AsyncClient
+    server: str, old: type[Exception], new: type[Exception], client: httpx.AsyncClient
 ) -> None:
     """Blocking and asyncio callers meet the same fault, twice."""
-    with server() as url:
+    with faulty_server(server) as url:
         for _ in range(2):
             with pytest.raises(old):
                 await asyncio.to_thread(requests.get, url, timeout=0.2)
@@ -100,7 +110,7 @@ async def test_a_server_fails_both_libraries_in_its_own_manner(
 
 async def test_a_page_is_a_good_answer_that_is_no_json(client: httpx.AsyncClient) -> None:
     """Its status says nothing amiss."""
-    with a_page() as url:
+    with faulty_server("html") as url:
         answer = await client.get(url)
     assert answer.is_success
     with pytest.raises(ValueError, match="Expecting value"):
@@ -109,14 +119,20 @@ async def test_a_page_is_a_good_answer_that_is_no_json(client: httpx.AsyncClient
 
 async def test_nobody_listens_at_a_closed_port(client: httpx.AsyncClient) -> None:
     """It was free a moment ago."""
-    with pytest.raises(httpx.ConnectError):
-        await client.get(closed_port())
+    with faulty_server("refuses") as url, pytest.raises(httpx.ConnectError):
+        await client.get(url)
+
+
+def test_an_unknown_fault_is_refused_in_one_line() -> None:
+    """The message names the faults that there are."""
+    with pytest.raises(SettingsError, match="no fault 'odd': choose from refuses, slow"), faulty_server("odd"):
+        pass
 
 
 def test_odd_servers_leave_no_thread_and_no_listener() -> None:
     """Even when a caller still waits for a byte."""
     threads = set(threading.enumerate())
-    with silent() as url, dripping(gap_s=30.0) as slow:
+    with faulty_server("silent") as url, faulty_server("slow", gap_s=30.0) as slow:
         address = urlsplit(url)
         waiting = socket.create_connection((address.hostname, address.port))
         reader = socket.create_connection((address.hostname, urlsplit(slow).port))
@@ -132,12 +148,12 @@ def test_odd_servers_leave_no_thread_and_no_listener() -> None:
 async def test_a_read_timeout_watches_gaps_and_a_deadline_the_whole() -> None:
     """Drops that come faster than the timeout all arrive; a deadline ends the same answer in the middle."""
     async with httpx.AsyncClient(timeout=0.6, trust_env=False) as patient:
-        with dripping(gap_s=0.1, size=12) as url:
+        with faulty_server("slow", gap_s=0.1, size=12) as url:
             began = time.perf_counter()
-            alone, within = await asyncio.gather(read_drips(patient, url), read_drips(patient, url, within=0.7))
+            alone, within = await asyncio.gather(read_chunks(patient, url), read_chunks(patient, url, within=0.7))
             assert time.perf_counter() - began < 10
-        with dripping(gap_s=2.0, size=3) as url:
-            slower = await read_drips(patient, url)
+        with faulty_server("slow", gap_s=2.0, size=3) as url:
+            slower = await read_chunks(patient, url)
     assert (alone.outcome, len(alone.pieces)) == ("ok", 12)
     assert alone.done > 2 * 0.55
     assert alone.longest_gap < alone.done / 2
@@ -148,10 +164,10 @@ async def test_a_read_timeout_watches_gaps_and_a_deadline_the_whole() -> None:
 
 def test_a_picture_of_drops_says_how_each_answer_ended() -> None:
     """With the longest gap, which is what a read timeout is compared with."""
-    read = {"a, first": Drips((0.1, 0.2, 0.5), 0.5, "ok"), "b": Drips((0.1,), 0.4, "TimeoutError")}
-    said = describe(drips(read, read_timeout=0.35))
-    assert "a, first: 3 pieces, the longest gap 300 ms, answered after 500 ms." in said
-    assert "b: 1 piece, the longest gap 100 ms, TimeoutError after 400 ms." in said
+    read = {"a, first": Chunks((0.1, 0.2, 0.5), 0.5, "ok"), "b": Chunks((0.1,), 0.4, "TimeoutError")}
+    said = describe(chunks_chart(read, read_timeout=0.35))
+    assert "a, first: 3 chunks, the longest gap 300 ms, answered after 500 ms." in said
+    assert "b: 1 chunk, the longest gap 100 ms, TimeoutError after 400 ms." in said
 
 
 def seen(*timeline: tuple[float, int], abandoned: int = 0) -> Witness:
@@ -161,13 +177,13 @@ def seen(*timeline: tuple[float, int], abandoned: int = 0) -> Witness:
 
 def test_a_new_callers_wait_for_a_slot_is_read_off_the_labs_record() -> None:
     """The last request to arrive is the new caller's, whatever else comes and goes."""
-    fake = Walkout(0.1, 0.9, seen((0.0, 1), (0.01, 2), (0.5, 1), (0.51, 2), (0.52, 1), (1.0, 0)))
-    real = Walkout(0.1, 0.5, seen((0.0, 1), (0.01, 2), (0.099, 3), (0.5, 2), (0.5, 1), (0.6, 0), abandoned=2))
+    fake = Cancelled(0.1, 0.9, seen((0.0, 1), (0.01, 2), (0.5, 1), (0.51, 2), (0.52, 1), (1.0, 0)))
+    real = Cancelled(0.1, 0.5, seen((0.0, 1), (0.01, 2), (0.099, 3), (0.5, 2), (0.5, 1), (0.6, 0), abandoned=2))
     assert (fake.reached, round(fake.for_a_slot, 3)) == (0.51, 0.41)
     assert (real.reached, real.for_a_slot) == (0.099, 0.0)
-    said = describe(after_the_walkout({"fake-2": fake, "real-2": real}))
+    said = describe(cancellation_chart({"fake-2": fake, "real-2": real}))
     assert "fake-2: all callers are cancelled after 100 ms; a new caller's request reaches the lab 410 ms later" in said
-    assert "the lab saw 2 callers hang up" in said
+    assert "the lab saw 2 clients disconnect" in said
 
 
 def test_rows_that_were_found_are_drawn_and_counted() -> None:

@@ -15,8 +15,8 @@
 import asyncio
 import time
 
-from supalab import FakeSupabaseAsync, SupabaseAsync
-from supalab.course import observe, ready_to_go, start_lab
+from supalab import FakeSupabaseAsync, SupabaseAsync, race
+from supalab.course import live_view, observe, ready_to_go, start_lab, timeline
 
 ready_to_go()
 
@@ -113,8 +113,6 @@ print(f"The witness for fake-10: {lab.witness()}")
 # are still waiting for a slot.
 
 # %%
-from supalab.experiments.race_figure import timeline
-
 timeline([fake_3, fake_10, real_10])
 
 # %% [markdown]
@@ -130,9 +128,6 @@ timeline([fake_3, fake_10, real_10])
 # What else differs? `race` runs each arm in a fresh process, so that it can measure memory and CPU time. (About 12 seconds.)
 
 # %%
-from supalab import race
-from supalab.course import live_view
-
 trials = race(["fake-3", "fake-10", "real-10"], lab=lab, progress=live_view(lab))
 
 # %%

@@ -16,9 +16,7 @@ from itertools import pairwise
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync
-from supalab.clients.variants import BlockingSupabaseAsync
-from supalab.course import NotDone, check, predict, start_lab
-from supalab.course.heartbeat import heartbeat, heartbeats
+from supalab.course import NotDone, attempt, check, heartbeat, lag_chart, predict, run_in_loop_thread, start_lab
 
 lab = start_lab(latency=0.1)
 
@@ -89,17 +87,19 @@ print(f"Nothing else to do: {1000 * await longest_lag(asyncio.sleep(0.2)):.0f} m
 # %% [markdown]
 # ## Blocking
 #
-# A client can say `async` in every method and still block the loop:
-#
-# ```python
-# async def select(self, table):
-#     return requests.get(...).json()
-# ```
+# A client can say `async` in every method and still block the loop. The next cell changes one method of the fake client: it calls `requests` directly
+# instead of in a thread.
 #
 # Twelve callers start at once, and the server takes 0.1 s for each request. How late will the ticker be at most? Replace `None` by a number of seconds,
 # or leave it. (A few seconds.)
 
+
 # %%
+class BlockingSupabaseAsync(FakeSupabaseAsync):
+    async def _request(self, call):
+        return self._send(call)  # calls requests and waits, on the loop's own thread
+
+
 guess = predict("the ticker's longest lag", None)
 
 async with BlockingSupabaseAsync(lab.url, lab.key) as db:
@@ -114,7 +114,7 @@ print(guess.beside(lag))
 # ## Fake and real
 #
 # Now compare it with the fake client, which runs the same `requests.get` in 3 threads, and with the real client at the same limit. `heartbeat`
-# measures as above and records every tick, so that `heartbeats` can draw them. Which client keeps the loop responsive? (About 5 seconds.)
+# measures as above and records every tick, so that `lag_chart` can draw them. Which client keeps the loop responsive? (About 5 seconds.)
 
 # %%
 found = []
@@ -125,7 +125,7 @@ for name, db in (
 ):
     async with db:
         found.append(await heartbeat(name, *(db.select("contests", limit=10) for _ in range(12))))
-heartbeats(found, guess=guess.value)
+lag_chart(found, guess=guess.value)
 
 # %% [markdown]
 # **Fake async keeps the loop responsive.** This is what it was invented for: a thread waits for the socket, the loop waits for the thread, and other
@@ -194,8 +194,6 @@ await check("02a", fetch)
 # it until `main` ends. Here it fails. (`attempt` prints the result or the error in one line.)
 
 # %%
-from supalab.course.loops import attempt, run_in_loop_thread
-
 attempt(asyncio.run, a_moment())
 
 
@@ -225,12 +223,9 @@ first_title()
 # maintained fork, and then measures the CPU time of plain tasks. The line "no patch" is the control. (About 7 seconds.)
 
 # %%
-from supalab.course.nested import PATCHES, queue_all, slower_by
+from supalab.course import try_nest_asyncio
 
-for seen in await queue_all():
-    print(seen)
-for patch in (None, *PATCHES):
-    print(f"{patch or 'no patch':<14}{await slower_by(patch):.1f} x the CPU time for the same tasks")
+print(await try_nest_asyncio())
 
 # %% [markdown]
 # A star marks a cell that never ran. With `nest_asyncio`, cells that are queued behind a patched one are lost without an error; with the fork they run.

@@ -15,10 +15,7 @@ import time
 import httpx
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync
-from supalab.course import NotDone, check, observe, predict, start_lab
-from supalab.course.difference import difference
-from supalab.course.loops import attempt
-from supalab.course.sockets import open_sockets
+from supalab.course import NotDone, attempt, check, difference, observe, open_sockets, predict, start_lab, timeline
 
 lab = start_lab(latency=0.15)
 
@@ -125,8 +122,6 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
     careful = await observe(db, lab, "careful-10", requests=20)
 
 # %%
-from supalab.experiments.race_figure import timeline
-
 timeline([careful, racy])
 
 # %% [markdown]

@@ -11,11 +11,8 @@
 # %%
 import inspect
 
-from supalab import ArticleSupabaseAsync, wire
-from supalab.course import NotDone, check, predict, start_lab
-from supalab.course.small import SmallClient
-from supalab.errors import ApiError
-from supalab.filters import any_of, gte
+from supalab import ApiError, ArticleSupabaseAsync, any_of, gte, wire
+from supalab.course import NotDone, SmallClient, check, predict, rows_found, start_lab
 
 lab = start_lab(latency=0.02)
 async with ArticleSupabaseAsync(lab.url, lab.key) as db:
@@ -131,10 +128,8 @@ async def as_data(typed):
 
 print(target("x,id.gt.0"))
 
+
 # %%
-from supalab.course.touched import rows_found
-
-
 async def tried(search, typed):
     try:
         return await search(typed)

@@ -16,10 +16,7 @@ import httpx
 import psutil
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync, replies, wire
-from supalab.course import NotDone, check, predict, start_lab
-from supalab.course.small import SmallClient
-from supalab.course.sockets import after_each, sockets_left
-from supalab.course.walkouts import Walkout, after_the_walkout
+from supalab.course import NotDone, SmallClient, cancellation_chart, check, predict, sockets_chart, start_lab
 
 lab = start_lab(latency=0.01)
 
@@ -70,11 +67,19 @@ async def close():
 
 
 # %%
+async def after_each(job):
+    before, counts = open_sockets(), []
+    for _ in range(20):
+        await job()
+        counts.append(open_sockets() - before)
+    return counts
+
+
 lab.set(latency=0.01)
-ways = {"kept in a list": await after_each(keep, lab), "forgotten": await after_each(forget, lab)}
-ways["async with"] = await after_each(close, lab)
+ways = {"kept in a list": await after_each(keep), "forgotten": await after_each(forget)}
+ways["async with"] = await after_each(close)
 print(guess.beside(ways["kept in a list"][-1]))
-sockets_left(ways)
+sockets_chart(ways)
 
 # %% [markdown]
 # Clients in a list keep their sockets open, on your side and on the server's, until one of the two runs out of sockets. Python's garbage collector closes
@@ -157,7 +162,7 @@ async def cancel_three(db):
     await asyncio.wait(callers)
     began = time.perf_counter()
     await db.select("contests", limit=1)
-    return Walkout(0.1, time.perf_counter() - began, lab.witness())
+    return 0.1, time.perf_counter() - began, lab.witness()
 
 
 # %% [markdown]
@@ -169,9 +174,9 @@ async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
     fake_3 = await cancel_three(db)
 async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
     real_3 = await cancel_three(db)
-print(until_rows.beside(fake_3.waited))
-print(f"fake-3: {fake_3.witness}\nreal-3: {real_3.witness}")
-after_the_walkout({"fake-3": fake_3, "real-3": real_3})
+print(until_rows.beside(fake_3[1]))
+print(f"fake-3: {fake_3[2]}\nreal-3: {real_3[2]}")
+cancellation_chart({"fake-3": fake_3, "real-3": real_3})
 
 # %% [markdown]
 # **fake-3:** the callers were free at once, but the threads were not. Cancelling does not stop a thread; only its own socket timeout would. Each thread

@@ -15,12 +15,8 @@ import time
 import httpx
 import requests
 
-from supalab import ArticleSupabaseAsync, SupabaseAsync
-from supalab.clients.variants import KeptSupabaseAsync
-from supalab.course import NotDone, check, observe, predict, start_lab
-from supalab.course.drips import drips, read_drips
-from supalab.course.odd_servers import a_page, closed_port, dripping, hanging_up, silent
-from supalab.errors import ClientError
+from supalab import ArticleSupabaseAsync, ClientError, SupabaseAsync
+from supalab.course import NotDone, check, chunks_chart, faulty_server, observe, predict, read_chunks, start_lab
 
 lab = start_lab(latency=0.5)
 headers, contests_url = {"apikey": lab.key}, f"{lab.url}/rest/v1/contests?limit=1"
@@ -66,14 +62,19 @@ guess
 
 # %%
 lab.set(latency=0.5)
-with hanging_up() as closes, silent() as says_nothing, a_page() as page:
+with (
+    faulty_server("refuses") as refuses,
+    faulty_server("closes") as closes,
+    faulty_server("silent") as silent,
+    faulty_server("html") as html,
+):
     faults = {
         "status 404": (f"{lab.url}/rest/v1/no_such_table", {"timeout": 5}),
-        "connection refused": (closed_port(), {"timeout": 5}),
+        "connection refused": (refuses, {"timeout": 5}),
         "connection closed": (closes, {"timeout": 5}),
         "read timeout": (contests_url, {"timeout": 0.1}),
-        "stalled TLS handshake": (says_nothing, {"timeout": 0.1}),
-        "HTML, not JSON": (page, {"timeout": 5}),
+        "stalled TLS handshake": (silent, {"timeout": 0.1}),
+        "HTML, not JSON": (html, {"timeout": 5}),
         "invalid URL": ("http://contests:port/", {"timeout": 5}),
     }
     errors = {}
@@ -161,7 +162,16 @@ await check("06a", contests)
 opened = predict("60 requests through article-10", None, unit="connections")
 opened
 
+
 # %%
+class KeptSupabaseAsync(ArticleSupabaseAsync):
+    async def _get_client(self):
+        if self._client is None:
+            limits = httpx.Limits(max_connections=10, max_keepalive_connections=10)  # the article has 10 and 5
+            self._client = httpx.AsyncClient(headers=self._headers, limits=limits)
+        return self._client
+
+
 lab.set(latency=0.05)
 async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
     article_10 = await observe(db, lab, "article-10", requests=60)
@@ -204,11 +214,11 @@ drip
 
 # %%
 async with httpx.AsyncClient(timeout=0.3) as client:
-    with dripping(gap_s=0.1, size=25) as url:
-        reads = read_drips(client, url), read_drips(client, url, within=1.0)
+    with faulty_server("slow") as url:
+        reads = read_chunks(client, url), read_chunks(client, url, within=1.0)
         alone, within = await asyncio.gather(*reads)
 print(drip.beside(alone.done))
-drips({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
+chunks_chart({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
 
 # %% [markdown]
 # With only a read timeout the response arrived and there was no error, because every gap was shorter than the timeout. A slow server can hold your
@@ -223,7 +233,7 @@ drips({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within},
 # [deadline](glossary.md#deadline) inside, and its message says which wait took too long:
 
 # %%
-with dripping(gap_s=0.1, size=25) as url:
+with faulty_server("slow") as url:
     async with SupabaseAsync(url, None, timeout=1.0, rest_path="") as db:
         began = time.perf_counter()
         error = await error_of(db.select("contests"))

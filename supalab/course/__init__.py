@@ -1,10 +1,69 @@
-"""What a notebook needs beyond the library: one lab, a trial in the kernel's own loop, a race that can be watched."""
+"""What the notebooks use besides the library: one lab for the kernel, runs with ``await``, checks, charts.
 
+Names are imported when they are first used, so that a cell that needs no chart loads no plotting library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# These two are called like their modules, so they are here from the start.
 from supalab.course.check import NotDone, check
-from supalab.course.kernel import observe, ready_to_go, start_lab
-from supalab.course.live import live_view
 from supalab.course.predict import predict
-from supalab.course.progress import progress_line
-from supalab.course.size import sized
 
-__all__ = ["NotDone", "check", "live_view", "observe", "predict", "progress_line", "ready_to_go", "sized", "start_lab"]
+if TYPE_CHECKING:
+    from supalab.course.cancelled import cancellation_chart
+    from supalab.course.chunks import chunks_chart, read_chunks
+    from supalab.course.faulty_servers import faulty_server
+    from supalab.course.kernel import observe, ready_to_go, start_lab
+    from supalab.course.live import live_view
+    from supalab.course.loop_lag import heartbeat, lag_chart
+    from supalab.course.loops import attempt, run_in_loop_thread
+    from supalab.course.nested import try_nest_asyncio
+    from supalab.course.progress import progress_line
+    from supalab.course.side_by_side import difference
+    from supalab.course.size import sized
+    from supalab.course.small import SmallClient
+    from supalab.course.sockets import open_sockets, sockets_chart
+    from supalab.course.touched import rows_found
+    from supalab.experiments.race_figure import timeline
+
+_HOME = {
+    "SmallClient": "small",
+    "attempt": "loops",
+    "cancellation_chart": "cancelled",
+    "chunks_chart": "chunks",
+    "difference": "side_by_side",
+    "faulty_server": "faulty_servers",
+    "heartbeat": "loop_lag",
+    "lag_chart": "loop_lag",
+    "live_view": "live",
+    "observe": "kernel",
+    "open_sockets": "sockets",
+    "progress_line": "progress",
+    "read_chunks": "chunks",
+    "ready_to_go": "kernel",
+    "rows_found": "touched",
+    "run_in_loop_thread": "loops",
+    "sized": "size",
+    "sockets_chart": "sockets",
+    "start_lab": "kernel",
+    "timeline": "supalab.experiments.race_figure",
+    "try_nest_asyncio": "nested",
+}
+
+__all__ = [
+    "NotDone", "SmallClient", "attempt", "cancellation_chart", "check", "chunks_chart", "difference", "faulty_server",
+    "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict", "progress_line", "read_chunks",
+    "ready_to_go", "rows_found", "run_in_loop_thread", "sized", "sockets_chart", "start_lab", "timeline",
+    "try_nest_asyncio",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'supalab.course' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(home if "." in home else f"{__name__}.{home}"), name)
+    return found

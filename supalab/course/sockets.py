@@ -1,9 +1,8 @@
-"""Who closes? A way of using a client goes in, tried at a lab; the sockets that it leaves open come out, drawn."""
+"""Count and draw the sockets that a client leaves open."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from supalab.report.plot import INK, WIDTH_IN, Picture, colour, describe_on, hea
 if TYPE_CHECKING:
     from supalab.lab.handle import Lab
 
-__all__ = ["after_each", "open_sockets", "sockets_left"]
+__all__ = ["open_sockets", "sockets_chart"]
 
 #: How each way is drawn: told apart without colour.
 LOOKS = (("fake-1", "o", "-"), ("article-1", "s", (0, (4, 2))), ("real-1", "^", "-"))
@@ -30,17 +29,7 @@ def open_sockets(lab: Lab) -> int:
     return sum(bool(one.raddr) and one.raddr.port == port and one.status != psutil.CONN_TIME_WAIT for one in found)
 
 
-async def after_each(turn: Callable[[], Awaitable[object]], lab: Lab, *, times: int = 20) -> list[int]:
-    """Do ``turn`` so many times and return the sockets open after each, less those that were open before."""
-    gc.collect()  # what others have forgotten must not be collected, and counted, in the middle of this
-    before, found = open_sockets(lab), list[int]()
-    for _ in range(times):
-        await turn()
-        found.append(open_sockets(lab) - before)
-    return found
-
-
-def sockets_left(ways: Mapping[str, list[int]]) -> Figure:
+def sockets_chart(ways: Mapping[str, list[int]]) -> Figure:
     """Draw the sockets open after each turn, a line for each way (three at most)."""
     turns, most = max(map(len, ways.values())), max(max(counts) for counts in ways.values())
     with styled():

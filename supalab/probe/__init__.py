@@ -6,7 +6,21 @@ what was counted; ``judge`` decides; ``verdict`` says it in words and tables.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from supalab.probe.run import probe
 from supalab.probe.verdict import VERDICT, Evidence, Verdict
 
 __all__ = ["VERDICT", "Evidence", "Verdict", "probe"]
+
+
+class _Callable(ModuleType):
+    """``from supalab import probe`` gives this module once something has imported it: calling it probes, too."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return probe(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -9,7 +9,7 @@ from typing import Any
 
 from supalab.course.check import Exercise
 from supalab.course.feedback import Finding
-from supalab.course.heartbeat import Heartbeat, heartbeat
+from supalab.course.loop_lag import Heartbeat, heartbeat
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.settings import Settings

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
+from supalab.course.cancelled import Cancelled
 from supalab.course.check import Exercise, NotDone
 from supalab.course.feedback import Finding
 from supalab.course.sockets import open_sockets
-from supalab.course.walkouts import Walkout
 from supalab.lab.handle import Lab
 
 __all__ = ["EXERCISES"]
@@ -157,7 +157,7 @@ async def walked_out(answer: Callable[[str, str], Any]) -> list[Finding]:
             # Asked, not waited for: the lab is another process.
             while (await asyncio.to_thread(lab.now)).current:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        seen = Walkout(0.0, 0.0, lab.witness())
+        seen = Cancelled(0.0, 0.0, lab.witness())
     found = [_asked(seen.witness.served)]
     if found[0].ok:
         came = _came(seen.reached)

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import httpx
 
 from supalab.course.check import Exercise, NotDone
+from supalab.course.faulty_servers import faulty_server
 from supalab.course.feedback import Finding
-from supalab.course.odd_servers import a_page, closed_port, hanging_up
 from supalab.errors import ClientError
 from supalab.lab.handle import Lab
 
@@ -72,10 +72,10 @@ async def errors_seen(answer: Answer) -> list[Finding]:
         found.append(_status(await _seen(answer(client, f"{lab.url}/rest/v1/no_such_table"))))
         if found[1].observed in NO_CLAUSE:
             return found  # each fault would say the same
-        with hanging_up() as hangs_up, a_page() as page:
+        with faulty_server("refuses") as refuses, faulty_server("closes") as closes, faulty_server("html") as page:
             lost = {
-                "connection refused": await _seen(answer(client, closed_port())),
-                "connection closed by the server": await _seen(answer(client, hangs_up)),
+                "connection refused": await _seen(answer(client, refuses)),
+                "connection closed by the server": await _seen(answer(client, closes)),
                 **await _late(answer, lab, url),
             }
             found += _transport(lost, only_status=found[1].ok)

@@ -1,7 +1,7 @@
-"""Who lets the event loop breathe: coroutines flow in, the ticks of a clock beside them and a picture flow out.
+"""Measure how late an event loop runs a ticker while coroutines run, and draw it.
 
-A ticker is the smallest other user of a loop. It asks for a turn every few milliseconds; whenever it gets none, so
-does nobody else: no request is read, no health check answered, no timer run.
+A ticker is the smallest other user of a loop. Whenever it is late, everything else is late: no response is read, no
+health check is answered, no timer runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from supalab.errors import SettingsError
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
-__all__ = ["Heartbeat", "heartbeat", "heartbeats"]
+__all__ = ["Heartbeat", "heartbeat", "lag_chart"]
 
 EVERY_S = 0.01
 #: Ticks before the first coroutine and after the last, so that a picture shows what undisturbed looks like.
@@ -98,7 +98,7 @@ async def _timed(
         callers[number] = (began, time.perf_counter() - origin)
 
 
-def heartbeats(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figure:
+def lag_chart(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figure:
     """Draw a row for each: its ticks as strokes, and below them a line for each caller, on one time axis.
 
     ``guess``: the lag of the first row that somebody expected, in seconds; drawn as a dashed bracket above it.
@@ -118,8 +118,12 @@ def heartbeats(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Fig
         ax.set_xlabel("seconds")
         if guess is not None:
             _draw_guess(fig.axes[0], beats[0], guess)
-        about = f"Each stroke is a turn that the ticker got; it asks for one every {duration(beats[0].every)}."
-        head(fig, "Who lets the loop breathe?", f"{about} Each line below is a caller, from first step to answer.")
+        about = f"Each stroke is a tick; one is due every {duration(beats[0].every)}."
+        head(
+            fig,
+            "Which client keeps the loop responsive?",
+            f"{about} Each line below is a call, from its start to its response.",
+        )
     describe_on(fig, described(beats, guess))
     return fig
 
@@ -132,7 +136,7 @@ def described(beats: Sequence[Heartbeat], guess: float | None = None) -> str:
         for beat in beats
     ]
     said = f" The guess for {beats[0].name} was {duration(guess)}." if guess is not None else ""
-    return f"Ticks of an event loop beside the work of {count(len(beats), 'client')}. {' '.join(rows)}{said}"
+    return f"Ticks of an event loop during the work of {count(len(beats), 'client')}. {' '.join(rows)}{said}"
 
 
 def _draw(ax: Axes, beat: Heartbeat, height: float, right: float) -> None:

@@ -1,4 +1,4 @@
-"""An answer that comes in drops: an httpx client and an address go in, when each piece came; a picture comes out."""
+"""Draw when each chunk of a slow response arrived, beside the length of a read timeout."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, row_label, styled
 
-__all__ = ["Drips", "drips", "read_drips"]
+__all__ = ["Chunks", "chunks_chart", "read_chunks"]
 
 ROW_IN, HEAD_IN, FOOT_IN = 0.95, 1.1, 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Drips:
+class Chunks:
     """How an answer came: when each piece did, when the caller went on, in seconds, and ``ok`` or an error's name."""
 
     pieces: tuple[float, ...]
@@ -33,7 +33,7 @@ class Drips:
         return max((after - before for before, after in zip((0.0, *self.pieces), self.pieces, strict=False)), default=0)
 
 
-async def read_drips(client: httpx.AsyncClient, url: str, *, within: float | None = None) -> Drips:
+async def read_chunks(client: httpx.AsyncClient, url: str, *, within: float | None = None) -> Chunks:
     """Read an answer and note when each piece came; ``within``: seconds for the whole, ``None`` for no limit."""
     began, pieces = time.perf_counter(), list[float]()
 
@@ -45,11 +45,11 @@ async def read_drips(client: httpx.AsyncClient, url: str, *, within: float | Non
             async for _ in answer.aiter_raw():
                 pieces.append(now())
     except (httpx.HTTPError, TimeoutError) as error:
-        return Drips(tuple(pieces), now(), type(error).__name__)
-    return Drips(tuple(pieces), now(), "ok")
+        return Chunks(tuple(pieces), now(), type(error).__name__)
+    return Chunks(tuple(pieces), now(), "ok")
 
 
-def drips(read: Mapping[str, Drips], *, read_timeout: float) -> Figure:
+def chunks_chart(read: Mapping[str, Chunks], *, read_timeout: float) -> Figure:
     """Draw each answer as a row of drops on one time axis; ``read_timeout`` (seconds) is drawn as a measure."""
     height = HEAD_IN + ROW_IN * len(read) + FOOT_IN
     with styled():
@@ -65,12 +65,12 @@ def drips(read: Mapping[str, Drips], *, read_timeout: float) -> Figure:
         for ax in axes[:-1]:
             ax.tick_params(labelbottom=False)
         axes[-1].set_xlabel("seconds")
-        head(fig, "A read timeout watches the gap, not the whole", "each dot is one piece of the answer as it arrived")
+        head(fig, "A read timeout limits the gap, not the whole", "each dot is one chunk of the response as it arrived")
     describe_on(fig, _described(read, read_timeout))
     return fig
 
 
-def _row(ax: Axes, name: str, one: Drips, right: float) -> None:
+def _row(ax: Axes, name: str, one: Chunks, right: float) -> None:
     ax.plot(one.pieces, [0.0] * len(one.pieces), "o", color=colour("real-1"), markersize=5.5, clip_on=False)
     ax.axvline(one.done, color=INK, linewidth=1.6, linestyle="-" if one.outcome == "ok" else (0, (4, 2)))
     said = "answered" if one.outcome == "ok" else one.outcome
@@ -112,10 +112,10 @@ def _measure(ax: Axes, seconds: float) -> None:
     )
 
 
-def _described(read: Mapping[str, Drips], read_timeout: float) -> str:
+def _described(read: Mapping[str, Chunks], read_timeout: float) -> str:
     said = [
-        f"{name}: {count(len(one.pieces), 'piece')}, the longest gap {duration(one.longest_gap)}, "
+        f"{name}: {count(len(one.pieces), 'chunk')}, the longest gap {duration(one.longest_gap)}, "
         f"{'answered' if one.outcome == 'ok' else one.outcome} after {duration(one.done)}."
         for name, one in read.items()
     ]
-    return f"Answers that come in drops, with a read timeout of {duration(read_timeout)}. {' '.join(said)}"
+    return f"Responses that arrive in chunks, with a read timeout of {duration(read_timeout)}. {' '.join(said)}"

@@ -1,4 +1,4 @@
-"""Callers who leave: what the lab saw and how long a new caller then waited go in, a picture comes out.
+"""Draw what happens at the lab when callers are cancelled, and how long a new caller then waits.
 
 For the measured version, with repeats and fresh processes, see ``supalab.experiments.cancellation``.
 """
@@ -6,7 +6,7 @@ For the measured version, with repeats and fresh processes, see ``supalab.experi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,14 +15,13 @@ from supalab.lab.witness import Witness
 from supalab.report.format import duration
 from supalab.report.plot import CLEAR, INK, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
-__all__ = ["Walkout", "after_the_walkout"]
+__all__ = ["Cancelled", "cancellation_chart"]
 
 ROW_IN, HEAD_IN, FOOT_IN = 1.45, 1.1, 0.75
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Walkout:
+class Cancelled(NamedTuple):
     """Callers were cancelled ``at`` seconds after they had asked, and one new caller then waited ``waited`` seconds."""
 
     at: float
@@ -42,8 +41,13 @@ class Walkout:
         return max(self.reached - self.at, 0.0)
 
 
-def after_the_walkout(seen: Mapping[str, Walkout]) -> Figure:
-    """Draw for each arm the requests at the lab over time, when the callers left and the new one's wait."""
+def cancellation_chart(found: Mapping[str, tuple[float, float, Witness]]) -> Figure:
+    """Draw for each arm the requests at the lab over time.
+
+    ``found``, by arm: after how many seconds all callers were cancelled, how many seconds a new caller then waited for
+    its rows, and the lab's witness.
+    """
+    seen = {arm: Cancelled(*one) for arm, one in found.items()}
     height = HEAD_IN + ROW_IN * len(seen) + FOOT_IN
     with styled():
         fig = Picture(figsize=(WIDTH_IN, height))
@@ -59,13 +63,13 @@ def after_the_walkout(seen: Mapping[str, Walkout]) -> Figure:
             ax.tick_params(labelbottom=ax is axes[-1])
             row_label(ax, arm, ["requests at the lab"])
         axes[-1].set_xlabel("seconds since the first request")
-        what = "dashed: all callers are cancelled; the arrow: a new caller, from its question to its rows"
-        head(fig, "They have left. Who still works?", what)
+        what = "dashed: all callers are cancelled; arrow: a new caller, from its request to its rows"
+        head(fig, "The callers are cancelled. Which requests continue?", what)
     describe_on(fig, _described(seen))
     return fig
 
 
-def _row(ax: Axes, arm: str, one: Walkout) -> None:
+def _row(ax: Axes, arm: str, one: Cancelled) -> None:
     seconds, numbers = zip(*one.witness.timeline, strict=True)
     ax.fill_between(seconds, numbers, step="post", color=pale(arm))
     ax.step(seconds, numbers, where="post", color=colour(arm), linewidth=2)
@@ -74,7 +78,7 @@ def _row(ax: Axes, arm: str, one: Walkout) -> None:
     height = 1.42 * one.witness.peak
     ax.annotate("", (one.at + one.waited, height), (one.at, height), arrowprops=ARROW)
     ax.annotate(
-        f"rows after {duration(one.waited)}; the wait for a slot: {duration(one.for_a_slot)}",
+        f"rows after {duration(one.waited)}; waiting for a slot: {duration(one.for_a_slot)}",
         (one.at + one.waited / 2, height),
         xytext=(0, 4),
         textcoords="offset points",
@@ -85,11 +89,11 @@ def _row(ax: Axes, arm: str, one: Walkout) -> None:
     ax.grid(visible=True, axis="x")
 
 
-def _described(seen: Mapping[str, Walkout]) -> str:
+def _described(seen: Mapping[str, Cancelled]) -> str:
     said = [
         f"{arm}: all callers are cancelled after {duration(one.at)}; a new caller's request reaches the lab "
-        f"{duration(one.for_a_slot)} later and is answered {duration(one.waited)} after it was asked; "
-        f"the lab saw {one.witness.abandoned} callers hang up."
+        f"{duration(one.for_a_slot)} later and is answered {duration(one.waited)} after the cancellation; "
+        f"the lab saw {one.witness.abandoned} clients disconnect."
         for arm, one in seen.items()
     ]
     return f"Requests at the lab over time. {' '.join(said)}"
