@@ -59,14 +59,10 @@ __all__ = [
     "probe",
     "race",
     "recorded",
-    "replies",
-    "wire",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name in {"replies", "wire"}:
-        return import_module(f"supalab.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'supalab' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)

@@ -86,6 +86,7 @@ def test_a_difference_is_read_from_the_classes() -> None:
     left, right = [side[0] for side in found.rows], [side[1] for side in found.rows]
     assert [line for mark, line in left if mark == "-"] == [
         "def __init__(self, url: str, key: str | None, *, limit: int = 3, **options: Any) -> None:",
+        "    super().__init__(url, key, limit=limit, **options)",
         "    self._executor = ThreadPoolExecutor(max_workers=limit)",
     ]
     assert any(mark == "+" and "async def _get_client" in line for mark, line in right)
