@@ -22,7 +22,6 @@ FACTS: dict[str, Any] = {
     "default_timeout_requests_s": -1.0,
     "default_timeout_httpx_s": 5.0,
     "default_connections": 100,
-    "default_kept": 20,
     "drip_requests": "ok",
     "drip_httpx": "ok",
     "in_turn": 20,
@@ -47,7 +46,6 @@ FACTS: dict[str, Any] = {
     "queue_answered_article": 2,
     "queue_error_article": "PoolTimeout",
     "crowd": 150,
-    "crowd_answered": 150,
     "crowd_peak": 100,
 }
 SERVICES: dict[str, dict[str, Any]] = {

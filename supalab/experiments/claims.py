@@ -23,20 +23,8 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
+from supalab.experiments import claims_rules as rules
 from supalab.experiments.claims_facts import EXPECTED_S
-from supalab.experiments.claims_rules import (
-    CANNOT,
-    FACTOR,
-    HOLDS,
-    NOT,
-    OTHER,
-    REQUESTS,
-    RULES,
-    Evidence,
-    Judgement,
-    Verdict,
-    judge,
-)
 from supalab.lab.handle import Lab
 from supalab.measure import textfile
 from supalab.measure.case import Case
@@ -65,11 +53,11 @@ BEFORE_S, FAR_RTT_S = 0.45, 0.15
 # Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
 QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 50, 2.0, 3.0
 #: Each verdict in the plural, its mark and style in a table, its marker and colour in a figure: shapes differ as well.
-LOOKS: Mapping[Verdict, tuple[str, str, str, str, str]] = {
-    HOLDS: ("hold", "●", "good", "o", "#1d4f91"),
-    OTHER: ("hold for another reason", "◆", "other", "D", "#f0a02f"),
-    NOT: ("do not hold", "✕", "bad", "X", "#b3446c"),
-    CANNOT: ("cannot be tested here", "○", "dim", "o", "white"),
+LOOKS: Mapping[rules.Verdict, tuple[str, str, str, str, str]] = {
+    rules.HOLDS: ("hold", "●", "good", "o", "#1d4f91"),
+    rules.OTHER: ("hold for another reason", "◆", "other", "D", "#f0a02f"),
+    rules.NOT: ("do not hold", "✕", "bad", "X", "#b3446c"),
+    rules.CANNOT: ("cannot be tested here", "○", "dim", "o", "white"),
 }
 # A row for each claim with a figure; its value stands between these multiples of the article's.
 ROW_IN, LEAST, MOST, LONGEST = 0.27, 0.03, 33.0, 46
@@ -98,11 +86,11 @@ class Claim:
         space = "" if self.unit in {"x", "/s"} else " "
         return "" if self.figure is None else f"{self.figure:g}{space}{self.unit}".strip()
 
-    def judged(self, evidence: Evidence) -> Judgement:
+    def judged(self, evidence: rules.Evidence) -> rules.Judgement:
         """Judge it by its rule."""
         if self.rule == UNTESTABLE:
-            return Judgement(CANNOT, "", self.note)
-        return judge(self.rule, self.figure, evidence)
+            return rules.Judgement(rules.CANNOT, "", self.note)
+        return rules.judge(self.rule, self.figure, evidence)
 
 
 def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
@@ -133,8 +121,8 @@ def _claim(row: dict[str, str], where: str) -> Claim:
         raise SettingsError(f"{where}: figure {row['figure']!r} is not a number") from None
     if not row["experiment"] or not set(row["experiment"].split()) <= set(EXPERIMENTS):
         raise SettingsError(f"{where}: experiment {row['experiment']!r}: use one or some of {', '.join(EXPERIMENTS)}")
-    if row["rule"] not in {*RULES, UNTESTABLE}:
-        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(RULES)}, {UNTESTABLE}")
+    if row["rule"] not in {*rules.RULES, UNTESTABLE}:
+        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(rules.RULES)}, {UNTESTABLE}")
     return Claim(**{**row, "figure": figure})  # type: ignore[arg-type]  # all others are text
 
 
@@ -151,7 +139,7 @@ def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
     needed = {name for claim in catalogue(claims) for name in claim.experiment.split()}
     # As many callers as slots: a request that only waits for its slot would count as memory in flight.
     hundred = Workload(200 if quick else 400, 0.15, callers=100)
-    few = Workload(REQUESTS, 0.03 if quick else 0.05)
+    few = Workload(rules.REQUESTS, 0.03 if quick else 0.05)
     races: Mapping[str, Plan] = {
         "burst": burst(quick, ("fake-3", "fake-10", "article-10", "real-3")),
         "far": far(quick, ("fake-3", "session-3")),
@@ -181,7 +169,7 @@ def burst(quick: bool, arms: Sequence[str]) -> Plan:
     The short trials of a quick run are made twice: in one second of work, a stall of the machine is a large part.
     """
     scale = QUICK_BURST if quick else 1.0
-    load = Workload(QUICK_REQUESTS if quick else REQUESTS, BEFORE_S / scale)
+    load = Workload(QUICK_REQUESTS if quick else rules.REQUESTS, BEFORE_S / scale)
     yield from bursts("burst", arms, load, scale)
     if quick:
         yield from bursts("burst", ("fake-10", "article-10"), load, scale, repeat=1)
@@ -197,8 +185,8 @@ def far(quick: bool, arms: Sequence[str], small: float = QUICK_FAR) -> Plan:
     conditions = {"rtt": FAR_RTT_S / scale, "tls": True}
     for name in arms:
         trips = 3 if name.startswith("fake") else 1
-        seconds = {"seconds": trips * FAR_RTT_S / scale * REQUESTS / arm(name).limit}
-        yield from bursts("far", [name], Workload(REQUESTS, 0.0), scale, conditions=conditions, options=seconds)
+        seconds = {"seconds": trips * FAR_RTT_S / scale * rules.REQUESTS / arm(name).limit}
+        yield from bursts("far", [name], Workload(rules.REQUESTS, 0.0), scale, conditions=conditions, options=seconds)
 
 
 def verdicts(
@@ -209,7 +197,7 @@ def verdicts(
     ``experiment`` and ``scale``: of trials of another record, such as a race whose server time was divided by 2.
     Raises TrialError for an id that no claim has.
     """
-    evidence, chosen = Evidence.of(found.trials, experiment, scale), catalogue(found.asked.get("claims"))
+    evidence, chosen = rules.Evidence.of(found.trials, experiment, scale), catalogue(found.asked.get("claims"))
     if unknown := set(names) - {claim.id for claim in chosen}:
         raise TrialError(f"no claim {min(unknown)!r}: there are {', '.join(claim.id for claim in chosen)}")
     rows = [
@@ -220,14 +208,14 @@ def verdicts(
     return pd.DataFrame(rows).set_index("id", drop=False)
 
 
-def _counts(judged: pd.DataFrame) -> Mapping[Verdict, int]:
+def _counts(judged: pd.DataFrame) -> Mapping[rules.Verdict, int]:
     return {verdict: int((judged["verdict"] == verdict).sum()) for verdict in LOOKS}
 
 
 def headline(found: Record) -> str:
     """Say how many claims hold as stated."""
     counts = _counts(verdicts(found))
-    return f"{sum(counts.values())} claims tested: {counts[HOLDS]} hold as stated"
+    return f"{sum(counts.values())} claims tested: {counts[rules.HOLDS]} hold as stated"
 
 
 def notes(found: Record) -> list[str]:
@@ -235,7 +223,7 @@ def notes(found: Record) -> list[str]:
     counts = _counts(verdicts(found))
     said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in counts.items())
     other = "it is as claimed, but the cause is not the one that the article names."
-    every = [f"Of {sum(counts.values())} claims {said}.", f"{LOOKS[OTHER][1]} for another reason: {other}"]
+    every = [f"Of {sum(counts.values())} claims {said}.", f"{LOOKS[rules.OTHER][1]} for another reason: {other}"]
     if found.asked.get("quick"):
         scales = {trial.case.tags["experiment"]: trial.case.tags.get("scale", 1.0) for trial in found.trials}
         by = ", ".join(f"{name} x {scale:g}" for name, scale in scales.items() if scale != 1)
@@ -283,23 +271,23 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         _draw_verdicts(marks, _counts(judged))
         _draw_values(rows, lines)
         size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at the article's size"
-        band = f"grey band: within a factor of {FACTOR:g} of the article's figure"
+        band = f"grey band: within a factor of {rules.FACTOR:g} of the article's figure"
         head(fig, headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}")
     said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
     describe_on(fig, " ".join(["The results table of the claims.", notes(found)[0], *said]))
     return fig
 
 
-def _mark(verdict: Verdict, size: float) -> dict[str, Any]:
+def _mark(verdict: rules.Verdict, size: float) -> dict[str, Any]:
     *_, marker, face = LOOKS[verdict]
-    edge = INK if verdict in {CANNOT, OTHER} else face
+    edge = INK if verdict in {rules.CANNOT, rules.OTHER} else face
     return {
         "linestyle": "none", "marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": edge,
         "markeredgewidth": 1.1,
     }  # fmt: skip
 
 
-def _draw_verdicts(ax: Axes, counts: Mapping[Verdict, int]) -> None:
+def _draw_verdicts(ax: Axes, counts: Mapping[rules.Verdict, int]) -> None:
     """Draw a mark for every claim, in groups by verdict, with the number and the verdict's name under each group."""
     left = 16 / 72 / WIDTH_IN
     ax.set_position((left, ax.get_position().y0 + 0.03, 0.965 - left, ax.get_position().height * 0.62))
@@ -320,7 +308,7 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
         ax.set(xticks=[], yticks=[])
         ax.annotate("no claim with a figure was tested", (0.5, 0.5), xycoords="axes fraction", ha="center")
         return
-    ax.axvspan(1 / FACTOR, FACTOR, color="#e8edf3", zorder=0, linewidth=0)
+    ax.axvspan(1 / rules.FACTOR, rules.FACTOR, color="#e8edf3", zorder=0, linewidth=0)
     ax.axvline(1, color=MUTED, linewidth=1.2, zorder=1)
     for row, line in enumerate(lines):
         place = min(max(line.value / line.figure, LEAST), MOST / 1.3)

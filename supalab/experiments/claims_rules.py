@@ -168,7 +168,6 @@ class Rule:
 
 SHOWN: Mapping[str, Callable[[Any], str]] = {
     "duration": duration,
-    "number": number,
     "size": size,
     "ms": lambda value: duration(value / 1000),
     "saving": lambda value: f"{value:.0f} % less" if value > 0 else f"{-value:.0f} % more",
