@@ -1,1 +1,1 @@
-"""One module per rung of the ladder, from fake async to the client you would ship; all have the same methods."""
+"""The clients of the course, from fake async to the one you would ship; all have the same methods."""

@@ -1,8 +1,8 @@
-"""What becomes of an answer, or of its absence: its body, another try or not, and which error. Pure but for the read.
+"""Read a response's body, decide whether to retry, and choose the error to raise. Only the read does I/O.
 
-Only reads are ever sent again: a write whose answer is lost may have been applied. The client asks for no compression;
-a server that compresses all the same is inflated in small steps and counted before anything is kept: 48 KB on the wire
-can be 50 MB in memory.
+Only reads are retried: a write whose response was lost may have been applied. The client does not ask for compression.
+If a server compresses anyway, the body is decompressed in small steps and its size is checked before it is stored,
+because 48 KB on the network can be 50 MB in memory.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ WAITING_FOR = {
     "answer": "the answer",
     "pause": "its next try, after the server had turned it away",
 }
-#: Nothing of the request has left when one of these is raised.
+#: When one of these is raised, no byte of the request has been sent.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 def worth_another(method: str, outcome: Reply | ConnectionLost, attempt: int) -> bool:
-    """Whether a request whose ``attempt``-th try (from 1) had this outcome is worth another one."""
+    """Return whether to retry a request whose ``attempt``-th try (from 1) had this outcome."""
     passing = outcome.status in PASSING if isinstance(outcome, Reply) else isinstance(outcome, ConnectionLost)
     return passing and method in READS and attempt < TRIES
 
 
 def pause(attempt: int, outcome: Reply | ConnectionLost, chance: Random) -> float:
-    """Seconds to wait after the ``attempt``-th try: what the server asks for, else a random part of a doubling pause.
+    """Return the pause in seconds after the ``attempt``-th try: the server's wish, else a random, growing one.
 
-    Random, because clients that failed together would come back together.
+    It is random because clients that failed together would otherwise retry together.
     """
     asked = retry_after(outcome.headers) if isinstance(outcome, Reply) else None
     return asked if asked is not None else chance.uniform(0, FIRST_PAUSE * 2 ** (attempt - 1))
@@ -75,7 +75,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 
 def late(call: Call, timeout: float, phase: Phase) -> DeadlineExceeded:
-    """The deadline, which covers everything, has passed."""
+    """Return the error for a deadline that has passed."""
     waited = f"{_what(call)} was not done within {timeout:g} s: it waited for {WAITING_FOR[phase]}"
     return DeadlineExceeded(waited + _doubt(call, phase), phase=phase)
 
@@ -91,9 +91,9 @@ def _doubt(call: Call, phase: Phase) -> str:
 
 
 def lost(error: Exception, call: Call, settings: Settings, *, answering: bool) -> ConnectionLost:
-    """The connection could not be made or has broken; for a write that may have arrived, OutcomeUnknown.
+    """Return the error for a failed connection: OutcomeUnknown for a write that may have arrived.
 
-    ``answering``: the answer had begun, so the request surely arrived.
+    ``answering``: the response had begun, so the request has certainly arrived.
     """
     reason = f"{settings.url}: {without(str(error), settings.secrets) or type(error).__name__}"
     if call.method in READS or (isinstance(error, UNSENT) and not answering):

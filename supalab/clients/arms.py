@@ -1,6 +1,7 @@
 """The arms of a race: look up a name such as ``fake-3``, and build its client.
 
-An arm is a kind of client and a limit. Arms that are compared differ in one thing, so that a difference has a cause.
+An arm is a kind of client and a limit. Two arms that are compared differ in one thing only, so the cause of a
+difference is known.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ KINDS = {
 }
 
 DEFAULT_ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10")
-#: What ``supalab race --peers`` runs beside them.
+#: What ``supalab race --peers`` runs in addition.
 PEER_ARMS = ("httpx-10", "httpx2-10", "aiohttp-10", "supabase-10", "to-thread-10")
 ALIASES = {"to-thread": "to-thread-10"}
 
@@ -82,7 +83,7 @@ class Arm:
 
 
 def arm(name: str) -> Arm:
-    """Look up ``kind-limit``, e.g. ``real-10``; raises SettingsError that names what there is, or what to install.
+    """Look up ``kind-limit``, e.g. ``real-10``; raises SettingsError with the known names, or with what to install.
 
     ``to-thread`` alone is ``to-thread-10``.
     """
@@ -99,6 +100,6 @@ def arm(name: str) -> Arm:
 
 
 def missing(kind: str) -> str | None:
-    """Say what a kind of client lacks to run here and the cure, ``None`` if nothing; imports nothing."""
+    """Return what a kind of client lacks here and how to install it, or ``None``; imports nothing."""
     needs = KINDS[kind].needs
     return None if needs is None or find_spec(needs) else f"needs {needs}, which is not installed: {CURE}"

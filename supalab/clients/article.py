@@ -1,8 +1,9 @@
 """The article's "after", as printed: a lazily made ``httpx.AsyncClient`` that keeps half of its connections alive.
 
-The faults are the lesson, so they stay: under load it closes connections and opens new ones; its queue is inside
-httpx's pool, where cancelling callers can break the pool for good; one client in two event loops fails; and
-``timeout`` bounds connecting, each write, each read and the wait for the pool, each on its own, not the whole.
+Its faults are the lesson, so they are kept: under load it closes connections and opens new ones; its queue is inside
+httpx's pool, where cancelled callers can break the pool permanently; one client fails in two event loops; and
+``timeout`` applies separately to connecting, to each write, to each read and to the wait for the pool, not to the
+whole.
 """
 
 from __future__ import annotations

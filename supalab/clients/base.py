@@ -1,7 +1,7 @@
-"""What all clients have in common: one constructor, and the methods that write a request and read its reply.
+"""The base class of all clients: one constructor, and the methods that write a request and read its reply.
 
-A client of the course adds ``_request``, which sends one call, and ``aclose``. Compare two of those, and you see the
-migration.
+Each client adds only ``_request``, which sends one call, and ``aclose``. To see the migration, compare these two
+methods of two clients.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from supalab.wire import Call, Names, Query, Return, Row, nobody_is_watching
 
 __all__ = ["BaseClient", "Client", "Options", "slot_taken"]
 
-#: Set by whoever times a request: the client calls it when the request leaves the queue and takes a slot.
+#: Set by the code that times a request: the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
 
 
@@ -118,8 +118,8 @@ class Client(BaseClient):
         ``columns``: names, or PostgREST's select grammar (``"id,n:title,owners(name)"``); ``"*"`` unless given.
         ``filters``: see ``supalab.filters``. ``order``: ``"prize.desc,id"``, or ``"owners(name).desc"`` by a column of
         an embedded resource. ``limit``, ``offset``: how many rows, and how many to leave out before them. ``embedded``
-        orders and limits the rows inside a resource: ``{"owners": {"order": "name", "limit": 3}}``. A name that holds
-        grammar itself stands in double quotes: ``'"a.b"'``.
+        orders and limits the rows inside a resource: ``{"owners": {"order": "name", "limit": 3}}``. Put a name that
+        contains such signs in double quotes: ``'"a.b"'``.
 
         ``count="exact"`` fills the rows' ``total``; with ``head=True`` nothing but the count is sent. ``single=True``
         returns the one row, and any other number of rows is an error; ``maybe_single=True`` returns the row or None.
@@ -147,7 +147,7 @@ class Client(BaseClient):
         columns: Names = "*",
         return_: Return = "representation",
     ) -> Rows:
-        """Add rows; where one has the same key (or ``on_conflict`` columns), update it, or leave it alone."""
+        """Add rows; if a row with the same key (or ``on_conflict`` columns) exists, update it or keep it."""
         call = wire.insert(
             table,
             new,

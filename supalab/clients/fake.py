@@ -1,7 +1,8 @@
 """The article's "before": ``async def`` on the outside, ``requests`` in a few threads on the inside. Fake async.
 
-The faults are the lesson, so they stay: no more requests in flight than threads; a new connection for every request;
-cancelling a caller stops neither the thread nor the server; ``timeout`` bounds each gap between bytes, not the whole.
+Its faults are the lesson, so they are kept: no more requests in flight than threads; a new connection for every
+request; cancelling a caller stops neither the thread nor the server; ``timeout`` limits each gap between bytes, not the
+whole.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from supalab.wire import Call
 
 __all__ = ["FakeSupabaseAsync"]
 
-# Left to itself, requests lets ~/.netrc replace our Authorization header and HTTP_PROXY take even loopback traffic.
+# By default, requests lets ~/.netrc replace our Authorization header and sends even loopback traffic to HTTP_PROXY.
 NO_PROXIES = {"http": "", "https": ""}
 
 
@@ -27,7 +28,7 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 class FakeSupabaseAsync(Client):
-    """The client to leave: at most ``limit`` requests at once, each in a thread and on a connection of its own."""
+    """The client to migrate from: at most ``limit`` requests at once, each in a thread with its own connection."""
 
     def __init__(self, url: str, key: str | None, *, limit: int = 3, **options: Any) -> None:
         super().__init__(url, key, limit=limit, **options)

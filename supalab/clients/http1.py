@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes, without any I/O: how a request is made and written, how an answer is read."""
+"""Write HTTP/1.1 requests as bytes and parse responses from bytes, without any I/O."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LENGTH, CODING, CONNECTION = b"content-length", b"transfer-encoding", b"connecti
 
 
 class ReadyRequest(httpx.Request):
-    """An ``httpx.Request`` that costs little: its headers are ready, its URL is parsed only when somebody asks for it.
+    """An ``httpx.Request`` that is cheap to make: its headers are ready and its URL is parsed only when it is used.
 
-    ``target``: what is sent as the address, behind ``origin`` (``https://host``).
+    ``target``: the path and query that are sent, without ``origin`` (``https://host``).
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ReadyRequest(httpx.Request):
 
 
 def head_of(headers: tuple[tuple[bytes, bytes], ...], size: int) -> bytes | None:
-    """Write the headers of a request with a body of ``size`` bytes; None where one would leave its line."""
+    """Write the headers of a request with a body of ``size`` bytes; None if one is not valid in HTTP."""
     length = b"%d" % size
     framing = [(name.lower(), value) for name, value in headers if name.lower() in {LENGTH, CODING}]
     if not all(TOKEN.fullmatch(name) and VALUE.fullmatch(value) for name, value in headers):
@@ -59,10 +59,10 @@ def head_of(headers: tuple[tuple[bytes, bytes], ...], size: int) -> bytes | None
 
 
 class Answer:
-    """The answer to one request, read piece by piece; ``error`` is set when it is broken or too large.
+    """The response to one request, parsed piece by piece; ``error`` is set when it is invalid or too large.
 
-    ``done``: all of it has come. ``reusable``: the connection may carry another request: the answer ended exactly with
-    the last byte that came, by a length or a last chunk, and the server did not ask to close.
+    ``done``: the response is complete. ``reusable``: the connection may carry another request, because the response
+    ended exactly at the last received byte (by its length or its last chunk) and the server did not ask to close.
     """
 
     def __init__(self, method: str, max_bytes: int) -> None:
@@ -83,7 +83,7 @@ class Answer:
         self._arrived += len(data)
         try:
             self._parser.feed_data(data[:-1])
-            if self.done:  # and yet one more byte has come, which nobody asked for
+            if self.done:  # a byte after the end of the response, which is not part of it
                 self.reusable = False
             else:
                 self._parser.feed_data(data[-1:])
@@ -140,7 +140,7 @@ class Answer:
         return b",".join(value.lower() for name, value in self.headers if name.lower() == wanted).strip(b", \t")
 
     def on_body(self, piece: bytes) -> None:
-        """A piece of the body; behind the end of an answer without one, nobody asked for it."""
+        """Keep a piece of the body, unless the response is complete or too large already."""
         if not self.done and len(self.body) <= self._max_bytes:
             self.body += piece
 

@@ -1,4 +1,4 @@
-"""Read and write tables of any length, in requests of a bearable size."""
+"""Read and write tables of any length with several requests of limited size."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class LongTables(Client):
         """Read a table of any length page by page, ordered by ``key``: a unique column among ``columns``, never null.
 
         ``columns``, ``filters`` and ``embedded`` are those of ``select``. Each page starts behind the last key seen, so
-        rows that others insert or delete meanwhile shift nothing. A page's ``truncated`` says that it is shorter than
-        ``size`` and yet rows came behind it: the server cut it, or rows were added meanwhile; the rows are all there
-        either way. The next page is asked for while you work on this one, unless ``ahead`` is 0. Raises SettingsError
-        for rows without a key, BadResponse for a server that ignores filters.
+        rows that others insert or delete meanwhile shift nothing. A page's ``truncated`` is true if the page is shorter
+        than ``size`` but more rows followed: the server cut it, or rows were added meanwhile. No row is lost in either
+        case. The next page is requested while you work on this one, unless ``ahead`` is 0. Raises SettingsError for
+        rows without a key, BadResponse for a server that ignores filters.
         """
         checked_size("size", size)
         if not isinstance(ahead, int) or ahead not in (0, 1):
             raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on one, or 0")
-        parameters(filters)  # raises for what is no filter: below, something empty would be taken for none
+        parameters(filters)  # raises for an invalid filter: below, an empty one would count as no filter
         wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
         reader = self._in_order(table, unquoted(key), size, wanted, columns=columns, embedded=embedded)
 
@@ -56,7 +56,7 @@ class LongTables(Client):
         async with aclosing(reader):
             page = await next_page()
             while page:
-                # A short page is the last one, or a server cuts (Supabase at 1,000 rows): only the next one tells.
+                # A short page is the last one, or the server cut it (Supabase: 1,000 rows): the next shows which.
                 short = len(page) < size
                 following = asyncio.create_task(next_page()) if short or ahead else None
                 try:
@@ -85,7 +85,7 @@ class LongTables(Client):
             behind = [{name: gt(place)}]
             yield page
         if behind:
-            # NULL is behind no key, so a row without one is looked for at the end: it is never lost silently.
+            # NULL comes after no key, so rows without a key are searched for at the end: none is lost silently.
             query |= {"filters": [all_of({name: None}), *wanted], "limit": 1}
             await self._page(wire.select(table, **query), key)
 
@@ -131,7 +131,7 @@ class LongTables(Client):
                         await said
         except BaseException as error:
             error.__dict__["rows_in"] = done
-            # An error of ours says itself what became of its request.
+            # Our own errors already say what happened to the request.
             maybe = f"; the next {sending} may be in too" if sending and not isinstance(error, ClientError) else ""
             error.add_note(f"{done} rows of {table} had been inserted before this{maybe}")
             raise
@@ -139,7 +139,7 @@ class LongTables(Client):
 
 
 async def _ended(task: asyncio.Task[Rows | None] | None) -> None:
-    """End a request that nobody waits for any more, so that nothing is left when the caller stops early."""
+    """Cancel a request that is no longer needed, so that nothing is left when the caller stops early."""
     if task is not None and not task.done():
         task.cancel()
         await asyncio.wait([task])

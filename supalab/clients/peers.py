@@ -1,6 +1,6 @@
-"""Other people's clients, for comparison: each reads as its users would write it, and can do nothing else.
+"""Third-party clients for comparison: each reads a table in the way its users would write it, and only that.
 
-A library is imported when its client is made, so one that nobody asks for need not be installed.
+A library is imported when its client is made, so libraries that are not used need not be installed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["BareAiohttp", "BareHttpx", "BareHttpx2", "OfficialAsync", "OfficialI
 
 
 class Peer(BaseClient):
-    """One library under the conditions of our clients: the limit, the headers with the key, HTTP/1.1, no proxy.
+    """A third-party library under the same conditions as our clients: limit, headers with the key, HTTP/1.1, no proxy.
 
-    A semaphore stands in front, because most pools are slower with a queue inside. ``timeout``: seconds for each phase
-    of a request; the wait for a slot has no end, because a race asks how long it takes.
+    A semaphore limits the requests, because most pools are slower with a queue inside. ``timeout``: seconds for each
+    phase of a request; the wait for a slot is unlimited, because a race measures how long it takes.
     """
 
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
@@ -82,7 +82,7 @@ class BareAiohttp(Peer):
 
 
 class BareHttpx(Peer):
-    """``httpx.AsyncClient``, with all connections kept alive; its queue is inside its pool, without our semaphore."""
+    """``httpx.AsyncClient`` with all connections kept alive and without our semaphore: its queue is inside its pool."""
 
     #: The library; a fork has the same API.
     library = "httpx"
@@ -117,7 +117,7 @@ class BareHttpx2(BareHttpx):
 
 
 class OwnTransport(BareHttpx):
-    """A bare ``httpx.AsyncClient`` on the transport of ``SupabaseAsync``: what our client adds is left out."""
+    """A plain ``httpx.AsyncClient`` on the transport of ``SupabaseAsync``, without what our client adds."""
 
     select = Peer.select
 
@@ -127,7 +127,7 @@ class OwnTransport(BareHttpx):
 
 
 class OfficialAsync(Peer):
-    """``supabase.AsyncClient``, with HTTP/1.1 (its default, HTTP/2, the lab and plain PostgREST do not speak).
+    """``supabase.AsyncClient`` with HTTP/1.1 (the lab and plain PostgREST do not support HTTP/2, its default).
 
     Without the semaphore it would be several times slower (compare ``httpx-100`` with ``real-httpx-100``).
     """
@@ -156,7 +156,7 @@ class OfficialAsync(Peer):
 
 
 class OfficialInThreads(OfficialAsync):
-    """The sync ``supabase.Client`` in ``limit`` threads of its own, called as ``asyncio.to_thread`` does it.
+    """The sync ``supabase.Client``, called in ``limit`` threads of its own in the way ``asyncio.to_thread`` does it.
 
     ``to_thread`` itself takes the loop's default threads, whose number depends on the machine.
     """

@@ -1,4 +1,4 @@
-"""What a client has on one event loop and cannot use on another: a gate, a transport, the deadlines of its requests."""
+"""The parts of a client that belong to one event loop: its semaphore, its transport, the deadlines of its requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Pool", "open_pool"]
 
 @dataclass(slots=True)
 class Pool:
-    """``gate`` lets as many requests through as the client's limit; ``under_way`` has the deadline of each."""
+    """``gate`` is a semaphore with the client's limit; ``under_way`` holds the deadline of each running request."""
 
     loop: asyncio.AbstractEventLoop
     gate: asyncio.Semaphore
@@ -34,9 +34,9 @@ class Pool:
         await self.closing.aclose()
 
     async def aclose_from_elsewhere(self, patience: float) -> None:
-        """Have the pool's own loop close it, and wait for that while it runs, ``patience`` seconds at most.
+        """Close the pool on its own loop, and wait for that while the loop runs, at most ``patience`` seconds.
 
-        A loop that rests closes it when it runs again; one that ends closes it by itself (see ``open_pool``).
+        A stopped loop closes it when it runs again; a loop that is closed closes it before that (see ``open_pool``).
         """
         now = asyncio.get_running_loop().time
         end = now() + patience  # the other loop may be blocked, perhaps by whoever waits for this one
@@ -50,7 +50,7 @@ class Pool:
 
 
 def open_pool(transport: httpx.AsyncBaseTransport, limit: int) -> Pool:
-    """Make the pool of the running loop; without an ``await``, so that no other caller can come between."""
+    """Make the pool of the running loop; there is no ``await`` in it, so no other task can interrupt it."""
     closing = _closed_at_the_end(transport)
     with suppress(StopIteration):
         closing.asend(None).send(None)  # up to its yield, where it waits for nothing
@@ -58,9 +58,10 @@ def open_pool(transport: httpx.AsyncBaseTransport, limit: int) -> Pool:
 
 
 async def _closed_at_the_end(transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None, None]:
-    """Close a transport when this generator is closed; a loop does that to all its generators before it ends.
+    """Close a transport when this generator is closed, which an event loop does for all its generators before it ends.
 
-    So a client that ``asyncio.run`` leaves open loses no connection and prints no complaint of a lower layer.
+    So a client that is still open when ``asyncio.run`` ends leaks no connection and causes no warning from httpx or
+    asyncio.
     """
     try:
         yield

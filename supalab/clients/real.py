@@ -1,8 +1,8 @@
 """The client you would ship: real async, with what production needs around it.
 
-What it adds to the article's version: a semaphore in front of the pool, so that cancelled callers do not damage it; as
-many connections kept alive as may be open; one deadline for everything; retries, for reads only; a limit on the size of
-answers; errors from one tree; and a connection pool that is opened at the first request and knows its event loop.
+It adds to the article's version: a semaphore in front of the pool, so that cancelled callers do not damage it;
+keep-alive for all connections; one deadline for everything; retries, for reads only; a limit on the size of responses;
+errors with one base class; and a connection pool that is opened at the first request and knows its event loop.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from supalab.wire import Call
 
 __all__ = ["SupabaseAsync"]
 
-#: Seconds before the deadline in which a slot is left to others: a write sent then would surely end in doubt.
+#: Seconds before the deadline in which no slot is taken: the outcome of a write sent then would be unknown.
 MARGIN = 0.01
 EVERY_REQUEST = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "supalab"}
-#: What httpx's trace tells, and what the deadline interrupts from then on.
+#: Events of httpx's trace, and the phase that the deadline interrupts after each.
 PHASES: dict[str, answers.Phase] = {
     "connection.connect_tcp.started": "connect",
     "http11.send_request_headers.started": "answer",
@@ -57,11 +57,12 @@ class _Progress:
 class SupabaseAsync(LongTables):
     """A Supabase (or PostgREST) client: at most ``limit`` requests at once, each done or failed in ``timeout`` seconds.
 
-    ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the largest answer taken.
-    Nothing is opened before the first request, so the client may be made outside a running loop; it belongs to the loop
-    of its first request, and starts afresh on a new one when that has ended. ``token`` is a signed-in user's JWT, sent
-    in the key's place as ``Authorization``; ``schema`` another database schema. ``transport`` makes the httpx
-    transport under it (see ``supalab.clients.transports``); in tests: ``lambda _: httpx.MockTransport(handler)``.
+    ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the size of the largest
+    response accepted. Nothing is opened before the first request, so the client may be made outside a running loop. It
+    belongs to the loop of its first request; when that loop has ended, it opens a new pool on the next one. ``token``
+    is a signed-in user's JWT, sent in the key's place as ``Authorization``; ``schema`` another database schema.
+    ``transport`` makes the httpx transport under it (see ``supalab.clients.transports``); in tests: ``lambda _:
+    httpx.MockTransport(handler)``.
 
     Reads are sent up to three times; writes once. Raises ApiError, BadResponse (ResponseTooLarge), DeadlineExceeded,
     ConnectionLost (OutcomeUnknown for a write that may have been applied) or ClientClosed.
@@ -112,7 +113,7 @@ class SupabaseAsync(LongTables):
             here.under_way.discard(deadline)
 
     async def _reply(self, call: Call, here: Pool, at: _Progress, deadline: float) -> Reply:
-        """Try, and try again what is worth it; a try that could only begin after the deadline is left out."""
+        """Send a request and retry it where that is safe; no try begins after the deadline."""
         for attempt in count(1):
             at.phase = "slot"
             async with here.gate:

@@ -1,6 +1,6 @@
-"""Fake async with one thing changed: the threads share a ``requests.Session``, so connections are used again.
+"""Fake async with one change: the threads share a ``requests.Session``, so connections are reused.
 
-The fair control for "no pooling with threads": it differs from ``fake.py`` in nothing but that.
+The control for the claim "no pooling with threads": this is its only difference from ``fake.py``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a client sends its requests over: any httpx transport; ours is a pool of connections on asyncio.
+"""The transports that clients send requests over: our pool of connections on asyncio, and httpx's own.
 
-What a connection pool is: a stack of connections that are open and idle. A request takes the top one, or opens one if
-there is none, and puts it back when the answer is whole. The top was used last, so those at the bottom grow old when
-there is little to do, and are closed. That is all: the client's gate decides who waits, and how many may be open.
+A connection pool is a stack of open, idle connections. A request takes the top connection, or opens a new one if the
+stack is empty, and puts it back when the response is complete. The top connection was used last, so under light load
+the connections at the bottom become old and are closed. The pool does nothing else: the client's semaphore decides who
+waits and how many connections may be open.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ Transport: TypeAlias = Callable[[Settings], httpx.AsyncBaseTransport]
 #: Seconds an idle connection is kept; common servers and gateways close it after 60 to 75 s.
 KEEP_ALIVE = 30.0
 MAX_BYTES = 32 * 1024 * 1024
-#: Seconds after which a second address of a name (IPv6, IPv4) is tried beside the first.
+#: Seconds after which a second address of a name (IPv6, IPv4) is tried in parallel.
 NEXT_ADDRESS_AFTER = 0.25
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
     """Connections to one server, kept for the next request; HTTP/1.1 without proxies, cookies, redirects or retries.
 
-    It opens as many connections as there are requests at once. An answer is read whole, ``max_bytes`` of it at most
-    (``extensions["max_bytes"]`` for one request). Of httpx's timeouts it keeps ``connect``, and ``read`` as the
-    seconds for a whole answer; its ``trace`` extension tells when it connects and when it sends.
+    It opens as many connections as there are requests at once. A response is read completely, up to ``max_bytes``
+    (``extensions["max_bytes"]`` for one request). Of httpx's timeouts it uses ``connect``, and ``read`` for the whole
+    response; the ``trace`` extension reports when it connects and when it sends.
 
     Raises httpx's errors: ConnectError and ConnectTimeout (the name look-up and the TLS handshake belong to that),
     WriteError, ReadError, ReadTimeout, RemoteProtocolError, LocalProtocolError; ResponseTooLarge.
@@ -85,7 +86,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._encoded(request)
 
     def _encoded(self, request: httpx.Request) -> bytes:
-        """Write a request down; raises LocalProtocolError for what would leave its place."""
+        """Return a request as bytes; raises LocalProtocolError for a method, URL or header that is not valid in
+        HTTP."""
         target = request.target.encode() if isinstance(request, ReadyRequest) else request.url.raw_path
         first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)
         head = self._head(tuple(request.headers.raw), len(request.content))
@@ -113,19 +115,19 @@ class PooledTransport(httpx.AsyncBaseTransport):
             self._expiry = loop.call_later(self._keep_alive, self._expire)
 
     def _expire(self) -> None:
-        """Close what has been idle too long: it lies at the bottom."""
+        """Close the connections that have been idle too long; they are at the bottom of the stack."""
         loop = asyncio.get_running_loop()
         while self._idle and loop.time() - self._idle[0].idle_since >= self._keep_alive:
             self._idle.pop(0).transport.abort()
         self._expiry = loop.call_later(self._keep_alive, self._expire) if self._idle else None
 
     async def _connected(self, trace: Callable[..., Awaitable[None]] | None, patience: float | None) -> Connection:
-        """Open a connection: look the name up, connect, do the TLS handshake; nothing of a request is sent yet."""
+        """Open a connection: resolve the name, connect, do the TLS handshake. It sends no part of a request."""
         _, host, port = self._origin
         if trace:
             await trace("connection.connect_tcp.started", {"host": host, "port": port})
         loop = asyncio.get_running_loop()
-        # uvloop knows no happy eyeballs, and an address of numbers is the only one of its name.
+        # uvloop does not support happy eyeballs, and a numeric address has no second one to try.
         named = isinstance(loop, asyncio.BaseEventLoop) and not (":" in host or host.replace(".", "").isdigit())
         how: dict[str, Any] = {"happy_eyeballs_delay": NEXT_ADDRESS_AFTER} if named else {}
         try:
@@ -156,9 +158,9 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
 
 class Connection(asyncio.Protocol):
-    """One connection, for one request at a time; it is in the set ``among`` as long as it is open.
+    """One connection for one request at a time; it is in the set ``among`` while it is open.
 
-    It is closed as soon as anything comes that nobody asked for.
+    It is closed as soon as unexpected bytes arrive.
     """
 
     transport: asyncio.Transport
@@ -171,7 +173,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
 
     async def exchange(self, request: httpx.Request, encoded: Callable[[httpx.Request], bytes]) -> Answer:
-        """Send a request and return its answer; after an error the connection must be closed.
+        """Send a request and return its response; after an error the connection must be closed.
 
         No variable here holds what is sent: the frames of a traceback would show the key in it.
         """
@@ -195,7 +197,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio: connected, and the TLS handshake is done."""
         self.transport = transport  # type: ignore[assignment]
-        self.transport.set_write_buffer_limits(0)  # so that pause_writing tells of every byte that is not yet sent
+        self.transport.set_write_buffer_limits(0)  # so that pause_writing is called for every byte that is not yet sent
         self._among.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -246,7 +248,7 @@ class Connection(asyncio.Protocol):
 
 
 def _readable(descriptor: int) -> bool:
-    """Whether bytes or an end wait at a socket that the event loop has not looked at yet."""
+    """Return whether a socket holds bytes or an end of file that the event loop has not read yet."""
     if not hasattr(select, "poll"):  # Windows
         return bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
@@ -278,7 +280,7 @@ def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
         return PooledTransport(settings.url)
     given = tls(settings)
     context = given if isinstance(given, ssl.SSLContext) else _usual_context()
-    # An answer that ends with its connection is whole only if the server says so; Python's default is not to look.
+    # A response that ends with its connection is complete only after a TLS close; Python does not check by default.
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return PooledTransport(settings.url, context)
 
@@ -291,11 +293,11 @@ def httpx_options(settings: Settings, library: Any = httpx, *, keep: int | None 
 
 
 def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
-    """httpx's own connections, all of them kept alive; for comparisons.
+    """httpx's own transport with all connections kept alive, for comparisons.
 
-    A request that is cancelled at an unlucky moment can cost this pool a connection for ever, even behind the gate
-    (httpcore 1.0.9, seen after some hundred cancellations). At DEBUG, httpcore logs the headers that a server sends,
-    which may repeat the key. The default has neither fault.
+    A request that is cancelled at an unlucky moment can permanently cost this pool a connection, even behind the
+    semaphore (httpcore 1.0.9, seen after some hundred cancellations). At DEBUG, httpcore logs the headers that a server
+    sends, which may repeat the key. The default transport has neither of these faults.
     """
     options = httpx_options(settings)
     del options["timeout"]
@@ -303,7 +305,7 @@ def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
 
 
 def watched(call: Call) -> dict[str, Any]:
-    """The httpx extension that tells a watcher when the pool gives the request a connection; empty if none watches."""
+    """Return the httpx extension that reports when the request gets a connection; empty if nothing is timed."""
 
     async def trace(event: str, info: dict[str, Any]) -> None:
         call.started()  # at every step from connecting on; the watcher keeps the first

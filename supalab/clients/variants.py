@@ -1,4 +1,4 @@
-"""Clients that differ from one of the course's in one thing each, so that the thing's share can be measured."""
+"""Clients that differ from a client of the course in one thing each, so that its effect can be measured."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class BlockingSupabaseAsync(FakeSupabaseAsync):
 
 
 class HttpxInThreads(FakeSupabaseAsync):
-    """Threads as in ``fake.py``, which share one ``httpx.Client`` with the article's limits.
+    """Threads as in ``fake.py`` that share one ``httpx.Client`` with the article's limits.
 
-    It stands between ``session.py``, which has another library, and ``article.py``, which has no threads.
+    It differs from ``session.py`` in the library and its limits, and from ``article.py`` only in the threads.
     """
 
     def __init__(self, url: str, key: str | None, *, limit: int = 10, **options: Any) -> None:
@@ -71,7 +71,7 @@ class GatedSupabaseAsync(KeptSupabaseAsync):
 
 
 class RealOverHttpx(SupabaseAsync):
-    """``SupabaseAsync`` over httpx's own connections: semaphore, deadline and errors are the same."""
+    """``SupabaseAsync`` on httpx's own transport; semaphore, deadline and errors are the same."""
 
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
         super().__init__(url, key, transport=httpx_transport, **options)

@@ -1,6 +1,6 @@
-"""The lab's ASGI application: takes a request from its headers to its answer, as slowly as the conditions say.
+"""The lab's ASGI application: handles each request and delays its response as the conditions say.
 
-There is no routing layer: one would cost the lab its precision at a thousand requests in flight.
+There is no routing layer, because it would make the lab imprecise at a thousand requests in flight.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger("supalab.lab")
 
 
 class CallerLeft(Exception):
-    """The caller left before the request was whole."""
+    """The client disconnected before the request was complete."""
 
 
 class BodyTooLarge(Exception):
@@ -98,9 +98,9 @@ class LabApp:
         return await self._serve(request, arrived, receive)
 
     async def _serve(self, request: Request, arrived: float, receive: Receive) -> Answer:
-        """Work first and then let the rest of the latency pass, so that a crowd's work fits into its waiting time.
+        """Do the work first and then sleep for the rest of the latency, so that a burst's work fits into the delay.
 
-        A caller who leaves meanwhile changes nothing but the counts.
+        If the client disconnects meanwhile, only the counts change.
         """
         until = arrived + self._live.delay()
         answer: Answer | None
@@ -110,7 +110,7 @@ class LabApp:
         else:
             answer = self._rest.kept(request)
         if answer is None and until > arrived:
-            # Between two pieces of work the event loop sees to arrivals and to those whose time is up.
+            # Between two pieces of work the event loop accepts new requests and sends responses that are due.
             async with self._one_at_a_time:
                 await asyncio.sleep(0)
                 answer = self._rest.answer(request)
@@ -125,7 +125,7 @@ class LabApp:
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """Return the whole body; raises BodyTooLarge by its announced and by its real length, CallerLeft when cut short."""
+    """Return the whole body; raises BodyTooLarge for its announced or real length, CallerLeft when it is cut short."""
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise BodyTooLarge
@@ -142,10 +142,10 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
 
 
 def has_left(receive: Receive) -> bool:
-    """Return whether the caller has hung up, without waiting: ``receive`` is taken as far as it goes by itself.
+    """Return whether the client has disconnected, without waiting: ``receive`` runs only up to its first wait.
 
-    Nothing is lost by dropping it there, for after a whole body all that may still come is the news of the end.
-    A task or a timeout around it would cost more than all the rest of the request.
+    Nothing is lost by dropping it there: after a complete body only the disconnect message can follow. A task or a
+    timeout for this would cost more than the rest of the request.
     """
     step = receive()
     try:

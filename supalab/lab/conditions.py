@@ -1,4 +1,4 @@
-"""What a lab is started with and the conditions that it plays, which give each request its delay and its fate."""
+"""The options of a lab and the conditions that it simulates: delays, jitter, round trips, TLS, errors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DEFAULT_MAX_IN_FLIGHT = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a request meets in the lab; all times in seconds.
+    """The conditions that the lab simulates for each request; all times in seconds.
 
-    ``latency`` is how long every request takes, give or take up to ``jitter`` (uniform, never below 0).
-    ``rtt`` is the simulated round trip of *new* connections: bytes travel half of it each way, and a connection
-    costs one more before its first bytes arrive. ``tls`` makes new connections speak TLS.
-    ``error_rate`` is the share of requests, 0 to 1, that fail with a 503.
+    ``latency`` is the time that every request takes at the server, varied by up to ± ``jitter`` (uniform, never below
+    0). ``rtt`` is the simulated round-trip time of *new* connections: bytes take half of it each way, and opening a
+    connection takes one more round trip. ``tls`` makes new connections use TLS. ``error_rate`` is the share of
+    requests, 0 to 1, that fail with a 503.
 
-    Raises SettingsError for a value that cannot be played.
+    Raises SettingsError for a value that cannot be simulated.
     """
 
     latency: float = 0.0
@@ -67,11 +67,11 @@ def _checked(name: str, value: float, high: float, cure: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What a lab is started with; it travels to the child process as JSON.
+    """The options that a lab is started with; they are sent to the child process as JSON.
 
-    ``port`` 0 takes any free one. ``seed`` is a ``.csv`` or ``.sql`` file to serve in place of the shipped contests.
-    ``random_seed`` starts the chance in jitter and error rate. ``max_in_flight`` is how many requests the lab takes
-    at once before it answers 503. Raises SettingsError naming the value and the cure.
+    ``port`` 0 means any free port. ``seed`` is a ``.csv`` or ``.sql`` file to serve instead of the shipped contests.
+    ``random_seed`` is the random seed for jitter and error rate. ``max_in_flight`` is how many requests the lab accepts
+    at once before it answers 503. Raises SettingsError with the value and what to write instead.
     """
 
     port: int = 0

@@ -1,7 +1,8 @@
-"""Accepts the lab's connections, counts them, and gives each the distance and the TLS of the moment it was opened.
+"""Accept and count the lab's connections; each gets the round-trip time and TLS setting that apply when it is opened.
 
-For distance a socket pair stands between the caller and the server, and each direction hands on later what it hears. So
-TLS and HTTP run on the far side as on any socket, and a TLS handshake costs its real number of round trips.
+A round-trip time is simulated by a socket pair between the client and the server, which forwards bytes with a delay in
+each direction. TLS and HTTP run on the server's end as on any socket, so a TLS handshake costs its real number of round
+trips.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WINDOW", "Connections", "at_a_distance", "make_certificate"]
 
-#: Seconds for a TLS handshake; after that the caller is hung up on.
+#: Seconds for a TLS handshake; after that the connection is closed.
 HANDSHAKE_S = 10.0
 #: Seconds until the next try when the system has no descriptor or memory left for a new connection.
 PAUSE_S = 0.2
@@ -42,7 +43,7 @@ def make_certificate(ca_file: Path) -> ssl.SSLContext:
 
     Raises LabError when the file cannot be written.
     """
-    # Loaded here because most labs speak no TLS and should start fast.
+    # Loaded here because most labs do not use TLS and should start fast.
     import trustme
 
     authority = trustme.CA(organization_name="supalab")
@@ -60,9 +61,9 @@ def make_certificate(ca_file: Path) -> ssl.SSLContext:
 
 
 class Connections(ManagedServer):
-    """uvicorn's server with an accept loop of its own, because each connection gets the conditions of its moment.
+    """uvicorn's server with its own accept loop, because each connection keeps the conditions at its opening.
 
-    ``ca_file`` is where the certificate's authority stands once TLS was on.
+    ``ca_file`` is the file of the certificate authority; it exists once TLS has been switched on.
     """
 
     _context: ssl.SSLContext | None = None
@@ -91,7 +92,7 @@ class Connections(ManagedServer):
             self._context = make_certificate(self.ca_file)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections, then say so."""
+        """Start to accept connections, then call ``ready``."""
         await self.lifespan.startup()
         (listener,) = sockets or []
         listener.setblocking(False)
@@ -100,7 +101,7 @@ class Connections(ManagedServer):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody in any more, finish what is in flight as uvicorn does, and let answers arrive."""
+        """Accept no more connections, finish requests in flight as uvicorn does, and let the responses arrive."""
         self._accepting.cancel()
         for entering in list(self._entering):
             entering.cancel()
@@ -115,7 +116,7 @@ class Connections(ManagedServer):
         while True:
             try:
                 caller, _ = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor left, or a caller who was gone at once
+            except OSError as error:  # no descriptor left, or a client that disconnected at once
                 if not failing:
                     log.warning("a connection could not be accepted: %s", error.strerror)
                 failing = True
@@ -137,7 +138,7 @@ class Connections(ManagedServer):
             limit = {"ssl_handshake_timeout": HANDSHAKE_S + 3 * conditions.rtt} if context else {}
             loop = asyncio.get_running_loop()
             await loop.connect_accepted_socket(self._protocol, served, ssl=context, **limit)
-        except OSError:  # a caller who speaks no TLS, is too slow at it, or left; or no descriptor is left
+        except OSError:  # the client does not use TLS, is too slow or has disconnected; or no descriptor is left
             served.close()
         except asyncio.CancelledError:
             served.close()
@@ -157,10 +158,10 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def at_a_distance(caller: socket.socket, rtt: float, ways: set[asyncio.Task[None]]) -> socket.socket:
-    """Return a socket to serve in place of ``caller``, who is ``rtt`` seconds away and back.
+    """Return a socket to serve instead of ``caller``, with a round-trip time of ``rtt`` seconds between them.
 
-    The caller's first bytes are late by one whole round trip more: that is what TCP's handshake takes. ``ways`` holds
-    a task for the connection while it is open, so that a server can wait until everything has arrived.
+    The client's first bytes are delayed by one more round trip, which TCP's handshake would take. ``ways`` holds a task
+    for the connection while it is open, so that a server can wait until everything has arrived.
     """
     opened = asyncio.get_running_loop().time() + rtt
     here, served = socket.socketpair()
@@ -177,7 +178,7 @@ async def at_a_distance(caller: socket.socket, rtt: float, ways: set[asyncio.Tas
 
 
 async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -> None:
-    """Hand on both directions until both have ended, or one breaks."""
+    """Forward bytes in both directions until both have ended or one fails."""
     try:
         async with asyncio.TaskGroup() as group:
             for way in (_Way(near, far, delay), _Way(far, near, delay)):

@@ -1,7 +1,7 @@
-"""The control path: gives the handle readings and takes new conditions, on a port and with a token of its own.
+"""The lab's control API, on its own port with its own token: read the counters, change the conditions.
 
-``GET /witness``, ``GET /now?SECONDS`` (what changed after so many), ``POST /reset``, ``GET /conditions``,
-``PATCH /conditions``. Nothing here is counted, delayed or limited, so that looking never changes what is seen.
+``GET /witness``, ``GET /now?SECONDS`` (what changed after that time), ``POST /reset``, ``GET /conditions``, ``PATCH
+/conditions``. These requests are not counted, delayed or limited, so reading the counters does not change them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers as Supabase's API gateway does before PostgREST is asked: keys, hosts, CORS, limits. Pure functions.
+"""The responses of Supabase's API gateway, which checks keys, hosts, CORS and limits before PostgREST. Pure.
 
 Bodies are ``{"message", "hint"}`` or ``{"message"}`` without PostgREST's other keys, as reported from real projects
 (github.com/writingmate/chatlabs issue 118, github.com/mmvergara/supadart issue 185).
@@ -28,7 +28,7 @@ def json_answer(status: int, values: Mapping[str, object], *more: tuple[str, str
 
 
 def message(status: int, words: str, *more: tuple[str, str], **values: object) -> Answer:
-    """Return an answer that is one message, perhaps with ``more`` headers and ``values`` beside it."""
+    """Return a response with one message, and optionally ``more`` headers and other ``values``."""
     return json_answer(status, {"message": words, **values}, *more)
 
 
@@ -45,7 +45,7 @@ SPOILED = message(
     details=None,
     hint="The lab fails some requests on purpose: its error rate is above 0.",
 )
-#: The answer to a request that met a bug; it says nothing of the inside.
+#: The response when the lab has a bug; it reveals no internals.
 INTERNAL_ERROR = message(500, "An unexpected error happened", code="XX000", details=None, hint=None)
 
 
@@ -74,7 +74,7 @@ ALLOWED = (
 
 
 def cors_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return what a browser wants to see in any answer to a page of this machine; nothing for other callers."""
+    """Return the CORS headers that a browser needs for a page of this machine; none for other callers."""
     origin = headers.get("origin")
     if origin is None or not LOOPBACK.fullmatch(origin):
         return ()
@@ -82,9 +82,9 @@ def cors_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def preflight(method: str, headers: Mapping[str, str]) -> Answer | None:
-    """Return the answer to a browser's question whether a page may ask, which comes without a key; None if it is none.
+    """Return the response to a CORS preflight, which has no key; None if the request is not a preflight.
 
-    It says yes to pages of this machine, to every method and to the headers that the page wants to send.
+    It allows pages of this machine, every method, and the headers that the page wants to send.
     """
     if method != "OPTIONS" or "origin" not in headers or "access-control-request-method" not in headers:
         return None
@@ -100,7 +100,7 @@ def preflight(method: str, headers: Mapping[str, str]) -> Answer | None:
     return Answer(200, allowed, b"")
 
 
-# Who may come in
+# Access
 
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -113,7 +113,7 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class Gate:
-    """Who may come in: the address they must have meant and the key they must have."""
+    """The access rules: the host names that a request may use and the key that it needs."""
 
     def __init__(self, port: int, key: str) -> None:
         names = ("127.0.0.1", "localhost")
@@ -121,9 +121,9 @@ class Gate:
         self._port, self._key = port, key.encode()
 
     def wrong_host(self, headers: Mapping[str, str]) -> Answer | None:
-        """Return the refusal of a caller who asked for another name, which a page may have pointed here; else None.
+        """Return the refusal of a request for another host name (DNS rebinding by a page), else None.
 
-        ``localhost`` is fine: browsers let nobody point it elsewhere.
+        ``localhost`` is allowed: browsers always resolve it to this machine.
         """
         host = headers.get("host", "")
         if host.lower() in self._hosts:
@@ -131,10 +131,10 @@ class Gate:
         return message(400, f"Host {host[:100]!r} is not this server: ask http://127.0.0.1:{self._port} instead")
 
     def refusal(self, headers: Mapping[str, str], query: str) -> Answer | None:
-        """Return the 401 that this request deserves, if any.
+        """Return the 401 response for a missing or wrong key, else None.
 
-        The ``apikey`` header decides, else the parameter of that name, else a Bearer token; beside a valid key a
-        user's own token is none of the gateway's business.
+        The ``apikey`` header decides, else the parameter of that name, else a Bearer token; with a valid key, the
+        gateway does not check a user's own token.
         """
         shown = headers.get("apikey")
         if shown is None and "apikey=" in query:

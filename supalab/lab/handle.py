@@ -1,4 +1,4 @@
-"""The handle on a lab: starts it, changes its conditions, reads what it saw, and stops it."""
+"""``Lab`` starts a lab, changes its conditions, reads its counters, and stops it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CONTROL_TIMEOUT_S = 30.0
 class Lab(Owner):
     """A lab backend in a process of its own: ``with Lab(latency=0.15) as lab:`` or ``async with``.
 
-    ``port`` 0 takes any free one; times are seconds; for the conditions see ``Conditions``. ``seed`` is a ``.csv`` or
-    ``.sql`` file to serve in place of the shipped contests. ``random_seed`` starts the chance in jitter and errors.
-    ``max_in_flight`` is how many requests the lab takes at once before it answers 503.
+    ``port`` 0 means any free port; times are seconds; for the conditions see ``Conditions``. ``seed`` is a ``.csv`` or
+    ``.sql`` file to serve instead of the shipped contests. ``random_seed`` is the random seed for jitter and errors.
+    ``max_in_flight`` is how many requests the lab accepts at once before it answers 503.
 
-    Raises SettingsError, here, for a value that cannot work, and at the start for a seed that cannot be served.
+    Raises SettingsError here for a value that cannot work, and at the start for a seed file that cannot be served.
     """
 
     USE = "with Lab() as lab:"
@@ -70,7 +70,7 @@ class Lab(Owner):
 
     @property
     def key(self) -> str:
-        """The key to give to a client; made anew at each start."""
+        """The key for clients; it is new at each start."""
         return str(self._running().ready["key"])
 
     @property

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ServeOptions", "run", "serve"]
 
-# Longer than any client keeps a connection, so that it is never the lab who hangs up on a request just sent.
+# Longer than any client keeps a connection, so the lab never closes one on which a request was just sent.
 KEEP_ALIVE_S = 75
 GRACE_S = 2
 
@@ -48,12 +48,12 @@ def run(
     ending: Event,
     progress: Callable[[int, int], None] | None = None,
 ) -> Witness:
-    """Serve until ``ending`` is set, then return the last reading; ``ready`` is called once, when requests may come.
+    """Serve until ``ending`` is set, then return the last counts; ``ready`` is called once when the lab is ready.
 
-    It is told the two ports, the key and the token, which never stand in a log, and the file of the authority, if any.
-    ``folder`` is where files go that live as long as the lab. Requests in flight at the end have 2 seconds to finish.
-    ``progress`` is told how many bytes of the seed are read.
-    Raises LabError and SettingsError when the lab cannot start.
+    It receives the two ports, the key and the token, which are never written to a log, and the certificate authority's
+    file, if any. ``folder`` is for files that are needed while the lab runs. Requests in flight at the end have 2
+    seconds to finish. ``progress`` receives how many bytes of the seed file are read. Raises LabError and SettingsError
+    when the lab cannot start.
     """
     with contextlib.ExitStack() as stack:
         public, control = stack.enter_context(listen(options.port)), stack.enter_context(listen(0))
@@ -114,8 +114,8 @@ def _config(app: object) -> uvicorn.Config:
 def serve(options: ServeOptions) -> int:
     """Run a lab in this process until Ctrl-C or SIGTERM and return the exit code, 0.
 
-    Two lines go to standard output when it is ready, ``SUPABASE_URL=`` and ``SUPABASE_KEY=``; all else is said on
-    standard error. A signal that comes before that, while a seed loads, ends it at once and silently, with 0 too.
+    When it is ready, it prints two lines to standard output, ``SUPABASE_URL=`` and ``SUPABASE_KEY=``; everything else
+    goes to standard error. A signal before that, while a seed file loads, ends it at once and silently, also with 0.
     Raises LabError and SettingsError when it cannot start.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -124,7 +124,7 @@ def serve(options: ServeOptions) -> int:
     def end() -> None:
         ending.set()
         if not announced.is_set():
-            raise KeyboardInterrupt  # nobody looks at the event yet
+            raise KeyboardInterrupt  # the event is not checked yet
 
     def ready(words: dict[str, Any]) -> None:
         announced.set()

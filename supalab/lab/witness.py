@@ -1,6 +1,7 @@
 """Count what the lab sees: requests in flight, connections, clients that disconnected, and a timeline of these.
 
-``Tally`` lives in the lab and never grows; ``Witness`` is one reading of it, a plain value that survives JSON.
+``Tally`` counts inside the lab with constant memory; ``Witness`` is one reading of it, a plain value that can be sent
+as JSON.
 """
 
 from __future__ import annotations
@@ -23,14 +24,13 @@ TIMELINE_ROOM = 20_000
 class Witness:
     """What the lab saw since it started or was last reset.
 
-    ``peak`` and ``current``: most requests in flight, and those in flight now; a request is in flight from its
-    accepted headers until its answer is sent. ``served``: requests finished, whatever
-    the status and whether or not the caller was still there. ``connections``:
-    connections opened. ``abandoned``: requests finished after their caller had left. ``errors``: answers spoiled by
-    the error rate. ``refused``: requests turned away by the limit, which were never in flight.
-    ``busy_s``: requests in flight, integrated over time, in seconds; divided by a span of seconds it is the mean in
-    flight. ``timeline``: (seconds, requests in flight) at each change, counted from the first request; long records
-    keep every second, fourth ... change only, and always the last.
+    ``peak`` and ``current``: most requests in flight, and those in flight now; a request is in flight from its accepted
+    headers until its answer is sent. ``served``: requests finished, with any status and whether or not the client was
+    still connected. ``connections``: connections opened. ``abandoned``: requests finished after their client had
+    disconnected. ``errors``: responses replaced by an error because of the error rate. ``refused``: requests refused by
+    the limit, which were never in flight. ``busy_s``: requests in flight, integrated over time, in seconds; divided by
+    a span of seconds it is the mean in flight. ``timeline``: (seconds, requests in flight) at each change, counted from
+    the first request; long records keep only every second, fourth, ... change, and always the last.
     """
 
     peak: int

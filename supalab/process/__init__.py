@@ -1,1 +1,1 @@
-"""Child processes of ours: start one, watch its parent, report from it, end it, and leave nothing behind."""
+"""Start child processes, receive their reports, and stop them; a child also stops when its parent does."""

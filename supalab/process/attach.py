@@ -1,8 +1,8 @@
-"""The child's side: ties this process to the parent that started it, so that it never outlives the parent.
+"""The child's side of a child process: receives its options, sends reports, and exits when its parent exits.
 
-The parent writes one JSON line to standard input; this process answers with JSON lines: progress, then what it has to
-report. It leaves when it is told to (SIGTERM, or its standard input closed) and when its parent is gone by any means.
-No secret is ever an argument of the process. The parent's side is ``child.py``.
+The parent writes one JSON line to standard input; this process writes JSON lines: progress, then its report. It exits
+on SIGTERM, when its standard input is closed, and when its parent has ended in any way. Secrets are never arguments of
+the process. The parent's side is ``child.py``.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ PROGRESS_EVERY_S = 0.1
 
 
 def attach_to_parent(hard_end: Callable[[dict[str, Any]], float] = lambda _: 0.0) -> Attachment:
-    """Read the parent's line, and from now on leave with the parent; call it before anything heavy is imported.
+    """Read the parent's line and exit with the parent from now on; call it before large imports.
 
-    ``hard_end``: options → seconds after which this process is gone once its end was asked for, whatever it does.
+    ``hard_end``: a function from options to the seconds after a stop request at which this process is killed.
     """
     # An interrupted cell must not end the child; at once, so that no moment is open to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = _first_line()
     if not line:
-        os._exit(0)  # the parent was gone before it said anything
+        os._exit(0)  # the parent ended before it wrote anything
     job: dict[str, Any] = json.loads(line)
     return Attachment(job["options"], Path(job["folder"]), job["parent"], hard_end(job["options"]))
 
 
 class Attachment:
-    """What this process was told by its parent, and the way to report to it.
+    """The options from the parent, and the methods to report to it.
 
-    ``options``: what the parent asked for. ``folder``: for files that live as long as this process; the log is in
-    there. ``ending``: set when the end was asked for. As a context it reports an error of supalab's to the parent
-    and then exits with code 2; at the end it removes the folder, except after a crash, when the parent reads the log.
+    ``folder``: for files that are needed only while this process runs, its log among them. ``ending``: set when the
+    process should stop. As a context manager it reports a SupalabError to the parent and exits with code 2; at the end
+    it removes the folder, except after a crash, because the parent then reads the log.
     """
 
     def __init__(self, options: dict[str, Any], folder: Path, parent: int, hard_end: float) -> None:
@@ -88,7 +88,7 @@ class Attachment:
             self._reports.close()
 
     def progress(self, done: int, total: int) -> None:
-        """Tell the parent that ``done`` of ``total`` bytes are done, so that it waits on; often called, seldom sent."""
+        """Report that ``done`` of ``total`` bytes are done, so that the parent waits on; most calls send nothing."""
         now = time.monotonic()
         if now - self._told >= PROGRESS_EVERY_S:
             self._told = now
@@ -100,7 +100,7 @@ class Attachment:
         os._exit(0)
 
     def _start_log(self) -> None:
-        """Make the folder, and let all that is printed from now on go to the log in there.
+        """Make the folder and send all output from now on to the log file in it.
 
         The parent does not make it, because a parent that is killed just then would leave it behind.
         """
@@ -125,9 +125,9 @@ class Attachment:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _watch(self) -> None:
-        """Leave at once when the parent is gone, and at the latest some seconds after the end was asked for.
+        """Exit at once when the parent has ended, and at the latest some seconds after a stop request.
 
-        Both are looked at: the input stays open while a process that the parent forked lives.
+        It checks the parent process as well as the input: a fork of the parent can keep the input open.
         """
         latest = float("inf")
         while self._alive() and time.monotonic() < latest:
@@ -171,7 +171,7 @@ def _first_line() -> bytes:
 
 
 def _parent_watch(pid: int) -> Callable[[], bool]:
-    """Return a function that says whether process ``pid``, which started this one, still lives."""
+    """Return a function that returns whether process ``pid``, which started this one, is still running."""
     if sys.platform == "win32":
         import psutil
 
@@ -180,7 +180,7 @@ def _parent_watch(pid: int) -> Callable[[], bool]:
         except psutil.NoSuchProcess:
             return lambda: False
     if os.getppid() == pid:
-        # A process whose parent ends gets another one; this notices even if the number is used again.
+        # A process whose parent ends gets another parent; this check works even if the number is reused.
         return lambda: os.getppid() == pid
     return lambda: process_exists(pid)
 

@@ -1,4 +1,4 @@
-"""The parent's side of a child process: starts ``python -m module``, hears its reports, and ends it.
+"""The parent's side of a child process: starts ``python -m module``, receives its reports, and stops it.
 
 The child's side is ``attach.py``. ``Owner`` is what the handles on a child share.
 """
@@ -44,9 +44,9 @@ SHOW_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a child runs: ``python -m module``; ``name`` is what messages call it, ``error`` what they are raised as.
+    """What a child process runs: ``python -m module``. Messages use ``name`` and are raised as ``error``.
 
-    ``stop_limit``: seconds in which it ends by itself when it is told to; more means that it hangs.
+    ``stop_limit``: seconds in which it stops after a request; after that it is killed.
     """
 
     module: str
@@ -60,10 +60,10 @@ class Program:
 
 
 class Child:
-    """A started program, which has been told its options; raises the program's error when it cannot be started.
+    """A started child process that has its options; raises the program's error when it cannot be started.
 
-    ``folder``: where the child keeps its files while it lives, its ``log`` among them. ``ready``: what the child said
-    when it was ready, its ports and its secrets.
+    ``folder``: the child's files while it runs, its ``log`` among them. ``ready``: the child's report when it is ready,
+    with its ports and secrets.
     """
 
     def __init__(self, program: Program, options: Mapping[str, object]) -> None:
@@ -85,7 +85,7 @@ class Child:
         self._reader.start()
         job = {"parent": self.owner, "folder": str(self.folder), "options": options}
         try:
-            with contextlib.suppress(OSError):  # it is dead already: its silence tells
+            with contextlib.suppress(OSError):  # it has ended already, which the reader of its output notices
                 self._input.write(json.dumps(job).encode() + b"\n")
                 self._input.flush()
         except BaseException:
@@ -114,7 +114,7 @@ class Child:
             raise self.program.failed(words) from None
 
     def _read(self, stdout: IO[bytes]) -> None:
-        """Sort what the child says, in a thread: a pipe cannot be waited for with a limit on every system."""
+        """Read the child's output in a thread, because not every system can wait for a pipe with a timeout."""
         with stdout:
             for line in stdout:
                 try:
@@ -140,10 +140,10 @@ class Child:
         return report
 
     def wait_until_ready(self, silence_limit: float = SILENCE_LIMIT_S) -> None:
-        """Wait as long as the child makes progress, and keep what it says when it is ready in ``ready``.
+        """Wait while the child makes progress, and store its report in ``ready``.
 
-        Raises the program's error when it ends or says nothing for ``silence_limit`` seconds, SettingsError when its
-        options are why; the child is gone then.
+        Raises the program's error when the child ends or reports nothing for ``silence_limit`` seconds, SettingsError
+        when its options are the cause; the child has then ended.
         """
         try:
             with ProgressLine(f"the {self.program.name} loads its data") as line:
@@ -192,7 +192,7 @@ class Child:
         return f"; the end of its log:\n{said}" if said else ""
 
     def stop(self) -> int | None:
-        """Ask it to end, wait, and kill it if it does not; what is in flight has time to finish. Safe to call twice.
+        """Stop the child, and kill it if it does not stop in time; requests in flight may finish. Safe to call twice.
 
         Returns its exit code.
         """
@@ -222,10 +222,10 @@ class Child:
 
 
 def free_folder() -> Path:
-    """Return the name of a temporary folder that is not there yet, and remove those whose owners were killed.
+    """Return the name of a new temporary folder, and remove folders whose owners were killed.
 
-    The name holds this process's number. A child makes its folder itself: it would stay behind if this process were
-    killed before the child knows of it. Raises OSError when no temporary folder can be written to.
+    The name contains this process's id. The child makes the folder itself: if this process made it and were killed, the
+    folder would remain. Raises OSError when no temporary folder can be written to.
     """
     shared = Path(tempfile.gettempdir())
     for left in shared.glob("supalab-*-*"):
@@ -246,7 +246,7 @@ def _environment() -> dict[str, str]:
 
 
 class ProgressLine:
-    """A line such as ``the lab loads its data: 40 of 250 MB``, shown after a second and wiped away at the end.
+    """A progress line such as ``the lab loads its data: 40 of 250 MB``, shown after a second and cleared at the end.
 
     Nothing is shown where standard error is no terminal.
     """
@@ -256,8 +256,8 @@ class ProgressLine:
         self._from, self._width = clock() + SHOW_AFTER_S, 0
 
     def show(self, done: int, total: int) -> None:
-        """Say how many bytes are done, and of how many."""
-        # Under pythonw there is no standard error at all.
+        """Show how many bytes are done, and of how many."""
+        # Under pythonw, standard error is None.
         if self._stream is not None and self._stream.isatty() and self._clock() >= self._from:
             text = f"{self._what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
             print(f"\r{text:{self._width}}", end="", file=self._stream, flush=True)
@@ -280,16 +280,16 @@ class Owner(ABC):
 
     @abstractmethod
     def _job(self) -> Mapping[str, object]:
-        """Return what the child is told, as JSON's values."""
+        """Return the child's options as JSON values."""
 
     @abstractmethod
     def _program(self) -> Program:
         """Return what the child runs."""
 
     def start(self) -> Self:
-        """Start the child and return this handle when it serves; one that runs already is left as it is.
+        """Start the child and return this handle when it is ready; a running child is not started again.
 
-        One that is gone is cleared away first.
+        A child that has ended is cleaned up first.
 
         Raises LabError (a lab) or AgentError (a contest agent) when it does not start, with its reason or the end of
         its log.
@@ -303,7 +303,7 @@ class Owner(ABC):
         return self
 
     def stop(self) -> int | None:
-        """End the child: what is in flight has some seconds to finish. Safe to call twice.
+        """Stop the child; requests in flight have some seconds to finish. Safe to call twice.
 
         Returns the exit code, 0 for a clean end, or None when it did not run.
         """
@@ -311,7 +311,7 @@ class Owner(ABC):
         return None if child is None else child.stop()
 
     def kill(self) -> None:
-        """End the child at once, as SIGKILL does: what is in flight is lost. Safe to call twice."""
+        """Kill the child at once, as SIGKILL does; requests in flight are lost. Safe to call twice."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()

@@ -1,6 +1,6 @@
-"""Serves HTTP on this machine with uvicorn, as a child process or a command does: until an event ends it.
+"""Serve HTTP on this machine with uvicorn until an event is set.
 
-uvicorn's fast protocol keeps a request line and headers in memory however long they grow; ``HttpProtocol`` bounds them.
+uvicorn's fast protocol does not limit the size of a request line and headers; ``HttpProtocol`` does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of a request line with its headers; what common servers take."""
 HEAD_S = 30.0
 """Seconds in which a request line with its headers must be complete, from the first byte or the connection's start."""
-#: How long a refused caller's bytes are still read, and dropped: hanging up at once could take the answer away.
+#: Seconds in which a refused client's bytes are still read and dropped: closing at once could lose the response.
 LINGER_S = 1.0
 PIECE = 16 * 1024
 REFUSALS = {
@@ -40,7 +40,7 @@ REFUSALS = {
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bounded request head; a caller above the bound gets 408, 414 or 431 and is hung up on."""
+    """HTTP/1.1 with a limited request head; above the limit the client gets 408, 414 or 431 and is disconnected."""
 
     _in_head = _refused = False
     _head = 0
@@ -57,7 +57,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in pieces, so that the size of a head is known early."""
+        """Parse the bytes in pieces, so that a head that is too large is noticed early."""
         for start in range(0, len(data), PIECE):
             if self._refused or self.transport.is_closing():
                 return
@@ -71,7 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
                     self._limit_time()
 
     def on_message_begin(self) -> None:
-        """Begin to count a request's head, and tell the application when it came (as ``time.perf_counter``)."""
+        """Start to count a request's head, and give the application its arrival time (``time.perf_counter``)."""
         self._in_head, self._head = True, 0
         super().on_message_begin()
         scope: Any = self.scope
@@ -97,7 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = True
         transport: Any = self.transport
         if self.cycle is not None and not self.cycle.response_complete:
-            transport.close()  # the caller would take a refusal for the answer to the request before
+            transport.close()  # the client would read the refusal as the response to its previous request
         if transport.is_closing():
             return
         reason, words = REFUSALS[status]
@@ -110,25 +110,25 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class ManagedServer(uvicorn.Server):
-    """uvicorn's server, with a call when it is ready and an event that ends it, in place of its signals."""
+    """uvicorn's server with a callback when it is ready, and an event instead of signals to stop it."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Event) -> None:
         super().__init__(config)
         self._ready, self._ending = ready, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then say so."""
+        """Start to listen, then call ``ready``."""
         await super().startup(sockets)
         self._ready()
 
     async def on_tick(self, counter: int) -> bool:
-        """Look, ten times a second, whether the end was asked for."""
+        """Check ten times a second whether to stop."""
         self.should_exit = self.should_exit or self._ending.is_set()
         return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: uvicorn would raise them again at the end, and a clean end must be exit code 0."""
+        """Install no signal handlers: uvicorn would raise signals again at the end, but a clean exit needs code 0."""
         yield
 
 

@@ -1,4 +1,4 @@
-"""Prepares a process of its own for many connections: its event loop, file limit, garbage collector and signals."""
+"""Prepare a child process for many connections: its event loop, file limit, garbage collector and signals."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def calm_collector() -> None:
-    """Let the collector look only when more objects are new than thousands of requests in flight hold.
+    """Run the garbage collector less often than the objects of thousands of requests in flight would trigger it.
 
-    A request holds some thirty; with Python's own threshold of 700 to 2,000 each wave of a thousand was searched over
-    and over, in vain, for answers leave no cycles behind: p99 was about a fifth longer.
+    A request holds about thirty objects. With Python's own threshold of 700 to 2,000, each wave of a thousand requests
+    was searched many times without result, because responses leave no cycles: p99 was about a fifth longer.
     """
     gc.collect()
     gc.freeze()

@@ -37,7 +37,7 @@ ZONED = re.compile(r".*(?:[Zz]|:[0-9.]+ ?[+-][0-9:]+)")
 
 
 class CsvFile:
-    """A CSV file that can be read from its start several times; ``tick`` is told the bytes read so far."""
+    """A CSV file that can be read from its start several times; ``tick`` receives the bytes read so far."""
 
     def __init__(self, path: Path, tick: Callable[[int], None]) -> None:
         self.path, self._tick, self._first = path, tick, 0
@@ -199,7 +199,7 @@ class Guess:
             return "text"  # 1e5 alone may be a name
         if not self.ragged:
             return "double precision"
-        # 9.90 beside 12.50 is a price; 1.10 beside 1.9 is a version
+        # 9.90 and 12.50 are prices; 1.10 and 1.9 are versions
         return f"numeric({DIGITS},{max(self.scales)})" if len(self.scales) == 1 and not self.exponents else "text"
 
 

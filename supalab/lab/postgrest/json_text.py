@@ -1,4 +1,4 @@
-"""JSON as text: what PostgreSQL says of a broken one, and values kept letter by letter as they were written."""
+"""Read JSON as text: PostgreSQL's messages for invalid JSON, and values kept exactly as they were written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MORE_KEYS, _MORE_ITEMS, _END = '"," or "}"', '"," or "]"', "end of input"
 
 
 class JsonText(str):
-    """JSON as it was written, instead of the object or array that it stands for."""
+    """JSON as it was written, instead of the object or array that it means."""
 
     __slots__ = ()
 
@@ -71,12 +71,12 @@ def load_body(body: bytes) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if "\\ud" in text.lower():
-        dumped(value).encode()  # half a surrogate pair is no text
+        dumped(value).encode()  # half a surrogate pair is not a character
     return value
 
 
 def complaint(text: str) -> str:
-    """Say in PostgreSQL's words what is wrong with a text, or nothing for whole JSON."""
+    """Return PostgreSQL's message for a text that is not JSON; empty if it is valid."""
     at, wanted, inside = 0, _VALUE, [""]
     while True:
         found = _TOKEN.match(text, at)

@@ -1,4 +1,4 @@
-"""Which tables and views belong together, by PostgREST's rules, and which table stands behind a view.
+"""Find the relationships between tables and views by PostgREST's rules, and the table behind a view.
 
 The rules are those of https://docs.postgrest.org/en/stable/references/api/resource_embedding.html: a foreign key
 relates two tables both ways, a table whose primary key holds two foreign keys relates the tables of both, and a view
@@ -72,7 +72,7 @@ class Relation:
         return by_name or by_key
 
     def described(self) -> dict[str, str]:
-        """Return how PostgREST tells this relationship from others."""
+        """Return the name by which PostgREST distinguishes this relationship from others."""
         if self.junction:
             one, two = self.junction.names
             using = f"{one}({', '.join(self.junction.own)}) and {two}({', '.join(self.junction.its)})"
@@ -86,9 +86,9 @@ class Relation:
 
 @dataclass(frozen=True)
 class View:
-    """What a view is made of: where each of its columns comes from, and its parts when it reads just one table.
+    """The sources of a view: where each column comes from, and the view's parts if it reads just one table.
 
-    ``origins``: (table, column) by the view's column. ``base`` is the table that takes what is written to the view, or
+    ``origins``: (table, column) by the view's column. ``base`` is the table that is changed by writes to the view, or
     empty; ``rows`` is SQL for the view's rows with their ids in ``base``, ``every`` also has rows that left the view.
     """
 
@@ -112,7 +112,7 @@ def _origins(schema: Schema, view: Table) -> dict[str, tuple[str, str]]:
 
 
 def _view(schema: Schema, view: Table) -> View:
-    """Return what is known of a view; it takes writes when it shows the whole primary key of its one table."""
+    """Return the sources of a view; it can be written if it shows the whole primary key of its one table."""
     origins = _origins(schema, view)
     base = schema.get(view.base)
     shown = {column: name for name, (table, column) in reversed(list(origins.items())) if table == view.base}

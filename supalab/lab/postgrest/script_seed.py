@@ -1,7 +1,7 @@
 """Run an SQL script as a seed: SQLite's own, pg_dump's, or one for Supabase's editor.
 
-What has no meaning for the lab (owners, grants, policies) is skipped and reported; what the lab does not have is a
-``SettingsError`` that names the file, the line and the cure.
+Statements without meaning for the lab (owners, grants, policies) are skipped and reported. Statements that the lab does
+not support raise ``SettingsError`` with the file, the line and what to do.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FOREIGN = re.compile(  # PostgreSQL's words which SQLite lacks or reads in anoth
     r"|\boverriding\s+(?:system|user)\b",
     re.I,
 )
-# An INSERT is told apart at its head and its plain casts are written here, because a parser is slow with many rows.
+# An INSERT is recognized by its first words and its plain casts are rewritten here: a parser is slow with many rows.
 INSERT = re.compile(r'insert\s+into\s+(?:"?(?:public|main)"?\s*\.\s*)?(?="([^"]+)"|(\w+))', re.I)
 LITERAL_CAST = re.compile(
     r""""[^"]*+"|(?P<value>'(?:[^']|'')*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)(?:\s*::\s*(?P<type>\w+(?:\s+precision"""
@@ -215,7 +215,7 @@ def _foreign(text: str) -> bool:
 class ScriptSeed:
     """One run of a script over an empty database.
 
-    ``begin`` gives a statement its time; ``late`` tells why one was given up.
+    ``begin`` starts a statement's time limit; ``late`` returns why a statement was stopped.
     """
 
     def __init__(
@@ -236,9 +236,9 @@ class ScriptSeed:
         return SettingsError(f"seed {self.path}: line {line}: {said}{', in: ' + shown if shown else ''}")
 
     def run(self, text: str, tick: Callable[[int], None]) -> None:
-        """Run all statements; ``tick`` is told the characters done so far.
+        """Run all statements; ``tick`` receives the characters done so far.
 
-        All are looked at before the first is run, so that what ALTER TABLE adds is part of its table from the start.
+        All are read before the first is run, so that the additions of ALTER TABLE are part of the table from the start.
         """
         try:
             for statement in statements(text):
@@ -295,7 +295,7 @@ class ScriptSeed:
             self.plans[statement.start] = self._alter(parse(_rewritten(_plain(statement.text))))
 
     def _alter(self, tree: exp.Expression) -> list[str]:
-        """Add what an ``ALTER TABLE`` says to its table's draft; return what SQLite has to do instead."""
+        """Apply an ``ALTER TABLE`` to the draft of its table; return what SQLite has to run instead."""
         draft, actions = self.drafts.get(tree.this.name), tree.args["actions"]
         if draft is not None and draft.alter(actions):
             return []

@@ -1,7 +1,7 @@
-"""Write PostgreSQL's SQL as SQLite reads it, and tell the types of a view's columns; sqlglot knows the grammar.
+"""Translate PostgreSQL's SQL to SQLite's with sqlglot, and find the types of a view's columns.
 
-Only grammar is translated. A function keeps its name, so that one which SQLite lacks is refused by its name and never
-replaced by another one that nearly does the same.
+Only grammar is translated. Functions keep their names, so a function that SQLite lacks is refused by its name and not
+replaced by a similar one.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Seed(Postgres):
 
 
 def parse(text: str) -> exp.Expression:
-    """Return the tree of one statement, in which only the schema public is left; raises Unsupported."""
+    """Return the syntax tree of one statement without the schema ``public``; raises Unsupported for another schema."""
     try:
         trees = [tree for tree in Seed().parse(text) if tree is not None]
     except errors.ParseError as error:
@@ -191,7 +191,7 @@ class TableDraft:
         return written(self.tree)
 
     def alter(self, actions: list[exp.Expression]) -> bool:
-        """Add what an ``ALTER TABLE`` says; False when SQLite has to do it."""
+        """Apply an ``ALTER TABLE``; return False when SQLite has to run it."""
         if not all(isinstance(action, exp.AddConstraint | exp.AlterColumn) for action in actions):
             return False
         for action in actions:
@@ -312,14 +312,14 @@ class Item:
 
 @dataclass(frozen=True)
 class View:
-    """What a view's text tells: its columns in order (None if it does not tell them), and the one table it shows."""
+    """What the text of a view says: its columns in order (None if they are unknown), and the one table it shows."""
 
     items: list[Item] | None
     base: str = ""
 
 
 def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
-    """Return what a ``CREATE VIEW`` tells of its columns; ``columns_of`` gives those of a table or view."""
+    """Read the columns of a ``CREATE VIEW``; ``columns_of`` gives those of a table or view."""
     try:
         tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
         known = {table.name.lower(): (table.name, columns_of(table.name)) for table in tree.find_all(exp.Table)}
@@ -347,7 +347,7 @@ def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
 
 
 def _with_type(node: exp.Expression) -> exp.Expression:
-    """Wrap what the lab adds to SQLite, or what sqlglot knows no type of, in a cast to its type."""
+    """Cast an expression to its type if the lab adds it to SQLite or sqlglot does not know its type."""
     declared = RESULTS.get(type(node), "")
     if isinstance(node, exp.Anonymous):
         if node.name.lower() == "pg_to":

@@ -1,4 +1,4 @@
-"""Write rows: values are read by their columns' types, and a broken constraint is told in PostgreSQL's words."""
+"""Insert, update and delete rows: values are checked by type, violated constraints give PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Write:
         self.new = 0
 
     def run(self, conditions: Sql) -> None:
-        """Insert, merge or update; for a deletion, only find the rows. ``conditions`` say which rows are meant."""
+        """Insert, merge or update; for a deletion, only find the rows. ``conditions`` select the rows."""
         query, method = self.asked.query, self.asked.method
         found = self._found(conditions) if method in ("PATCH", "DELETE") and query.conditions else []
         if method == "DELETE":
@@ -171,7 +171,7 @@ class Write:
     def _insert(
         self, columns: Sequence[str], rows: Sequence[Row], conflict: Sequence[str] = (), *, merge: bool = False
     ) -> None:
-        """Insert rows; those whose ``conflict`` columns are there already are merged or left out."""
+        """Insert rows; rows whose ``conflict`` columns exist already are merged or skipped."""
         self._check_generated(columns, update=False)
         self._check_conflict(conflict)
         sets = ", ".join(f"{q(name)} = excluded.{q(name)}" for name in columns)
@@ -229,7 +229,7 @@ class Write:
         except sqlite3.IntegrityError:
             raise self._still_referenced(self.ids) from None
 
-    # Broken constraints: SQLite says little, PostgreSQL names the constraint and shows the key
+    # Violated constraints: SQLite says little, PostgreSQL names the constraint and shows the key
 
     def _exists(self, table: Table, columns: Sequence[str], key: Sequence[Value]) -> bool:
         tests = " AND ".join(f"{q(name)} = ?" for name in columns)
@@ -270,7 +270,7 @@ class Write:
         return self._still_referenced(ids)
 
     def _duplicate(self, report: str, row: Row, *, inserted: bool) -> Refusal:
-        """Return 23505; of a plain insert PostgreSQL tells the first broken constraint in its order."""
+        """Return 23505; for a plain insert PostgreSQL names the first violated constraint in its order."""
         reported = self.table.unique([part.rpartition(".")[2] for part in report.partition(": ")[2].split(", ")])
         broken = [
             key
