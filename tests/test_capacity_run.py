@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commandwork import refused
 
-from supalab.commands.load import add_capacity, add_faults
 from supalab.errors import SettingsError
 from supalab.experiments.capacity import capacity, services
 from supalab.measure.record import Record
@@ -67,23 +65,19 @@ def test_arguments_that_cannot_work_are_one_line() -> None:
         (("fake-3",), {"steps": (20.0, 10.0)}),
         (("fake-3",), {"latency": 0.0}),
     ):
-        with pytest.raises(SettingsError) as refused:
+        with pytest.raises(SettingsError) as wrong:
             capacity(arms=arms, **how)  # type: ignore[arg-type]
-        assert "\n" not in str(refused.value)
+        assert "\n" not in str(wrong.value)
 
 
-@pytest.mark.parametrize("add", [add_capacity, add_faults])
+@pytest.mark.parametrize("command", ["capacity", "faults"])
 @pytest.mark.parametrize(
-    "words", [["--clients", "slow-3"], ["--figure", "found.txt"], ["--json", "no/such/folder/found.json"]]
+    "words", [["--arms", "slow-3"], ["--figure", "found.txt"], ["--json", "no/such/folder/found.json"]]
 )
 def test_a_command_refuses_what_cannot_work_before_it_measures(
-    add: Callable[[argparse.ArgumentParser], None], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Minutes of measuring are not begun for a client, a picture or a record that cannot be."""
+    """Minutes of measuring are not begun for a client, a figure or a record that cannot be."""
     monkeypatch.chdir(tmp_path)
-    parser = argparse.ArgumentParser()
-    add(parser)
-    options = parser.parse_args(words)
-    with pytest.raises(SettingsError) as refused:
-        options.run(options)
-    assert "\n" not in str(refused.value)
+    refused(command, *words)
+    assert not list(tmp_path.iterdir())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import re
 from pathlib import Path
 
 import pytest
+from commandwork import refused
 
-from supalab.commands import claims as commands_claims
-from supalab.errors import SettingsError
+from supalab.cli import main
 from supalab.experiments import Experiment, claims
 from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER
 from supalab.measure.case import NUMBERS
@@ -32,12 +32,6 @@ def some_claims(folder: Path, *names: str) -> str:
     path = folder / "some.csv"
     path.write_text("\n".join([HEAD, *chosen]) + "\n", encoding="utf-8")
     return str(path)
-
-
-def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    commands_claims.add_claims(parser)
-    return parser.parse_args(words)
 
 
 def test_a_few_claims_for_real(tmp_path: Path) -> None:
@@ -82,7 +76,7 @@ def test_claims_that_need_nothing_run_nothing(tmp_path: Path) -> None:
 def test_a_blogs_table_is_read_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is measured; the sentences go to stdout."""
     words = ("--table", "limit=3,response=450ms,rate=6.7", "--table", "limit=10,response=150ms,rate=20,n=100,total=5")
-    assert commands_claims.claims(options(*words)) == 0
+    assert main(["claims", *words]) == 0
     out = capsys.readouterr().out
     assert "contradict" in out
     assert "before" in out
@@ -91,10 +85,9 @@ def test_a_blogs_table_is_read_on_the_command_line(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--table", "limit=3", "--detective"), "--detective: --table only checks"),
+        (("--table", "limit=3", "--quick"), "--quick: --table only checks"),
         (("--table", "limit=3", "--table", "limit=3", "--table", "limit=3"), "given 3 times"),
         (("--table", "speed=3"), "'speed=3'"),
-        (("--detective", "--claims", "mine.csv"), "--claims goes without --detective"),
         (("--figure", "ledger.gif"), "cannot draw"),
         (("--json", "a.png", "--figure", "a.png"), "written twice"),
         (("--claims", "no_such.csv"), "cannot read 'no_such.csv'"),
@@ -105,9 +98,7 @@ def test_words_that_cannot_work_are_refused_first(
 ) -> None:
     """One line, before anything is measured."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match=said) as caught:
-        commands_claims.claims(options(*words))
-    assert "\n" not in str(caught.value)
+    assert re.search(said, refused("claims", *words))
 
 
 def test_the_command_prints_and_writes_the_record(
@@ -116,7 +107,7 @@ def test_the_command_prints_and_writes_the_record(
     """Table and words of the figure on stdout, what was written on stderr; the record can be read again."""
     monkeypatch.setattr(Experiment, "run", lambda *_, **__: recorded)
     record, picture = tmp_path / "claims.json", tmp_path / "claims.png"
-    assert commands_claims.claims(options("--quick", "--json", str(record), "--figure", str(picture))) == 0
+    assert main(["claims", "--quick", "--json", str(record), "--figure", str(picture)]) == 0
     out, err = capsys.readouterr()
     assert claims.notes(recorded)[0] in " ".join(out.split())
     assert str(record) in err
@@ -134,7 +125,7 @@ def test_an_interrupted_command_prints_what_there_is(
         raise Interrupted(None if nothing else Record("claims", recorded.trials[:2], {}, finished=False))
 
     monkeypatch.setattr(Experiment, "run", stopped)
-    assert commands_claims.claims(options("--quick")) == 130
+    assert main(["claims", "--quick"]) == 130
     out, err = capsys.readouterr()
     assert ("Interrupted" in out) is not nothing
     assert ("stopped before the first trial" in err) is nothing

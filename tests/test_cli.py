@@ -51,7 +51,7 @@ def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "fake-3" in done.stdout
-    assert "supalab lab" in done.stdout
+    assert "written: " in done.stderr
     assert "Traceback" not in done.stderr
     trials = recorded(tmp_path / "out.json")
     assert [one["arm"] for one in trials] == ["fake-3", "real-10", "real-10", "fake-3"]
@@ -67,7 +67,7 @@ def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) 
     [
         (["--arms", "fake-3,swift-9"], "swift-9"),
         (["--arms", "fake-0"], "limit 0"),
-        (["--arms", "fake-3,fake-3"], "fake-3"),
+        (["--arms", "fake-3,fake-3"], "fake-3'"),
         (["--requests", "0"], "requests 0"),
         (["--requests", "many"], "many"),
         (["--latency", "-1"], "latency -1"),
@@ -85,7 +85,6 @@ def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) 
         (["--json", "./f-timeline.png"], "f-timeline.png' would be written twice"),
         (["--url", "http://127.0.0.1:9", "--rtt", "0.1", "--tls"], "--rtt, --tls: only a lab's"),
         (["--url", "http://127.0.0.1:9", "--latency", "0"], "--latency: only a lab's"),
-        (["--url", "http://127.0.0.1:9", "--as-in-article"], "--as-in-article: only a lab's"),
         (["--table", "../x"], "'../x' is not a table's"),
         (["--arms", "real-0010"], "real-0010"),
         (["--arms", "to-thread,to-thread-10"], "to-thread-10"),
@@ -108,9 +107,9 @@ def test_bad_input_to_a_race_is_one_clear_line(words: list[str], told: str, tmp_
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--seed", "missing.csv"], "missing.csv"),
-        (["--seed", "broken.sql"], "broken.sql"),
-        (["--seed", "."], "'.'"),
+        (["--data", "missing.csv"], "missing.csv"),
+        (["--data", "broken.sql"], "broken.sql"),
+        (["--data", "."], "'.'"),
         (["--latency", "-1"], "latency"),
         (["--error-rate", "2"], "error_rate"),
         (["--port", "70000"], "70000"),
@@ -205,7 +204,24 @@ def test_a_lab_that_dies_takes_no_finished_trial_along(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "_measured", dying)
-    assert main(["race", "--arms", "fake-2,real-2", "--requests", "4", "--latency", "0", "--json", "out.json"]) == 2
+    assert (
+        main(
+            [
+                "race",
+                "--arms",
+                "fake-2,real-2",
+                "--requests",
+                "4",
+                "--latency",
+                "0",
+                "--json",
+                "out.json",
+                "--figure",
+                "race.png",
+            ]
+        )
+        == 2
+    )
     said = capsys.readouterr()
     assert "fake-2" in said.out
     assert "supalab: the lab" in said.err
@@ -220,7 +236,7 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, st
         "create table cups(id integer primary key, name text);insert into cups values (1,'a');"
     )
     serving = subprocess.Popen(
-        [sys.executable, "-m", "supalab", "serve", "--seed", "seed.sql"],
+        [sys.executable, "-m", "supalab", "serve", "--data", "seed.sql"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -241,8 +257,9 @@ def test_serve_prints_two_lines_for_the_shell_and_serves(served: tuple[subproces
     request = urllib.request.Request(f"{env['SUPABASE_URL']}/rest/v1/cups", headers={"apikey": env["SUPABASE_KEY"]})
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer) == [{"id": 1, "name": "a"}]
-    with pytest.raises(urllib.error.HTTPError, match="401"):
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
         urllib.request.urlopen(f"{env['SUPABASE_URL']}/rest/v1/cups", timeout=10)
+    refused.value.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -257,12 +274,13 @@ def test_serve_ends_cleanly(sent: signal.Signals, served: tuple[subprocess.Popen
 
 
 def test_a_word_too_many_and_no_word_at_all(tmp_path: Path) -> None:
-    """Without a command, or with an unknown one, there is one line that says what there is."""
-    for words in ([], ["swim"]):
-        done = supalab(*words, cwd=tmp_path)
-        assert done.returncode == 2
-        assert len(done.stderr.strip().splitlines()) == 1
-        assert "--help" in done.stderr
+    """Without a command there is the help; an unknown one is told what was meant."""
+    done = supalab(cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "race" in done.stdout
+    wrong = supalab("rac", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stdout, len(wrong.stderr.strip().splitlines())) == (2, "", 1)
+    assert 'Did you mean "race"?' in wrong.stderr
 
 
 def answered(url: str) -> Any:
@@ -281,7 +299,7 @@ def answered(url: str) -> Any:
 @pytest.mark.skipif(os.name == "nt", reason="ends it with SIGTERM")
 def test_lab_opens_jupyterlab_on_the_first_notebook(tmp_path: Path) -> None:
     """JupyterLab says which page it opens, and that page is the first notebook; it asks nobody for news."""
-    command = [sys.executable, "-m", "supalab", "lab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+    command = [sys.executable, "-m", "supalab", "course", "mine", "--no-browser", "--allow-root", "--ServerApp.port=0"]
     private = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
     opening = subprocess.Popen(
         command, cwd=tmp_path, env=os.environ | private, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import subprocess
@@ -12,9 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
+from commandwork import refused, said
 
 from supalab import Lab
-from supalab.commands.load import add_load
 from supalab.errors import SettingsError
 from supalab.experiments.load import load
 from supalab.measure.case import Span
@@ -72,9 +71,9 @@ def test_a_service_that_is_not_there_is_a_result() -> None:
 
 def test_a_closed_port_is_said_at_once() -> None:
     """No load is sent to an address where nothing listens: one line."""
-    with pytest.raises(SettingsError, match="no service answers at http://127.0.0.1:9") as refused:
+    with pytest.raises(SettingsError, match="no service answers at http://127.0.0.1:9") as wrong:
         load(url="http://127.0.0.1:9", duration=600.0)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(wrong.value)
 
 
 def test_ctrl_c_keeps_what_is_finished(lab: Lab) -> None:
@@ -120,37 +119,28 @@ def test_the_generator_dies_with_its_parent(lab: Lab) -> None:
     assert gone
 
 
-def test_without_an_address_the_load_meets_an_agent_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_address_the_load_meets_an_agent_of_its_own() -> None:
     """Lab and service are started, asked once for each request, and gone at the end."""
     before = {child.pid for child in psutil.Process().children()}
-    words = options("--rate", "20", "--duration", "0.5", "--client", "fake-10")
-    assert words.run(words) == 0
-    assert "contest-agent on fake-10" in capsys.readouterr().out
+    code, out, _ = said("load", "--rate", "20", "--duration", "0.5", "--client", "fake-10")
+    assert code == 0
+    assert "contest-agent on fake-10" in out
     assert {child.pid for child in psutil.Process().children()} == before
 
 
-def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_load(parser)
-    return parser.parse_args(words)
-
-
-def test_the_command_prints_a_table_and_writes_every_request(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_a_table_and_writes_every_request(lab: Lab, tmp_path: Path) -> None:
     """One row for each rate; the record can be read again and holds no key, although the path did."""
     record = tmp_path / "load.json"
-    words = options(
-        *(lab.url, "--path", f"/rest/v1{PATH}&apikey={lab.key}", "--rate", "20,40", "--duration", "0.5"),
+    code, out, err = said(
+        *("load", lab.url, "--path", f"/rest/v1{PATH}&apikey={lab.key}", "--rate", "20,40", "--duration", "0.5"),
         *("--json", str(record), "--figure", str(tmp_path / "load.svg")),
     )
-    assert words.run(words) == 0
-    printed = capsys.readouterr()
-    assert [line.split()[0] for line in printed.out.splitlines() if line[:2] in {"20", "40"}] == ["20/s", "40/s"]
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines() if line[:2] in {"20", "40"}] == ["20/s", "40/s"]
     found = FORM.load(record)
     assert [trial["rate"] for trial in found.trials] == [20.0, 40.0]
     assert all(len(trial.spans) == trial["requests"] for trial in found.trials)
-    everything = printed.out + printed.err + record.read_text() + (tmp_path / "load.svg").read_text()
+    everything = out + err + record.read_text() + (tmp_path / "load.svg").read_text()
     assert lab.key not in everything
     assert json.loads(record.read_text())["name"] == "load"
 
@@ -162,12 +152,7 @@ def test_words_that_cannot_work_are_refused_before_anything_is_sent(lab: Lab) ->
         ["--rate", "soon"], ["--path", "contests"], ["--duration", "0"], ["--figure", "load.txt"],
         ["--client", "fake"], ["--callers", "3", "--rate", "5"],
     ):  # fmt: skip
-        words = options(lab.url, *bad)
-        with pytest.raises(SettingsError):
-            words.run(words)
+        refused("load", lab.url, *bad)
     for url in (f"{lab.url}/?apikey=sb_hidden", "contests", "http://me:sb_hidden@127.0.0.1/"):
-        words = options(url)
-        with pytest.raises(SettingsError) as refused:
-            words.run(words)
-        assert "sb_hidden" not in str(refused.value)
+        assert "sb_hidden" not in refused("load", url)
     assert lab.witness().served == 0

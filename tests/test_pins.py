@@ -5,21 +5,21 @@ The expected values lie in ``tests/pins``; ``python tests/test_pins.py`` writes 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from commandwork import said as _said
 
-from supalab.cli import COMMANDS, main
+from supalab.cli import COSTS, EXPERIMENTS
 from supalab.experiments import claims, recorded
-from supalab.reference.recipes import RECIPES
+from supalab.reference import chosen
 from supalab.report.plot import description
+from supalab.report.table import text
 from supalab.shipped import shipped
 
 PINS = Path(__file__).parent / "pins"
@@ -53,10 +53,9 @@ WRONG: Sequence[Sequence[str]] = (
     ["claims", "--table", "limit=three"],
     ["claims", "--table", "limit=3,response=450ms,rate=6.7", "--quick"],
     ["claims", "--claims", "no-such.csv"],
-    ["claims", "--detective", "--claims", "x.csv"],
     ["claims", "--figure", "x.gif"],
     ["costs", "speed"],
-    ["costs", "--repeat", "0"],
+    ["costs", "lag", "--repeat", "0"],
     ["costs", "memory", "--figure", "x.gif"],
     ["bench", "--clients", "real,nothing"],
     ["bench", "--clients", "real-10"],
@@ -72,53 +71,43 @@ WRONG: Sequence[Sequence[str]] = (
     ["load", "--path", "contests"],
     ["load", "http://127.0.0.1:1", "--client", "fake"],
     ["load", "--client", "nothing"],
-    ["capacity", "--clients", "nothing-3"],
+    ["capacity", "--arms", "nothing-3"],
     ["capacity", "--seed", "x"],
     ["faults", "--faults", "rain"],
-    ["faults", "--clients", "real"],
+    ["faults", "--arms", "real"],
     ["faults", "--timeout", "0"],
     ["record", "--only", "nothing"],
     ["record", "--into", "no-such-folder"],
     ["nothing"],
-    [],
+    ["rac"],
+    ["race", "--latency", "150"],
+    ["race", "--requests", "99999999999999999999"],
+    ["race", "--repeat", "1000000000"],
+    ["race", "--rows", "999999999999"],
 )  # fmt: skip
 
 
-def _said(*words: str) -> tuple[int, str, str]:
-    """Run a command in this process; return exit code, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = main(list(words))
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-    return code, out.getvalue(), err.getvalue()
-
-
-def _plain(text: str) -> str:
-    """Words alone: how lines are broken depends on the Python version and the terminal."""
-    return " ".join(text.split())
+def _plain(words: str) -> str:
+    """Words alone: how lines are broken, and how boxes are drawn, depends on the terminal."""
+    return " ".join(re.sub("[─│╭╮╰╯]", " ", words).split())
 
 
 def tables() -> dict[str, list[str]]:
     """Return the numbers of each record's table, in the order in which a reader meets them."""
-    folder = shipped("data", "reference")
-    return {one.name: NUMBER.findall(_plain(one.text(one.load(folder / one.record)))) for one in RECIPES}
+    return {one.name: NUMBER.findall(_plain(text(one.table(recorded(one.name))))) for one in chosen()}
 
 
 def descriptions() -> dict[str, dict[str, str]]:
     """Return the descriptions of each record's figures."""
-    folder = shipped("data", "reference")
     return {
-        one.name: {name: description(fig) for name, fig in one.draw(one.load(folder / one.record)).items()}
-        for one in RECIPES
+        one.name: {f"{name}.png": description(draw(recorded(one.name))) for name, draw in one.figures.items()}
+        for one in chosen()
     }
 
 
 def compared() -> dict[str, dict[str, float]]:
     """Return the numbers of each record that two runs are compared by."""
-    folder = shipped("data", "reference")
-    found = {one.name: one.figures(one.load(folder / one.record)) for one in RECIPES}
+    found = {one.name: one.compared(recorded(one.name)) for one in chosen()}
     return {name: {key: round(value, 9) for key, value in figures.items()} for name, figures in found.items()}
 
 
@@ -130,13 +119,14 @@ def verdicts() -> dict[str, list[str]]:
 
 def helped() -> dict[str, str]:
     """Return what ``--help`` says, of the program and of every command."""
-    return {name or "supalab": _plain(_said(*[name] * bool(name), "--help")[1]) for name in ("", *COMMANDS)}
+    commands: list[list[str]] = [[], *(["costs"] * (name in COSTS) + [name] for name in EXPERIMENTS), ["costs"]]
+    commands += [["probe"], ["agent"], ["serve"], ["record"], ["course"]]
+    return {" ".join(["supalab", *words]): _plain(_said(*words, "--help")[1]) for words in commands}
 
 
 def refused() -> dict[str, str]:
     """Return the line that each wrong command gets."""
-    known = [words for words in WRONG if words != ["nothing"]]  # argparse's own words, which Python versions change
-    return {" ".join(words): _said(*words)[2].replace(r"\\", "/") for words in known}
+    return {" ".join(words): _said(*words)[2].replace(r"\\", "/") for words in WRONG}
 
 
 def listed() -> list[str]:
@@ -188,9 +178,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 #: A command, what its table says of what was finished, and the experiments' name in its record.
 STOPPED: Mapping[str, tuple[Sequence[str], str]] = {
     "race": (["race", "--arms", "real-2,fake-2", "--requests", "4", "--latency", "0", "--figure", "f.png"], "real-2"),
-    "lag": (["costs", "lag", "--quick", "--repeat", "1"], "idle loop|fake-|real-|blocking-"),
-    "cancel": (["costs", "cancel", "--quick", "--repeat", "1"], "fake-|session-"),
-    "throughput": (["costs", "knee", "--quick"], r"^3\s"),
+    "lag": (["costs", "lag", "--quick"], "idle loop|fake-|real-|blocking-"),
+    "cancel": (["costs", "cancel", "--quick"], "fake-|session-"),
+    "throughput": (["costs", "throughput", "--quick"], r"^3\s"),
     "load": (["load", "--rate", "5,7", "--duration", "0.5"], "^5/s"),
 }
 
@@ -198,7 +188,7 @@ STOPPED: Mapping[str, tuple[Sequence[str], str]] = {
 @pytest.mark.parametrize("name", STOPPED)
 def test_ctrl_c_keeps_what_is_finished(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first finished step: its table and its record are there, and the exit code is 130."""
-    from supalab.commands.output import ProgressBar
+    from supalab.output import ProgressBar
 
     def stop(_: ProgressBar, so_far: object) -> None:
         if getattr(so_far, "done", 0) >= 1:
@@ -215,6 +205,6 @@ def test_ctrl_c_keeps_what_is_finished(name: str, tmp_path: Path, monkeypatch: p
 
 if __name__ == "__main__":
     os.environ.update(_ENVIRONMENT)
-    for chosen in sys.argv[1:] or PINNED:
-        text = json.dumps(PINNED[chosen](), indent=1, ensure_ascii=False)
-        (PINS / f"{chosen}.json").write_text(f"{text}\n", encoding="utf-8", newline="\n")
+    for name in sys.argv[1:] or PINNED:
+        pinned = json.dumps(PINNED[name](), indent=1, ensure_ascii=False)
+        (PINS / f"{name}.json").write_text(f"{pinned}\n", encoding="utf-8", newline="\n")

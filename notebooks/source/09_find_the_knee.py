@@ -126,7 +126,7 @@ for kind, rows in recorded.rows.groupby("kind", sort=False):
 
 # %% [markdown]
 # Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too.) Where the peak is depends on the
-# client, the processor and the server time. Measure yours with `supalab costs knee`. *Below* the peak, the throughput is about limit / server time for
+# client, the processor and the server time. Measure yours with `supalab costs throughput`. *Below* the peak, the throughput is about limit / server time for
 # every client, and you choose the limit by arithmetic.
 
 # %% [markdown]

@@ -49,6 +49,7 @@ QUIET_S, LOOK_S = 60.0, 0.02
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
 TELL_EVERY_S = 0.1
+MOST_REPEATS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,8 +383,8 @@ async def _in_kernel(case: Case, lab: Lab, base: Conditions) -> Outcome:
 
 def checked_repeat(repeat: object) -> int:
     """Return a number of repeats; raises SettingsError for any other thing."""
-    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-        raise SettingsError(f"repeat {repeat!r} is not a whole number from 1: use e.g. 3")
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or not 1 <= repeat <= MOST_REPEATS:
+        raise SettingsError(f"repeat {repeat!r} is not a whole number from 1 to {MOST_REPEATS:,}: use e.g. 3")
     return repeat
 
 

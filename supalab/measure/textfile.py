@@ -1,26 +1,90 @@
-"""Records on disk: text flows into a file and out of one, and a file that cannot be used is one clear line."""
+"""Files that hold results: written beside the old one and then put in its place, so that nothing is ever lost halfway.
+
+A file that cannot be used is one clear line.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from pathlib import Path
 
 from supalab.errors import SettingsError
 
-__all__ = ["read", "write"]
+__all__ = ["check_place", "read", "write"]
 
 
-def write(text: str, path: str | Path) -> Path:
-    """Write a record and return its path; raises SettingsError if it cannot be written."""
+def check_place(path: str | Path) -> Path:
+    """Return the path if a result can be written there; nothing is left behind.
+
+    Only regular files are written: no folder, link, device or pipe. Raises SettingsError with the reason.
+    """
+    path = Path(path)
     try:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file"
+            raise SettingsError(f"cannot write {str(path)!r}, which is {kind}: name a regular file")
+        if path.exists():
+            with path.open("ab"), tempfile.TemporaryFile(dir=path.parent):
+                return path
+        with path.open("xb"):
+            pass
+        path.unlink()
+    except (OSError, ValueError) as error:
+        raise SettingsError(_refused(path, error)) from None
+    return path
+
+
+def _refused(path: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"cannot write {str(path)!r} ({reason}): choose another file or folder"
+
+
+def write(content: str | bytes, path: str | Path) -> Path:
+    """Write a result and return its path; whatever goes wrong, what was there before is still whole.
+
+    If it cannot be written, it is put into the folder for temporary files, and the SettingsError says where.
+    """
+    path = check_place(path)
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        _replace(data, path)
     except OSError as error:
-        raise SettingsError(f"cannot write {str(path)!r}: {error.strerror or error}; choose another path") from None
-    return Path(path)
+        rescued = _rescued(data, path)
+        raise SettingsError(_refused(path, error) + (f"; it is in {str(rescued)!r} now" if rescued else "")) from None
+    return path
+
+
+def _replace(data: bytes, path: Path) -> None:
+    handle, beside = tempfile.mkstemp(prefix=".supalab-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(beside).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+        Path(beside).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(beside).unlink()
+        raise
+
+
+def _rescued(data: bytes, path: Path) -> Path | None:
+    """Keep a result that took minutes in the folder for temporary files, if there is room."""
+    with contextlib.suppress(OSError):
+        place = Path(tempfile.mkdtemp(prefix="supalab-")) / (path.name[-80:] or "result")
+        place.write_bytes(data)
+        return place
+    return None
 
 
 def read(path: str | Path, command: str) -> str:
     """Read a record that ``command`` wrote; raises SettingsError if it cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read {str(path)!r}: {error}; choose a file that {command} wrote") from None

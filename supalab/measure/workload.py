@@ -9,6 +9,9 @@ from supalab.errors import SettingsError
 
 __all__ = ["Workload"]
 
+#: More is surely a slip of the finger, or milliseconds that were given for seconds.
+MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -28,11 +31,11 @@ class Workload:
     limit: int | None = 10
 
     def __post_init__(self) -> None:
-        _check_count("requests", self.requests, "a race needs at least 1 request")
+        _check_count("requests", self.requests, MOST, "a trial needs at least 1 request")
         if self.callers is not None:
-            _check_count("callers", self.callers, "use at least 1 caller, or None for all at once")
+            _check_count("callers", self.callers, MOST, "use at least 1 caller, or None for all at once")
         if self.limit is not None:
-            _check_count("limit", self.limit, "ask for at least 1 row, or None for all")
+            _check_count("limit", self.limit, MOST_ROWS, "ask for at least 1 row, or None for all")
         if self.latency is not None:
             object.__setattr__(self, "latency", _seconds(self.latency))
         for name in ("table", "columns"):
@@ -50,12 +53,16 @@ class Workload:
         return math.ceil(self.requests / self.width(limit)) * self.latency
 
 
-def _check_count(name: str, value: object, cure: str) -> None:
+def _check_count(name: str, value: object, most: int, cure: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise SettingsError(f"{name} {value!r} is not a whole number from 1: {cure}")
+    if value > most:
+        raise SettingsError(f"{name} {value!r} is too large: use at most {most:,}")
 
 
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
         raise SettingsError(f"latency {value!r} is not a number of seconds from 0: use e.g. 0.15")
+    if value > LONGEST_S:
+        raise SettingsError(f"latency {value!r} is more than {LONGEST_S:.0f}: it is in seconds, so 150 ms are 0.15")
     return float(value)

@@ -34,8 +34,10 @@ def ms(seconds: float | None, missing: str = "") -> str:
 
 
 def estimate(seconds: float) -> str:
-    """Return an expected time as ``about 40 s`` or ``about 9 minutes``."""
-    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
+    """Return an expected time as ``about 40 s``, ``about 9 minutes`` or ``about 3 hours``."""
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} minutes" if seconds < 7200 else f"about {seconds / 3600:.0f} hours"
 
 
 def size(number: float) -> str:

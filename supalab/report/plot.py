@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
+from supalab.measure.textfile import write
 
 __all__ = [
     "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "check_suffix", "colour",
@@ -120,11 +121,7 @@ def save(fig: Figure, path: str | Path) -> Path:
     kind = path.suffix.lower()[1:]
     _write(fig, buffer, kind)
     data = _small(buffer, description(fig)) if kind == "png" else buffer.getvalue()
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise SettingsError(f"cannot write {str(path)!r}: {error.strerror or error}; choose another path") from None
-    return path
+    return write(data, path)
 
 
 def _small(buffer: io.BytesIO, text: str) -> bytes:

@@ -1,0 +1,47 @@
+"""Pages that show recorded tables: every marked table is made anew from its record.
+
+A table stands in a block of text below a mark that names its record: ``<!-- recorded: race -->``. So a number on a page
+is always one that was measured, and a test says so.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from supalab.errors import SettingsError
+from supalab.experiments import MODULES
+from supalab.measure.record import Record
+from supalab.measure.textfile import write
+from supalab.report.table import text
+from supalab.shipped import shipped
+
+__all__ = ["PAGES", "marked", "refresh", "refreshed"]
+
+PAGES = ("supalab/experiments/README.md", "data/reference/README.md")
+BLOCK = re.compile(r"(<!-- recorded: (\S+) -->\n+```text\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
+
+
+def marked(page: str) -> list[str]:
+    """Return the names of the records whose tables are on a page."""
+    return [found[2] for found in BLOCK.finditer(page)]
+
+
+def refreshed(page: str, folder: Path) -> str:
+    """Return the page with each table made from the record in ``folder``; raises SettingsError for an unknown one."""
+
+    def table(found: re.Match[str]) -> str:
+        if found[2] not in MODULES:
+            raise SettingsError(f"a page shows a record {found[2]!r}: choose from {', '.join(MODULES)}")
+        record = Record.load(folder / f"{found[2]}.json", found[2])
+        return f"{found[1]}{text(record.table()).rstrip()}\n{found[4]}"
+
+    return BLOCK.sub(table, page)
+
+
+def refresh() -> None:
+    """Make the tables on the project's pages anew."""
+    for name in PAGES:
+        page = shipped(*name.split("/"))
+        if page.is_file():
+            write(refreshed(page.read_text(encoding="utf-8"), shipped("data", "reference")), page)
