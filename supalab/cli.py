@@ -121,7 +121,7 @@ def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
     from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
 
     said = " ".join(str(error).split()).removesuffix(".")
-    if isinstance(error, UnusedCliTokensError):
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         said = f"{error.unused_tokens[0]!r} is not understood here"
     command = [] if isinstance(error, UnknownCommandError) else words[:1]
     return f"{said} (see {' '.join(['supalab', *command, '--help'])})"

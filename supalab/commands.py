@@ -292,7 +292,7 @@ def probe(
         say(f"written: {VERDICT.save(verdict, json)}")
     show(verdict.tables(), at_most=WIDTH)
     if figure is not None:
-        from supalab.figures.evidence import evidence
+        from supalab.probe.figure import evidence
         from supalab.report.plot import save
 
         say(f"written: {save(evidence(verdict), figure)}")

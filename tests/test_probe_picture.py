@@ -11,7 +11,7 @@ from test_figures import _drawn, _meet
 from test_probe_judge import CASES, made_verdict
 
 from supalab.errors import SettingsError
-from supalab.figures.evidence import evidence
+from supalab.probe.figure import evidence
 from supalab.report.plot import description, save
 
 ROWS = (

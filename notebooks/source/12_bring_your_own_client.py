@@ -52,7 +52,7 @@ fake_200 = await probe(partial(FakeSupabaseAsync, limit=200), lab=lab, name="fak
 real_10 = await probe(partial(SupabaseAsync, limit=10), lab=lab, name="real-10")
 
 # %%
-from supalab.figures.evidence import evidence
+from supalab.probe.figure import evidence
 
 evidence(fake_3, fake_200, real_10)
 

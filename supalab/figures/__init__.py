@@ -1,1 +1,0 @@
-"""Figures of experiments that have not moved to the one engine yet."""
