@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
-from made_trials import made_trial
+from made_race import made_trial, of_spans
 
 from supalab import Lab
 from supalab.course import predict
 from supalab.course.factors import NOTHING, Rounds, in_rounds, in_seconds, signed
 from supalab.course.factors_picture import what_earned
 from supalab.errors import SettingsError
-from supalab.measure.trial import Span, Trial
+from supalab.measure.case import Span, Trial
 from supalab.measure.workload import Workload
 from supalab.report.plot import description
 
@@ -28,8 +27,7 @@ SECONDS = (
 
 
 def trial(arm: str, seconds: float, turn: int) -> Trial:
-    made = made_trial(arm, Workload(1, 0.05), repeat=turn)
-    return replace(made, spans=(Span(0.0, 0.0, seconds),), cpu_s=None)
+    return of_spans(made_trial(arm, Workload(1, 0.05), repeat=turn), [Span(0.0, 0.0, seconds)])
 
 
 def made_rounds() -> Rounds:
@@ -89,10 +87,10 @@ async def test_arms_take_turns_at_the_lab_over_any_link() -> None:
     async with Lab(latency=0.01, rtt=0.01, tls=True) as lab:
         found = await in_rounds(lab, ("fake-2", "fake-4", "session-4"), requests=8, rounds=2, watch=False)
     assert [len(trials) for trials in found.trials] == [2, 2, 2]
-    assert all(one.errors == 0 and one.backend.tls for trials in found.trials for one in trials)
-    assert [found.of(arm)[0].witness.peak for arm in found.arms] == [2, 4, 4]  # type: ignore[union-attr]
-    assert found.of("fake-4")[1].witness.connections == 12  # type: ignore[union-attr]
-    assert found.of("session-4")[1].witness.connections <= 6  # type: ignore[union-attr]
+    assert all(one.errors == 0 and one.case.conditions["tls"] for trials in found.trials for one in trials)
+    assert [found.of(arm)[0]["peak"] for arm in found.arms] == [2, 4, 4]
+    assert found.of("fake-4")[1]["connections"] == 12
+    assert found.of("session-4")[1]["connections"] <= 6
     assert "over TLS and a round trip of 10 ms" in description(what_earned(found))
 
 
@@ -101,7 +99,7 @@ async def test_a_link_is_for_these_rounds_alone() -> None:
     async with Lab(latency=0.01) as lab:
         near = lab.conditions
         found = await in_rounds(lab, ("fake-2", "fake-4"), requests=4, rounds=1, rtt=0.01, tls=True, watch=False)
-        assert found.trials[0][0].backend.tls
+        assert found.trials[0][0].case.conditions["tls"]
         assert lab.conditions == near
         running = asyncio.create_task(in_rounds(lab, ("fake-2", "fake-4"), rounds=50, rtt=0.05, tls=True, watch=False))
         while not lab.conditions.tls:

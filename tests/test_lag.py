@@ -15,11 +15,9 @@ from supalab.errors import SettingsError
 from supalab.experiments.lag import arms, lag, middle, of, plan
 from supalab.experiments.lag import idle as idle_trials
 from supalab.measure.case import NUMBERS
-from supalab.measure.memory import LoopLag
-from supalab.measure.race import Progress
+from supalab.measure.memory import Lag, LoopLag
 from supalab.measure.record import Record
-from supalab.measure.run import expected_s
-from supalab.measure.trial import Lag
+from supalab.measure.run import Progress, expected_s
 from supalab.measure.worker import Asked, idle
 from supalab.measure.workload import Workload
 

@@ -15,9 +15,8 @@ from supalab.errors import SettingsError, TrialError
 from supalab.experiments import throughput as experiment
 from supalab.experiments.throughput import best, line, plan, requests_for, throughput
 from supalab.measure.case import NUMBERS, Case, Trial
-from supalab.measure.race import Progress
 from supalab.measure.record import Record
-from supalab.measure.run import Interrupted, expected_s, run, trials_of
+from supalab.measure.run import Interrupted, Progress, expected_s, run, trials_of
 from supalab.measure.workload import Workload
 
 

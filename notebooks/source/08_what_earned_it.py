@@ -143,8 +143,8 @@ far = await in_rounds(lab, FAR, requests=20, rounds=3, rtt=0.04, tls=True)
 # %%
 print(far_guess.beside(far.steps[0].saved.median))
 for name in dict.fromkeys(far.arms):
-    seen = far.of(name)[0].witness
-    print(f"{name:11} {seen.connections} connections for {seen.served} requests, with the wave before")
+    seen = far.of(name)[0]
+    print(f"{name:11} {seen['connections']} connections for {seen['served']} requests, with the wave before")
 what_earned(far, guesses={"reuse": far_guess})
 
 # %% [markdown]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from supalab.clients.arms import Arm, arm
 from supalab.course.predict import Guess
@@ -18,9 +18,9 @@ from supalab.errors import SettingsError
 from supalab.experiments.explain import chain
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
+from supalab.measure.case import Case, Trial
 from supalab.measure.compare import Difference, compare, noise_of
-from supalab.measure.run import put_back
-from supalab.measure.trial import Backend, Trial, Witnessed
+from supalab.measure.run import Outcome, put_back, trial_of
 from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
@@ -158,22 +158,14 @@ async def _taken_in_turns(lab: Lab, chosen: Sequence[Arm], requests: int, rounds
 
 async def _trial(lab: Lab, one: Arm, requests: int, turn: int) -> Trial:
     conditions = await asyncio.to_thread(lambda: lab.conditions)
-    workload = Workload(requests, conditions.latency)
+    others = {name: value for name, value in asdict(conditions).items() if name != "latency" and value}
+    case = Case(one.name, Workload(requests, conditions.latency), repeat=turn, conditions=others)
     await asyncio.to_thread(lab.reset)
     ca_file = None if lab.ca_file is None else str(lab.ca_file)
     async with one.build(Settings(lab.url, lab.key, ca_file=ca_file)) as client:
-        await burst(client, replace(workload, requests=one.limit), watch=False)
-        spans = await burst(client, workload, watch=False)
-    w = await asyncio.to_thread(lab.witness)
-    return Trial(
-        arm=one.name,
-        limit=one.limit,
-        workload=workload,
-        spans=tuple(spans),
-        backend=Backend("lab", conditions.jitter, conditions.rtt, conditions.tls, conditions.error_rate),
-        witness=Witnessed(w.peak, w.served, w.connections, w.abandoned, w.busy_s),
-        repeat=turn,
-    )
+        await burst(client, replace(case.workload, requests=one.limit), watch=False)
+        spans = await burst(client, case.workload, watch=False)
+    return trial_of(case, Outcome({}, spans), await asyncio.to_thread(lab.witness))
 
 
 def in_seconds(found: Rounds, guesses: Mapping[str, Guess]) -> dict[str, float]:

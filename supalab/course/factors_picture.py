@@ -18,7 +18,7 @@ from supalab.course.factors import NOTHING, Rounds, Taken, in_seconds, signed
 from supalab.course.predict import Guess
 from supalab.experiments.explain_figures import LOST, NOISE, SAVED, look_of
 from supalab.experiments.race import subtitle
-from supalab.measure.trial import Trial
+from supalab.measure.case import Trial
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, describe_on, head, styled
 
@@ -121,8 +121,8 @@ def _median(trials: Sequence[Trial]) -> float:
 
 
 def _about(found: Rounds) -> str:
-    seen = found.trials[0][0].backend
-    link = [*(["TLS"] if seen.tls else []), *([f"a round trip of {duration(seen.rtt)}"] if seen.rtt else [])]
+    seen = {"tls": False, "rtt": 0.0, **found.trials[0][0].case.conditions}
+    link = [*(["TLS"] if seen["tls"] else []), *([f"a round trip of {duration(seen['rtt'])}"] if seen["rtt"] else [])]
     over = f", over {' and '.join(link)}" if link else ""
     return f"{subtitle(found.workload)}{over}; median of {count(len(found.trials[0]), 'round')}, taking turns"
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from supalab.clients.base import slot_taken
+from supalab.measure.case import Span
 from supalab.measure.traffic import poisson
-from supalab.measure.trial import Span, Workload
+from supalab.measure.workload import Workload
 
 __all__ = ["Selects", "arrivals", "burst"]
 

@@ -6,14 +6,14 @@ import asyncio
 import re
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from supalab.measure.compare import percentile
-from supalab.measure.trial import Lag, Memory
 
-__all__ = ["TICKER_S", "LoopLag", "Sampler", "uss", "written"]
+__all__ = ["TICKER_S", "Lag", "LoopLag", "Memory", "Sampler", "uss", "written"]
 
 ROLLUP = Path("/proc/self/smaps_rollup")
 
@@ -21,6 +21,28 @@ CALIBRATE_EVERY_S = 0.005
 # Each wake-up of an idle loop costs 0.1 ms or so of CPU: at 5 ms apart a slow arm would pay more for its
 # ticks than for its requests. 20 ms apart sees the same lags, only fewer of them.
 TICKER_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Unique set size of the process in bytes: before the client was made, and at its highest."""
+
+    base_bytes: int
+    peak_bytes: int
+
+    @property
+    def added_bytes(self) -> int:
+        """Bytes that client and requests added at the peak."""
+        return self.peak_bytes - self.base_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How late the event loop ran a timer, in seconds."""
+
+    p50: float
+    p99: float
+    max: float
 
 
 def uss(process: psutil.Process | None = None) -> int | None:

@@ -12,7 +12,8 @@ from supalab.course.check import Exercise
 from supalab.course.factors import in_rounds
 from supalab.course.feedback import Finding
 from supalab.lab.handle import Lab
-from supalab.measure.trial import Span, Trial
+from supalab.measure.case import Case as Asked
+from supalab.measure.case import Trial
 from supalab.measure.workload import Workload
 
 __all__ = ["CASES", "EXERCISES", "Case"]
@@ -86,10 +87,10 @@ async def told(answer: Callable[[Sequence[Trial], Sequence[Trial]], Any]) -> lis
 
 
 def _made(arm: str, makespans: Sequence[float]) -> list[Trial]:
-    """One request a trial: its end is the makespan."""
+    """One request a trial: its end is the total time."""
     load = Workload(1, None)
     return [
-        Trial(f"{arm}-1", 1, load, (Span(0.0, 0.0, seconds),), repeat=turn) for turn, seconds in enumerate(makespans)
+        Trial(Asked(f"{arm}-1", load, repeat=turn), {"makespan_s": seconds}) for turn, seconds in enumerate(makespans)
     ]
 
 
