@@ -20,7 +20,6 @@ from supalab.experiments import claims, recorded
 from supalab.reference import chosen
 from supalab.report.plot import description
 from supalab.report.table import text
-from supalab.shipped import shipped
 
 PINS = Path(__file__).parent / "pins"
 NUMBER = re.compile(r"(?<![\w.])[-+~]?\d+(?:,\d{3})*(?:\.\d+)?")
