@@ -180,7 +180,7 @@ def test_the_dockerfile_installs_what_the_service_imports(lab: Lab) -> None:
     shipped = with_requirements(named) | {"supalab"}
     owned = metadata.packages_distributions()
     lacking = [module for module, owners in owned.items() if not {canonical(owner) for owner in owners} & shipped]
-    assert {"jupyterlab", "matplotlib", "rich"} <= set(lacking)
+    assert {"jupyterlab", "matplotlib", "pandas"} <= set(lacking)
     # None in place of a module is how Python is told that it cannot be imported.
     code = f"import sys\nsys.modules.update(dict.fromkeys({lacking!r}))\n{HARNESS}"
     for client in ("fake", "article", "real"):

@@ -103,6 +103,4 @@ def jupyter_options(folder: Path) -> Sequence[str]:
         f"--LabApp.default_url=/lab/tree/{FIRST}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        # The page that asks whether to fetch news is a plugin of its own; it comes even when there is no address.
-        "--LabApp.page_config_data={'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}}",
     )
