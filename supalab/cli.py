@@ -134,7 +134,13 @@ def made(words: Sequence[str]) -> App:
     from supalab.commands import OTHERS
 
     about = "Fake async against real async, measured by a server that counts."
-    app = App(name="supalab", help=about, version=f"supalab {__version__}", help_format="plaintext", result_action="return_value")
+    app = App(
+        name="supalab",
+        help=about,
+        version=f"supalab {__version__}",
+        help_format="plaintext",
+        result_action="return_value",
+    )
     about = "Measure what each client costs: memory, loop lag, cancellation, throughput."
     costs = App(name="costs", help=f"{about}\n\nExample: supalab costs --quick", sort_key=len(EXPERIMENTS))
     for place, (name, (about, example)) in enumerate(EXPERIMENTS.items()):

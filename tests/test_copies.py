@@ -189,4 +189,3 @@ def test_jupyterlab_opens_the_copy_at_the_first_notebook(tmp_path: Path) -> None
     options = jupyter_options(tmp_path)
     assert options[0] == f"--ServerApp.root_dir={tmp_path.resolve()}"
     assert options[1].endswith("/lab/tree/00_start_here.ipynb")
-    assert any("announcements" in one for one in options)

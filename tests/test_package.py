@@ -113,7 +113,9 @@ def test_imports_point_one_way() -> None:
                 assert target in pure | {"process"}, f"{path.name} imports {name}"
             if room in {"clients", "lab"}:
                 assert target not in {"measure", "figures"}, f"{path.name} imports {name}"
-            assert target not in {"cli", "course"} or room in {"course", "commands", "__main__"}, f"{path.name} imports {name}"
+            assert target not in {"cli", "course"} or room in {"course", "commands", "__main__"}, (
+                f"{path.name} imports {name}"
+            )
 
 
 def test_the_repository_is_small_enough_for_bad_wifi() -> None:
