@@ -1,4 +1,4 @@
-"""The command line: words in, a race, a lab or JupyterLab out. Nothing heavy is imported before a command needs it.
+"""The command line of supalab. Large libraries are imported only when a command needs them.
 
 Bad input ends in one line on stderr and exit code 2; Ctrl-C during a race keeps the finished trials and ends with 130.
 """
@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one line."""
+    """An argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint and where to read more; exit code 2."""
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a file on Windows may not know our marks: a ? is better than an end
+        if isinstance(stream, io.TextIOWrapper):  # a file on Windows may lack our symbols: a ? is better than a crash
             stream.reconfigure(errors="replace")
     options, rest = _parser().parse_known_args(argv)
     if rest and options.run is not course.lab:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("supalab: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left (| head): nothing to complain about, and nothing left to flush.
+        # The reader of our output has ended (| head): this is no error, and nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
@@ -60,7 +60,7 @@ def _parser() -> Parser:
     return parser
 
 
-#: The commands in the order in which a learner meets them: what ``--help`` says of each, and its own words.
+#: The commands in the order in which a learner meets them: the text for ``--help``, and the function that adds options.
 COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "race": ("run the clients side by side: table, figure, JSON", race.add_race),
     "explain": ("take the step from fake to real apart: what earned the speed-up", explain.add_explain),

@@ -1,4 +1,4 @@
-"""Arms and a workload go in; each arm runs in a fresh process against a fresh witness; a TrialSet comes out.
+"""Run arms over a workload, each in a fresh process, and return what the clients and the lab measured.
 
 ``race`` → for each trial: reset the witness → worker process → its spans and figures + what the lab saw → ``Trial``.
 """
@@ -51,13 +51,13 @@ def race(
 ) -> TrialSet:
     """Run every arm over the workload, ``repeat`` times, and return the trials.
 
-    Without ``lab`` and ``settings`` a lab of its own is started. A lab that is given keeps its conditions, but its
-    latency is the workload's for the time of the race. With ``settings`` a real project is asked: then there is
-    no witness, and the workload's latency counts as unknown. Arms take turns: all once, then all again, each time
-    another one first. ``keep``: a list to which each trial is added when it is finished. ``progress`` is called
-    in this thread, about ten times a second. ``bare``: run so many requests first that do not count, and then
-    without instruments: no memory, no lag, no slots, but CPU and times that nothing disturbs. ``ticker_s``: seconds
-    between the ticks that find the loop's lag. ``checked``: all is known to work here, so make no request beforehand.
+    Without ``lab`` and ``settings`` a lab is started for the race. A given ``lab`` keeps its conditions, but during the
+    race its latency is the workload's. With ``settings`` the requests go to a real project: then there is no witness,
+    and the workload's latency counts as unknown. Arms take turns: each round runs all of them and starts with another
+    one. ``keep``: a list to which each trial is added when it is finished. ``progress`` is called in this thread, about
+    ten times a second. ``bare``: run this many warm-up requests first, and then measure without instruments: no memory,
+    lag or slots, but undisturbed CPU and times. ``ticker_s``: seconds between the ticks that measure the loop's lag.
+    ``checked``: everything is known to work, so send no request beforehand.
 
     Raises SettingsError for arguments that cannot work (an unknown arm, a wrong key, a table that is not there, …)
     before any trial, LabError, TrialError when a worker breaks, RaceInterrupted on Ctrl-C.
@@ -126,10 +126,10 @@ def _in_lab(lab: Lab, workload: Workload) -> _Course:
 
 
 def marks(seconds: Sequence[float]) -> list[float]:
-    """Return when each of the pieces of work begins that follow one another, and last when all is done, in seconds.
+    """Return the start of each of several consecutive pieces of work, and last the end of all, in seconds.
 
-    Added one by one, so that a piece ends exactly where the next begins and progress never falls: ``sum`` rounds
-    otherwise from Python 3.12 on.
+    They are added one by one, so that a piece ends exactly where the next begins and progress never falls: from Python
+    3.12 on, ``sum`` rounds differently.
     """
     return list(accumulate(seconds, initial=0.0))
 
@@ -153,7 +153,7 @@ def _run(
 
 def _trial(one: Arm, turn: int, course: _Course, tick: Callable[[float], None]) -> Trial:
     ideal = course.workload.ideal_s(one.limit) or math.ceil(course.workload.requests / one.limit)
-    # The race asks how fast, not who keeps a deadline: a queue of many seconds must not become an error.
+    # The race measures how fast clients are, not whether they meet a deadline: a long queue must not be an error.
     patience = (30 if course.bare is None else 300) + 4 * ideal
     patient = replace(course.settings, timeout=max(course.settings.timeout, patience))
     when = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""A record: the trials of one experiment, with what was asked, when and where; one JSON form for all of them."""
+"""``Record`` holds the trials of one experiment with its arguments, time and machine, in one JSON form for all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FORM", "Record", "each"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an experiment found; at the end of a notebook's cell it shows its headline, tables and notes.
+    """The results of an experiment; at the end of a notebook cell it shows its headline, tables and notes.
 
     ``asked``: the plan's arguments. ``remarks``: what was left out, and why. ``finished`` is False if Ctrl-C ended it
     early. ``when``: UTC, ISO 8601.
@@ -69,7 +69,7 @@ class Record:
         return self._experiment.table(self)
 
     def figure(self, name: str = "") -> Any:
-        """Return the experiment's figure, or another one of its figures by name; raises TrialError if there is none."""
+        """Return the experiment's figure, or another of its figures by name; raises TrialError if there is none."""
         figures = self._experiment.figures
         chosen = name or next(iter(figures), "")
         if chosen not in figures:

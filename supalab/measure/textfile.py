@@ -1,4 +1,4 @@
-"""Records on disk: text flows into a file and out of one, and a file that cannot be used is one clear line."""
+"""Read and write the text files of records; a file that cannot be used raises one clear line."""
 
 from __future__ import annotations
 

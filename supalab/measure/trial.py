@@ -1,6 +1,7 @@
-"""What one measurement is: a workload and its spans, witness and memory go in; frozen trials and sets of them come out.
+"""The results of a race: one ``Trial`` per run of an arm, and sets of trials that may be compared.
 
-Pure: nothing here opens a file, a socket or a clock. Times are seconds since the trial's start, memory is bytes.
+Pure: nothing here opens a file or a socket or reads a clock. Times are seconds since the trial's start, memory is in
+bytes.
 """
 
 from __future__ import annotations
@@ -63,11 +64,11 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run of one arm over one workload, with all that was seen of it.
+    """One run of one arm over one workload, with all measured values.
 
-    ``limit``: the arm's requests in flight at most. ``cpu_s``: seconds of CPU from making the client to the
-    last answer, the instruments' own taken off. ``threads_peak``: threads of the worker, the instruments'
-    not counted. ``repeat`` counts from 0. ``when``: UTC, ISO 8601. What nobody saw is ``None``.
+    ``limit``: the arm's concurrency limit. ``cpu_s``: seconds of CPU from making the client to the last response,
+    without the instruments' own. ``threads_peak``: threads of the worker, without the instruments'. ``repeat`` counts
+    from 0. ``when``: UTC, ISO 8601. A value that was not measured is ``None``.
     """
 
     arm: str
@@ -112,7 +113,7 @@ class Trial:
 
     @property
     def ideal_s(self) -> float | None:
-        """Seconds that latency alone would take at this limit; ``None`` if latency is unknown."""
+        """The seconds that latency alone would take at this limit; ``None`` if it is unknown."""
         return self.workload.ideal_s(self.limit)
 
     @property
