@@ -94,7 +94,7 @@ WIDEST = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a file on Windows may not know our marks: a ? is better than an end
+        if isinstance(stream, io.TextIOWrapper):  # a file on Windows may lack our symbols: a ? is better than a crash
             stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("supalab: stopped\n")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left (| head): nothing to complain about, and nothing left to flush.
+        # The reader of our output has ended (| head): this is no error, and nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 

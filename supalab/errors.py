@@ -1,22 +1,22 @@
-"""Every error that supalab raises on purpose, as one tree; a bug in supalab is never one of these.
+"""All errors that supalab raises on purpose, in one tree. An error outside this tree is a bug in supalab.
 
 ::
 
     SupalabError
-    ├── SettingsError      an argument that cannot work: a url, a key, a limit, a file (also a ValueError)
-    ├── LabError           the lab could not start, or is gone
-    ├── AgentError         the contest agent could not start, or is gone
+    ├── SettingsError      an argument is invalid: a URL, a key, a limit, a file (also a ValueError)
+    ├── LabError           the lab could not start, or has ended
+    ├── AgentError         the contest agent could not start, or has ended
     ├── TrialError         a record of trials that cannot be read, or trials that must not be compared
-    └── ClientError        a request did not end well
+    └── ClientError        a request failed
         ├── ApiError           the server answered with an error
-        ├── BadResponse        the server answered with something that is not the dialect
-        │   └── ResponseTooLarge   the answer is larger than the client was told to take
-        ├── DeadlineExceeded   the time was up (also a TimeoutError)
-        ├── ConnectionLost     the connection failed or broke before an answer (also a ConnectionError)
-        │   └── OutcomeUnknown     it broke during a write, which may or may not have been applied
+        ├── BadResponse        the server's response is not valid PostgREST
+        │   └── ResponseTooLarge   the response is larger than the client accepts
+        ├── DeadlineExceeded   the timeout expired (also a TimeoutError)
+        ├── ConnectionLost     the connection failed before a response (also a ConnectionError)
+        │   └── OutcomeUnknown     it failed during a write, which may or may not have been applied
         └── ClientClosed       the client was closed before or while the request ran (also a RuntimeError)
 
-No message ever holds a key. Every error can be copied and pickled, so that it comes back whole from another process.
+No message contains a key. Every error can be copied and pickled, so it can be passed between processes.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ def _made_again(kind: type[SupalabError], args: tuple[Any, ...]) -> SupalabError
 
 
 class SettingsError(SupalabError, ValueError):
-    """An argument cannot work; the message names it, its value and the cure."""
+    """An argument is invalid; the message names it, its value and what to do."""
 
 
 class LabError(SupalabError):
-    """The lab could not start, or it is gone; the message says why."""
+    """The lab could not start, or it has ended; the message says why."""
 
 
 class AgentError(SupalabError):
-    """The contest agent could not start, or its process is gone; the message says why."""
+    """The contest agent could not start, or its process has ended; the message says why."""
 
 
 class TrialError(SupalabError):
@@ -106,15 +106,15 @@ class ApiError(ClientError):
 
 
 class BadResponse(ClientError):
-    """The server answered with something that is not the dialect: broken JSON, or a page of a gateway."""
+    """The server's response is not valid PostgREST: for example invalid JSON, or a gateway's error page."""
 
 
 class ResponseTooLarge(BadResponse):
-    """The answer is larger than the client was told to take; nothing of it was kept."""
+    """The response is larger than the client accepts; no part of it was kept."""
 
 
 class DeadlineExceeded(ClientError, TimeoutError):
-    """The time was up; ``phase`` says what was waited for: ``slot``, ``connect``, ``answer`` or ``pause``."""
+    """The timeout expired; ``phase`` is what the request waited for: ``slot``, ``connect``, ``answer`` or ``pause``."""
 
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase

@@ -1,4 +1,4 @@
-"""Make conditions on rows, for every method's ``filters=``: ``{"prize": gte(1000)}``. Pure.
+"""Make the conditions on rows that every method takes as ``filters=``: ``{"prize": gte(1000)}``. Pure.
 
 A plain value means *equal*, ``None`` means *is null*, a list of filters on one column means *all of them*::
 
@@ -9,8 +9,8 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     {"data->owner->>name": "Ann"}                           a path into a JSON column
     {"owners.name": "Ann"}                                  a column of an embedded resource
 
-A name may hold anything. One that holds a dot or an arrow itself stands in double quotes: ``{quoted("v1.2"): 3}``.
-How conditions are written is in ``query_values.py``.
+A name may contain any characters. If it contains a dot or an arrow, put it in double quotes: ``{quoted("v1.2"): 3}``.
+``query_values.py`` writes conditions into a request.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition
         inner = members_of(part)
         if not inner and joined_by == "or":
             raise SettingsError(f"any_of(…, {shown(part)}): no condition fits every row, as any_of would; leave it out")
-        # Several columns in one mapping belong together: inside an or they need their own brackets.
+        # Several columns in one mapping form one group: inside an "or" the group needs its own parentheses.
         members += [Group("and", tuple(inner))] if joined_by == "or" and len(inner) > 1 else inner
     if not members:
         raise SettingsError("any_of() and all_of() need at least one condition")
@@ -49,7 +49,7 @@ def any_of(*groups: Mapping[str, Condition] | Group) -> Group:
 
 
 def all_of(*groups: Mapping[str, Condition] | Group) -> Group:
-    """All of the groups fit, and an empty one asks for nothing; useful inside ``any_of`` and with ``~``."""
+    """All groups must fit; an empty group fits every row. Useful inside ``any_of`` and with ``~``."""
     return _group("and", groups)
 
 
@@ -97,7 +97,7 @@ def ilike(pattern: str) -> Filter:
 
 
 def literally(text: str) -> str:
-    """``text`` as a part of a ``like`` pattern that stands for itself.
+    """Return ``text`` as a part of a ``like`` pattern that matches itself.
 
     PostgREST turns every ``*`` into ``%``, escaped or not, so a star becomes ``_``, which fits any one character;
     where that is too much, use ``match``.

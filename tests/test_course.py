@@ -8,7 +8,7 @@ import math
 import re
 import runpy
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from made_race import made_race
 
 from supalab.course import NotDone, check, predict, size
 from supalab.course.build import built, cells, notebook, solution_of, sources
-from supalab.course.check import Exercise, forget, judged
+from supalab.course.check import REASONS, Exercise, Judge, forget, judged
 from supalab.course.exercises import EXERCISES
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
@@ -33,6 +33,8 @@ SOURCE = """# for editors only
 # %%
 x = 1
 # %% exercise 03a
+# hint: Divide.
+# too_much: It is {n} too much.
 def f(n: int) -> int:
     # <solution>
     half = n // 2
@@ -57,6 +59,44 @@ def test_a_source_gives_a_stub_and_a_solution() -> None:
     assert texts(solved) == [*texts(learner)[:2], "def f(n: int) -> int:\n    half = n // 2\n    return half"]
     assert [cell["id"] for cell in json.loads(learner)["cells"]] == ["03-01", "03-02", "03-03"]
     assert [cell["metadata"] for cell in json.loads(learner)["cells"]] == [{}, {}, {"tags": ["exercise-03a"]}]
+
+
+def test_what_a_check_says_is_in_neither_notebook() -> None:
+    """The texts above an exercise's code are for its check alone, by name."""
+    cell = cells(SOURCE)[-1]
+    assert cell.said == [("hint", "Divide."), ("too_much", "It is {n} too much.")]
+    assert "Divide" not in notebook(SOURCE, "03_x") + notebook(SOURCE, "03_x", solved=True)
+
+
+def reasons_of(path: Path) -> set[str]:
+    """The names of the reasons that a module's judges give: conditions, and what is given otherwise."""
+    found: set[str] = set()
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+        if name not in {"finding", "stop", "_fault", "Rounds"} or not isinstance(call, ast.Call):
+            continue
+        given = [word.value for word in call.keywords if word.arg == "otherwise"]
+        given += call.args[3:4] if name in {"stop", "Rounds"} else call.args[2:3] if name == "_fault" else []
+        found |= {word.arg for word in call.keywords if word.arg and name == "finding"} - {"say", "otherwise"}
+        constants = (one for argument in given for one in ast.walk(argument) if isinstance(one, ast.Constant))
+        found |= {one.value for one in constants if isinstance(one.value, str) and one.value.isidentifier()}
+    return found
+
+
+def test_every_reason_has_a_text_and_every_text_a_judge() -> None:
+    """A judge names reasons; their texts stand above the exercise in the notebook's source, or are shared by all."""
+    texts: dict[Path, set[str]] = {}
+    for exercise in EXERCISES.values():
+        assert len(exercise.hints) == 2
+        path = Path(sys.modules[exercise.judge.__module__].__file__ or "")
+        texts.setdefault(path, set()).update(exercise.reasons)
+    shared = reasons_of(Path(sys.modules["supalab.course.check"].__file__ or ""))
+    named = {path: reasons_of(path) for path in texts}
+    assert shared == set(REASONS)
+    for path, known in texts.items():
+        assert named[path] <= known | shared, path.name
+        # A socket left open is found in one place for two modules.
+        assert known <= named[path] | shared | {"still_open", "only_status"}, path.name
 
 
 def exercise_cells() -> Iterator[tuple[str, str, str]]:
@@ -156,25 +196,27 @@ async def test_a_right_limit_on_a_busy_machine_is_not_called_wrong(monkeypatch: 
     async def busy(lab: object, limit: int, latency: float, wanted: float) -> float:
         return 0.5 * wanted
 
-    monkeypatch.setattr("supalab.course.exercises.nb09._per_s", busy)
-    right = await EXERCISES["09a"].judge(lambda per_s, latency: math.ceil(per_s * latency))
+    monkeypatch.setattr("supalab.course.exercises.formulas._per_s", busy)
+    right = await judged(EXERCISES["09a"], lambda per_s, latency: math.ceil(per_s * latency))
+    assert isinstance(right, tuple)
     said = [found.words for found in right if not found.ok]
     assert said
     assert all("this machine was busy" in words for words in said)
-    fewer = await EXERCISES["09a"].judge(lambda per_s, latency: max(1, int(per_s * latency)))
+    fewer = await judged(EXERCISES["09a"], lambda per_s, latency: max(1, int(per_s * latency)))
+    assert isinstance(fewer, tuple)
     assert any("round up" in found.words for found in fewer)
 
 
-def an_exercise(judge: Callable[[Any], Awaitable[Sequence[Finding]]]) -> Exercise:
-    return Exercise("99a", "a test", ("one", "two"), judge)
+def an_exercise(judge: Judge) -> Exercise:
+    return Exercise("99a", "a test", ("one", "two"), judge, {})
 
 
 async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error, even in a task group, or a hang never ends the notebook; a stub deep inside is still a stub."""
 
-    async def calls(answer: Any) -> Sequence[Finding]:
+    async def calls(answer: Any) -> AsyncIterator[Finding]:
         await answer()
-        return (Finding("it", "to run", "it ran", True),)
+        yield Finding("it", "to run", "it ran", True)
 
     async def breaks() -> None:
         raise KeyError("name")
@@ -228,7 +270,7 @@ async def test_a_check_without_await_says_so() -> None:
 
 async def test_an_unknown_exercise_is_told_what_there_is() -> None:
     """A typing error in the number is not the learner's failure."""
-    with pytest.raises(SettingsError, match="choose from 01a"):
+    with pytest.raises(SettingsError, match="choose from 00a"):
         await check("1a", None)
 
 

@@ -155,6 +155,16 @@ print(f"{time.perf_counter() - began:.1f} s")
 
 
 # %% exercise 00a
+# hint: Two cells above have what you need: the one with gather, and the one with the semaphore.
+# hint: Make gate = asyncio.Semaphore(3). Write an inner `async def limited(number)` that awaits fetch(number) inside `async with gate`. Then return await asyncio.gather(*(limited(number) for number in numbers)).
+# unawaited: The result is something to await, not a list. Put an await in front of asyncio.gather(…).
+# coroutines: These are coroutines that never ran. fetch(number) only makes one; asyncio.gather runs them.
+# results: Return the list of results: gather returns them in the order of its arguments.
+# never_run: fetch was never run.
+# one_by_one: The calls run one after another. asyncio.gather starts them together.
+# too_few: There is room for 3 calls at the same time: asyncio.Semaphore(3), with one semaphore for all calls.
+# no_limit: All calls run at the same time. Put `async with` a Semaphore(3) around each call of fetch.
+# too_many: More than 3 calls run at the same time. Is there one semaphore for all calls, and does it count to 3?
 async def fetch_all(fetch, numbers):
     """Call fetch for every number, three at a time; return the results in order."""
     # <solution>

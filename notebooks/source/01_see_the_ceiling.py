@@ -117,6 +117,17 @@ print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on a
 
 
 # %% exercise 01a
+# hint: All threads start together and end together. Think in waves, with one request for each thread.
+# hint: The number of waves is requests / threads, rounded up with math.ceil. Each wave takes one latency.
+# unit: Return the bare number, without a unit.
+# one_by_one: This is the time of one request after another. The threads work at the same time. How many waves is that?
+# idle: With fewer requests than threads, some threads stay idle. There is always at least one wave.
+# waves: This looks like the number of waves. How many seconds does one wave take?
+# half: The last wave is not full, but it takes as long as the others. Half a wave does not exist.
+# last: The last wave is missing. It is not full, but it takes as long as the others.
+# too_many: This is one wave too many: {requests} requests fill exactly {waves} waves of {limit}.
+# shown: Is a number of the burst above, 3 or 0.15, still in your formula? Use threads and latency.
+# count: Count the waves. Each wave takes one server time, and there are as many waves as the requests need.
 def makespan(requests: int, threads: int, latency: float) -> float:
     """Seconds from the first request to the last response, if only the server time counts."""
     # <solution>

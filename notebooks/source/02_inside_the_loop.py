@@ -145,6 +145,19 @@ lag_chart(found, guess=guess.value)
 
 
 # %% exercise 02a
+# hint: The call must not run on the loop's thread. asyncio.to_thread runs a function in another thread, and you await its result.
+# hint: Pass the function, not its result: response = await asyncio.to_thread(requests.get, url, headers=headers). Then response.json() is fast and may run here.
+# plain: It is a plain function now. Callers await it, so it must stay `async def`.
+# unawaited: The result is something to await, not the rows. Put an await in front of it.
+# await_first: Await it first, in parentheses: (await …).json().
+# await_in_front: An await in front of a plain call does not move it to another thread: requests.get(…) has already waited on the loop's own thread when the await begins. Which function runs a call in another thread?
+# called_first: The call ran first, on the loop's own thread, and you passed its result. Pass the function without parentheses, and its arguments after it.
+# headers: The lab refused the request, because it saw no key. Pass the headers by name: headers=headers.
+# body: The rows are in the response's body: .json() turns it into a list.
+# still_blocks: While a call waited for the server, no other task could run: requests.get still runs on the loop's own thread. Is the function called there, and only its result passed on?
+# overlap_and_block: The requests overlap, but something else blocked the loop. Creating a whole client for each call does this, because it loads certificates each time.
+# in_turn: The lab saw one request at a time: each call waits for the one before it to end.
+# small_pool: Some calls wait for others. Is there a small pool, a lock or a semaphore?
 async def fetch(url: str, headers: dict[str, str]) -> list[dict]:
     """Return the rows at this address."""
     # return requests.get(url, headers=headers).json()     <- this call blocks

@@ -189,6 +189,24 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 
 
 # %% exercise 03a
+# hint: Check self._client and assign it with no await in between. Also ask which loop is running: asyncio.get_running_loop().
+# hint: If self._client is None or self._loop is not loop, set self._loop = loop and self._client = httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit)). Return self._client in both cases.
+# no_class: Give check() the class itself, by its name, without parentheses after it.
+# in_init: __init__ creates a client. Leave it at None there, and create it in _get_client.
+# no_key: The lab refused these requests: each needs self._headers, which hold the key.
+# no_return: _get_client must return a client every time. Is there a way through it without a return?
+# blocking: httpx.Client blocks; the one to await is httpx.AsyncClient.
+# plain: select awaits the result of _get_client: it must stay `async def`.
+# no_limits: limits= takes no number but an object: httpx.Limits(max_connections=self._limit).
+# not_used: select must get its client from _get_client.
+# await_between: Other tasks ran between the check of self._client and its assignment. Is there an await between the two? Without one, no other task can run there.
+# loop_not_set: Each call of _get_client creates a client, although one is stored: self._loop was never set, so every loop looks like another one. Set it together with self._client.
+# each_time: Each call of _get_client creates a client: keep the first in self._client.
+# fewer: Fewer requests were in flight than the limit allows: max_connections should be self._limit.
+# unlimited: Pass httpx.Limits(max_connections=self._limit): without it, a client takes up to 100.
+# not_stored: Every request opens a new connection, because the client, which holds the connections, is not stored.
+# closes_the_old: _get_client tried to use or close the old client, whose loop has ended: nobody can close it any more. Drop it, and create a new one.
+# other_loop: The stored client belongs to the loop that created it, and its connections ended with it. Remember the loop together with the client, and create a new client if asyncio.get_running_loop() is another loop.
 class LazyClient:
     def __init__(self, url: str, key: str, limit: int = 10) -> None:
         self._base = f"{url}/rest/v1"

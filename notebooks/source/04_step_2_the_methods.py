@@ -175,6 +175,22 @@ for request in (
 
 
 # %% exercise 04a
+# hint: Everything goes through self._request. It needs a method, the table, and the rows as json=.
+# hint: return await self._request('POST', table, json=rows, prefer=...). Which preference asks for the stored rows?
+# plain: Callers await your method: write async def, and await self._request in it.
+# unawaited: Your method returned a coroutine: it needs an await before self._request. Without it nothing is sent.
+# by_columns: {requests} requests for one row: a loop over a mapping goes through its columns. Pass rows on unchanged.
+# not_sent: Nothing was sent: {error}. Let self._request send it; it creates the httpx client if there is none yet.
+# refused: No row was added: {error}. POST adds rows; pass the row itself as json=.
+# not_added: No row was added. POST adds rows; pass the row as json=.
+# not_asked_for: Nothing came back. The server sends stored rows only when it is asked to: prefer='return=representation'.
+# no_return: Your method returns None. Is there a return before the await?
+# as_sent: This is what you sent, not what the server stored. Return the result of _request: it has more columns.
+# as_stored: Return what the server stored: a list with the row in it.
+# one_by_one: It took {requests} requests. If the second is refused, you have half of an insert. Pass the list on unchanged: PostgREST takes one row or many in one request, and adds all of them or none.
+# list_unchanged: Pass the list on unchanged: PostgREST takes one row or many in one request, and adds all of them or none.
+# overwritten: The row existed, and yours has overwritten it: a resolution=… in prefer makes it an upsert.
+# not_told: The server refused, and the caller was not told. _request raises for every error status: let the error pass.
 class WithInsert(SmallClient):
     async def insert(self, table, rows):
         """Add a row or a list of rows; return them as stored."""
@@ -202,6 +218,22 @@ await check("04a", WithInsert)
 
 
 # %% exercise 04b
+# hint: The new values are the body (json=). The filters are the query (params=): columns and their conditions.
+# hint: params={column: f'eq.{value}' for column, value in filters.items()}, and the method is PATCH.
+# plain: Callers await your method: write async def, and await self._request in it.
+# unawaited: Your method returned a coroutine: it needs an await before self._request. Without it nothing is sent.
+# not_escaped: The & ended the value, so the row 'R' was changed by mistake. Pass the filters as params=, and httpx escapes them.
+# swapped: The new value came as a filter: new values are the body (json=), filters are the query (params=).
+# no_operator: A filter is written operator, dot, value: the parameter title has the text 'eq.R&D'.
+# refused: The server refused: {error}. PATCH changes rows; pass the filters as params=, new values as json=.
+# fits_no_row: The filter fits no row. httpx escapes what is in params=, and here quotation marks would be a part of the title: the parameter is 'eq.R&D', without changes.
+# nothing_changed: No row has changed. PATCH changes rows; pass the filters as params=, new values as json=.
+# another_row: The wrong row has changed.
+# as_now: Return the rows as they are now, as insert does, with prefer='return=representation'.
+# one_lost: {rows} rows changed: one of the two filters got lost. Each filter is a parameter of its own, and a row must match them all.
+# each_filter: Each filter is a parameter of its own, and a row must match them all.
+# overwritten: The table refuses this value, but rows came back. Send the values as they are.
+# not_told: The server refused, and the caller was not told. _request raises for every error status: let the error pass.
 class WithUpdate(SmallClient):
     async def update(self, table, values, filters):
         """Change the rows that match all filters; return them as they are now."""

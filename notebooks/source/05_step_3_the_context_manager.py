@@ -109,6 +109,16 @@ for one in [*kept, small]:
 
 
 # %% exercise 05a
+# hint: close awaits self._client.aclose() if there is a client; __aenter__ returns an object; __aexit__ closes.
+# hint: __aenter__: return self. __aexit__: await self.close(), and no return. close: only if self._client is not None, and keep it in self._client.
+# aclose: The httpx client has no close(): its own method is aclose(), and you must await it.
+# three_methods: async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three are there, and async def. __aexit__ takes three values more than self: the error's class, the error and its traceback.
+# return_self: `as db` names what __aenter__ returns: return self.
+# not_closed: The block has ended and its socket is still open: __aexit__ must await self.close(), and close must await self._client.aclose(), with an error in the block or without.
+# swallowed: A true value from __aexit__ swallows the error of the block. Let __aexit__ return None.
+# still_open: Close in any case, also after an error in the block.
+# nothing_to_close: Nothing was opened yet, so there is nothing to close. Check whether self._client is None.
+# opened_again: After closing, the next request created a new httpx client, and nobody will close that one. Keep the closed client in self._client: httpx refuses to use it.
 class Closing(SmallClient):
     async def close(self):
         # <solution>
@@ -208,6 +218,20 @@ cancellation_chart({"fake-3": fake_3, "real-3": real_3})
 
 
 # %% exercise 05b
+# hint: asyncio.create_task starts a read without waiting; task.cancel() ends it. Which client frees its slots?
+# hint: async with SupabaseAsync(url, key, limit=3): three tasks, await asyncio.sleep(0.1), cancel each, await asyncio.wait(tasks), then time one more select.
+# awaits_cancelled: If you await a cancelled task, also with gather, you get its CancelledError. asyncio.wait waits without it.
+# own_timeout: The timeout cancelled the reads, and its TimeoutError ended your function too. Catch it, and then read once more.
+# no_task: A coroutine cannot be cancelled before it runs as a task. asyncio.create_task starts it and returns the task.
+# elsewhere: No request came to the check's lab. Use the url and key that leave is given, not the notebook's own lab.
+# never_ran: Only the last request came. A task that is cancelled before it ever ran sends nothing: await asyncio.sleep(0.1) in between.
+# no_last: The last request never came. Is there an await before its select?
+# warm_up: One request too many: cancel_three begins with a read of its own, to warm up. Leave that one out.
+# start_and_cancel: Start 3 reads, wait 0.1 s, cancel them, and then read once more.
+# none_left: No client disconnected. Either the reads were not cancelled, or threads finished their requests: a thread cannot be cancelled. Which client can disconnect?
+# waited_for_a_slot: The last request had to wait for a slot until the first three requests were done.
+# seconds: Return how many seconds the last read took: measure it with time.perf_counter().
+# still_open: Your client is still open. Use it in `async with`, as in this notebook.
 async def leave(url, key):
     # <solution>
     async with SupabaseAsync(url, key, limit=3) as db:

@@ -133,6 +133,23 @@ for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, request
 
 
 # %% exercise 06a
+# hint: There are three groups: errors of httpx, with one base class; a body that is not JSON; and everything else, which you should not catch.
+# hint: except (httpx.HTTPError, ValueError) as error: the first is the base of status and transport errors, the second is what response.json() raises.
+# await_get: client.get gives a coroutine: await it to get the response.
+# await_json: Is there an await before response.json()? In httpx this is an ordinary method.
+# hides: The request succeeded, so the error is a mistake in the function, and its own except has hidden which one.
+# no_rows: If the request succeeds, the caller should get the rows: return response.json().
+# returned: You return the error, and the caller takes it for a result. Raise it.
+# not_told: The fault was caught, and the caller was not told. After except, write raise ClientError(…) from error.
+# unknown_name: The name after except is not known here: is its module imported, and is it spelled correctly?
+# not_in_module: The name after except is a name that its module does not have: look at the table above for the names of the errors.
+# no_class: After except comes one class of errors, or several in parentheses: except (This, That) as error.
+# other_class: The names in your except clause do not cover what httpx raises: its errors are neither requests' errors nor OSErrors. Which class is the base of a refused connection, a timeout and an error status?
+# as_rows: The server's error was returned as if it were rows: response.raise_for_status() must come first.
+# only_status: HTTPStatusError is raised for a response with an error status. A fault before the response, such as a refused connection or a timeout, has another name; one base class covers both.
+# not_json: The body is HTML, not JSON: response.json() then raises a ValueError, which is not an error of httpx. In requests it was a RequestException.
+# cancel_swallowed: Your code swallowed CancelledError. It is a BaseException, and catching it breaks every timeout around your function.
+# mistake_hidden: A closed client and an invalid URL are mistakes in the program. If they are reported as failed requests, people look for them at the server. Catch what a request can raise, not every Exception and not httpx.InvalidURL.
 async def contests(client, url):
     """Return rows; raise ClientError if the request fails."""
     #: raise NotDone("remove this line when you begin")

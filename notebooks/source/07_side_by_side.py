@@ -159,6 +159,16 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 # This table needs a control as well: when threads go, `requests` goes with them. Notebook [08](08_what_earned_it.ipynb) separates the two.
 
 # %% exercise 07a
+# hint: Look at in flight and connections in the table. For each effect, find two arms that agree in all columns but one. How many connections did the article's client open?
+# hint: The limit: two fake arms. Reuse: ten threads with and without a Session. Threads or async: ten in flight and ten connections in both, and threads in only one of them.
+# keys: The keys are {keys}, and each has a pair of arms.
+# open: The pair for {effect} is still open. The check has tried what you filled in.
+# two_names: Give two names of arms, such as ("fake-3", "real-10"), that differ only in this property.
+# no_arm: Of the five, no arm is called {name!r}: choose from {arms}.
+# itself: {one} compared with itself shows only the noise. Which arm differs from it in one thing?
+# nothing_differs: Between {one} and {other} nothing differs that the lab can count. Which two differ in {effect}?
+# another_differs: Between {one} and {other} it is not {effect} that differs, but {instead}.
+# also_differs: Between {one} and {other} {effect} differs, but not alone. Also changed: {also}. If one of the two arms is faster, you cannot tell which change did it.
 isolates = {
     # <solution>
     "limit": ("fake-3", "fake-10"),

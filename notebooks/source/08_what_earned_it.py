@@ -107,6 +107,17 @@ for step in found.steps:
 
 
 # %% exercise 08a
+# hint: before[i] and after[i] ran in the same round. First make a list of their differences.
+# hint: found = [a.makespan_s - b.makespan_s for a, b in zip(before, after)]. Its median, min and max are three of the four values; above_noise means that 0 is not between min and max.
+# trials: before and after are lists with one trial per round; the seconds of a trial are its makespan_s. zip(before, after) gives you the pairs.
+# four: Return four values: the median, the lowest and the highest of the differences, and True or False.
+# direction: Saved seconds are positive: subtract before minus after.
+# paired: This machine got slower from round to round, for both arms. Subtract pair by pair, before[i] - after[i], and this change is gone.
+# one_slow: One slow round moves a mean a lot. It hardly moves a median.
+# both_sides: Some rounds saved time and some lost time, so 0 is inside the range: this is within noise.
+# steady: Ten milliseconds are little, but every round has them. A small gain is not the same as noise.
+# loses: A step can lose time, and this can be above noise too: then all rounds are on the other side of 0.
+# ends: The range goes from the lowest to the highest difference within a round.
 def earned(before, after):
     """Seconds that a step earned: median, lowest, highest; and whether it can be told from noise."""
     # <solution>

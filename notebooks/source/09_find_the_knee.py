@@ -150,6 +150,16 @@ for kind, rows in recorded.rows.groupby("kind", sort=False):
 
 
 # %% exercise 09a
+# hint: Use Little's law: in flight = throughput x time. The limit must allow what you want in flight.
+# hint: math.ceil(per_s * latency): the requests in flight on average, rounded up.
+# whole_float: The number is whole, but its type is float: int(…) makes it a whole number.
+# half: A slot exists or it does not: half a slot does not exist. In which direction must you round?
+# zero: With a limit of 0 no request is ever sent. One slot is the minimum.
+# far: This is far more than is ever in flight. In flight = throughput x time: multiply. The latency is in seconds.
+# left_over: {per_s} x {latency} is exactly {exactly}: nothing is left over, so there is nothing to add.
+# busy: By arithmetic this limit is enough, so your rule is not the reason: this machine was busy. Run the check again when it has less to do.
+# full: With a limit of {limit} and {latency} s per request, the slots are full before this rate is reached, and callers queue. If you rounded, round up.
+# spare: It reaches the rate, but one slot fewer reaches it as well. Slots that you do not need have a cost: every slot is a connection that the server keeps open.
 def limit_for(per_s: float, latency: float) -> int:
     """The smallest limit that reaches a throughput, if nothing but latency takes time."""
     # <solution>

@@ -149,6 +149,16 @@ for one in windows(faults):
 # | slow backend: a response, even if it is 503 or 504 | within 1 s |
 
 # %% exercise 10a
+# hint: The limit: Little's law gives the mean number in flight under normal load; leave room above it. The timeout: the service may take 1.2 times as long.
+# hint: 40 x 0.15 = 6 in flight: a limit of 10 leaves room. With a timeout of 0.7 s the service answers within 0.84 s.
+# limit_and_timeout: limit is a whole number of slots, from 1; timeout is a number of seconds above 0.
+# too_few: {law}: with {limit} slots the queue only grows.
+# always_busy: {law}: all {limit} slots are always busy, and the queue that a cluster leaves never drains.
+# gave_up: The service gave up on requests that the backend was about to answer. The timeout is too short for it.
+# clusters: Some requests waited long for a slot. Leave some room above the average, because requests come in clusters.
+# milliseconds: Did you mean milliseconds? The timeout is in seconds: write {seconds} for {timeout} ms.
+# to_say_no: With a timeout of {timeout} s the service may take {gives_up} s to say no. After a quick refusal callers can do something else.
+# busy: Something else kept this machine busy, so the times above say little. Run the check once more.
 # <solution>
 chosen = {"limit": 10, "timeout": 0.7}
 # </solution>

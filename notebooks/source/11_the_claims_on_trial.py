@@ -187,6 +187,16 @@ recorded("detective").figure()
 # | numbers that you change | one, the one you doubt |
 
 # %% exercise 11a
+# hint: Throughput and the time for 50 requests agree, so keep them. Which limit, or which response, would give them?
+# hint: 50 requests/s x 0.1 s = 5 in flight: doubt the limit. Or 25 / 50 per second = 0.5 s: doubt the response. Both are right.
+# names: Keep the three names 'doubted', 'limit' and 'response', each with a value.
+# limit: A limit is a whole number of requests in flight, from 1.
+# response: The response is in seconds: 100 ms are 0.1.
+# as_in_the_blog: These are the blog's own numbers: 25 in flight at 0.1 s each would be done far sooner. The throughput and the time for 50 requests agree with each other. Which of the two other numbers contradicts them?
+# one_is_enough: You changed the limit and the response. One is enough: keep the other as in the blog.
+# third: This is {faster}. In flight = throughput x response: take two of the blog's numbers and compute the third.
+# unknown: Doubt one of these: limit, response.
+# disagree: You doubt the {doubted}, but your numbers change {changed}: make the two agree.
 # <solution>
 story = {"doubted": "limit", "limit": 5, "response": 0.1}
 # </solution>

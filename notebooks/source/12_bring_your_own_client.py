@@ -118,6 +118,19 @@ looks_async
 
 
 # %% exercise 12a
+# hint: Remove three things: the thread with requests, the lock around everything, and the connection for each call. One httpx.AsyncClient, created in __init__, replaces all three.
+# hint: In __init__: self._client = httpx.AsyncClient(headers={'apikey': key}, trust_env=False). In select: response = await self._client.get(address), and no lock. In aclose: await self._client.aclose().
+# ten: select must return ten rows: LooksAsync asks for them with ?limit=10 after the table's name.
+# unawaited: select must return rows, but it returns something that was never awaited: an await is missing in it.
+# rows: select must return ten rows, as LooksAsync does: return response.json().
+# still_open: aclose must close what was opened: await self._client.aclose(). Then the check runs the probe.
+# no_verdict: {why}
+# blocking: While one of its requests is in flight, the whole loop is blocked. Look for code that waits without an await: requests, time.sleep, a plain httpx.Client.
+# fake: A thread still waits for each request. Look for to_thread, run_in_executor or requests: httpx.AsyncClient has the same get, and you can await it.
+# mixed: Part of it is real async, and part is not: it sends requests in two ways. Which one is the old way?
+# pool: {peak} at once is the size of its thread pool. If no size is given, it depends on the number of processors.
+# in_turn: Its callers wait for one another. Does a call hold a lock or a semaphore while it waits for the server?
+# not_reused: It opens a connection for each request: requests.get does this, and so does a client that is created in select. Create one httpx.AsyncClient in __init__, and keep it.
 class Mended:
     def __init__(self, url, key):
         self._url, self._headers = f"{url}/rest/v1", {"apikey": key}

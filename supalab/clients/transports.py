@@ -86,8 +86,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._encoded(request)
 
     def _encoded(self, request: httpx.Request) -> bytes:
-        """Return a request as bytes; raises LocalProtocolError for a method, URL or header that is not valid in
-        HTTP."""
+        """Return a request as bytes; raises LocalProtocolError for a part that is not valid in HTTP."""
         target = request.target.encode() if isinstance(request, ReadyRequest) else request.url.raw_path
         first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)
         head = self._head(tuple(request.headers.raw), len(request.content))

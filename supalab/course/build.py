@@ -11,6 +11,10 @@ in comments::
         #: raise NotDone("make the client at the first call")
 
 The learner's notebook has the lines behind ``#:`` in place of the solution; the solution notebook has the solution.
+What the check says stands above the cell's code, and in neither notebook: two lines ``# hint: ...``, and a line for
+each reason by its name, such as ``# still_open: ...``, in which ``{limit}`` is a value that the judge gives. The
+exercise's title is that of its heading, ``## Exercise 03a · Create a client ...``.
+
 Notebooks have no outputs, no counts and no random ids. To rebuild: ``python -m supalab.course.build``.
 """
 
@@ -21,16 +25,19 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["Cell", "built", "cells", "main", "notebook", "solution_of", "sources"]
+__all__ = ["Cell", "Told", "built", "cells", "main", "notebook", "solution_of", "sources", "told"]
 
 MARKER = re.compile(r"^# %%(?P<prose> \[markdown\])?(?: exercise (?P<exercise>\d\d[a-z]))?\s*$")
 BEGIN, END, STUB = "# <solution>", "# </solution>", re.compile(r"^(\s*)#: ?(.*)$")
+SAID = re.compile(r"# (\w+): (.+)")
+HEADING = re.compile(r"^## Exercise (\d\d[a-z]) · (.+)$", re.MULTILINE)
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -45,11 +52,27 @@ class Cell:
     exercise: str | None
     lines: tuple[str, ...]
 
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """What the check says, by name: the comments above an exercise's code."""
+        matches = map(SAID.fullmatch, self.lines if self.exercise else ())
+        return [(found[1], found[2]) for found in takewhile(bool, matches) if found]
+
     def text(self, *, solved: bool) -> str:
         """Return what the cell holds in a notebook: prose without its comment marks, an exercise solved or not."""
         if self.prose:
             return _joined(re.sub(r"^# ?", "", line) for line in self.lines)
-        return _joined(_solved(self.lines) if solved else _unsolved(self.lines))
+        code = self.lines[len(self.said) :]
+        return _joined(_solved(code) if solved else _unsolved(code))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a source says of an exercise: its title, its hints and the reasons by name, for its check."""
+
+    title: str
+    hints: tuple[str, ...]
+    reasons: Mapping[str, str]
 
 
 def cells(source: str) -> list[Cell]:
@@ -114,6 +137,20 @@ def solution_of(exercise: str) -> str:
             if cell.exercise == exercise:
                 return cell.text(solved=True)
     raise SettingsError(f"no notebook has an exercise {exercise!r}: its number stands above its cell, such as 01a")
+
+
+def told() -> dict[str, Told]:
+    """Return what the sources say of every exercise, by number."""
+    found, titles = dict[str, Told](), dict[str, str]()
+    for path in sources():
+        for cell in cells(path.read_text(encoding="utf-8")):
+            if cell.prose:
+                titles |= dict(HEADING.findall(cell.text(solved=False).replace("*", "")))
+            if cell.exercise:
+                hints = tuple(text for name, text in cell.said if name == "hint")
+                reasons = {name: text for name, text in cell.said if name != "hint"}
+                found[cell.exercise] = Told(titles[cell.exercise], hints, reasons)
+    return found
 
 
 def built() -> Mapping[Path, str]:

@@ -1,4 +1,4 @@
-"""A learner's answer goes in, is tried at a lab, and kind feedback comes out: findings, a hint, another, the solution.
+"""Try a learner's answer to an exercise at a lab, and say what was seen, with a hint if need be.
 
 Judged is what an answer *does*, never how it is written. A check never raises for what a learner wrote, so the rest of
 the notebook runs.
@@ -7,26 +7,42 @@ the notebook runs.
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
 import re
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any, NoReturn, TypeAlias
 
 from supalab.course.attempts import note
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
 
-__all__ = ["Asked", "Exercise", "Judge", "NotDone", "check", "forget", "judged"]
+__all__ = [
+    "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "awaited", "called", "check", "described",
+    "finding", "forget", "is_number", "judged", "named", "outcome", "required", "stop",
+]  # fmt: skip
 
 PATIENCE_S = 20.0
 #: After so many tries the second hint comes, after so many the solution.
 SECOND_HINT, SOLUTION = 2, 3
 #: The file name that IPython gives a cell's code.
 CELL = re.compile(r"ipykernel_\d+|ipython-input")
+#: What is said in every exercise that has no text of its own under this name.
+REASONS = {
+    "no_function": "Give check() the function itself, by its name, without parentheses after it.",
+    "coroutine": "The function computes and waits for nothing, so use a plain def: an async def returns a coroutine.",
+    "nothing": "The function returns nothing. Is there a return?",
+    "plain": "Callers await it: write `async def`.",
+    "unawaited": "The result is something to await, and nobody awaited it: an await is missing.",
+}
 
-Judge: TypeAlias = Callable[[Any], Awaitable[Sequence[Finding]]]
+#: Tries an answer and yields what it finds, one thing after another; it ends early with ``stop`` or ``required``.
+Judge: TypeAlias = Callable[[Any], AsyncIterator[Finding]]
 
 _tries: Counter[str] = Counter()
 
@@ -35,14 +51,29 @@ class NotDone(Exception):  # it says where somebody is, not that something broke
     """What a stub raises: this exercise has not been done yet."""
 
 
+class StopCheck(Exception):
+    """End a check with this finding: without it nothing else can be judged."""
+
+    def __init__(self, last: Finding) -> None:
+        super().__init__(last.what)
+        self.last = last
+
+
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """One exercise: its number and title, two hints, and the judge that tries an answer at a lab."""
+    """One exercise: its number, what the notebook's source says of it, and the judge that tries an answer at a lab."""
 
     number: str
     title: str
-    hints: tuple[str, str]
+    hints: tuple[str, ...]
     judge: Judge
+    reasons: Mapping[str, str]
+
+    def explained(self, found: Finding) -> Finding:
+        """Return a finding with the text of its reason."""
+        if not found.reason:
+            return found
+        return replace(found, words={**REASONS, **self.reasons}[found.reason].format(**found.facts))
 
 
 class Asked:
@@ -85,7 +116,7 @@ async def _feedback(exercise: Exercise, answer: Any) -> Feedback:
     findings = await judged(exercise, answer)
     if isinstance(findings, NotDone):
         return Feedback(number, exercise.title, State.NOT_DONE, left=str(findings))
-    if all(finding.ok for finding in findings):
+    if all(one.ok for one in findings):
         _tries[number] = 0
         return Feedback(number, exercise.title, State.DONE, findings)
     _tries[number] += 1
@@ -103,22 +134,38 @@ async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDo
     """Return what the judge found, or what a stub says is left to do; what breaks in there is a finding."""
     if answer is ...:
         return NotDone("replace the three dots by your answer")
+    found: list[Finding] = []
+    with warnings.catch_warnings():
+        # A forgotten await is a finding, in plain words; Python's own warning would stand red below another cell.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        left = await _tried(exercise, answer, found)
+        gc.collect()
+    return left or tuple(found)
+
+
+async def _tried(exercise: Exercise, answer: Any, found: list[Finding]) -> NotDone | None:
+    """Let the judge try the answer, and collect what it finds; returns the stub if one is left."""
     try:
         async with asyncio.timeout(PATIENCE_S) as patience:
-            return tuple(await exercise.judge(answer))
+            async for one in exercise.judge(answer):
+                found.append(exercise.explained(one))  # noqa: PERF401  # what was found before an error counts
+    except StopCheck as stopped:
+        found.append(exercise.explained(stopped.last))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise  # somebody stops the cell
-        return (_broke(error),)  # the answer has cancelled something and awaited it
-    except TimeoutError as error:
-        if not patience.expired():  # the answer's own
-            return unfinished(error) or (_broke(error),)
-        words = f"Still running after {PATIENCE_S:.0f} s. Do you await something that never completes?"
-        return (Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words),)
+        found.append(_broke(error))  # the answer has cancelled something and awaited it
     except Exception as error:
         # A judge is ours and tested; what breaks in it is the answer.
-        return unfinished(error) or (_broke(error),)
+        left = unfinished(error)
+        if left is None and isinstance(error, TimeoutError) and patience.expired():
+            words = f"Still running after {PATIENCE_S:.0f} s. Do you await something that never completes?"
+            found.append(Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words))
+        elif left is None:
+            found.append(_broke(error))
+        return left
+    return None
 
 
 def unfinished(error: BaseException) -> NotDone | None:
@@ -150,3 +197,87 @@ def _why(error: BaseException, text: str) -> list[str]:
     elif "'coroutine'" in text:
         words.append("There is a coroutine instead of its result: an await is missing.")
     return words
+
+
+# What judges are made of.
+
+
+def finding(
+    what: str,
+    expected: object,
+    observed: object,
+    ok: bool,
+    *,
+    say: Mapping[str, object] | None = None,
+    otherwise: str = "",
+    **reasons: object,
+) -> Finding:
+    """Compare what was observed with what was expected; if they differ, say why.
+
+    ``reasons``: a condition for each name of a reason; the first that holds is given, or else ``otherwise``.
+    ``say``: values for the names in braces in the text of a reason.
+    """
+    reason = "" if ok else next((name for name, holds in reasons.items() if holds), otherwise)
+    return Finding(what, str(expected), str(observed), bool(ok), reason=reason, facts=say or {})
+
+
+def required(found: Finding) -> Finding:
+    """Return a finding; a difference ends the check."""
+    if not found.ok:
+        raise StopCheck(found)
+    return found
+
+
+def stop(what: str, expected: str, observed: str, reason: str, **say: object) -> NoReturn:
+    """End the check with a difference and its reason."""
+    raise StopCheck(finding(what, expected, observed, False, otherwise=reason, say=say))
+
+
+def a_function(answer: Any) -> Any:
+    """Return a function; anything else ends the check."""
+    return answer if callable(answer) else stop("the answer", "a function", described(answer), "no_function")
+
+
+def called(function: Any, *arguments: Any, expected: str) -> Any:
+    """Call a function that only computes; no function, a coroutine or no result at all ends the check."""
+    value = a_function(function)(*arguments)
+    if inspect.isawaitable(value) or value is None:
+        stop("what it returns", expected, described(value), "nothing" if value is None else "coroutine")
+    return value
+
+
+async def awaited(asked: Any, what: str, expected: str) -> Any:
+    """Await what a function gave; a plain function's value, or a result that nobody awaited, ends the check."""
+    if not inspect.isawaitable(asked):
+        stop(what, "something to await", described(asked), "plain")
+    value = await asked
+    if inspect.isawaitable(value):
+        stop(what, expected, "something that was never awaited", "unawaited")
+    return value
+
+
+async def outcome(asked: Awaitable[Any]) -> tuple[Any, Exception | None]:
+    """Return the result, or the error that was raised; a stub and the end of a check pass."""
+    try:
+        return await asked, None
+    except (NotDone, StopCheck):
+        raise
+    except Exception as error:
+        return None, error
+
+
+def named(error: BaseException) -> str:
+    """Return an error as one line: its class and its message."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def described(value: object) -> str:
+    """Return what somebody gave in two words: rows by their number, anything else by its type."""
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+        return f"{len(value)} row{'s' * (len(value) != 1)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)

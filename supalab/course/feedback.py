@@ -1,4 +1,4 @@
-"""What a check says: findings at the lab go in, kind words, a table and the next hint come out. Pure.
+"""Put a check's findings into words, a table and the next hint (pure).
 
 It says what was observed and what was expected, never that somebody is wrong.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from supalab.report import table
@@ -30,13 +30,19 @@ MARKS = {State.NOT_DONE: "○", State.LOOK_AGAIN: "◐", State.DONE: "●"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what was expected, what was observed, and words for when they differ."""
+    """One thing that was looked at: what was expected, what was observed, and what to say if they differ.
+
+    A judge gives the name of a ``reason`` and the ``facts`` in it; the text of the reason stands beside the exercise
+    in the notebook's source, and becomes ``words``.
+    """
 
     what: str
     expected: str
     observed: str
     ok: bool
     words: str = ""
+    reason: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Feedback:
             State.LOOK_AGAIN: f"{'nearly' if some else 'not yet'}. Here is what the lab saw.",
             State.DONE: "done. The lab agrees.",
         }
-        return f"{MARKS[self.state]} Exercise {self.exercise}, {self.title}: {said[self.state]}"
+        return f"{MARKS[self.state]} Exercise {self.exercise} · {self.title}: {said[self.state]}"
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -87,7 +93,7 @@ class Feedback:
 
     def html(self) -> str:
         """Return the answer as HTML that inherits the theme's colours; nothing is said by colour alone."""
-        parts = [f"<p><strong>{html.escape(self.headline)}</strong></p>", _table(self.findings)]
+        parts = [f"<p><strong>{_marked(self.headline)}</strong></p>", _table(self.findings)]
         parts += [f"<p>The stub says: {_marked(self.left)}</p>"] if self.left else []
         parts += [f"<p>{_marked(text)}</p>" for text in self.words]
         parts += [f"<p><em>Hint {n}.</em> {_marked(hint)}</p>" for n, hint in enumerate(self.hints, 1)]

@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import TrialError
-from supalab.measure.record import Record
+from supalab.measure.record import SHOWN_BY, Record
 from supalab.report.table import Table, Tables
 from supalab.shipped import shipped
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from supalab.measure.run import Plan, Progress
     from supalab.settings import Settings
 
-__all__ = ["MODULES", "Experiment", "experiment", "recorded"]
+__all__ = ["MODULES", "Experiment", "drawn_by", "experiment", "recorded"]
 
 #: Every experiment by the name of its record, with the module that it lives in, in the order of ``supalab record``.
 MODULES: Mapping[str, str] = {
@@ -109,9 +109,22 @@ def experiment(name: str) -> Experiment:
     return found
 
 
+def drawn_by(module: str, name: str) -> Callable[[Record], Figure]:
+    """Return a figure of another module of this package, which is loaded, with matplotlib, when the figure is drawn."""
+
+    def draw(found: Record) -> Figure:
+        figure: Figure = getattr(import_module(f"supalab.experiments.{module}"), name)(found)
+        return figure
+
+    return draw
+
+
 def recorded(name: str) -> Record:
     """Return the reference record of an experiment, such as ``recorded("race")``, from ``data/reference``.
 
     Raises SettingsError in an installation without a checkout, which has no such file.
     """
     return Record.load(shipped("data", "reference", f"{experiment(name).name}.json"), name)
+
+
+SHOWN_BY[:] = [experiment]

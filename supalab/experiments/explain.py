@@ -7,15 +7,14 @@ round, between trials that ran next to each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from supalab.errors import SettingsError
-from supalab.experiments import Experiment
+from supalab.experiments import Experiment, drawn_by
 from supalab.measure.case import Case
 from supalab.measure.compare import Difference, compare, noise_of
 from supalab.measure.record import Record
@@ -26,7 +25,7 @@ from supalab.report.table import Cell, Content, Table
 from supalab.settings import checked_limit
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 __all__ = [
     "ARTICLE_FACTORS", "EXPERIMENT", "Explained", "Factor", "Step", "about", "chain", "compared", "explain",
@@ -409,11 +408,6 @@ def compared(found: Record) -> dict[str, float]:
     return {name: part for name, part in parts.items() if part is not None} | cpu
 
 
-def _figure(name: str) -> Callable[[Record], Figure]:
-    """Return a figure of a module of its own, which loads matplotlib."""
-    return lambda found: getattr(import_module("supalab.experiments.explain_figures"), name)(found)
-
-
 EXPERIMENT = Experiment(
     name=NAME,
     about="the step from the article's client to ours, a factor at a time, over several links",
@@ -421,7 +415,10 @@ EXPERIMENT = Experiment(
     headline=headline,
     notes=notes,
     tables=tables,
-    figures={"explain": _figure("waterfall"), "explain-links": _figure("by_link")},
+    figures={
+        "explain": drawn_by("explain_figures", "waterfall"),
+        "explain-links": drawn_by("explain_figures", "by_link"),
+    },
     compared=compared,
     full={"requests": 100, "latency": ARTICLE_S},
     quick={"requests": 40, "latency": 0.05, "repeat": 2, "links": False},

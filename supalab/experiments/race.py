@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from supalab.clients.arms import DEFAULT_ARMS, arm
 from supalab.errors import TrialError
-from supalab.experiments import Experiment
+from supalab.experiments import Experiment, drawn_by
 from supalab.lab.handle import Lab
 from supalab.measure.case import Case, Trial
 from supalab.measure.record import Record, each
@@ -23,7 +23,6 @@ from supalab.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 __all__ = ["arms", "control_of", "describe", "headline", "notes", "plan", "race", "subtitle", "table", "together"]
 
@@ -348,20 +347,6 @@ def compared(found: Record) -> dict[str, float]:
     return {name: value for name, value in every.items() if value == value}
 
 
-def side_by_side(found: Record) -> Figure:
-    """Draw requests in flight, latency and memory, a row for each arm."""
-    from supalab.experiments import race_figure
-
-    return race_figure.side_by_side(found)
-
-
-def timeline(found: Record) -> Figure:
-    """Draw every request in its slot, and the queue."""
-    from supalab.experiments import race_figure
-
-    return race_figure.timeline(found)
-
-
 EXPERIMENT = Experiment(
     name=NAME,
     about="six arms, five times: a span for every request, what the lab witnessed, memory, CPU, loop lag",
@@ -369,7 +354,7 @@ EXPERIMENT = Experiment(
     headline=headline,
     notes=notes,
     tables=table,
-    figures={"race": side_by_side, "race-timeline": timeline},
+    figures={"race": drawn_by("race_figure", "side_by_side"), "race-timeline": drawn_by("race_figure", "timeline")},
     compared=compared,
     full={"repeat": 5},
     checked=True,

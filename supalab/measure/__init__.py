@@ -1,5 +1,5 @@
-"""Measuring: arms and a workload go in, trials come out.
+"""Measure clients: run arms and other jobs, count and time what they do, and keep the results.
 
-Empty on purpose: a worker imports this package before its memory baseline. Each name lives in the module that says
-what it is (``trial``, ``burst``, ``race``, ``records``, ``summary``, ``table``, ``littles_law``).
+This file is empty on purpose: a worker imports it before its memory baseline. Import each name from its module
+(``trial``, ``burst``, ``race``, ``records``, ``summary``, ``table``, ``littles_law``).
 """

@@ -1,4 +1,4 @@
-"""Frozen results as files: a dataclass goes in, JSON with a format, a version and short lines comes out, and back.
+"""Save frozen dataclasses as JSON with a format, a version and short lines, and load them.
 
 ::
 
@@ -6,7 +6,7 @@
     FORM.save(found, "memory.json")
     FORM.load("memory.json") == found
 
-Trials have a form of their own (``records``), whose rows are smaller.
+Trials have their own, more compact form (``records``).
 """
 
 from __future__ import annotations

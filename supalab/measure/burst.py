@@ -1,4 +1,4 @@
-"""A client and a workload go in, one span for every request comes out; runs in any event loop, a notebook's too."""
+"""Run a workload through a client and return one span per request; works in any event loop, also a notebook's."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Selects(Protocol):
 
 
 async def burst(client: Selects, workload: Workload, *, watch: bool = True) -> list[Span]:
-    """Run the workload through the client and return its spans in the order of asking.
+    """Run the workload through the client and return its spans in the order of the requests.
 
-    ``watch``: ask the client when each request takes its slot, which costs some clients time. Seconds count from
-    the call. A failure is an outcome, never an exception; only cancelling the burst ends it early.
+    ``watch``: record when each request takes its slot, which costs some clients time. Seconds count from the call. A
+    failure is an outcome, not an exception; only cancelling the burst ends it early.
     """
     spans: dict[int, Span] = {}
     tickets, origin = iter(range(workload.requests)), time.perf_counter()
@@ -40,7 +40,7 @@ async def arrivals(client: Selects, workload: Workload, rate: float, seed: int =
     """Start each request at its time, ``rate`` per second with random gaps, and return their spans in this order.
 
     The times are the same for each seed, and stretched so that their mean rate is exact. A span's ``asked`` is the
-    time as it was meant: where the loop comes late to it, the caller has waited.
+    intended time: if the loop starts the request late, the delay counts as the caller's wait.
     """
     times = _times(workload.requests, rate, seed)
     origin = time.perf_counter()
@@ -62,7 +62,7 @@ def _times(requests: int, rate: float, seed: int) -> list[float]:
 async def _caller(
     client: Selects, workload: Workload, tickets: Iterator[int], origin: float, spans: dict[int, Span], watch: bool
 ) -> None:
-    """Ask again as soon as answered, until the tickets are gone; with a caller for each ticket, once."""
+    """Send the next request as soon as the last one is answered, until no ticket is left."""
     once = workload.callers is None
     for ticket in tickets:
         spans[ticket] = await _timed(client, workload, lambda: time.perf_counter() - origin, watch)
@@ -88,7 +88,7 @@ async def _outcome(client: Selects, workload: Workload) -> str:
     except Exception as error:
         return _named(error)
     except asyncio.CancelledError:
-        # Cancelled by the client's own machinery: a failed request. By who awaits the burst: the end of it.
+        # Cancelled inside the client: a failed request. Cancelled by the task that awaits the burst: the burst ends.
         if task is None or task.cancelling():
             raise
         return "CancelledError"

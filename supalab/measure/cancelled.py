@@ -1,4 +1,4 @@
-"""Cancel all callers of a client and see what ends when: a job of the worker.
+"""Cancel all callers of a client and record when everything ends: a job of the worker.
 
 Seconds count from the burst's start until the cancellation, and from the cancellation after that.
 """
@@ -17,14 +17,14 @@ from supalab.measure.workload import Workload
 
 __all__ = ["THENS", "cancelled", "report_at_exit", "timeline"]
 
-#: What the program does when its callers have been cancelled: ask once more, close its client, or just end.
+#: What the program does after its callers have been cancelled: send a new request, close its client, or exit.
 THENS = ("ask", "close", "leave")
 
 
 def cancelled(
     build: Callable[[], BaseClient], workload: Workload, plan: Mapping[str, Any], say: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Run a program that cancels its callers; ``say`` gets the numbers once the process's threads have ended.
+    """Run a program that cancels its callers; ``say`` receives the numbers when the process's threads have ended.
 
     ``plan``: ``at_s``, seconds from the burst's start to the cancellation, and ``then``, one of ``THENS``.
     """
@@ -39,9 +39,9 @@ def timeline(
 ) -> tuple[tuple[float, int], ...]:
     """Return the requests in flight that the lab saw, in seconds since the callers started; pure.
 
-    The lab's record begins with the one request that made the client ready (until ``warm_s``), which is left out. The
-    ends of that request and of the new caller's, which both sides know, set the lab's clock by the client's: no
-    response came before it was sent, so the tighter of the two holds.
+    The lab's record begins with the warm-up request (until ``warm_s``), which is left out. Both sides know when that
+    request and the new caller's request ended, and this gives the offset between the two clocks: a response cannot
+    arrive before it was sent, so the tighter of the two bounds is used.
     """
     ready = next((place for place, (_, in_flight) in enumerate(seen) if in_flight == 0), 0)
     ends = [(warm_s, ready)] * bool(seen)
@@ -58,10 +58,10 @@ def report_at_exit(
     at_exit: Callable[[Callable[[], None]], object] = atexit.register,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
-    """Say what was found, with ``exit_s``, when the interpreter ends.
+    """Report the result, with ``exit_s``, when the interpreter exits.
 
-    What is registered with ``atexit`` runs after the interpreter has joined all threads that are no daemons, an
-    executor's among them: it is the moment at which the process's work is over.
+    ``atexit`` functions run after the interpreter has joined all non-daemon threads, an executor's among them. At this
+    moment the process's work is finished.
     """
 
     def report() -> None:
@@ -76,8 +76,8 @@ async def _cancelled(
 ) -> tuple[dict[str, Any], float, float]:
     """Start a caller for each request, cancel them all after ``at_s`` seconds, and do one of ``THENS``.
 
-    Returns the numbers, when the first request had ended, and the clock's reading at the cancellation. That request
-    makes the client ready, so that certificates and first imports are not what is cancelled.
+    Returns the numbers, when the first request had ended, and the clock's reading at the cancellation. That request is
+    a warm-up, so that the cancellation does not hit the loading of certificates or first imports.
     """
     client = build()
     await _one(client, workload)
@@ -114,7 +114,7 @@ async def _one(client: BaseClient, workload: Workload) -> None:
 
 
 async def _outcome(client: BaseClient, workload: Workload) -> str:
-    """A pool that the cancellation broke is a result: its last caller then has an error, not an answer."""
+    """If the cancellation broke the pool, that is a result: the last caller then has an error instead of a response."""
     try:
         await _one(client, workload)
     except Exception as error:

@@ -1,6 +1,7 @@
-"""What an experiment runs and what comes out: a ``Case`` is asked for, a ``Trial`` is a row of numbers.
+"""What an experiment runs (``Case``) and what it measures (``Trial``, a row of numbers).
 
-Experiments, tables and figures all begin here. Pure: nothing opens a file, a socket or a clock. Times are seconds.
+Experiments, tables and figures all use these types. Pure: nothing here opens a file or a socket or reads a clock. Times
+are in seconds.
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ NUMBERS: Mapping[str, str] = {
 
 
 class Span(NamedTuple):
-    """One request: when it was asked for (or meant to be), started and was done, and how it ended.
+    """One request: when it was asked for (or intended), started and finished, and how it ended.
 
-    ``started``: when it took a slot or was sent; ``None`` when it never did, or the client does not tell.
+    ``started``: when it took a slot or was sent; ``None`` if it never did, or if the client does not report it.
     ``outcome``: ``"ok"`` or a short error name such as ``"ApiError 503"``.
     """
 
@@ -118,9 +119,9 @@ def check_order(spans: Iterable[Span]) -> None:
 
 
 def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
-    """Return what spans say in numbers; latency, queue and service time come from answered requests alone.
+    """Return the numbers of spans; latency, queue time and service time are those of answered requests only.
 
-    What no request tells is left out.
+    Numbers that no request provides are left out.
     """
     makespan = max(span.done for span in spans) - min(span.asked for span in spans)
     good = [span for span in spans if span.ok]
@@ -149,7 +150,7 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
 def _at_once(spans: Iterable[Span]) -> int:
     """Count the most requests that held a slot at once."""
     held = [(span.started, span.done) for span in spans if span.started is not None]
-    # A response comes before the next start of the same moment: the slot was handed over.
+    # At the same moment, a response counts before a start: the slot was passed on.
     changes = sorted([(began, 1) for began, _ in held] + [(done, -1) for _, done in held])
     return max(accumulate((change for _, change in changes), initial=0))
 
@@ -158,11 +159,11 @@ def _at_once(spans: Iterable[Span]) -> int:
 class Case:
     """One thing to run: an arm over a workload, by a job of the worker, under conditions of the lab.
 
-    ``job``: a name from the worker's table of jobs. ``tags`` stand in the trial's row too. ``detail``: keep every
-    request's span and the lab's timeline, for a figure that draws them. ``options`` are for the job:
-    ``warm_up``, requests that do not count; ``ticker``, seconds between the ticks that find the loop's lag;
-    ``at_s`` and ``then``, when callers are cancelled and what follows; ``timeout``, the client's, in seconds;
-    ``seconds``, how long the case should take where it is not the server time that says so.
+    ``job``: a name from the worker's table of jobs. ``tags`` are added to the trial's row. ``detail``: keep every
+    request's span and the lab's timeline, for a figure that draws them. ``options`` are for the job: ``warm_up``,
+    requests that do not count; ``ticker``, seconds between the ticks that measure the loop's lag; ``at_s`` and
+    ``then``, when callers are cancelled and what follows; ``timeout``, the client's, in seconds; ``seconds``, how long
+    the case should take, if the server time does not determine it.
     """
 
     arm: str

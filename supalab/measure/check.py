@@ -1,4 +1,4 @@
-"""One request before a race: what would fail a hundred times goes in, one line that names the cure comes out."""
+"""Send one request before a race, so that an error that would come a hundred times is one clear line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CHECK_S = 30.0
 
 
 def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
-    """Ask once for a row of the workload's table, in a process of its own.
+    """Read one row of the workload's table in a process of its own.
 
-    Raises SettingsError when the address, the key, the table or the columns cannot work. A lab's own 5xx
-    (its error rate) is no reason to stop: the race counts those.
+    Raises SettingsError when the address, the key, the table or the columns cannot work. A 5xx of a lab (its error
+    rate) does not stop the race, which counts these errors.
     """
     soon = CHECK_S + (workload.latency or 0.0)
     asked = job("check", CHECKING_ARM, replace(settings, timeout=soon), workload)
@@ -34,7 +34,7 @@ def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
 def cure(error: dict[str, Any], url: str, workload: Workload) -> str:
     """Return one line that names what is wrong, its value and what to do."""
     status, text = error["status"], " ".join(str(error["text"]).split())
-    if error["type"] == "SettingsError":  # nothing was asked of the server, and the text has the cure
+    if error["type"] == "SettingsError":  # no request was sent, and the message says what to do
         return text
     if error["type"] in {"ConnectionLost", "DeadlineExceeded"}:
         return f"url {url!r} cannot be reached ({text}): check the address, or leave it out to race in the lab"

@@ -1,4 +1,4 @@
-"""Tell a difference from noise, and take percentiles: one definition of each for all experiments. Pure."""
+"""Decide whether a difference is above noise, and compute percentiles, in one way for all experiments. Pure."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def compare(before: Sequence[float], after: Sequence[float], noise: float = 0.0)
 
 
 def noise_of(sides: Sequence[tuple[str, Sequence[float]]], arms: Collection[str]) -> float:
-    """Return how far trials of one arm in one round are apart, as a share of the number itself.
+    """Return how much trials of one arm in one round differ, as a share of the number itself.
 
-    ``sides``: an arm and its numbers, one for each round. An arm that was run several times in a round stands there
+    ``sides``: an arm and its numbers, one for each round. An arm that was run several times in a round is listed
     several times. ``arms``: those to judge; if they were not compared with themselves often enough, all arms count.
     """
     apart = [

@@ -1,4 +1,4 @@
-"""Read the memory that a client holds while all its requests are in flight: a job of the worker."""
+"""Measure the memory of a client while all its requests are in flight: a job of the worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from supalab.process.tuning import raise_file_limit
 __all__ = ["at_rest", "held"]
 
 LOOK_S = 0.05
-# Between two looks a process that only waits uses less CPU than this, and one that still sends uses more.
+# Between two checks, a process that only waits uses less CPU than this, and one that still sends uses more.
 REST_CPU_S = 0.002
 RESTS = 4
 #: The part of the server time after which the memory is read at the latest.
@@ -28,11 +28,11 @@ PATIENCE = 0.9
 
 
 async def held(build: Callable[[], BaseClient], workload: Workload, say: Callable[[dict[str, Any]], None]) -> None:
-    """Ask with all callers at once, wait until nothing moves any more, read the memory then, and ``say`` it.
+    """Send all requests at once, wait until the process is at rest, read the memory, and report it with ``say``.
 
-    JSON-ready; ``threads`` are those besides the main one. The base line is taken when all is imported and no client is
-    made. Nothing but this loop looks, and it looks once: no sampler runs at the same time. Shortly before the first
-    response is due, the memory is read all the same; ``at_rest`` says whether that was too early.
+    JSON-ready; ``threads`` are those besides the main one. The baseline is read when everything is imported and no
+    client is made yet. The memory is read once, by this loop: no sampler runs at the same time. Shortly before the
+    first response is due, it is read even if the process is not at rest; ``at_rest`` says whether that happened.
     """
     raise_file_limit()
     gc.collect()
@@ -64,7 +64,7 @@ async def at_rest(
     clock: Callable[[], float] = time.perf_counter,
     pause: Callable[[float], Any] = asyncio.sleep,
 ) -> bool:
-    """Wait until this process has only waited for some looks in a row; False if that took more than ``patience``."""
+    """Wait until this process is idle for several checks in a row; False if that takes over ``patience`` seconds."""
     end, rests, before = clock() + patience, 0, cpu()
     while rests < RESTS:
         if clock() > end:

@@ -1,7 +1,7 @@
-"""Check the numbers of somebody's table by Little's law: requests in flight = throughput x time of each. Pure.
+"""Check the numbers of a table with Little's law: requests in flight = throughput x time of each. Pure.
 
-The law needs no model and has no exceptions for a burst that starts and ends empty. So when two of the three do not
-give the third, one of them is wrong.
+The law needs no model and always holds for a burst that starts and ends with no request in flight. So if two of the
+three numbers do not give the third, one of them is wrong.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Finding(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a table says by Little's law; ``str`` of it is a line for each finding."""
+    """The findings about a table; ``str`` of it has one line per finding."""
 
     findings: tuple[Finding, ...]
 
@@ -93,7 +93,7 @@ def row_of(words: str) -> Row:
 
 
 def blog_table(before: Row, after: Row | None = None, *, tolerance: float = 0.15) -> Reading:
-    """Say what a table's numbers imply and which contradict each other, column by column and between the two.
+    """Find what a table's numbers imply and which contradict each other, in each column and between the two.
 
     ``tolerance``: how far apart two numbers may be, as a part of the smaller, and still agree.
     """
@@ -121,7 +121,7 @@ def _burst(row: Row, tolerance: float) -> Said:
 
 
 def _slots(row: Row, tolerance: float) -> Said:
-    """Compare the number in flight that rate and response imply with the limit; or say what two of them imply."""
+    """Compare the number in flight that rate and response imply with the limit; or find what two of them imply."""
     rate, response, limit = row.rate, row.response_s, row.limit
     if rate and response:
         yield from _in_slots(row, rate, response, tolerance)

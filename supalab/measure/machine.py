@@ -1,4 +1,4 @@
-"""Where a measurement was made: nothing goes in, the machine and the versions of what is loaded come out, as text."""
+"""Describe the machine of a measurement and the versions of the loaded libraries, as text."""
 
 from __future__ import annotations
 

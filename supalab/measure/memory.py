@@ -1,4 +1,4 @@
-"""Memory, threads, CPU and event-loop lag of this process: instruments that take their own cost off what they read."""
+"""Measure memory, threads, CPU time and event-loop lag of this process, without the cost of measuring."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Lag:
 
 
 def uss(process: psutil.Process | None = None) -> int | None:
-    """Return the unique set size in bytes (what would be freed if the process ended), ``None`` if it is not told.
+    """Return the unique set size in bytes (what would be freed if the process ended), ``None`` if it is unknown.
 
     Source: psutil's ``memory_full_info``. RSS would count pages shared with other processes.
     """
@@ -57,10 +57,10 @@ def uss(process: psutil.Process | None = None) -> int | None:
 
 
 def written() -> int | None:
-    """Return the part of the unique set size that this process has written to, in bytes; elsewhere than on Linux, all.
+    """Return the part of the unique set size that this process has written to, in bytes; outside Linux, all of it.
 
-    The rest are clean pages of program files. Whether the system counts them as unique depends on what else runs at
-    the moment: another Python beside this one makes them shared. Source: ``Private_Dirty`` in ``smaps_rollup``.
+    The rest are clean pages of program files. Whether the system counts them as unique depends on the other processes:
+    a second Python process makes them shared. Source: ``Private_Dirty`` in ``smaps_rollup``.
     """
     try:
         found = re.search(r"^Private_Dirty:\s+(\d+) kB$", ROLLUP.read_text(encoding="utf-8"), re.MULTILINE)
@@ -70,9 +70,9 @@ def written() -> int | None:
 
 
 class Sampler:
-    """A daemon thread that looks at memory and threads of this process every ``every`` seconds.
+    """A daemon thread that samples the memory and threads of this process every ``every`` seconds.
 
-    ``mark`` sets the base line; ``peaks`` reads what came since. ``cpu_s``: seconds of CPU it has used itself.
+    ``mark`` sets the baseline; ``peaks`` returns the peaks since then. ``cpu_s``: its own CPU time in seconds.
     """
 
     def __init__(self, every: float = 0.04) -> None:
@@ -92,13 +92,13 @@ class Sampler:
         return self
 
     def mark(self) -> None:
-        """Take what is seen now as the base line: later threads and memory are the client's."""
+        """Take the current values as the baseline: later threads and memory are the client's."""
         with self._lock:
             self._base = self._peak = uss(self._process)
             self._threads_base = self._threads_peak = self._process.num_threads()
 
     def look(self) -> None:
-        """Look once, from any thread."""
+        """Take one sample, from any thread."""
         with self._lock:
             seen = uss(self._process)
             if seen is not None:
@@ -106,14 +106,14 @@ class Sampler:
             self._threads_peak = max(self._threads_peak, self._process.num_threads())
 
     def stop(self) -> None:
-        """Look a last time and end the thread."""
+        """Take a last sample and stop the thread."""
         self.look()
         self._stopped.set()
         self._thread.join()
 
     @property
     def memory(self) -> Memory | None:
-        """Base line and peak in bytes, ``None`` if this system does not tell."""
+        """Baseline and peak in bytes, ``None`` if this system does not provide them."""
         return None if self._base is None or self._peak is None else Memory(self._base, self._peak)
 
     @property
@@ -128,7 +128,7 @@ class Sampler:
 
 
 class LoopLag:
-    """A timer on the running event loop, every ``every`` seconds: how late it comes is how long the loop was held up.
+    """A timer on the running event loop, every ``every`` seconds: its delay is how long the loop was blocked.
 
     ``cpu_per_tick``: seconds of CPU a tick costs, known after ``calibrate``.
     """
@@ -141,7 +141,7 @@ class LoopLag:
         self.cpu_per_tick = 0.0
 
     async def calibrate(self, seconds: float = 0.15) -> None:
-        """Tick beside nothing at all for a while, to learn what a tick costs."""
+        """Tick on an otherwise idle loop for a while, to measure what a tick costs."""
         every, self._every = self._every, CALIBRATE_EVERY_S
         before = time.thread_time()
         self.start()

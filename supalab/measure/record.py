@@ -1,10 +1,9 @@
-"""A record: the trials of one experiment, with what was asked, when and where; one JSON form for all of them."""
+"""``Record`` holds the trials of one experiment with its arguments, time and machine, in one JSON form for all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,16 @@ from supalab.measure.case import Trial
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "Record", "each"]
+__all__ = ["FORM", "SHOWN_BY", "Record", "each"]
+
+
+#: How to find an experiment by name. The package of experiments, which is built on records, puts itself in here.
+SHOWN_BY: list[Callable[[str], Any]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an experiment found; at the end of a notebook's cell it shows its headline, tables and notes.
+    """The results of an experiment; at the end of a notebook cell it shows its headline, tables and notes.
 
     ``asked``: the plan's arguments. ``remarks``: what was left out, and why. ``finished`` is False if Ctrl-C ended it
     early. ``when``: UTC, ISO 8601.
@@ -69,7 +72,7 @@ class Record:
         return self._experiment.table(self)
 
     def figure(self, name: str = "") -> Any:
-        """Return the experiment's figure, or another one of its figures by name; raises TrialError if there is none."""
+        """Return the experiment's figure, or another of its figures by name; raises TrialError if there is none."""
         figures = self._experiment.figures
         chosen = name or next(iter(figures), "")
         if chosen not in figures:
@@ -84,8 +87,10 @@ class Record:
 
     @property
     def _experiment(self) -> Any:
-        """The experiment, found by name: experiments are built on records, so they cannot be imported here."""
-        return import_module("supalab.experiments").experiment(self.name)
+        """The experiment that made this record and knows how to show it."""
+        if not SHOWN_BY:
+            raise TrialError(f"import supalab.experiments to show this record of {self.name}, or look at .rows")
+        return SHOWN_BY[0](self.name)
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, a trial a line; raises SettingsError if the file cannot be written."""

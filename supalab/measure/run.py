@@ -1,8 +1,8 @@
-"""The one runner: a plan yields cases, each runs against a quiet lab with a fresh witness, and a record is made.
+"""Run an experiment's plan: each case runs against an idle lab with fresh counters; the result is a record.
 
-A plan is a generator that is sent the trial of each case, so that a plan may depend on what it has found. Sent ideal
-trials, the same generator tells how long it should take. ``run`` gives each case a fresh process; ``here`` runs the
-same plan in the caller's own event loop, for a notebook.
+A plan is a generator that yields cases and is sent the trial of each, so its next case may depend on earlier results.
+With ideal trials sent instead, the same generator gives the expected duration. ``run`` gives each case a fresh process;
+``here`` runs the same plan in the caller's own event loop, for a notebook.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = [
     "here", "put_back", "rotated", "run", "trial_of", "trials_of",
 ]  # fmt: skip
 
-#: Yields a case, or a remark: what is left out, and why.
+#: Yields a case, or a remark on what is left out and why.
 Plan: TypeAlias = Generator[Case | str, Trial | None, None]
 T = TypeVar("T")
 
 #: What starting a process takes.
 START_S = 0.8
 QUIET_S, LOOK_S = 60.0, 0.02
-#: What a worker may need, and what a client waits at most, beyond what is expected.
+#: Seconds that a worker may need, and that a client waits at most, in addition to the expected time.
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
 TELL_EVERY_S = 0.1
@@ -105,7 +105,7 @@ Measure: TypeAlias = Callable[[Case, Context, Callable[[float], None]], Outcome]
 
 def in_worker(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
     """Run a case in a fresh process."""
-    # An experiment asks how fast, not who keeps a deadline: a queue of many seconds must not become an error.
+    # An experiment measures how fast a client is, not whether it meets a deadline: a long queue must not be an error.
     usual = max(context.settings.timeout, CLIENT_S + 4 * case.ideal_s)
     patient = replace(context.settings, timeout=case.options.get("timeout", usual))
     asked = job(case.job, case.arm, patient, case.workload, case.options)
@@ -210,13 +210,13 @@ def run(
     checked: bool = False,
     **asked: Any,
 ) -> Record:
-    """Run ``plan(**asked)`` case by case, in a lab of its own unless one is given, whose conditions are put back.
+    """Run ``plan(**asked)`` case by case, in a new lab or in a given one, whose conditions are restored afterwards.
 
-    ``settings``: a real project to ask instead of a lab; then there is no witness. ``progress`` is called in this
-    thread, about ten times a second. ``checked``: make one request first, so that a wrong key or table is one clear
-    line. Raises what the plan raises before anything is started, SettingsError for an arm that cannot run, LabError,
-    TrialError when a worker breaks, and Interrupted, which holds the finished trials, on Ctrl-C. Any other error
-    has the record of the finished trials as ``partial``, if there are any.
+    ``settings``: a real project to use instead of a lab; then there is no witness. ``progress`` is called in this
+    thread, about ten times a second. ``checked``: send one request first, so that a wrong key or table is one clear
+    error. Raises what the plan raises before anything is started, SettingsError for an arm that cannot run, LabError,
+    TrialError when a worker breaks, and Interrupted, which holds the finished trials, on Ctrl-C. Any other error has
+    the record of the finished trials as ``partial``, if there are any.
     """
     bound = inspect.signature(plan).bind(**asked)
     bound.apply_defaults()
@@ -264,7 +264,7 @@ def _settings_of(lab: Lab) -> Settings:
 
 
 def put_back(lab: Lab, before: Conditions) -> None:
-    """Give a lab its conditions back; if it is gone, what went wrong before that is the reason to tell."""
+    """Restore a lab's conditions; if the lab has ended, ignore that, because the earlier error is the one to report."""
     with suppress(LabError):
         lab.set(**asdict(before))
 
@@ -275,7 +275,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Teller:
-    """Tells how far a run is, by expected seconds; a case is finished when it says so, however long it takes."""
+    """Report the progress of a run by expected seconds; a case counts as finished only when it has ended."""
 
     def __init__(self, weights: Sequence[float], progress: Callable[[Progress], None] | None) -> None:
         self._whole, self._total, self._progress = sum(weights), len(weights), progress
@@ -333,7 +333,7 @@ async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Prog
     """Run a plan in the caller's own event loop, such as a notebook's, and return its record.
 
     The jobs ``burst`` and ``bare`` run here, without the instruments that need a process of their own: memory, threads
-    and loop lag. ``progress`` is called on this loop, about ten times a second. The lab gets its conditions back.
+    and loop lag. ``progress`` is called on this loop, about ten times a second. The lab's conditions are restored.
     Raises SettingsError for another job.
     """
     found = _Found(name, {key: _plain(value) for key, value in inspect.getgeneratorlocals(plan).items()})
@@ -389,12 +389,12 @@ def checked_repeat(repeat: object) -> int:
 
 
 def checked_names(what: str, names: Sequence[str], example: Sequence[str]) -> tuple[str, ...]:
-    """Return different names; raises SettingsError for none, for twins and for a text instead of a list."""
+    """Return the names; raises SettingsError for an empty list, for duplicates and for a text instead of a list."""
     if isinstance(names, str) or not names or len(set(names)) != len(names):
         raise SettingsError(f"{what} {names!r} is not a list of different names: use e.g. {list(example)}")
     return tuple(names)
 
 
 def rotated(items: Sequence[T], turn: int) -> list[T]:
-    """Return the items with another one first in each turn, so that none is always the one on a cold machine."""
+    """Return the items with another one first in each round, so that it is not always the same one that runs first."""
     return [items[(place + turn) % len(items)] for place in range(len(items))]

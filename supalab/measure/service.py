@@ -1,7 +1,7 @@
-"""Puts a contest agent, or somebody's own service, under traffic; the backend may become faulty on the way.
+"""Put a contest agent, or a service of your own, under load; the backend may get a fault meanwhile.
 
-Each load comes from a process of its own. A service stays up from one load to the next, unless a load may have broken
-it (httpx's pool can break for good): then it is started again.
+Each load comes from its own process. A service keeps running from one load to the next, unless a load may have broken
+it (httpx's pool can break permanently): then it is started again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from supalab.settings import Settings
 
 __all__ = ["PATH", "Private", "case_of", "ideal", "send", "serve", "service_arm"]
 
-#: One request of the service makes exactly one of the backend.
+#: Each request to the service causes exactly one request to the backend.
 PATH = "/contests?size=10"
 #: What the generator, the service and the lab run on; they are processes of their own, so none is loaded here.
 ELSEWHERE = ("fastapi", "httptools", "httpx", "requests", "starlette", "urllib3", "uvicorn")
@@ -48,7 +48,7 @@ class Private(str):
     whole: str
 
     def __new__(cls, path: str) -> Private:
-        """Keep the whole path beside what is shown of it."""
+        """Keep the whole path together with its displayed form."""
         made = super().__new__(cls, path.partition("?")[0])
         made.whole = path
         return made
@@ -66,8 +66,8 @@ def case_of(
 ) -> Case:
     """Return the case of a service on ``arm`` under traffic.
 
-    ``more``: ``client_timeout``, that of the service's client in seconds; ``fault``, the lab's conditions ``from`` so
-    many seconds ``until`` so many; ``idle``, seconds of one caller before the traffic, which tell the idle time.
+    ``more``: ``client_timeout``, that of the service's client in seconds; ``fault``, the lab's conditions ``from`` one
+    second ``until`` another; ``idle``, seconds with one caller before the traffic, which give the idle response time.
     """
     seconds = traffic.duration + (more["idle"] + START_S if "idle" in more else 0.0)
     options = {"path": path, "traffic": asdict(traffic), "seconds": seconds, **more}
@@ -75,7 +75,7 @@ def case_of(
 
 
 def service_arm(name: str) -> str:
-    """Return the name of an arm, with its limit, that a service can stand on; raises SettingsError for another one."""
+    """Return the name of an arm, with its limit, that a service can use; raises SettingsError for another one."""
     return client_arm(arm(name).name).name
 
 
@@ -145,7 +145,7 @@ def send(
 
 
 def _reach(url: str) -> bool:
-    """Connect once, so that a wrong address is said before minutes of failures."""
+    """Connect once, so that a wrong address is reported at once and not after minutes of failures."""
     parts = urlsplit(url)
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -166,7 +166,7 @@ class _Fault:
         self._changed: list[float] = []
 
     def look(self, seconds: float) -> float:
-        """Change what is due; called about ten times a second."""
+        """Make the changes that are due; called about ten times a second."""
         if self._due and time.time() >= self._due[0]:
             self._due.pop(0)
             self._change(self._conditions if self._due else self._back())
@@ -197,7 +197,7 @@ class _Fault:
 
 
 def _settle(lab: Lab) -> None:
-    """Wait until the lab has had nothing to do for a while: what one load left behind is not the next one's."""
+    """Wait until the lab has been idle for a while, so that the rest of one load does not count for the next."""
     latest = time.monotonic() + SETTLE_S
     quiet_since, served = time.monotonic(), -1
     quiet = max(QUIET_S, 2 * lab.conditions.latency)

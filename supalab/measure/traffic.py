@@ -1,11 +1,11 @@
 """Sends requests to a service as its callers do: at random times (open loop), or one after another (closed loop).
 
 An open loop never waits for a response before it sends the next request, so a slow service cannot make its own load
-lighter. Each span keeps the intended start: a request that was sent late has made its caller wait. To leave that out is
-called coordinated omission, and it makes a slow service look quick.
+lighter. Each span keeps the intended start, because a request that was sent late has made its caller wait. Leaving that
+wait out is called coordinated omission, and it makes a slow service look fast.
 
-Why our own: of the tools that pip installs, locust and molotov have closed loops; k6, artillery, vegeta, wrk2, oha and
-hey come with other runtimes. What is needed here is a few dozen lines on the transport of our own client.
+Why our own code: of the tools that pip can install, locust and molotov use closed loops; k6, artillery, vegeta, wrk2,
+oha and hey need other runtimes. We need only a few dozen lines on the transport of our own client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "failures", "open_loop", "poisson", "response", "run_traffic", "stayed", "traffic_numbers",
 ]  # fmt: skip
 
-#: How a request can end, besides "ok" and such as "HTTP 503"; a client that was meant to disconnect is no failure.
+#: How a request can end, besides "ok" and "HTTP 503" and so on; a client that disconnects on purpose is not a failure.
 DISCONNECTED, TIMEOUT = "disconnected", "timeout"
 REFUSED, LOST, CAPPED = "no connection", "connection lost", "over the cap"
 #: A generator whose requests are sent later than this (p99, seconds) has disturbed what it measures.
@@ -40,9 +40,9 @@ MOST_PER_S = 2_000.0
 MOST_CALLERS, LONGEST_S = 1_000, 3_600.0
 #: Requests in flight at once, beyond which none is sent.
 CAP = 2_000
-# Shorter than servers keep a connection (uvicorn 5 s), so that it is never they who close it on a request just sent.
+# Shorter than servers keep a connection (uvicorn 5 s), so they never close one on which a request was just sent.
 KEEP_S = 3.0
-# A closed caller that is refused at once would ask again at once, thousands of times a second.
+# A closed-loop caller that is refused at once would otherwise retry at once, thousands of times per second.
 PAUSE_S = 0.1
 
 #: Sends one request and returns how it ended.
@@ -55,7 +55,7 @@ class Traffic:
 
     ``duration``: seconds in which requests start. ``timeout``: seconds from the intended start after which a caller
     gives up. ``flood``: requests per second of short-lived clients, which come in addition from ``flood_from`` to
-    ``flood_until`` and disconnect after ``flood_timeout`` seconds. Raises SettingsError for what cannot work.
+    ``flood_until`` and disconnect after ``flood_timeout`` seconds. Raises SettingsError for invalid values.
     """
 
     duration: float
@@ -104,8 +104,8 @@ def _check(name: str, value: object, most: float, unit: str) -> None:
 def poisson(rate: float, seconds: float, seed: int = 1) -> tuple[float, ...]:
     """Return random arrival times from 0 to ``seconds``, ``rate`` per second on average.
 
-    One seed gives one pattern of bursts, which a higher rate only runs through faster: two rates, or two services,
-    meet the same bursts.
+    One seed gives one pattern of bursts, and a higher rate only makes it faster: two rates, or two services, get the
+    same bursts.
     """
     dice = Random(f"arrivals {seed}")
     # Twice as many as expected, and some more, so that they never run out.
@@ -138,7 +138,7 @@ async def open_loop(traffic: Traffic, schedule: Sequence[tuple[float, bool]], se
 
 
 async def closed_loop(traffic: Traffic, send: Send) -> list[Span]:
-    """Let each caller ask, wait for the response and ask again until the time is up."""
+    """Let each caller send a request, wait for the response and repeat until the time is up."""
     clock = asyncio.get_running_loop().time
     origin, spans = clock(), list[Span]()
 
@@ -153,7 +153,7 @@ async def closed_loop(traffic: Traffic, send: Send) -> list[Span]:
 
 
 async def _request(traffic: Traffic, send: Send, origin: float, intended: float, disconnects: bool) -> Span:
-    """Send one request; its timeout runs from the intended start, as the caller's does."""
+    """Send one request; its timeout counts from the intended start, like the caller's."""
     clock = asyncio.get_running_loop().time
     started = max(clock() - origin, intended)
     timeout = min(traffic.flood_timeout, traffic.timeout) if disconnects else traffic.timeout
@@ -202,7 +202,7 @@ def run_traffic(url: str, headers: Mapping[str, str], traffic: Traffic, start: f
 
 
 def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Number]:
-    """Return what the spans of a load of so many seconds say in numbers."""
+    """Return the numbers of a load's spans; ``seconds`` is the load's duration."""
     lost = failures(spans)
     lasted = max(seconds, max((span.done for span in spans), default=0.0))
     delay = percentile((span.wait or 0.0 for span in spans), 99)

@@ -1,6 +1,6 @@
 """``python -m supalab.measure.worker``: does one job in a fresh process and reports its numbers.
 
-The key comes from the parent, never by argv, where other users could read it.
+The key comes from the parent's line and not from argv, where other users could read it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["JOBS", "Asked", "late_imports", "main"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
-# before the base line. Found by `late_imports`; a test runs every default arm and looks that none is left.
+# before the baseline. Found by `late_imports`; a test runs every default arm and checks that none is missing.
 # encodings.idna: the loop looks up each address by it, were it a number. importlib.…: how certifi finds its file, the
 # second from Python 3.13 on.
 CERTIFI = ("certifi", "importlib.readers", "importlib.resources._adapters")
@@ -117,7 +117,7 @@ async def check(asked: Asked) -> Result:
 
 
 async def idle(asked: Asked) -> Result:
-    """Tick beside nothing at all: how late an idle event loop is on this machine."""
+    """Measure how late timers are on an idle event loop on this machine."""
     ticker = LoopLag(asked.options["ticker"])
     ticker.start()
     await asyncio.sleep(asked.options["seconds"])
@@ -128,7 +128,7 @@ async def idle(asked: Asked) -> Result:
 async def observed(asked: Asked) -> Result:
     """Run one burst with all instruments on.
 
-    CPU and threads count from before the client is made to the last answer; closing it is left out.
+    CPU time and threads count from before the client is made to the last response, without closing it.
     """
     sampler, ticker = Sampler().start(), LoopLag(asked.options.get("ticker", TICKER_S))
     client = None
@@ -158,11 +158,11 @@ async def observed(asked: Asked) -> Result:
 
 
 async def bare(asked: Asked) -> Result:
-    """Run one burst with no instrument but the process's own clock of CPU.
+    """Run one burst with the process's CPU clock as the only instrument.
 
-    Before that come ``warm_up`` requests that count for nothing: what is paid once for each process, such as
-    loading certificates, is not a request's cost. With none, the making of the client is counted, as a script pays it.
-    Nobody asks when a slot is taken either, because some pools take long to answer that.
+    First come ``warm_up`` requests that are not counted, because costs that occur once per process, such as loading
+    certificates, are not a request's cost. Without a warm-up, making the client is counted, as in a script. Slots are
+    not recorded, because with some pools that is slow.
     """
     warm_up = asked.options.get("warm_up", 0)
     raise_file_limit()
@@ -182,7 +182,7 @@ async def bare(asked: Asked) -> Result:
 
 
 def memory_held(asked: Asked) -> Result:
-    """Report the memory held with all requests in flight, and end with them: nobody waits for threads and callers."""
+    """Report the memory with all requests in flight, then exit without waiting for threads and callers."""
 
     def leave(found: dict[str, Any]) -> None:
         asked.parent.report(found)
@@ -193,7 +193,7 @@ def memory_held(asked: Asked) -> Result:
 
 
 def cancellation(asked: Asked) -> Result:
-    """Cancel all callers and report when each end came, the process's own included."""
+    """Cancel all callers and report when each part ended, including the process itself."""
     cancelled(asked.client, asked.workload, asked.options, asked.parent.report)
     return None
 
@@ -205,12 +205,13 @@ async def arrive(asked: Asked) -> Result:
 
 
 def facts(asked: Asked) -> Result:
-    """Try out what no burst can tell; experiments are built on this module, so that one is found by its name."""
+    """Run a check of an experiment's own that no burst covers; it is found by name, because experiments import this
+    module."""
     return {"numbers": importlib.import_module("supalab.experiments.claims_facts").facts()}
 
 
 def traffic(asked: Asked) -> Result:
-    """Send traffic to the service whose address stands in the settings."""
+    """Send traffic to the service at the address in the settings."""
     from supalab.measure.traffic import Traffic, run_traffic
 
     url = asked.settings.base + asked.options["path"]
@@ -227,7 +228,7 @@ def _in_loop(job: Callable[[Asked], Coroutine[Any, Any, Result]]) -> Callable[[A
     return lambda asked: asyncio.run(job(asked))
 
 
-#: Every job that a case may ask for. A new one is a function and an entry here.
+#: All jobs that a case may name. To add a job, write a function and add it here.
 JOBS: Mapping[str, Callable[[Asked], Result]] = {
     "check": _in_loop(check),
     "burst": _in_loop(observed),
@@ -242,7 +243,7 @@ JOBS: Mapping[str, Callable[[Asked], Result]] = {
 
 
 def late_imports(known: set[str]) -> list[str]:
-    """Return the modules imported since ``known`` was taken: they count as memory of the requests, wrongly."""
+    """Return the modules imported since ``known`` was taken; their memory would wrongly count as the requests'."""
     return sorted(set(sys.modules) - known)
 
 

@@ -1,4 +1,4 @@
-"""What a trial is asked to do: numbers and a query go in, a checked, frozen workload comes out. Pure."""
+"""``Workload`` says what a trial does: how many requests, by how many callers, with which query. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30.0
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """How many requests, how many callers at once, which query, at which latency.
+    """The requests of a trial: how many, by how many callers at once, with which query, at which latency.
 
-    ``latency``: seconds the lab takes for each request, ``None`` for a real project, where nobody sets it.
-    ``callers``: workers that each ask again as soon as they are answered; ``None``: all requests at once.
-    ``table``, ``columns``, ``limit``: the query; ``limit`` is rows for each request, ``None`` for all.
-    Raises SettingsError, which names the value and the cure.
+    ``latency``: seconds the lab takes for each request, ``None`` for a real project, where it is unknown. ``callers``:
+    number of callers that each send the next request after a response; ``None``: all requests at once. ``table``,
+    ``columns``, ``limit``: the query; ``limit`` is the rows per request, ``None`` for all. Raises SettingsError with
+    the value and what to do.
     """
 
     requests: int = 100
@@ -47,7 +47,7 @@ class Workload:
         return min(limit, self.requests, self.callers or self.requests)
 
     def ideal_s(self, limit: int) -> float | None:
-        """Return the makespan in seconds if nothing but latency took time; ``None`` if latency is unknown."""
+        """Return the total time in seconds if only latency took time; ``None`` if the latency is unknown."""
         if self.latency is None:
             return None
         return math.ceil(self.requests / self.width(limit)) * self.latency

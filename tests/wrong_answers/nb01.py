@@ -29,7 +29,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (lambda requests, threads, latency: math.ceil(requests / 3) * 0.15, "Is a number of the burst above"),
         (nothing_back, "Is there a return?"),
         (with_a_unit, "the bare number"),
-        (a_coroutine, "A plain `def` is enough"),
+        (a_coroutine, "use a plain def"),
+        (lambda requests, threads, latency: round(requests / threads) * latency, "at least one wave"),
+        (lambda requests, threads, latency: requests // threads, "How many seconds does one wave take"),
         (0.3, "the function itself"),
     ),
 }

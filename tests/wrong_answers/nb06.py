@@ -76,11 +76,7 @@ async def returns_the_error(client: httpx.AsyncClient, url: str) -> Any:
 
 
 async def no_await(client: httpx.AsyncClient, url: str) -> Any:
-    asked = client.get(url)
-    try:
-        return asked.json()  # type: ignore[attr-defined]
-    finally:
-        asked.close()  # or Python complains that nobody awaited it
+    return client.get(url).json()  # type: ignore[attr-defined]
 
 
 async def awaits_json(client: httpx.AsyncClient, url: str) -> Any:
@@ -103,6 +99,8 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (catching(httpx.HTTPStatusError), "has another name; one base class covers both"),
         (catching(httpx.HTTPError), "response.json() then raises a ValueError"),
         (catching(Exception), "Catch what a request can raise"),
+        (catching(httpx.HTTPError, ValueError, httpx.InvalidURL), "not httpx.InvalidURL"),
+        (catching(httpx.HTTPError, ValueError, RuntimeError), "mistakes in the program"),
         (catching(Exception, asyncio.CancelledError), "catching it breaks every timeout"),
         (names_what_is_not_there, "is its module imported"),
         (names_it_as_requests_does, "a name that its module does not have"),

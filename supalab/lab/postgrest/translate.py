@@ -102,7 +102,7 @@ class Seed(Postgres):
 
 
 def parse(text: str) -> exp.Expression:
-    """Return the syntax tree of one statement without the schema ``public``; raises Unsupported for another schema."""
+    """Return the syntax tree of one statement without the schema ``public``; raises Unsupported if it cannot be run."""
     try:
         trees = [tree for tree in Seed().parse(text) if tree is not None]
     except errors.ParseError as error:

@@ -1,0 +1,320 @@
+"""Judge clients: created at the right moment (03a), closed (05a), and really async (12a)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import warnings
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+
+from supalab.course.check import StopCheck, described, finding, named, outcome, required, stop, unfinished
+from supalab.course.feedback import Finding
+from supalab.course.sockets import open_sockets
+from supalab.errors import SettingsError
+from supalab.lab.handle import Lab
+from supalab.probe import Verdict, probe
+from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
+
+__all__ = ["closed", "lazy", "really_async", "small_client", "sockets_left"]
+
+#: Looks, 20 ms apart, that a socket has for closing.
+CLOSING = 25
+
+
+@asynccontextmanager
+async def small_client(make: Callable[[str, str], Any], lab: Lab) -> AsyncIterator[Any]:
+    """A learner's client over SmallClient; its httpx client is closed at the end, whatever the learner's code does."""
+    db = make(lab.url, lab.key)
+    try:
+        yield db
+    finally:
+        if db._client is not None:
+            await db._client.aclose()
+
+
+async def sockets_left(lab: Lab, what: str) -> Finding:
+    """Count the sockets still open; one that is being closed, by the other side or a thread, has a moment."""
+    for _ in range(CLOSING):
+        if open_sockets(lab) == 0:
+            break
+        await asyncio.sleep(0.02)
+    left = open_sockets(lab)
+    return finding(what, 0, left, left == 0, otherwise="still_open")
+
+
+# 03a: a client that is created at the right moment.
+
+LATENCY_S, PATIENCE_S = 0.08, 4.0
+LIMIT, CALLERS, LATER = 4, 10, 3
+#: What a client comes to on a loop. ENDED: _get_client touched what belongs to the loop before.
+RESPONSE, ENDED, REFUSED = "a response", "_get_client fails: Event loop is closed", "_get_client says"
+
+
+async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
+    """Make clients of the class and use them: at first by many callers at once, later, and on a second loop."""
+    if not isinstance(answer, type):
+        stop("the answer", "a class", described(answer), "no_class")
+    async with Lab(latency=LATENCY_S) as lab:
+        early = _made_early(answer, lab)
+        yield finding("httpx clients before the first use", 0, early, early == 0, otherwise="in_init")
+        async with _recorded(answer, lab) as (db, seen):
+            asked = await asyncio.gather(*(db.select("contests") for _ in range(CALLERS)), return_exceptions=True)
+            failed = [one for one in asked if isinstance(one, BaseException)]
+            if failed:
+                raise _first_use(failed, seen)
+            first, at_first = await asyncio.to_thread(lab.witness), set(map(id, seen))
+            for _ in range(LATER):
+                await db.select("contests")
+            later, more = await asyncio.to_thread(lab.witness), set(map(id, seen)) - at_first
+            yield _one_for_all(db, len(at_first), each_time=bool(more))
+            yield finding(
+                f"most in flight with limit={LIMIT}",
+                LIMIT,
+                first.peak,
+                first.peak == LIMIT,
+                fewer=first.peak < LIMIT,
+                unlimited=len(at_first) == 1,  # several have a limit each, and what is said of them is enough
+            )
+            new = later.connections - first.connections
+            yield finding(f"new connections for {LATER} later requests", 0, new, new == 0, otherwise="not_stored")
+        yield await asyncio.to_thread(_second_loop, answer, lab)
+
+
+def _made_early(answer: type[Any], lab: Lab) -> int:
+    """Count the httpx clients that an object of the class has made before its first use."""
+
+    def clients() -> set[int]:
+        return {id(one) for one in gc.get_objects() if issubclass(type(one), httpx.AsyncClient)}
+
+    before = clients()
+    db = answer(lab.url, lab.key, limit=LIMIT)
+    early = len(clients() - before)
+    del db
+    return early
+
+
+@asynccontextmanager
+async def _recorded(answer: type[Any], lab: Lab) -> AsyncIterator[tuple[Any, list[Any]]]:
+    """An object of the class and a list of all that its _get_client returns; these are closed at the end."""
+    seen: list[Any] = []
+
+    class Recorded(answer):  # type: ignore[misc]  # whatever the learner wrote
+        async def _get_client(self) -> Any:
+            seen.append(await super()._get_client())
+            return seen[-1]
+
+    try:
+        yield Recorded(lab.url, lab.key, limit=LIMIT), seen
+    finally:
+        for client in {id(one): one for one in seen}.values():
+            with suppress(Exception):  # it may be anything
+                await (asyncio.to_thread(client.close) if isinstance(client, httpx.Client) else client.aclose())
+
+
+def _first_use(failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseException:
+    """What ends the check if the first callers fail: a finding if the reason is known, or else their own error."""
+    error = next((one for one in failed if unfinished(one)), failed[0])
+    found = finding(
+        "the first requests",
+        "all get a response",
+        f"{len(failed)} of {CALLERS} failed: {type(error).__name__}",
+        False,
+        no_key=isinstance(error, httpx.HTTPStatusError),
+        no_return=None in seen,
+        blocking=any(isinstance(client, httpx.Client) for client in seen),
+        plain=isinstance(error, TypeError) and "await" in str(error),
+        no_limits=isinstance(error, AttributeError) and error.name == "max_connections",
+    )
+    return StopCheck(found) if found.reason else error
+
+
+def _one_for_all(db: Any, number: int, *, each_time: bool) -> Finding:
+    stored = getattr(db, "_client", None) is not None
+    return finding(
+        f"httpx clients for the first {CALLERS} callers at once",
+        1,
+        number,
+        number == 1,
+        not_used=number == 0,
+        await_between=not each_time,
+        loop_not_set=stored and getattr(db, "_loop", None) is None,
+        otherwise="each_time",
+    )
+
+
+def _second_loop(answer: type[Any], lab: Lab) -> Finding:
+    """Use one client on a loop that ends, then on another; runs in a thread, which may have loops of its own."""
+    with warnings.catch_warnings():
+        # The first loop's connections are left open on purpose, and Python says so when they are collected.
+        warnings.simplefilter("ignore", ResourceWarning)
+        db = answer(lab.url, lab.key, limit=LIMIT)
+        first, second = (asyncio.run(_on_this_loop(db)) for _ in range(2))
+        del db
+        gc.collect()
+    refused = second.startswith(REFUSED)  # a clear refusal of one's own is right, too
+    return finding(
+        "the same object on a second loop",
+        f"{RESPONSE}, or an error from _get_client" if refused else RESPONSE,
+        second if first == RESPONSE else first,
+        first == RESPONSE and (second == RESPONSE or refused),
+        closes_the_old=second == ENDED,
+        otherwise="other_loop",
+    )
+
+
+async def _on_this_loop(db: Any) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await db._get_client()
+    except TimeoutError:
+        return "a client that fails: _get_client never returned"
+    except Exception as error:
+        return ENDED if "loop is closed" in str(error) else f"{REFUSED} {type(error).__name__}"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await db.select("contests")
+    except Exception as error:
+        return f"a client that fails: {type(error).__name__}"
+    return RESPONSE
+
+
+# 05a: a client that closes itself.
+
+ENTERED, AN_ERROR = "async with … as db", "an error in the block"
+
+
+async def closed(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
+    """Use the learner's client in ``async with`` in every way there is, and count its sockets each time."""
+    async with Lab() as lab:
+        async with small_client(answer, lab) as db:
+            got, inside = await _entered(db, lab)
+            observed = "the client itself" if got is db else repr(got)
+            yield required(finding(ENTERED, "the client itself", observed, got is db, otherwise="return_self"))
+            after = (await sockets_left(lab, "")).observed
+            observed = f"{inside} inside, {after} after the block"
+            ok = inside > 0 and after == "0"
+            yield required(
+                finding("sockets to the lab", "1 inside, 0 after the block", observed, ok, otherwise="not_closed")
+            )
+        async with small_client(answer, lab) as db:
+            seen = await _with_an_error(db)
+            ok = seen == "the error"
+            yield finding(f"{AN_ERROR}: what the caller sees", "the error", seen, ok, otherwise="swallowed")
+            yield await sockets_left(lab, f"{AN_ERROR}: sockets left")
+        async with small_client(answer, lab) as db:
+            _, error = await outcome(_closed_twice(db))
+            seen = "fine" if error is None else named(error)
+            yield finding(
+                "a client that was never used, closed twice", "fine", seen, error is None, otherwise="nothing_to_close"
+            )
+        async with small_client(answer, lab) as db:
+            async with db:
+                await db.select("contests", limit="1")
+            _, error = await outcome(db.select("contests", limit="1"))
+            seen = "rows, over a new connection" if error is None else named(error)
+            yield finding("a request after the end", "an error", seen, error is not None, otherwise="opened_again")
+
+
+async def _entered(db: Any, lab: Lab) -> tuple[object, int]:
+    """What ``as`` names, and the sockets open inside the block after a request."""
+    inside = 0
+    try:
+        async with db as got:
+            if got is db:
+                await db.select("contests", limit="1")
+                inside = open_sockets(lab)
+    except AttributeError as error:
+        if error.name != "close" or not isinstance(error.obj, httpx.AsyncClient):
+            raise
+        stop(ENTERED, "to run", named(error), "aclose")
+    except TypeError as error:  # async with found nothing to await, a method missing, or one that takes too little
+        stop(ENTERED, "to run", named(error), "three_methods")
+    return got, inside
+
+
+async def _with_an_error(db: Any) -> str:
+    try:
+        async with db:
+            await db.select("contests", limit="1")
+            raise LookupError
+    except LookupError:
+        return "the error"
+    return "nothing: the error was gone"
+
+
+async def _closed_twice(db: Any) -> None:
+    async with db:
+        pass
+    await db.close()
+
+
+# 12a: a client that the probe calls real async.
+
+ROWS, AT_ONCE = 10, 10
+
+
+async def really_async(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
+    """Use the learner's client once and close it; if it reads and closes, ask the probe for its verdict."""
+    async with Lab() as lab:
+        client = answer(lab.url, lab.key)
+        try:
+            rows = await client.select("contests")
+        finally:
+            if hasattr(client, "aclose"):
+                await client.aclose()
+        read = finding(
+            "one select",
+            f"{ROWS} rows",
+            described(rows),
+            isinstance(rows, list) and len(rows) == ROWS,
+            ten=isinstance(rows, list),
+            unawaited=inspect.isawaitable(rows),
+            otherwise="rows",
+        )
+        left = await sockets_left(lab, "sockets left open after aclose")
+        yield read
+        yield left
+        if not (read.ok and left.ok):
+            return
+        verdict, error = await outcome(probe(answer, lab=lab, name="your client"))
+        if isinstance(error, SettingsError):
+            stop("the probe", REAL, "it could not begin", "no_verdict", why=error)
+        if error is not None:
+            raise error
+    for one in _judged_by_the_probe(verdict):
+        yield one
+
+
+def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
+    """The verdict, requests in flight and connections; of a client that could not be judged, the reason."""
+    kind, peak = verdict.kind, max((burst.peak for burst in verdict.seen.bursts), default=0)
+    said = finding(
+        "the probe's verdict",
+        REAL,
+        verdict.headline,
+        kind == REAL,
+        say={"why": " ".join(verdict.sentences)},
+        blocking=kind == BLOCKING,
+        fake=kind == FAKE,
+        mixed=kind == MIXED,
+        otherwise="no_verdict",
+    )
+    if kind == CANNOT_TELL:
+        return [said]
+    at_once = finding(
+        "most requests in flight, of 50 calls",
+        f"{AT_ONCE} or more",
+        peak,
+        peak >= AT_ONCE,
+        say={"peak": peak},
+        pool=kind == FAKE and peak > 1,
+        in_turn=kind != BLOCKING,  # what blocks the loop is the reason, and was said
+    )
+    reused = "no connection reuse" not in verdict.remarks
+    seen = "reused" if reused else "a new one for each request"
+    return [said, at_once, finding("connections", "reused", seen, reused, otherwise="not_reused")]

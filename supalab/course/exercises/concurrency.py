@@ -1,0 +1,186 @@
+"""Judge coroutines that run together: a semaphore (00a), a loop that is not blocked (02a), a cancellation (05b)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from supalab.course.check import a_function, awaited, described, finding, is_number, named, required, stop
+from supalab.course.exercises.clients import sockets_left
+from supalab.course.feedback import Finding
+from supalab.course.loop_lag import Heartbeat, heartbeat
+from supalab.lab.handle import Lab
+from supalab.lab.witness import Witness
+from supalab.settings import Settings
+
+__all__ = ["continued", "limited", "unblocked"]
+
+# 00a: calls that run together, with a limit.
+
+LIMIT, CALLS, EACH_S = 3, 10, 0.1
+
+
+async def limited(answer: Callable[..., Any]) -> AsyncIterator[Finding]:
+    """Give the learner's function a fetch that counts how many of its calls overlap."""
+    now = most = 0
+
+    async def fetch(number: int) -> int:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(EACH_S)
+        now -= 1
+        return 10 * number
+
+    numbers = list(range(CALLS, 0, -1))
+    wanted = [10 * number for number in numbers]
+    expected = f"a list: {wanted[0]}, {wanted[1]}, … {wanted[-1]}"
+    began = time.perf_counter()
+    results = await awaited(a_function(answer)(fetch, numbers), "fetch_all(…)", expected)
+    took = time.perf_counter() - began
+    results = list(results) if isinstance(results, (list, tuple)) else results
+    never_ran = isinstance(results, list) and any(map(inspect.iscoroutine, results))
+    observed = "coroutines" if never_ran else repr(results)[:60]
+    what, ok = f"the results of {CALLS} numbers", results == wanted
+    yield finding(what, expected, observed, ok, coroutines=never_ran, otherwise="results")
+    yield finding(
+        "calls at the same time",
+        LIMIT,
+        f"{most}; {CALLS} calls of {EACH_S:g} s took {took:.1f} s",
+        most == LIMIT,
+        never_run=most == 0,
+        one_by_one=most == 1,
+        too_few=most < LIMIT,
+        no_limit=most == CALLS,
+        otherwise="too_many",
+    )
+
+
+# 02a: a coroutine that does not block the loop.
+
+LATENCY_S, CALLERS, ROWS, LOOKS = 0.15, 8, 3, 3
+#: A thread pool has 5 threads on the smallest machine.
+TOGETHER = 4
+#: What blocks holds the loop for a whole latency at least; a busy machine makes a ticker late by much less.
+MOST_LAG_S = 0.6 * LATENCY_S
+
+Fetch = Callable[[str, dict[str, str]], Any]
+
+
+async def unblocked(fetch: Fetch) -> AsyncIterator[Finding]:
+    """Call ``fetch(url, headers)`` once, then by several callers at once beside a ticker."""
+    async with Lab(latency=LATENCY_S) as lab:
+        settings = Settings(lab.url, lab.key)
+        url = f"{settings.base}/contests?select=id&order=id&limit={ROWS}"
+        what, expected = "the result of one call", f"a list of {ROWS} rows"
+        try:
+            rows = await awaited(a_function(fetch)(url, settings.headers), what, expected)
+        except (AttributeError, TypeError) as error:
+            _misplaced(error)
+            raise
+        ok, refused = rows == [{"id": number} for number in range(1, ROWS + 1)], isinstance(rows, dict)
+        one = finding(what, expected, described(rows), ok, nothing=rows is None, headers=refused, otherwise="body")
+        yield required(one)
+        for _ in range(LOOKS):
+            beat, seen = await _at_once(fetch, url, settings.headers, lab)
+            if seen.peak <= 1 or beat.longest_lag <= MOST_LAG_S:
+                break  # else they overlapped, and it may have been the machine: look again before saying a word
+    yield finding(
+        "the lag of a ticker during the calls",
+        f"at most {1000 * MOST_LAG_S:.0f} ms late",
+        f"up to {1000 * max(beat.longest_lag, 0):.0f} ms late",
+        beat.longest_lag <= MOST_LAG_S,
+        still_blocks=seen.peak <= 1,
+        otherwise="overlap_and_block",
+    )
+    what, ok = f"{CALLERS} calls at once, in flight at the lab", seen.peak >= TOGETHER
+    yield finding(what, f"{TOGETHER} or more", seen.peak, ok, in_turn=seen.peak <= 1, otherwise="small_pool")
+
+
+def _misplaced(error: AttributeError | TypeError) -> None:
+    """End the check at an await, or a pair of parentheses, in the wrong place."""
+    text = str(error)
+    if isinstance(error, AttributeError) and inspect.iscoroutine(error.obj):
+        stop("your code", "to run", named(error), "await_first")
+    if "'await' expression" in text or "can't be awaited" in text:  # up to Python 3.13, and later
+        stop("your code", "to run", named(error), "await_in_front")
+    if "not callable" in text:
+        stop("your code", "to run", named(error), "called_first")
+
+
+async def _at_once(fetch: Fetch, url: str, headers: dict[str, str], lab: Lab) -> tuple[Heartbeat, Witness]:
+    await asyncio.to_thread(lab.reset)
+    beat = await heartbeat("yours", *(fetch(url, headers) for _ in range(CALLERS)))
+    return beat, await asyncio.to_thread(lab.witness)
+
+
+# 05b: callers who are cancelled, and one who comes later.
+
+SERVER_S, CANCELLED = 0.4, 3
+#: Seconds that the lab's last request may take; a bound, not a measure.
+SOON_S = 2.0
+
+
+async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
+    """Let the learner's callers leave a lab, and ask the lab who disconnected and when the new caller came."""
+    async with Lab(latency=SERVER_S) as lab:
+        try:
+            took = await awaited(a_function(answer)(lab.url, lab.key), "what your function returned", "seconds")
+        except (asyncio.CancelledError, TimeoutError, AttributeError) as error:
+            _broke_off(error)
+            raise
+        left = await sockets_left(lab, "sockets left open")
+        async with asyncio.timeout(SOON_S):
+            # Asked, not waited for: the lab is another process.
+            while (await asyncio.to_thread(lab.now)).current:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        seen = await asyncio.to_thread(lab.witness)
+    yield required(_asked(seen.served))
+    gone, came = seen.abandoned, _reached(seen)
+    yield finding("clients that disconnected", CANCELLED, gone, gone == CANCELLED, otherwise="none_left")
+    soon, expected = came < 0.8 * SERVER_S, f"before the others' {SERVER_S:g} s were over"
+    observed = f"after {came:.2f} s"
+    yield finding("the last request reached the lab", expected, observed, soon, otherwise="waited_for_a_slot")
+    if soon:  # whoever waited for a slot has another number to tell, and was told why
+        number = is_number(took)
+        ok = number and 0.8 * SERVER_S <= took <= 1.6 * SERVER_S
+        observed = f"{took:.2f} s" if number else described(took)
+        yield finding("what your function returned", f"about {SERVER_S:g} s", observed, ok, otherwise="seconds")
+    yield left
+
+
+def _broke_off(error: BaseException) -> None:
+    """End the check at what is peculiar to this exercise; somebody who stops the cell passes."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return
+    if isinstance(error, asyncio.CancelledError):
+        stop("your code", "to run", named(error), "awaits_cancelled")
+    if isinstance(error, TimeoutError):
+        stop("your code", "to run", named(error), "own_timeout")
+    if getattr(error, "name", "") == "cancel":
+        stop("your code", "to run", named(error), "no_task")
+
+
+def _asked(served: int) -> Finding:
+    return finding(
+        "requests at the lab",
+        f"{CANCELLED}, and 1 more",
+        served,
+        served == CANCELLED + 1,
+        elsewhere=served == 0,
+        never_ran=served == 1,
+        no_last=served == CANCELLED,
+        warm_up=served == CANCELLED + 2,
+        otherwise="start_and_cancel",
+    )
+
+
+def _reached(seen: Witness) -> float:
+    """When the last request reached the lab, in seconds from the first."""
+    changes = itertools.pairwise([(0.0, 0), *seen.timeline])
+    return max(second for (_, before), (second, number) in changes if number > before)

@@ -1,0 +1,326 @@
+"""Judge formulas: the makespan (01a), what a step saves (08a), the limit (09a), a contradiction in a table (11a)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from supalab.clients.fake import FakeSupabaseAsync
+from supalab.clients.real import SupabaseAsync
+from supalab.course.check import NotDone, called, described, finding, is_number, stop
+from supalab.course.feedback import Finding
+from supalab.lab.handle import Lab
+from supalab.measure.burst import burst
+from supalab.measure.case import Trial
+from supalab.measure.workload import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["contradiction", "limits", "makespans", "savings"]
+
+# 01a: the makespan of a burst.
+
+LATENCY_S = 0.1
+#: (requests, limit): waves that are all full; a last one that is not; fewer requests than slots.
+BURSTS = ((9, 3), (7, 6), (2, 8))
+#: A formula has one right value. What the lab measures lies above it, on a busy machine by a whole wave: it is shown
+#: beside the value, and does not decide.
+NEAR_S = 0.001
+#: The notebook's own burst, whose numbers may be left in a formula.
+SHOWN_THREADS, SHOWN_LATENCY_S = 3, 0.15
+
+
+async def makespans(formula: Callable[[int, int, float], Any]) -> AsyncIterator[Finding]:
+    """Judge ``formula(requests, limit, latency)``, seconds, and show what the fake client takes at a lab."""
+    async with Lab(latency=LATENCY_S) as lab:
+        for requests, limit in BURSTS:
+            told = called(formula, requests, limit, LATENCY_S, expected="a number of seconds")
+            if not is_number(told):
+                stop("what it returns", "a number of seconds", described(told), "unit")
+            async with FakeSupabaseAsync(lab.url, lab.key, limit=limit) as db:
+                took = await _burst_s(db, Workload(requests, LATENCY_S))
+            yield _makespan(requests, limit, float(told), took)
+
+
+async def _burst_s(db: Any, load: Workload) -> float:
+    """Seconds from the first request of a burst to the last response."""
+    return max(span.done for span in await burst(db, load, watch=False))
+
+
+def _makespan(requests: int, limit: int, told: float, took: float) -> Finding:
+    def is_told(seconds: float) -> bool:
+        return abs(told - seconds) < NEAR_S
+
+    full, left_over = divmod(requests, limit)
+    waves, shown_waves = math.ceil(requests / limit), math.ceil(requests / SHOWN_THREADS)
+    shown = (shown_waves * SHOWN_LATENCY_S, waves * SHOWN_LATENCY_S, shown_waves * LATENCY_S)
+    return finding(
+        f"{requests} requests of {LATENCY_S:g} s, {limit} threads",
+        f"{waves * LATENCY_S:.2f} s; measured at the lab: {took:.2f} s",
+        f"your function: {told:.2f} s",
+        is_told(waves * LATENCY_S),
+        say={"requests": requests, "waves": waves, "limit": limit},
+        one_by_one=is_told(requests * LATENCY_S),
+        idle=requests < limit and told < LATENCY_S,
+        waves=told in {waves, full},
+        half=left_over and is_told(requests / limit * LATENCY_S),
+        last=left_over and is_told(full * LATENCY_S),
+        too_many=not left_over and is_told((full + 1) * LATENCY_S),
+        shown=any(map(is_told, shown)),
+        otherwise="count",
+    )
+
+
+# 08a: what a step saves.
+
+REQUESTS, ROUNDS, STEP_LATENCY_S = 12, 3, 0.03
+#: Nearer than this is the same: what is printed of a second has three decimals.
+SAME_S = 0.0005
+
+
+class Rounds(NamedTuple):
+    """Makespans of two arms, seconds, one a round; ``reason`` for an answer whose median or verdict differs here."""
+
+    what: str
+    before: Sequence[float]
+    after: Sequence[float]
+    reason: str
+
+    @property
+    def differences(self) -> list[float]:
+        """What each round saved, in seconds."""
+        return [a - b for a, b in zip(self.before, self.after, strict=True)]
+
+
+KNOWN = (
+    Rounds("a clear gain", (0.50, 0.52, 0.51), (0.20, 0.21, 0.22), "direction"),
+    Rounds("a machine that gets slower", (0.50, 0.60, 0.70), (0.40, 0.51, 0.59), "paired"),
+    Rounds("one slow round", (0.31, 0.30, 1.40, 0.32, 0.30), (0.21, 0.21, 0.20, 0.21, 0.20), "one_slow"),
+    Rounds("nothing changed", (0.20, 0.21, 0.20, 0.22, 0.20), (0.19, 0.20, 0.21, 0.20, 0.21), "both_sides"),
+    Rounds("a small gain, each time", (0.200, 0.210, 0.205), (0.190, 0.198, 0.196), "steady"),
+    Rounds("a step that loses", (0.20, 0.21, 0.20), (0.26, 0.28, 0.25), "loses"),
+)
+
+
+async def savings(answer: Callable[[Sequence[Trial], Sequence[Trial]], Any]) -> AsyncIterator[Finding]:
+    """Try the function on trials of known truth, and on a step that a lab has just seen."""
+    found = [_saving(case, answer) for case in KNOWN]
+    for one in found:
+        yield one
+    if all(one.ok for one in found):
+        yield _saving(await _just_now(), answer)
+
+
+async def _just_now() -> Rounds:
+    """Run bursts with 3 threads and with 10, in turn."""
+    seconds: dict[int, list[float]] = {3: [], 10: []}
+    async with Lab(latency=STEP_LATENCY_S) as lab:
+        for _ in range(ROUNDS):
+            for limit, found in seconds.items():
+                async with FakeSupabaseAsync(lab.url, lab.key, limit=limit) as db:
+                    found.append(await _burst_s(db, Workload(REQUESTS, STEP_LATENCY_S)))
+    return Rounds("3 threads, then 10, just now at the lab", seconds[3], seconds[10], "direction")
+
+
+def _trials(arm: str, makespans: Sequence[float]) -> list[Trial]:
+    """One request a trial: its end is the makespan."""
+    load = Workload(1, None)
+    return [Trial(arm, 1, load, (Span(0.0, 0.0, seconds),), repeat=turn) for turn, seconds in enumerate(makespans)]
+
+
+def _saving(case: Rounds, answer: Any) -> Finding:
+    differences = case.differences
+    right = (median(differences), min(differences), max(differences), min(differences) > 0 or max(differences) < 0)
+    try:
+        told = called(answer, _trials("before-1", case.before), _trials("after-1", case.after), expected="four values")
+    except (TypeError, AttributeError) as error:
+        if "'Trial'" not in str(error) and "'list'" not in str(error):
+            raise
+        stop("your code", "to run", f"{type(error).__name__}: {error}", "trials")
+    if not _are_four(told):
+        stop(case.what, _shown(right), repr(told), "four")
+    # Plain numbers: numpy's own kind of bool is no int.
+    middle, lowest, highest, above_noise = (*map(float, told[:3]), bool(told[3]))
+    in_the_middle = _same(middle, right[0])
+    in_range = _same(lowest, right[1]) and _same(highest, right[2])
+    return finding(
+        case.what,
+        _shown(right),
+        _shown((middle, lowest, highest, above_noise)),
+        in_the_middle and in_range and above_noise == right[3],
+        direction=not in_the_middle and _same(middle, -right[0]),
+        one_slow=not in_the_middle and _same(middle, mean(differences)),
+        paired=not in_the_middle and _same(middle, median(case.before) - median(case.after)),
+        ends=in_the_middle and not in_range and case.reason != "paired",
+        otherwise=case.reason,
+    )
+
+
+def _are_four(told: Any) -> bool:
+    """Whether these are three numbers and a truth, numpy's among them."""
+    if not isinstance(told, (tuple, list)) or len(told) != 4:
+        return False
+    truth = isinstance(told[3], int) or type(told[3]).__name__ in {"bool", "bool_"}
+    return truth and all(map(is_number, told[:3]))
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) < SAME_S
+
+
+def _shown(told: tuple[float, float, float, bool]) -> str:
+    middle, lowest, highest, above_noise = told
+    return f"{middle:+.3f} s ({lowest:+.3f} to {highest:+.3f}), {'above noise' if above_noise else 'within noise'}"
+
+
+# 09a: the limit that a throughput needs.
+
+#: (requests per second, latency): each needs a part of a slot more than a whole number, so that a limit that is just
+#: right has room for a slow machine, and one slot fewer cannot do it however quick the machine is. The last one needs
+#: less than one slot.
+RATES = ((26, 0.05), (35, 0.1), (23, 0.2), (3, 0.1))
+#: A whole number of slots: no run can tell that nothing was to be rounded, so this one is compared with arithmetic.
+WHOLE = (60, 0.15)
+#: So much of the wanted rate counts as reached: a request takes a little more than its latency.
+REACHED = 0.9
+WAVES, TRIES = 2, 4
+#: So many times the slots that are needed are not run: it would show nothing more.
+FAR = 6
+
+
+async def limits(rule: Callable[[float, float], Any]) -> AsyncIterator[Finding]:
+    """Run the client with the limit that ``rule(per_s, latency)`` gives, and with one fewer, as many callers asking."""
+    async with Lab() as lab:
+        for per_s, latency in RATES:
+            size = _size(rule, per_s, latency)
+            yield size
+            if size.ok:
+                lab.set(latency=latency)
+                yield await _reached(lab, per_s, latency, int(size.observed))
+    yield _size(rule, *WHOLE, exactly=round(math.prod(WHOLE)))
+
+
+def _size(rule: Any, per_s: float, latency: float, exactly: int | None = None) -> Finding:
+    """Whether the rule gives a limit at all, and one of the right size."""
+    limit = called(rule, per_s, latency, expected="a whole number of slots")
+    whole = isinstance(limit, Integral) and not isinstance(limit, bool)
+    enough = int(FAR * (per_s * latency + 1))
+    right = whole and (1 <= limit <= enough if exactly is None else limit == exactly)
+    expected = "a whole number of slots" if right or not whole else f"a number of slots from 1 to {enough}"
+    return finding(
+        f"{per_s:g} requests/s at {latency:g} s: the limit",
+        expected if exactly is None or not whole else f"{exactly} slots",
+        str(limit) if whole else repr(limit),
+        right,
+        say={"per_s": f"{per_s:g}", "latency": f"{latency:g}", "exactly": exactly},
+        whole_float=isinstance(limit, float) and limit.is_integer(),
+        half=not whole,
+        zero=whole and limit < 1,
+        far=whole and limit > enough,
+        otherwise="left_over",
+    )
+
+
+async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Finding:
+    here, wanted = await _per_s(lab, limit, latency, per_s), REACHED * per_s
+    observed, fewer = f"{here:.1f} requests/s", 0.0
+    if here >= wanted and limit > 1:
+        fewer = await _per_s(lab, limit - 1, latency, per_s)
+        observed += f"; with {limit - 1}: {fewer:.1f}"
+    return finding(
+        f"{per_s:g} requests/s at {latency:g} s: a client with a limit of {limit}",
+        f"{per_s:g} requests/s, or nearly; less with one slot fewer",
+        observed,
+        here >= wanted > fewer,
+        say={"limit": limit, "latency": f"{latency:g}"},
+        busy=here < wanted and limit / latency >= per_s,
+        full=here < wanted,
+        otherwise="spare",
+    )
+
+
+async def _per_s(lab: Lab, limit: int, latency: float, wanted: float) -> float:
+    """Requests per second from as many callers as slots; a busy machine gets some more chances."""
+    best = 0.0
+    async with SupabaseAsync(lab.url, lab.key, limit=limit) as db:
+        await burst(db, Workload(limit, latency), watch=False)  # opens the connections
+        for _ in range(TRIES):
+            spans = await burst(db, Workload(WAVES * limit, latency, callers=limit), watch=False)
+            best = max(best, sum(span.outcome == "ok" for span in spans) / max(span.done for span in spans))
+            if best >= REACHED * wanted or limit / latency < REACHED * wanted:
+                break
+    return best
+
+
+# 11a: which number of a blog's table cannot be true.
+
+#: The table, and what is said to each right answer of the other one: both are right.
+BLOG_LIMIT, BLOG_RESPONSE_S, BLOG_REQUESTS, BLOG_TOTAL_S = 25, 0.1, 50, 1.0
+OTHER_WAY = {
+    "limit": "a response of 0.5 s at a limit of 25 would explain the rest too",
+    "response": "a limit of 5 at 0.1 s would explain the rest too",
+}
+#: A client's own work makes a burst longer than its latencies, never shorter; a busy machine has a second try.
+SHORTER, LONGER = 0.85, 1.3
+#: A burst that takes longer is computed, not run.
+PLAYED_S = 2.5
+
+
+async def contradiction(story: Mapping[str, Any]) -> AsyncIterator[Finding]:
+    """Run the blog's burst with the numbers given; judge the total time, and whether one number alone was changed."""
+    if not isinstance(story, Mapping) or set(story) != {"doubted", "limit", "response"}:
+        stop("your story", "doubted, limit and response", repr(story), "names")
+    if ... in story.values():
+        raise NotDone("fill in all three")
+    limit, response = story["limit"], story["response"]
+    if not is_number(limit) or not 1 <= limit <= 1000 or limit != int(limit):
+        stop("limit", "a whole number", repr(limit), "limit")
+    if not is_number(response) or not 0.001 <= response <= 10:
+        stop("response", "seconds", repr(response), "response")
+    differs = {"limit": limit != BLOG_LIMIT, "response": not _same(response, BLOG_RESPONSE_S)}
+    changed = [name for name, does in differs.items() if does]
+    total, how = await _played(int(limit), float(response))
+    fits = SHORTER * BLOG_TOTAL_S <= total <= LONGER * BLOG_TOTAL_S
+    yield finding(
+        "throughput",
+        f"about {BLOG_REQUESTS / BLOG_TOTAL_S:g} requests/s",
+        f"{BLOG_REQUESTS / total:.0f} requests/s, {how}",
+        fits,
+        say={"faster": "too fast" if total < BLOG_TOTAL_S else "too slow"},
+        as_in_the_blog=not changed,
+        one_is_enough=len(changed) == 2,
+        otherwise="third",
+    )
+    what = f"{BLOG_REQUESTS} requests at once"
+    yield finding(what, f"about {BLOG_TOTAL_S:g} s", f"{total:.2f} s, {how}", fits)
+    yield _one_changed(changed, str(story["doubted"]).strip().lower())
+
+
+async def _played(limit: int, response: float) -> tuple[float, str]:
+    """Seconds of the blog's burst, and how they were found."""
+    ideal = math.ceil(BLOG_REQUESTS / limit) * response
+    if ideal > PLAYED_S:
+        return ideal, "by arithmetic, too long to run"
+    load = Workload(BLOG_REQUESTS, response)
+    async with Lab(latency=response) as lab, SupabaseAsync(lab.url, lab.key, limit=limit) as db:
+        total = await _burst_s(db, load)
+        if total > LONGER * ideal:  # the machine was busy with something else
+            total = min(total, await _burst_s(db, load))
+    return total, "in the lab"
+
+
+def _one_changed(changed: Sequence[str], doubted: str) -> Finding:
+    ok, names = list(changed) == [doubted], " and ".join(changed)
+    return finding(
+        "numbers that you change",
+        "one, the one you doubt",
+        f"{doubted}; {OTHER_WAY[doubted]}" if ok else names or "none",
+        ok,
+        say={"doubted": doubted, "changed": names or "neither limit nor response"},
+        unknown=doubted not in OTHER_WAY,
+        otherwise="disagree",
+    )
