@@ -129,7 +129,7 @@ async def _just_now() -> Rounds:
 def _trials(arm: str, makespans: Sequence[float]) -> list[Trial]:
     """One request a trial: its end is the makespan."""
     load = Workload(1, None)
-    return [Trial(arm, 1, load, (Span(0.0, 0.0, seconds),), repeat=turn) for turn, seconds in enumerate(makespans)]
+    return [Trial(Asked(arm, load, repeat=turn), {"makespan_s": seconds}) for turn, seconds in enumerate(makespans)]
 
 
 def _saving(case: Rounds, answer: Any) -> Finding:
