@@ -14,7 +14,7 @@ from supalab.course.check import NotDone, called, described, finding, is_number,
 from supalab.course.feedback import Finding
 from supalab.lab.handle import Lab
 from supalab.measure.burst import burst
-from supalab.measure.case import Trial
+from supalab.measure.case import Case, Trial
 from supalab.measure.workload import Workload
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def _just_now() -> Rounds:
 def _trials(arm: str, makespans: Sequence[float]) -> list[Trial]:
     """One request a trial: its end is the makespan."""
     load = Workload(1, None)
-    return [Trial(Asked(arm, load, repeat=turn), {"makespan_s": seconds}) for turn, seconds in enumerate(makespans)]
+    return [Trial(Case(arm, load, repeat=turn), {"makespan_s": seconds}) for turn, seconds in enumerate(makespans)]
 
 
 def _saving(case: Rounds, answer: Any) -> Finding:
