@@ -73,11 +73,12 @@ def reasons_of(path: Path) -> set[str]:
     found: set[str] = set()
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
-        if name not in {"finding", "stop", "_fault", "Rounds"} or not isinstance(call, ast.Call):
+        name = "because" if name.endswith(".because") else name
+        place = {"because": 0, "_fault": 2, "stop": 3, "Rounds": 3}.get(name)
+        if place is None or not isinstance(call, ast.Call):
             continue
-        given = [word.value for word in call.keywords if word.arg == "otherwise"]
-        given += call.args[3:4] if name in {"stop", "Rounds"} else call.args[2:3] if name == "_fault" else []
-        found |= {word.arg for word in call.keywords if word.arg and name == "finding"} - {"say", "otherwise"}
+        given = call.args[place : place + 1]
+        found |= {word.arg for word in call.keywords if word.arg and name == "because"} - {"say"}
         constants = (one for argument in given for one in ast.walk(argument) if isinstance(one, ast.Constant))
         found |= {one.value for one in constants if isinstance(one.value, str) and one.value.isidentifier()}
     return found

@@ -202,23 +202,9 @@ def _why(error: BaseException, text: str) -> list[str]:
 # What judges are made of.
 
 
-def finding(
-    what: str,
-    expected: object,
-    observed: object,
-    ok: bool,
-    *,
-    say: Mapping[str, object] | None = None,
-    otherwise: str = "",
-    **reasons: object,
-) -> Finding:
-    """Compare what was observed with what was expected; if they differ, say why.
-
-    ``reasons``: a condition for each name of a reason; the first that holds is given, or else ``otherwise``.
-    ``say``: values for the names in braces in the text of a reason.
-    """
-    reason = "" if ok else next((name for name, holds in reasons.items() if holds), otherwise)
-    return Finding(what, str(expected), str(observed), bool(ok), reason=reason, facts=say or {})
+def finding(what: str, expected: object, observed: object, ok: bool) -> Finding:
+    """Compare what was observed with what was expected; ``because`` says why they differ."""
+    return Finding(what, str(expected), str(observed), bool(ok))
 
 
 def required(found: Finding) -> Finding:
@@ -230,7 +216,7 @@ def required(found: Finding) -> Finding:
 
 def stop(what: str, expected: str, observed: str, reason: str, **say: object) -> NoReturn:
     """End the check with a difference and its reason."""
-    raise StopCheck(finding(what, expected, observed, False, otherwise=reason, say=say))
+    raise StopCheck(finding(what, expected, observed, False).because(reason, say=say))
 
 
 def a_function(answer: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from supalab.report import table
@@ -43,6 +43,16 @@ class Finding:
     words: str = ""
     reason: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
+
+    def because(self, otherwise: str = "", /, say: Mapping[str, object] | None = None, **reasons: object) -> Finding:
+        """Return the finding with the reason for a difference: the first whose condition holds, or else ``otherwise``.
+
+        ``reasons``: conditions by the names of their reasons. ``say``: values for the names in braces in the text.
+        """
+        if self.ok:
+            return self
+        reason = next((name for name, holds in reasons.items() if holds), otherwise)
+        return replace(self, reason=reason, facts=say or {})
 
 
 @dataclass(frozen=True, slots=True)

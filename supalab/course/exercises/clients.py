@@ -44,7 +44,7 @@ async def sockets_left(lab: Lab, what: str) -> Finding:
             break
         await asyncio.sleep(0.02)
     left = open_sockets(lab)
-    return finding(what, 0, left, left == 0, otherwise="still_open")
+    return finding(what, 0, left, left == 0).because("still_open")
 
 
 # 03a: a client that is created at the right moment.
@@ -61,7 +61,7 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
         stop("the answer", "a class", described(answer), "no_class")
     async with Lab(latency=LATENCY_S) as lab:
         early = _made_early(answer, lab)
-        yield finding("httpx clients before the first use", 0, early, early == 0, otherwise="in_init")
+        yield finding("httpx clients before the first use", 0, early, early == 0).because("in_init")
         async with _recorded(answer, lab) as (db, seen):
             asked = await asyncio.gather(*(db.select("contests") for _ in range(CALLERS)), return_exceptions=True)
             failed = [one for one in asked if isinstance(one, BaseException)]
@@ -72,16 +72,12 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
                 await db.select("contests")
             later, more = await asyncio.to_thread(lab.witness), set(map(id, seen)) - at_first
             yield _one_for_all(db, len(at_first), each_time=bool(more))
-            yield finding(
-                f"most in flight with limit={LIMIT}",
-                LIMIT,
-                first.peak,
-                first.peak == LIMIT,
-                fewer=first.peak < LIMIT,
-                unlimited=len(at_first) == 1,  # several have a limit each, and what is said of them is enough
+            # Several clients have a limit each, and what is said of them is enough.
+            yield finding(f"most in flight with limit={LIMIT}", LIMIT, first.peak, first.peak == LIMIT).because(
+                fewer=first.peak < LIMIT, unlimited=len(at_first) == 1
             )
             new = later.connections - first.connections
-            yield finding(f"new connections for {LATER} later requests", 0, new, new == 0, otherwise="not_stored")
+            yield finding(f"new connections for {LATER} later requests", 0, new, new == 0).because("not_stored")
         yield await asyncio.to_thread(_second_loop, answer, lab)
 
 
@@ -120,10 +116,8 @@ def _first_use(failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseExce
     """What ends the check if the first callers fail: a finding if the reason is known, or else their own error."""
     error = next((one for one in failed if unfinished(one)), failed[0])
     found = finding(
-        "the first requests",
-        "all get a response",
-        f"{len(failed)} of {CALLERS} failed: {type(error).__name__}",
-        False,
+        "the first requests", "all get a response", f"{len(failed)} of {CALLERS} failed: {type(error).__name__}", False
+    ).because(
         no_key=isinstance(error, httpx.HTTPStatusError),
         no_return=None in seen,
         blocking=any(isinstance(client, httpx.Client) for client in seen),
@@ -135,15 +129,11 @@ def _first_use(failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseExce
 
 def _one_for_all(db: Any, number: int, *, each_time: bool) -> Finding:
     stored = getattr(db, "_client", None) is not None
-    return finding(
-        f"httpx clients for the first {CALLERS} callers at once",
-        1,
-        number,
-        number == 1,
+    return finding(f"httpx clients for the first {CALLERS} callers at once", 1, number, number == 1).because(
+        "each_time",
         not_used=number == 0,
         await_between=not each_time,
         loop_not_set=stored and getattr(db, "_loop", None) is None,
-        otherwise="each_time",
     )
 
 
@@ -157,13 +147,10 @@ def _second_loop(answer: type[Any], lab: Lab) -> Finding:
         del db
         gc.collect()
     refused = second.startswith(REFUSED)  # a clear refusal of one's own is right, too
-    return finding(
-        "the same object on a second loop",
-        f"{RESPONSE}, or an error from _get_client" if refused else RESPONSE,
-        second if first == RESPONSE else first,
-        first == RESPONSE and (second == RESPONSE or refused),
-        closes_the_old=second == ENDED,
-        otherwise="other_loop",
+    expected = f"{RESPONSE}, or an error from _get_client" if refused else RESPONSE
+    observed, ok = second if first == RESPONSE else first, first == RESPONSE and (second == RESPONSE or refused)
+    return finding("the same object on a second loop", expected, observed, ok).because(
+        "other_loop", closes_the_old=second == ENDED
     )
 
 
@@ -194,30 +181,30 @@ async def closed(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
         async with small_client(answer, lab) as db:
             got, inside = await _entered(db, lab)
             observed = "the client itself" if got is db else repr(got)
-            yield required(finding(ENTERED, "the client itself", observed, got is db, otherwise="return_self"))
+            yield required(finding(ENTERED, "the client itself", observed, got is db).because("return_self"))
             after = (await sockets_left(lab, "")).observed
             observed = f"{inside} inside, {after} after the block"
             ok = inside > 0 and after == "0"
             yield required(
-                finding("sockets to the lab", "1 inside, 0 after the block", observed, ok, otherwise="not_closed")
+                finding("sockets to the lab", "1 inside, 0 after the block", observed, ok).because("not_closed")
             )
         async with small_client(answer, lab) as db:
             seen = await _with_an_error(db)
             ok = seen == "the error"
-            yield finding(f"{AN_ERROR}: what the caller sees", "the error", seen, ok, otherwise="swallowed")
+            yield finding(f"{AN_ERROR}: what the caller sees", "the error", seen, ok).because("swallowed")
             yield await sockets_left(lab, f"{AN_ERROR}: sockets left")
         async with small_client(answer, lab) as db:
             _, error = await outcome(_closed_twice(db))
             seen = "fine" if error is None else named(error)
-            yield finding(
-                "a client that was never used, closed twice", "fine", seen, error is None, otherwise="nothing_to_close"
+            yield finding("a client that was never used, closed twice", "fine", seen, error is None).because(
+                "nothing_to_close"
             )
         async with small_client(answer, lab) as db:
             async with db:
                 await db.select("contests", limit="1")
             _, error = await outcome(db.select("contests", limit="1"))
             seen = "rows, over a new connection" if error is None else named(error)
-            yield finding("a request after the end", "an error", seen, error is not None, otherwise="opened_again")
+            yield finding("a request after the end", "an error", seen, error is not None).because("opened_again")
 
 
 async def _entered(db: Any, lab: Lab) -> tuple[object, int]:
@@ -268,14 +255,8 @@ async def really_async(answer: Callable[[str, str], Any]) -> AsyncIterator[Findi
             if hasattr(client, "aclose"):
                 await client.aclose()
         read = finding(
-            "one select",
-            f"{ROWS} rows",
-            described(rows),
-            isinstance(rows, list) and len(rows) == ROWS,
-            ten=isinstance(rows, list),
-            unawaited=inspect.isawaitable(rows),
-            otherwise="rows",
-        )
+            "one select", f"{ROWS} rows", described(rows), isinstance(rows, list) and len(rows) == ROWS
+        ).because("rows", ten=isinstance(rows, list), unawaited=inspect.isawaitable(rows))
         left = await sockets_left(lab, "sockets left open after aclose")
         yield read
         yield left
@@ -293,28 +274,19 @@ async def really_async(answer: Callable[[str, str], Any]) -> AsyncIterator[Findi
 def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
     """The verdict, requests in flight and connections; of a client that could not be judged, the reason."""
     kind, peak = verdict.kind, max((burst.peak for burst in verdict.seen.bursts), default=0)
-    said = finding(
-        "the probe's verdict",
-        REAL,
-        verdict.headline,
-        kind == REAL,
+    said = finding("the probe's verdict", REAL, verdict.headline, kind == REAL).because(
+        "no_verdict",
         say={"why": " ".join(verdict.sentences)},
         blocking=kind == BLOCKING,
         fake=kind == FAKE,
         mixed=kind == MIXED,
-        otherwise="no_verdict",
     )
     if kind == CANNOT_TELL:
         return [said]
-    at_once = finding(
-        "most requests in flight, of 50 calls",
-        f"{AT_ONCE} or more",
-        peak,
-        peak >= AT_ONCE,
-        say={"peak": peak},
-        pool=kind == FAKE and peak > 1,
-        in_turn=kind != BLOCKING,  # what blocks the loop is the reason, and was said
+    # What blocks the loop is the reason, and was said.
+    at_once = finding("most requests in flight, of 50 calls", f"{AT_ONCE} or more", peak, peak >= AT_ONCE).because(
+        say={"peak": peak}, pool=kind == FAKE and peak > 1, in_turn=kind != BLOCKING
     )
     reused = "no connection reuse" not in verdict.remarks
     seen = "reused" if reused else "a new one for each request"
-    return [said, at_once, finding("connections", "reused", seen, reused, otherwise="not_reused")]
+    return [said, at_once, finding("connections", "reused", seen, reused).because("not_reused")]

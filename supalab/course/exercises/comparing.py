@@ -80,15 +80,15 @@ async def isolated(answer: Mapping[str, Any]) -> AsyncIterator[Finding]:
 async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> Finding:
     said, expected = SAID[effect], f"only {SAID[effect]} differs"
     if pair is ...:
-        return finding(said, expected, "nothing yet", False, otherwise="open", say={"effect": said})
+        return finding(said, expected, "nothing yet", False).because("open", say={"effect": said})
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(name, str) for name in pair):
-        return finding(said, expected, repr(pair), False, otherwise="two_names")
+        return finding(said, expected, repr(pair), False).because("two_names")
     try:
         for name in pair:
             seen[name] = seen.get(name) or await _traits(name, lab)
     except SettingsError:
         say = {"name": next((name for name in pair if name not in ARMS), pair[0]), "arms": ", ".join(ARMS)}
-        return finding(said, expected, repr(tuple(pair)), False, otherwise="no_arm", say=say)
+        return finding(said, expected, repr(tuple(pair)), False).because("no_arm", say=say)
     one, other = (seen[name] for name in pair)
     found = _difference(one, other)
     return finding(
@@ -97,6 +97,8 @@ async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> F
         f"in flight {one.in_flight}, {other.in_flight}; connections for {LOAD.requests} requests {one.connections}, "
         f"{other.connections}; threads {one.threads}, {other.threads}",
         found == [effect],
+    ).because(
+        "also_differs",
         say={
             "one": pair[0],
             "other": pair[1],
@@ -107,5 +109,4 @@ async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> F
         itself=pair[0] == pair[1],
         nothing_differs=not found,
         another_differs=effect not in found,
-        otherwise="also_differs",
     )

@@ -46,18 +46,10 @@ async def limited(answer: Callable[..., Any]) -> AsyncIterator[Finding]:
     never_ran = isinstance(results, list) and any(map(inspect.iscoroutine, results))
     observed = "coroutines" if never_ran else repr(results)[:60]
     what, ok = f"the results of {CALLS} numbers", results == wanted
-    yield finding(what, expected, observed, ok, coroutines=never_ran, otherwise="results")
+    yield finding(what, expected, observed, ok).because("results", coroutines=never_ran)
     yield finding(
-        "calls at the same time",
-        LIMIT,
-        f"{most}; {CALLS} calls of {EACH_S:g} s took {took:.1f} s",
-        most == LIMIT,
-        never_run=most == 0,
-        one_by_one=most == 1,
-        too_few=most < LIMIT,
-        no_limit=most == CALLS,
-        otherwise="too_many",
-    )
+        "calls at the same time", LIMIT, f"{most}; {CALLS} calls of {EACH_S:g} s took {took:.1f} s", most == LIMIT
+    ).because("too_many", never_run=most == 0, one_by_one=most == 1, too_few=most < LIMIT, no_limit=most == CALLS)
 
 
 # 02a: a coroutine that does not block the loop.
@@ -83,22 +75,19 @@ async def unblocked(fetch: Fetch) -> AsyncIterator[Finding]:
             _misplaced(error)
             raise
         ok, refused = rows == [{"id": number} for number in range(1, ROWS + 1)], isinstance(rows, dict)
-        one = finding(what, expected, described(rows), ok, nothing=rows is None, headers=refused, otherwise="body")
+        one = finding(what, expected, described(rows), ok).because("body", nothing=rows is None, headers=refused)
         yield required(one)
         for _ in range(LOOKS):
             beat, seen = await _at_once(fetch, url, settings.headers, lab)
             if seen.peak <= 1 or beat.longest_lag <= MOST_LAG_S:
                 break  # else they overlapped, and it may have been the machine: look again before saying a word
-    yield finding(
-        "the lag of a ticker during the calls",
-        f"at most {1000 * MOST_LAG_S:.0f} ms late",
-        f"up to {1000 * max(beat.longest_lag, 0):.0f} ms late",
-        beat.longest_lag <= MOST_LAG_S,
-        still_blocks=seen.peak <= 1,
-        otherwise="overlap_and_block",
+    lag, expected = beat.longest_lag, f"at most {1000 * MOST_LAG_S:.0f} ms late"
+    observed = f"up to {1000 * max(lag, 0):.0f} ms late"
+    yield finding("the lag of a ticker during the calls", expected, observed, lag <= MOST_LAG_S).because(
+        "overlap_and_block", still_blocks=seen.peak <= 1
     )
     what, ok = f"{CALLERS} calls at once, in flight at the lab", seen.peak >= TOGETHER
-    yield finding(what, f"{TOGETHER} or more", seen.peak, ok, in_turn=seen.peak <= 1, otherwise="small_pool")
+    yield finding(what, f"{TOGETHER} or more", seen.peak, ok).because("small_pool", in_turn=seen.peak <= 1)
 
 
 def _misplaced(error: AttributeError | TypeError) -> None:
@@ -141,15 +130,15 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
         seen = await asyncio.to_thread(lab.witness)
     yield required(_asked(seen.served))
     gone, came = seen.abandoned, _reached(seen)
-    yield finding("clients that disconnected", CANCELLED, gone, gone == CANCELLED, otherwise="none_left")
+    yield finding("clients that disconnected", CANCELLED, gone, gone == CANCELLED).because("none_left")
     soon, expected = came < 0.8 * SERVER_S, f"before the others' {SERVER_S:g} s were over"
     observed = f"after {came:.2f} s"
-    yield finding("the last request reached the lab", expected, observed, soon, otherwise="waited_for_a_slot")
+    yield finding("the last request reached the lab", expected, observed, soon).because("waited_for_a_slot")
     if soon:  # whoever waited for a slot has another number to tell, and was told why
         number = is_number(took)
         ok = number and 0.8 * SERVER_S <= took <= 1.6 * SERVER_S
         observed = f"{took:.2f} s" if number else described(took)
-        yield finding("what your function returned", f"about {SERVER_S:g} s", observed, ok, otherwise="seconds")
+        yield finding("what your function returned", f"about {SERVER_S:g} s", observed, ok).because("seconds")
     yield left
 
 
@@ -167,16 +156,12 @@ def _broke_off(error: BaseException) -> None:
 
 
 def _asked(served: int) -> Finding:
-    return finding(
-        "requests at the lab",
-        f"{CANCELLED}, and 1 more",
-        served,
-        served == CANCELLED + 1,
+    return finding("requests at the lab", f"{CANCELLED}, and 1 more", served, served == CANCELLED + 1).because(
+        "start_and_cancel",
         elsewhere=served == 0,
         never_ran=served == 1,
         no_last=served == CANCELLED,
         warm_up=served == CANCELLED + 2,
-        otherwise="start_and_cancel",
     )
 
 

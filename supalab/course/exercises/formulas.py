@@ -58,11 +58,10 @@ def _makespan(requests: int, limit: int, told: float, took: float) -> Finding:
     full, left_over = divmod(requests, limit)
     waves, shown_waves = math.ceil(requests / limit), math.ceil(requests / SHOWN_THREADS)
     shown = (shown_waves * SHOWN_LATENCY_S, waves * SHOWN_LATENCY_S, shown_waves * LATENCY_S)
-    return finding(
-        f"{requests} requests of {LATENCY_S:g} s, {limit} threads",
-        f"{waves * LATENCY_S:.2f} s; measured at the lab: {took:.2f} s",
-        f"your function: {told:.2f} s",
-        is_told(waves * LATENCY_S),
+    what, right = f"{requests} requests of {LATENCY_S:g} s, {limit} threads", waves * LATENCY_S
+    expected, observed = f"{right:.2f} s; measured at the lab: {took:.2f} s", f"your function: {told:.2f} s"
+    return finding(what, expected, observed, is_told(right)).because(
+        "count",
         say={"requests": requests, "waves": waves, "limit": limit},
         one_by_one=is_told(requests * LATENCY_S),
         idle=requests < limit and told < LATENCY_S,
@@ -71,7 +70,6 @@ def _makespan(requests: int, limit: int, told: float, took: float) -> Finding:
         last=left_over and is_told(full * LATENCY_S),
         too_many=not left_over and is_told((full + 1) * LATENCY_S),
         shown=any(map(is_told, shown)),
-        otherwise="count",
     )
 
 
@@ -147,16 +145,16 @@ def _saving(case: Rounds, answer: Any) -> Finding:
     middle, lowest, highest, above_noise = (*map(float, told[:3]), bool(told[3]))
     in_the_middle = _same(middle, right[0])
     in_range = _same(lowest, right[1]) and _same(highest, right[2])
-    return finding(
-        case.what,
-        _shown(right),
+    observed, ok = (
         _shown((middle, lowest, highest, above_noise)),
         in_the_middle and in_range and above_noise == right[3],
+    )
+    return finding(case.what, _shown(right), observed, ok).because(
+        case.reason,
         direction=not in_the_middle and _same(middle, -right[0]),
         one_slow=not in_the_middle and _same(middle, mean(differences)),
         paired=not in_the_middle and _same(middle, median(case.before) - median(case.after)),
         ends=in_the_middle and not in_range and case.reason != "paired",
-        otherwise=case.reason,
     )
 
 
@@ -210,18 +208,16 @@ def _size(rule: Any, per_s: float, latency: float, exactly: int | None = None) -
     whole = isinstance(limit, Integral) and not isinstance(limit, bool)
     enough = int(FAR * (per_s * latency + 1))
     right = whole and (1 <= limit <= enough if exactly is None else limit == exactly)
-    expected = "a whole number of slots" if right or not whole else f"a number of slots from 1 to {enough}"
-    return finding(
-        f"{per_s:g} requests/s at {latency:g} s: the limit",
-        expected if exactly is None or not whole else f"{exactly} slots",
-        str(limit) if whole else repr(limit),
-        right,
+    what, expected = f"{per_s:g} requests/s at {latency:g} s: the limit", "a whole number of slots"
+    if whole and not right:
+        expected = f"a number of slots from 1 to {enough}" if exactly is None else f"{exactly} slots"
+    return finding(what, expected, str(limit) if whole else repr(limit), right).because(
+        "left_over",
         say={"per_s": f"{per_s:g}", "latency": f"{latency:g}", "exactly": exactly},
         whole_float=isinstance(limit, float) and limit.is_integer(),
         half=not whole,
         zero=whole and limit < 1,
         far=whole and limit > enough,
-        otherwise="left_over",
     )
 
 
@@ -231,15 +227,13 @@ async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Findin
     if here >= wanted and limit > 1:
         fewer = await _per_s(lab, limit - 1, latency, per_s)
         observed += f"; with {limit - 1}: {fewer:.1f}"
-    return finding(
-        f"{per_s:g} requests/s at {latency:g} s: a client with a limit of {limit}",
-        f"{per_s:g} requests/s, or nearly; less with one slot fewer",
-        observed,
-        here >= wanted > fewer,
+    what = f"{per_s:g} requests/s at {latency:g} s: a client with a limit of {limit}"
+    expected = f"{per_s:g} requests/s, or nearly; less with one slot fewer"
+    return finding(what, expected, observed, here >= wanted > fewer).because(
+        "spare",
         say={"limit": limit, "latency": f"{latency:g}"},
         busy=here < wanted and limit / latency >= per_s,
         full=here < wanted,
-        otherwise="spare",
     )
 
 
@@ -285,15 +279,12 @@ async def contradiction(story: Mapping[str, Any]) -> AsyncIterator[Finding]:
     changed = [name for name, does in differs.items() if does]
     total, how = await _played(int(limit), float(response))
     fits = SHORTER * BLOG_TOTAL_S <= total <= LONGER * BLOG_TOTAL_S
-    yield finding(
-        "throughput",
-        f"about {BLOG_REQUESTS / BLOG_TOTAL_S:g} requests/s",
-        f"{BLOG_REQUESTS / total:.0f} requests/s, {how}",
-        fits,
+    expected, observed = f"about {BLOG_REQUESTS / BLOG_TOTAL_S:g} requests/s", f"{BLOG_REQUESTS / total:.0f} requests/s"
+    yield finding("throughput", expected, f"{observed}, {how}", fits).because(
+        "third",
         say={"faster": "too fast" if total < BLOG_TOTAL_S else "too slow"},
         as_in_the_blog=not changed,
         one_is_enough=len(changed) == 2,
-        otherwise="third",
     )
     what = f"{BLOG_REQUESTS} requests at once"
     yield finding(what, f"about {BLOG_TOTAL_S:g} s", f"{total:.2f} s, {how}", fits)
@@ -315,12 +306,9 @@ async def _played(limit: int, response: float) -> tuple[float, str]:
 
 def _one_changed(changed: Sequence[str], doubted: str) -> Finding:
     ok, names = list(changed) == [doubted], " and ".join(changed)
-    return finding(
-        "numbers that you change",
-        "one, the one you doubt",
-        f"{doubted}; {OTHER_WAY[doubted]}" if ok else names or "none",
-        ok,
+    observed = f"{doubted}; {OTHER_WAY[doubted]}" if ok else names or "none"
+    return finding("numbers that you change", "one, the one you doubt", observed, ok).because(
+        "disagree",
         say={"doubted": doubted, "changed": names or "neither limit nor response"},
         unknown=doubted not in OTHER_WAY,
-        otherwise="disagree",
     )

@@ -49,7 +49,7 @@ def _said(back: object, error: Exception | None) -> str:
 def _told(what: str, expected: str, back: object, error: Exception | None) -> Finding:
     overwritten = isinstance(back, list) and bool(back)
     ok = isinstance(error, ApiError)
-    return finding(what, expected, _said(back, error), ok, overwritten=overwritten, otherwise="not_told")
+    return finding(what, expected, _said(back, error), ok).because("not_told", overwritten=overwritten)
 
 
 async def inserted(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
@@ -71,25 +71,20 @@ async def inserted(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
             "3 rows by 1 request",
             f"{observed}, {named(error)}" if error else observed,
             error is None and (requests, len(there)) == (1, 3),
-            say={"requests": requests},
-            one_by_one=requests > 1,
-            otherwise="list_unchanged",
-        )
+        ).because("list_unchanged", say={"requests": requests}, one_by_one=requests > 1)
         back, error = await _tried(db.insert("contests", _row(0, "One")), "the same row again")
         yield _told("the same row again", "ApiError 409", back, error)
 
 
 def _is_there(there: Sequence[Any], requests: int, error: Exception | None) -> Finding:
     return finding(
-        "one row, in the table",
-        "1 row",
-        _said(there, None if len(there) == 1 else error),
-        len(there) == 1,
+        "one row, in the table", "1 row", _said(there, None if len(there) == 1 else error), len(there) == 1
+    ).because(
+        "not_added",
         say={"requests": requests, "error": error},
         by_columns=requests > 1,
         not_sent=error is not None and requests == 0,
         refused=error is not None,
-        otherwise="not_added",
     )
 
 
@@ -97,15 +92,9 @@ def _came_back(there: Sequence[Any], back: Any) -> Finding:
     one = back[0] if isinstance(back, list) and len(back) == 1 and isinstance(back[0], dict) else None
     status = one.get("status") if one else None
     how = f"with status {status!r}" if status else "without a status"
-    return finding(
-        "what insert returned",
-        "1 row as stored, with status 'upcoming'",
-        f"1 row, {how}" if one else described(back),
-        back == there,
-        not_asked_for=back == [],
-        no_return=back is None,
-        as_sent=isinstance(back, list) and not status,
-        otherwise="as_stored",
+    expected, observed = "1 row as stored, with status 'upcoming'", f"1 row, {how}" if one else described(back)
+    return finding("what insert returned", expected, observed, back == there).because(
+        "as_stored", not_asked_for=back == [], no_return=back is None, as_sent=isinstance(back, list) and not status
     )
 
 
@@ -121,12 +110,12 @@ async def updated(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
         back, error = await _tried(db.update("contests", {"prize": 5000}, {"title": "R&D"}), "what update returned")
         yield required(_the_one(await titles(id=gte(FIRST), prize=5000), back, error))
         ok = isinstance(back, list) and len(back) == 1 and back[0].get("prize") == 5000
-        yield finding("what update returned", "1 row", described(back), ok, otherwise="as_now")
+        yield finding("what update returned", "1 row", described(back), ok).because("as_now")
         back, error = await _tried(db.update("contests", {"category": "both"}, {"host": "here", "title": "R"}), "rows")
         both = await titles(category="both")
         what, ok = "rows changed by host = 'here' and title = 'R'", both == ["R"]
         observed, say = _changed(both, error), {"rows": len(both)}
-        yield finding(what, "'R'", observed, ok, say=say, one_lost=len(both) > 1, otherwise="each_filter")
+        yield finding(what, "'R'", observed, ok).because("each_filter", say=say, one_lost=len(both) > 1)
         back, error = await _tried(db.update("contests", {"title": None}, {"id": FIRST}), "a title of None")
         yield _told("a title of None, which the table refuses", "ApiError 400", back, error)
 
@@ -139,10 +128,9 @@ def _changed(titles: Sequence[str], error: Exception | None) -> str:
 
 def _the_one(changed: Sequence[str], back: object, error: Exception | None) -> Finding:
     return finding(
-        "rows changed by the filter title = 'R&D'",
-        "'R&D'",
-        _changed(changed, error),
-        changed == ["R&D"],
+        "rows changed by the filter title = 'R&D'", "'R&D'", _changed(changed, error), changed == ["R&D"]
+    ).because(
+        "another_row",
         say={"error": error},
         not_escaped=changed == ["R"],
         swapped="(5000)" in str(error),
@@ -150,7 +138,6 @@ def _the_one(changed: Sequence[str], back: object, error: Exception | None) -> F
         refused=error is not None,
         fits_no_row=back == [],
         nothing_changed=not changed,
-        otherwise="another_row",
     )
 
 
@@ -172,7 +159,7 @@ async def errors_seen(answer: Answer) -> AsyncIterator[Finding]:
         get, json, hidden = seen == "AttributeError", seen == "TypeError", seen == WANTED
         ok = seen == ROWS
         yield required(
-            finding("success", ROWS, seen, ok, await_get=get, await_json=json, hides=hidden, otherwise="no_rows")
+            finding("success", ROWS, seen, ok).because("no_rows", await_get=get, await_json=json, hides=hidden)
         )
         seen = await _seen(answer(client, f"{lab.url}/rest/v1/no_such_table"))
         an_error = seen.endswith("Error")
@@ -188,11 +175,11 @@ async def errors_seen(answer: Answer) -> AsyncIterator[Finding]:
             yield _fault("no connection is free", no_slot, before_a_response)
             yield _fault("HTML instead of JSON", await _seen(answer(client, page)), "not_json")
         seen, wanted = await _after_cancelling(answer, client, url), "CancelledError"
-        yield finding("the caller is cancelled", wanted, seen, seen == wanted, otherwise="cancel_swallowed")
+        yield finding("the caller is cancelled", wanted, seen, seen == wanted).because("cancel_swallowed")
         seen, wanted = await _seen(answer(client, NO_URL)), "InvalidURL"
-        yield finding("our own mistake: an invalid URL", wanted, seen, seen == wanted, otherwise="mistake_hidden")
+        yield finding("our own mistake: an invalid URL", wanted, seen, seen == wanted).because("mistake_hidden")
     seen, wanted = await _seen(answer(client, url)), "RuntimeError"
-    yield finding("our own mistake: a closed client", wanted, seen, seen == wanted, otherwise="mistake_hidden")
+    yield finding("our own mistake: a closed client", wanted, seen, seen == wanted).because("mistake_hidden")
 
 
 def _client(lab: Lab, timeout: float | httpx.Timeout, max_connections: int = 10) -> httpx.AsyncClient:
@@ -212,17 +199,13 @@ async def _seen(asked: Awaitable[Any]) -> str:
 
 
 def _fault(what: str, seen: str, otherwise: str) -> Finding:
-    return finding(
-        what,
-        WANTED,
-        seen,
-        seen == WANTED,
+    return finding(what, WANTED, seen, seen == WANTED).because(
+        otherwise,
         returned=seen.endswith("returned"),
         not_told=seen in (ROWS, "None"),
         unknown_name=seen == "NameError",
         not_in_module=seen == "AttributeError",
         no_class=seen == "TypeError",
-        otherwise=otherwise,
     )
 
 

@@ -43,7 +43,7 @@ async def settings(answer: Mapping[str, Any]) -> AsyncIterator[Finding]:
     for one in findings:
         yield one
     if in_doubt:
-        yield finding("the load", "sent in time", "late", False, otherwise="busy")
+        yield finding("the load", "sent in time", "late", False).because("busy")
 
 
 def _read(answer: Any) -> tuple[int, float]:
@@ -99,28 +99,23 @@ def _normal(spans: list[Span], limit: int, timeout: float) -> Finding:
     observed = f"{p95:.2f} s" if p95 is not None else "too many failed"
     observed += f", {lost} of {len(spans)} lost" if lost else ""
     observed += ", in these first seconds" if p95 is not None and limit <= need else ""
-    return finding(
-        "normal load: p95",
-        f"under {P95_S:g} s under sustained load",
-        observed,
-        p95 is not None and p95 < P95_S and limit > need,
+    expected, ok = f"under {P95_S:g} s under sustained load", p95 is not None and p95 < P95_S and limit > need
+    return finding("normal load: p95", expected, observed, ok).because(
+        "clusters",
         say={"law": f"{RATE:g}/s x {LATENCY_S:g} s = {need:g} in flight on average", "limit": limit},
         too_few=limit < need,
         always_busy=limit == need,
         gave_up=timeout <= 2 * LATENCY_S,
-        otherwise="clusters",
     )
 
 
 def _soon(spans: list[Span], timeout: float) -> Finding:
     slowest = max(span.latency for span in spans)
     unanswered = sum(span.outcome == TIMEOUT for span in spans)
-    return finding(
-        "slow backend: a response, even if it is 503 or 504",
-        f"within {SOON_S:g} s",
-        f"{slowest:.2f} s at most" + (f"; {unanswered} got none" if unanswered else ""),
-        slowest <= SOON_S and not unanswered,
+    what, ok = "slow backend: a response, even if it is 503 or 504", slowest <= SOON_S and not unanswered
+    observed = f"{slowest:.2f} s at most" + (f"; {unanswered} got none" if unanswered else "")
+    return finding(what, f"within {SOON_S:g} s", observed, ok).because(
+        "to_say_no",
         say={"timeout": f"{timeout:g}", "gives_up": f"{1.2 * timeout:g}", "seconds": f"{timeout / 1000:g}"},
         milliseconds=timeout >= MILLISECONDS,
-        otherwise="to_say_no",
     )
