@@ -7,8 +7,10 @@ import difflib
 import importlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +28,7 @@ __all__ = ["OTHERS", "SPECIAL"]
 
 KEY = "its key (default: the environment's SUPABASE_KEY, which unlike an option is not visible in ps)"
 REST_PATH = 'the prefix of its API, "" for plain PostgREST (/rest/v1)'
-LAB_LATENCY_S, STEPS = 0.15, 5
+LAB_LATENCY_S, STEPS, WATCH_S = 0.15, 5, 5.0
 FACTORY = "supalab probe my_client:make, where my_client.py has `def make(url, key): return MyClient(url, key)`"
 
 
@@ -146,21 +148,19 @@ def serve(
 
 def course(
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="a folder, then options of JupyterLab")],
-    bring_back: Annotated[str | None, _option("put the original of notebook 05, or of all, back")] = None,
-    progress: Annotated[bool, _option("show who has done which exercise in the copies below the folder")] = False,
+    fresh: Annotated[str | None, _option("bring back the original of a notebook, such as 05, or of all")] = None,
 ) -> int:
     """Open a working copy of the course (folder supalab-course) in JupyterLab."""
     from supalab.course import copies
 
     named = bool(arguments) and not arguments[0].startswith("-")
-    folder = Path(arguments[0] if named else "." if progress else copies.DEFAULT)
-    if progress:
-        return _progress(folder)
-    if bring_back is not None:
-        for book, kept in copies.brought_back(folder, bring_back):
-            sys.stdout.write(f"{book} is as at the start{f'; yours is {kept}' if kept else ''}\n")
+    folder = Path(arguments[0] if named else copies.DEFAULT)
+    if fresh is not None:
+        for book, kept in copies.brought_back(folder, fresh):
+            sys.stdout.write(f"{book} is fresh{f'; your version is {kept.name}' if kept else ''}\n")
         return 0
     copies.working_copy(folder)
+    os.environ["JUPYTER_CONFIG_PATH"] = copies.config_path(os.environ.get("JUPYTER_CONFIG_PATH", ""))
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped,unused-ignore]  # typed from 4.7 on
 
     options = [*copies.jupyter_options(folder), *arguments[named:]]
@@ -168,15 +168,27 @@ def course(
     return 0
 
 
-def _progress(folder: Path) -> int:
-    from datetime import UTC, datetime
-
-    from supalab.course.attempts import attempts, copies_in, host_table
+def progress(
+    *folders: Annotated[Path, Parameter(help="working copies, or folders that hold them (supalab-course)")],
+    watch: Annotated[bool, _option("print the table again every few seconds, until Ctrl-C")] = False,
+) -> int:
+    """Show which exercises are done: your own, or a table with a line for each working copy."""
+    from supalab.course.attempts import attempts, copies_in, host_table, learner_text
+    from supalab.course.copies import DEFAULT
     from supalab.course.exercises import EXERCISES
 
-    found = {str(copy): attempts(copy) for copy in copies_in([folder])}
-    sys.stdout.write(f"{host_table(found, list(EXERCISES), datetime.now(UTC))}\n")
-    return 0
+    here = Path(DEFAULT) if Path(DEFAULT).is_dir() else Path()
+    while True:
+        copies = copies_in(folders or [here])
+        found = {str(copy): attempts(copy) for copy in copies}
+        alone = not watch and len(copies) == 1 and len(folders) <= 1
+        said = learner_text(found[str(copies[0])], [*EXERCISES]) if alone else ""
+        sys.stdout.write(f"{said or host_table(found, [*EXERCISES], datetime.now(UTC))}\n")
+        if not watch:
+            return 0
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        time.sleep(WATCH_S)
 
 
 def agent(
@@ -378,5 +390,6 @@ OTHERS: Mapping[str, tuple[Any, str, str]] = {
         "serve --data contests.csv",
     ),
     "record": (record, "Measure all reference material anew, or compare it.", "record --only race --compare"),
-    "course": (course, "Open the course in JupyterLab.", "course my-folder"),
+    "course": (course, "Open the course in JupyterLab, in a working copy of your own.", "course my-folder"),
+    "progress": (progress, "Show which exercises are done, for a learner or for a host.", "progress --watch shared/"),
 }

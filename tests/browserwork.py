@@ -66,15 +66,20 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyter_lab(home: Path, *, theme: str = "JupyterLab Light") -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks, with settings of its own; gives the address to open, token and all."""
-    shutil.copytree(NOTEBOOKS, home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    for name, values in (SETTINGS | {"@jupyterlab/apputils-extension/themes": {"theme": theme}}).items():
+def jupyter_lab(home: Path, *, theme: str = "JupyterLab Light", course: bool = False) -> Iterator[str]:
+    """JupyterLab on a copy of the notebooks, with settings of its own; gives the address to open, token and all.
+
+    ``course``: as ``supalab course`` starts it, in the folder ``mine`` that it makes; its own settings say no to news.
+    """
+    if not course:
+        shutil.copytree(NOTEBOOKS, home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    chosen = {name: values for name, values in SETTINGS.items() if not (course and "notification" in name)}
+    for name, values in (chosen | {"@jupyterlab/apputils-extension/themes": {"theme": theme}}).items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
     token = secrets.token_hex(16)
-    command, log = _command(home, token), home / "lab.log"
+    command, log = _command(home, token, course=course), home / "lab.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=_environment(home), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
@@ -112,13 +117,17 @@ def _base(home: Path) -> str | None:
     return None
 
 
-def _command(home: Path, token: str) -> list[str]:
+def _command(home: Path, token: str, *, course: bool = False) -> list[str]:
+    start = ["supalab", "course", str(home / "mine")] if course else ["jupyterlab"]
+    place = [] if course else [f"--ServerApp.root_dir={home / 'notebooks'}"]
+    news = (
+        [] if course else ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    )
     return [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"),
+        *(sys.executable, "-m", *start, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", *place, *news),
         # Where this port is taken, it tries others, and writes down which.
         *(f"--IdentityProvider.token={token}", f"--ServerApp.port={_free_port()}", "--ServerApp.port_retries=50"),
-        *(f"--ServerApp.root_dir={home / 'notebooks'}", "--LabApp.expose_app_in_browser=True"),
-        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+        "--LabApp.expose_app_in_browser=True",
         "--LabApp.extension_manager=readonly",
     ]
 

@@ -6,6 +6,8 @@ Needs a Chromium: the system's own, or ``python -m playwright install chromium``
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,58 @@ def test_an_exercise_is_solved_by_typing(page: Page, address: str) -> None:
     page.keyboard.press("Shift+Enter")
     assert soon(lambda: said(book.cells()[checked]) != before and book.idle(book.cells()), 60)
     assert re.match(r"● Exercise 01a\b.*: done\. ", said(book.cells()[checked]))
+
+
+def test_a_working_copy_from_the_first_command_to_the_hosts_table(
+    page: Page, executable: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """``supalab course`` in an empty folder: no news, no unsaved mark; an exercise is done, seen, and fresh again."""
+    home = tmp_path_factory.mktemp("course")
+    mine = home / "mine"
+    with jupyter_lab(home, course=True) as address:
+        book = Book.opened(page, address, "00_primer.ipynb")
+        assert not page.evaluate(
+            "() => [...window.jupyterapp.shell.widgets('main')].some(w => w.context?.model?.dirty)"
+        )
+        assert page.locator(".Toastify__toast").count() == 0
+        cells = book.cells()
+        at = next(at for at, cell in enumerate(cells) if "def fetch_all" in cell["source"])
+        checked = next(at for at, cell in enumerate(cells) if 'check("00a"' in cell["source"])
+        for place in (0, at):
+            book.code(place).click()
+            page.keyboard.press("Shift+Enter")
+        book.code(at).locator(".cm-line", has_text="raise NotDone").click()
+        for key in ("Home", "Shift+End", "Backspace"):
+            page.keyboard.press(key)
+        page.keyboard.insert_text(SOLUTION)
+        page.keyboard.press("Shift+Enter")
+        book.code(checked).click()
+        page.keyboard.press("Shift+Enter")
+        assert soon(lambda: re.match(r"● Exercise 00a\b", said(book.cells()[checked])), 60)
+        page.keyboard.press("Control+s")
+        assert soon(lambda: "Semaphore(3)" in (mine / "00_primer.ipynb").read_text(encoding="utf-8"), 20)
+        page.goto("about:blank")  # or the page would look for a server that has gone
+    assert "Done: 1 of 15" in supalab("progress", str(mine))
+    assert "mine" in supalab("progress", str(home), str(mine))
+    assert "your version is 00_primer.yours-1.ipynb" in supalab("course", str(mine), "--fresh", "00")
+    assert "raise NotDone" in (mine / "00_primer.ipynb").read_text(encoding="utf-8")
+
+
+#: What is typed in the place of the stub's line, which is indented already.
+SOLUTION = """gate = asyncio.Semaphore(3)
+
+    async def limited(number):
+        async with gate:
+            return await fetch(number)
+
+    return await asyncio.gather(*(limited(number) for number in numbers))"""
+
+
+def supalab(*words: str) -> str:
+    """What a command prints; it must end well."""
+    done = subprocess.run([sys.executable, "-m", "supalab", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def said(cell: dict[str, Any]) -> str:

@@ -54,7 +54,8 @@ def test_importing_supalab_loads_nothing_heavy() -> None:
     code = (
         "import sys, supalab\nfrom supalab.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'matplotlib','jupyterlab','httpx','aiohttp','requests','uvicorn','pandas','numpy','psutil'}\n"
+        "heavy = {'matplotlib','jupyterlab','httpx','aiohttp','requests','uvicorn',"
+        "'IPython','pandas','numpy','psutil'}\n"
         "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
     )
     done = run("-c", code)

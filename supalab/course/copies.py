@@ -6,6 +6,7 @@ The originals stay as they are, so a checkout stays clean and a notebook can be 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["DEFAULT", "MARKER", "brought_back", "jupyter_options", "working_copy"]
+__all__ = ["DEFAULT", "MARKER", "brought_back", "config_path", "jupyter_options", "working_copy"]
 
 DEFAULT = "supalab-course"
 FIRST = "00_start_here.ipynb"
@@ -94,6 +95,11 @@ def _fresh(original: Path) -> str:
     book: dict[str, Any] = json.loads(text)
     book["metadata"]["language_info"] = IPythonKernel.language_info
     return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
+
+
+def config_path(before: str) -> str:
+    """Return Jupyter's configuration path with the course's own in front: it switches a news message off."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent / "jupyter"), before)))
 
 
 def jupyter_options(folder: Path) -> Sequence[str]:
