@@ -119,7 +119,7 @@ def verdicts() -> dict[str, list[str]]:
 def helped() -> dict[str, str]:
     """Return what ``--help`` says, of the program and of every command."""
     commands: list[list[str]] = [[], *(["costs"] * (name in COSTS) + [name] for name in EXPERIMENTS), ["costs"]]
-    commands += [["probe"], ["agent"], ["serve"], ["record"], ["course"]]
+    commands += [["probe"], ["agent"], ["serve"], ["record"], ["course"], ["progress"]]
     return {" ".join(["supalab", *words]): _plain(_said(*words, "--help")[1]) for words in commands}
 
 
