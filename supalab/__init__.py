@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from supalab.clients.session import SessionSupabaseAsync
     from supalab.errors import ApiError, ClientError, SupalabError
     from supalab.experiments import recorded
+    from supalab.experiments.capacity import services
+    from supalab.experiments.claims import verdicts
+    from supalab.experiments.faults import windows
     from supalab.experiments.race import race
+    from supalab.experiments.race_figure import side_by_side
     from supalab.filters import any_of, gte
     from supalab.lab.handle import Lab
+    from supalab.measure.case import Case
+    from supalab.measure.run import here
     from supalab.measure.workload import Workload
     from supalab.probe import probe
     from supalab.settings import Settings
@@ -27,6 +33,7 @@ __version__ = "0.1.0"
 _HOME = {
     "ApiError": "supalab.errors",
     "ArticleSupabaseAsync": "supalab.clients.article",
+    "Case": "supalab.measure.case",
     "ClientError": "supalab.errors",
     "FakeSupabaseAsync": "supalab.clients.fake",
     "Lab": "supalab.lab.handle",
@@ -37,14 +44,20 @@ _HOME = {
     "Workload": "supalab.measure.workload",
     "any_of": "supalab.filters",
     "gte": "supalab.filters",
+    "here": "supalab.measure.run",
     "probe": "supalab.probe",
     "race": "supalab.experiments.race",
     "recorded": "supalab.experiments",
+    "services": "supalab.experiments.capacity",
+    "side_by_side": "supalab.experiments.race_figure",
+    "verdicts": "supalab.experiments.claims",
+    "windows": "supalab.experiments.faults",
 }
 
 __all__ = [
     "ApiError",
     "ArticleSupabaseAsync",
+    "Case",
     "ClientError",
     "FakeSupabaseAsync",
     "Lab",
@@ -56,9 +69,14 @@ __all__ = [
     "__version__",
     "any_of",
     "gte",
+    "here",
     "probe",
     "race",
     "recorded",
+    "services",
+    "side_by_side",
+    "verdicts",
+    "windows",
 ]
 
 

@@ -12,9 +12,8 @@ import pytest
 from made_race import made_trial
 
 from supalab import Lab, race
-from supalab.course import progress
-from supalab.course.live import LiveView, finished, live_view, payload
-from supalab.course.slots import MOST_LANES, Bar, Row, bars, drawn, in_words
+from supalab.course import live
+from supalab.course.live import MOST_LANES, Bar, LiveView, Row, bars, drawn, finished, in_words, live_view
 from supalab.errors import LabError
 from supalab.lab.witness import Now, Tally
 from supalab.measure.run import Progress
@@ -161,7 +160,7 @@ def test_without_a_witness_the_row_says_what_is_known() -> None:
     """A trial against a real project has a time and answers, and no lanes."""
     row = finished(made_trial("real-3", witnessed=False))
     assert row.done
-    assert "real-3" in payload((row,))["text/plain"]
+    assert in_words([row]).startswith("real-3: done after ")
 
 
 def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(
@@ -173,5 +172,14 @@ def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(
     tell(Progress(0.5, "fake-3", 1, 2))
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    progress.progress_line()(Progress(0.5, "fake-3", 1, 2))
+    live.progress_line()(Progress(0.5, "fake-3", 1, 2))
     assert re.search(r"█{15}░{15}  50%  fake-3, 1 of 2 trials$", capsys.readouterr().err)
+
+
+def test_a_plan_that_does_not_tell_its_length_has_a_line_without_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bar would promise an end that nobody knows; the trials that are done are counted."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    live.progress_line()(Progress(0.5, "fake-3", 4, 0))
+    assert capsys.readouterr().err.endswith("fake-3, 4 trials done")

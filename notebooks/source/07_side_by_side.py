@@ -9,10 +9,8 @@
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or to know that throughput × time = requests in flight.
 
 # %%
-from supalab import Workload, race
-from supalab.course import check, live_view, predict, sized, start_lab
-from supalab.course.beside import beside_the_article
-from supalab.experiments.race_figure import side_by_side
+from supalab import Workload, race, side_by_side
+from supalab.course import check, compare_with_article, live_view, predict, sized, start_lab
 
 lab = start_lab(latency=0.15)
 n = sized(40, at_least=20)
@@ -117,7 +115,7 @@ print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
 # article's "average response" with our *service time*.
 
 # %%
-beside_the_article(trials)
+compare_with_article(trials)
 
 # %% [markdown]
 # Read the two right columns together:

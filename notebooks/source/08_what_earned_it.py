@@ -11,11 +11,8 @@
 # %%
 from statistics import median
 
-from supalab.course import NotDone, check, predict, sized, start_lab
-from supalab.course.factors import in_rounds
-from supalab.course.factors_picture import what_earned
-from supalab.measure.record import Record
-from supalab.shipped import shipped
+from supalab import Case, Workload, here, recorded
+from supalab.course import NotDone, check, predict, progress_line, savings_chart, sized, start_lab
 
 lab = start_lab(latency=0.05)
 rounds = sized(5, at_least=3)
@@ -58,41 +55,66 @@ guesses = {
 # ## Take turns
 #
 # If you run one arm five times and then the next arm, a backup that starts in between looks like a slow client. So we run every arm once; this is a
-# [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm. We take differences only *within* a round. (About 8
-# seconds.)
+# [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm.
+#
+# The next cell is a [**plan**](glossary.md#plan): a generator that yields one `Case` for each burst. `repeat` is the round and `place` is the arm's place in
+# the chain. `here` runs the plan in this notebook. A first wave opens the connections (`warm_up`); it does not count. (About 10 seconds.)
+
 
 # %%
+def in_rounds(arms, rounds, **network):
+    for number in range(rounds):
+        for turn in range(len(arms)):
+            place = (number + turn) % len(arms)  # another arm is first in each round
+            yield Case(
+                arms[place],
+                Workload(requests=20, latency=0.05),
+                repeat=number,
+                conditions=network,
+                tags={"place": place},
+                options={"warm_up": 10},
+            )
+
+
 CHAIN = ("fake-3", "fake-10", "fake-10", "session-10", "httpx-threads-10", "article-10")
-found = await in_rounds(lab, CHAIN, requests=20, rounds=rounds)
+found = await here(in_rounds(CHAIN, rounds), lab, progress=progress_line())
+
+# %% [markdown]
+# `found.rows` is a pandas DataFrame with one row for each burst. We put the rounds in rows and the arms in columns. Then we subtract each column from the
+# column on its left, so we take differences only *within* a round:
+
 
 # %%
-what_earned(found, guesses=guesses)
+def savings(found, changes):
+    seconds = found.rows.pivot(index="repeat", columns="place", values="makespan_s")
+    saved = -seconds.diff(axis="columns").drop(columns=0)  # before − after
+    return saved.set_axis(changes, axis="columns")
 
-# %%
-for step in sorted(found.steps, key=lambda step: step.saved.median, reverse=True):
-    print(step)
+
+saved = savings(found, ["limit", "nothing", "reuse", "library", "async"])
+print(f"{found.rows.errors.sum()} of {found.rows.requests.sum()} requests failed")
+savings_chart(saved, guesses=guesses)
 
 # %% [markdown]
 # One factor saves nearly all of the time, and arithmetic explains it: 20 requests need 7 waves of three, or 2 waves of ten. Five waves of 0.05 s are
 # saved. No other factor changes the number of waves. (If a factor shows more than 100 %, other factors lost some time.)
 #
-# The pale band is the noise: the difference between two runs of the same arm. A bar that stays inside the band is not "a small gain"; you cannot
+# The pale band is the noise: it is as wide as the largest difference between two runs of the same arm. A bar that stays inside the band is not "a small gain"; you cannot
 # distinguish it from noise. From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other ways (notebooks
 # [05](05_step_3_the_context_manager.ipynb) and [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## When is it more than noise?
 #
-# These are the differences, round by round:
+# These are the differences in milliseconds, round by round:
 
 # %%
-for step in found.steps:
-    print(f"{step.change:34}", *(f"{1000 * seconds:+7.1f}" for seconds in step.each), "ms")
+(1000 * saved).round(1)
 
 # %% [markdown]
 # A simple rule is: believe a difference if it has the same sign in every round. How often is this rule wrong? Five coin tosses agree in 2 of 32
 # cases, so with no real effect this rule is wrong once in 16 times; with three rounds, once in 4 times. The chart uses a stricter rule: a gain must also be
-# larger than the difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this test.
+# larger than every difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this test.
 #
 # ## Exercise 08a · Compute what a step saves
 #
@@ -149,14 +171,13 @@ far_guess
 
 # %%
 FAR = ("fake-10", "session-10", "article-10")
-far = await in_rounds(lab, FAR, requests=20, rounds=3, rtt=0.04, tls=True)
+far = await here(in_rounds(FAR, 3, rtt=0.04, tls=True), lab, progress=progress_line())
 
 # %%
-print(far_guess.beside(far.steps[0].saved.median))
-for name in dict.fromkeys(far.arms):
-    seen = far.of(name)[0]
-    print(f"{name:11} {seen['connections']} connections for {seen['served']} requests, with the wave before")
-what_earned(far, guesses={"reuse": far_guess})
+far_saved = savings(far, ["reuse", "article"])
+print(far_guess.beside(far_saved.reuse.median()))
+print(far.rows.groupby("arm", sort=False)[["requests", "errors", "connections"]].median())
+savings_chart(far_saved, guesses={"reuse": far_guess})
 
 # %% [markdown]
 # Two round trips of 40 ms in each of two waves are 0.16 s. The rest is mostly the CPU work of TLS handshakes. **How much a change saves depends on the
@@ -172,8 +193,8 @@ what_earned(far, guesses={"reuse": far_guess})
 # minutes, so here is a recorded run:
 
 # %%
-recorded = Record.load(shipped("data", "reference", "explain.json"))
-recorded.figure()
+explained = recorded("explain")
+explained.figure()
 
 # %% [markdown]
 # Each bar starts where the bar above it ended. The factors should add up to the whole. This is the test of an [**ablation**](glossary.md#ablation); see the
@@ -184,7 +205,7 @@ recorded.figure()
 # The next chart shows what connections save on each network. Find the rows with 40 ms. What does reuse save, and which step loses it again?
 
 # %%
-recorded.figure("explain-links")
+explained.figure("explain-links")
 
 # %% [markdown]
 # Reuse saves a lot, and the step to httpx loses all of it. In the last row, where ten connections may stay open, the gain is back. So the setting lost it,

@@ -11,11 +11,8 @@
 # %%
 import math
 
-from supalab.course import NotDone, check, predict, start_lab
-from supalab.course.pace import pace, paces_picture
-from supalab.experiments import throughput
-from supalab.measure.record import Record
-from supalab.shipped import shipped
+from supalab import Case, Workload, here, recorded
+from supalab.course import NotDone, check, predict, progress_line, start_lab
 
 lab = start_lab(latency=0.1)
 
@@ -42,20 +39,29 @@ guess
 # %% [markdown]
 # ## Run
 #
-# There are as many callers as slots, and each caller sends two requests. The connections are open before the measurement starts. The number after "of"
-# is what arithmetic allows. (About 8 seconds.)
+# There are as many callers as slots, and each caller sends two requests. A warm-up opens the connections before the measurement starts. The plan is one
+# loop (`here` runs it in this notebook, as in [08](08_what_earned_it.ipynb)). (About 8 seconds.)
+
 
 # %%
-paces = []
-for limit in (5, 20, 75):
-    for kind in ("session", "kept", "real"):
-        paces.append(await pace(kind, limit, lab))
-        print(paces[-1])
+def each_limit(kinds, limits, latency=0.1):
+    for limit in limits:
+        for kind in kinds:
+            work = Workload(2 * limit, latency, callers=limit)
+            yield Case(f"{kind}-{limit}", work, options={"warm_up": limit})
+
+
+found = await here(
+    each_limit(("session", "kept", "real"), (5, 20, 75)), lab, name="throughput", progress=progress_line()
+)
 
 # %%
-kept_75 = {one.name: one for one in paces}["kept-75"]
-print(guess.beside(kept_75.per_s))
-paces_picture(paces, guesses={"kept-75": guess.value})
+found
+
+# %%
+rows = found.rows.set_index("arm")
+print(guess.beside(rows.per_s["kept-75"]))
+found.figure()
 
 # %% [markdown]
 # On a quiet machine, all three begin along the dotted line. Then `kept` turns down: with more slots it completes *fewer* requests. The limit with the
@@ -70,8 +76,10 @@ paces_picture(paces, guesses={"kept-75": guess.value})
 # The server always takes 0.1 s. Little's law tells you what the *caller* sees: seconds = in flight / throughput.
 
 # %%
-for one in (one for one in paces if one.limit == 75):
-    print(f"{one.name:10} {one.took:.2f} s for a request; on average {one.busy:4.1f} in flight at the lab")
+seconds = rows.limit / rows.per_s
+in_flight = rows.busy_s / rows.makespan_s  # at the lab, on average
+for name in ("session-75", "kept-75", "real-75"):
+    print(f"{name:10} {seconds[name]:.2f} s per request; on average {in_flight[name]:4.1f} in flight at the lab")
 
 # %% [markdown]
 # Look at `kept-75`. Of 75 requests, only a few are at the server. The rest wait in your own process, although connections are idle: the event loop
@@ -100,9 +108,15 @@ for one in (one for one in paces if one.limit == 75):
 # `gated` is `kept` with a gate; `real` has both. If there are as many callers as slots, a gate has nothing to do. So now 150 callers start at once, and
 # there are 10 slots. Which remedy helps more? (About 6 seconds.)
 
+
 # %%
-crowds = [await pace(kind, 10, lab, callers=150) for kind in ("kept", "gated", "real")]
-print(*crowds, sep="\n")
+def crowd(kinds):
+    for kind in kinds:
+        yield Case(f"{kind}-10", Workload(150, 0.1), options={"warm_up": 10})
+
+
+crowded = await here(crowd(("kept", "gated", "real")), lab, progress=progress_line())
+crowded.rows[["arm", "requests", "errors", "per_s", "cpu_ms"]].round(1)
 
 # %% [markdown]
 # Ten slots are below every client's peak, so on a quiet machine the throughput is nearly the same. But look at the CPU time. Many waiting callers make each
@@ -115,14 +129,14 @@ print(*crowds, sep="\n")
 # This is the same measurement, recorded up to 400 slots. It also has `fake`: threads that open a new connection for each request.
 
 # %%
-recorded = Record.load(shipped("data", "reference", "throughput.json"))
-recorded.figure()
+curve = recorded("throughput")
+curve.figure()
 
 # %%
-for kind, rows in recorded.rows.groupby("kind", sort=False):
-    last, line = rows.iloc[-1], throughput.line(recorded, kind)
-    used = f"at {last.limit}: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU a second"
-    print(f"{kind:8} best limit {throughput.best(line):3}: {line.max():5.0f} requests/s at most; {used}")
+for kind, line in curve.rows.groupby("kind", sort=False):
+    top, last = line.loc[line.per_s.idxmax()], line.iloc[-1]
+    print(f"{kind:8} peak {top.per_s:5.0f} requests/s, with {top.limit:3} slots;", end=" ")
+    print(f"with {last.limit} slots: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU time per second")
 
 # %% [markdown]
 # Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too.) Where the peak is depends on the

@@ -10,13 +10,10 @@
 #   a thread cannot be cancelled.
 
 # %%
+from supalab import recorded, services, windows
 from supalab.course import check, predict, start_lab
 from supalab.course.responses import responses_picture
 from supalab.course.service import put_under_load
-from supalab.experiments.capacity import services
-from supalab.experiments.faults import windows
-from supalab.measure.record import Record
-from supalab.shipped import shipped
 
 lab = start_lab(latency=0.15)
 
@@ -86,7 +83,7 @@ responses_picture([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 # at most 20 requests per second. Is this their capacity? (Recorded with `supalab capacity`.)
 
 # %%
-capacity = Record.load(shipped("data", "reference", "capacity.json"))
+capacity = recorded("capacity")
 capacity.figure()
 
 # %% [markdown]
@@ -109,7 +106,7 @@ for one in services(capacity).values():
 # burst of clients disconnects after 50 ms. Which client suffers most, and from what?
 
 # %%
-faults = Record.load(shipped("data", "reference", "faults.json"))
+faults = recorded("faults")
 faults.figure()
 
 # %% [markdown]

@@ -10,11 +10,8 @@
 #   changes one thing.
 
 # %%
-from supalab import FakeSupabaseAsync, SessionSupabaseAsync, Workload, race
-from supalab.course import check, observe, predict, progress_line, sized, start_lab
-from supalab.experiments import recorded
-from supalab.experiments.claims import verdicts
-from supalab.measure.littles_law import Row, blog_table
+from supalab import FakeSupabaseAsync, SessionSupabaseAsync, Workload, race, recorded, verdicts
+from supalab.course import check, observe, predict, progress_line, sized, start_lab, timeline
 
 lab = start_lab(latency=0.15)
 record = recorded("claims")
@@ -105,9 +102,9 @@ for name in names[1:]:
 # of its rows:
 
 # %%
-before = Row(limit=3, response_s=0.45, per_s=6.7, n=100, total_s=15)
-after = Row(limit=10, response_s=0.15, per_s=20, n=100, total_s=5)
-print(blog_table(before, after))
+for column, limit, response, per_s, total in (("before", 3, 0.45, 6.7, 15), ("after", 10, 0.15, 20, 5)):
+    print(f"{column:6}: throughput x response = {per_s * response:4.1f} in flight; the limit is {limit}.", end=" ")
+    print(f"100 requests take 100 / {limit} x {response:g} s = {100 / limit * response:4.1f} s; stated: {total} s.")
 
 # %% [markdown]
 # The "before" column fits. The "after" column does not: with ten requests in flight at 150 ms each, 100 requests would take 1.5 s. There is a clue:
@@ -136,8 +133,6 @@ async with SessionSupabaseAsync(lab.url, lab.key, **options) as db:
 
 # %%
 from statistics import fmean
-
-from supalab.experiments.race_figure import timeline
 
 lab.set(latency=0.15, rtt=0.0, tls=False)
 old, new = (fmean(span.service for span in trial.answered) for trial in (dialled, kept))

@@ -15,13 +15,14 @@ from supalab.course.predict import predict
 if TYPE_CHECKING:
     from supalab.course.cancelled import cancellation_chart
     from supalab.course.chunks import chunks_chart, read_chunks
+    from supalab.course.compare_with_article import compare_with_article
     from supalab.course.faulty_servers import faulty_server
     from supalab.course.kernel import observe, ready_to_go, start_lab
-    from supalab.course.live import live_view
+    from supalab.course.live import live_view, progress_line
     from supalab.course.loop_lag import heartbeat, lag_chart
     from supalab.course.loops import attempt, run_in_loop_thread
     from supalab.course.nested import try_nest_asyncio
-    from supalab.course.progress import progress_line
+    from supalab.course.savings import savings_chart
     from supalab.course.side_by_side import difference
     from supalab.course.size import sized
     from supalab.course.small import SmallClient
@@ -34,6 +35,7 @@ _HOME = {
     "attempt": "loops",
     "cancellation_chart": "cancelled",
     "chunks_chart": "chunks",
+    "compare_with_article": "compare_with_article",
     "difference": "side_by_side",
     "faulty_server": "faulty_servers",
     "heartbeat": "loop_lag",
@@ -41,11 +43,12 @@ _HOME = {
     "live_view": "live",
     "observe": "kernel",
     "open_sockets": "sockets",
-    "progress_line": "progress",
+    "progress_line": "live",
     "read_chunks": "chunks",
     "ready_to_go": "kernel",
     "rows_found": "touched",
     "run_in_loop_thread": "loops",
+    "savings_chart": "savings",
     "sized": "size",
     "sockets_chart": "sockets",
     "start_lab": "kernel",
@@ -54,9 +57,9 @@ _HOME = {
 }
 
 __all__ = [
-    "NotDone", "SmallClient", "attempt", "cancellation_chart", "check", "chunks_chart", "difference", "faulty_server",
-    "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict", "progress_line", "read_chunks",
-    "ready_to_go", "rows_found", "run_in_loop_thread", "sized", "sockets_chart", "start_lab", "timeline",
+    "NotDone", "SmallClient", "attempt", "cancellation_chart", "check", "chunks_chart", "compare_with_article",
+    "difference", "faulty_server", "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict", "progress_line", "read_chunks",
+    "ready_to_go", "rows_found", "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab", "timeline",
     "try_nest_asyncio",
 ]  # fmt: skip
 

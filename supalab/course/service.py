@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supalab.contest_agent.handle import Agent
-from supalab.course.progress import progress_line
+from supalab.course.live import progress_line
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.case import Span

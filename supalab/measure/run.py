@@ -56,7 +56,8 @@ MOST_REPEATS = 1_000
 class Progress:
     """How far a run is: ``fraction`` (0 to 1) of all, by expected seconds; the arm that runs; trials done and in all.
 
-    ``trial`` is the one that was just finished, else ``None``.
+    ``total`` is 0 and ``fraction`` that of the trial alone where nobody knows how long a plan is. ``trial`` is the one
+    that was just finished, else ``None``.
     """
 
     fraction: float
@@ -354,7 +355,7 @@ async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Prog
                 ticking.cancel()
             sent = found.trial(step, outcome, await asyncio.to_thread(_quiet, lab, step.workload.latency or 0.0))
             found.trials.append(sent)
-            tell(Progress(1.0, step.arm, len(found.trials), len(found.trials), sent))
+            tell(Progress(1.0, step.arm, len(found.trials), 0, sent))
     return found.record(finished=True)
 
 
@@ -362,7 +363,7 @@ async def _tick(case: Case, tell: Callable[[Progress], None], done: int) -> None
     began = time.perf_counter()
     while True:
         part = min((time.perf_counter() - began) / max(case.ideal_s, TELL_EVERY_S), 0.99)
-        tell(Progress(part, case.arm, done, done + 1))
+        tell(Progress(part, case.arm, done, 0))
         await asyncio.sleep(TELL_EVERY_S)
 
 
