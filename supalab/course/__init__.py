@@ -58,9 +58,9 @@ _HOME = {
 
 __all__ = [
     "NotDone", "SmallClient", "attempt", "cancellation_chart", "check", "chunks_chart", "compare_with_article",
-    "difference", "faulty_server", "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict", "progress_line", "read_chunks",
-    "ready_to_go", "rows_found", "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab", "timeline",
-    "try_nest_asyncio",
+    "difference", "faulty_server", "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict",
+    "progress_line", "read_chunks", "ready_to_go", "rows_found", "run_in_loop_thread", "savings_chart", "sized",
+    "sockets_chart", "start_lab", "timeline", "try_nest_asyncio",
 ]  # fmt: skip
 
 
