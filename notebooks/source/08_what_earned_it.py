@@ -57,7 +57,7 @@ guesses = {
 # If you run one arm five times and then the next arm, a backup that starts in between looks like a slow client. So we run every arm once; this is a
 # [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm.
 #
-# The next cell is a [**plan**](glossary.md#plan): a generator that yields one `Case` for each burst. `repeat` is the round and `place` is the arm's place in
+# The next cell is a **plan**: a generator that yields one `Case` for each burst. `repeat` is the round and `place` is the arm's place in
 # the chain. `here` runs the plan in this notebook. A first wave opens the connections (`warm_up`); it does not count. (About 10 seconds.)
 
 

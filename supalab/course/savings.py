@@ -58,13 +58,17 @@ def savings_chart(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = 
         foot(
             fig, "Pale band: the noise, an arm against itself. " * bool(noise) + "Dashed: your guess." * bool(expected)
         )
+    describe_on(fig, f"{title}. {about}. {_described(found, whole, expected)}")
+    return fig
+
+
+def _described(found: Mapping[str, Difference], whole: float, expected: Mapping[str, float]) -> str:
     said = [
         f"{change}: {_words(got, whole)} ({_signed(got.lowest)} to {_signed(got.highest)})"
         for change, got in found.items()
     ]
     said += [f"The guess for {change} was {duration(seconds)}" for change, seconds in expected.items()]
-    describe_on(fig, f"{title}. {about}. {'. '.join(said)}.")
-    return fig
+    return ". ".join(said) + "."
 
 
 def _seconds(guesses: Mapping[str, Guess] | None, change: str, whole: float) -> float | None:
