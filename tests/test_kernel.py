@@ -51,4 +51,4 @@ async def test_a_trial_in_the_kernel_has_spans_and_a_witness(lab: Lab) -> None:
     async with SupabaseAsync(lab.url, lab.key, limit=2) as db:
         trial = await observe(db, lab, "real-2", requests=6)
         assert (trial.limit, len(trial.answered), trial["served"]) == (2, 6, 6)
-    assert kernel._limit("own-7", object()) == 7
+    kernel._check_limit("own-7", object())  # no settings to compare with: the name is taken at its word
