@@ -180,8 +180,8 @@ print(far.rows.groupby("arm", sort=False)[["requests", "errors", "connections"]]
 savings_chart(far_saved, guesses={"reuse": far_guess})
 
 # %% [markdown]
-# Two round trips of 40 ms in each of two waves are 0.16 s. The rest is mostly the CPU work of TLS handshakes. **How much a change saves depends on the
-# conditions.**
+# The table counts the connections that were opened after the warm-up. Two round trips of 40 ms in each of two waves are 0.16 s. The rest is mostly
+# the CPU work of TLS handshakes. **How much a change saves depends on the conditions.**
 #
 # The article's client loses what the Session had saved. It lets 5 of 10 connections stay open, so it keeps opening new ones (notebook
 # [06](06_cautions.ipynb)).

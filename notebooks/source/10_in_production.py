@@ -11,9 +11,7 @@
 
 # %%
 from supalab import recorded, services, windows
-from supalab.course import check, predict, start_lab
-from supalab.course.responses import responses_picture
-from supalab.course.service import put_under_load
+from supalab.course import check, predict, put_under_load, responses_chart, start_lab
 
 lab = start_lab(latency=0.15)
 
@@ -67,7 +65,7 @@ fake_10 = await put_under_load("fake-10", lab, rate=25, seconds=2.5)
 real_10 = await put_under_load("real-10", lab, rate=25, seconds=2.5)
 
 # %%
-responses_picture([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
+responses_chart([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 
 # %% [markdown]
 # **fake-3:** five more requests per second arrive than can be served. The queue grows as long as the load lasts. The right panel shows that never more

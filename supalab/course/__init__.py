@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from supalab.course.loop_lag import heartbeat, lag_chart
     from supalab.course.loops import attempt, run_in_loop_thread
     from supalab.course.nested import try_nest_asyncio
+    from supalab.course.responses import responses_chart
     from supalab.course.savings import savings_chart
+    from supalab.course.service import put_under_load
     from supalab.course.side_by_side import difference
     from supalab.course.size import sized
     from supalab.course.small import SmallClient
@@ -44,8 +46,10 @@ _HOME = {
     "observe": "kernel",
     "open_sockets": "sockets",
     "progress_line": "live",
+    "put_under_load": "service",
     "read_chunks": "chunks",
     "ready_to_go": "kernel",
+    "responses_chart": "responses",
     "rows_found": "touched",
     "run_in_loop_thread": "loops",
     "savings_chart": "savings",
@@ -59,8 +63,8 @@ _HOME = {
 __all__ = [
     "NotDone", "SmallClient", "attempt", "cancellation_chart", "check", "chunks_chart", "compare_with_article",
     "difference", "faulty_server", "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict",
-    "progress_line", "read_chunks", "ready_to_go", "rows_found", "run_in_loop_thread", "savings_chart", "sized",
-    "sockets_chart", "start_lab", "timeline", "try_nest_asyncio",
+    "progress_line", "put_under_load", "read_chunks", "ready_to_go", "responses_chart", "rows_found",
+    "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab", "timeline", "try_nest_asyncio",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Services that were put under load go in, a picture comes out: response times, and what the lab had to do."""
+"""Draw services that were put under load: response times, and requests in flight at the lab."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from supalab.experiments.race import control_of
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, describe_on, head, pale, row_label, styled
 
-__all__ = ["responses_picture"]
+__all__ = ["responses_chart"]
 
 ROW_IN, HEAD_IN, FOOT_IN = 1.6, 1.45, 0.75
 #: Above the slowest answer there is room for the lost ones, and above them for the row's note.
 ROOM, LOST = 1.5, 0.76
 
 
-def responses_picture(served: Sequence[Served], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
+def responses_chart(served: Sequence[Served], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
     """Draw response time against the intended start, and requests in flight at the lab, a row for each service.
 
     ``guesses``: p95 of the response time that somebody expected, in seconds by arm, ``None`` for no guess.
@@ -98,7 +98,7 @@ def _titles(fig: Figure, right: float) -> None:
     axes = fig.axes
     axes[0].set_title("Response time, seconds", pad=8)
     axes[1].set_title("In flight at the lab", pad=8)
-    axes[-2].set_xlabel("when it was asked, seconds", loc="left")
+    axes[-2].set_xlabel("intended start, seconds", loc="left")
     axes[-1].set_xlabel("seconds", loc="left")
 
 
@@ -113,7 +113,7 @@ def _p95(one: Served) -> str:
 def _about(served: Sequence[Served]) -> str:
     first = served[0].traffic
     each = "each in turn, the same arrivals" if len(served) > 1 else "one service"
-    return f"{first.rate:g} requests a second at random for {first.duration:g} s; a dot is a request; {each}"
+    return f"{first.rate:g} requests per second at random for {first.duration:g} s; a dot is a request; {each}"
 
 
 def _described(served: Sequence[Served]) -> str:
