@@ -1,7 +1,7 @@
-"""Write names, conditions and values into a request, so that none of them can leave its place. Pure.
+"""Write names, conditions and values into a request with safe quoting, so that none can change its meaning. Pure.
 
-A plain name stays as it is. Any other stands in double quotes, with a backslash before quotes and backslashes inside.
-Source of the grammar: PostgREST's documentation, "Tables and Views", operators and reserved characters.
+A plain name is not changed. Other names are put in double quotes, with a backslash before quotes and backslashes
+inside. Source of the grammar: PostgREST's documentation, "Tables and Views", operators and reserved characters.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Filter:
         return replace(self, negated=not self.negated)
 
     def as_parameter(self) -> str:
-        """The form for a parameter of its own, where PostgREST takes a text as it stands."""
+        """Return the form for a separate parameter, where PostgREST reads a text without quotes."""
         return f"{'not.' if self.negated else ''}{self.operator}.{self.operand}"
 
     def in_group(self) -> str:
@@ -114,7 +114,7 @@ def _in_group(member: On | Group) -> str:
 
 
 def members_of(filters: Filters | None) -> list[On | Group]:
-    """Flatten filters into single conditions and groups; raises SettingsError for what is neither."""
+    """Flatten filters into single conditions and groups; raises SettingsError for anything else."""
     if filters is None:
         return []
     if isinstance(filters, Group):
@@ -134,7 +134,7 @@ def _conditions(condition: object) -> list[Filter]:
     if condition is None:
         return [Filter("is", "null", "word")]
     if isinstance(condition, Sequence) and not isinstance(condition, NO_LIST):
-        if not condition:  # dropped, it would widen the whole to rows that nobody meant
+        if not condition:  # without it, the filter would fit rows that the caller did not mean
             raise SettingsError("an empty list as a filter says nothing: write in_([]) for no row, or leave it out")
         if all(isinstance(one, Filter) for one in condition):
             return list(condition)
@@ -143,7 +143,7 @@ def _conditions(condition: object) -> list[Filter]:
 
 
 def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
-    """The elements of a list, or of another iterable; raises SettingsError, which names ``cure``, for what is none."""
+    """Return the elements of an iterable; raises SettingsError, which suggests ``cure``, for anything else."""
     if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
         raise SettingsError(f"{name} {shown(given)}: pass {cure}")
     return list(given)
@@ -207,7 +207,7 @@ _PART = _name_without(".")
 _FIELD = re.compile(rf"((?:{_PART}\.)*)({_PART})((?:->>?(?!>){_PART})*)", re.DOTALL)
 _PARTS = re.compile(_PART, re.DOTALL)
 _STEPS = re.compile(rf"(->>?)(?!>)({_PART})", re.DOTALL)
-#: What stands between the names of an argument, as PostgREST's grammar has it.
+#: The signs between the names of an argument, by PostgREST's grammar.
 _GRAMMAR = {
     "columns": _tokens('":.,()!', r"\.\.\.|::[\w $]+|\.(?:sum|avg|count|max|min)\(\)|count\(\)|:(?!:)|[,()!]"),
     # Written as in SQL, a direction would become part of the name.
@@ -221,14 +221,14 @@ _GRAMMAR = {
 
 
 def quoted(text: str) -> str:
-    """``text`` in double quotes: as a name it stands for itself, with its dots, arrows and commas."""
+    """Return ``text`` in double quotes: a name in which dots, arrows and commas have no special meaning."""
     if not isinstance(text, str):
         raise SettingsError(f"{shown(text)} cannot be quoted: use text")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unquoted(name: str) -> str:
-    """The name itself, without the double quotes that may stand around it."""
+    """Return the name without the double quotes that may be around it."""
     if not isinstance(name, str):
         raise SettingsError(f"{shown(name)} is not a name: use text")
     return re.sub(r"\\(.)", r"\1", name[1:-1], flags=re.DOTALL) if _QUOTED.fullmatch(name) else name
@@ -236,7 +236,7 @@ def unquoted(name: str) -> str:
 
 @lru_cache(maxsize=2048)
 def written_name(name: str, longest: int = LONGEST) -> str:
-    """Write one name, whatever it holds; plain ones stay as they are. Raises SettingsError for what cannot be one."""
+    """Write one name with any characters; plain names are not changed. Raises SettingsError for an invalid name."""
     if not isinstance(name, str) or not 0 < len(name) <= longest or UNSTORABLE.search(name):
         raise SettingsError(f"{shown(name)} cannot be a name: use a text of 1 to {longest} characters, without NUL")
     # PostgREST takes any letters without quotes, but not the combining signs of Hindi or Thai.

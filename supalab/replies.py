@@ -1,4 +1,4 @@
-"""Read what a server answered (``Reply``) as rows, as any JSON value, or as one error. Pure."""
+"""Read a server's response (``Reply``) as rows, as a JSON value, or as an error. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reply:
 
 
 class Rows(list[Row]):
-    """The rows of an answer: a plain list, with what the server said about the whole.
+    """The rows of a response: a plain list, with what the server said about the whole result.
 
     ``total``: rows that fit the filters, when the call asked for it. ``truncated``: the server holds back rows
     that the call asked for (Supabase cuts at 1,000 without an error); None when it cannot be known, which takes
@@ -42,9 +42,9 @@ class Rows(list[Row]):
 
 
 def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
-    """Read an answer to ``call`` as rows; raises ApiError for an error, BadResponse for what is not the dialect.
+    """Read a response to ``call`` as rows; raises ApiError for an error, BadResponse if it is not valid PostgREST.
 
-    ``hide``: the secrets of the client, which a server may repeat and no message of ours does.
+    ``hide``: the client's secrets, which are removed from error messages in case the server repeats them.
     """
     found = value(reply, hide)
     prefer = call.headers.get("Prefer", "")
@@ -119,7 +119,7 @@ def _api_error(reply: Reply, hide: Iterable[str]) -> ApiError:
     except (ValueError, RecursionError):
         said = words = None
     known = {name: str(word) for name, word in (said if isinstance(said, dict) else {"body": start}).items() if word}
-    if not words and known.keys() - {"code"}:  # no words of a kind that is known, and yet more than a code
+    if not words and known.keys() - {"code"}:  # no known field for a message, but more than a code
         words = known.get("message") or start
     words = words or (REDIRECT if 300 <= reply.status < 400 else "the server gave no reason")
     code, details, hint = (without(known.get(name, ""), hide)[:LONGEST] or None for name in ("code", "details", "hint"))

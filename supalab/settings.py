@@ -1,4 +1,4 @@
-"""Keep what a client needs to know about its project, checked once: address, keys, limit, timeout."""
+"""``Settings`` holds what a client needs to know about its project, checked once: URL, keys, limit, timeout."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ URL_CURE = "give the project's address, e.g. https://abc.supabase.co or http://1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One project and the bounds that a client keeps; checked when built, so that no request can fail on it.
+    """The settings of a client, checked when they are made, so that no request can fail because of them.
 
-    ``url``: the project's address. ``key``: a publishable, secret or JWT key, never printed; ``None`` sends none
-    (a plain PostgREST server). ``limit``: requests in flight at once. ``timeout``: seconds; what it bounds is
-    the client's own lesson (a gap between bytes, each phase, or everything). ``ca_file``: a PEM file to trust
-    instead of the system's authorities. ``rest_path``: what Supabase puts in front of PostgREST, ``""`` for
-    a plain server. ``schema``: the database schema to use, None for the server's first. ``token``: the JWT of a
-    signed-in user, who then takes the key's place in ``Authorization``; never printed either.
-
-    Raises SettingsError, which names the argument and the cure, and never holds the key.
+    ``url``: the project's address. ``key``: a publishable, secret or JWT key, never printed; ``None`` sends none (a
+    plain PostgREST server). ``limit``: requests in flight at once. ``timeout``: seconds; what it limits depends on the
+    client (a gap between bytes, each phase, or everything). ``ca_file``: a PEM file to trust instead of the system's
+    authorities. ``rest_path``: the path of PostgREST on Supabase, ``""`` for a plain server. ``schema``: the database
+    schema to use, None for the server's first. ``token``: the JWT of a signed-in user, which then replaces the key in
+    ``Authorization``; never printed either. Raises SettingsError with the argument and what to do, but never with the
+    key.
     """
 
     url: str
@@ -116,7 +115,7 @@ def _checked_key(name: str, key: object) -> str | None:
 
 
 def _checked_schema(name: str, schema: Any) -> str | None:
-    # It is sent as a header, where nothing but these can stand; a comma would part two of them.
+    # It is sent as a header, which allows only these characters; a comma would separate two values.
     if schema is not None and not (isinstance(schema, str) and re.fullmatch(r"(?! )[ -+\x2d-~]{1,63}(?<! )", schema)):
         raise SettingsError(f"schema {shown(schema)} cannot be sent: use 1 to 63 ASCII signs, no comma")
     return schema

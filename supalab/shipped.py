@@ -1,6 +1,6 @@
-"""Find the files that are not Python: the notebooks, the records, the claims.
+"""Find the data files of the package: the notebooks, the records, the claims.
 
-In a checkout they lie next to the package. A wheel carries them inside the package.
+In a checkout they are next to the package. In a wheel they are inside the package.
 """
 
 from __future__ import annotations

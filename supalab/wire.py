@@ -61,9 +61,9 @@ class Call:
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    #: Called by the client at the moment the request leaves the queue and takes a slot; how a trial times the wait.
+    #: Called by the client when the request leaves the queue and takes a slot; a trial measures the queue time with it.
     started: Callable[[], None] = nobody_is_watching
-    #: The first row asked for and how many, to tell whether an answer was cut.
+    #: The first requested row and how many, to find out whether a response was cut.
     offset: int = 0
     limit: int | None = None
 
@@ -81,7 +81,7 @@ def select(
     single: bool = False,
     head: bool = False,
 ) -> Call:
-    """Write a read; ``single`` asks for one object, and the server refuses any other number of rows."""
+    """Write a read request; with ``single`` the server returns one object and refuses any other number of rows."""
     params = [("select", _clause("columns", columns)), *parameters(filters), *_which("", order, limit, offset)]
     params += _embedded(embedded)
     prefer = {} if count is None else _prefer(_wish("count", count, Count))
@@ -140,10 +140,10 @@ def _target(path: str, params: list[tuple[str, str]]) -> str:
 
 
 def _path(name: object) -> str:
-    # Libraries and gateways resolve "..", "/" and what is encoded twice, whatever quote() makes of it.
+    # Libraries and gateways resolve "..", "/" and double encodings even after quote().
     if not isinstance(name, str) or unquote(name) in {".", ".."} or re.search(r"[/\\]", unquote(name)):
         raise SettingsError(f"{shown(name)} is not a table's or function's name: it would lead to another address")
-    written_name(name)  # raises for what is empty or too long
+    written_name(name)  # raises for an empty or too long name
     return f"/{quote(name, safe='')}"
 
 
@@ -224,7 +224,7 @@ def _json(what: str, given: Row | Sequence[Row], first: int = 1) -> bytes:
     try:
         return json_bytes(given, what)
     except SettingsError:
-        for number, row in enumerate(rows, first):  # once more, one by one, to see where it is
+        for number, row in enumerate(rows, first):  # again, one by one, to find the place
             for column, value in row.items():
                 json_bytes(value, f"{what if rows is not given else f'{what} {number}'}, column {column!r},")
         raise

@@ -205,8 +205,7 @@ async def arrive(asked: Asked) -> Result:
 
 
 def facts(asked: Asked) -> Result:
-    """Run a check of an experiment's own that no burst covers; it is found by name, because experiments import this
-    module."""
+    """Run an experiment's own checks that no burst covers; imported by name, as experiments import this module."""
     return {"numbers": importlib.import_module("supalab.experiments.claims_facts").facts()}
 
 

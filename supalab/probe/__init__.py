@@ -1,7 +1,7 @@
-"""Find out what a client really is, from who waits while its requests are in flight: give it a client, get a verdict.
+"""Find out what a client really is by observing what waits while its requests are in flight.
 
-``subject`` understands what was handed over; ``run`` makes calls while ``look`` watches the process; ``seen`` holds
-what was counted; ``judge`` decides; ``verdict`` says it in words and tables.
+``subject`` turns the argument into a call; ``run`` makes calls while ``look`` watches the process; ``seen`` holds the
+counts; ``judge`` decides; ``verdict`` presents the result in words and tables.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Decide what kind of client was seen: kind, remarks and, if it cannot be told, the reason. Pure.
+"""Decide what kind of client was observed: its kind, remarks and, if it is undecided, the reason. Pure.
 
-The one question is: who waited while requests were in flight at the lab? Pool sizes, created threads, the peak alone
-and a late event loop alone decide nothing: a warm pool creates no thread, a pool of 200 has a high peak, a semaphore
+The only question is what waited while requests were in flight at the lab. Pool sizes, created threads, the peak alone
+and a late event loop alone are not evidence: a warm pool creates no thread, a pool of 200 has a high peak, a semaphore
 has a low one, and CPU work makes any loop late.
 """
 
@@ -26,7 +26,7 @@ KINDS = (BLOCKING, FAKE, REAL, PROCESSES, OUTSIDE, MIXED, CANNOT_TELL)
 SOMEBODY_ELSE = "somebody else sends requests to the same lab: give the probe a lab of its own"
 
 # Shares of the waiting. Threads and sockets are seen or not seen, so a little of each is already a mixture;
-# what nobody was seen waiting for may be the sampling's error.
+# a request that nothing was seen waiting for may be a sampling error.
 SOME, SEEN, CLEAR = 0.08, 0.2, 0.5
 # Shares of the time: the event loop blocked, waiting for events, stuck at one place.
 STILL, AWAKE, STUCK = 0.6, 0.4, 0.5
@@ -41,7 +41,7 @@ BLOCK_S, WORK_S = 0.01, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the judge says: ``why`` is the reason of ``cannot tell``, else empty."""
+    """The decision: ``why`` is the reason for ``cannot tell``, else empty."""
 
     kind: str
     remarks: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def _useless(seen: Seen, bursts: Sequence[Burst]) -> str:
 
 
 def _kind(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str, str]:
-    """The kind with a remark, which may be empty; for ``cannot tell`` it is the reason."""
+    """Return the kind with a remark, which may be empty; for ``cannot tell`` it is the reason."""
     peak = max(burst.peak for burst in bursts) / round(seen.requests_per_call)
     if peak > 1 and SOME < found.loop < 1 - 2 * SOME and found.events + found.threads > 2 * SOME:
         return MIXED, "some calls block the event loop, others do not"
@@ -126,13 +126,13 @@ def _by_events(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str,
 
 
 def _unseen(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str, str]:
-    """Nobody that Python knows of was seen waiting: code outside Python, another kind of loop, or somebody else."""
+    """Decide when nothing visible to Python waited: code outside Python, another kind of loop, or another process."""
     if found.unseen > CLEAR and any(burst.own > 0 for burst in bursts):
         if found.outside:
             return FAKE, "each thread waits inside code outside Python"
         return (OUTSIDE if seen.loop_shows_sockets else REAL), ""
     if found.processes > 0:
-        return PROCESSES, ""  # they were seen with a connection, if only at some of the looks
+        return PROCESSES, ""  # they were seen with a connection, at least in some of the samples
     return CANNOT_TELL, f"{found.unseen:.0%} of the requests were waited for by nobody that can be seen from here"
 
 

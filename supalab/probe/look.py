@@ -1,7 +1,7 @@
-"""Look at this process while a client works: threads, event loops, sockets, child processes, lateness of the loop.
+"""Sample this process while a client works: threads, event loops, sockets, child processes, lag of the loop.
 
-Nothing is patched. Python's frames show in which call a thread waits, and their variables the socket that it waits for.
-A blocking socket to the lab means that the thread waits for one response; event loops use sockets that do not block.
+Nothing is patched. Python's frames show in which call a thread waits, and their variables show the socket. A blocking
+socket to the lab means that the thread waits for one response; event loops use non-blocking sockets.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STARTERS = {"threading.py", "thread.py", "_asyncio.py"}
 # Linux' tables of connections, and in them the other end as hexadecimal address:port and the socket's inode.
 TABLES, REMOTE, INODE = ("/proc/net/tcp", "/proc/net/tcp6"), 2, 9
 
-#: What a look counts: a field of ``Burst``, ("read", code of a thread's work) or ("loop", thread).
+#: What a sample counts: a field of ``Burst``, ("read", code of a thread's work) or ("loop", thread).
 Key = str | tuple[str, Any]
 
 
@@ -58,7 +58,7 @@ def _peer_of_number(number: int) -> Any:
     try:
         return _peer(looked_at)
     finally:
-        looked_at.detach()  # it belongs to somebody else, so it is not closed here
+        looked_at.detach()  # another object owns it, so it is not closed here
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _work_of(frame: FrameType | None) -> CodeType | None:
 
 
 class Tally:
-    """Add up looks: how many seconds of each thing there were, and how many at once."""
+    """Add up samples: the seconds of each thing, and how many there were at once."""
 
     def __init__(self) -> None:
         self._last: Mapping[Key, int] = {}
@@ -138,7 +138,7 @@ class Tally:
         self.most: defaultdict[Key, int] = defaultdict(int)
 
     def add(self, look: Mapping[Key, int], seconds: float) -> None:
-        """Add a look; the time since the last one belongs to both by halves, for it may have been long."""
+        """Add a sample; the time since the last one is divided equally between both, because it may be long."""
         for key in {*self._last, *look}:
             self.seconds[key] += seconds / 2 * (self._last.get(key, 0) + look.get(key, 0))
             self.most[key] = max(self.most[key], look.get(key, 0))
@@ -146,9 +146,9 @@ class Tally:
 
 
 class Watcher:
-    """Look every few milliseconds at every thread, at event loops and at who holds connections to the lab.
+    """Sample all threads, the event loops and the owners of connections to the lab every few milliseconds.
 
-    ``watch`` blocks, so it belongs into a thread of its own; its results are the attributes, of the last time.
+    ``watch`` blocks, so run it in its own thread; the attributes hold the results of its last run.
     """
 
     def __init__(self, loop: object, lab: Lab) -> None:
@@ -162,7 +162,7 @@ class Watcher:
         self.tally, self.watched_s = Tally(), 0.0
 
     def stop(self) -> None:
-        """End ``watch`` at its next look."""
+        """End ``watch`` at its next sample."""
         self._stop.set()
 
     def learn_rest(self, seconds: float) -> None:
@@ -175,11 +175,11 @@ class Watcher:
             time.sleep(EVERY_S)
 
     def watch(self, enough: Callable[[float], bool]) -> None:
-        """Look until ``stop``, or until ``enough`` (asked with the seconds since the start) says so."""
+        """Sample until ``stop``, or until ``enough`` (called with the seconds since the start) returns true."""
         self._stop.clear()
         self.tally = Tally()
         mine, held = set[object](), list[set[object]]()
-        # The system's table takes long to read: in a thread of its own, so that no look waits for it.
+        # Reading the system's table is slow: it has its own thread, so that no sample waits for it.
         over = threading.Event()
         reader = threading.Thread(
             target=self._read_connections, args=(over, mine, held), name="supalab-probe", daemon=True
@@ -259,10 +259,11 @@ class Watcher:
 
 
 def _connections(lab: Lab) -> tuple[set[object], set[object]]:
-    """Connections to the lab: those of this process, and all that can be seen, by whatever identifies them.
+    """Find connections to the lab: those of this process, and all visible ones, by what identifies them.
 
-    Linux' tables name all of the machine, and only the lab's lines are looked at: after many requests they have ten
-    thousands, and to read them as psutil does would hold up the loop. Elsewhere psutil asks each child process.
+    On Linux the tables list all connections of the machine, and only the lab's lines are parsed: after many requests
+    there are tens of thousands, and reading them with psutil would block the loop. On other systems psutil reads each
+    child process.
     """
     if sys.platform == "linux":
         there: set[object] = set()
@@ -288,7 +289,7 @@ def _children(lab: Lab) -> list[psutil.Process]:
 def _held_by(process: psutil.Process, lab: Lab) -> set[object]:
     try:
         table = process.net_connections(kind="tcp")
-    except (psutil.Error, OSError):  # it has gone, or may not be looked at
+    except (psutil.Error, OSError):  # it has ended, or access is denied
         return set()
     return {tuple(one.laddr) for one in table if one.raddr and lab.is_at(tuple(one.raddr))}
 
@@ -368,7 +369,7 @@ class Heartbeat:
 
 
 class Connect(NamedTuple):
-    """A connection that Python code opens: to which port (0: not known), in which thread, for which work."""
+    """A connection that Python code opens: its port (0: unknown), its thread, and the work that opened it."""
 
     port: int
     thread: int

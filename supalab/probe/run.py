@@ -31,7 +31,7 @@ from supalab.probe.verdict import Verdict, evidence, numbers, sentences
 
 __all__ = ["Tell", "probe"]
 
-#: Told how far a probe is, from 0 to 1, and what it does now.
+#: Receives the progress of a probe, from 0 to 1, and its current step.
 Tell = Callable[[float, str], None]
 
 SIZES, CALLS_IN_SEQUENCE = (20, 50), 6
@@ -65,19 +65,20 @@ async def probe(
     progress: Tell | None = None,
     in_environment: bool = False,
 ) -> Verdict:
-    """Say what a client really is: blocking, fake async, real async, …, with the evidence; takes 2 to 5 seconds.
+    """Find out what a client really is: blocking, fake async, real async, …, with the evidence; takes 2 to 5 seconds.
 
     ``what`` is a class or function that makes the client from a url and a key (``await probe(SupabaseAsync)``); or an
     async callable without arguments that makes one request each time; or a client object, of which ``method``
-    (``select``) is called with ``args`` (``("contests",)``) and ``kwargs``. The last two send requests to a ``lab`` of
-    yours, so give it: ``await probe(lambda: db.select("contests"), lab=lab)``. A client that the probe made is closed.
+    (``select``) is called with ``args`` (``("contests",)``) and ``kwargs``. The last two send requests to your ``lab``,
+    so pass it: ``await probe(lambda: db.select("contests"), lab=lab)``. A client that the probe made is closed.
     ``in_environment``: SUPABASE_URL and SUPABASE_KEY are set to the lab's, so a factory may do without arguments.
 
-    The lab's conditions are changed meanwhile and put back; its counters start again. No thread and no timer stays
-    behind, and the one audit hook of this process does nothing until the next probe. A client that never returns is
-    given up after some seconds, unless it blocks the loop for good, which nothing in this process can end.
+    The lab's conditions are changed during the probe and then restored; its counters are reset. No thread or timer
+    remains, and the one audit hook of this process does nothing until the next probe. A client that never returns is
+    cancelled after some seconds, unless it blocks the loop permanently, which nothing in this process can end.
 
-    Raises SettingsError for what cannot be probed, with the line to write instead, and LabError if the lab is gone.
+    Raises SettingsError for an argument that cannot be probed, with the line to write instead, and LabError if the lab
+    has ended.
     """
     if lab is not None and not isinstance(lab, Lab):
         raise SettingsError(f"lab is a {type(lab).__name__}: give the Lab that your client uses, as lab=lab")
@@ -122,7 +123,7 @@ async def _calm(lab: Lab, helper: ThreadPoolExecutor) -> AsyncIterator[None]:
         yield
     finally:
         helper.shutdown(wait=True)  # no step of ours may come after this one
-        with suppress(LabError):  # it is gone: what went wrong before that is the reason to tell
+        with suppress(LabError):  # the lab has ended: the earlier error is the one to report
             lab.set(latency=before.latency, jitter=before.jitter, error_rate=before.error_rate)
 
 
@@ -156,7 +157,7 @@ async def _end(calls: set[asyncio.Task[None]], seconds: float) -> int:
 
 
 class _Probe:
-    """The steps of one probe. What blocks is done in the ``helper``'s one thread."""
+    """The steps of one probe. Blocking work runs in the one thread of ``helper``."""
 
     def __init__(self, call: Call, lab: Lab, helper: Executor, tell: Tell) -> None:
         self._call, self._lab, self._helper, self._tell = call, lab, helper, tell
@@ -228,7 +229,7 @@ class _Probe:
         return trouble
 
     async def _warm(self) -> str | None:
-        """Make the first call, which may make a pool, and ask the lab whether it came."""
+        """Make the first call, which may create a pool, and check at the lab that its request arrived."""
         outcomes, before = _Outcomes(), await self._settled()
         lost = await _end({asyncio.create_task(outcomes.of(self._call))}, WARM_S)
         if isinstance(outcomes.error, PlainCall):
@@ -272,7 +273,7 @@ class _Probe:
         self._seen = replace(
             self._seen,
             calls=outcomes.finished,
-            # Other threads' requests cannot be told from the client's here: one for each call is assumed.
+            # Here the requests of other threads look like the client's: one request for each call is assumed.
             requests=outcomes.finished if self._background else witness.served,
             connections=max(witness.connections - others, 0),
             # In each call, and more than without one: on a busy machine any of them may be late, but hardly all.
@@ -295,7 +296,7 @@ class _Probe:
                 try:
                     for _ in range(size):
                         calls.add(asyncio.create_task(outcomes.of(self._call)))
-                        await asyncio.sleep(0)  # as callers come to a service: each has begun before the next one comes
+                        await asyncio.sleep(0)  # as in a service: each call has begun before the next one starts
                     asyncio.gather(*calls, return_exceptions=True).add_done_callback(lambda _: self._watcher.stop())
                     witness = await watching
                 finally:

@@ -1,7 +1,7 @@
-"""What a probe saw, before it is judged: plain numbers, and what follows from them by arithmetic. Pure.
+"""The raw observations of a probe, and the numbers that are computed from them. Pure.
 
-Waiting is counted in seconds, whoever waits: one thread that waits 0.3 s for a response of the lab counts 0.3, and so
-does one request that is in flight at the lab for as long. So the two can be compared.
+All waiting is counted in seconds: one thread that waits 0.3 s for a response of the lab counts 0.3, and so does one
+request that is in flight at the lab for 0.3 s. So the two can be compared.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything that one probe saw; ``trouble`` says why it ended early.
+    """All observations of one probe; ``trouble`` says why it ended early.
 
     ``calls`` calls were made one after another: the lab counted ``requests`` and new ``connections`` for them, and each
     blocked the event loop for ``call_blocks_s`` seconds. ``loop``: what kind of event loop; ``loop_shows_sockets``:
@@ -110,12 +110,12 @@ class Seen:
 
     @property
     def requests_per_call(self) -> float:
-        """How many requests one call makes, as counted one call after another."""
+        """Return how many requests one call makes, counted over sequential calls."""
         return max(self.requests / self.calls, 1.0) if self.calls else 1.0
 
     @property
     def new_connections(self) -> float | None:
-        """Connections opened for each request, one after another: 0 is full reuse, 1 is none; None if not known."""
+        """Return the connections opened per sequential request: 0 is full reuse, 1 is none; None if unknown."""
         return self.connections / self.requests if self.requests > 1 else None
 
     @property
@@ -127,7 +127,7 @@ class Seen:
 
     @property
     def limit(self) -> int | None:
-        """How many requests the client keeps in flight at most; None if no burst reached such a limit.
+        """Return the most requests that the client keeps in flight; None if no burst reached such a limit.
 
         Two sizes of burst with the same peak are a limit; one peak below its burst is one if it was held for a while.
         """
@@ -141,9 +141,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Who waited, as shares of all waiting for the lab; ``unseen`` is the rest, and no share is counted twice.
+    """What waited, as shares of all waiting for the lab; ``unseen`` is the rest, and no share is counted twice.
 
-    ``at_work``: how much of that could be threads in code outside Python, one for each request.
+    ``at_work``: the part of it that could be threads in code outside Python, one for each request.
     """
 
     loop: float = 0.0
@@ -162,7 +162,7 @@ class Shares:
 
 
 def shares(bursts: Sequence[Burst]) -> Shares:
-    """Divide the waiting of some bursts among those who were seen waiting: first those in a read of the lab."""
+    """Divide the waiting of some bursts among what was seen waiting, starting with reads from the lab."""
     busy = sum(burst.busy_s for burst in bursts)
     if not busy:
         return Shares()

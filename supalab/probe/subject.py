@@ -1,4 +1,4 @@
-"""Understand what is to be probed: turn whatever was handed over into a call that makes one request each time.
+"""Turn the argument of ``probe`` into a call that makes one request each time.
 
 It may be an async callable without arguments, a client object (then a method of it is called), or a factory that
 takes the lab's url and key and returns one of these.
@@ -24,12 +24,12 @@ Call = Callable[[], Any]
 
 
 class PlainCall(SettingsError):
-    """A plain function was handed over where an async one is needed."""
+    """A plain function was passed where an async function is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was handed over, and how it is used: ``factory``, if there is one, is called with (url, key) first."""
+    """The argument and how to use it: ``factory``, if there is one, is called with (url, key) first."""
 
     what: Any
     name: str
@@ -67,12 +67,12 @@ QUERY = "a query that is not sent yet: hand over what sends it, e.g. lambda: bui
 
 
 def _is_query(result: Any) -> bool:
-    """Whether this is a query in the manner of the official client, which ``execute`` sends."""
+    """Return whether this is a query like the official client's, which ``execute`` sends."""
     return callable(getattr(result, "execute", None))
 
 
 def _builds_queries(client: Any) -> bool:
-    """Whether this is a client in the manner of the official one, whose queries begin with a table."""
+    """Return whether this is a client like the official one, whose queries begin with a table."""
     return callable(getattr(client, "table", None)) or callable(getattr(client, "from_", None))
 
 
@@ -126,7 +126,7 @@ def _binds(what: Any, *given: str) -> bool:
         inspect.signature(what).bind(*given)
     except TypeError:
         return False
-    except ValueError:  # written in C, and says nothing of its arguments
+    except ValueError:  # written in C, so its arguments are unknown
         return not given
     return True
 
@@ -176,7 +176,7 @@ async def _made(make: Callable[[str, str], Any], subject: Subject, url: str, key
         return made, False
     try:
         made = await asyncio.wait_for(_result(made), MAKE_S)
-    except Exception:  # then the first call will tell, and better than from here
+    except Exception:  # the first call will give a better error
         return None, True
     is_client = callable(made) or callable(getattr(made, subject.method or METHOD, None))
     return made, not (is_client or _is_query(made) or _builds_queries(made))
@@ -185,7 +185,7 @@ async def _made(make: Callable[[str, str], Any], subject: Subject, url: str, key
 async def _result(made: Awaitable[Any]) -> Any:
     try:
         return await made
-    except SystemExit as error:  # it would end the loop, not only this task
+    except SystemExit as error:  # it would stop the loop, not only this task
         raise RuntimeError from error
 
 

@@ -1,4 +1,4 @@
-"""Say what a client is: a kind, sentences for learners, rows of evidence for experts; in a terminal, a cell, a file."""
+"""Present what a probe found: the kind of client, sentences for learners, and rows of evidence for experts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALWAYS = {"share_loop_sockets", "share_threads_read", "share_loop_read"}
 STYLES = {REAL: "good", FAKE: "other", BLOCKING: "bad", CANNOT_TELL: "other"}
 # A share of the waiting, or of the time, from which on it decides; a smaller one from which on it is worth a word.
 MUCH, LITTLE = 0.5, 0.08
-#: Who can wait for a request, by the number's name in a verdict.
+#: What can wait for a request, by the number's name in a verdict.
 WAITERS = {
     "share_loop_sockets": "the event loop, for events",
     "share_other_loops": "event loops in other threads",
@@ -44,7 +44,7 @@ SHARED = "Calls that want the same at the same time share a request, so its limi
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One row: what was looked at, what was seen, and what it speaks for."""
+    """One row of evidence: what was checked, what was observed, and what it indicates."""
 
     looked_at: str
     seen: str
@@ -53,12 +53,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the probe says of a client.
+    """The result of a probe.
 
     ``kind``: ``blocking``, ``fake async (threads)``, ``real async``, ``worker processes``, ``concurrent, outside
     Python``, ``mixed`` or ``cannot tell``. ``remarks``: such as ``limited to 3``. ``sentences``: the same in words for
-    learners; for ``cannot tell`` also why. ``numbers``: what the judge went by, shares from 0 to 1 and counts.
-    ``seen``: all that was counted. ``seconds``: how long the probe took. ``when``: UTC, ISO 8601.
+    learners; for ``cannot tell`` also why. ``numbers``: the basis of the decision, shares from 0 to 1 and counts.
+    ``seen``: all counts. ``seconds``: how long the probe took. ``when``: UTC, ISO 8601.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Verdict:
         return ", ".join((self.kind, *self.remarks))
 
     def tables(self) -> list[Table]:
-        """Return the headline with its sentences, who waited as bars, and the evidence."""
+        """Return the headline with its sentences, bars for what waited, and the evidence."""
         head = Table((), (), about=[Cell(f"{self.name}: {self.headline}", STYLES.get(self.kind, "bold"))])
         meaning = Table((), (), about=[Cell(" ".join(self.sentences))])
         if not self.evidence:
@@ -157,7 +157,7 @@ def numbers(seen: Seen) -> dict[str, float | None]:
 
 
 def evidence(seen: Seen) -> tuple[Evidence, ...]:
-    """Return one row for each thing that was looked at; nothing if no burst was seen."""
+    """Return one row for each check; nothing if no burst was observed."""
     bursts, found = seen.useful, shares(seen.useful)
     if not bursts:
         return ()
@@ -173,7 +173,7 @@ def _means(bursts: Sequence[Burst]) -> dict[str, float]:
 
 
 def _waiting(seen: Seen, bursts: Sequence[Burst], found: Shares, mean: Mapping[str, float]) -> Iterator[Evidence]:
-    """Who waited: threads, the loop's thread, the loop."""
+    """Yield evidence of what waited: threads, the loop's thread, the loop."""
     worst = max(bursts, key=lambda burst: burst.gap_s)
     said = f"on average {mean['threads_read']:.1f} threads were waiting to read from the lab, "
     said += f"for {mean['busy_s']:.1f} requests in flight there"
@@ -234,7 +234,7 @@ def _counts(seen: Seen, bursts: Sequence[Burst], mean: Mapping[str, float]) -> I
 
 
 def _misleading(found: Shares, mean: Mapping[str, float]) -> Iterator[Evidence]:
-    """What is there now and then, and misleads: it is said, and speaks for nothing."""
+    """Yield observations that are often misread: they are shown but are not evidence."""
     for title, name, what in (
         ("threads at other servers", "threads_elsewhere", "in a read of another server"),
         ("threads at other work", "threads_work", "at work that is no read of the lab"),

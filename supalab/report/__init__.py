@@ -1,1 +1,1 @@
-"""Results as people read them: numbers in words (``format``), tables (``table``) and figures (``plot``)."""
+"""Present results: formatted numbers (``format``), tables (``table``) and figures (``plot``, ``lines``)."""

@@ -1,4 +1,4 @@
-"""Write numbers as people read them. Every table, figure and sentence uses these functions. Pure text."""
+"""Format numbers and durations for people. All tables, figures and sentences use these functions. Pure."""
 
 from __future__ import annotations
 

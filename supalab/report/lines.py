@@ -1,4 +1,4 @@
-"""Lines on logarithmic axes: one for each kind of client, its spread, its name at its end."""
+"""Draw a line for each kind of client on a logarithmic axis, with its spread and its name at the end."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def against(
 ) -> None:
     """Draw a line for each kind over a logarithmic x axis: the middle of the repeats, a bar from lowest to highest.
 
-    ``ticks``: where the x axis has numbers (where something was measured); ``room``: what is left for the names, as a
-    power of the axis' range; ``log``: whether the y axis is logarithmic too. ``hollow``: points, as (kind, x), that
-    are not to be trusted. ``stars``: the x of each kind that is marked; ``notes`` follow the kinds' names.
+    ``ticks``: the numbers on the x axis (where something was measured); ``room``: the space for the names, as a power
+    of the axis' range; ``log``: whether the y axis is logarithmic too. ``hollow``: unreliable points, as (kind, x).
+    ``stars``: the x of each kind that is marked; ``notes`` follow the kinds' names.
     """
     if not any(lines.values()):
         ax.set(xticks=[], yticks=[])
@@ -147,7 +147,7 @@ def _log_values(ax: Axes) -> None:
 
 
 def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, float]], notes: Mapping[str, str]) -> None:
-    """Write each line's name beside its end, apart from each other; ends at one place on the x axis make way."""
+    """Write each line's name next to its end without overlaps; names at the same x are moved apart."""
     each = 72.0 / ax.figure.dpi
     for column in sorted({x for x, _ in ends.values()}):
         found = sorted((float(ax.transData.transform(end)[1]) * each, kind) for kind, end in ends.items())

@@ -1,4 +1,4 @@
-"""The plot kit that all figures share: colours, heads and labels, a figure that describes itself, saving."""
+"""What all figures share: colours, titles and labels, text descriptions, and saving."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 STYLE = Path(__file__).parent.parent / "supalab.mplstyle"
 INK, MUTED = "#1b2733", "#5b6773"
-# By kind of client; light and dark, so that they stay apart in grey too; no red is told from a green.
+# By kind of client; light and dark, so that they differ in grey too; no pair differs only in red and green.
 COLOURS = {"fake": "#f0a02f", "session": "#c9772b", "article": "#6f8fd0", "real": "#1d4f91"}
 OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
@@ -50,7 +50,7 @@ def pale(arm: str) -> str:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Use the project's style for what is drawn inside, and nothing of the caller's own settings."""
+    """Draw with the project's style and ignore the caller's own matplotlib settings."""
     with mpl.style.context(["default", str(STYLE)]):
         yield
 
@@ -100,7 +100,7 @@ def describe_on(fig: Figure, text: str) -> None:
 
 
 def description(fig: Figure) -> str:
-    """Return the description that was put on a figure, ``""`` if there is none."""
+    """Return the text description of a figure, ``""`` if there is none."""
     return str(getattr(fig, "supalab_description", ""))
 
 
@@ -149,14 +149,14 @@ def _write(fig: Figure, buffer: io.BytesIO, kind: str) -> None:
 
 
 def head(fig: Figure, title: str, about: str) -> None:
-    """Write a title and a line about it at the top left."""
+    """Write a title and a subtitle at the top left."""
     height = fig.get_figheight()
     fig.text(16 / 72 / WIDTH_IN, 1 - 0.42 / height, title, fontsize=16, fontweight="bold", color=INK)
     fig.text(16 / 72 / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
 
 
 def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
-    """Write a name and smaller lines under it in the left margin of the picture."""
+    """Write a name and smaller lines under it in the left margin of the figure."""
     left, at = -0.16 * WIDTH_IN * 72 + 16, {**ABOVE, "annotation_clip": False}
     ax.annotate(name, (0, 0.5), xytext=(left, 5), fontsize=13, fontweight="bold", color=INK, **at)
     ax.annotate("\n".join(lines), (0, 0.5), xytext=(left, 1), fontsize=9.5, color=MUTED, **{**at, "va": "top"})
@@ -171,12 +171,12 @@ def panel_title(ax: Axes, title: str, note: str) -> None:
 
 
 def foot(fig: Figure, text: str) -> None:
-    """Write the fine print at the bottom left."""
+    """Write the notes at the bottom left."""
     fig.text(16 / 72 / WIDTH_IN, 0.16 / fig.get_figheight(), text, fontsize=9.5, color=MUTED, va="bottom")
 
 
 def not_seen(ax: Axes, text: str) -> None:
-    """Say in a panel that there is nothing to draw, rather than draw a guess."""
+    """Write in a panel that there is no data to draw."""
     ax.annotate(
         text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=MUTED, style="italic", bbox=CLEAR
     )

@@ -25,7 +25,7 @@ __all__ = ["WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 #: Columns of a table in a file, and the fewest in a terminal: cut numbers would be worse than wrapped lines.
 WIDTH, NARROW = 100, 80
 MONO = "white-space:pre-wrap;font-family:monospace"
-#: A style's look in a terminal, whether a notebook shows it in bold, and what else; marks and words say the same too.
+#: A style's look in a terminal, and whether a notebook shows it in bold; symbols and words say the same.
 STYLES = {
     "bold": ("bold", True, ""),
     "dim": ("dim", False, "font-size:smaller"),
@@ -49,9 +49,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is not as usual (words in the first, numbers in the others): ``words`` stand left.
+    """A column that differs from the default (words in the first, numbers in the others): ``words`` are left-aligned.
 
-    ``width`` in letters; a column that is ``wide`` takes what is left and wraps.
+    ``width`` in letters; a ``wide`` column takes the remaining width and wraps.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Column:
 
 
 Line: TypeAlias = "str | Cell"
-#: What stands in one place of a table: a line or several.
+#: The content of one cell of a table: one line or several.
 Content: TypeAlias = "Line | Sequence[Cell]"
 
 
@@ -88,7 +88,7 @@ class Table:
 
 
 class Tables(tuple[Table, ...]):
-    """Several tables that belong together; shows itself in a notebook as one of them does."""
+    """Several tables that belong together; displayed in a notebook like a single table."""
 
     __slots__ = ()
 
@@ -174,7 +174,7 @@ def _columns(one: Table) -> list[Column]:
 def _grid(one: Table, width: int) -> rich_table.Table:
     columns = _columns(one)
     wide = any(column.wide for column in columns)
-    # Closer together if that is what it takes for none to be cut.
+    # The columns move closer together if otherwise one would be cut.
     gap = 1 if wide or _letters(one) + 2 * len(columns) > width else 2
     grid = rich_table.Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", expand=wide)
     deep = max(column.title.count("\n") for column in columns)
@@ -193,7 +193,7 @@ def _grid(one: Table, width: int) -> rich_table.Table:
 
 
 def _letters(one: Table) -> int:
-    """How many letters the columns need without what is between them."""
+    """Return how many letters the columns need, without the gaps between them."""
     titles = [column.title for column in _columns(one)]
     cells = zip_longest(titles, *([_lines(found) for found in row] for row in one.rows), fillvalue="")
     return sum(max(len(line) for text in column for line in text.splitlines() or [""]) for column in cells)
