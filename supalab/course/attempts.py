@@ -1,4 +1,4 @@
-"""Who has done which exercise: each check writes a line into the working copy, and a table shows the lines.
+"""Record which exercises have been done: each check writes a line into the working copy, and a table shows them.
 
 A line holds the exercise, the state and the time. It holds no name and no code.
 """
@@ -29,7 +29,7 @@ class Attempt:
 
 
 def note(exercise: str, state: State, folder: Path | None = None) -> None:
-    """Write one line if ``folder``, or else the current one, is a working copy. A check never fails because of it."""
+    """Write one line if ``folder`` (default: the current one) is a working copy. A check never fails because of it."""
     path = (folder or Path.cwd()) / MARKER
     line = {"exercise": exercise, "state": state.value, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     with suppress(OSError):
@@ -39,7 +39,7 @@ def note(exercise: str, state: State, folder: Path | None = None) -> None:
 
 
 def attempts(folder: Path) -> list[Attempt]:
-    """Return the attempts of a working copy, oldest first; a line that is not whole is left out."""
+    """Return the attempts of a working copy, oldest first; an incomplete line is left out."""
     found = []
     for line in (folder / MARKER).read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(ValueError, KeyError, TypeError):
@@ -77,7 +77,7 @@ def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
     """Return a learner's own progress in a few lines: how many exercises are done, each one's state, what is next."""
     states = _last(tries)
     done = [number for number in exercises if states.get(number) is State.DONE]
-    # Who began with notebook 01 does not need the primer: what comes before the first try is not next.
+    # A learner who began with notebook 01 does not need the primer: exercises before the first try are not next.
     begun = [number for number in exercises if number in states][:1]
     order = [number for number in exercises if not begun or number >= begun[0]]
     rest = [number for number in (*order, *exercises) if number not in done]

@@ -1,4 +1,4 @@
-"""The two drawings that an instructor puts on the board: three slots with a queue, and a gate with a pool.
+"""Draw the two sketches for the instructor's board: three slots with a queue, and a semaphore with a pool.
 
 The handout shows them too. To draw them again: ``python -m supalab.course.board``.
 """
@@ -85,7 +85,7 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> No
 
 
 def main() -> int:
-    """Write both drawings beside the handout."""
+    """Write both drawings into the handout's folder."""
     folder: Path = shipped("notebooks")
     for name, draw in DRAWINGS.items():
         sys.stdout.write(f"{save(draw(), folder / name).name}\n")

@@ -1,4 +1,4 @@
-"""Notebook sources in, notebooks out: ``notebooks/source/*.py`` → ``notebooks/*.ipynb`` and ``notebooks/solutions/``.
+"""Build ``notebooks/*.ipynb`` and ``notebooks/solutions/`` from the sources in ``notebooks/source/*.py``.
 
 A source is plain Python (percent format) that a reviewer can read and run: ``# %% [markdown]`` starts prose, ``# %%``
 starts code, ``# %% exercise 03a`` starts a cell that the learner fills. Such a cell holds the solution, and the stub
@@ -76,7 +76,7 @@ class Told:
 
 
 def cells(source: str) -> list[Cell]:
-    """Cut a source at its markers; what stands before the first one is for editors only."""
+    """Split a source at its markers; the text before the first one is for editors only."""
     found: list[tuple[re.Match[str], list[str]]] = []
     for line in source.splitlines():
         marker = MARKER.match(line)
@@ -121,7 +121,7 @@ def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
 
 
 def _from_below(text: str) -> str:
-    # Solved notebooks lie one folder below the pages that have no solved twin.
+    # Solved notebooks are one folder below the pages that have no solved version.
     return re.sub(r"\]\((glossary\.md|00_start_here\.ipynb)", r"](../\1", text)
 
 

@@ -30,7 +30,7 @@ class Cancelled(NamedTuple):
 
     @property
     def reached(self) -> float:
-        """When the new caller's request reached the server: the last one to do so, in seconds from the first."""
+        """When the new caller's request, which is the last one, reached the server, in seconds from the first."""
         changes = self.witness.timeline
         before = [0, *(number for _, number in changes)]
         return max(second for (second, number), last in zip(changes, before, strict=False) if number > last)

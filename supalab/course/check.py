@@ -131,7 +131,7 @@ def forget(number: str) -> None:
 
 
 async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDone:
-    """Return what the judge found, or what a stub says is left to do; what breaks in there is a finding."""
+    """Return the judge's findings, or what a stub says is left to do; an error in the answer is a finding too."""
     if answer is ...:
         return NotDone("replace the three dots by your answer")
     found: list[Finding] = []
@@ -169,7 +169,7 @@ async def _tried(exercise: Exercise, answer: Any, found: list[Finding]) -> NotDo
 
 
 def unfinished(error: BaseException) -> NotDone | None:
-    """Return the stub among the causes of an error, None if there is none."""
+    """Return the stub that caused an error, None if there is none."""
     if isinstance(error, NotDone):
         return error
     below = [*(error.exceptions if isinstance(error, BaseExceptionGroup) else ()), error.__cause__, error.__context__]

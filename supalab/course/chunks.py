@@ -1,4 +1,4 @@
-"""Draw when each chunk of a slow response arrived, beside the length of a read timeout."""
+"""Draw when each chunk of a slow response arrived, compared with the length of a read timeout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROW_IN, HEAD_IN, FOOT_IN = 0.95, 1.1, 0.75
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """How an answer came: when each piece did, when the caller went on, in seconds, and ``ok`` or an error's name."""
+    """When each chunk of a response arrived and the caller continued, in seconds, and ``ok`` or an error's name."""
 
     pieces: tuple[float, ...]
     done: float
@@ -89,7 +89,7 @@ def _row(ax: Axes, name: str, one: Chunks, right: float) -> None:
 
 
 def _measure(ax: Axes, seconds: float) -> None:
-    """Draw how long a read timeout is, to be laid beside the gaps."""
+    """Draw the length of a read timeout, for comparison with the gaps."""
     ax.annotate(
         "",
         (0, 0.62),

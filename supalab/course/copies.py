@@ -1,6 +1,6 @@
-"""A learner's working copy of the course: notebooks in a folder of their own, which nothing overwrites.
+"""Make a learner's working copy of the course: notebooks in a separate folder, which nothing overwrites.
 
-The originals stay as they are, so a checkout stays clean and a notebook can be brought back.
+The originals are not changed, so a checkout stays clean and a notebook can be restored.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def brought_back(folder: Path, which: str) -> list[tuple[Path, Path | None]]:
     """Put the original of a notebook (``"05"``) or of all (``"all"``) into a working copy.
 
     Return each notebook with the file that keeps the old version, ``None`` if there was no change to keep. Raises
-    SettingsError for a folder that is no working copy and for a number that no notebook has.
+    SettingsError for a folder that is not a working copy and for an unknown notebook number.
     """
     if not (folder / MARKER).is_file():
         raise SettingsError(f"{str(folder)!r} is no working copy of the course: supalab course {folder} makes one")

@@ -16,7 +16,7 @@ from supalab.errors import SettingsError
 
 __all__ = ["faulty_server"]
 
-#: What is done with one connection; the event is set when the server is to end.
+#: Handles one connection; the event is set when the server should stop.
 Behaviour: TypeAlias = Callable[[socket.socket, threading.Event], None]
 
 TIMEOUT_S = 5.0
@@ -24,7 +24,7 @@ PAGE = b"<!doctype html><title>Gateway</title><p>We are working on it."
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    # Its threads are joined at the end: each looks at the event.
+    # Its threads are joined at the end, so each checks the event.
     request_queue_size = 64
 
 
@@ -34,7 +34,7 @@ def _serving(behaviour: Behaviour) -> Iterator[str]:
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with suppress(OSError):  # the caller has given up, which is what this is for
+            with suppress(OSError):  # the client has disconnected, which is expected here
                 self.request.settimeout(TIMEOUT_S)
                 behaviour(self.request, stop)
 

@@ -102,7 +102,7 @@ class Feedback:
         return {"text/html": self.html(), "text/plain": str(self)}
 
     def html(self) -> str:
-        """Return the answer as HTML that inherits the theme's colours; nothing is said by colour alone."""
+        """Return the feedback as HTML in the theme's colours; no information is given by colour alone."""
         parts = [f"<p><strong>{_marked(self.headline)}</strong></p>", _table(self.findings)]
         parts += [f"<p>The stub says: {_marked(self.left)}</p>"] if self.left else []
         parts += [f"<p>{_marked(text)}</p>" for text in self.words]
@@ -114,7 +114,7 @@ class Feedback:
 
 
 def _marked(text: str) -> str:
-    """A sentence as HTML; what stands between backticks is code."""
+    """Return a sentence as HTML; text between backticks is code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 

@@ -1,7 +1,7 @@
-"""For notebooks: a lab that a cell may start twice, a trial with ``await`` in the kernel's own loop.
+"""Start a lab for a notebook, and run a client in the kernel's own event loop with ``await``.
 
-A client and a lab flow in, a ``Trial`` with spans and witness flows out. Memory is left to ``race``, whose fresh
-processes hold nothing but the client: a kernel holds a plotting library too.
+The result is a ``Trial`` with spans and witness. Memory is measured only by ``race``, in fresh processes that hold
+nothing but the client: a kernel also holds a plotting library.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _lab: Lab | None = None
 def start_lab(*, latency: float = 0.15) -> Lab:
     """Return this kernel's lab, started if need be; running the cell again gives the same lab as it was at its start.
 
-    ``latency``: seconds; the other conditions are off, whatever a cell has set. The lab leaves when the kernel does,
-    however it ends.
+    ``latency``: seconds; the other conditions are reset to off. The lab stops when the kernel stops, even after a
+    crash.
     """
     global _lab  # one lab for the kernel is the point
     _keep_loopback_direct()
@@ -100,7 +100,7 @@ def _check_limit(arm: str, client: object) -> None:
 
 
 def ready_to_go() -> str:
-    """Say in one line whether this kernel has what the course needs, and what to do if not."""
+    """Return one line on whether this kernel has what the course needs, and what to do if not."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         return f"Missing here: {', '.join(missing)}. Choose the kernel of the environment that supalab is installed in."

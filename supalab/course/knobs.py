@@ -1,4 +1,4 @@
-"""Knobs for a computed burst: a learner changes its limit and server time and sees how long it takes.
+"""Show sliders for a computed burst: a learner changes its limit and server time and sees how long it takes.
 
 The knobs need ipywidgets. Where there are none, and in a saved notebook that nobody runs, the chart below the knobs
 shows six settings of the same burst. ``at_the_lab`` measures what the knobs say.
@@ -32,7 +32,7 @@ __all__ = ["Panel", "Setting", "at_the_lab", "turn_the_knobs"]
 
 #: More bars than a screen has room for.
 MOST = 1000
-#: What the knob of the server time can say, in milliseconds, and how far it goes with one press of a key.
+#: The range of the slider for the server time, in milliseconds, and its step.
 LOW_MS, HIGH_MS, STEP_MS = 50, 500, 10
 #: A measured run that takes longer than this many seconds is shown while it runs.
 LONG_S = 5.0
@@ -88,9 +88,9 @@ class Setting:
 
 
 class Panel:
-    """What ``turn_the_knobs`` returns: shows itself as knobs over a chart, and below them the chart of six settings.
+    """The result of ``turn_the_knobs``: sliders over a chart, and below them the chart of six settings.
 
-    ``setting``: what the knobs say now. ``fields``: the widgets by the part of the setting that they change.
+    ``setting``: the current values of the sliders. ``fields``: the widgets by the part of the setting that they change.
     """
 
     def __init__(self, start: Setting) -> None:
@@ -220,9 +220,9 @@ def turn_the_knobs(requests: int = 60, *, limit: int = 3, latency: float = 0.15)
 
 
 async def at_the_lab(panel: Panel, lab: Lab) -> Picture:
-    """Measure at the lab what the knobs say now, with the fake client, and draw it below what was computed.
+    """Measure the current setting at the lab with the fake client, and draw it below the computed burst.
 
-    The lab's conditions are put back. Raises LabError if the lab is gone.
+    The lab's conditions are restored. Raises LabError if the lab has ended.
     """
     one = panel.setting
     before = await asyncio.to_thread(lambda: lab.conditions)

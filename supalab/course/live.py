@@ -28,7 +28,7 @@ from supalab.report.plot import INK, MUTED, colour
 __all__ = ["Bar", "LiveView", "Row", "bars", "drawn", "finished", "in_words", "live_view", "progress_line", "watched"]
 
 EVERY_S = 0.25
-#: A look may take this share of the time between two looks, so that watching changes nothing that is seen.
+#: A reading may take this share of the time between two readings, so that watching does not change the race.
 SHARE = 0.01
 #: Pixels, unless they are counts.
 WIDTH, LEFT, RIGHT, TOP, GAP, LANE = 900, 150, 24, 12, 34, 9
@@ -227,7 +227,7 @@ class LiveView:
         row = Row(arm) if row.done else row
         try:
             now = self._lab.now(row.changes[-1][0] if row.changes else -1.0)
-        except LabError:  # the race itself says what is wrong with its lab
+        except LabError:  # the race itself reports the error of its lab
             return False
         if row.changes and now.second < row.second:
             return False  # somebody has reset the record

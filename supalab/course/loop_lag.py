@@ -1,6 +1,6 @@
 """Measure how late an event loop runs a ticker while coroutines run, and draw it.
 
-A ticker is the smallest other user of a loop. Whenever it is late, everything else is late: no response is read, no
+A ticker is the smallest other task of a loop. If it is late, everything on the loop is late: no response is read, no
 health check is answered, no timer runs.
 """
 
@@ -23,7 +23,7 @@ from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, Picture, colour, de
 __all__ = ["Heartbeat", "heartbeat", "lag_chart"]
 
 EVERY_S = 0.01
-#: Ticks before the first coroutine and after the last, so that a picture shows what undisturbed looks like.
+#: Ticks before the first coroutine and after the last, so that the chart shows the undisturbed loop.
 AROUND_S = 0.1
 HEAD_IN, FOOT_IN, TICKS_IN, CALLER_IN, GAP_IN, MOST_CALLERS = 1.15, 0.65, 0.42, 0.1, 0.42, 20
 #: A silence is shaded from so many ticks on, and has words if there is room: this part of the picture's width.
@@ -58,7 +58,7 @@ class Heartbeat:
 
 
 async def heartbeat(name: str, *coroutines: Coroutine[Any, Any, Any], every: float = EVERY_S) -> Heartbeat:
-    """Run coroutines at once, on this loop, beside a ticker; what one raises is raised when the others are cancelled.
+    """Run coroutines at once on this loop together with a ticker; if one raises, the others are cancelled first.
 
     ``name`` is for the picture; one such as ``fake-3`` gets its arm's colour. ``every``: seconds between ticks.
     """
@@ -99,9 +99,9 @@ async def _timed(
 
 
 def lag_chart(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figure:
-    """Draw a row for each: its ticks as strokes, and below them a line for each caller, on one time axis.
+    """Draw a row for each run: its ticks as strokes, and below them a line for each caller, on one time axis.
 
-    ``guess``: the lag of the first row that somebody expected, in seconds; drawn as a dashed bracket above it.
+    ``guess``: the expected lag of the first row in seconds; drawn as a dashed bracket above it.
     """
     if not beats:
         raise SettingsError("there is no heartbeat to draw: make one with `await heartbeat(…)`")
@@ -129,7 +129,7 @@ def lag_chart(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figu
 
 
 def described(beats: Sequence[Heartbeat], guess: float | None = None) -> str:
-    """Return the sentences that say what the picture of these heartbeats shows."""
+    """Return sentences that describe the chart of these runs."""
     rows = [
         f"{beat.name}: {count(len(beat.callers), 'caller')}, done after {duration(beat.took)}, "
         f"longest time that a tick came late {duration(max(beat.longest_lag, 0.0))}."

@@ -1,6 +1,6 @@
-"""A coroutine where one cannot simply ``await``: a coroutine flows in, its result flows out, from a loop of its own.
+"""Run a coroutine where ``await`` is not possible, on an event loop of its own.
 
-In this order, and no further than need be: ``await`` at the top level of a cell; ``asyncio.run`` in a script;
+Use the first of these that works: ``await`` at the top level of a cell; ``asyncio.run`` in a script;
 ``run_in_loop_thread`` from a plain function inside a running program; ``last_resort`` for code that is not yours.
 """
 
@@ -62,10 +62,10 @@ _making = threading.Lock()
 def run_in_loop_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on one loop thread that stays, wait for it, return its result or raise its error.
 
-    For plain functions in a process whose own loop is busy: a notebook, a GUI, a callback. The caller's thread stands
-    still meanwhile, and so does a loop that runs in it. All calls share one loop, so a client made in one call can be
-    used in the next; one that belongs to the notebook's loop cannot. An interrupt cancels the coroutine.
-    Raises SettingsError when called from that loop itself, where it would wait for itself for ever.
+    For plain functions in a process whose own loop is busy: a notebook, a GUI, a callback. The caller's thread is
+    blocked meanwhile, and so is a loop that runs in it. All calls share one loop, so a client made in one call can be
+    used in the next; one that belongs to the notebook's loop cannot. An interrupt cancels the coroutine. Raises
+    SettingsError when called from that loop itself, because it would wait for itself forever.
     """
     home = _the_loop_thread()
     if threading.current_thread() is home.thread:
@@ -84,7 +84,7 @@ def run_in_loop_thread(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def stop_loop_thread() -> None:
-    """End the loop thread, if there is one; the next call starts another. Nobody has to: it ends with the process."""
+    """End the loop thread, if there is one; the next call starts another. Optional: it ends with the process."""
     global _home
     with _making:
         home, _home = _home, None
@@ -101,12 +101,12 @@ def _the_loop_thread() -> _LoopThread:
 
 
 def last_resort() -> None:
-    """Patch asyncio, for good, so that a loop that runs can be run again from within.
+    """Patch asyncio permanently, so that a running loop can be run again from inside.
 
-    Only where code that you cannot change calls ``asyncio.run`` or ``run_until_complete`` inside a running loop, and
-    never where something is measured: every task is slower from then on. It applies ``nest_asyncio2``, before which
-    ``nest_asyncio`` must not have been: afterwards that one's ``apply()`` does nothing. Safe to call again.
-    Raises SettingsError when ``nest_asyncio`` was there first: what it has patched stays until the process ends.
+    Use it only for code that you cannot change and that calls ``asyncio.run`` or ``run_until_complete`` inside a
+    running loop, and never for measurements: every task is slower afterwards. It applies ``nest_asyncio2``;
+    ``nest_asyncio`` must not have been applied before, and its ``apply()`` does nothing afterwards. Safe to call again.
+    Raises SettingsError when ``nest_asyncio`` was applied first: its patches stay until the process ends.
     """
     if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
         raise SettingsError("nest_asyncio has patched this process: restart the kernel, and call last_resort() first")
@@ -116,7 +116,7 @@ def last_resort() -> None:
 
 
 def attempt(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> str:
-    """Call ``run(coroutine)`` and say in one line what came of it: its result, or the error that it raised."""
+    """Call ``run(coroutine)`` and return one line with its result or the error that it raised."""
     try:
         return f"It returned {run(coroutine)!r}"
     except Exception as error:  # whatever it is, is what one wants to see

@@ -1,7 +1,7 @@
 """Try what a patched asyncio does to a kernel.
 
-This runs in other processes, because a patch cannot be removed: kernels that get all cells at once, as JupyterLab's
-Run All sends them, and small programs that measure the CPU time of the same tasks before and after.
+This runs in other processes, because a patch cannot be removed: kernels that receive all cells at once, as from
+JupyterLab's Run All, and small programs that measure the CPU time of the same tasks before and after.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["CELLS", "PATCHES", "Queued", "queue_all", "slower_by", "try_nest_asy
 PATCHES = ("nest_asyncio", "nest_asyncio2")
 #: What each kernel is sent after the patch: a cell with asyncio.run, and three that are as simple as can be.
 CELLS = ("asyncio.run(asyncio.sleep(0.05))", "1 + 1", "2 + 2", "3 + 3")
-#: A kernel that says nothing for so long has lost its cells: any of them takes a few milliseconds.
+#: A kernel that is silent for this many seconds has lost its cells: each of them takes only milliseconds.
 QUIET_S = 2.0
 READY_S = 60.0
 
@@ -61,7 +61,7 @@ class Queued:
 
 
 async def try_nest_asyncio() -> str:
-    """Return in a few lines what the patches do: the cells that a kernel answers, and the CPU time of plain tasks.
+    """Return a few lines on what the patches do: the cells that a kernel runs, and the CPU time of plain tasks.
 
     Takes about seven seconds.
     """

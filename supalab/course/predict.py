@@ -1,4 +1,4 @@
-"""A guess before a measurement: a number or nothing goes in, something that the pictures can draw comes out."""
+"""Note a learner's guess before a measurement, in a form that the charts can draw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Guess", "predict"]
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What somebody expects: ``value`` in ``unit``, ``None`` if they would rather look first."""
+    """A learner's guess: ``value`` in ``unit``, ``None`` if they skip it."""
 
     about: str
     value: float | None = None
@@ -24,7 +24,7 @@ class Guess:
         return f"Noted: {self.value:g} {self.unit} for {self.about}."
 
     def beside(self, measured: float) -> str:
-        """Return the guess and what was measured, in words that nobody need be ashamed of."""
+        """Return the guess and the measured value in friendly words."""
         if self.value is None:
             return f"Measured: {measured:.3g} {self.unit} for {self.about}."
         seen = f"{measured:.3g} {self.unit} {'was' if measured == 1 else 'were'} measured"
@@ -40,7 +40,7 @@ class Guess:
 
 
 def predict(about: str, value: float | None = None, *, unit: str = "s") -> Guess:
-    """Note what you expect before you measure; ``None`` skips it. Raises SettingsError for what is no number."""
+    """Note what you expect before you measure; ``None`` skips it. Raises SettingsError if it is not a number."""
     if value is not None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < 0:

@@ -1,4 +1,4 @@
-"""Puts a service on one client under a short load, for a notebook, and returns every request and the lab's counts.
+"""Put a service on one client under a short load, for a notebook; return every request and the lab's counts.
 
 For the measured version, with many rates and faults, see ``supalab.experiments.capacity`` and ``faults``.
 """
@@ -42,13 +42,13 @@ class Served:
 
     @property
     def p95_s(self) -> float:
-        """Seconds within which 95 % of the callers had their response; infinite if more than 5 % were lost."""
+        """Return the time within which 95 % of the callers had a response; infinite if more than 5 % got none."""
         found = response(self.spans, 95)
         return math.inf if found is None else found
 
     @property
     def lost(self) -> int:
-        """Callers that had no response."""
+        """Return the number of callers without a response."""
         return sum(failures(self.spans).values())
 
 
@@ -66,7 +66,7 @@ async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, see
 
 
 async def _loaded(arm: str, agent: Agent, traffic: Traffic, tell: Callable[[Progress], None]) -> dict[str, Any]:
-    """Send it from a thread and tell on the loop how far it is: what a thread shows may end up below another cell."""
+    """Send the load from a thread but show progress on the loop: a thread's output may appear below another cell."""
     whole, so_far, address = START_S + traffic.duration, [0.0], Settings(agent.url, None, rest_path="")
     job = asyncio.create_task(asyncio.to_thread(send, address, PATH, traffic, tick=lambda now: so_far.append(now)))
     while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:

@@ -1,6 +1,6 @@
-"""Two versions of a class side by side: classes and the names of methods flow in, a two-column difference flows out.
+"""Show two versions of a class side by side as a two-column diff.
 
-It is read from the files that run, so it can never be out of date. Marks say what changed, not colours.
+The code is read from the files that run, so it is always up to date. Changes are marked by signs, not by colour alone.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from supalab.report.table import Cell, Column
 
 __all__ = ["Difference", "difference"]
 
-#: (mark, line) on the left and on the right; a line that is not there is empty.
+#: (mark, line) on the left and on the right; a missing line is empty.
 Side = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What stands where in two versions of some code; shows itself in a notebook."""
+    """The lines of two versions of some code; displays itself in a notebook."""
 
     titles: tuple[str, str]
     old: tuple[str, ...]
@@ -32,7 +32,7 @@ class Difference:
 
     @property
     def rows(self) -> tuple[tuple[Side, Side], ...]:
-        """Lines side by side; ``-`` marks what is gone and ``+`` what is new."""
+        """Put lines side by side; ``-`` marks removed lines and ``+`` new ones."""
         return tuple(_rows(self.old, self.new))
 
     def __str__(self) -> str:

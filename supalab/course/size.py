@@ -1,8 +1,8 @@
-"""How large a measurement this machine can bear: the usual size goes in, it or a smaller one comes out.
+"""Choose the size of a measurement for this machine: the usual size or a smaller one.
 
-Workshops run on Binder too, with one processor and little memory: there a lesson must be as short as elsewhere.
-A hub's limit is not always to be seen from within (cgroup v1; a systemd slice on one big machine), so what JupyterHub,
-and with it Binder, tells each learner in ``CPU_LIMIT`` and ``MEM_LIMIT`` counts too.
+Workshops also run on Binder, with one processor and little memory, where a lesson must not take longer. A hub's limit
+is not always visible from inside (cgroup v1; a systemd slice on one large machine), so ``CPU_LIMIT`` and ``MEM_LIMIT``,
+which JupyterHub and Binder set, are read too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LITTLE_MEMORY = 2 * 1024**3
 
 
 def _told(name: str, environ: Mapping[str, str]) -> float:
-    """Return the limit that a hub set, or infinity where there is none that can be read."""
+    """Return the limit that a hub set, or infinity if there is none."""
     try:
         limit = float(environ.get(name, ""))
     except ValueError:

@@ -1,6 +1,6 @@
-"""The client of the three steps, as small as it can be: method and parameters go in, rows or an ApiError come out.
+"""The smallest client of the three migration steps: it returns rows or raises ApiError.
 
-Notebooks 04 and 05 build on it: it can read, but not write (04) and not close (05). That is the lesson, so it stays.
+Notebooks 04 and 05 extend it: it can read, but it cannot write (04) or close (05) yet. Learners add these parts.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["SmallClient"]
 
 
 class SmallClient:
-    """A client with one way out, ``_request``, and one method on it; the learner adds the others.
+    """A client that sends everything through ``_request`` and has one method; the learner adds the others.
 
-    The httpx client under it is made at the first request, as in step 1, and nobody closes it yet.
+    Its httpx client is made at the first request, as in step 1, and is not closed yet.
     """
 
     def __init__(self, url: str, key: str) -> None:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["open_sockets", "sockets_chart"]
 
-#: How each way is drawn: told apart without colour.
+#: How each case is drawn, so that they can be distinguished without colour.
 LOOKS = (("fake-1", "o", "-"), ("article-1", "s", (0, (4, 2))), ("real-1", "^", "-"))
 HEIGHT_IN, HEAD_IN, FOOT_IN = 4.2, 1.1, 0.8
 
 
 def open_sockets(lab: Lab) -> int:
-    """Count the sockets of this process whose other end is the lab, as the operating system has them."""
+    """Count the sockets of this process that are connected to the lab, as the operating system lists them."""
     import psutil
 
     port = int(lab.url.rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""Which rows a filter finds: what was typed goes in with the ids that came back, a picture of the table comes out."""
+"""Draw which rows of a table a filter finds."""
 
 from __future__ import annotations
 
