@@ -1,7 +1,7 @@
-"""The command line: an experiment's plan is its command, with the plan's own arguments; the rest is said once for all.
+"""The command line: each experiment's plan becomes a command with the plan's arguments.
 
-Bad input ends in one line on stderr and exit code 2; Ctrl-C keeps the finished trials and ends with 130. Nothing heavy
-is imported before a command needs it.
+Bad input ends in one line on stderr and exit code 2; Ctrl-C keeps the finished trials and ends with 130. Large
+libraries are imported only when a command needs them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EXPERIMENTS: Mapping[str, tuple[str, str]] = {
         "costs memory --in-flight 10,100",
     ),
     "lag": ("Measure how late the event loop is with each client.", "costs lag --arms fake-10,real-10"),
-    "cancel": ("Cancel all callers and see whose requests run on for nobody.", "costs cancel --repeat 1"),
+    "cancel": ("Cancel all callers and see which requests keep running.", "costs cancel --repeat 1"),
     "throughput": ("Find the limit from which on more slots stop helping.", "costs throughput --kinds fake,real"),
     "bench": ("Compare the CPU time of many clients over set cases.", "bench --quick --clients real,httpx"),
     "load": ("Send requests to a service and measure its response times.", "load http://127.0.0.1:8000 --rate 5..40"),
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
-    """What is wrong with the words, in one line, and where to read more."""
+    """Return in one line what is wrong with the arguments, and where to read more."""
     from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
 
     said = " ".join(str(error).split()).removesuffix(".")

@@ -1,4 +1,4 @@
-"""Commands that are no experiments (probe, agent, serve, record, course), and what is special to some experiments."""
+"""The commands that are not experiments (probe, agent, serve, record, course), and special options of experiments."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _claims(asked: dict[str, Any]) -> dict[str, Any] | int:
     return 0
 
 
-#: Experiments with options of their own: their types and help, and what is made of them.
+#: Experiments with their own options: types, help, and what the options do.
 SPECIAL: Mapping[str, tuple[Any, Any]] = {
     "race": (
         {
@@ -321,7 +321,7 @@ def _parted(words: str) -> tuple[str, str]:
 
 
 def _found(module: str, name: str) -> Any:
-    """Import what was named; raises SettingsError that says what is not there."""
+    """Import the named object; raises SettingsError that says what does not exist."""
     try:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -366,10 +366,10 @@ def record(
     *,
     only: Annotated[str | None, _option("some of it, e.g. race,claims (default: all; --list names them)")] = None,
     list: Annotated[bool, _option("say what there is and how long each takes; measure nothing")] = False,
-    compare: Annotated[bool, _option("measure, print today's numbers beside; write nothing")] = False,
+    compare: Annotated[bool, _option("measure and compare with the record; write nothing")] = False,
     into: Annotated[Path | None, _option("where to write (data/reference of the checkout)")] = None,
 ) -> int:
-    """Measure all reference material anew; each part is written when it is finished."""
+    """Measure all reference material again; each part is written when it is finished."""
     from supalab import reference
 
     chosen = reference.chosen(None if only is None else [name.strip() for name in only.split(",")])
@@ -386,7 +386,7 @@ OTHERS: Mapping[str, tuple[Any, str, str]] = {
     "agent": (agent, "Serve contest-agent, a service that runs on any of the clients.", "agent --client fake-10"),
     "serve": (
         serve,
-        "Serve a lab: a backend that speaks PostgREST's dialect.",
+        "Serve a lab: a backend with PostgREST's API.",
         "serve --data contests.csv",
     ),
     "record": (record, "Measure all reference material anew, or compare it.", "record --only race --compare"),

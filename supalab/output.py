@@ -1,4 +1,4 @@
-"""What the commands share: one line of progress, lines to stderr, and a check of places for results beforehand."""
+"""What the commands share: one line of progress, messages on stderr, and an early check of output paths."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def say(line: str) -> None:
 class ProgressBar:
     """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout.
 
-    ``about`` is said when measuring has begun: a command that is refused has one line, the reason.
+    ``about`` is printed when measuring has begun, so that a refused command prints only the reason.
     """
 
     def __init__(self, unit: str = "trials", about: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Pages that show recorded tables: every marked table is made anew from its record.
+"""Update the recorded tables in the project's Markdown pages.
 
-A table stands in a block of text below a mark that names its record: ``<!-- recorded: race -->``. So a number on a page
-is always one that was measured, and a test says so.
+A table is a code block below a comment that names its record: ``<!-- recorded: race -->``. A test checks that the
+numbers on a page are those of the record.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def refreshed(page: str, folder: Path) -> str:
 
 
 def refresh() -> None:
-    """Make the tables on the project's pages anew."""
+    """Update the tables on all of the project's pages."""
     for name in PAGES:
         page = shipped(*name.split("/"))
         if page.is_file():

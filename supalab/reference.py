@@ -1,4 +1,4 @@
-"""Reference material: experiments are recorded into ``data/reference``, or measured again and compared with it."""
+"""Record experiments into ``data/reference``, or measure them again and compare the numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def listed(experiments: Sequence[Experiment]) -> str:
 
 
 def measured(experiments: Sequence[Experiment], into: Path | None = None, *, compare: bool = False) -> None:
-    """Measure the experiments; write each one's record and figures when it is finished, or print it beside the old one.
+    """Measure the experiments; write each record and its figures when it is finished, or compare it with the old one.
 
     ``into``: a folder instead of the checkout's. Raises SettingsError before anything is measured if it cannot work.
     """
@@ -125,7 +125,7 @@ def pairs(name: str, reference: Mapping[str, float], today: Mapping[str, float])
 
 
 def table(rows: Sequence[Pair]) -> Table:
-    """Return the rows as a table; what is far apart has a mark and is counted below."""
+    """Return the rows as a table; large differences are marked and counted below."""
     shown = [
         [
             row.experiment if not place or row.experiment != rows[place - 1].experiment else "",

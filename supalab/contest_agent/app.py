@@ -1,4 +1,4 @@
-"""The application: routes on one client, which lives from its start to its end, and a record of every request.
+"""The FastAPI application: its routes share one client for its whole lifetime, and every request is logged.
 
 A log line is one JSON object with the fields that Cloud Run's log viewer knows. No secret stands in any: lines hold
 no headers and no query, and a key that gets into a path or a traceback is taken out.
@@ -50,7 +50,7 @@ NOT_READY = HTTPException(503, "the backend does not answer as it should", RETRY
 CLIENT_DISCONNECTED = 499
 #: The process ended before the request did.
 CUT_SHORT = 503
-UNSEEN = frozenset({"/metrics"})  # looking at the counts should not change them
+UNSEEN = frozenset({"/metrics"})  # reading the counts should not change them
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")
 #: In seconds, around the article's 0.15 and 0.45 and the service's own deadline.
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.9, 1.5, 3.0, 6.0, 10.0)
@@ -69,13 +69,13 @@ class Health(BaseModel):
 
 @operations.get("/health")
 async def get_health(request: Request) -> Health:
-    """Say that the process lives; the backend is not asked, since a restart would not mend it."""
+    """Report that the process is alive; the backend is not checked, because a restart would not repair it."""
     return Health(client=request.app.state.options.client)
 
 
 @operations.get("/ready", responses=declared(503))
 async def get_readiness(db: Database, request: Request) -> Health:
-    """Say whether requests can be served now: the backend is asked for one row."""
+    """Report whether requests can be served now, by reading one row from the backend."""
     options: AgentOptions = request.app.state.options
     try:
         async with asyncio.timeout(min(READY_WITHIN_S, options.settings.timeout)):
@@ -158,7 +158,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 class Journal:
-    """Middleware that times each request, counts it, writes its log line, and answers what nobody else did."""
+    """Middleware that times, counts and logs each request, and handles errors that nothing else handled."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self._app = app
@@ -189,7 +189,7 @@ class Journal:
             if problem_of(error) is None:
                 log.exception("a bug", extra={"request_id": correlation_id.get()})
             if answering:
-                raise  # half a response cannot be mended: the server closes the connection
+                raise  # half a response cannot be repaired: the server closes the connection
             await problem(error)(scope, receive, noting)
         finally:
             if seen:
@@ -252,4 +252,4 @@ def start_logging(options: AgentOptions) -> None:
     handler.setFormatter(JsonLines(options.settings.secrets, options.client))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(logging.INFO)
-    logging.getLogger("asgi_correlation_id").setLevel(logging.ERROR)  # an id that was replaced is no news
+    logging.getLogger("asgi_correlation_id").setLevel(logging.ERROR)  # a replaced id is not worth a log line

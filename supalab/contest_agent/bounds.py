@@ -1,6 +1,6 @@
-"""What bounds a request: the service's deadline, a client that disconnects, the size of a body. ASGI middleware.
+"""ASGI middleware that limits a request: by the service's deadline, by the client's disconnect, by the body's size.
 
-Frameworks let a request run on when its client has disconnected. Here a read is cancelled, so that a client which can
+Frameworks continue a request after its client has disconnected. Here a read is cancelled, so that a client which can
 stop does; one that cannot (fake async) keeps its slot and its backend busy with wasted work. A write, once begun, is
 finished.
 """

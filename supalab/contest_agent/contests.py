@@ -1,4 +1,4 @@
-"""The routes about contests: what callers send is checked by pydantic, what the backend sends is checked too.
+"""The routes about contests. Pydantic checks what callers send and what the backend returns.
 
 The types are also the OpenAPI document's schemas.
 """
@@ -88,7 +88,7 @@ class Deadlines(BaseModel):
 
 
 class Asked(BaseModel):
-    """What a caller sends; names that nobody knows are refused."""
+    """The base of what a caller sends; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -260,7 +260,7 @@ async def change_contest(db: Database, contest_id: ContestId, changes: Change) -
 
 
 def _checked(rows: Sequence[Row]) -> list[Contest]:
-    """Read what the backend sent; raises pydantic's ValidationError for a row that is no contest."""
+    """Read what the backend sent; raises pydantic's ValidationError for a row that is not a contest."""
     return [Contest.model_validate(row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Runs a contest agent as a child process: ``Agent`` starts it, tells its address and memory, and stops it."""
+"""``Agent`` runs a contest agent as a child process: it starts it, gives its address and memory, and stops it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Agent(Owner):
         self._options = AgentOptions(client, settings, port=port)
 
     def _job(self) -> dict[str, object]:
-        # How long it may take to end is what the child must know before all else.
+        # The child must know first of all how long it may take to stop.
         return {"agent": asdict(self._options), "hard_end": self._options.hard_end}
 
     def _program(self) -> Program:
@@ -69,7 +69,7 @@ class Agent(Owner):
         return self._running().log
 
     def memory(self) -> int | None:
-        """Return its unique set size in bytes: what would be freed if it ended now; None if the system does not tell.
+        """Return its unique set size in bytes (what would be freed if it ended now); None if it is unknown.
 
         Source: psutil's ``memory_full_info``.
         """

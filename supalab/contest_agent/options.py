@@ -1,4 +1,4 @@
-"""How a contest agent is started: a frozen, checked value, which travels to the child process as JSON.
+"""The options of a contest agent: a frozen, checked value that is sent to the child process as JSON.
 
 All the times of a request follow from one, the client's ``timeout``, so that each bound is a little wider than the one
 inside it, and a clean end stays within the 10 seconds that Cloud Run grants after SIGTERM.
@@ -14,7 +14,7 @@ from supalab.settings import Settings
 
 __all__ = ["TIMEOUT_S", "AgentOptions", "client_arm"]
 
-#: What the name of a client without a limit stands for: the article's limits.
+#: The arms that names without a limit mean: those with the article's limits.
 USUAL_LIMIT = {"fake": 3}
 DEFAULT_LIMIT = 10
 TIMEOUT_S = 5.0
@@ -22,11 +22,11 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """What a contest agent is started with; checked when built.
+    """The options that a contest agent is started with; checked when they are made.
 
     ``client``: an arm such as ``fake-10``, or ``fake`` alone. ``settings``: the backend, and the seconds that the
-    client waits for it. ``host`` and ``port``: where to listen, 0 for any free port. Raises SettingsError naming the
-    value and the cure.
+    client waits for it. ``host`` and ``port``: where to listen, 0 for any free port. Raises SettingsError with the
+    value and what to do.
     """
 
     client: str

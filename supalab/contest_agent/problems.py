@@ -1,4 +1,4 @@
-"""What a caller is told when something went wrong: the right status, in one shape for all errors (RFC 9457).
+"""Turn errors into responses: the right status, and one JSON format for all errors (RFC 9457).
 
 Each kind of client has exceptions of its own. ``TABLE`` knows them by name, so that no client's library is loaded
 that the service does not use: its memory is one of the things to compare.
@@ -66,7 +66,7 @@ _MEANT: tuple[tuple[HTTPException, tuple[str, ...]], ...] = (
     (LATE, ("supalab.DeadlineExceeded", "httpx.TimeoutException", "requests.Timeout")),
     (DOUBT, ("supalab.OutcomeUnknown",)),
     (BROKEN, ("supalab.BadResponse", "httpx.DecodingError", "requests.ContentDecodingError")),
-    (BROKEN, ("pydantic_core.ValidationError",)),  # a backend's row that is no contest
+    (BROKEN, ("pydantic_core.ValidationError",)),  # a backend's row that is not a contest
     (INVALID, ("supalab.SettingsError",)),
     (FAILED, ("supalab.ClientError", "httpx.HTTPError", "requests.RequestException")),
 )

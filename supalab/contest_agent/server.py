@@ -1,7 +1,7 @@
-"""Serves the application until it is told to end, and then loses no request that was accepted.
+"""Serve the application until it is told to stop, and then finish every accepted request.
 
-First the listener goes, and whoever waits in its queue is let in; then, for a moment, idle connections may still bring
-a request, which is answered with ``Connection: close``; then requests in flight are waited for; last the lifespan
+First the listener accepts the connections in its queue and closes; then, for a moment, idle connections may still send
+a request, which is answered with ``Connection: close``; then the server waits for requests in flight; last the lifespan
 closes the client.
 """
 
@@ -36,10 +36,10 @@ LOOK_EVERY_S = 0.02
 
 
 class LosingNothing(ManagedServer):
-    """uvicorn's server, whose end begins softly: see the module's first lines."""
+    """uvicorn's server with a graceful stop: see the module's docstring."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let in who has connected, take last requests, then do as uvicorn does."""
+        """Accept waiting connections, take last requests, then stop as uvicorn does."""
         cast("Any", self.config.app).state.leaving = True
         queues = [sock.dup() for sock in sockets or []]
         for server in self.servers:
@@ -52,7 +52,7 @@ class LosingNothing(ManagedServer):
     async def _last_call(self) -> None:
         now = asyncio.get_running_loop().time
         end = now() + LAST_CALL_S
-        # Connections tell nobody that they have gone, so they are looked at.
+        # There is no event for a closed connection, so they are checked regularly.
         while self.server_state.connections and now() < end and not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -63,11 +63,11 @@ class LosingNothing(ManagedServer):
 
 
 def _waiting_in(queue: socket.socket) -> list[socket.socket]:
-    """Accept all who wait in a listener's queue and close it: closing alone would reset their connections."""
+    """Accept all connections in a listener's queue, then close it: closing alone would reset them."""
     accepted = []
     with queue:
         queue.setblocking(False)
-        with contextlib.suppress(OSError):  # BlockingIOError: nobody else
+        with contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
             while sys.platform != "win32":  # its event loop has accepted ahead, and owns the queue
                 accepted.append(queue.accept()[0])
     return accepted

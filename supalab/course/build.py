@@ -10,10 +10,10 @@ in comments::
         # </solution>
         #: raise NotDone("make the client at the first call")
 
-The learner's notebook has the lines behind ``#:`` in place of the solution; the solution notebook has the solution.
-What the check says stands above the cell's code, and in neither notebook: two lines ``# hint: ...``, and a line for
-each reason by its name, such as ``# still_open: ...``, in which ``{limit}`` is a value that the judge gives. The
-exercise's title is that of its heading, ``## Exercise 03a · Create a client ...``.
+The learner's notebook has the lines after ``#:`` instead of the solution; the solution notebook has the solution. What
+the check says stands above the cell's code, and in neither notebook: two lines ``# hint: ...``, and a line for each
+reason by its name, such as ``# still_open: ...``, in which ``{limit}`` is a value that the judge gives. The exercise's
+title is that of its heading, ``## Exercise 03a · Create a client ...``.
 
 Notebooks have no outputs, no counts and no random ids. To rebuild: ``python -m supalab.course.build``.
 """

@@ -38,7 +38,7 @@ REASONS = {
     "coroutine": "The function computes and waits for nothing, so use a plain def: an async def returns a coroutine.",
     "nothing": "The function returns nothing. Is there a return?",
     "plain": "Callers await it: write `async def`.",
-    "unawaited": "The result is something to await, and nobody awaited it: an await is missing.",
+    "unawaited": "The result is something to await, but it was not awaited: an await is missing.",
 }
 
 #: Tries an answer and yields what it finds, one thing after another; it ends early with ``stop`` or ``required``.
@@ -77,7 +77,7 @@ class Exercise:
 
 
 class Asked:
-    """A check that was asked for: ``await`` it. A cell that forgets to says so, in place of a bare coroutine."""
+    """A check to ``await``. If a cell forgets the ``await``, it shows a hint instead of a coroutine."""
 
     def __init__(self, number: str, looking: Callable[[], Awaitable[Feedback]]) -> None:
         self._number = number

@@ -32,8 +32,8 @@ MARKS = {State.NOT_DONE: "○", State.LOOK_AGAIN: "◐", State.DONE: "●"}
 class Finding:
     """One thing that was looked at: what was expected, what was observed, and what to say if they differ.
 
-    A judge gives the name of a ``reason`` and the ``facts`` in it; the text of the reason stands beside the exercise
-    in the notebook's source, and becomes ``words``.
+    A judge gives the name of a ``reason`` and the ``facts`` in it; the text of the reason is next to the exercise in
+    the notebook's source, and becomes ``words``.
     """
 
     what: str

@@ -1,7 +1,7 @@
 """Show sliders for a computed burst: a learner changes its limit and server time and sees how long it takes.
 
-The knobs need ipywidgets. Where there are none, and in a saved notebook that nobody runs, the chart below the knobs
-shows six settings of the same burst. ``at_the_lab`` measures what the knobs say.
+The knobs need ipywidgets. Without it, and in a saved notebook that is not running, the chart below the knobs shows six
+settings of the same burst. ``at_the_lab`` measures what the knobs say.
 """
 
 from __future__ import annotations

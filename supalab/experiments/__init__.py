@@ -1,4 +1,4 @@
-"""Experiments: each is a plan of what to run, and what its record says in a headline, notes, tables and figures.
+"""The experiments: each has a plan of what to run, and presents its record as headline, notes, tables and figures.
 
 How to make one, in a module of its own (``throughput`` is a good example):
 
@@ -55,12 +55,12 @@ MODULES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment as a value: how it is run, and what is made of its record.
+    """One experiment: its plan, and the functions that present its record.
 
-    ``about``: what it measures, in a few words. ``figures``: by the name that their file has in ``data/reference``;
-    the first one is the record's own. ``compared``: the numbers by which two records are compared, counts and ratios
-    first. ``full``: the plan's arguments for a reference record; ``quick``: for a first look. ``checked``: make one
-    request first, because the table and the backend may be the user's own.
+    ``about``: what it measures, in a few words. ``figures``: by the name that their file has in ``data/reference``; the
+    first one is the record's own. ``compared``: the numbers by which two records are compared, counts and ratios first.
+    ``full``: the plan's arguments for a reference record; ``quick``: for a first look. ``checked``: send one request
+    first, because the table and the backend may be the user's own.
     """
 
     name: str

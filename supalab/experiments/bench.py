@@ -1,7 +1,7 @@
-"""Bench: what does a request cost with each client, from one request at a time to a thousand in flight?
+"""Bench: the cost of a request with each client, from one request at a time to a thousand in flight.
 
-Clients take turns over set cases, in fresh processes, with no instrument but the clock and the CPU time. Numbers are
-compared within one run on one machine, so what our client must reach are ratios.
+Clients take turns over fixed cases, in fresh processes; only time and CPU time are measured. Numbers are compared
+within one run on one machine, so the goals of our client are ratios.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ NO_LATENCY_ONLY = "httpx-over-ours"
 class Size(NamedTuple):
     """One case: a workload at one limit, after ``warm_up`` requests that do not count.
 
-    With no warm-up the making of the client counts as well.
+    Without a warm-up, making the client counts as well.
     """
 
     name: str
@@ -82,7 +82,7 @@ COST_MS: Mapping[str, Mapping[int, float]] = {
     "to-thread": {1: 1.0, 100: 5.0, 1000: 7.0},
 }
 USUAL_MS = {1: 1.0, 1000: 3.0}
-#: A trial that takes longer than this many seconds is run twice at most, or is left out.
+#: A trial that takes longer than this many seconds is run at most twice, or is left out.
 LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S, LONG_REPEATS = 15.0, 60.0, 25.0, 2
 
 
@@ -119,8 +119,8 @@ WHO_IS_WHO = {
 def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, quick: bool = False) -> Plan:
     """Each client in each case, taking turns, ``repeat`` times: 5 by default, once for a ``quick`` look.
 
-    What takes long is run less often or left out, and so are usual clients whose package is not installed; remarks say
-    which. Raises SettingsError for values that cannot work, and for a client that is named and not there.
+    Slow cases are run less often or left out, and default clients whose package is not installed are left out; remarks
+    say which. Raises SettingsError for invalid values and for a named client that is not available.
     """
     times = checked_repeat((1 if quick else REPEAT) if repeat is None else repeat)
     for kind in clients or ():
@@ -192,7 +192,7 @@ def _cases(found: Record) -> dict[str, Case]:
 
 
 def headline(found: Record) -> str:
-    """Say how much the CPU of a request grows from the first limit to the second: of bare httpx, and of ours."""
+    """Say how much CPU time per request grows from the first limit to the second: plain httpx and our client."""
     seen, names = medians(found), _against_limit(found)[:2]
     ends: list[Any] = [seen.get((name, kind)) for kind in ("httpx", "real") for name in names]
     if len(ends) < 4 or None in ends:

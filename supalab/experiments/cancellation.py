@@ -1,7 +1,7 @@
-"""Cancellation: when all callers are cancelled, who is free when, and which requests run on for nobody?
+"""Cancellation: when all callers are cancelled, when is each part free, and which requests keep running?
 
-The client says when its callers were free; what ran on after that is the lab's word. The lab finishes every request
-even if its client has gone, as many servers do; it knows that the client has gone only where the client disconnected.
+The client reports when its callers were free; the lab reports what kept running after that. Like many servers, the lab
+finishes every request even if its client has gone. It notices only clients that disconnected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def plan(
     at_s: float = AT_S,
     repeat: int = REPEAT,
 ) -> Plan:
-    """Cancel all callers of each arm ``at_s`` seconds after they asked; then ask once more, or close, or just end.
+    """Cancel all callers of each arm after ``at_s`` seconds; then send a new request, or close the client, or exit.
 
     Raises SettingsError for values that cannot work.
     """
@@ -74,9 +74,9 @@ def arms(found: Record) -> pd.DataFrame:
     """Return a row for each arm, medians of its repeats, in the order in which they first ran.
 
     ``free_s`` (every caller had ended), ``run_s`` (``asyncio.run`` returned) and ``exit_s`` (the process ended) count
-    from the moment at which the cancellation was meant to come: a blocked loop cancels late, and its callers are not
-    better off for being free at once then. ``wasted``: requests that the lab finished for nobody; ``still_running``:
-    those that the client itself saw through to their end, in slots of its own; ``broken``: new callers with an error.
+    from the intended moment of the cancellation, because a blocked loop cancels late and this delay must count.
+    ``wasted``: requests that the lab finished without a caller; ``still_running``: those that the client itself
+    finished, in its own slots; ``broken``: new callers with an error.
     """
     if not found.trials:
         return pd.DataFrame(columns=["arm"])
@@ -102,7 +102,7 @@ def arms(found: Record) -> pd.DataFrame:
 
 
 def headline(found: Record) -> str:
-    """Say whose slots stay taken after the cancellation."""
+    """Say which clients keep working after the cancellation."""
     seen = list(each(arms(found)))
     busy = [one.arm for one in seen if one.still_running]
     if busy:
@@ -112,7 +112,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say for each arm who was free when, who worked on, how a new caller fared, and when the process ended."""
+    """Say for each arm when callers were free, what kept running, how a new caller fared, and when all had ended."""
     said = [" ".join(_said(one, found)) for one in each(arms(found))]
     return [*said, FROM_WHEN] if said else ["No arm was run."]
 
@@ -123,7 +123,7 @@ def _said(one: Any, found: Record) -> Iterator[str]:
         meant = duration(found.asked["at_s"])
         yield (
             f"{one.arm}: the cancellation, due after {meant}, came after {duration(one.cancelled_s)}, "
-            f"when all {callers} callers had their responses: a blocked loop cancels nobody."
+            f"when all {callers} callers had their responses: a blocked loop cannot cancel callers."
         )
         return
     yield f"{one.arm}: {callers} callers free after {duration(one.free_s)};"
@@ -220,7 +220,7 @@ def _fill(ax: Axes, steps: Sequence[tuple[float, int]], **how: Any) -> None:
 
 
 def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
-    """Mark when the new caller had its response and when a program that just ends had ended; name the row."""
+    """Mark when the new caller had its response and when a program that just exits had exited; name the row."""
     if trial["late_outcome"] == "ok":
         at = trial["cancelled_s"] + trial["free_s"] + trial["late_s"]
         ax.plot(

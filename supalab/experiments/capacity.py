@@ -1,8 +1,8 @@
-"""Capacity: up to which rate of requests is a service on each client quick enough?
+"""Capacity: up to which request rate is a service on each client fast enough?
 
-Capacity is the highest rate of open-loop load with p95 below twice the response time of an idle service. Rates go up
-step by step until one is too high, and one step further; then the gap is halved. For comparison the same search is run
-over an ideal queue: the same arrivals, and as many slots, with no client, no thread and no event loop.
+Capacity is the highest rate of open-loop load with p95 below twice the response time of an idle service. Rates rise
+step by step until one is too high, and one step further; then the gap is halved repeatedly. For comparison the same
+search is run over an ideal queue: the same arrivals, and as many slots, with no client, no thread and no event loop.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def plan(
     seed: int = 1,
     timeout: float = TIMEOUT_S,
 ) -> Plan:
-    """Each service when idle, then at rising rates; the arms take turns, rate by rate, and meet the same arrivals.
+    """Run each service when idle, then at rising rates; the arms take turns at each rate and get the same arrivals.
 
     ``steps``: rates that are tried until one is too high (doubled behind the last up to ``most``); then the gap is
     halved until it is no wider than ``fine``. ``duration``: seconds of a step, longer where that brings fewer than

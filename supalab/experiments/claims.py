@@ -1,8 +1,8 @@
-"""Claims: which of the article's statements hold on this machine, and for which reason?
+"""Claims: test which of the article's statements hold on this machine, and for which reason.
 
-Each claim of ``data/claims.csv`` names the experiments that it needs and the rule that judges it (``claims_rules``).
-A quick run is the same in small: its times are divided by a factor, its requests are fewer, and its numbers are scaled
-back before they are judged.
+Each claim of ``data/claims.csv`` names the experiments that it needs and the rule that judges it (``claims_rules``). A
+quick run is smaller: its times are divided by a factor, it sends fewer requests, and its numbers are scaled back before
+they are judged.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 
 NAME = "claims"
 COLUMNS = ("id", "section", "claim", "figure", "unit", "experiment", "rule", "note")
-#: What a claim can be bound to: races, what is tried out, a service under load, or nothing.
+#: What can test a claim: races, single facts, a service under load, or nothing.
 EXPERIMENTS = ("burst", "far", "wide", "reuse", "facts", "production", "none")
 #: The rule of a claim that no experiment here can decide; its note says why.
 UNTESTABLE = "untestable"
@@ -65,10 +65,10 @@ ROW_IN, LEAST, MOST, LONGEST = 0.27, 0.03, 33.0, 46
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement: in our words, with the article's figure if it has one, and what it is bound to.
+    """One claim in our words, with the article's number if it has one, and the experiments and rule that test it.
 
     ``experiment`` has the names of what must run for it, with spaces between them, ``rule`` the name of its rule;
-    ``note`` says why no experiment here can test it, where that is so.
+    ``note`` says why no experiment can test it, if that is so.
     """
 
     id: str
@@ -260,8 +260,8 @@ def _with_figures(judged: pd.DataFrame) -> pd.DataFrame:
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     """Draw every verdict, and below each value found here over the article's, on a scale of ratios.
 
-    Draws on ``fig`` if one is given. A value of nought or below, such as memory that grew where some was to be saved,
-    stands at the left end of the scale, and its number beside it.
+    Draws on ``fig`` if one is given. A value of zero or below, such as memory that grew although it should shrink, is
+    drawn at the left end of the scale with its number.
     """
     judged = verdicts(found)
     lines = list(each(_with_figures(judged)))

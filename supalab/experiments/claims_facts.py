@@ -1,6 +1,6 @@
-"""Facts for the claims that no race can decide: which exceptions are raised, what times out, what stays open.
+"""Collect facts for claims that a race cannot decide: which exceptions are raised, what times out, what stays open.
 
-A worker does it in a fresh process, with a lab of its own whose conditions change on the way.
+This runs in a fresh worker process, with its own lab whose conditions change during the run.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from supalab.lab.handle import Lab
 __all__ = ["EXPECTED_S", "facts"]
 
 EXPECTED_S = 11.0
-#: Seconds the lab takes for a request while callers leave and queue: long against all that a busy machine adds.
+#: Server time in seconds while callers are cancelled and queue: long compared with delays of a busy machine.
 SLOW_S = 1.0
-# Callers leave soon after their requests have begun, and long before these end.
+# Callers are cancelled soon after their requests have begun, and long before these end.
 LEAVE_AT = 0.15
 # With one slot and a timeout of 1.8 server times, the third in the queue waits for its slot longer than that.
 QUEUED, PATIENCE = 4, 1.8
@@ -47,7 +47,7 @@ def facts() -> dict[str, Any]:
     with Lab() as lab, ThreadPoolExecutor(1) as pool:
         found = {**_errors(lab), **_defaults(), **_in_turn(lab), **_loops(), **asyncio.run(_article(lab))}
         lab.set(latency=SLOW_S)
-        # It only sleeps, and on a server of its own: beside the rest it costs no time.
+        # It only sleeps, and uses its own server, so it runs in parallel and costs no time.
         dripped = pool.submit(_dripping)
         found |= asyncio.run(_slow(lab))
         found |= dripped.result()
@@ -68,7 +68,7 @@ def _name(error: BaseException | object | None) -> str:
 
 
 def _errors(lab: Lab) -> dict[str, Any]:
-    """Both libraries ask for a table that is not there, and at a port that is closed; which errors do they raise?"""
+    """Record which errors both libraries raise for a missing table and for a closed port."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         refused = f"http://127.0.0.1:{taken.getsockname()[1]}/"
 
@@ -101,7 +101,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _in_turn(lab: Lab) -> dict[str, Any]:
-    """Count connections of requests one after another, of which no two need one at once."""
+    """Count the connections of sequential requests, which never need two at once."""
     url, headers = f"{lab.url}/rest/v1/contests?limit=1", {"apikey": lab.key}
     found = {"in_turn": IN_TURN}
     with requests.Session() as session, httpx.Client(trust_env=False) as client:
@@ -184,7 +184,7 @@ def _drip(server: socket.socket) -> None:
     with suppress(OSError):  # it is closed when both have asked
         while True:
             caller, _ = server.accept()
-            with caller, suppress(OSError):  # the caller has lost patience: that is a result too
+            with caller, suppress(OSError):  # the caller's timeout expired: that is a result too
                 caller.recv(65_536)
                 caller.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\nConnection: close\r\n\r\n".encode())
                 for _ in range(BYTES):
@@ -193,7 +193,7 @@ def _drip(server: socket.socket) -> None:
 
 
 async def _slow(lab: Lab) -> dict[str, Any]:
-    """Cancel callers of both clients and ask once more; queue for one slot with a timeout. All at once."""
+    """Cancel callers of both clients and send a new request; queue for one slot with a timeout. All in parallel."""
     kinds: Mapping[str, Callable[..., Client]] = {"fake": FakeSupabaseAsync, "article": ArticleSupabaseAsync}
     waits = [_next_answer(kind(lab.url, lab.key, limit=3)) for kind in kinds.values()]
     queues = [_queue(kind(lab.url, lab.key, limit=1, timeout=PATIENCE * SLOW_S)) for kind in kinds.values()]
@@ -209,7 +209,7 @@ async def _slow(lab: Lab) -> dict[str, Any]:
 
 
 async def _next_answer(db: Client) -> float:
-    """Take all slots, let those callers leave, and return the seconds that one more waits for its answer."""
+    """Fill all slots, cancel those callers, and return the seconds that a new caller waits for its response."""
     async with db:
         first = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
         await asyncio.sleep(LEAVE_AT * SLOW_S)
@@ -228,7 +228,7 @@ async def _queue(db: Client) -> list[str]:
 
 
 async def _crowd(lab: Lab) -> dict[str, Any]:
-    """Ask httpx as it comes for more at once than its default pool has connections; the lab counts."""
+    """Send more requests at once with default httpx than its pool has connections; the lab counts them."""
     async with httpx.AsyncClient(headers={"apikey": lab.key}, timeout=60, trust_env=False) as client:
         url = f"{lab.url}/rest/v1/contests?limit=1"
         await asyncio.gather(*(client.get(url) for _ in range(CROWD)))

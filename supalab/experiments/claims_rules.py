@@ -1,8 +1,8 @@
-"""How each claim of the article is judged: a rule for each, over what was measured. Pure.
+"""The rules that judge the article's claims from the measured numbers. Pure.
 
-A rule is data: a value, how it is shown, a sentence, and two questions. Did it come out as claimed? And is what the
-article credits the cause, or does a fair control (threads with the same limit, or with connections kept) do as well?
-All of them name what was measured in one way: ``before.total_s``, ``wide kept-100.cpu_ms``, ``facts.methods``.
+A rule is data: a value, its format, a sentence, and two questions. Is the result as claimed? And is the article's
+explanation the cause, or does a control (threads with the same limit, or with keep-alive) do equally well? All rules
+refer to measured numbers by paths: ``before.total_s``, ``wide kept-100.cpu_ms``, ``facts.methods``.
 
 Margins are wide on purpose, so that a busy machine gives the same verdict: a value holds if it is within a factor of
 1.5, and two arms are alike unless they differ by more than 1.4. What is compared differs by a factor of three.
@@ -38,7 +38,7 @@ FACTOR, ALIKE = 1.5, 1.4
 MEMORY_FACTOR, LIGHTER = 1.2, 1.1
 # A pool of k threads that serves n requests has k / n threads for each: far below this for any burst.
 FEW = 0.5
-# A slot that stays taken costs the next caller almost a whole server time; half of that is the line.
+# A slot that stays taken costs the next caller almost a whole server time; half of that is the threshold.
 SLOT_KEPT = 1.45
 # A blocked loop ticks a whole server time late; half of that is the line.
 BLOCKED = 0.5
@@ -54,7 +54,7 @@ SHORT = {
 
 
 class NotSeen(Exception):
-    """There is no number to judge by; the message says why."""
+    """A number that a rule needs was not measured; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Evidence:
         return cls({key: numbers_of(found, found[0].case.tags.get("scale", scale)) for key, found in grouped.items()})
 
     def __call__(self, path: str) -> Any:
-        """Return a number or the ratio of two; raises NotSeen for what nobody saw, or saw of failed requests."""
+        """Return a number or the ratio of two; raises NotSeen if it was not measured or its requests failed."""
         first, *rest = [self._one(part) for part in path.split(" / ")]
         if rest and not rest[0]:
             raise NotSeen(f"there is no ratio {path}")
@@ -98,10 +98,10 @@ class Evidence:
 def numbers_of(trials: Sequence[Trial], scale: float = 1.0) -> dict[str, Any]:
     """Return the numbers of one arm in the article's units: those of the trial with the median makespan, times scaled.
 
-    Of two trials it is the quicker: what a busy machine does to a trial only ever makes it longer. Errors are those of
-    all. ``at_once``, ``in_flight``: most and mean requests between slot and response, as the client has them, which
-    over a distance is more than the lab sees. ``response_s``: mean from slot to response, ``caller_s`` from asking.
-    ``total_s``: for a burst of 100. ``threads``: beside the main one. ``lag_s``: of the loop, p99, not scaled.
+    Of two trials it is the faster one, because a busy machine only makes trials longer. Errors are those of all.
+    ``at_once``, ``in_flight``: most and mean requests between slot and response, as the client has them, which over a
+    distance is more than the lab sees. ``response_s``: mean from slot to response, ``caller_s`` from asking.
+    ``total_s``: for a burst of 100. ``threads``: besides the main one. ``lag_s``: of the loop, p99, not scaled.
     """
     if "makespan_s" not in trials[0].numbers:
         return dict(trials[0].numbers)
@@ -142,7 +142,7 @@ class Judgement:
 
 
 def near(value: float, figure: float, factor: float = FACTOR) -> bool:
-    """Say whether a value is within a factor of a figure."""
+    """Return whether a value is within a factor of the article's number."""
     return figure / factor <= value <= figure * factor
 
 
@@ -155,7 +155,8 @@ FIGURE = "the claim.figure"
 class Rule:
     """How a claim is judged: ``value`` is found by its path or a function, ``here`` and ``sentence`` show numbers.
 
-    ``holds``: it came out as claimed. ``other``: not by what the article credits. ``cannot``: here, nobody can tell.
+    ``holds``: it is as claimed. ``other``: it has another cause than the article's. ``cannot``: it cannot be decided
+    here.
     """
 
     value: str | Callable[[Evidence], Any]
@@ -315,9 +316,9 @@ RULES: Mapping[str, Rule] = {
         "with all ten kept alive it was {reuse kept-10.connections}.",
         holds=lambda e, value: value < 2 * e("reuse kept-10.connections")),
     "is_threads": Rule("control.threads", "{value}",
-        "{control.peak} in flight with {value} threads beside the main one.",
+        "{control.peak} in flight with {value} threads besides the main one.",
         holds=lambda e, value: value >= e("control.limit")),
-    "is_async": Rule("after.threads", "{value}", "{after.peak} in flight with {value} threads beside the main one.",
+    "is_async": Rule("after.threads", "{value}", "{after.peak} in flight with {value} threads besides the main one.",
         holds=lambda e, value: e("after.peak") > 1 and value < e("after.peak") / 2),
     "limited_by_threads": Rule("control.peak", "{before.peak}, {value}",
         "With 3 threads {before.peak} were in flight, with 10 it was {value}.",

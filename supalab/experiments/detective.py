@@ -1,4 +1,4 @@
-"""Detective: under which conditions are all numbers of the article's table true at once?
+"""Detective: find the conditions under which all numbers of the article's table are true at once.
 
 The table has four numbers before and four after the change. A hypothesis is two arms, each under conditions of its own,
 that the article could have measured. It explains a number if its arm shows it within a factor of 1.5; the limit must be

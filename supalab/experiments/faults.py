@@ -1,7 +1,7 @@
-"""Faults: what does a service on each client do when its backend is slow or fails, or when clients disconnect?
+"""Faults: how a service on each client behaves when its backend is slow or fails, or when clients disconnect.
 
-An open-loop load runs before, through and after each fault window. Recovered means what it means for capacity: response
-times below twice that of the idle service.
+An open-loop load runs before, through and after each fault window. Recovered means, as for capacity, response times
+below twice that of the idle service.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ FAULTS: Mapping[str, str] = {
 CONDITIONS: Mapping[str, Mapping[str, float]] = {"slow": {"latency": SLOW_S}, "down": {"error_rate": 1.0}}
 #: Half of what three slots of 150 ms can take, and what ten can take even while each request runs into a timeout.
 RATE = 5.0
-#: A page that is reloaded by the impatient: more than ten slots can serve to the end, much less if they can be freed.
+#: Like users who keep reloading a page: too much for ten slots to finish, but not if cancelled requests free them.
 FLOOD, FLOOD_TIMEOUT_S = 80.0, 0.05
 #: One second is what a caller of an interactive service may wait; the same for every client.
 TIMEOUT_S, CALLER_TIMEOUT_S = 1.0, 10.0
 BEFORE_S, FAULT_S, AFTER_S, IDLE_S = 4.0, 10.0, 12.0, 1.5
 #: So many quick requests in a row are a recovery. More of them would blame the fault for a hiccup seconds later.
 ENOUGH = 10
-#: Why a kind of client does not recover; said only where that was measured.
+#: Why a kind of client does not recover; shown only if that was measured.
 REASONS = {
     ("article", "left"): "callers cancelled in the queue of httpx's pool break it for good (encode/httpcore issue 1093)"
 }
@@ -156,7 +156,7 @@ class Window:
 
     @property
     def lost(self) -> Mapping[str, int]:
-        """Callers who stayed and had no response, by kind of failure."""
+        """Count callers who waited but had no response, by kind of failure."""
         return failures(self.trial.spans)
 
     @property
@@ -202,7 +202,7 @@ def _kinds(found: Record) -> list[str]:
 
 
 def headline(found: Record) -> str:
-    """Say whose service does not recover at once."""
+    """Say which services do not recover at once."""
     every = windows(found)
     if not every:
         return "Faults in production, by the service's client"
@@ -213,7 +213,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say for each fault and client when it recovered, who was lost, and how much work was wasted."""
+    """Say for each fault and client when it recovered, how many callers were lost, and how much work was wasted."""
     said = []
     for one in windows(found):
         seen = {"at once": "at once", "not seen": "later than was watched"}.get(one.recovered, f"after {one.recovered}")
@@ -272,7 +272,7 @@ def _below(found: Record, every: Sequence[Window]) -> list[str]:
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     """Draw every request of every fault: a row for each client, a column for each fault, on shared scales.
 
-    Draws on ``fig`` if one is given. A fault that did not run is said, not drawn.
+    Draws on ``fig`` if one is given. For a fault that did not run, its panel says so.
     """
     every = {(one.arm, one.fault): one for one in windows(found)}
     arms, kinds = found.arms, _kinds(found)

@@ -1,8 +1,7 @@
-"""Loop lag: how late is the event loop with each client, and what does a request cost in CPU and threads?
+"""Loop lag: how late the event loop is with each client, and what a request costs in CPU time and threads.
 
-A ticker comes every 5 ms, in the loop that the clients run in; its own CPU is taken off theirs. It is late by what the
-machine does to any loop (an idle one is measured too), by the client's work on the loop, and, with threads, by waiting
-for their turn.
+A ticker runs every 5 ms in the clients' loop; its own CPU time is subtracted from theirs. It is delayed by the machine
+(an idle loop is measured too), by the client's work on the loop, and, with threads, by waiting for the GIL.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ NAME = "lag"
 ARMS = ("blocking-1", "fake-10", "session-10", "article-10", "real-10", "fake-100", "article-100", "real-100")
 TICKER_S, IDLE_S = 0.005, 1.5
 LATENCY_S, REPEAT = 0.15, 3
-# Every arm goes round its slots as often; a blocking one, which has but one slot, a little more.
+# Every arm uses each slot equally often; a blocking arm, which has only one slot, a little more.
 ROUNDS, BLOCKING_ROUNDS = 10, 20
 LAGS = ("lag_p50_s", "lag_p99_s", "lag_max_s")
 PARTS = (("lag_p50_s", "o", "p50"), ("lag_p99_s", "D", "p99"), ("lag_max_s", ">", "longest"))
@@ -103,7 +102,7 @@ def _middles(found: Record) -> Mapping[str, pd.Series[Any]]:
 
 
 def headline(found: Record) -> str:
-    """Say how long the loop was blocked at worst: the most of all arms, and the least."""
+    """Say how long the loop was blocked at most: with the worst arm, and with the best."""
     longest = {name: float(one["lag_max_s"]) for name, one in _middles(found).items()}
     ranked = sorted(longest, key=lambda name: -longest[name])
     said = [f"up to {duration(longest[name])} with {name}" for name in dict.fromkeys([*ranked[:1], *ranked[-1:]])]
@@ -172,7 +171,7 @@ def compared(found: Record) -> dict[str, float]:
 
 
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
-    """Draw p50, p99 and the longest lag of each client on a log axis, and CPU of a request and threads beside it.
+    """Draw p50, p99 and the longest lag of each client on a log axis, and CPU time per request and threads.
 
     A large mark is the median of the repeats, a small one each repeat. Draws on ``fig`` if one is given.
     """

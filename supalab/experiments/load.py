@@ -1,4 +1,4 @@
-"""Load: how long does a service take to respond at rising rates of requests?
+"""Load: how long a service takes to respond at rising request rates.
 
 The load is an open loop at random times, or a closed loop of some callers; the service is our own contest agent over a
 lab, or any address.

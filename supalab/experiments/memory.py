@@ -1,7 +1,7 @@
-"""Memory: how many bytes does a client hold while its requests are in flight?
+"""Memory: how many bytes a client holds while its requests are in flight.
 
-Each kind of client is read once in each of several fresh processes, while all its requests wait for their responses.
-The lab says whether they did: a reading with fewer in flight is not sound, and is marked.
+Each kind of client is measured once in each of several fresh processes, while all its requests wait for responses. The
+lab checks this: a reading with fewer requests in flight is unreliable and is marked.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say what one more request takes, where clients do not differ, how far repeats are apart, and what is unsound."""
+    """Say what one more request takes, where clients do not differ, how much repeats vary, and what is unreliable."""
     if not found.trials:
         return ["No process was read."]
     seen = cells(found)

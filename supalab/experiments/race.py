@@ -32,12 +32,12 @@ LAB = {"rtt": 0.0, "tls": False, "jitter": 0.0, "error_rate": 0.0}
 #: The figure shows these, if all of them ran: the fake client, its fair control, ours.
 USUAL, MOST_ROWS = ("fake-3", "fake-10", "real-10"), 6
 REAL_KINDS = ("real", "article")
-#: Total times that differ by no more are said in one breath; repeats that differ by more are unstable.
+#: Total times within this share count as equal; repeats that differ by more count as unstable.
 SAME, UNSTABLE = 0.10, 0.10
 MOST_IN_TITLE, WITH_PEAKS = 3, 2
 LAW = "Little's law (throughput x service time / in flight as witnessed)"
 LAW_WITHIN = 0.10
-ABOVE_ONE = "above 1 the rest is work beside the latency"
+ABOVE_ONE = "above 1, the rest is work in addition to the latency"
 BELOW_ONE = "below 1 the lab was busy for longer than the client says it was served"
 #: The medians that a table can show; what was not measured is NaN.
 WHOLE = ("peak", "connections", "added_bytes", "threads")
@@ -132,7 +132,7 @@ def arms(found: Record) -> pd.DataFrame:
 
     ``errors`` are the worst repeat's, so that no failure hides in a median. ``ideal_ratio``: total time over what the
     server time alone would take; ``law``: throughput times service time over the mean in flight that the lab saw, 1
-    when they agree; ``spread``: (slowest - fastest) / median of the total times. What nobody measured is NaN.
+    when they agree; ``spread``: (slowest - fastest) / median of the total times. A value that was not measured is NaN.
     """
     import pandas as pd
 
@@ -185,7 +185,7 @@ def notes(found: Record) -> list[str]:
         return []
     said = [*_control(rows), *_law(found, rows), *_spread(rows), *_errors(found)]
     if any(one.peak != one.peak for one in rows):
-        said.append("Blank: only a lab can witness it (in flight, connections), or nobody knows the ideal.")
+        said.append("Blank: only a lab can witness it (in flight, connections), or the ideal is unknown.")
     return [*said, *_missing(found)]
 
 
@@ -271,7 +271,7 @@ def _peaks(found: Record, names: Sequence[str]) -> list[int | None]:
 
 
 def headline(found: Record, names: Sequence[str] | None = None) -> str:
-    """Say the total times; "threads or async" is only said if the control kept pace."""
+    """Say the total times; "threads or async" is said only if the control was as fast."""
     if not found.trials:
         return "No trial was finished"
     names = shown_arms(found, names)

@@ -77,8 +77,8 @@ def side_by_side(
     """Draw requests in flight over time, latency and memory, one row for each arm, on shared scales.
 
     By default fake-3, its fair control fake-10 and real-10, if all of them ran. ``guesses``: makespans that somebody
-    expected, in seconds by arm, ``None`` for no guess. Draws on ``fig`` if one is given. What no lab witnessed is
-    said, not guessed. Raises TrialError for an arm that did not run.
+    expected, in seconds by arm, ``None`` for no guess. Draws on ``fig`` if one is given. If there was no lab, the
+    figure says what is unknown. Raises TrialError for an arm that did not run.
     """
     found = together(trials)
     names = shown_arms(found, arms)
@@ -185,7 +185,7 @@ def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> Non
 
 
 def _label_in_flight(ax: Axes, trials: Sequence[Trial], right: float) -> None:
-    """Write peak and makespan: beside the steps where there is room, else above them."""
+    """Write peak and total time next to the steps if there is room, else above them."""
     trial = middle(trials)
     if not trial.timeline:
         return
@@ -242,7 +242,7 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
     said, repeated = size(median(added) * 1e6), len(added) > 1
     if repeated:
         ax.plot(added, [0] * len(added), "o", markersize=4, color=INK, zorder=4)
-    # With repeats above the bar: beside the dots it would be read as the last one's value.
+    # With repeats it is above the bar: next to the dots it would be read as the last one's value.
     ax.annotate(
         f"median {said}" if repeated else said,
         (0, -BAR / 2) if repeated else (added[0], 0),

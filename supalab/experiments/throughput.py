@@ -1,7 +1,7 @@
-"""Throughput against the limit: where do more slots stop helping?
+"""Throughput against the limit: up to which limit more slots help.
 
-Closed-loop callers, as many as the limit, ask again as soon as they are answered; connections are open before the
-clock starts. A client that gets slower is asked less, so that a trial stays short, and left out where that cannot help.
+As many closed-loop callers as the limit send the next request after each response; connections are opened before the
+measurement. A client that gets slower gets fewer requests, so that a trial stays short, or is left out.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def best(one: pd.Series[float]) -> int:
 
 
 def at_its_end(one: pd.Series[float]) -> bool:
-    """Whether the best limit is the largest that was run, so that the peak may lie further on."""
+    """Return whether the best limit is the largest that was run, so that the peak may be higher."""
     return best(one) == int(one.index.max())
 
 

@@ -138,7 +138,7 @@ class Lab(Owner):
             words = dict(json.loads(said))
         except (ValueError, TypeError):
             start = said[:80].decode("utf-8", "replace")
-            raise LabError(f"the lab answered {method} {path} with {status} {start!r}: start it anew") from None
+            raise LabError(f"the lab answered {method} {path} with {status} {start!r}: start it again") from None
         if status != 200:
             raise (SettingsError if status == 400 else LabError)(f"the lab refused {method} {path}: {words['message']}")
         return words

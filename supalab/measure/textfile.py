@@ -1,4 +1,4 @@
-"""Files that hold results: written beside the old one and then put in its place, so that nothing is ever lost halfway.
+"""Write result files safely: a new file is written next to the old one and then replaces it.
 
 A file that cannot be used is one clear line.
 """

@@ -1,6 +1,6 @@
-"""Verdicts of the probe go in, the picture of their evidence comes out: who waited, and what the lab had in flight.
+"""Draw the evidence of the probe's verdicts: what waited for the requests, and how many were in flight.
 
-One row for each client: a bar of shares, and beside it the requests in flight during the two bursts.
+There is one row per client: a bar of shares, and next to it the requests in flight during the two bursts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["draw_burst", "draw_waiters", "evidence"]
 
 ROW_IN, HEAD_IN, FOOT_IN = 1.5, 1.5, 1.25
 WRAP = 66
-# By who waits: face, edge of the hatch, hatch. Lightness and hatch differ as well as hue.
+# By what waits: face, edge of the hatch, hatch. They differ in lightness and hatch as well as in hue.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
     "share_loop_sockets": ("#1d4f91", "white", ""),
     "share_other_loops": ("#6f8fd0", "white", "//"),
@@ -61,7 +61,7 @@ def evidence(*verdicts: Verdict, fig: Figure | None = None) -> Figure:
 
 
 def draw_waiters(ax: Axes, verdict: Verdict) -> None:
-    """Draw who waited for the requests as one bar of shares, under the client's name and verdict."""
+    """Draw what waited for the requests as one bar of shares, under the client's name and verdict."""
     ax.set(xlim=(0, 1), ylim=(-0.5, 1.9), xticks=[], yticks=[])
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
@@ -155,4 +155,4 @@ def _sentence(verdict: Verdict) -> str:
         return f"{verdict.name}: {verdict.kind}; {verdict.sentences[0]}"
     parts = ", ".join(f"{share:.0%} {WAITERS[name]}" for name, share in _shares(verdict))
     peaks = " and ".join(f"{burst.peak} of {burst.calls}" for burst in verdict.seen.bursts)
-    return f"{verdict.name}: {verdict.headline}; waited for by {parts or 'nobody'}; at most {peaks} in flight."
+    return f"{verdict.name}: {verdict.headline}; waited for by {parts or 'nothing'}; at most {peaks} in flight."

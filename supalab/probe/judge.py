@@ -133,7 +133,7 @@ def _unseen(seen: Seen, bursts: Sequence[Burst], found: Shares) -> tuple[str, st
         return (OUTSIDE if seen.loop_shows_sockets else REAL), ""
     if found.processes > 0:
         return PROCESSES, ""  # they were seen with a connection, at least in some of the samples
-    return CANNOT_TELL, f"{found.unseen:.0%} of the requests were waited for by nobody that can be seen from here"
+    return CANNOT_TELL, f"{found.unseen:.0%} of the requests have no visible waiter"
 
 
 def _remarks(seen: Seen, bursts: Sequence[Burst], kind: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ WAITERS = {
     "share_threads_outside": "threads, in code outside Python",
     "share_loop_read": "the event loop's thread, blocked",
     "share_processes": "other processes",
-    "share_unseen": "nobody that Python can see",
+    "share_unseen": "nothing that Python can see",
 }
 MEANING = {
     BLOCKING: "While one of its requests is in flight, the whole event loop is blocked: no other request starts, "

@@ -353,7 +353,7 @@ class Owner(ABC):
         code = child.exit_code()
         if code is not None:
             raise self._program().error(
-                f"the {child.program.name}'s process is gone (exit code {code}): start anew{child.log_tail()}"
+                f"the {child.program.name}'s process is gone (exit code {code}): start it again{child.log_tail()}"
             )
         return child
 

@@ -22,7 +22,7 @@ from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
 
 __all__ = ["closed", "lazy", "really_async", "small_client", "sockets_left"]
 
-#: Looks, 20 ms apart, that a socket has for closing.
+#: Checks, 20 ms apart, until a socket must be closed.
 CLOSING = 25
 
 

@@ -64,7 +64,7 @@ Fetch = Callable[[str, dict[str, str]], Any]
 
 
 async def unblocked(fetch: Fetch) -> AsyncIterator[Finding]:
-    """Call ``fetch(url, headers)`` once, then by several callers at once beside a ticker."""
+    """Call ``fetch(url, headers)`` once, then by several callers at once together with a ticker."""
     async with Lab(latency=LATENCY_S) as lab:
         settings = Settings(lab.url, lab.key)
         url = f"{settings.base}/contests?select=id&order=id&limit={ROWS}"
@@ -115,7 +115,7 @@ SOON_S = 2.0
 
 
 async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
-    """Let the learner's callers leave a lab, and ask the lab who disconnected and when the new caller came."""
+    """Cancel the learner's callers; read at the lab which disconnected and when the new request arrived."""
     async with Lab(latency=SERVER_S) as lab:
         try:
             took = await awaited(a_function(answer)(lab.url, lab.key), "what your function returned", "seconds")

@@ -99,7 +99,7 @@ def _came_back(there: Sequence[Any], back: Any) -> Finding:
 
 
 async def updated(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
-    """Update rows beside others that look alike, with one condition and with two, and with a value that is refused."""
+    """Update some of several similar rows, with one condition and with two, and with a value that is refused."""
     async with _at_a_lab(answer) as (db, ours, _):
 
         async def titles(**filters: Any) -> list[str]:
@@ -210,7 +210,7 @@ def _fault(what: str, seen: str, otherwise: str) -> Finding:
 
 
 async def _late(answer: Answer, lab: Lab, url: str) -> tuple[str, str]:
-    """What is seen of a late answer, and of no connection to be had; the lab is slow from here on."""
+    """Check what the caller sees of a late response and of a full pool; the lab is slow from here on."""
     await asyncio.to_thread(lambda: lab.set(latency=LATENCY_S))
     timeout = httpx.Timeout(TIMEOUT_S, pool=TIMEOUT_S / 3)
     async with _client(lab, timeout) as impatient:

@@ -21,12 +21,12 @@ __all__ = ["settings"]
 
 RATE, LATENCY_S, SLOW_S = 40.0, 0.15, 2.0
 NORMAL_S, OUTAGE_S, CALLER_TIMEOUT_S = 1.7, 1.0, 1.6
-#: Who comes so shortly before the outage may be served in it, and nobody's settings are to blame.
+#: A request this shortly before the outage may be served in it, whatever the settings are.
 BETWEEN_S, STARTING_S = 0.25, 1.2
 P95_S, SOON_S = 2 * LATENCY_S, 1.0
-#: After so many seconds there is no second try: nobody waits longer for a machine that is busy with something else.
+#: After this many seconds there is no second try, so that learners do not wait longer on a busy machine.
 AGAIN_WITHIN_S = 8.0
-#: Nobody waits for so many seconds; somebody means milliseconds.
+#: A timeout of this many seconds is probably meant in milliseconds.
 MILLISECONDS = 100
 
 
