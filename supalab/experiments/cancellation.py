@@ -37,7 +37,7 @@ TIMEOUT_S = 10.0
 WHAT = "Requests in flight at the lab before and after all callers are cancelled, one row for each client."
 FROM_WHEN = (
     "Times count from the moment at which the cancellation was due. Disconnected: the client closed the connection, so "
-    "the lab knew that nobody waits. Still running: it did not, and the slot stayed taken."
+    "the lab noticed it. Still running: it did not, and the slot stayed taken."
 )
 #: How requests are drawn after the cancellation: colour, hatch and name.
 WASTED = ("#c9ced4", "////", "wasted: the client keeps working")
