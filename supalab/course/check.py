@@ -233,7 +233,7 @@ def called(function: Any, *arguments: Any, expected: str) -> Any:
 
 
 async def awaited(asked: Any, what: str, expected: str) -> Any:
-    """Await what a function gave; a plain function's value, or a result that nobody awaited, ends the check."""
+    """Await what a function gave; a plain function's value, or a result that was not awaited, ends the check."""
     if not inspect.isawaitable(asked):
         stop(what, "something to await", described(asked), "plain")
     value = await asked

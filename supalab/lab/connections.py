@@ -185,7 +185,7 @@ async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -
                 group.create_task(way.hear(opened))
                 group.create_task(way.hand_on())
     except* OSError:
-        pass  # whoever hung up needs nothing more
+        pass  # a client that has disconnected needs nothing more
     finally:
         near[1].close()
         far[1].close()

@@ -28,7 +28,7 @@ LATENCY_S = 0.1
 #: (requests, limit): waves that are all full; a last one that is not; fewer requests than slots.
 BURSTS = ((9, 3), (7, 6), (2, 8))
 #: A formula has one right value. What the lab measures lies above it, on a busy machine by a whole wave: it is shown
-#: beside the value, and does not decide.
+#: next to the value, and does not decide.
 NEAR_S = 0.001
 #: The notebook's own burst, whose numbers may be left in a formula.
 SHOWN_THREADS, SHOWN_LATENCY_S = 3, 0.15
