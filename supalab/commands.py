@@ -389,7 +389,7 @@ OTHERS: Mapping[str, tuple[Any, str, str]] = {
         "Serve a lab: a backend with PostgREST's API.",
         "serve --data contests.csv",
     ),
-    "record": (record, "Measure all reference material anew, or compare it.", "record --only race --compare"),
+    "record": (record, "Measure all reference material again, or compare it.", "record --only race --compare"),
     "course": (course, "Open the course in JupyterLab, in a working copy of your own.", "course my-folder"),
     "progress": (progress, "Show which exercises are done, for a learner or for a host.", "progress --watch shared/"),
 }

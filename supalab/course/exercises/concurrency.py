@@ -80,7 +80,7 @@ async def unblocked(fetch: Fetch) -> AsyncIterator[Finding]:
         for _ in range(LOOKS):
             beat, seen = await _at_once(fetch, url, settings.headers, lab)
             if seen.peak <= 1 or beat.longest_lag <= MOST_LAG_S:
-                break  # else they overlapped, and it may have been the machine: look again before saying a word
+                break  # else they overlapped, and the machine may be the cause: measure again first
     lag, expected = beat.longest_lag, f"at most {1000 * MOST_LAG_S:.0f} ms late"
     observed = f"up to {1000 * max(lag, 0):.0f} ms late"
     yield finding("the lag of a ticker during the calls", expected, observed, lag <= MOST_LAG_S).because(
@@ -134,7 +134,7 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
     soon, expected = came < 0.8 * SERVER_S, f"before the others' {SERVER_S:g} s were over"
     observed = f"after {came:.2f} s"
     yield finding("the last request reached the lab", expected, observed, soon).because("waited_for_a_slot")
-    if soon:  # whoever waited for a slot has another number to tell, and was told why
+    if soon:  # a caller that waited for a slot gives another number, which is explained already
         number = is_number(took)
         ok = number and 0.8 * SERVER_S <= took <= 1.6 * SERVER_S
         observed = f"{took:.2f} s" if number else described(took)
