@@ -6,7 +6,7 @@ import pytest
 from made_race import made_race, without
 
 from supalab.course import compare_with_article
-from supalab.course.compare_with_article import total_time_of
+from supalab.course.article_table import total_time_of
 from supalab.errors import TrialError
 from supalab.measure.record import Record
 from supalab.measure.workload import Workload

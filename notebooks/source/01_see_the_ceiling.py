@@ -12,7 +12,7 @@
 import math
 
 from supalab import FakeSupabaseAsync
-from supalab.course import NotDone, check, observe, predict, sized, start_lab
+from supalab.course import NotDone, at_the_lab, check, observe, predict, sized, start_lab, timeline, turn_the_knobs
 
 lab = start_lab(latency=0.15)
 n = sized(60, at_least=30)
@@ -62,8 +62,6 @@ print(lab.witness())
 # The next chart shows the same run from the client's side, with the queue below it. If you made a guess, it is the dashed line.
 
 # %%
-from supalab.experiments.race_figure import timeline
-
 timeline([fake_3], guesses={"fake-3": guess.value})
 
 # %% [markdown]
@@ -149,8 +147,6 @@ await check("01a", makespan)
 # it. The list below the knobs has six settings to try. Everything here is computed from the server time alone.
 
 # %%
-from supalab.course.knobs import at_the_lab, turn_the_knobs
-
 burst = turn_the_knobs(n)
 burst
 

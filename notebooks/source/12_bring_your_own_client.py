@@ -16,7 +16,7 @@ import httpx
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, probe, recorded
-from supalab.course import NotDone, check, predict, start_lab
+from supalab.course import NotDone, check, evidence, predict, start_lab
 
 lab = start_lab()
 
@@ -52,8 +52,6 @@ fake_200 = await probe(partial(FakeSupabaseAsync, limit=200), lab=lab, name="fak
 real_10 = await probe(partial(SupabaseAsync, limit=10), lab=lab, name="real-10")
 
 # %%
-from supalab.probe.figure import evidence
-
 evidence(fake_3, fake_200, real_10)
 
 # %% [markdown]

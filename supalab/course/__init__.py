@@ -13,11 +13,12 @@ from supalab.course.check import NotDone, check
 from supalab.course.predict import predict
 
 if TYPE_CHECKING:
+    from supalab.course.article_table import compare_with_article
     from supalab.course.cancelled import cancellation_chart
     from supalab.course.chunks import chunks_chart, read_chunks
-    from supalab.course.compare_with_article import compare_with_article
     from supalab.course.faulty_servers import faulty_server
     from supalab.course.kernel import observe, ready_to_go, start_lab
+    from supalab.course.knobs import at_the_lab, turn_the_knobs
     from supalab.course.live import live_view, progress_line
     from supalab.course.loop_lag import heartbeat, lag_chart
     from supalab.course.loops import attempt, run_in_loop_thread
@@ -31,14 +32,17 @@ if TYPE_CHECKING:
     from supalab.course.sockets import open_sockets, sockets_chart
     from supalab.course.touched import rows_found
     from supalab.experiments.race_figure import timeline
+    from supalab.probe.figure import evidence
 
 _HOME = {
     "SmallClient": "small",
+    "at_the_lab": "knobs",
     "attempt": "loops",
     "cancellation_chart": "cancelled",
     "chunks_chart": "chunks",
-    "compare_with_article": "compare_with_article",
+    "compare_with_article": "article_table",
     "difference": "side_by_side",
+    "evidence": "supalab.probe.figure",
     "faulty_server": "faulty_servers",
     "heartbeat": "loop_lag",
     "lag_chart": "loop_lag",
@@ -58,13 +62,15 @@ _HOME = {
     "start_lab": "kernel",
     "timeline": "supalab.experiments.race_figure",
     "try_nest_asyncio": "nested",
+    "turn_the_knobs": "knobs",
 }
 
 __all__ = [
-    "NotDone", "SmallClient", "attempt", "cancellation_chart", "check", "chunks_chart", "compare_with_article",
-    "difference", "faulty_server", "heartbeat", "lag_chart", "live_view", "observe", "open_sockets", "predict",
-    "progress_line", "put_under_load", "read_chunks", "ready_to_go", "responses_chart", "rows_found",
-    "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab", "timeline", "try_nest_asyncio",
+    "NotDone", "SmallClient", "at_the_lab", "attempt", "cancellation_chart", "check", "chunks_chart",
+    "compare_with_article", "difference", "evidence", "faulty_server", "heartbeat", "lag_chart", "live_view",
+    "observe", "open_sockets", "predict", "progress_line", "put_under_load", "read_chunks", "ready_to_go",
+    "responses_chart", "rows_found", "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab",
+    "timeline", "try_nest_asyncio", "turn_the_knobs",
 ]  # fmt: skip
 
 
