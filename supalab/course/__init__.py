@@ -6,10 +6,10 @@ Names are imported when they are first used, so that a cell that needs no chart 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-# These two are called like their modules, so they are here from the start.
-from supalab.course.check import NotDone, check
+# Both modules are called like a function here: loaded first, they do not take its name later.
+from supalab.course.check import Asked, NotDone, asked
 from supalab.course.predict import predict
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ __all__ = [
     "responses_chart", "rows_found", "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab",
     "timeline", "try_nest_asyncio", "turn_the_knobs",
 ]  # fmt: skip
+
+
+def check(number: str, answer: Any) -> Asked:
+    """Try an answer to an exercise such as ``"01a"``; awaited, it gives what the lab saw, and the next hint if need be.
+
+    Raises SettingsError for a number that is no exercise's.
+    """
+    from supalab.course.exercises import EXERCISES
+
+    return asked(EXERCISES, number, answer)
 
 
 def __getattr__(name: str) -> object:

@@ -23,7 +23,7 @@ from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
 
 __all__ = [
-    "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "awaited", "called", "check", "described",
+    "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "asked", "awaited", "called", "described",
     "finding", "forget", "is_number", "judged", "named", "outcome", "required", "stop",
 ]  # fmt: skip
 
@@ -90,16 +90,11 @@ class Asked:
         return f'Nothing was checked yet: write await in front, as in  await check("{self._number}", …)'
 
 
-def check(number: str, answer: Any) -> Asked:
-    """Try an answer to an exercise such as ``"01a"``; awaited, it gives what the lab saw, and the next hint if need be.
-
-    Raises SettingsError for a number that is no exercise's.
-    """
-    from supalab.course.exercises import EXERCISES
-
-    exercise = EXERCISES.get(number)
+def asked(exercises: Mapping[str, Exercise], number: str, answer: Any) -> Asked:
+    """Return the check of an answer to one of these exercises; raises SettingsError for a number that none has."""
+    exercise = exercises.get(number)
     if exercise is None:
-        raise SettingsError(f"there is no exercise {number!r}: choose from {', '.join(EXERCISES)}")
+        raise SettingsError(f"there is no exercise {number!r}: choose from {', '.join(exercises)}")
     return Asked(number, lambda: _looked_at(exercise, answer))
 
 
