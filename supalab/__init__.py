@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from supalab.version import __version__
+
 if TYPE_CHECKING:
     from supalab.clients.article import ArticleSupabaseAsync
     from supalab.clients.fake import FakeSupabaseAsync
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from supalab.probe import probe
     from supalab.settings import Settings
 
-__version__ = "0.1.0"
 
 _HOME = {
     "ApiError": "supalab.errors",

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from supalab import __version__
 from supalab.errors import SettingsError, SupalabError
+from supalab.version import __version__
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError

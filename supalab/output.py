@@ -18,7 +18,7 @@ __all__ = ["ProgressBar", "check_outputs", "say"]
 
 def check_outputs(record: Path | None, *figures: Path | None) -> None:
     """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two."""
-    from supalab.measure.textfile import check_place
+    from supalab.report.files import check_place
 
     drawn = [path for path in figures if path is not None]
     if drawn:

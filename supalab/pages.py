@@ -12,7 +12,7 @@ from pathlib import Path
 from supalab.errors import SettingsError
 from supalab.experiments import MODULES
 from supalab.measure.record import Record
-from supalab.measure.textfile import write
+from supalab.report.files import write
 from supalab.report.table import text
 from supalab.shipped import shipped
 

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 from processes import running
 from test_figures import _drawn, _meet
 
@@ -249,12 +250,13 @@ def test_bad_input_is_one_clear_line(words: list[str], told: str, tmp_path: Path
 
 
 def test_the_command_says_how_long_first_and_writes_what_was_found(tmp_path: Path) -> None:
-    """Expected time and remarks on stderr before it starts; tables and the picture's words on stdout; two files."""
+    """Expected time on stderr before it starts; tables on stdout; two files, and the figure's words are in its own."""
     done = supalab("--clients", "real", "--quick", "--json", "b.json", "--figure", "knee.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[0].startswith("6 trials, about ")
+    assert done.stderr.splitlines()[0].startswith("bench: about ")
     assert "errors, 2,000 at once" in done.stdout
-    assert "against the concurrency limit" in done.stdout
+    with Image.open(tmp_path / "knee.png") as drawn:
+        assert "against the concurrency limit" in drawn.info["Description"]
     found = Record.load(tmp_path / "b.json", "bench")
     assert [trial["errors"] for trial in found.trials] == [0] * 6
     assert all(trial["peak"] <= trial.case.limit for trial in found.trials)

@@ -14,9 +14,9 @@ from made_race import made_race
 
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure import textfile
 from supalab.measure.record import Record
-from supalab.measure.textfile import check_place, write
+from supalab.report import files
+from supalab.report.files import check_place, write
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
 
@@ -116,7 +116,7 @@ def test_the_table_is_printed_whatever_happens_to_the_files(tmp_path: Path, monk
 
     found: Record = made_race()
     monkeypatch.setattr(Experiment, "run", lambda *_, **__: found)
-    monkeypatch.setattr(textfile, "_replace", broken)
+    monkeypatch.setattr(files, "_replace", broken)
     code, out, err = said("race", "--json", tmp_path / "r.json", "--figure", tmp_path / "r.png")
     assert code == 2
     assert "real-10" in out

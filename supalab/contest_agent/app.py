@@ -23,12 +23,12 @@ from pythonjsonlogger.json import JsonFormatter
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 
-from supalab import __version__
 from supalab.contest_agent.bounds import Bounds, ClientDisconnected
 from supalab.contest_agent.contests import Database, contests
 from supalab.contest_agent.options import client_arm
 from supalab.contest_agent.problems import MEDIA_TYPE, NOT_VALID, RETRY, declared, problem, problem_of
 from supalab.replies import without
+from supalab.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

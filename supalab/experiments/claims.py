@@ -26,13 +26,13 @@ from supalab.experiments import Experiment
 from supalab.experiments import claims_rules as rules
 from supalab.experiments.claims_facts import EXPECTED_S
 from supalab.lab.handle import Lab
-from supalab.measure import textfile
 from supalab.measure.case import Case
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, Progress
 from supalab.measure.service import case_of
 from supalab.measure.traffic import Traffic
 from supalab.measure.workload import Workload
+from supalab.report import files
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, describe_on, head, sheet
 from supalab.report.table import Cell, Column, Content, Table
 from supalab.shipped import shipped
@@ -98,7 +98,7 @@ def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
     place = Path(path) if path else shipped("data", "claims.csv")
     if not path and not place.is_file():
         raise SettingsError(f"{place.name} is not there: the claims are in the project's checkout, install from it")
-    rows = csv.DictReader(io.StringIO(textfile.read(place, "an editor")))
+    rows = csv.DictReader(io.StringIO(files.read(place, "an editor")))
     if tuple(rows.fieldnames or ()) != COLUMNS:
         raise SettingsError(f"{place.name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
     found: dict[str, Claim] = {}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from supalab.errors import TrialError
-from supalab.measure import textfile
+from supalab.report import files
 
 __all__ = ["Form", "rounded"]
 
@@ -66,11 +66,11 @@ class Form(Generic[T]):
 
     def save(self, result: T, path: str | Path) -> Path:
         """Write the result to a file and return its path; raises SettingsError if it cannot be written."""
-        return textfile.write(self.dumps(result), path)
+        return files.write(self.dumps(result), path)
 
     def load(self, path: str | Path) -> T:
         """Read a result; raises SettingsError if the file cannot be read, TrialError if it holds no such record."""
-        return self.loads(textfile.read(path, self.command))
+        return self.loads(files.read(path, self.command))
 
 
 def rounded(value: Any) -> Any:

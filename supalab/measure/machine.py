@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
-import supalab
+from supalab.version import __version__
 
 __all__ = ["machine", "merged", "versions"]
 
@@ -21,7 +21,7 @@ LIBRARIES = (
 def versions() -> dict[str, str]:
     """Return the versions of Python, supalab and those network libraries that this process has loaded."""
     loaded = {name: version(name.replace("_", "-")) for name in LIBRARIES if name in sys.modules}
-    return {"python": platform.python_version(), "supalab": supalab.__version__, **loaded}
+    return {"python": platform.python_version(), "supalab": __version__, **loaded}
 
 
 def machine() -> dict[str, str]:

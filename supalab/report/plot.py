@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
-from supalab.measure.textfile import write
+from supalab.report.files import write
 
 __all__ = [
     "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "check_suffix", "colour",
