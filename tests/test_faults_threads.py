@@ -25,7 +25,8 @@ async def until(server: FaultServer, seen: int) -> None:
 
 async def test_row_13_cancelling_fake_async_does_not_stop_a_write() -> None:
     """The caller is told "cancelled" at once, and the row is written all the same: nobody can stop a thread."""
-    with FaultServer(slow(0.5)) as server:
+    server_s = 2.0
+    with FaultServer(slow(server_s)) as server:
         async with FakeSupabaseAsync(server.url, KEY) as client:
             call = asyncio.create_task(client.insert("t", {"id": 1}))
             await until(server, 1)
@@ -33,7 +34,7 @@ async def test_row_13_cancelling_fake_async_does_not_stop_a_write() -> None:
             start = time.perf_counter()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            assert time.perf_counter() - start < 0.3, "the caller is free at once"
+            assert time.perf_counter() - start < server_s / 2, "the caller is free at once"
             assert server.finished == []
         # Leaving waits for the thread, so the time that cancelling seemed to save is spent here.
         assert len(server.finished) == 1
