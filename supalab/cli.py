@@ -174,7 +174,7 @@ def _all_costs() -> Callable[..., int]:
         codes = []
         for name in COSTS:
             one = experiment(name)
-            files = [None if path is None else path.with_stem(f"{path.stem}-{name}") for path in (json, figure)]
+            files = [None if path is None else _with_addition(path, name) for path in (json, figure)]
             codes.append(measure(one, one.quick if quick else one.full, *files))
             if codes[-1] == 130:
                 break
@@ -246,12 +246,19 @@ def _reported(one: Experiment, found: Record, json: Path | None, figures: Mappin
     return problems
 
 
+def _with_addition(path: Path, addition: str) -> Path:
+    """Return a path with an addition to its name; raises SettingsError for a path without a name, such as ``.``."""
+    if not path.name:
+        raise SettingsError(f"cannot write {str(path)!r}: give the name of a file")
+    return path.with_stem(f"{path.stem}-{addition}")
+
+
 def _figure_paths(one: Experiment, figure: Path | None) -> dict[str, Path]:
     """The first figure has the name that was given, another one its own addition: FILE-timeline.png."""
     if figure is None or not one.figures:
         return {}
     first, *others = one.figures
-    more = {name: figure.with_stem(f"{figure.stem}-{name.removeprefix(f'{first}-')}") for name in others}
+    more = {name: _with_addition(figure, name.removeprefix(f"{first}-")) for name in others}
     return {first: figure, **more}
 
 

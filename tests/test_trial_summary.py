@@ -143,7 +143,7 @@ def test_littles_law_is_not_checked_across_a_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("factor", "said", "unsaid"), [(2, "beside the latency", "below"), (0.5, "busy for longer", "above")]
+    ("factor", "said", "unsaid"), [(2, "in addition to the latency", "below"), (0.5, "busy for longer", "above")]
 )
 def test_littles_law_says_why_it_is_off_in_the_direction_it_is_off(factor: float, said: str, unsaid: str) -> None:
     """More in the client than in the lab is work; more in the lab than in the client is something else."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from supalab.clients.arms import DEFAULT_ARMS, arm
+from supalab.clients.arms import ALIASES, DEFAULT_ARMS, arm
 from supalab.errors import TrialError
 from supalab.experiments import Experiment, drawn_by
 from supalab.lab.handle import Lab
@@ -95,8 +95,8 @@ def plan(
     Raises SettingsError for values that cannot work.
     """
     checked_repeat(repeat)
-    chosen = [arm(name) for name in checked_names("arms", arms, DEFAULT_ARMS[:2])]
-    checked_names("arms", [one.name for one in chosen], DEFAULT_ARMS[:2])
+    names = [ALIASES.get(name, name) for name in checked_names("arms", arms, DEFAULT_ARMS[:2])]
+    chosen = [arm(name) for name in checked_names("arms", names, DEFAULT_ARMS[:2])]
     load = Workload(requests, latency, callers, table, columns, rows)
     given = {"rtt": rtt, "tls": tls, "jitter": jitter, "error_rate": error_rate}
     conditions = {name: value for name, value in given.items() if value != LAB[name]}
