@@ -45,10 +45,10 @@ rounds = sized(5, at_least=3)
 
 # %%
 guesses = {
-    "limit": predict("10 threads in place of 3", None, unit="% of the whole"),
+    "limit": predict("10 threads instead of 3", None, unit="% of the whole"),
     "reuse": predict("one shared Session", None, unit="% of the whole"),
-    "library": predict("httpx in place of requests", None, unit="% of the whole"),
-    "async": predict("async in place of threads", None, unit="% of the whole"),
+    "library": predict("httpx instead of requests", None, unit="% of the whole"),
+    "async": predict("async instead of threads", None, unit="% of the whole"),
 }
 
 # %% [markdown]
@@ -141,7 +141,7 @@ savings_chart(saved, guesses=guesses)
 # loses: A step can lose time, and this can be above noise too: then all rounds are on the other side of 0.
 # ends: The range goes from the lowest to the highest difference within a round.
 def earned(before, after):
-    """Seconds that a step earned: median, lowest, highest; and whether it can be told from noise."""
+    """Seconds that a step saves: median, lowest, highest; and whether this is above noise."""
     # <solution>
     found = [one.makespan_s - other.makespan_s for one, other in zip(before, after, strict=True)]
     told = min(found) > 0 or max(found) < 0

@@ -210,7 +210,7 @@ from IPython.display import display
 
 yours = None  # for instance: lambda url, key: MyClient(url, key)
 if yours is None:
-    print("Put what makes your client in place of None, and run this cell again.")
+    print("Replace None by what makes your client, and run this cell again.")
 else:
     display(await probe(yours, lab=lab))
 

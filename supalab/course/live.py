@@ -1,7 +1,7 @@
 """Show below a notebook's cell how a race is doing: its slots as they fill, or one line of progress.
 
 No widgets: every notebook front end has updatable displays, and what was shown last is saved with the notebook. The
-drawing is SVG, written as text, because it is made anew several times a second.
+drawing is SVG, written as text, because it is drawn again several times a second.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Show = Callable[[dict[str, Any]], None]
 
 
 def displayed() -> Show | None:
-    """Return a function that shows a display's parts (by MIME type) in place of the last ones; None elsewhere."""
+    """Return a function that shows a display's parts (by MIME type) instead of the last ones; None elsewhere."""
     try:
         from IPython import get_ipython
         from IPython.display import DisplayHandle
