@@ -77,7 +77,7 @@ def test_a_factory_in_this_folder_gets_a_verdict_and_a_record(folder: Path) -> N
         assert "100% the event loop, for events" in drawn.info["Description"]
     verdict = VERDICT.load(folder / "verdict.json")
     assert verdict.headline == "real async, limited to 4"
-    assert {burst.calls for burst in verdict.seen.bursts} == {20, 50}
+    assert {burst["calls"] for burst in verdict.seen.bursts} == {20, 50}
     assert verdict.versions["python"]
 
 

@@ -273,7 +273,7 @@ async def really_async(answer: Callable[[str, str], Any]) -> AsyncIterator[Findi
 
 def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
     """The verdict, requests in flight and connections; of a client that could not be judged, the reason."""
-    kind, peak = verdict.kind, max((burst.peak for burst in verdict.seen.bursts), default=0)
+    kind, peak = verdict.kind, max((int(burst["peak"]) for burst in verdict.seen.bursts), default=0)
     said = finding("the probe's verdict", REAL, verdict.headline, kind == REAL).because(
         "no_verdict",
         say={"why": " ".join(verdict.sentences)},
