@@ -17,7 +17,7 @@ from agentwork import CLIENTS, caller_of, options_for, problem_in
 from supalab import Lab, errors
 from supalab.clients.real import SupabaseAsync
 from supalab.contest_agent.app import JsonLines
-from supalab.contest_agent.bounds import MAX_BODY
+from supalab.contest_agent.journal import MAX_BODY
 from supalab.contest_agent.options import AgentOptions
 from supalab.contest_agent.problems import RETRY, problem_of
 from supalab.settings import Settings

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeAlias, cast, get_args
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from starlette.exceptions import HTTPException
 
 from supalab.clients.base import Client
@@ -47,7 +47,15 @@ def _written_out(value: object) -> object:
     return value
 
 
-Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+def _in_utc(when: datetime) -> str:
+    """ISO 8601 with a Z, as the table has it, so that texts sort as moments do."""
+    try:
+        return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # the first and the last day of all
+        return when.isoformat()
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written_out), PlainSerializer(_in_utc)]
 
 
 class Contest(BaseModel):
@@ -135,8 +143,7 @@ class _Written(Asked):
     @property
     def row(self) -> dict[str, Any]:
         """What was given, as the table has it."""
-        values = self.model_dump(exclude_unset=True)
-        return {name: _in_utc(value) if isinstance(value, datetime) else value for name, value in values.items()}
+        return self.model_dump(exclude_unset=True)
 
 
 class NewContest(_Written):
@@ -178,14 +185,11 @@ contests = APIRouter(tags=["contests"], responses=declared(422, 502, 503, 504))
 @contests.get("/contests")
 async def search_contests(db: Database, search: Annotated[Search, Query()]) -> Contests:
     """List and search contests."""
-    wanted: dict[str, Any] = {
-        "title": None if search.q is None else ilike(f"*{literally(search.q)}*"),
-        "host": search.host,
-        "status": search.status,
-        "category": search.category,
-        "prize": None if search.min_prize is None else gte(search.min_prize),
-    }
-    filters = {column: condition for column, condition in wanted.items() if condition is not None}
+    filters: dict[str, Any] = search.model_dump(include={"host", "status", "category"}, exclude_none=True)
+    if search.q is not None:
+        filters["title"] = ilike(f"*{literally(search.q)}*")
+    if search.min_prize is not None:
+        filters["prize"] = gte(search.min_prize)
     column, direction = search.order.lstrip("-"), "desc" if search.order.startswith("-") else "asc"
     # Rows that are equal in one column would change places from page to page.
     order = [f"{column}.{direction}.nullslast", *([] if column == "id" else ["id"])]
@@ -216,30 +220,20 @@ async def get_deadlines(db: Database, wanted: Annotated[Upcoming, Query()]) -> D
     # One query for each category, all at once, merged by their day.
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(_next_of(db, category, wanted)) for category in dict.fromkeys(wanted.category)]
-    found = [pair for task in asked for pair in task.result()]
-    return Deadlines(items=[contest for _, contest in sorted(found, key=lambda pair: (pair[0], pair[1].id))])
+    return Deadlines(items=sorted((one for task in asked for one in task.result()), key=_last_day))
 
 
-async def _next_of(db: Client, category: str, wanted: Upcoming) -> list[tuple[datetime, Contest]]:
-    rows = await db.select(
-        TABLE,
-        columns=COLUMNS,
-        filters={
-            "category": category,
-            "status": in_(["upcoming", "open"]),
-            "ends_at": ~is_(None) if wanted.after is None else gt(_in_utc(wanted.after)),
-        },
-        order="ends_at,id",
-        limit=wanted.each,
-    )
-    return [(_moment(contest.ends_at), contest) for contest in _checked(rows)]
+async def _next_of(db: Client, category: str, wanted: Upcoming) -> list[Contest]:
+    ends_at = ~is_(None) if wanted.after is None else gt(_in_utc(wanted.after))
+    filters: dict[str, Any] = {"category": category, "status": in_(["upcoming", "open"]), "ends_at": ends_at}
+    return _checked(await db.select(TABLE, columns=COLUMNS, filters=filters, order="ends_at,id", limit=wanted.each))
 
 
-def _moment(when: datetime | None) -> datetime:
-    """The moment itself; a column without time zones holds UTC."""
-    if when is None:
+def _last_day(contest: Contest) -> tuple[datetime, int]:
+    """Order by moments, then by number; a column without time zones holds UTC."""
+    if contest.ends_at is None:
         raise BROKEN  # contests without an end were not asked for
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+    return contest.ends_at if contest.ends_at.tzinfo else contest.ends_at.replace(tzinfo=UTC), contest.id
 
 
 @contests.post("/contests", status_code=201, responses=declared(408, 409, 413))
@@ -272,11 +266,3 @@ def _the_one(rows: Sequence[Row], contest_id: int) -> Contest:
     if [one.id for one in found] != [contest_id]:
         raise BROKEN
     return found[0]
-
-
-def _in_utc(when: datetime) -> str:
-    """ISO 8601 with a Z, as the table has it, so that texts sort as moments do."""
-    try:
-        return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    except OverflowError:  # the first and the last day of all
-        return when.isoformat()

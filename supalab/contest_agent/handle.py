@@ -26,16 +26,9 @@ class Agent(Owner):
     USE = "with Agent(…) as agent:"
 
     def __init__(
-        self,
-        *,
-        client: str,
-        url: str,
-        key: str | None,
-        ca_file: str | os.PathLike[str] | None = None,
-        rest_path: str = "/rest/v1",
-        timeout: float = TIMEOUT_S,
-        port: int = 0,
-    ) -> None:
+        self, *, client: str, url: str, key: str | None, ca_file: str | os.PathLike[str] | None = None,
+        rest_path: str = "/rest/v1", timeout: float = TIMEOUT_S, port: int = 0,
+    ) -> None:  # fmt: skip
         file = None if ca_file is None else os.fspath(ca_file)
         settings = Settings(url, key, timeout=timeout, ca_file=file, rest_path=rest_path)
         self._options = AgentOptions(client, settings, port=port)

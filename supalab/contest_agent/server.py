@@ -11,19 +11,17 @@ import asyncio
 import contextlib
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from functools import partial
+from threading import Event
+from typing import Any, cast
 
 import uvicorn
 
 from supalab.contest_agent.app import create_app, start_logging
+from supalab.contest_agent.options import AgentOptions
 from supalab.process.serving import HttpProtocol, ManagedServer, listen
 from supalab.process.tuning import loop_factory, raise_file_limit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Event
-
-    from supalab.contest_agent.options import AgentOptions
 
 __all__ = ["serve"]
 
@@ -40,36 +38,28 @@ class LosingNothing(ManagedServer):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept waiting connections, take last requests, then stop as uvicorn does."""
-        cast("Any", self.config.app).state.leaving = True
+        config, loop = self.config, asyncio.get_running_loop()
+        cast("Any", config.app).state.leaving = True
         queues = [sock.dup() for sock in sockets or []]
         for server in self.servers:
             server.close()
+        how = {"config": config, "server_state": self.server_state, "app_state": self.lifespan.state}
         for connection in [one for queue in queues for one in _waiting_in(queue)]:
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-        await self._last_call()
-        await super().shutdown(sockets)
-
-    async def _last_call(self) -> None:
-        now = asyncio.get_running_loop().time
-        end = now() + LAST_CALL_S
+            await loop.connect_accepted_socket(partial(cast("Any", config.http_protocol_class), **how), connection)
+        end = loop.time() + LAST_CALL_S
         # There is no event for a closed connection, so they are checked regularly.
-        while self.server_state.connections and now() < end and not self.force_exit:  # noqa: ASYNC110
+        while self.server_state.connections and loop.time() < end and not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_S)
-
-    def _protocol(self) -> asyncio.Protocol:
-        make = cast("Any", self.config.http_protocol_class)
-        made = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        return cast("asyncio.Protocol", made)
+        await super().shutdown(sockets)
 
 
 def _waiting_in(queue: socket.socket) -> list[socket.socket]:
     """Accept all connections in a listener's queue, then close it: closing alone would reset them."""
     accepted = []
-    with queue:
+    with queue, contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
         queue.setblocking(False)
-        with contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
-            while sys.platform != "win32":  # its event loop has accepted ahead, and owns the queue
-                accepted.append(queue.accept()[0])
+        while sys.platform != "win32":  # its event loop has accepted ahead, and owns the queue
+            accepted.append(queue.accept()[0])
     return accepted
 
 
@@ -92,7 +82,6 @@ def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) ->
             access_log=False,  # the service has its own line for each request
             server_header=False,
             proxy_headers=False,
-            workers=1,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(options.grace) + 1,
         )

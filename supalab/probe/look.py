@@ -159,6 +159,10 @@ class Watcher:
             if now > due or (over and not held):
                 here, there = _connections(self._lab)
                 mine |= here  # also what was opened just before or after the last reading
+                if there - mine and not _children(
+                    self._lab
+                ):  # then they are all ours, and some were closed while we read
+                    mine |= there
                 held.append(there)
                 read = time.perf_counter()
                 due = read + max(CONNECTIONS_EVERY_S, 2 * (read - now))
@@ -228,9 +232,14 @@ def _connections(lab: LabAddress) -> tuple[set[object], set[object]]:
             return {tuple(one.laddr) for one in table if one.raddr and lab.is_at(tuple(one.raddr))}
         return set()
 
-    me = psutil.Process()
-    own = held_by(me)
-    return own, own.union(*(held_by(child) for child in me.children(recursive=True) if child.pid != lab.pid))
+    own = held_by(psutil.Process())
+    return own, own.union(*map(held_by, _children(lab)))
+
+
+def _children(lab: LabAddress) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return [child for child in psutil.Process().children(recursive=True) if child.pid != lab.pid]
+    return []
 
 
 class Pause(NamedTuple):

@@ -38,14 +38,14 @@ Tell = Callable[[float, str], None]
 SIZES, CALLS_IN_SEQUENCE = (20, 50), 6
 # A shorter latency is too short compared with what a client does for a request. The second burst's latency is at least
 # ROOM times as long as the first one took to be on its way, for its greater size too.
-LATENCY_S, LONGEST_LATENCY_S, QUIET_LATENCY_S = 0.3, 0.9, 0.1
+LATENCY_S, LONGEST_LATENCY_S, QUIET_LATENCY_S = 0.3, 0.6, 0.1
 ROOM = 2.5 * 2.5
-WARM_S, SEQUENCE_S, BUDGET_S = 5.0, 2.0, 6.5
+WARM_S, SEQUENCE_S, BUDGET_S = 5.0, 1.5, 4.0
 QUIET_S, NOT_QUIET_S, REST_S, SETTLE_S = 0.12, 0.5, 0.06, 0.5
 # A burst is watched for so many latencies; while the lab has seen almost nothing, for longer.
-LATENCIES, FEW, FEW_S, ASK_EVERY_S = 4, 3, 2.5, 0.1
+LATENCIES, FEW, FEW_S, ASK_EVERY_S = 3, 3, 2.0, 0.1
 # What still waits when the latency is gone has so long, and a cancelled call so long again.
-DRAIN_S, CANCEL_S = 2.5, 0.5
+DRAIN_S, CANCEL_S = 2.0, 0.5
 # Requests of other threads, if this part of the lab's unexplained ones covers them, while others wait for the rest.
 COVERED, OTHERS = 0.8, 0.2
 # To see a loop that is blocked for milliseconds: its longest pause in each call is so many times that of idle moments.
