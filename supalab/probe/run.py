@@ -233,7 +233,7 @@ class _Probe:
         outcomes, blocked, idle = list[Outcome](), list[float](), list[float]()
         until = time.perf_counter() + SEQUENCE_S
         with look.connects() as connects, look.Heartbeat(BEAT_S) as heart:
-            while len(outcomes) < CALLS_IN_SEQUENCE and (time.perf_counter() < until or not outcomes):
+            while len(blocked) < CALLS_IN_SEQUENCE and (time.perf_counter() < until or not blocked):
                 await asyncio.sleep(IDLE_S)
                 idle.append(heart.longest_block_s())
                 patience = max(until - time.perf_counter(), 1.0)
@@ -320,11 +320,8 @@ class _Probe:
         self, witness: Witness, connects: Sequence[look.Connect], requests: int, size: int, latency: float
     ) -> dict[str, float]:
         """Return the numbers of a burst without the requests that other threads of this process send meanwhile."""
-        seconds, most, excess = (
-            self._watcher.seconds,
-            self._watcher.most,
-            requests - size * round(self._seen.requests_per_call),
-        )
+        seconds, most = self._watcher.seconds, self._watcher.most
+        excess = requests - size * round(self._seen.requests_per_call)
         background = self._background_in(latency, witness.busy_s, excess)
         self._background |= background
         spent = sum(seconds[key] for key in background)
