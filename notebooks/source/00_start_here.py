@@ -120,7 +120,7 @@ timeline([fake_3, fake_10, real_10])
 # `real-10` finish at about the same time.
 #
 # So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of that either. Threads
-# that share one `requests.Session` reuse connections too. [Notebook 08](08_what_earned_it.ipynb) measures each change by itself.
+# that share one `requests.Session` reuse connections too. [Notebook 08](08_what_made_it_faster.ipynb) measures each change by itself.
 
 # %% [markdown]
 # ## Side by side

@@ -6,7 +6,7 @@
 # **12 minutes.** You test the article's numbers, one by one and then together, and find out under which conditions they can all be true.
 #
 # - **You will** read a table of verdicts; judge three claims by your own measurement; test a hypothesis; check another blog's table yourself.
-# - **You need** notebooks [01](01_see_the_ceiling.ipynb) and [08](08_what_earned_it.ipynb), or: in flight = throughput × time, and a fair control
+# - **You need** notebooks [01](01_see_the_ceiling.ipynb) and [08](08_what_made_it_faster.ipynb), or: in flight = throughput × time, and a fair control
 #   changes one thing.
 
 # %%

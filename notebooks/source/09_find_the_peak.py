@@ -1,4 +1,4 @@
-# The source of 09_find_the_knee.ipynb; rebuild with: python -m supalab.course.build
+# The source of 09_find_the_peak.ipynb; rebuild with: python -m supalab.course.build
 
 # %% [markdown]
 # # 09 · Find the peak
@@ -40,7 +40,7 @@ guess
 # ## Run
 #
 # There are as many callers as slots, and each caller sends two requests. A warm-up opens the connections before the measurement starts. The plan is one
-# loop (`here` runs it in this notebook, as in [08](08_what_earned_it.ipynb)). (About 8 seconds.)
+# loop (`here` runs it in this notebook, as in [08](08_what_made_it_faster.ipynb)). (About 8 seconds.)
 
 
 # %%
