@@ -89,12 +89,13 @@ def test_every_dependency_earns_its_place() -> None:
 
 
 def test_the_top_level_holds_only_what_was_agreed() -> None:
-    """Notebooks, package, data, tests, environment, project file, README, licence and dot files."""
+    """Notebooks, package, data, tests, environment, Binder's script, project file, README, licence and dot files."""
     import subprocess
 
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip("not a git checkout")
     top = {line.partition("/")[0] for line in done.stdout.splitlines()}
-    agreed = {"notebooks", "supalab", "data", "tests", "environment.yml", "pyproject.toml", "README.md", "LICENSE"}
+    agreed = {"notebooks", "supalab", "data", "tests", "environment.yml", "postBuild"}
+    agreed |= {"pyproject.toml", "README.md", "LICENSE"}
     assert {name for name in top if not name.startswith(".")} <= agreed

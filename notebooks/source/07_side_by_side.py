@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 07 · Side by side
 #
-# **10 minutes.** You run the article's experiment on this machine and compare every number of its table with yours.
+# **15 minutes.** You run the article's experiment on this machine and compare every number of its table with yours.
 #
 # - **You will** race five clients in fresh processes; explain the length of each bar; find the arms that isolate one effect.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or to know that throughput × time = requests in flight.

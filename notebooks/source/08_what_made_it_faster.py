@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 08 · What made it faster
 #
-# **11 minutes.** You take the step from "before" to "after" apart and measure how many seconds each change saves.
+# **18 minutes.** You take the step from "before" to "after" apart and measure how many seconds each change saves.
 #
 # - **You will** guess the order of four factors and measure it; distinguish a gain from noise; see that a gain depends on the network.
 # - **You need** notebook [07](07_side_by_side.ipynb), or to know the arms `fake-3` and `article-10`.

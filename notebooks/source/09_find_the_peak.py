@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 09 · Find the peak
 #
-# **10 minutes.** You raise the concurrency limit until it hurts, find the cause, and learn how few slots your service needs.
+# **16 minutes.** You raise the concurrency limit until it hurts, find the cause, and learn how few slots your service needs.
 #
 # - **You will** see a real async client become slower with *more* connections; separate the effect of the gate from that of the transport; compute a limit.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or Little's law: in flight = throughput × time.
