@@ -310,10 +310,16 @@ class Item:
 
 @dataclass(frozen=True)
 class View:
-    """What the text of a view says: its columns in order (None if they are unknown), and the one table it shows."""
+    """What the text of a view says: its columns in order (None if they are unknown), and the one table it shows.
+
+    ``alias`` is what it calls that table; ``shown`` its text after SELECT, ``every`` the same without its conditions.
+    """
 
     items: list[Item] | None
     base: str = ""
+    alias: str = ""
+    shown: str = ""
+    every: str = ""
 
 
 def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
@@ -341,7 +347,13 @@ def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
     simple = tree is select and len(list(tree.find_all(exp.Table, exp.Query))) == 2
     simple = simple and not any(tree.args.get(part) for part in ("group", "having", "limit", "offset", "distinct"))
     simple = simple and not tree.find(exp.AggFunc, exp.Window) and any(item.origin for item in items)
-    return View(items, next(iter(sources.values()))[0] if simple else "")
+    if not simple:
+        return View(items)
+    tokens = Postgres().tokenize(sql)
+    start = next(token.end for token in tokens if token.token_type.name == "SELECT") + 1
+    end = next((token.start for token in tokens if token.token_type.name == "WHERE"), len(sql))
+    table = tree.find(exp.Table)
+    return View(items, table.name, table.alias_or_name, sql[start:], sql[start:end])
 
 
 def _with_type(node: exp.Expression) -> exp.Expression:
