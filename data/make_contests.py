@@ -11,7 +11,7 @@ import io
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from supalab.lab.postgrest.seed import CONTESTS, SHIPPED
+from supalab.lab.postgrest.seed import SHIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["contests_csv", "main"]
 
 ROWS = 500
+COLUMNS = "id,title,host,category,prize,status,starts_at,url,ends_at,team_size_max,description"
 HOSTS = ("kaggle", "drivendata", "zindi", "aicrowd", "signate", "codalab", "tianchi", "devpost")
 CATEGORIES = {
     "tabular": ("Tabular Sprint", "Churn Forecast", "Price Oracle", "Ledger Anomalies"),
@@ -83,7 +84,7 @@ def contests_csv() -> str:
     """Return the file's whole text: a header and 500 rows, lines ended by ``\\n`` on every system."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CONTESTS)
+    writer.writerow(COLUMNS.split(","))
     writer.writerows(_rows())
     return out.getvalue()
 

@@ -149,6 +149,7 @@ def serve(
 def course(
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="a folder, then options of JupyterLab")],
     fresh: Annotated[str | None, _option("bring back the original of a notebook, such as 05, or of all")] = None,
+    copy_only: Annotated[bool, _option("make the working copy, and do not start JupyterLab")] = False,
 ) -> int:
     """Open a working copy of the course (folder supalab-course) in JupyterLab."""
     from supalab.course import copies
@@ -159,7 +160,10 @@ def course(
         for book, kept in copies.brought_back(folder, fresh):
             sys.stdout.write(f"{book} is fresh{f'; your version is {kept.name}' if kept else ''}\n")
         return 0
-    copies.working_copy(folder)
+    made = copies.working_copy(folder)
+    if copy_only:
+        sys.stdout.write(f"{folder}: {len(made)} new files; begin with {folder / copies.FIRST}\n")
+        return 0
     os.environ["JUPYTER_CONFIG_PATH"] = copies.config_path(os.environ.get("JUPYTER_CONFIG_PATH", ""))
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped,unused-ignore]  # typed from 4.7 on
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from supalab.course import NotDone, check
+from supalab import SupabaseAsync
+from supalab.cli import main
+from supalab.course import NotDone, check, show_source
 from supalab.course.attempts import Attempt, attempts, copies_in, host_table, learner_text, note
 from supalab.course.build import solution_of
 from supalab.course.copies import MARKER, brought_back, jupyter_options, working_copy
@@ -29,7 +34,7 @@ def test_a_working_copy_has_what_a_learner_opens_and_nothing_else(tmp_path: Path
     names = {path.name for path in (tmp_path / "mine").iterdir()}
     assert names == {path.name for path in made} | {MARKER}
     assert {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} <= names
-    assert "glossary.md" in names
+    assert {"glossary.md", "HANDOUT.md"} <= names
     assert "INSTRUCTOR.md" not in names
     book = json.loads((tmp_path / "mine" / "00_start_here.ipynb").read_text(encoding="utf-8"))
     assert book["metadata"]["language_info"]["version"] == ".".join(map(str, sys.version_info[:3]))
@@ -176,12 +181,65 @@ print(supalab.__file__)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second, where = done.stdout.splitlines()
-    assert (
-        first
-        == f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + len(list((ROOT / 'notebooks').glob('[gH]*.md')))} True"
-    )
+    books = ROOT / "notebooks"
+    assert first == f"{sum(len([*books.glob(kind)]) for kind in ('*.ipynb', '[gH]*.md', 'board-*.png'))} True"
     assert second == "True True"
     assert str(tmp_path / "site") in where
+    assert follow_links(tmp_path / "empty" / "supalab-course") > 100
+
+
+def follow_links(folder: Path) -> int:
+    """Follow every link and picture of every page of a working copy; nothing else is there to be told of."""
+    pages = {path.name: page_text(path) for path in folder.iterdir() if path.suffix in (".md", ".ipynb")}
+    followed = 0
+    for name, text in pages.items():
+        outside = re.findall(r"`(?:supalab|data|tests|notebooks|solutions)/[^`]*`", text)
+        assert not outside, f"{name} speaks of {outside}, which is not in the working copy"
+        for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+            assert (folder / (target or name)).is_file(), f"{name} leads to {target}, which is not in the working copy"
+            titles = re.findall(r"^#+ (.+)$", pages[target or name], re.MULTILINE) if heading else []
+            assert not heading or heading in {title.replace(" ", "-") for title in titles}, f"{name}: {heading}"
+            followed += 1
+    return followed
+
+
+def page_text(path: Path) -> str:
+    """A page's text, or all the prose of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text
+    return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+
+
+def test_a_learner_reads_the_code_behind_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole and as it is, for a class, a method, a function or a module; for anything else a sentence that helps."""
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: seen.append(data))
+    for thing in (SupabaseAsync, SupabaseAsync.select, working_copy, sys.modules["supalab.wire"]):
+        show_source(thing)
+        code = seen[-1]["text/plain"]
+        assert code == textwrap.dedent(inspect.getsource(thing))
+        assert code.endswith("\n")
+        assert "~~~~" not in code
+        assert seen[-1]["text/markdown"] == f"~~~~python\n{code}~~~~"
+    for other in (5, len, SupabaseAsync("http://127.0.0.1:1", "secret-key")):
+        with pytest.raises(SettingsError, match=r"has no Python source: name a class.*show_source") as no:
+            show_source(other)
+        assert "secret" not in str(no.value)
+
+
+def test_a_copy_is_made_without_jupyterlab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For Binder, dev containers and hubs, where a JupyterLab runs already; what is there is not touched."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["course", "--copy-only"]) == 0
+    first = tmp_path / "supalab-course" / "00_start_here.ipynb"
+    assert "begin with" in capsys.readouterr().out
+    first.write_text("my work", encoding="utf-8")
+    assert main(["course", "--copy-only"]) == 0
+    assert "0 new files" in capsys.readouterr().out
+    assert first.read_text(encoding="utf-8") == "my work"
 
 
 def test_jupyterlab_opens_the_copy_at_the_first_notebook(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import yaml
 from PIL import Image
 
 from supalab.course.board import DRAWINGS
+from supalab.course.build import Cell, cells, minutes, sources
+from supalab.course.copies import DEFAULT, FIRST
 from supalab.report.plot import description
 
 ROOT = Path(__file__).parents[1]
@@ -62,29 +66,74 @@ def test_the_readmes_table_is_what_the_notebooks_say() -> None:
     assert int(total[1]) == sum(int(row[2]) for row in rows)
 
 
-@pytest.mark.parametrize(("heading", "minutes"), [("Ninety minutes", 90), ("Three hours", 180)])
-def test_a_timetable_adds_up(heading: str, minutes: int) -> None:
-    """The clock goes up by each part's minutes to the end; a notebook's part is its own minutes and some talk."""
+SOURCE = {path.stem: cells(path.read_text(encoding="utf-8")) for path in sources()}
+
+
+def until(stem: str, heading: str) -> list[Cell]:
+    """A notebook's cells before the one with this heading, of which the first words are enough."""
+    found = list(
+        itertools.takewhile(
+            lambda cell: not (cell.prose and f"\n## {heading}" in f"\n{cell.text(solved=False)}"), SOURCE[stem]
+        )
+    )
+    assert 0 < len(found) < len(SOURCE[stem]), f"{stem} has no heading {heading!r}"
+    return found
+
+
+def test_minutes_follow_the_rule() -> None:
+    """Words, lines of code, exercises, cells and announced seconds, each as the instructor's notes say."""
+    long = Cell(True, None, ("# " + "word " * 150, "# (About 54 seconds.)", "# ```python", *["# x = 1"] * 12, "# ```"))
+    code = Cell(False, None, ("x = 1",) * 12)
+    solved = Cell(False, "01a", ("# hint: think", "# <solution>", *["y = 2"] * 30, "# </solution>", "#: raise NotDone"))
+    assert minutes([Cell(True, None, ("# " + "word " * 150,))]) == 1
+    assert minutes([Cell(True, None, ("# " + "- | " * 500 + "word " * 151,))]) == 2  # marks are not words
+    assert minutes([long]) == 3  # 1 to read, 1 of code, 54 s of running and 3 more words
+    assert minutes([code]) == minutes([code] * 29) / 30 + 1 == 2
+    assert minutes([solved]) == minutes([solved, Cell(True, None, ("# word",))]) == 6  # the stub's line alone is read
+    rule = NOTES.partition("## How the minutes are counted")[2].partition("\n## ")[0]
+    for said in ("each 150 words", "each 12 lines", "| 5 |", "2 seconds for each cell"):
+        assert said in rule
+
+
+@pytest.mark.parametrize("stem", SOURCE)
+def test_declared_minutes_are_computed(stem: str) -> None:
+    """At most one minute away from the rule, so that a changed sentence does not change four pages."""
+    computed = minutes(SOURCE[stem])
+    assert abs(openings()[stem][1] - computed) <= 1, f"declare {computed} minutes in {stem} and in the README"
+
+
+@pytest.mark.parametrize(
+    ("heading", "whole"), [("Ninety minutes", 90), ("Two times ninety minutes", 180), ("Three hours", 180)]
+)
+def test_a_timetable_adds_up_with_a_tenth_in_reserve(heading: str, whole: int) -> None:
+    """The clock goes up by each part's minutes to the end; a notebook, or its part up to a heading, has some talk."""
     table = NOTES.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\d):(\d\d) \| (.+?) \| (\d+) \|$", table, re.MULTILINE)
-    clock = 0
+    clock = reserve = notebooks = 0
     for hours, past, what, spent in rows:
         assert 60 * int(hours) + int(past) == clock
         clock += int(spent)
-        part = re.fullmatch(r"\[(.+?)\]\((.+?)\.ipynb\): (\d+), and (\d+) to talk", what)
+        reserve += int(spent) * (what == "In reserve")
+        part = re.fullmatch(r"\[(.+?)\]\((.+?)\.ipynb\)(?:, until \*(.+?)\*)?: (\d+), and (\d+) to talk", what)
         if part:
-            title, own, _ = openings()[part[2]]
-            assert (part[1], int(part[3]), int(part[3]) + int(part[4])) == (title, own, int(spent))
-    assert clock == minutes
+            title, stem, end, own, talk = part.groups()
+            needed = minutes(until(stem, end) if end else SOURCE[stem])
+            assert abs(int(own) - needed) <= 1, f"{title} until {end} needs {needed} minutes"
+            assert (title, int(own) + int(talk)) == (openings()[stem][0], int(spent))
+            notebooks += 1
+    assert notebooks == sum(".ipynb" in what for _, _, what, _ in rows), "a row of a notebook was not understood"
+    assert clock == whole
     assert rows[-1][2] == "In reserve"
-    assert int(rows[-1][3]) >= 5
+    assert reserve >= whole / 10
 
 
 def test_every_notebook_has_words_for_the_instructor() -> None:
-    """A heading for each, in order, with two to four lines below it."""
+    """A heading for each, in order, two to five lines, the usual wrong guess and the number that comes out."""
     said = re.findall(r"^### (\d\d · .+)\n\n((?:.+\n)+)", NOTES, re.MULTILINE)
     assert [title for title, _ in said] == [title for title, _, _ in openings().values()]
-    assert all(2 <= words.count("\n") <= 4 for _, words in said)
+    for _, words in said:
+        assert 2 <= words.count("\n") <= 5
+        assert re.search(r"^Usual guess: .+ Comes out: .*\d.*\.$", words, re.MULTILINE)
 
 
 def test_questions_have_answers_with_sources() -> None:
@@ -149,10 +198,9 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 def test_binders_address_stands_in_one_place() -> None:
-    """In the README alone, as a placeholder that a person replaces by hand; it opens notebook 00."""
-    address = "https://mybinder.org/v2/gh/YOUR-ORG/supalab/HEAD?urlpath=lab/tree/notebooks/00_start_here.ipynb"
+    """In the README alone, as a placeholder that a person replaces by hand; it opens notebook 00 of a working copy."""
+    address = "https://mybinder.org/v2/gh/YOUR-ORG/supalab/HEAD?urlpath=lab/tree/supalab-course/00_start_here.ipynb"
     assert README.count(address) == README.count("mybinder.org") == 1
-    assert (BOOKS / "00_start_here.ipynb").is_file()
     done = subprocess.run(["git", "grep", "-lF", "YOUR-ORG/"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode > 1:
         pytest.skip("not a git checkout")
@@ -160,12 +208,51 @@ def test_binders_address_stands_in_one_place() -> None:
 
 
 def test_a_dev_container_installs_and_opens_the_course() -> None:
-    """Strict JSON, a Python that the project supports, and the first notebook."""
+    """Strict JSON, a Python that the project supports, and the first notebook of a working copy that it makes."""
     made = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.1[1-4]", made["image"])
-    assert "pip install" in made["postCreateCommand"]
+    install, copy = made["postCreateCommand"].split(" && ")
+    assert "pip install" in install
+    assert copy == "supalab course --copy-only"
     assert made["waitFor"] == "postCreateCommand", "the notebook opens before the course is installed"
-    assert all((ROOT / name).is_file() for name in made["customizations"]["codespaces"]["openFiles"])
+    assert made["customizations"]["codespaces"]["openFiles"] == [f"{DEFAULT}/{FIRST}"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Binder runs Linux")
+def test_binder_makes_the_copy_that_its_link_opens(tmp_path: Path) -> None:
+    """The script that Binder runs after the installation, with this Python's commands, in an empty folder."""
+    place = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    place |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    assert (ROOT / "postBuild").read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+    done = subprocess.run(
+        ["sh", str(ROOT / "postBuild")], cwd=tmp_path, env={**os.environ, **place}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    opened = re.search(r"urlpath=lab/tree/([\w/.-]+)", README)
+    assert opened
+    assert (tmp_path / opened[1]).is_file()
+    assert not (tmp_path / DEFAULT / "solutions").exists()
+    switched = json.loads((tmp_path / "config" / "labconfig" / "page_config.json").read_text(encoding="utf-8"))
+    assert switched["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
+
+
+SHELL = [
+    (page, block)
+    for page in [ROOT / "README.md", *sorted(ROOT.glob("*/**/*.md"))]
+    if not {".venv", "node_modules"} & set(page.parts)
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("page", "block"), SHELL, ids=lambda value: value.stem if isinstance(value, Path) else "")
+def test_a_block_of_commands_can_be_pasted_into_any_shell(page: Path, block: str) -> None:
+    """zsh takes a comment at a line's end for arguments; what runs in the background is ended; a server comes last."""
+    assert not re.search(r"(^|\s)#", block), f"{page.name}: say it in the text above"
+    assert not re.search(r"&\s*$", block, re.MULTILINE) or "kill " in block, f"{page.name}: nobody ends it"
+    *before, _ = block.splitlines()
+    stays = re.compile(r"supalab (serve|agent|course)\b(?!.*(&$|--copy-only|--fresh))")
+    assert not any(stays.search(line) for line in before), f"{page.name}: the lines after it never run"
 
 
 def workflow() -> dict[Any, Any]:

@@ -280,6 +280,47 @@ def test_a_put_on_a_view_goes_by_the_key_that_it_shows(tmp_path: Path) -> None:
     assert header(made, "location") == "/dogs?number=eq.3"
 
 
+KEYLESS = """
+create table pets (id integer primary key autoincrement, name text, kg integer);
+insert into pets (name, kg) values ('Rex', 30), ('Tom', 4), ('Kit', 3);
+create view "all names" as select name /* no key */ from pets -- all of them
+;
+create view light(called, twice, "where") as select p.name, p.kg * 2, kg from pets as p where kg < 10 order by kg;
+create view lightest as select called as oid, "where" as rowid from light where "where" < 4;
+create view counted as select kg, count(*) as n from pets group by kg;
+"""
+
+
+def test_a_view_that_does_not_show_the_key_takes_writes(tmp_path: Path) -> None:
+    """The rows of a simple view are those of its table, through conditions, other names and views of views."""
+    rest = open_rest(tmp_path, KEYLESS)
+    assert rows(ask(rest, "PATCH", "/all%20names?name=eq.Rex", {"name": "Max"}, prefer=BACK)) == [{"name": "Max"}]
+    assert ask(rest, "PATCH", "/light?called=eq.Max", {"where": 1}, prefer=BACK).body == b"[]"
+    left = ask(rest, "PATCH", "/light?called=eq.Tom", {"where": 40}, prefer=BACK)
+    assert rows(left) == [{"called": "Tom", "twice": 80, "where": 40}]
+    assert rows(ask(rest, "GET", "/light")) == [{"called": "Kit", "twice": 6, "where": 3}]
+    assert rows(ask(rest, "PATCH", "/lightest?rowid=eq.3", {"oid": "Ada"}, prefer=BACK)) == [{"oid": "Ada", "rowid": 3}]
+    assert ask(rest, "POST", "/lightest", {"oid": "Bo", "rowid": 1}).status == 201
+    assert rows(ask(rest, "DELETE", "/lightest?oid=eq.Bo", prefer=BACK)) == [{"oid": "Bo", "rowid": 1}]
+    assert rows(ask(rest, "PATCH", "/light?called=eq.Ada", {"twice": 1}))["code"] == "0A000"
+    assert rows(ask(rest, "PATCH", "/counted?kg=eq.3", {"kg": 1}))["code"] == "55000"
+    named = [(row["name"], row["kg"]) for row in rows(ask(rest, "GET", "/pets?order=id"))]
+    assert named == [("Max", 30), ("Tom", 40), ("Ada", 3)]
+    rest.close()
+
+
+def test_a_trigger_that_refuses_a_write_is_heard(tmp_path: Path) -> None:
+    """What a trigger of the seed raises is the message of the error, not a guess about keys."""
+    trigger = "before {0} on t begin select raise(abort, 'no {0} here'); end;"
+    script = "create table t (id integer primary key, a int); insert into t values (1, 1);"
+    verbs = {"insert": "POST", "update": "PATCH", "delete": "DELETE"}
+    rest = open_rest(tmp_path, script + "".join(f"create trigger on_{verb} {trigger.format(verb)}" for verb in verbs))
+    for verb, method in verbs.items():
+        answer = ask(rest, method, "/t" if method == "POST" else "/t?id=eq.1", {"id": 2, "a": 2})
+        assert (answer.status, rows(answer)["code"], rows(answer)["message"]) == (400, "P0001", f"no {verb} here")
+    rest.close()
+
+
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(["POST", "PATCH", "PUT", "DELETE"]), st.sampled_from(TARGETS), JSON, st.sampled_from(PREFERS))
 def test_no_body_makes_the_lab_fail(rest: Rest, method: str, target: str, body: object, prefer: str) -> None:

@@ -7,6 +7,8 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -50,6 +52,12 @@ def sources() -> list[tuple[str, str]]:
     return modules + books
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """Which distributions each module comes from; asked once, because it reads the files of every installed package."""
+    return packages_distributions()
+
+
 def imported(code: str) -> set[str]:
     tree = compile(code, "code", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     names: set[str] = set()
@@ -68,7 +76,7 @@ def test_every_import_is_a_declared_dependency(where: str, code: str) -> None:
     # Both import other people's clients only where they are installed, and say so where they are not.
     if Path(where).name == "peers.py" or "12_bring_your_own_client" in where:
         declared |= requirement_names(PROJECT["optional-dependencies"]["peers"])  # imported when asked for
-    installed_by = packages_distributions()
+    installed_by = installed()
     for name in imported(code):
         providers = {provider.lower().replace("_", "-") for provider in installed_by.get(name, [name])}
         assert providers & declared, f"{where} imports {name}, which pyproject.toml does not list"
@@ -78,7 +86,7 @@ def test_every_dependency_earns_its_place() -> None:
     """What is listed is imported, or has a reason written down here."""
     used = set().union(*(imported(code) for _, code in sources()))
     assert used
-    providers = packages_distributions()
+    providers = installed()
     names = {provider.lower().replace("_", "-") for name in used for provider in providers.get(name, [name])}
     declared = requirement_names(PROJECT["dependencies"])
     assert declared - names - {"uvloop"} <= set(NOT_IMPORTED), "unused: say why, or drop it"
@@ -89,12 +97,13 @@ def test_every_dependency_earns_its_place() -> None:
 
 
 def test_the_top_level_holds_only_what_was_agreed() -> None:
-    """Notebooks, package, data, tests, environment, project file, README, licence and dot files."""
+    """Notebooks, package, data, tests, environment, Binder's script, project file, README, licence and dot files."""
     import subprocess
 
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip("not a git checkout")
     top = {line.partition("/")[0] for line in done.stdout.splitlines()}
-    agreed = {"notebooks", "supalab", "data", "tests", "environment.yml", "pyproject.toml", "README.md", "LICENSE"}
+    agreed = {"notebooks", "supalab", "data", "tests", "environment.yml", "postBuild"}
+    agreed |= {"pyproject.toml", "README.md", "LICENSE"}
     assert {name for name in top if not name.startswith(".")} <= agreed

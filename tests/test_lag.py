@@ -12,8 +12,7 @@ import pytest
 from supalab import Lab
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
-from supalab.experiments.lag import arms, lag, middle, of, plan
-from supalab.experiments.lag import idle as idle_trials
+from supalab.experiments.lag import IDLE, arms, lag, plan
 from supalab.measure.case import NUMBERS
 from supalab.measure.memory import Lag, LoopLag
 from supalab.measure.record import Record
@@ -90,21 +89,22 @@ def found() -> Record:
 
 def test_blocking_holds_up_the_loop_for_all_its_requests(found: Record) -> None:
     """One tick only, at the very end; threads and ours leave the loop free for most of a request."""
-    blocking = middle(of(found, "blocking-1"))
+    seen = arms(found).set_index("arm").to_dict("index")
+    blocking = seen["blocking-1"]
     assert blocking["lag_max_s"] > 0.8 * blocking["requests"] * found.asked["latency"]
     for name in ("fake-3", "real-3"):
-        assert middle(of(found, name))["lag_p50_s"] < found.asked["latency"] / 2
-        assert middle(of(found, name))["lag_max_s"] < blocking["lag_max_s"] / 2
+        assert seen[name]["lag_p50_s"] < found.asked["latency"] / 2
+        assert seen[name]["lag_max_s"] < blocking["lag_max_s"] / 2
 
 
 def test_what_a_request_costs_is_counted(found: Record, tmp_path: Path) -> None:
     """Threads by number, CPU above nothing, every request answered; the arms in the order that was asked for."""
-    assert arms(found) == ["real-3", "blocking-1", "fake-3"]
-    trials = [of(found, arm)[0] for arm in arms(found)]
+    assert list(arms(found)["arm"]) == [IDLE, "real-3", "blocking-1", "fake-3"]
+    trials = [found.of(name)[0] for name in ("real-3", "blocking-1", "fake-3")]
     assert [trial["threads"] for trial in trials] == [1, 1, 4]
     assert [trial.case.workload.requests for trial in trials] == [30, 20, 30]
     assert all(trial["cpu_ms"] > 0 and trial["errors"] == 0 for trial in trials)
-    assert len(idle_trials(found)) == 1
+    assert [trial.case.job for trial in found.trials].count("idle") == 1
     assert {"httptools", "requests"} <= set(found.versions)
     assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
     assert Record.load(found.save(tmp_path / "lag.json")) == found

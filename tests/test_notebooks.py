@@ -22,7 +22,6 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 from labwork import soon
-from nbclient import NotebookClient
 from processes import running
 
 from supalab.course.build import built
@@ -73,15 +72,6 @@ def test_a_notebook_has_the_houses_shape(path: Path) -> None:
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert not re.search(r"^[^#]*asyncio\.run\(", "".join("".join(cell["source"]) for cell in code), re.MULTILINE)
-
-
-def orphans() -> set[int]:
-    """The labs on this machine whose parent has gone; those of other programs that run just now have theirs."""
-    found = set()
-    for process in psutil.process_iter(["cmdline", "ppid"]):
-        if "supalab.lab" in (process.info["cmdline"] or []) and process.info["ppid"] in {0, 1}:
-            found.add(process.pid)
-    return found
 
 
 def look_at(outputs: list[dict[str, Any]]) -> list[str]:
@@ -155,21 +145,6 @@ def test_the_network_of_these_kernels_is_off(place: Place) -> None:
     assert len([*place.temporary.iterdir()]) == 1
 
 
-@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_a_solved_notebook_runs_in_a_fresh_kernel(path: Path, place: Place) -> None:
-    """Top to bottom without an error and with the network off; every exercise is done; no lab and no file is left."""
-    before = orphans()
-    book = nbformat.read(path, as_version=4)
-    client = NotebookClient(book, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}})
-    client.execute(env=place.environment)
-    checks = look_at([output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs])
-    assert len(checks) >= exercises(path) > 0
-    assert all(": done. " in check for check in checks)
-    # Labs of other tests, whose parents are killed just now, need a moment to notice.
-    assert soon(lambda: orphans() <= before)
-    assert place.untouched()
-
-
 @pytest.fixture
 def kernel(place: Place) -> Iterator[KernelManager]:
     """A kernel in the notebooks' folder, with the network off."""
@@ -190,38 +165,47 @@ def answers_to(client: Any, asked: list[str], seconds: float) -> dict[str, str]:
     return answers
 
 
-def outputs_of(client: Any, asked: list[str]) -> list[dict[str, Any]]:
-    """What these cells have shown, as a notebook would keep it; what was written over later is shown once more."""
+def outputs_of(client: Any, asked: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """What these cells have shown, as a notebook would keep it, and which cell it was; what was written over later is
+    shown once more."""
     found = []
     with suppress(queue.Empty):
         while True:
             message = client.get_iopub_msg(timeout=1)
             kind = message["msg_type"].removeprefix("update_")
-            if message["parent_header"].get("msg_id") in asked and kind in {*SHOWN, "stream", "error"}:
-                found.append(message["content"] | {"output_type": kind})
+            cell = message["parent_header"].get("msg_id")
+            if cell in asked and kind in {*SHOWN, "stream", "error"}:
+                found.append((cell, message["content"] | {"output_type": kind}))
     return found
 
 
 @each
-def test_run_all_twice_loses_no_cell_and_a_killed_kernel_leaves_nothing(
+def test_run_all_as_shipped_and_then_solved_loses_no_cell_and_leaves_nothing(
     path: Path, kernel: KernelManager, place: Place
 ) -> None:
-    """As JupyterLab's Run All does it: every cell is queued at once, all of them twice; then the kernel is killed.
+    """As JupyterLab's Run All does it: every cell is queued at once, and all of them a second time with the solutions.
 
-    Both times through there is no error, and every exercise is as it is shipped: not done. Nothing stays: no process
-    and no file.
+    Both times through there is no error. The first time every exercise is as it is shipped: not done. The second time,
+    in the same kernel and in the solutions' own folder, every exercise is done. Then the kernel is killed, and no
+    process and no file stays.
     """
-    code = ["".join(cell["source"]) for cell in cells(path, "code")]
+    solved = path.parent / "solutions" / path.name
+    shipped, again = (["".join(cell["source"]) for cell in cells(one, "code")] for one in (path, solved))
     client = kernel.client()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=60)
-        asked = [client.execute(text) for text in [*code, *code]]
-        answers = answers_to(client, asked, 250)
-        assert [answers.get(one, "lost") for one in asked] == ["ok"] * len(asked)
-        checks = look_at(outputs_of(client, asked))
-        assert len(checks) >= 2 * exercises(path)
-        assert all(": not done yet. " in check for check in checks)
+        asked = [client.execute(text) for text in shipped]
+        moved = client.execute(f"__import__('os').chdir({str(solved.parent)!r})")
+        asked_again = [client.execute(text) for text in again]
+        every = [*asked, moved, *asked_again]
+        answers = answers_to(client, every, 250)
+        assert [answers.get(one, "lost") for one in every] == ["ok"] * len(every)
+        shown = outputs_of(client, [*asked, *asked_again])
+        for these, said in ((asked, ": not done yet. "), (asked_again, ": done. ")):
+            checks = look_at([output for one, output in shown if one in these])
+            assert len(checks) >= exercises(path) > 0
+            assert all(said in check for check in checks), checks
         children = psutil.Process(kernel.provisioner.pid).children(recursive=True)
         assert running(psutil.Process(kernel.provisioner.pid), "supalab.lab")
         psutil.Process(kernel.provisioner.pid).kill()

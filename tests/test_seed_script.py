@@ -161,7 +161,7 @@ def test_a_script_with_any_mistake_is_one_line(tmp_path: Path) -> None:
 def test_many_rows_of_one_copy_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of a statement begins anew while rows arrive."""
     begun: list[object] = []
-    monkeypatch.setattr("supalab.lab.postgrest.seed._Work.begin", lambda work: begun.append(work))
+    monkeypatch.setattr("supalab.lab.postgrest.seed._Loading.begin", lambda loading: begun.append(loading))
     path = tmp_path / "seed.sql"
     path.write_text("create table t(a int);\ncopy t from stdin;\n" + "1\n" * 5_000 + "\\.\n")
     open_seed(path).close()

@@ -13,7 +13,7 @@ from costs_made import knee
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import throughput as experiment
-from supalab.experiments.throughput import best, line, plan, requests_for, throughput
+from supalab.experiments.throughput import best, lines, plan, requests_for, throughput
 from supalab.measure.case import NUMBERS, Case, Trial
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress, expected_s, run, trials_of
@@ -63,7 +63,7 @@ def test_a_small_record_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert lab.conditions.latency == 0.01
     assert not found.remarks
     for kind in ("fake", "real"):
-        mine = line(found, kind)
+        mine = lines(found)[kind]
         assert mine[2] <= experiment.ideal(found, 2)
         assert mine[8] > 2 * mine[2]
         assert best(mine) == 8

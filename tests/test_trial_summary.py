@@ -132,7 +132,7 @@ def test_what_nobody_witnessed_is_blank_and_explained() -> None:
 
 def test_no_finished_trial_is_said_not_drawn() -> None:
     """An interrupted race without results still prints one sentence."""
-    assert text_of(table(raced())) == "No trial was finished.\n"
+    assert str(raced()) == "No trial was finished.\n"
 
 
 def test_littles_law_is_not_checked_across_a_wire() -> None:

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 00 · Primer
 #
-# **12 minutes.** Optional, for people who never studied asyncio. You meet the seven words of Python's async code, each with a few lines that you can run.
+# **14 minutes.** Optional, for people who never studied asyncio. You meet the seven words of Python's async code, each with a few lines that you can run.
 #
 # - **You will** call a coroutine and see that nothing happens; run two tasks at the same time; limit how many run at once.
 # - **You need** ordinary Python: functions, loops, exceptions. If you know `asyncio.gather` and `asyncio.Semaphore`, go to [00 · Start here](00_start_here.ipynb).

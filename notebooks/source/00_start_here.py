@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **6 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
+# **11 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
 # - **You need** only this kernel. You need no network and no account.
@@ -16,14 +16,15 @@ import asyncio
 import time
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, race
-from supalab.course import live_view, observe, ready_to_go, start_lab, timeline
+from supalab.course import live_view, observe, ready_to_go, show_source, start_lab, timeline
 
 ready_to_go()
 
 # %% [markdown]
 # ## A client that only looks concurrent
 #
-# Many code bases contain a class like this one. It is shortened; the whole class is in `supalab/clients/fake.py`.
+# Many code bases contain a class like this one. It is shortened. To read the whole class, write
+# `show_source(FakeSupabaseAsync)` in a new cell.
 #
 # ```python
 # class FakeSupabaseAsync:
@@ -120,7 +121,7 @@ timeline([fake_3, fake_10, real_10])
 # `real-10` finish at about the same time.
 #
 # So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of that either. Threads
-# that share one `requests.Session` reuse connections too. [Notebook 08](08_what_earned_it.ipynb) measures each change by itself.
+# that share one `requests.Session` reuse connections too. [Notebook 08](08_what_made_it_faster.ipynb) measures each change by itself.
 
 # %% [markdown]
 # ## Side by side

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 01 · See the ceiling
 #
-# **10 minutes.** You find out how many requests a client really has in flight, and you compute how long a burst takes before you run it.
+# **14 minutes.** You find out how many requests a client really has in flight, and you compute how long a burst takes before you run it.
 #
 # - **You will** see a fake async client reach its ceiling; read the ceiling from the server's counters; predict a [makespan](glossary.md#makespan), the time from the first request to the last response.
 # - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 02 · Inside the loop
 #
-# **10 minutes.** You see when an `await` lets other code run, why people invented fake async, and why `asyncio.run` fails in a notebook.
+# **18 minutes.** You see when an `await` lets other code run, why people invented fake async, and why `asyncio.run` fails in a notebook.
 #
 # - **You will** write a ticker that measures a blocked event loop; compare three clients with it; fix a function that blocks.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or some experience with `async def`.
@@ -250,5 +250,5 @@ print(await try_nest_asyncio())
 # | you can change the function | make it `async` and `await` it |
 # | a notebook's cell | `await` at the top level |
 # | a script, a command | `asyncio.run(main())`, once |
-# | a plain function inside a running loop | one loop in a thread: `run_in_loop_thread` in `supalab/course/loops.py` |
+# | a plain function inside a running loop | one loop in a thread of its own: `run_in_loop_thread` |
 # | code that you cannot change, in a kernel that measures nothing | `last_resort()` in the same file; it applies `nest_asyncio2` |

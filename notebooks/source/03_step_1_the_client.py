@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 03 · Step 1: the client
 #
-# **10 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and you learn when to create it.
+# **19 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and you learn when to create it.
 #
 # - **You will** read step 1 as a diff; break a lazily created client in three ways and count the damage; write one that works.
 # - **You need** notebook [02](02_inside_the_loop.ipynb): when an `await` lets other tasks run.
@@ -241,8 +241,8 @@ await check("03a", LazyClient)
 #
 # - **Create the client where its loop runs.** In a web service, use the start-up hook (FastAPI's `lifespan`): the client is created on the loop, closed
 #   on the loop, and shared by all requests. Libraries have no such hook, so they create it lazily.
-# - **Two loops at the same time** would keep replacing each other's client. In this case `SupabaseAsync` refuses the second loop; see
-#   `_on_this_loop` in `supalab/clients/real.py`.
+# - **Two loops at the same time** would keep replacing each other's client. In this case `SupabaseAsync` raises an error
+#   for the second loop.
 # - **If awaiting on every call is too expensive**, protect the check and the `await` with an `asyncio.Lock`. A lock also belongs to one loop.
 
 # %% [markdown]

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 04 · Step 2: the methods
 #
-# **9 minutes.** Every method of the client goes through one function, and what users type stays data on its way to the server.
+# **23 minutes.** Every method of the client goes through one function, and what users type stays data on its way to the server.
 #
 # - **You will** see a method call become an HTTP request; break a search with a comma; write `insert` and `update`.
 # - **You need** notebook [03](03_step_1_the_client.ipynb), or the idea that a client keeps one `httpx.AsyncClient`.
@@ -45,7 +45,7 @@ await small.select("contests", select="id,title", limit="2")
 # %% [markdown]
 # ## What each argument becomes
 #
-# The methods translate your Python call into HTTP. In our clients, [**pure** functions](glossary.md#pure-function) in `supalab/wire.py` do this. Each one
+# The methods translate your Python call into HTTP. In our clients, [**pure** functions](glossary.md#pure-function) in the module `supalab.wire` do this. Each one
 # takes the arguments and returns a `Call`. It sends nothing.
 
 # %%

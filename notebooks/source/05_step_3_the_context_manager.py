@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 05 · Step 3: the context manager
 #
-# **10 minutes.** A client that opens connections must close them, whether its callers succeed, fail or give up. At the end you have the whole migrated client.
+# **25 minutes.** A client that opens connections must close them, whether its callers succeed, fail or give up. At the end you have the whole migrated client.
 #
 # - **You will** count leaked sockets; write `close`, `__aenter__` and `__aexit__` (part 1); cancel callers and see which client keeps working (part 2).
 # - **You need** notebook [04](04_step_2_the_methods.ipynb), or the idea of a client with one `_request`.

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 06 · Cautions
 #
-# **10 minutes.** Three things change when you move from `requests` to `httpx`: the names of errors, the number of connections that stay open, and the timeouts.
+# **21 minutes.** Three things change when you move from `requests` to `httpx`: the names of errors, the number of connections that stay open, and the timeouts.
 #
 # - **You will** raise each error for real; fix a function that misses some of them; find a request that no read timeout ends.
 # - **You need** notebook [05](05_step_3_the_context_manager.ipynb), or an `httpx.AsyncClient` of your own.

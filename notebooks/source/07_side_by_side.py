@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 07 · Side by side
 #
-# **10 minutes.** You run the article's experiment on this machine and compare every number of its table with yours.
+# **15 minutes.** You run the article's experiment on this machine and compare every number of its table with yours.
 #
 # - **You will** race five clients in fresh processes; explain the length of each bar; find the arms that isolate one effect.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or to know that throughput × time = requests in flight.
@@ -154,7 +154,7 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 #
 # (*Alike* means: both have some threads or none; both open one connection per request or few.)
 #
-# This table needs a control as well: when threads go, `requests` goes with them. Notebook [08](08_what_earned_it.ipynb) separates the two.
+# This table needs a control as well: when threads go, `requests` goes with them. Notebook [08](08_what_made_it_faster.ipynb) separates the two.
 
 # %% exercise 07a
 # hint: Look at in flight and connections in the table. For each effect, find two arms that agree in all columns but one. How many connections did the article's client open?
@@ -202,4 +202,4 @@ await check("07a", isolates)
 # <a href="05_step_3_the_context_manager.ipynb">05</a> was about them.
 # </details>
 #
-# **Next:** in [08 · What made it faster](08_what_earned_it.ipynb) you measure each change by itself.
+# **Next:** in [08 · What made it faster](08_what_made_it_faster.ipynb) you measure each change by itself.

@@ -3,10 +3,10 @@
 # %% [markdown]
 # # 10 · In production
 #
-# **12 minutes.** You put a whole service under load and see what its client means for its callers, on good days and on bad days.
+# **16 minutes.** You put a whole service under load and see what its client means for its callers, on good days and on bad days.
 #
 # - **You will** load a service with open-loop load; read its capacity; find out which client keeps working for cancelled callers; set a limit and a deadline.
-# - **You need** notebooks [05](05_step_3_the_context_manager.ipynb) and [09](09_find_the_knee.ipynb), or: in flight = throughput × time, and
+# - **You need** notebooks [05](05_step_3_the_context_manager.ipynb) and [09](09_find_the_peak.ipynb), or: in flight = throughput × time, and
 #   a thread cannot be cancelled.
 
 # %%

@@ -3,10 +3,10 @@
 # %% [markdown]
 # # 11 · The claims on trial
 #
-# **12 minutes.** You test the article's numbers, one by one and then together, and find out under which conditions they can all be true.
+# **17 minutes.** You test the article's numbers, one by one and then together, and find out under which conditions they can all be true.
 #
 # - **You will** read a table of verdicts; judge three claims by your own measurement; test a hypothesis; check another blog's table yourself.
-# - **You need** notebooks [01](01_see_the_ceiling.ipynb) and [08](08_what_earned_it.ipynb), or: in flight = throughput × time, and a fair control
+# - **You need** notebooks [01](01_see_the_ceiling.ipynb) and [08](08_what_made_it_faster.ipynb), or: in flight = throughput × time, and a fair control
 #   changes one thing.
 
 # %%
@@ -30,8 +30,7 @@ print(f"{len(claims)} claims, measured on {record.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict)
-# (`data/claims.csv`). All of them were measured once and recorded.
+# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict). All of them were measured once and recorded.
 
 # %% [markdown]
 # ## Predict

@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 12 · Bring your own client
 #
-# **12 minutes.** You point the course's tools at clients that you have not seen before, and at your own.
+# **20 minutes.** You point the course's tools at clients that you have not seen before, and at your own.
 #
 # - **You will** get a verdict on any async client in a few seconds; read its evidence; fix a client that only looks async; take a checklist home.
 # - **You need** notebook [02](02_inside_the_loop.ipynb), or an idea of what blocks an event loop. Bring a client of your own, if you have one.
@@ -16,7 +16,7 @@ import httpx
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, probe, recorded
-from supalab.course import NotDone, check, evidence, predict, start_lab
+from supalab.course import NotDone, check, evidence, predict, show_source, start_lab
 
 lab = start_lab()
 
@@ -281,5 +281,5 @@ else:
 # On the same machine, hardly. Over TLS each request needs three round trips instead of one: notebook [11](11_the_claims_on_trial.ipynb) measured it.
 # </details>
 #
-# **Next:** this is the end of the course. Read `supalab/clients/real.py`, the client that you would ship, and run `supalab claims` on your own machine. You can
+# **Next:** this is the end of the course. Write `show_source(SupabaseAsync)` in a new cell to read the client that you would ship, and run `supalab claims` on your own machine. You can
 # also go back to [00](00_start_here.ipynb).

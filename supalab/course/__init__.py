@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from supalab.course.size import sized
     from supalab.course.small import SmallClient
     from supalab.course.sockets import open_sockets, sockets_chart
+    from supalab.course.source import show_source
     from supalab.course.touched import rows_found
     from supalab.experiments.race_figure import timeline
     from supalab.probe.figure import evidence
@@ -57,6 +58,7 @@ _HOME = {
     "rows_found": "touched",
     "run_in_loop_thread": "loops",
     "savings_chart": "savings",
+    "show_source": "source",
     "sized": "size",
     "sockets_chart": "sockets",
     "start_lab": "kernel",
@@ -69,8 +71,8 @@ __all__ = [
     "NotDone", "SmallClient", "at_the_lab", "attempt", "cancellation_chart", "check", "chunks_chart",
     "compare_with_article", "difference", "evidence", "faulty_server", "heartbeat", "lag_chart", "live_view",
     "observe", "open_sockets", "predict", "progress_line", "put_under_load", "read_chunks", "ready_to_go",
-    "responses_chart", "rows_found", "run_in_loop_thread", "savings_chart", "sized", "sockets_chart", "start_lab",
-    "timeline", "try_nest_asyncio", "turn_the_knobs",
+    "responses_chart", "rows_found", "run_in_loop_thread", "savings_chart", "show_source", "sized", "sockets_chart",
+    "start_lab", "timeline", "try_nest_asyncio", "turn_the_knobs",
 ]  # fmt: skip
 
 

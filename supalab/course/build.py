@@ -21,6 +21,7 @@ Notebooks have no outputs, no counts and no random ids. To rebuild: ``python -m 
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -32,12 +33,15 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["Cell", "Told", "built", "cells", "main", "notebook", "solution_of", "sources", "told"]
+__all__ = ["Cell", "Told", "built", "cells", "main", "minutes", "notebook", "solution_of", "sources", "told"]
 
 MARKER = re.compile(r"^# %%(?P<prose> \[markdown\])?(?: exercise (?P<exercise>\d\d[a-z]))?\s*$")
 BEGIN, END, STUB = "# <solution>", "# </solution>", re.compile(r"^(\s*)#: ?(.*)$")
 SAID = re.compile(r"# (\w+): (.+)")
 HEADING = re.compile(r"^## Exercise (\d\d[a-z]) · (.+)$", re.MULTILINE)
+#: What a notebook's minutes are computed from; the instructor's notes state the same rule.
+WORDS_A_MINUTE, LINES_A_MINUTE, EXERCISE_MIN, CELL_S = 150, 12, 5, 2
+FENCED = re.compile(r"^```.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -85,6 +89,26 @@ def cells(source: str) -> list[Cell]:
         elif found:
             found[-1][1].append(line)
     return [Cell(marker["prose"] is not None, marker["exercise"], tuple(lines)) for marker, lines in found]
+
+
+def minutes(parts: Iterable[Cell]) -> int:
+    """Return the minutes that one person needs to read, run and solve these cells, rounded up.
+
+    They are the sum of the words of the prose, the lines of code (also of code in the prose), a fixed time for each
+    exercise and for each code cell, and the seconds that the prose announces as ``(About 5 seconds.)``.
+    """
+    found = list(parts)
+    prose = "\n".join(cell.text(solved=False) for cell in found if cell.prose)
+    code = [cell.text(solved=False) for cell in found if not cell.prose]
+    lines = "\n".join([*code, *FENCED.findall(prose)]).splitlines()
+    words = re.sub(r"\]\([^)]*\)", "]", FENCED.sub("", prose)).split()
+    waited = sum(map(int, re.findall(r"\(About (\d+) seconds?\b", prose))) + CELL_S * len(code)
+    return math.ceil(
+        sum(any(map(str.isalnum, word)) for word in words) / WORDS_A_MINUTE
+        + sum(bool(line.strip()) for line in lines) / LINES_A_MINUTE
+        + EXERCISE_MIN * sum(cell.exercise is not None for cell in found)
+        + waited / 60
+    )
 
 
 def _joined(lines: Iterable[str]) -> str:
@@ -165,11 +189,12 @@ def built() -> Mapping[Path, str]:
 
 
 def main() -> int:
-    """Write every notebook."""
+    """Write every notebook, and say how many minutes each takes: its first cell and the README declare them."""
     for path, text in built().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
-        sys.stdout.write(f"{path.name}\n")
+    for path in sources():
+        sys.stdout.write(f"{path.stem}: {minutes(cells(path.read_text(encoding='utf-8')))} minutes\n")
     return 0
 
 

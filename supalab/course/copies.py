@@ -14,7 +14,7 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["DEFAULT", "MARKER", "brought_back", "config_path", "jupyter_options", "working_copy"]
+__all__ = ["DEFAULT", "FIRST", "MARKER", "brought_back", "config_path", "jupyter_options", "working_copy"]
 
 DEFAULT = "supalab-course"
 FIRST = "00_start_here.ipynb"
@@ -23,13 +23,12 @@ MARKER = "progress.jsonl"
 
 
 def _originals() -> list[Path]:
-    """The learner's notebooks and the pages that they link to."""
+    """The learner's notebooks, the pages that they link to, and the pictures of these pages."""
     folder = shipped("notebooks")
-    pages = [path for path in (folder / "glossary.md", folder / "HANDOUT.md") if path.is_file()]
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise SettingsError(f"{folder} holds no notebooks: install supalab again, from a wheel or a checkout")
-    return [*found, *pages]
+    return [*found, folder / "glossary.md", folder / "HANDOUT.md", *sorted(folder.glob("board-*.png"))]
 
 
 def working_copy(folder: Path) -> list[Path]:
@@ -81,18 +80,18 @@ def _kept(book: Path, number: int) -> Path:
 
 
 def _copied(original: Path, here: Path) -> Path:
-    here.write_text(_fresh(original), encoding="utf-8", newline="\n")
+    if original.suffix == ".ipynb":
+        here.write_text(_fresh(original), encoding="utf-8", newline="\n")
+    else:
+        here.write_bytes(original.read_bytes())
     return here
 
 
 def _fresh(original: Path) -> str:
-    """The file's text; a notebook names this kernel's language, or JupyterLab calls it changed when it is opened."""
-    text = original.read_text(encoding="utf-8")
-    if original.suffix != ".ipynb":
-        return text
+    """A notebook's text; it names this kernel's language, or JupyterLab calls it changed when it is opened."""
     from ipykernel.ipkernel import IPythonKernel
 
-    book: dict[str, Any] = json.loads(text)
+    book: dict[str, Any] = json.loads(original.read_text(encoding="utf-8"))
     book["metadata"]["language_info"] = IPythonKernel.language_info
     return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
 

@@ -23,7 +23,7 @@ from supalab.experiments.race_figure import in_lanes
 from supalab.measure.case import Span
 from supalab.measure.run import put_back
 from supalab.report.format import count, duration
-from supalab.report.plot import INK, OTHER, Picture, colour, describe_on, head, panel_title, sheet
+from supalab.report.plot import INK, OTHER, Picture, colour, panel_title, sheet
 
 if TYPE_CHECKING:
     from supalab.lab.handle import Lab
@@ -108,7 +108,9 @@ class Panel:
     def picture(self) -> Picture:
         """Draw the burst of the setting now, and the makespan at every limit; dashed: as it was at the start."""
         now, start = self.setting, self.start
-        with sheet((1, 2), 2.4, foot_in=0.7, width_ratios=(2, 1), wspace=0.16) as (fig, (left, right)):
+        words = [f"Timeline. {COMPUTED} {count(now.requests, 'request')}, {now}."]
+        shape: dict[str, Any] = {"foot_in": 0.7, "width_ratios": (2, 1), "wspace": 0.16}
+        with sheet(str(now), COMPUTED, words, (1, 2), 2.4, **shape) as (fig, (left, right)):
             _bars(left, now.spans, now.limit, OTHER)
             left.set(xlim=(0, 1.02 * max(now.makespan_s, start.makespan_s)), xlabel="seconds")
             left.axvline(start.makespan_s, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
@@ -120,8 +122,6 @@ class Panel:
             right.set(yscale="log", xlabel="limit")
             right.yaxis.set_major_formatter("{x:g}")
             panel_title(right, "Makespan", "seconds, at every limit")
-            head(fig, str(now), COMPUTED)
-            describe_on(fig, f"Timeline. {COMPUTED} {count(now.requests, 'request')}, {now}.")
         assert isinstance(fig, Picture)
         return fig
 
@@ -131,7 +131,10 @@ class Panel:
         limits = (start.limit, start.limit, -(-n // 2), max(n - 1, 1), n, self.most)
         shown = [replace(start, limit=limit) for limit in limits]
         shown[1] = replace(start, latency=2 * start.latency)
-        with sheet((2, 3), 3.2, foot_in=0.5, hspace=0.75, wspace=0.1) as (fig, axes):
+        title = "Twice the server time is twice the makespan. A limit of n - 1 is as slow as n / 2."
+        about, words = f"{n} requests at once. {COMPUTED}", [f"Six timelines of {n} requests. {COMPUTED} {title}"]
+        words += [f"{'. '.join(map(str, shown))}."]
+        with sheet(title, about, words, (2, 3), 3.2, foot_in=0.5, hspace=0.75, wspace=0.1) as (fig, axes):
             for ax, one in zip(axes, shown, strict=True):
                 _bars(ax, one.spans, one.limit, OTHER)
                 ax.set(xlim=(0, 1.02 * max(each.makespan_s for each in shown)))
@@ -139,9 +142,6 @@ class Panel:
                 ax.set_title(
                     f"{name}\n{count(one.waves, 'wave')}, {duration(one.makespan_s)}", fontsize=9.5, loc="left"
                 )
-            title = "Twice the server time is twice the makespan. A limit of n - 1 is as slow as n / 2."
-            head(fig, title, f"{n} requests at once. {COMPUTED}")
-            describe_on(fig, f"Six timelines of {n} requests. {COMPUTED} {title} {'. '.join(map(str, shown))}.")
         assert isinstance(fig, Picture)
         return fig
 
@@ -237,14 +237,13 @@ async def at_the_lab(panel: Panel, lab: Lab) -> Picture:
     rest = f"The server time alone explains {share:.0%}; the rest is work of the client and the lab."
     if trial.errors:
         rest += f" {trial.errors} of {one.requests} requests failed."
-    with sheet((2, 1), 2.6, foot_in=0.7, left=0.1, hspace=0.4) as (fig, axes):
+    words = [f"Two timelines of one burst, computed and measured at the lab. {said}. {rest}"]
+    with sheet(said, rest, words, (2, 1), 2.6, foot_in=0.7, left=0.1, hspace=0.4) as (fig, axes):
         for ax, name, spans, shade in zip(
             axes, ("computed", trial.arm), (one.spans, trial.spans), (OTHER, colour(trial.arm)), strict=True
         ):
             _bars(ax, spans, one.limit, shade)
             ax.set(xlim=(0, 1.02 * max(one.makespan_s, trial.makespan_s)), ylabel=name)
         axes[-1].set_xlabel("seconds")
-        head(fig, said, rest)
-        describe_on(fig, f"Two timelines of one burst, computed and measured at the lab. {said}. {rest}")
     assert isinstance(fig, Picture)
     return fig

@@ -14,7 +14,7 @@ from supalab.errors import TrialError
 from supalab.experiments.explain_figures import LOST, NOISE, SAVED, key, look_of
 from supalab.measure.compare import Difference
 from supalab.report.format import count, duration
-from supalab.report.plot import CLEAR, INK, describe_on, foot, head, sheet
+from supalab.report.plot import CLEAR, INK, sheet
 
 __all__ = ["NOTHING", "savings_chart"]
 
@@ -40,7 +40,11 @@ def savings_chart(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = 
     whole = float(saved.sum(axis="columns").median())
     expected = {change: seconds for change in found if (seconds := _seconds(guesses, change, whole)) is not None}
     title, about = _title(found), f"Seconds saved: median of {count(len(saved), 'round')}; a dot is one round"
-    with sheet((1, 1), 0.5 * len(found), head_in=1.05, foot_in=1.35, left=0.13) as (fig, (ax,)):
+    words = [f"{title}. {about}.", _described(found, whole, expected)]
+    foot = "Pale band: the noise, an arm against itself. " * bool(noise) + "Dashed: your guess." * bool(expected)
+    with sheet(
+        title, about, words, (1, 1), 0.5 * len(found), foot=foot, head_in=1.05, foot_in=1.35, left=0.13
+    ) as (fig, (ax,)):  # fmt: skip
         ends = [0.0, *expected.values(), *saved.to_numpy().flat]
         low, wide = min(ends), max(ends) - min(ends) or 1.0
         for place, (change, got) in enumerate(found.items()):
@@ -53,12 +57,7 @@ def savings_chart(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = 
         ax.set_yticks(range(len(found)), list(found))
         ax.grid(visible=False, axis="y")
         ax.set_xlabel("seconds saved (to the right) or lost (to the left)", loc="left")
-        head(fig, title, about)
         key(fig, [SAVED, LOST, NOISE])
-        foot(
-            fig, "Pale band: the noise, an arm against itself. " * bool(noise) + "Dashed: your guess." * bool(expected)
-        )
-    describe_on(fig, f"{title}. {about}. {_described(found, whole, expected)}")
     return fig
 
 

@@ -6,8 +6,10 @@ How to make one, in a module of its own (``throughput`` is a good example):
    those of the experiment's command; it checks them first and raises SettingsError.
 2. ``headline(found)``, ``notes(found)``: what the record says, in one line and in a list of sentences.
 3. ``tables(found)``, ``figures``: the tables, and the figures by name. Both begin with ``found.rows`` (a DataFrame, a
-   row for each trial) or ``found.trials``. The description of a figure is the headline and the notes.
-4. ``EXPERIMENT = Experiment(NAME, plan, headline, …)`` at the end of the module, and an entry in ``MODULES`` below.
+   row for each trial), with ``measure.record.medians`` of such rows, or with ``found.trials``. ``Table.of`` makes a
+   table of a DataFrame. ``report.plot.sheet`` begins a figure with its title, its foot and its description, which is
+   the headline and the notes; ``report.lines.against`` draws lines over limits. Neither sees a record without trials.
+4. ``EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, …)`` at the end of the module, and an entry in ``MODULES``.
 5. A function of the experiment's name that calls ``EXPERIMENT.run(lab=…, progress=…, **asked)``, for users.
 
 A new number of a trial is declared in ``measure.case.NUMBERS``. A new job of the worker is a function and an entry in
@@ -97,8 +99,21 @@ class Experiment:
 
     def table(self, found: Record) -> Tables:
         """Return all tables of a record, as one value that shows itself."""
+        if not found.trials:
+            return Tables([Table((), (), empty="No trial was finished.")])
         made = self.tables(found)
         return Tables([made] if isinstance(made, Table) else made)
+
+    def figure(self, found: Record, name: str = "") -> Figure:
+        """Return the first figure of a record, or another by its name; raises TrialError if there is none."""
+        chosen = name or next(iter(self.figures), "")
+        if chosen not in self.figures:
+            raise TrialError(f"{self.name} has no figure {chosen!r}: there are {', '.join(self.figures) or 'none'}")
+        if found.trials:
+            return self.figures[chosen](found)
+        from supalab.report.plot import nothing
+
+        return nothing("Nothing was measured")
 
 
 def experiment(name: str) -> Experiment:

@@ -16,31 +16,18 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm, missing
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.case import Case, Trial
-from supalab.measure.record import Record, each
+from supalab.measure.case import Case
+from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import stated
-from supalab.report.lines import against, lines_of
-from supalab.report.plot import describe_on, foot, head, panel_title, sheet
+from supalab.report.lines import against
+from supalab.report.plot import panel_title, sheet
 from supalab.report.table import Cell, Column, Content, Table
 
-__all__ = [
-    "CASES",
-    "CLIENTS",
-    "GOALS",
-    "Size",
-    "bench",
-    "figure",
-    "headline",
-    "medians",
-    "notes",
-    "plan",
-    "reached",
-    "tables",
-]
+__all__ = ["CASES", "CLIENTS", "EXPERIMENT", "GOALS", "Size", "bench", "figure", "plan", "reached", "seen", "tables"]
 
-NAME = "bench"
+NAME, ABOUT = "bench", "CPU time and total time of our client and of other people's, in six cases"
 #: The kinds of client that are compared, as in ``supalab.clients.arms``.
 CLIENTS = (
     *("real", "real-httpx", "httpx", "httpx2", "httpx-over-ours", "aiohttp"),
@@ -97,12 +84,14 @@ class Goal(NamedTuple):
 
 
 GOALS = (
-    Goal("CPU time, limit 10: SupabaseAsync / official client", 0.40, "limit-10", "cpu", "supabase"),
-    Goal("CPU time, limit 100: SupabaseAsync / official client", 0.12, "limit-100", "cpu", "supabase"),
+    Goal("CPU time, limit 10: SupabaseAsync / official client", 0.40, "limit-10", "cpu_ms", "supabase"),
+    Goal("CPU time, limit 100: SupabaseAsync / official client", 0.12, "limit-100", "cpu_ms", "supabase"),
     Goal("total time / ideal, limit 10: SupabaseAsync", 1.08, "limit-10", "ratio"),
     Goal("total time / ideal, limit 100: SupabaseAsync", 2.0, "limit-100", "ratio"),
-    Goal("CPU time, limit 10: SupabaseAsync / bare aiohttp", 1.9, "limit-10", "cpu", "aiohttp"),
-    Goal("CPU time, no latency: SupabaseAsync / bare httpx on its transport", 1.20, "zero-10", "cpu", NO_LATENCY_ONLY),
+    Goal("CPU time, limit 10: SupabaseAsync / bare aiohttp", 1.9, "limit-10", "cpu_ms", "aiohttp"),
+    Goal(
+        "CPU time, no latency: SupabaseAsync / bare httpx on its transport", 1.20, "zero-10", "cpu_ms", NO_LATENCY_ONLY
+    ),
     Goal("errors, 2,000 at once, limit 1,000: SupabaseAsync", 0, "limit-1000", "errors"),
 )
 WHAT = "CPU time per request, and total time over the ideal, against the concurrency limit."
@@ -164,65 +153,55 @@ def trial_s(kind: str, size: Size) -> float:
     return round(max(work, (size.workload.ideal_s(size.limit) or 0.0) + work / 2), 3)
 
 
-def medians(found: Record) -> dict[tuple[str, str], Any]:
-    """Return the medians of each case and kind of client: ``cpu`` (ms), ``ratio`` (total time over the ideal, or NaN).
-
-    ``errors`` are those of the worst repeat.
-    """
-    if not found.trials:
-        return {}
-    rows = found.rows.assign(ratio=list(map(_ratio, found.trials)))
-    seen = rows.groupby(["case", "kind"], sort=False, as_index=False).agg(
-        arm=("arm", "first"), limit=("limit", "first"), cpu=("cpu_ms", "median"), ratio=("ratio", "median"),
-        errors=("errors", "max"), connections=("connections", "median"),
-    )  # fmt: skip
-    return {(one.case, one.kind): one for one in each(seen)}
+def _runs(found: Record) -> pd.DataFrame:
+    """Every trial, with its total time over the ideal, NaN for a case without latency."""
+    rows = found.rows
+    return rows.assign(ratio=rows["makespan_s"] / rows["ideal_s"].where(rows["ideal_s"] > 0))
 
 
-def _ratio(trial: Trial) -> float:
-    return float(trial["makespan_s"] / trial.case.ideal_s) if trial.case.ideal_s else float("nan")
+def seen(found: Record) -> Mapping[tuple[str, str], Any]:
+    """Return the medians of each case and kind of client, with ``cpu_ms``, ``ratio`` and the worst repeat's errors."""
+    return {(one.case, one.kind): one for one in each(medians(_runs(found), "case", "kind"))}
 
 
-def _cases(found: Record) -> dict[str, Case]:
+def _cases(found: Record) -> Mapping[str, Case]:
     """One case of each name, in the order in which they ran."""
     cases: dict[str, Case] = {}
     for trial in found.trials:
-        cases.setdefault(trial.case.tags["case"], trial.case)
+        cases.setdefault(trial["case"], trial.case)
     return cases
 
 
 def headline(found: Record) -> str:
     """Say how much CPU time per request grows from the first limit to the second: plain httpx and our client."""
-    seen, names = medians(found), _against_limit(found)[:2]
-    ends: list[Any] = [seen.get((name, kind)) for kind in ("httpx", "real") for name in names]
+    every, names = seen(found), _against_limit(found)[:2]
+    ends: list[Any] = [every.get((name, kind)) for kind in ("httpx", "real") for name in names]
     if len(ends) < 4 or None in ends:
         return "CPU time per request as the concurrency limit grows"
     few, many, our_few, our_many = ends
-    return (
-        f"CPU time per request, limit {few.limit} to {many.limit}: bare httpx x {many.cpu / few.cpu:.1f}, "
-        f"SupabaseAsync x {our_many.cpu / our_few.cpu:.1f}"
-    )
+    plain, ours = many.cpu_ms / few.cpu_ms, our_many.cpu_ms / our_few.cpu_ms
+    limits = f"limit {few.limit:.0f} to {many.limit:.0f}"
+    return f"CPU time per request, {limits}: bare httpx x {plain:.1f}, SupabaseAsync x {ours:.1f}"
 
 
 def notes(found: Record) -> list[str]:
     """Say how often each was run, what was left out, and what failed."""
     times = "one trial of each" if found.repeats == 1 else f"medians of {found.repeats} trials of each, taking turns"
     said = [f"{times}; CPU time of the client's process after a warm-up (cold: none); -: did not run.", *found.remarks]
-    worst = {(one.case.tags["case"], one.case.arm): one for one in sorted(found.trials, key=lambda one: one["errors"])}
-    failed = {key: trial["failures"] for key, trial in worst.items() if trial["errors"]}
-    said += [f"* {name} ({case}), the worst trial: {failures}" for (case, name), failures in failed.items()]
+    failing = sorted((trial for trial in found.trials if trial.errors), key=lambda trial: trial.errors)
+    worst = {f"{trial.arm} ({trial['case']})": trial["failures"] for trial in failing}
+    said += [f"* {name}, the worst trial: {failures}" for name, failures in worst.items()]
     return said if found.finished else [*said, "Interrupted: cases and repeats are missing."]
 
 
 def tables(found: Record) -> list[Table]:
     """Return a table of clients and cases, and one of goals."""
-    if not found.trials:
-        return [Table((), (), empty="No trial was finished.")]
-    seen, cases = medians(found), _cases(found)
+    every, cases = seen(found), _cases(found)
     titles = ["CPU ms/request\nx ideal", *(f"{name}\nn = {case.workload.requests}" for name, case in cases.items())]
-    kinds = dict.fromkeys(kind for _, kind in seen)
-    rows: list[list[Content]] = [[kind, *(_cell(seen.get((name, kind))) for name in cases)] for kind in kinds]
-    return [Table(titles, rows, notes=notes(found)), _goals(seen)]
+    kinds = dict.fromkeys(kind for _, kind in every)
+    rows = [[kind, *(_cell(every.get((name, kind))) for name in cases)] for kind in kinds]
+    goals = [_goal(goal, reached(goal, every)) for goal in GOALS]
+    return [Table(titles, rows, notes=notes(found)), Table(["goal", "at most", "measured", Column("")], goals)]
 
 
 def _cell(one: Any) -> str:
@@ -230,24 +209,21 @@ def _cell(one: Any) -> str:
     if one is None:
         return "-"
     ratio = f"  {one.ratio:5.2f}x" if pd.notna(one.ratio) else ""
-    return f"{one.cpu:.2f}{ratio}" + "*" * bool(one.errors)
+    return f"{one.cpu_ms:.2f}{ratio}" + "*" * bool(one.errors)
 
 
-def _goals(seen: Mapping[tuple[str, str], Any]) -> Table:
-    rows: list[list[Content]] = []
-    for goal in GOALS:
-        value, digits = reached(goal, seen), 2 if goal.at_most else 0
-        verdict = Cell("not measured", "dim")
-        if value is not None:
-            verdict = Cell("reached", "good") if value <= goal.at_most else Cell("missed", "bad")
-        measured = "" if value is None else f"{value:.{digits}f}"
-        rows.append([goal.name, f"{goal.at_most:.{digits}f}", measured, verdict])
-    return Table(["goal", "at most", "measured", Column("")], rows)
+def _goal(goal: Goal, value: float | None) -> list[Content]:
+    places = 2 if goal.at_most else 0
+    asked = [goal.name, f"{goal.at_most:.{places}f}"]
+    if value is None:
+        return [*asked, "", Cell("not measured", "dim")]
+    verdict = Cell("reached", "good") if value <= goal.at_most else Cell("missed", "bad")
+    return [*asked, f"{value:.{places}f}", verdict]
 
 
-def reached(goal: Goal, seen: Mapping[tuple[str, str], Any]) -> float | None:
+def reached(goal: Goal, every: Mapping[tuple[str, str], Any]) -> float | None:
     """Return the number that a goal is about; ``None`` if it was not measured."""
-    ours, theirs = (seen.get((goal.case, kind)) for kind in ("real", goal.over))
+    ours, theirs = (every.get((goal.case, kind)) for kind in ("real", goal.over))
     if ours is None or (goal.over and theirs is None):
         return None
     value = float(getattr(ours, goal.number))
@@ -259,66 +235,51 @@ def _against_limit(found: Record) -> list[str]:
     return [name for name, case in _cases(found).items() if case.ideal_s and case.options["warm_up"]]
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw CPU time per request and total time over the ideal against the limit, one line for each client.
 
-    A point is the median of its repeats, the bar through it reaches from the lowest to the highest. Draws on ``fig`` if
-    one is given.
+    A point is the median of its repeats, the bar through it reaches from the lowest to the highest.
     """
-    names, seen = _against_limit(found), medians(found)
-    drawn = [kind for case, kind in seen if case in names]
-    kinds = [kind for kind in dict.fromkeys(drawn) if drawn.count(kind) > 1 or len(names) < 2]
-    trials = [trial for trial in found.trials if trial.case.tags["case"] in names and trial.case.kind in kinds]
-    rows = pd.DataFrame([{**trial.row, "ratio": _ratio(trial)} for trial in trials])
-    rows = rows.sort_values("limit", kind="stable") if trials else rows
-    failed = {kind: sum(seen[name, kind].errors for name in names if (name, kind) in seen) for kind in kinds}
-    marks = {kind: f" ({number} failed)" for kind, number in failed.items() if number}
-    with sheet((1, 2), 4.0, fig=fig, wspace=0.14) as (fig, (cpu, ratio)):
+    names, rows = _against_limit(found), _runs(found)
+    rows = rows[rows["case"].isin(names)]
+    # A single point is no line, unless there is only one case.
+    rows = rows[rows.groupby("kind")["case"].transform("nunique") >= min(2, len(names))]
+    points = {str(kind): mine for kind, mine in medians(rows, "case", "kind").groupby("kind", sort=False)}
+    failed = {kind: mine["errors"].sum() for kind, mine in points.items()}
+    marks = {kind: f" ({number} failed)" * bool(number) for kind, number in failed.items()}
+    said = [f"{kind}{marks[kind]}: {', '.join(map(_point, each(mine)))}." for kind, mine in points.items()]
+    who = "; ".join(text for kind, text in WHO_IS_WHO.items() if kind in marks)
+    early = any("left out" in remark and "(limit" in remark for remark in found.remarks)
+    foot = who + "\nA line that ends early: the next limit would take too long." * early
+    words = [f"{WHAT} {headline(found)}.", *said]
+    with sheet(headline(found), _about(found, names), words, (1, 2), 4.0, foot=foot, wspace=0.14) as (
+        fig,
+        (cpu, ratio),
+    ):
         for ax, number in ((cpu, "cpu_ms"), (ratio, "ratio")):
-            against(ax, lines_of(rows, "limit", number), "concurrency limit", room=0.33, notes=marks)
+            against(ax, rows, number, "concurrency limit", room=0.33, notes=marks)
         panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
         panel_title(ratio, "Total time / ideal", "1: if only server time counted")
-        head(fig, headline(found), _about(found, names))
-        early = any("left out" in remark and "(limit" in remark for remark in found.remarks)
-        who = "; ".join(text for kind, text in WHO_IS_WHO.items() if kind in kinds)
-        foot(fig, who + "\nA line that ends early: the next limit would take too long." * early)
-    said = [f"{kind}{marks.get(kind, '')}: {', '.join(_points(seen, names, kind))}." for kind in kinds]
-    describe_on(fig, " ".join([f"{WHAT} {headline(found)}.", *said]))
     return fig
 
 
-def _points(seen: Mapping[tuple[str, str], Any], names: Sequence[str], kind: str) -> list[str]:
-    mine = [seen[name, kind] for name in names if (name, kind) in seen]
-    return [f"{one.cpu:.2f} ms and {one.ratio:.2f} times the ideal at {one.limit:,}" for one in mine]
+def _point(one: Any) -> str:
+    return f"{one.cpu_ms:.2f} ms and {one.ratio:.2f} times the ideal at {one.limit:,.0f}"
 
 
 def _about(found: Record, names: Sequence[str]) -> str:
-    cases = [case for name, case in _cases(found).items() if name in names]
-    sizes = [
-        f"{case.workload.requests:,} requests of {stated(case.workload.latency or 0)} (limit {case.limit:,})"
-        for case in cases
-    ]
+    loads = [(case.limit, case.workload) for name, case in _cases(found).items() if name in names]
+    sizes = [f"{load.requests:,} requests of {stated(load.latency or 0)} (limit {limit:,})" for limit, load in loads]
     fewer = "up to " * any("times only" in remark for remark in found.remarks)
-    again = f", median of {fewer}{found.repeats} runs" if found.repeats > 1 else ", one run of each"
-    return f"{', '.join(sizes)}{again}"
+    again = f"median of {fewer}{found.repeats} runs" if found.repeats > 1 else "one run of each"
+    return ", ".join([*sizes, again])
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return the numbers that the goals are about."""
-    seen = medians(found)
-    values = {goal.name: reached(goal, seen) for goal in GOALS}
+    values = {goal.name: reached(goal, seen(found)) for goal in GOALS}
     return {name: value for name, value in values.items() if value is not None}
 
 
-EXPERIMENT = Experiment(
-    name=NAME,
-    about="CPU time and total time of our client and of other people's, in six cases",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=tables,
-    figures={"knee": figure},
-    compared=compared,
-    quick={"quick": True},
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, tables, {"knee": figure}, compared, quick={"quick": True})
 bench = EXPERIMENT.run

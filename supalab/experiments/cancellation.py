@@ -12,24 +12,23 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.cancelled import THENS
 from supalab.measure.case import Case, Trial
-from supalab.measure.record import Record, each
+from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import count, duration, listed, ms
 from supalab.report.lines import look
-from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, not_seen, row_label, sheet
-from supalab.report.table import Content, Table
+from supalab.report.plot import INK, MUTED, key, label, row_label, sheet
+from supalab.report.table import Table
 
-__all__ = ["EXPERIMENT", "arms", "cancellation", "compared", "figure", "headline", "notes", "plan", "table"]
+__all__ = ["EXPERIMENT", "arms", "cancellation", "plan"]
 
-NAME = "cancel"
+NAME, ABOUT = "cancel", "which requests keep running when their callers are cancelled"
 ARMS = ("fake-10", "session-10", "article-10", "real-10")
 CALLERS, LATENCY_S, AT_S, REPEAT = 20, 0.5, 0.1, 3
 #: What a caller waits at most for an answer, beyond the latency: a pool that the cancellation broke never gives a slot.
@@ -39,9 +38,10 @@ FROM_WHEN = (
     "Times count from the moment at which the cancellation was due. Disconnected: the client closed the connection, so "
     "the lab noticed it. Still running: it did not, and the slot stayed taken."
 )
-#: How requests are drawn after the cancellation: colour, hatch and name.
-WASTED = ("#c9ced4", "////", "wasted: the client keeps working")
-LEFT = ("#eef0f2", "....", "client disconnected: only the lab works")
+#: How requests are drawn: name, colour, hatch and edge.
+CALLED = ("for a caller", INK, "", INK)
+WASTED = ("wasted: the client keeps working", "#c9ced4", "////", MUTED)
+LEFT = ("client disconnected: only the lab works", "#eef0f2", "....", MUTED)
 
 
 def plan(
@@ -78,27 +78,27 @@ def arms(found: Record) -> pd.DataFrame:
     ``wasted``: requests that the lab finished without a caller; ``still_running``: those that the client itself
     finished, in its own slots; ``broken``: new callers with an error.
     """
-    if not found.trials:
-        return pd.DataFrame(columns=["arm"])
     rows = found.rows
-    late, answered = rows["cancelled_s"] - found.asked["at_s"], rows["late_outcome"] == "ok"
-    wasted = (
-        rows["served"] - 1 - rows["answered"] - answered
-    )  # one request made the client ready, one was the new caller's
-    leaving = rows["then"] == "leave"
+    late, answered, leaving = (
+        rows["cancelled_s"] - found.asked["at_s"],
+        rows["late_outcome"] == "ok",
+        rows["then"] == "leave",
+    )
+    # One request made the client ready, one was the new caller's.
+    wasted = rows["served"] - 1 - rows["answered"] - answered
     rows = rows.assign(
         free_s=rows["free_s"] + late,
         run_s=(rows["run_s"] + late).where(leaving),
         exit_s=(rows["exit_s"] + late).where(leaving),
-        closed_s=rows["closed_s"].where(rows["then"] == "close").astype(float),
-        late_s=rows["late_s"].astype(float),
+        closed_s=rows["closed_s"].where(rows["then"] == "close"),
+        late_ratio=rows["late_s"] / rows["latency"],
         wasted=wasted,
         still_running=wasted - rows["abandoned"],
         broken=rows["late_outcome"].notna() & ~answered,
     )
     groups = rows.groupby("arm", sort=False)
-    seen = groups.median(numeric_only=True).assign(failed=groups["failed"].max(), broken=groups["broken"].sum())
-    return seen.assign(late_ratio=seen["late_s"] / found.asked["latency"]).reset_index()
+    worst = {"failed": groups["failed"].max(), "broken": groups["broken"].sum()}
+    return medians(rows, "arm", "kind").set_index("arm").assign(**worst).reset_index()
 
 
 def headline(found: Record) -> str:
@@ -113,8 +113,7 @@ def headline(found: Record) -> str:
 
 def notes(found: Record) -> list[str]:
     """Say for each arm when callers were free, what kept running, how a new caller fared, and when all had ended."""
-    said = [" ".join(_said(one, found)) for one in each(arms(found))]
-    return [*said, FROM_WHEN] if said else ["No arm was run."]
+    return [*(" ".join(_said(one, found)) for one in each(arms(found))), FROM_WHEN]
 
 
 def _said(one: Any, found: Record) -> Iterator[str]:
@@ -143,51 +142,46 @@ def _said(one: Any, found: Record) -> Iterator[str]:
 
 def table(found: Record) -> Table:
     """Return what became of callers, slots, the client and the process, a row for each arm."""
-    titles = [
-        "arm", "callers\nfree ms", "still\nrunning", "dis-\nconnected", "new caller\nx server time",
-        "client\nclosed ms", "asyncio.run\nreturned ms", "process\nexited ms",
-    ]  # fmt: skip
-    rows: list[list[Content]] = []
-    for one in each(arms(found)):
-        ratio = "" if pd.isna(one.late_ratio) else f"{one.late_ratio:.2f}"
-        counts = (f"{one.still_running:.0f}", f"{one.abandoned:.0f}", "broken" if one.broken else ratio)
-        ends = ["" if pd.isna(seconds) else ms(seconds) for seconds in (one.closed_s, one.run_s, one.exit_s)]
-        rows.append([one.arm, ms(one.free_s), *counts, *ends])
-    return Table(titles, rows, headline=headline(found), notes=notes(found))
+    seen = arms(found)
+    ends = {name: seen[f"{name}_s"].map(ms, na_action="ignore") for name in ("free", "closed", "run", "exit")}
+    return Table.of(seen.assign(**ends), {
+        "arm": "{arm}", "callers\nfree ms": "{free}", "still\nrunning": "{still_running:.0f}",
+        "dis-\nconnected": "{abandoned:.0f}",
+        "new caller\nx server time": lambda one: "broken" if one.broken else f"{one.late_ratio:.2f}",
+        "client\nclosed ms": "{closed}", "asyncio.run\nreturned ms": "{run}", "process\nexited ms": "{exit}",
+    }, headline=headline(found), notes=notes(found))  # fmt: skip
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw requests in flight at the lab over time, one row for each arm, with the cancellation and a new caller.
 
-    Of several repeats the one whose new caller waited the middle time is drawn. Draws on ``fig`` if one is given.
+    Of several repeats the one whose new caller waited the middle time is drawn.
     """
     every = list(each(arms(found)))
     shown = [_shown(found, one.arm) for one in every]
-    with sheet((max(len(every), 1), 1), 1.25 * max(len(every), 1), fig=fig, foot_in=1.15, left=0.16, hspace=0.42) as (
-        fig, panels,
-    ):  # fmt: skip
-        if not every:
-            panels[0].set(xticks=[], yticks=[])
-            not_seen(panels[0], "not measured")
-        right, top = max(map(_end, shown), default=1.0) * 1.04, max((trial["peak"] for trial in shown), default=1)
-        for ax, one, trial in zip(panels, every, shown, strict=False):
-            ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[0, *[trial.case.limit] * (trial.case.limit <= top)])
+    asked, right, top = found.asked, max(map(_end, shown)) * 1.04, max(trial["peak"] for trial in shown)
+    about = f"{asked['callers']} callers, each request {duration(asked['latency'])} at the server; "
+    about += f"all are cancelled after {duration(asked['at_s'])}, and a new caller asks right then"
+    words, shape = [WHAT, *notes(found)], (len(every), 1)
+    with sheet(
+        headline(found), about, words, shape, 1.25 * len(every), foot=_foot(found), foot_in=1.15, left=0.16, hspace=0.42
+    ) as (fig, panels):  # fmt: skip
+        for ax, one, trial in zip(panels, every, shown, strict=True):
+            ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[0, *[trial.limit] * (trial.limit <= top)])
             _requests(ax, one, trial)
             _ends(ax, one, trial, found)
             ax.grid(visible=True, axis="x")
             ax.tick_params(labelbottom=ax is panels[-1])
         panels[-1].set_xlabel("seconds since the callers asked", loc="left")
-        _key(panels[0])
-        about = f"{found.asked['callers']} callers, each request {duration(found.asked['latency'])} at the server"
-        when = f"all are cancelled after {duration(found.asked['at_s'])}, and a new caller asks right then"
-        head(fig, headline(found), f"{about}; {when}")
-        foot(fig, _foot(found))
-    describe_on(fig, " ".join([WHAT, *notes(found)]))
+        key(
+            panels[0], [CALLED, WASTED, LEFT], bbox_to_anchor=(0.0, 1.02), borderaxespad=0.0, alignment="left",
+            title="Requests in flight, as the lab counted them", title_fontproperties={"weight": "bold", "size": 12},
+        )  # fmt: skip
     return fig
 
 
 def _shown(found: Record, name: str) -> Trial:
-    mine = [trial for trial in found.trials if trial.case.arm == name]
+    mine = found.of(name)
     asking = sorted((trial for trial in mine if trial["late_s"] is not None), key=lambda trial: trial["late_s"])
     return asking[(len(asking) - 1) // 2] if asking else mine[0]
 
@@ -203,13 +197,13 @@ def _requests(ax: Axes, one: Any, trial: Trial) -> None:
     at, shade = trial["cancelled_s"], look(trial.case.kind)[0]
     before = [(0.0, 0), *(step for step in trial.timeline if step[0] <= at)]
     turn = (at, before[-1][1])
-    _fill(ax, [*before, turn], facecolor=shade, edgecolor="white", linewidth=0.1)
     after = [turn, *(step for step in trial.timeline if step[0] > at)]
-    face, hatch, _ = WASTED if one.still_running else LEFT
+    _, face, hatch, _ = WASTED if one.still_running else LEFT
+    _fill(ax, [*before, turn], facecolor=shade, edgecolor="white", linewidth=0.1)
     _fill(ax, after, facecolor=face, hatch=hatch, edgecolor=MUTED, linewidth=0.0)
     if trial["late_outcome"] == "ok" and trial.timeline:
         end = trial.timeline[-1][0]
-        new = [end - (trial.case.workload.latency or 0.0), end]
+        new = [end - (trial.workload.latency or 0.0), end]
         ax.fill_between(new, [1, 1], facecolor=shade, edgecolor="white", linewidth=0.3, zorder=3)
     ax.axvline(at, color=INK, linewidth=1.4, linestyle="--", zorder=4)
 
@@ -221,17 +215,16 @@ def _fill(ax: Axes, steps: Sequence[tuple[float, int]], **how: Any) -> None:
 
 def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
     """Mark when the new caller had its response and when a program that just exits had exited; name the row."""
+    shade, top = look(trial.case.kind)[0], 0.93 * ax.get_ylim()[1]
     if trial["late_outcome"] == "ok":
         at = trial["cancelled_s"] + trial["free_s"] + trial["late_s"]
-        ax.plot(
-            at, 0.5, "o", color=look(trial.case.kind)[0], markeredgecolor=INK, markersize=7, clip_on=False, zorder=5
-        )
+        ax.plot(at, 0.5, "o", color=shade, markeredgecolor=INK, markersize=7, clip_on=False, zorder=5)
         said = f"new caller: {duration(one.late_s)}, {one.late_ratio:.1f} x server time"
-        _beside(ax, at, 0.5, said, up=True)
+        _beside(ax, said, at, 0.5, 7, color=INK)
     if pd.notna(one.exit_s):
-        at, height = found.asked["at_s"] + one.exit_s, 0.93 * ax.get_ylim()[1]
-        ax.plot(at, height, "v", color=INK, markersize=8, clip_on=False, zorder=6)
-        _beside(ax, at, height, f"process exited after {duration(one.exit_s)}", color=MUTED, fontsize=9.5)
+        at = found.asked["at_s"] + one.exit_s
+        ax.plot(at, top, "v", color=INK, markersize=8, clip_on=False, zorder=6)
+        _beside(ax, f"process exited after {duration(one.exit_s)}", at, top, 0, color=MUTED, fontsize=9.5)
     if one.answered == found.asked["callers"]:
         row_label(ax, one.arm, ["cannot be", "cancelled"])
     elif one.still_running:
@@ -240,23 +233,9 @@ def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
         row_label(ax, one.arm, [f"{one.abandoned:.0f} disconnected,", "slots free at once"])
 
 
-def _beside(ax: Axes, x: float, y: float, said: str, *, up: bool = False, **how: Any) -> None:
+def _beside(ax: Axes, said: str, x: float, y: float, up: float, **how: Any) -> None:
     """Write words at the right of a mark, or at its left where its right has no room."""
-    late = x > 0.8 * ax.get_xlim()[1]
-    ax.annotate(
-        said, (x, y), xytext=(-9 if late else 9, 7 * up), textcoords="offset points", ha="right" if late else "left",
-        va="bottom" if up else "center", bbox=CLEAR, zorder=6, **{"color": INK, **how},
-    )  # fmt: skip
-
-
-def _key(ax: Axes) -> None:
-    parts = [Patch(facecolor=INK, label="for a caller")]
-    parts += [Patch(facecolor=f, hatch=h, edgecolor=MUTED, linewidth=0.0, label=name) for f, h, name in (WASTED, LEFT)]
-    ax.legend(
-        handles=parts, loc="lower left", bbox_to_anchor=(0.0, 1.02), ncols=3, frameon=False, fontsize=9.5,
-        borderaxespad=0.0, title="Requests in flight, as the lab counted them", alignment="left",
-        title_fontproperties={"weight": "bold", "size": 12},
-    )  # fmt: skip
+    label(ax, said, (x, y), (-9 if x > 0.8 * ax.get_xlim()[1] else 9, up), zorder=6, **how)
 
 
 def _foot(found: Record) -> str:
@@ -271,23 +250,12 @@ def _foot(found: Record) -> str:
 
 def compared(found: Record) -> dict[str, float]:
     """Return how many requests each client wasted, and how long a new caller waited."""
-    numbers: dict[str, float] = {}
-    for one in each(arms(found)):
-        numbers[f"{one.arm}: wasted requests"] = one.wasted
-        numbers |= {f"{one.arm}: one more caller, s": one.late_s} if pd.notna(one.late_s) else {}
-    return numbers
+    every = list(each(arms(found)))
+    wasted = {f"{one.arm}: wasted requests": one.wasted for one in every}
+    return wasted | {f"{one.arm}: one more caller, s": one.late_s for one in every if pd.notna(one.late_s)}
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
-    about="which requests keep running when their callers are cancelled",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={NAME: figure},
-    compared=compared,
-    full={"repeat": REPEAT},
-    quick={"repeat": 1},
+    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick={"repeat": 1}
 )
 cancellation = EXPERIMENT.run

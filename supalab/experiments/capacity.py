@@ -27,7 +27,7 @@ from supalab.measure.service import PATH, case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, poisson
 from supalab.report.format import NEVER, duration, ms, size, stated
 from supalab.report.lines import response_axes, rule
-from supalab.report.plot import INK, colour, describe_on, foot, head, panel_title, sheet
+from supalab.report.plot import INK, colour, panel_title, sheet
 from supalab.report.table import Table
 
 __all__ = ["ARMS", "Service", "capacity", "figure", "headline", "ideal_queue", "notes", "plan", "services", "tables"]
@@ -350,8 +350,14 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     A response that never came is drawn at the top edge. Draws on ``fig`` if one is given.
     """
     every = [one for one in services(found).values() if one.steps]
-    shape = {"width_ratios": (2.1, 1), "wspace": 0.2}
-    with sheet((1, 2), 3.5, fig=fig, head_in=1.65, foot_in=1.05, left=0.075, right=0.975, **shape) as (fig, panels):
+    backend = f"contest-agent, a service on each client in turn, over a backend of {duration(found.asked['latency'])}"
+    about = f"{backend}; the same open-loop load for all"
+    what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
+    words = [what, headline(found), *notes(found)]
+    with sheet(
+        headline(found), about, words, (1, 2), 3.5, foot=_foot(every), fig=fig, head_in=1.65, foot_in=1.05, left=0.075,
+        right=0.975, width_ratios=(2.1, 1), wspace=0.2,
+    ) as (fig, panels):  # fmt: skip
         left, right = panels
         _lines(left, every, lambda one: min(one["response_p95_s"] or CALLER_TIMEOUT_S, CALLER_TIMEOUT_S))
         _lines(right, every, lambda one: one["in_flight_mean"])
@@ -365,11 +371,6 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         right.grid(visible=True)
         panel_title(left, "Response time", "p95 from the intended start, seconds; a diamond marks the capacity")
         panel_title(right, "In flight at the backend", "mean of a step, as the lab counted")
-        about = "contest-agent, a service on each client in turn, over a backend of"
-        head(fig, headline(found), f"{about} {duration(found.asked['latency'])}; the same open-loop load for all")
-        foot(fig, _foot(every))
-    what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
-    describe_on(fig, " ".join([what, headline(found), *notes(found)]))
     return fig
 
 

@@ -33,7 +33,7 @@ from supalab.measure.service import case_of
 from supalab.measure.traffic import Traffic
 from supalab.measure.workload import Workload
 from supalab.report import files
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, describe_on, head, sheet
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table
 from supalab.shipped import shipped
 
@@ -266,15 +266,17 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     judged = verdicts(found)
     lines = list(each(_with_figures(judged)))
     rows_in = ROW_IN * max(len(lines), 1)
-    with sheet((2, 1), 1.0 + rows_in, fig=fig, head_in=1.0, foot_in=0.62, left=0.44, right=0.965, hspace=0.0,
-               height_ratios=(1.0, rows_in)) as (fig, (marks, rows)):  # fmt: skip
+    size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at the article's size"
+    band = f"grey band: within a factor of {rules.FACTOR:g} of the article's figure"
+    about = f"{size}{'' if found.finished else ', interrupted'}; {band}"
+    said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
+    words = ["The results table of the claims.", notes(found)[0], *said]
+    with sheet(
+        headline(found), about, words, (2, 1), 1.0 + rows_in, fig=fig, head_in=1.0, foot_in=0.62, left=0.44,
+        right=0.965, hspace=0.0, height_ratios=(1.0, rows_in),
+    ) as (fig, (marks, rows)):  # fmt: skip
         _draw_verdicts(marks, _counts(judged))
         _draw_values(rows, lines)
-        size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at the article's size"
-        band = f"grey band: within a factor of {rules.FACTOR:g} of the article's figure"
-        head(fig, headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}")
-    said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
-    describe_on(fig, " ".join(["The results table of the claims.", notes(found)[0], *said]))
     return fig
 
 

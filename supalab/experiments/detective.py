@@ -25,7 +25,7 @@ from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, Progress
 from supalab.measure.workload import Workload
 from supalab.report.format import duration, number, stated
-from supalab.report.plot import INK, MUTED, WIDTH_IN, describe_on, head, sheet
+from supalab.report.plot import INK, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table
 
 __all__ = [
@@ -230,19 +230,19 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     Draws on ``fig`` if one is given.
     """
     every = [mine for _, mine in cells(found).groupby("letter")]
-    with sheet((1, 1), ROW_IN * (len(every) + 2), fig=fig, head_in=0.95, foot_in=0.12, left=0.0, right=1.0) as (
-        fig, [ax],
-    ):  # fmt: skip
+    size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at full size"
+    about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
+    words = ["The matrix of hypotheses.", solution(found), *map(_sentence, every)]
+    with sheet(
+        headline(found), about, words, (1, 1), ROW_IN * (len(every) + 2), fig=fig, head_in=0.95, foot_in=0.12,
+        left=0.0, right=1.0,
+    ) as (fig, [ax]):  # fmt: skip
         # In inches from its top left, so that words keep their size; a row of the grid is a row of the matrix.
         ax.set(xlim=(0, WIDTH_IN), ylim=(len(every) + 2, 0))
         ax.axis("off")
         _words(ax, 16 / 72, 1.5, "the article", fontsize=11, fontweight="bold")
         for row, mine in enumerate(every, 2):
             _draw_row(ax, row, mine)
-        size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at full size"
-        about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
-        head(fig, headline(found), about)
-    describe_on(fig, " ".join(["The matrix of hypotheses.", solution(found), *map(_sentence, every)]))
     return fig
 
 

@@ -25,7 +25,7 @@ from supalab.experiments.explain import (
 )  # fmt: skip
 from supalab.measure.compare import Difference
 from supalab.measure.record import Record
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, colour, describe_on, foot, head, sheet
+from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, colour, sheet
 
 __all__ = ["LOST", "NOISE", "SAVED", "Look", "by_link", "key", "look_of", "waterfall"]
 
@@ -106,19 +106,18 @@ def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
     """
     seen = _explained(found)
     rows = _rows(seen)
+    said = [f"Waterfall: what each change saves. {headline(found)}.", f"{about(seen)}.", *notes(found)]
+    title, words = headline(found).replace(" s to ", " s → "), [line.removeprefix("- ") for line in said if line]
     with sheet(
-        (1, 2), 0.46 * len(rows), fig=fig, head_in=1.35, foot_in=1.45, left=LEFT_IN, wspace=0.1, width_ratios=(2.1, 1)
-    ) as (fig, (time, cpu)):
+        title, about(seen), words, (1, 2), 0.46 * len(rows), foot=_foot(seen), fig=fig, head_in=1.35, foot_in=1.45,
+        left=LEFT_IN, wspace=0.1, width_ratios=(2.1, 1),
+    ) as (fig, (time, cpu)):  # fmt: skip
         _seconds_panel(time, rows, seen)
         _cpu_panel(cpu, rows)
         for place, row in enumerate(rows):
             _name(time, place, row.name, -LEFT_IN, 6, fontweight="normal" if row.side is None else "bold")
             _name(time, place, row.about, -LEFT_IN, -7.5, fontsize=8.5, color=MUTED)
-        head(fig, headline(found).replace(" s to ", " s → "), about(seen))
         key(fig, [SAVED, LOST, NOISE, *[LEFT] * any(row.name == "remainder" for row in rows)])
-        foot(fig, _foot(seen))
-    said = [f"Waterfall: what each change saves. {headline(found)}.", f"{about(seen)}.", *notes(found)]
-    describe_on(fig, " ".join(line.removeprefix("- ") for line in said if line))
     return fig
 
 
@@ -184,8 +183,11 @@ def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
         raise TrialError("this explanation has no links: measure it with links=True")
     factors, asked = list(dict.fromkeys(step.factor for step in seen.links)), about(seen, seen.links)
     places = [place + 0.55 * factors.index(step.factor) for place, step in enumerate(seen.links)]
+    words = [f"{link_headline(seen)}, {asked}.", *link_notes(seen)]
+    foot = "Slot time: from acquiring the slot to the response; before → after, medians of the rounds."
     with sheet(
-        (1, 1), 0.36 * (places[-1] + 1), fig=fig, head_in=1.1, foot_in=1.3, left=0.4, right=0.975
+        link_headline(seen), asked, words, (1, 1), 0.36 * (places[-1] + 1), foot=foot, fig=fig, head_in=1.1,
+        foot_in=1.3, left=0.4, right=0.975,
     ) as (fig, (ax,)):  # fmt: skip
         ends = [0.0]
         for step, place in zip(seen.links, places, strict=True):
@@ -203,13 +205,7 @@ def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
         _frame(ax, (low - 0.04 * wide, max(ends) + 0.22 * wide), (places[-1] + 0.6, -0.6))
         ax.axvline(0, color=INK, linewidth=1.0, zorder=4)
         ax.set_xlabel("milliseconds saved (to the right) or lost (to the left) per request", loc="left")
-        head(fig, link_headline(seen), asked)
         key(fig, [SAVED, LOST, NOISE])
-        foot(
-            fig,
-            "Slot time: from acquiring the slot to the response; before → after, medians of the rounds.",
-        )
-    describe_on(fig, " ".join([f"{link_headline(seen)}, {asked}.", *link_notes(seen)]))
     return fig
 
 

@@ -24,7 +24,7 @@ from supalab.measure.run import Plan, Progress, checked_names
 from supalab.measure.service import case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, failures, response, stayed
 from supalab.report.format import NEVER, counts, duration, listed, ms, stated
-from supalab.report.plot import CLEAR, INK, MUTED, colour, describe_on, foot, head, not_seen, row_label, sheet
+from supalab.report.plot import CLEAR, INK, MUTED, colour, not_seen, row_label, sheet
 from supalab.report.table import Table
 
 __all__ = ["FAULTS", "Window", "draw_window", "faults", "figure", "headline", "notes", "plan", "tables", "windows"]
@@ -279,16 +279,14 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     shape = (max(len(arms), 1), max(len(kinds), 1))
     answered = [span.latency for one in every.values() for span in one.spans if span.ok]
     top = MARGIN * max([2 * found.asked["timeout"], *answered])
-    how: dict[str, Any] = {
-        "fig": fig,
-        "head_in": 1.5,
-        "foot_in": 0.95,
-        "left": 0.16,
-        "right": 0.975,
-        "hspace": 0.3,
-        "wspace": 0.1,
-    }
-    with sheet(shape, ROW_IN * shape[0], **how) as (fig, panels):
+    service = f"contest-agent over a backend of {duration(LATENCY_S)}, {found.asked['rate']:g} requests per second"
+    about = f"{service} at random; a client's timeout is {found.asked['timeout']:g} s"
+    what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
+    words = [what, *notes(found)]
+    with sheet(
+        headline(found), about, words, shape, ROW_IN * shape[0], foot=FOOT, fig=fig, head_in=1.5, foot_in=0.95,
+        left=0.16, right=0.975, hspace=0.3, wspace=0.1,
+    ) as (fig, panels):  # fmt: skip
         for place, ax in enumerate(panels):
             row, column = divmod(place, shape[1])
             one = every.get((arms[row], kinds[column])) if every else None
@@ -302,11 +300,6 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
             ax.set_xlabel("seconds" if row == shape[0] - 1 else "", loc="left")
             if column == 0:
                 row_label(ax, one.arm, [f"control of {control}"] if control else [])
-        about = f"contest-agent over a backend of {duration(LATENCY_S)}, {found.asked['rate']:g} requests per second"
-        head(fig, headline(found), f"{about} at random; a client's timeout is {found.asked['timeout']:g} s")
-        foot(fig, FOOT)
-    what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
-    describe_on(fig, " ".join([what, *notes(found)]))
     return fig
 
 

@@ -6,7 +6,7 @@ A ticker runs every 5 ms in the clients' loop; its own CPU time is subtracted fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,41 +15,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from supalab.clients.arms import arm
-from supalab.errors import TrialError
 from supalab.experiments import Experiment
-from supalab.measure.case import Case, Trial
-from supalab.measure.record import Record
+from supalab.measure.case import Case
+from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import count, duration
 from supalab.report.lines import look
-from supalab.report.plot import CLEAR, INK, MUTED, describe_on, foot, head, not_seen, panel_title, sheet
-from supalab.report.table import Cell, Content, Table
+from supalab.report.plot import INK, MUTED, dots, label, panel_title, sheet
+from supalab.report.table import Cell, Table
 
-__all__ = [
-    "EXPERIMENT",
-    "arms",
-    "compared",
-    "figure",
-    "headline",
-    "idle",
-    "lag",
-    "middle",
-    "notes",
-    "of",
-    "plan",
-    "table",
-]
+__all__ = ["EXPERIMENT", "IDLE", "arms", "lag", "plan"]
 
-NAME = "lag"
+NAME, ABOUT = "lag", "event-loop lag, CPU and threads"
 ARMS = ("blocking-1", "fake-10", "session-10", "article-10", "real-10", "fake-100", "article-100", "real-100")
 TICKER_S, IDLE_S = 0.005, 1.5
 LATENCY_S, REPEAT = 0.15, 3
 # Every arm uses each slot equally often; a blocking arm, which has only one slot, a little more.
 ROUNDS, BLOCKING_ROUNDS = 10, 20
-LAGS = ("lag_p50_s", "lag_p99_s", "lag_max_s")
-PARTS = (("lag_p50_s", "o", "p50"), ("lag_p99_s", "D", "p99"), ("lag_max_s", ">", "longest"))
-MARKS = ((1e-4, "0.1 ms"), (1e-3, "1 ms"), (1e-2, "10 ms"), (1e-1, "100 ms"), (1.0, "1 s"), (10.0, "10 s"))
+PARTS = {"lag_p50_s": ("o", "p50"), "lag_p99_s": ("D", "p99"), "lag_max_s": (">", "longest")}
+TICKS = {1e-4: "0.1 ms", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms", 1.0: "1 s", 10.0: "10 s"}
 LEAST_S = 5e-5
 IDLE = "idle loop"
 WHAT = "How late the event loop is with each client (median, 99th percentile, longest), and CPU time per request."
@@ -72,74 +57,58 @@ def plan(arms: Sequence[str] = ARMS, *, latency: float = LATENCY_S, repeat: int 
             yield Case(one.name, blocking if one.kind == "blocking" else load, "burst", turn, options=options)
 
 
-def of(found: Record, name: str) -> list[Trial]:
-    """Return the repeats of one arm; raises TrialError if it did not run."""
-    mine = [trial for trial in found.trials if trial.case.job == "burst" and trial.case.arm == name]
-    if not mine:
-        raise TrialError(f"no lag of arm {name!r}: there are {', '.join(arms(found)) or 'none'}")
-    return mine
+def _runs(found: Record) -> pd.DataFrame:
+    """Every run; those of a loop with nothing to do are an arm of their own, which asked for nothing."""
+    rows, idle = found.rows, pd.Series([trial.case.job == "idle" for trial in found.trials])
+    rows = rows.reindex(columns=[*rows, *({"cpu_ms", "errors", "threads"} - {*rows})])
+    rows.loc[idle, ["arm", "kind"]] = IDLE
+    return rows.assign(requests=rows["requests"].mask(idle))
 
 
-def idle(found: Record) -> list[Trial]:
-    """Return the trials of a loop with nothing to do."""
-    return [trial for trial in found.trials if trial.case.job == "idle"]
+def arms(found: Record) -> pd.DataFrame:
+    """Return a row for each arm, in the order in which they are compared, the idle loop first: medians of its repeats.
 
-
-def arms(found: Record) -> list[str]:
-    """Return the arms that ran, in the order in which they are compared."""
-    ran = dict.fromkeys(trial.case.arm for trial in found.trials if trial.case.job == "burst")
-    return [name for name in found.asked["arms"] if name in ran]
-
-
-def middle(trials: Sequence[Trial]) -> pd.Series[Any]:
-    """Return the medians of repeated trials; requests that failed are added up."""
-    rows = pd.DataFrame([trial.row for trial in trials])
-    return pd.Series({**rows.median(numeric_only=True), "errors": rows["errors"].sum() if "errors" in rows else 0})
-
-
-def _middles(found: Record) -> Mapping[str, pd.Series[Any]]:
-    return {name: middle(of(found, name)) for name in arms(found)}
+    ``errors`` are those of all repeats.
+    """
+    order = {name: place for place, name in enumerate([IDLE, *found.asked["arms"]])}
+    seen = medians(_runs(found), "arm", "kind", errors="sum")
+    return seen.sort_values("arm", key=lambda names: names.map(order), ignore_index=True)
 
 
 def headline(found: Record) -> str:
     """Say how long the loop was blocked at most: with the worst arm, and with the best."""
-    longest = {name: float(one["lag_max_s"]) for name, one in _middles(found).items()}
-    ranked = sorted(longest, key=lambda name: -longest[name])
-    said = [f"up to {duration(longest[name])} with {name}" for name in dict.fromkeys([*ranked[:1], *ranked[-1:]])]
-    return f"The event loop was blocked for {', '.join(said)}" if said else "Lag was not measured"
+    seen = arms(found).query("arm != @IDLE").sort_values("lag_max_s", ascending=False, kind="stable")
+    said = [f"up to {duration(one.lag_max_s)} with {one.arm}" for one in each(seen)]
+    return (
+        f"The event loop was blocked for {', '.join(dict.fromkeys([*said[:1], *said[-1:]]))}" if said else "No arm ran"
+    )
 
 
 def notes(found: Record) -> list[str]:
     """Say what blocking does, how threads and async compare at each limit, what an idle loop has, and what failed."""
-    every = _middles(found)
-    if not every:
-        return ["No arm was run."]
-    errors = {name: one["errors"] for name, one in every.items() if one["errors"]}
-    failed = [f"{name}: {number:.0f} requests failed; they are in its numbers." for name, number in errors.items()]
-    return [*_blocking(every, found.asked["latency"]), *_by_limit(every), *_idle(found), *failed]
+    seen = arms(found)
+    asked = seen[seen["requests"].notna()]
+    failed = [
+        f"{one.arm}: {one.errors:.0f} requests failed; they are in its numbers." for one in each(asked) if one.errors
+    ]
+    return [*_by_limit(asked), *_idle(seen), *failed]
 
 
-def _blocking(every: Mapping[str, pd.Series[Any]], latency: float) -> Iterator[str]:
-    for name, one in every.items():
-        if name.startswith("blocking-"):
-            yield (
-                f"{name} blocked the loop for {duration(one['lag_max_s'])}: its {one['requests']:.0f} requests of "
-                f"{duration(latency)}, one after another, and nothing else in between."
-            )
-
-
-def _by_limit(every: Mapping[str, pd.Series[Any]]) -> Iterator[str]:
-    others = {name: one for name, one in every.items() if not name.startswith("blocking-")}
-    for limit in dict.fromkeys(one["limit"] for one in others.values()):
-        group = {name: one for name, one in others.items() if one["limit"] == limit}
-        lags = [f"{name} {duration(one['lag_p99_s'])}/{duration(one['lag_max_s'])}" for name, one in group.items()]
-        cpu = ", ".join(f"{name.rpartition('-')[0]} {one['cpu_ms']:.2f}" for name, one in group.items())
+def _by_limit(asked: pd.DataFrame) -> Iterator[str]:
+    for one in each(asked[asked["kind"] == "blocking"]):
+        yield (
+            f"{one.arm} blocked the loop for {duration(one.lag_max_s)}: its {one.requests:.0f} requests of "
+            f"{duration(one.latency)}, one after another, and nothing else in between."
+        )
+    for limit, group in asked[asked["kind"] != "blocking"].groupby("limit", sort=False):
+        lags = [f"{one.arm} {duration(one.lag_p99_s)}/{duration(one.lag_max_s)}" for one in each(group)]
+        cpu = ", ".join(f"{one.kind} {one.cpu_ms:.2f}" for one in each(group))
         yield f"Limit {limit:.0f}: p99/longest {', '.join(lags)}; CPU time per request in ms: {cpu}."
 
 
-def _idle(found: Record) -> Iterator[str]:
-    if ticks := idle(found):
-        p50, p99, longest = (duration(middle(ticks)[name]) for name in LAGS)
+def _idle(seen: pd.DataFrame) -> Iterator[str]:
+    for one in each(seen[seen["arm"] == IDLE]):
+        p50, p99, longest = (duration(getattr(one, name)) for name in PARTS)
         yield (
             f"A loop with nothing to do, for comparison: p50 {p50}, p99 {p99}, longest {longest}. The ticker's own CPU "
             "time is subtracted."
@@ -148,125 +117,88 @@ def _idle(found: Record) -> Iterator[str]:
 
 def table(found: Record) -> Table:
     """Return CPU, threads and lag, a row for each arm, below that of an idle loop."""
-    titles = ["arm", "requests", "CPU ms/\nrequest", "threads", "lag ms\np50", "p99", "longest", "errors"]
-    rows: list[list[Content]] = []
-    if idle(found):
-        rows.append(["idle loop", "", "", "1", *_lags(middle(idle(found))), ""])
-    for name, one in _middles(found).items():
-        errors = Cell(f"{one['errors']:.0f}", "bad" if one["errors"] else "")
-        numbers = (f"{one['requests']:.0f}", f"{one['cpu_ms']:.2f}", f"{one['threads']:.0f}")
-        rows.append([name, *numbers, *_lags(one), errors])
-    return Table(titles, rows, headline=headline(found), notes=notes(found))
-
-
-def _lags(one: pd.Series[Any]) -> list[str]:
-    return [f"{1000 * one[name]:,.1f}" for name in LAGS]
+    seen = arms(found)
+    seen = seen.assign(threads=seen["threads"].mask(seen["arm"] == IDLE, 1), **(1000 * seen[list(PARTS)]))
+    return Table.of(seen, {
+        "arm": "{arm}", "requests": "{requests:.0f}", "CPU ms/\nrequest": "{cpu_ms:.2f}", "threads": "{threads:.0f}",
+        "lag ms\np50": "{lag_p50_s:,.1f}", "p99": "{lag_p99_s:,.1f}", "longest": "{lag_max_s:,.1f}",
+        "errors": lambda one: Cell(f"{one.errors:.0f}" * (one.arm != IDLE), "bad" * bool(one.errors)),
+    }, headline=headline(found), notes=notes(found))  # fmt: skip
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return CPU of a request and the 99th percentile of the lag, of each arm."""
-    every = _middles(found)
-    cpu = {f"{name}: CPU ms/request": float(one["cpu_ms"]) for name, one in every.items()}
-    return cpu | {f"{name}: lag p99, ms": 1000 * float(one["lag_p99_s"]) for name, one in every.items()}
+    every = [one for one in each(arms(found)) if one.arm != IDLE]
+    cpu = {f"{one.arm}: CPU ms/request": one.cpu_ms for one in every}
+    return cpu | {f"{one.arm}: lag p99, ms": 1000 * one.lag_p99_s for one in every}
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw p50, p99 and the longest lag of each client on a log axis, and CPU time per request and threads.
 
-    A large mark is the median of the repeats, a small one each repeat. Draws on ``fig`` if one is given.
+    A large mark is the median of the repeats, a small one each repeat.
     """
-    rows = 1 + len(arms(found))
-    how: dict[str, Any] = {"head_in": 1.5, "foot_in": 1.05, "left": 0.115, "right": 0.965}
-    with sheet((1, 2), 0.5 * rows, fig=fig, width_ratios=(7, 3), wspace=0.05, **how) as (fig, (lags, costs)):
+    seen, runs = arms(found), _runs(found)
+    again = f"; median of {found.repeats} runs, a small mark for each" if found.repeats > 1 else ""
+    each_s = duration(found.asked["latency"])
+    about = f"Closed loop: as many callers as the limit, each request {each_s} at the server{again}"
+    with sheet(
+        headline(found), about, [WHAT, *notes(found)], (1, 2), 0.5 * len(seen), foot=_foot(seen), head_in=1.5,
+        foot_in=1.05, left=0.115, right=0.965, width_ratios=(7, 3), wspace=0.05,
+    ) as (fig, (lags, costs)):  # fmt: skip
         panel_title(lags, "How late the event loop is", "delay of a timer that is due every 5 ms")
         panel_title(costs, "CPU time per request", "milliseconds, and threads")
-        if arms(found):
-            _lag_panel(lags, found)
-            _cost_panel(costs, found)
+        for place, one in enumerate(each(seen)):
+            mine = runs[runs["arm"] == one.arm]
+            _lag_row(lags, place, one, mine)
+            _cost_row(costs, place, one, mine)
+        _lag_axis(lags, runs["lag_max_s"].max())
+        costs.set_xlim(0, 2.1 * (runs["cpu_ms"].fillna(0).max() or 1.0))
         for ax in (lags, costs):
-            _rows(ax, found, names=ax is lags)
-        head(fig, headline(found), _about(found))
-        foot(fig, _foot(found))
-    describe_on(fig, " ".join([WHAT, *notes(found)]))
+            ax.set(ylim=(len(seen) - 0.5, -0.5), yticks=range(len(seen)))
+            ax.set_yticklabels(seen["arm"] if ax is lags else [""] * len(seen))
+            ax.tick_params(axis="y", length=0)
+            ax.grid(visible=True, axis="x")
     return fig
 
 
-def _rows(ax: Axes, found: Record, *, names: bool) -> None:
-    ax.set_ylim(len(arms(found)) + 0.5, -0.5)
-    ax.set_yticks(range(1 + len(arms(found))), [IDLE, *arms(found)] if names else [])
-    ax.tick_params(axis="y", length=0)
-    if not arms(found):
-        ax.set_xticks([])
-        not_seen(ax, "not measured")
-
-
-def _lag_panel(ax: Axes, found: Record) -> None:
-    rows = [(IDLE, idle(found)), *((name, of(found, name)) for name in arms(found))]
-    for place, (name, trials) in enumerate(rows):
-        if trials:
-            _lag_row(ax, place, name, trials)
-    longest = max(trial["lag_max_s"] for _, trials in rows[1:] for trial in trials)
+def _lag_axis(ax: Axes, longest: float) -> None:
+    ticks = [at for at in TICKS if at <= longest * 3]
     ax.set(xscale="log", xlim=(LEAST_S, max(longest, 0.1) * 3.5))
-    ax.set_xticks([at for at, _ in MARKS if at <= longest * 3], [text for at, text in MARKS if at <= longest * 3])
+    ax.set_xticks(ticks, [TICKS[at] for at in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid(visible=True, axis="x")
-    for _, marker, name in PARTS:
+    for marker, name in PARTS.values():
         ax.plot([], [], marker, color=MUTED, markersize=8, label=name)
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, handletextpad=0.1, fontsize=9.5)
 
 
-def _lag_row(ax: Axes, place: int, name: str, trials: Sequence[Trial]) -> None:
-    shade, typical = look(name.rpartition("-")[0])[0], middle(trials)
-    ax.hlines(place, max(typical["lag_p50_s"], LEAST_S), typical["lag_max_s"], color=shade, linewidth=2.2, zorder=2)
-    for part, marker, _ in PARTS:
-        for trial in trials if len(trials) > 1 else ():
-            ax.plot(max(trial[part], LEAST_S), place, marker, color=INK, markersize=3, alpha=0.55, zorder=3)
-        at = max(typical[part], LEAST_S)
+def _lag_row(ax: Axes, place: int, one: Any, mine: pd.DataFrame) -> None:
+    shade = look(one.kind)[0]
+    ax.hlines(place, max(one.lag_p50_s, LEAST_S), one.lag_max_s, color=shade, linewidth=2.2, zorder=2)
+    for part, (marker, _) in PARTS.items():
+        if len(mine) > 1:
+            ax.plot(mine[part].clip(LEAST_S), [place] * len(mine), marker, color=INK, markersize=3, alpha=0.55)
+        at = max(getattr(one, part), LEAST_S)
         ax.plot(at, place, marker, color=shade, markersize=10, markeredgecolor="white", zorder=4)
-    furthest, said = max(trial["lag_max_s"] for trial in trials), duration(typical["lag_max_s"])
-    ax.annotate(said, (furthest, place), xytext=(11, 0), textcoords="offset points", va="center", bbox=CLEAR)
+    label(ax, duration(one.lag_max_s), (mine["lag_max_s"].max(), place), (11, 0))
 
 
-def _cost_panel(ax: Axes, found: Record) -> None:
-    most = max(trial["cpu_ms"] for name in arms(found) for trial in of(found, name))
-    for place, name in enumerate(arms(found), start=1):
-        one, repeats = middle(of(found, name)), [trial["cpu_ms"] for trial in of(found, name)]
-        ax.barh(place, one["cpu_ms"], 0.5, color=look(name.rpartition("-")[0])[0])
-        if len(repeats) > 1:
-            ax.plot(repeats, [place] * len(repeats), "o", color=INK, markersize=3, zorder=4)
-        failed = f", {one['errors']:.0f} failed" if one["errors"] else ""
-        ax.annotate(
-            f"{one['cpu_ms']:.2f}, {count(int(one['threads']), 'thread')}{failed}", (max(repeats), place),
-            xytext=(7, 0), textcoords="offset points", va="center", fontsize=9.5, bbox=CLEAR,
-        )  # fmt: skip
-    ax.set_xlim(0, most * 2.1)
-    ax.grid(visible=True, axis="x")
+def _cost_row(ax: Axes, place: int, one: Any, mine: pd.DataFrame) -> None:
+    if pd.notna(one.cpu_ms):
+        ax.barh(place, one.cpu_ms, 0.5, color=look(one.kind)[0])
+        dots(ax, list(mine["cpu_ms"]), place, 3)
+        failed = f", {one.errors:.0f} failed" if one.errors else ""
+        said = f"{one.cpu_ms:.2f}, {count(int(one.threads), 'thread')}{failed}"
+        label(ax, said, (mine["cpu_ms"].max(), place), fontsize=9.5)
 
 
-def _about(found: Record) -> str:
-    again = f"; median of {found.repeats} runs, a small mark for each" if found.repeats > 1 else ""
-    each = duration(found.asked["latency"])
-    return f"Closed loop: as many callers as the limit, each request {each} at the server{again}"
-
-
-def _foot(found: Record) -> str:
-    sizes: dict[int, list[str]] = {}
-    for name in arms(found):
-        sizes.setdefault(of(found, name)[0].case.workload.requests, []).append(name)
-    asked = "; ".join(f"{number:,} requests: {', '.join(arms)}" for number, arms in sizes.items())
+def _foot(seen: pd.DataFrame) -> str:
+    sizes = seen.groupby("requests", sort=False)["arm"].agg(", ".join)
+    asked = "; ".join(f"{number:,.0f} requests: {names}" for number, names in sizes.items())
     return f"{asked}.\nThe client is made within the measurement; the ticker's own CPU time is subtracted."
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
-    about="event-loop lag, CPU and threads",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={NAME: figure},
-    compared=compared,
-    full={"repeat": REPEAT},
-    quick={"repeat": 1},
+    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick={"repeat": 1}
 )
 lag = EXPERIMENT.run

@@ -23,13 +23,13 @@ from supalab.measure.service import PATH, Private, case_of
 from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic
 from supalab.report.format import NEVER, duration, ms, stated
 from supalab.report.lines import response_axes
-from supalab.report.plot import INK, describe_on, foot, head, not_seen, sheet
+from supalab.report.plot import INK, label, not_seen, sheet
 from supalab.report.table import Table
 from supalab.settings import Settings
 
 __all__ = ["figure", "headline", "load", "notes", "percentiles", "plan", "rates", "table"]
 
-NAME = "load"
+NAME, ABOUT = "load", "response time of a service at rising rates of requests"
 RATES, LATENCY_S = (5.0, 10.0, 20.0, 40.0), 0.15
 PERCENTILES = ((50, "median", "-", "o"), (95, "p95", "--", "s"), (99, "p99", ":", "^"))
 CURE = "give one rate (20), a list (5,10,20) or a range (5..40)"
@@ -130,20 +130,15 @@ def notes(found: Record) -> list[str]:
 
 def table(found: Record) -> Table:
     """Return one row for each load."""
-    rows = [_row(trial) for trial in found.trials]
-    return Table(COLUMNS, rows, notes=_below(found) if rows else (), empty="No load was finished.")
-
-
-def _row(trial: Trial) -> list[str]:
-    return [
-        trial["asked"],
-        f"{trial['sent_per_s']:.1f}",
-        f"{trial['answered_per_s']:.1f}",
-        percentiles(trial),
-        str(trial["requests"]),
-        str(trial["errors"]) + "*" * bool(trial["errors"]),
-        f"{1000 * trial['send_delay_p99_s']:.1f}" + "!" * (trial["send_delay_p99_s"] > LATE_S),
+    rows = [
+        [
+            *(trial["asked"], f"{trial['sent_per_s']:.1f}", f"{trial['answered_per_s']:.1f}", percentiles(trial)),
+            *(str(trial["requests"]), str(trial["errors"]) + "*" * bool(trial["errors"])),
+            f"{1000 * trial['send_delay_p99_s']:.1f}" + "!" * (trial["send_delay_p99_s"] > LATE_S),
+        ]
+        for trial in found.trials
     ]
+    return Table(COLUMNS, rows, notes=_below(found))
 
 
 def percentiles(trial: Trial) -> str:
@@ -165,37 +160,27 @@ def _below(found: Record) -> list[str]:
 def figure(found: Record) -> Figure:
     """Draw median, p95 and p99 of the response time against the rate, with failures counted at each rate."""
     trials = [trial for trial in found.trials if trial["rate"] is not None]
-    points = [trial["rate"] for trial in trials]
-    longest = found.asked["timeout"]
+    points, longest = [trial["rate"] for trial in trials], found.asked["timeout"]
     top = min(2 * max((trial["response_p99_s"] or longest for trial in trials), default=1.0), longest)
-    with sheet((1, 1), 3.0, head_in=1.15, foot_in=0.85, left=0.075, right=0.975) as (fig, (ax,)):
+    low = min((trial["response_p50_s"] or top for trial in trials), default=0.2) / 2
+    never = any(trial["response_p99_s"] is None for trial in trials)
+    foot = f"At the top edge: after {top:g} s and more, or never; what fails was never answered." * never
+    about, words = f"{_about(found)}; seconds from the intended start", [f"{headline(found)}.", *notes(found)]
+    shape: dict[str, Any] = {"head_in": 1.15, "foot_in": 0.85, "left": 0.075, "right": 0.975}
+    with sheet("Response time against arrival rate", about, words, (1, 1), 3.0, foot=foot, **shape) as (fig, (ax,)):
         for q, name, dash, marker in PERCENTILES:
             times = [min(trial[f"response_p{q}_s"] or top, top) for trial in trials]
             ax.plot(points, times, dash, marker=marker, label=name, color=INK, clip_on=False)
-        response_axes(ax, points, min((trial["response_p50_s"] or top for trial in trials), default=0.2) / 2, top)
-        for rate, trial in zip(points, trials, strict=True):
+        response_axes(ax, points, low, top)
+        for trial in trials:
             if trial["errors"]:
-                ax.annotate(
-                    f"{trial['errors']} failed", (rate, 1), xycoords=("data", "axes fraction"), ha="center",
-                    xytext=(0, 7), textcoords="offset points", color=INK,
-                )  # fmt: skip
+                at = {"xycoords": ("data", "axes fraction"), "bbox": None, "color": INK}
+                label(ax, f"{trial['errors']} failed", (trial["rate"], 1), (0, 7), **at)
         if trials:
             ax.legend(loc="upper left", framealpha=1.0, edgecolor="none")
         else:
             not_seen(ax, "closed callers have no rate to draw against")
-        if any(trial["response_p99_s"] is None for trial in trials):
-            foot(fig, f"At the top edge: after {top:g} s and more, or never; what fails was never answered.")
-        head(fig, "Response time against arrival rate", f"{_about(found)}; seconds from the intended start")
-    describe_on(fig, " ".join([f"{headline(found)}.", *notes(found)]))
     return fig
 
 
-EXPERIMENT = Experiment(
-    name=NAME,
-    about="response time of a service at rising rates of requests",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={NAME: figure},
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure})

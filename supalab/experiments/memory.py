@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -22,16 +21,17 @@ from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import listed, size
-from supalab.report.lines import against, lines_of
-from supalab.report.plot import describe_on, foot, head, panel_title, sheet
+from supalab.report.lines import against
+from supalab.report.plot import panel_title, sheet
 from supalab.report.table import Table
 
-__all__ = ["EXPERIMENT", "cells", "compared", "figure", "headline", "memory", "notes", "plan", "table"]
+__all__ = ["EACH_S", "EXPERIMENT", "FIRST_S", "cells", "memory", "notes", "plan"]
 
-NAME = "memory"
+NAME, ABOUT = "memory", "memory held with 10 to 1,000 requests in flight"
 KINDS = ("fake", "article", "real")
 IN_FLIGHT = (10, 100, 500, 1_000)
 REPEAT, MOST = 5, 4_000
+QUICK = {"repeat": 2, "in_flight": (10, 100, 500)}
 #: The responses must not come before the last request is on its way: seconds to start, and to send each.
 FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
 #: The coefficient of variation that memory should not exceed.
@@ -67,15 +67,19 @@ def _sound(trial: Trial) -> bool:
     return bool(seen["peak"] == trial.case.limit and not seen["answered"] and seen["at_rest"])
 
 
+def _readings(found: Record) -> pd.DataFrame:
+    """Every process, ``sound`` or not; a second try replaces the first."""
+    rows = found.rows.assign(sound=list(map(_sound, found.trials)))
+    return rows.drop_duplicates(["arm", "repeat"], keep="last")
+
+
 def cells(found: Record) -> pd.DataFrame:
     """Return a row for each client and number in flight: the bytes that its processes held, ascending.
 
     ``variation`` is their coefficient of variation, NaN for a single process; ``uss_variation`` that of the plain
     unique set size.
     """
-    rows = found.rows.assign(sound=list(map(_sound, found.trials)))
-    rows = rows.drop_duplicates(["arm", "repeat"], keep="last")  # a second try replaces the first
-    seen = rows.groupby(["kind", "limit"], sort=False, as_index=False).agg(
+    seen = _readings(found).groupby(["kind", "limit"], sort=False, as_index=False).agg(
         mean=("held_bytes", "mean"), low=("held_bytes", "min"), high=("held_bytes", "max"), sd=("held_bytes", "std"),
         uss=("uss_bytes", "mean"), uss_sd=("uss_bytes", "std"), n=("repeat", "size"), peak=("peak", "min"),
         answered=("answered", "max"), sound=("sound", "all"),
@@ -86,8 +90,6 @@ def cells(found: Record) -> pd.DataFrame:
 
 def headline(found: Record) -> str:
     """Say what the clients hold at the largest number in flight."""
-    if not found.trials:
-        return "Memory was not measured"
     seen = cells(found)
     most = seen["limit"].max()
     held = [f"{cell.kind} {size(cell.mean)}" for cell in each(seen[seen["limit"] == most])]
@@ -96,10 +98,13 @@ def headline(found: Record) -> str:
 
 def notes(found: Record) -> list[str]:
     """Say what one more request takes, where clients do not differ, how much repeats vary, and what is unreliable."""
-    if not found.trials:
-        return ["No process was read."]
     seen = cells(found)
-    return [*_each_more(seen), *_differences(seen), *_spread(seen), *map(_unsound, each(seen[~seen["sound"]]))]
+    unsound = [
+        f"{cell.kind} at {cell.limit:,}: not reliable, at most {cell.peak:,} were in flight together and "
+        f"{cell.answered:,} were answered when it was read."
+        for cell in each(seen[~seen["sound"]])
+    ]
+    return [*_each_more(seen), *_differences(seen), *_spread(seen), *unsound]
 
 
 def _each_more(seen: pd.DataFrame) -> Iterator[str]:
@@ -116,7 +121,7 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
     if seen["n"].max() < 2:
         yield "One process of each was read, so no difference is above noise."
         return
-    numbers = {number: list(each(seen[seen["limit"] == number])) for number in seen["limit"].unique()}
+    numbers = {f"{number:,}": list(each(seen[seen["limit"] == number])) for number in seen["limit"].unique()}
     pairs = [pair for mine in numbers.values() for pair in combinations(mine, 2)]
     alike = [
         f"{a.kind} and {b.kind} at {a.limit:,} in flight"
@@ -130,7 +135,7 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
     orders: dict[str, list[str]] = {}
     for number, mine in numbers.items():
         order = " < ".join(cell.kind for cell in sorted(mine, key=lambda cell: float(cell.mean)))
-        orders.setdefault(order, []).append(f"{number:,}")
+        orders.setdefault(order, []).append(number)
     if len(orders) > 1:
         said = "; ".join(f"{order} at {listed(at)}" for order, at in orders.items())
         yield f"Which client holds least depends on the number in flight: {said}."
@@ -149,23 +154,14 @@ def _spread(seen: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _unsound(cell: Any) -> str:
-    together = f"at most {cell.peak:,} were in flight together"
-    return (
-        f"{cell.kind} at {cell.limit:,}: not reliable, {together} and {cell.answered:,} were answered when it was read."
-    )
-
-
 def table(found: Record) -> Table:
     """Return megabytes with their standard deviation, and kilobytes each: a row for each number in flight."""
-    every = list(each(cells(found))) if found.trials else []
-    kinds, numbers = ({getattr(cell, name): None for cell in every} for name in ("kind", "limit"))
-    megabytes = {(cell.kind, cell.limit): _megabytes(cell) for cell in every}
-    kilobytes = {(cell.kind, cell.limit): f"{cell.kb:.0f}" for cell in every}
-    parts = [(texts, kind) for texts in (megabytes, kilobytes) for kind in kinds]
-    rows = [[f"{number:,}", *(texts.get((kind, number), "") for texts, kind in parts)] for number in numbers]
-    titles = [f"{kind}\n{unit}" for unit in ("MB ± sd", "KB each") for kind in kinds]
-    return Table(["in\nflight", *titles], rows, headline=headline(found), notes=notes(found))
+    seen = cells(found)
+    texts = {"MB ± sd": list(map(_megabytes, each(seen))), "KB each": [f"{kb:.0f}" for kb in seen["kb"]]}
+    wide = seen.assign(**texts).pivot(index="limit", columns="kind", values=list(texts)).fillna("")
+    columns = {f"{kind}\n{unit}": wide[unit, kind] for unit in texts for kind in map(str, seen["kind"].unique())}
+    rows = [[f"{number:,}", *written] for number, *written in pd.DataFrame(columns).itertuples()]
+    return Table(["in\nflight", *columns], rows, headline=headline(found), notes=notes(found))
 
 
 def _megabytes(cell: Any) -> str:
@@ -174,30 +170,27 @@ def _megabytes(cell: Any) -> str:
     return f"{cell.mean / 1e6:.2f}{sd}{'' if cell.sound else ' ?'}"
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
-    """Draw megabytes against requests in flight, and kilobytes for each; draws on ``fig`` if one is given.
+def figure(found: Record) -> Figure:
+    """Draw megabytes against requests in flight, and kilobytes for each.
 
     A point is the mean of the processes, the bar through it reaches from the lowest to the highest. A hollow point is a
     cell whose requests were not all in flight together.
     """
-    rows, every = found.rows, list(each(cells(found))) if found.trials else []
-    if every:
-        rows = rows.drop_duplicates(["arm", "repeat"], keep="last").sort_values("limit", kind="stable")
-        rows = rows.assign(mb=rows["held_bytes"] / 1e6, kb=rows["held_bytes"] / rows["limit"] / 1e3)
-    hollow = {(cell.kind, cell.limit) for cell in every if not cell.sound}
-    with sheet((1, 2), 3.45, fig=fig, foot_in=1.1, wspace=0.15) as (fig, (held, of_one)):
+    seen, rows, said = cells(found), _readings(found), notes(found)
+    rows = rows.assign(mb=rows["held_bytes"] / 1e6, kb=rows["held_bytes"] / rows["limit"] / 1e3)
+    hollow = {(cell.kind, cell.limit) for cell in each(seen[~seen["sound"]])}
+    again = f"mean of {found.repeats} fresh processes" if found.repeats > 1 else "one fresh process for each point"
+    about = f"Memory that no other process shares, read once while all wait for their responses; {again}"
+    clients = [f"{kind}: {', '.join(map(_at, each(mine)))}." for kind, mine in seen.groupby("kind", sort=False)]
+    foot = "\n".join([note for note in said if note.startswith("Each additional")] + [_marks(seen)])
+    words = [WHAT, *clients, *said]
+    with sheet(
+        headline(found), about, words, (1, 2), 3.45, foot=foot, foot_in=1.1, wspace=0.15
+    ) as (fig, (held, of_one)):  # fmt: skip
         panel_title(held, "Memory held", "megabytes above the process without a client")
         panel_title(of_one, "Memory per request", "kilobytes for each request in flight")
         for ax, unit in ((held, "mb"), (of_one, "kb")):
-            lines = lines_of(rows, "limit", unit)
-            against(ax, lines, "requests in flight at once", log=ax is held, middle=mean, hollow=hollow)
-        again = f"mean of {found.repeats} fresh processes" if found.repeats > 1 else "one fresh process for each point"
-        about = f"Memory that no other process shares, read once while all wait for their responses; {again}"
-        head(fig, headline(found), about)
-        foot(fig, "\n".join([note for note in notes(found) if note.startswith("Each additional")] + [_marks(every)]))
-    clients = {cell.kind: [one for one in every if one.kind == cell.kind] for cell in every}
-    said = [f"{kind}: {', '.join(map(_at, mine))}." for kind, mine in clients.items()]
-    describe_on(fig, " ".join([WHAT, *said, *notes(found)]))
+            against(ax, rows, unit, "requests in flight at once", log=ax is held, middle="mean", hollow=hollow)
     return fig
 
 
@@ -205,31 +198,19 @@ def _at(cell: Any) -> str:
     return f"{size(cell.mean)} at {cell.limit:,} ({cell.kb:.0f} KB per request)"
 
 
-def _marks(every: Sequence[Any]) -> str:
+def _marks(seen: pd.DataFrame) -> str:
     """What the marks of the figure mean."""
-    worst = max((cell.variation for cell in every if cell.n > 1), default=0.0)
-    spread = f"Bars from the lowest to the highest process; coefficient of variation at most {worst:.1%}."
-    return " ".join(
-        [spread] * bool(worst) + ["Hollow: not all were in flight together."] * any(not cell.sound for cell in every)
-    )
+    worst = f"coefficient of variation at most {seen['variation'].max():.1%}"
+    spread = [f"Bars from the lowest to the highest process; {worst}."] * bool(seen["n"].max() > 1)
+    return " ".join([*spread, *["Hollow: not all were in flight together."] * (not seen["sound"].all())])
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return the megabytes of each client at each number in flight."""
-    every = sorted(each(cells(found)), key=lambda cell: found.arms.index(f"{cell.kind}-{found.trials[0].case.limit}"))
-    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in every}
+    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in each(cells(found))}
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
-    about="memory held with 10 to 1,000 requests in flight",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={NAME: figure},
-    compared=compared,
-    full={"repeat": REPEAT},
-    quick={"repeat": 2, "in_flight": (10, 100, 500)},
+    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick=QUICK
 )
 memory = EXPERIMENT.run

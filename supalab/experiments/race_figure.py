@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -83,10 +83,12 @@ def side_by_side(
     found = together(trials)
     names = shown_arms(found, arms)
     expected = _made_guesses(guesses, names)
-    places: dict[str, Any] = {"left": 0.16, "right": 0.975, "head_in": HEAD_IN, "foot_in": FOOT_IN, "fig": fig}
+    about = subtitle(found.trials[0].workload, len(found.of(names[0])))
+    words, shape = [ABOUT_SIDE, describe(found, names) + _guessed(expected)], (len(names), 3)
     with sheet(
-        (len(names), 3), ROW_IN * len(names), width_ratios=(5, 3.1, 1.75), wspace=0.2, hspace=0.32, **places
-    ) as (fig, axes):
+        headline(found, names), about, words, shape, ROW_IN * len(names), fig=fig, head_in=HEAD_IN, foot_in=FOOT_IN,
+        left=0.16, right=0.975, width_ratios=(5, 3.1, 1.75), wspace=0.2, hspace=0.32,
+    ) as (fig, axes):  # fmt: skip
         rows = [axes[at : at + 3] for at in range(0, len(axes), 3)]
         for row, arm in zip(rows, names, strict=True):
             _fill(row, found.of(arm), names)
@@ -94,9 +96,7 @@ def side_by_side(
         for row, arm in zip(rows, names, strict=True):
             if arm in expected:
                 _draw_guess(row[0], expected[arm], inside=row is rows[-1])
-        head(fig, headline(found, names), subtitle(found.trials[0].workload, len(found.of(names[0]))))
         _key(rows[0][1], names[0])
-    describe_on(fig, f"{ABOUT_SIDE} {describe(found, names)}{_guessed(expected)}")
     return fig
 
 

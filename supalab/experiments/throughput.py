@@ -6,41 +6,26 @@ measurement. A client that gets slower gets fewer requests, so that a trial stay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from supalab.clients.arms import arm
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.case import Case
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.workload import Workload
 from supalab.report.format import duration, listed
-from supalab.report.lines import against, lines_of
-from supalab.report.plot import MUTED, describe_on, foot, head, panel_title, sheet
+from supalab.report.lines import against
+from supalab.report.plot import MUTED, panel_title, sheet
 from supalab.report.table import Table
 
-__all__ = [
-    "EXPERIMENT",
-    "NEAR",
-    "at_its_end",
-    "best",
-    "compared",
-    "figure",
-    "headline",
-    "ideal",
-    "line",
-    "lines",
-    "notes",
-    "plan",
-    "table",
-    "throughput",
-]
+__all__ = ["EXPERIMENT", "at_its_end", "best", "ideal", "lines", "plan", "requests_for", "throughput"]
 
-NAME = "throughput"
+NAME, ABOUT = "throughput", "throughput against the limit, 3 to 400"
 KINDS = ("fake", "session", "kept", "real")
 LIMITS = (3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400)
 LATENCY_S = 0.1
@@ -50,6 +35,7 @@ NEAR = 0.05
 # client goes round fewer times, and where even that takes too long it is left out.
 TRIAL_S, LONG_S, MOST_S = 2.0, 4.0, 8.0
 ROUNDS, FEWEST_ROUNDS = 5, 2
+QUICK = {"repeat": 1, "limits": (3, 10, 30, 100, 300)}
 TICKS = (3, 5, 10, 20, 30, 50, 100, 200, 400)
 WHAT = "Requests per second against the concurrency limit, with each client's best limit, and CPU time per request."
 LABEL = "concurrency limit"
@@ -73,15 +59,12 @@ def plan(
                     continue
                 if seconds > MOST_S:
                     out[kind] = limit
-                    yield _left_out(kind, numbers[place:], seconds)
+                    slow = f"it had become too slow (two rounds: {seconds:.0f} s)."
+                    yield f"{kind} was left out at {listed(numbers[place:])}: {slow}"
                     continue
                 load = Workload(requests, latency, callers=limit)
                 trial = yield Case(f"{kind}-{limit}", load, repeat=turn, options={"warm_up": limit})
                 pace[kind] = (limit, max(trial["per_s"] if trial else 0.0, 0.1))
-
-
-def _left_out(kind: str, limits: Sequence[int], seconds: float) -> str:
-    return f"{kind} was left out at {listed(limits)}: it had become too slow (two rounds: {seconds:.0f} s)."
 
 
 def _checked(kinds: Sequence[str], limits: Sequence[int], latency: float, repeat: int) -> list[int]:
@@ -113,18 +96,10 @@ def requests_for(limit: int, latency: float, pace: tuple[int, float] | None) -> 
     return requests, requests / per_s
 
 
-def lines(found: Record) -> pd.DataFrame:
-    """Return requests per second: a row for each limit, a column for each kind of client; medians of the repeats."""
-    rows = found.rows
-    order = list(dict.fromkeys(rows["kind"]))
-    return rows.pivot_table(index="limit", columns="kind", values="per_s", aggfunc="median")[order].sort_index()
-
-
-def line(found: Record, kind: str) -> pd.Series[float]:
-    """Return one client's throughput by limit; raises TrialError if it was not run."""
-    if not found.trials or kind not in (seen := lines(found)):
-        raise TrialError(f"the throughput of {kind!r} was not measured: choose a client of the record")
-    return seen[kind].dropna()
+def lines(found: Record) -> Mapping[str, pd.Series[float]]:
+    """Return requests per second by limit, for each kind of client; medians of the repeats."""
+    kinds = found.rows.groupby("kind", sort=False)
+    return {str(kind): mine.groupby("limit")["per_s"].median() for kind, mine in kinds}
 
 
 def best(one: pd.Series[float]) -> int:
@@ -142,32 +117,21 @@ def ideal(found: Record, limit: int) -> float:
     return limit / float(found.asked["latency"])
 
 
-def _kinds(found: Record) -> list[str]:
-    return list(dict.fromkeys(trial.case.kind for trial in found.trials))
-
-
 def headline(found: Record) -> str:
     """Say each client's best limit."""
-    every = {kind: line(found, kind) for kind in _kinds(found)}
-    said = [f"{kind} {best(one)}{' or more' if at_its_end(one) else ''}" for kind, one in every.items()]
-    return f"The best limit: {listed(said)}" if said else "Throughput was not measured"
+    said = [f"{kind} {best(one)}{' or more' * at_its_end(one)}" for kind, one in lines(found).items()]
+    return f"The best limit: {listed(said)}"
 
 
 def notes(found: Record) -> list[str]:
     """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
-    if not found.trials:
-        return ["No client was run."]
     errors = found.rows.groupby("kind", sort=False)["errors"].sum()
-    failed = [
-        f"{kind}: {count} requests failed, which its throughput leaves out." for kind, count in errors.items() if count
-    ]
-    cpus = found.machine.get("cpus", "?")
-    shared = f"Client and lab shared {cpus} processors: with more of them, the peaks move."
-    return [*(_said(found, kind) for kind in _kinds(found)), *found.remarks, *failed, shared]
+    failed = [f"{kind}: {n} requests failed, which its throughput leaves out." for kind, n in errors.items() if n]
+    shared = f"Client and lab shared {found.machine.get('cpus', '?')} processors: with more of them, the peaks move."
+    return [*(_said(found, kind, one) for kind, one in lines(found).items()), *found.remarks, *failed, shared]
 
 
-def _said(found: Record, kind: str) -> str:
-    one = line(found, kind)
+def _said(found: Record, kind: str, one: pd.Series[float]) -> str:
     top, last = best(one), int(one.index.max())
     share = one[top] / ideal(found, top)
     said = f"{kind}: best at {top} in flight with {one[top]:.0f} requests/s, {share:.0%} of the ideal there"
@@ -180,78 +144,62 @@ def _said(found: Record, kind: str) -> str:
 
 def table(found: Record) -> Table:
     """Return throughput by limit and client, a star at each client's best limit."""
-    every = {kind: line(found, kind) for kind in _kinds(found)}
-    rows = []
-    for limit in sorted({trial.case.limit for trial in found.trials}):
-        cells = [
-            f"{one[limit]:,.0f}{'*' if best(one) == limit else ' '}" if limit in one else "" for one in every.values()
-        ]
-        rows.append([str(limit), *cells, f"{ideal(found, limit):,.0f}"])
+    every = lines(found)
+    rows = [
+        [str(limit), *(_cell(one, limit) for one in every.values()), f"{ideal(found, limit):,.0f}"]
+        for limit in sorted({trial.limit for trial in found.trials})
+    ]
     titles = ["limit", *(f"{kind}\nrequests/s" for kind in every), "ideal"]
     return Table(titles, rows, headline=headline(found), notes=notes(found))
 
 
+def _cell(one: pd.Series[float], limit: int) -> str:
+    return f"{one[limit]:,.0f}{'*' if best(one) == limit else ' '}" if limit in one else ""
+
+
 def compared(found: Record) -> dict[str, float]:
     """Return each client's best limit and its highest throughput."""
-    every = {kind: line(found, kind) for kind in _kinds(found)}
-    limits = {f"{kind}: best limit": float(best(one)) for kind, one in every.items()}
-    return limits | {f"{kind}: most requests/s": float(one.max()) for kind, one in every.items()}
+    limits = {f"{kind}: best limit": float(best(one)) for kind, one in lines(found).items()}
+    return limits | {f"{kind}: most requests/s": float(one.max()) for kind, one in lines(found).items()}
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw throughput and CPU against the limit, one line for each client, a star at its best limit.
 
-    A point is the median of the repeats, the bar through it reaches from the lowest to the highest. Draws on ``fig``
-    if one is given.
+    A point is the median of the repeats, the bar through it reaches from the lowest to the highest.
     """
-    every = {kind: line(found, kind) for kind in _kinds(found)}
-    limits = sorted({trial.case.limit for trial in found.trials})
-    ticks = [limit for limit in limits if limit in {*TICKS, limits[0], limits[-1]}]
-    names = {kind: f", best {best(one)}{'+' if at_its_end(one) else ''}" for kind, one in every.items()}
+    every, rows = lines(found), found.rows
+    low, high = rows["limit"].min(), rows["limit"].max()
+    ticks = [limit for limit in sorted(set(rows["limit"])) if limit in {*TICKS, low, high}]
+    names = {kind: f", best {best(one)}{'+' * at_its_end(one)}" for kind, one in every.items()}
     stars = {kind: best(one) for kind, one in every.items()}
-    rows = found.rows.sort_values("limit", kind="stable") if every else found.rows
-    with sheet((1, 2), 3.5, fig=fig, foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17) as (fig, (rate, cpu)):
+    cpus, each = found.machine.get("cpus", "?"), f"each request {duration(found.asked['latency'])} at the server"
+    again = f"median of {found.repeats} runs" if found.repeats > 1 else "one run of each"
+    about = f"Closed loop: as many callers as the limit, {each}; {again}; client and lab on {cpus} processors"
+    words = [WHAT, *notes(found)]
+    with sheet(
+        headline(found), about, words, (1, 2), 3.5, foot=_foot(found), foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17
+    ) as (fig, (rate, cpu)):  # fmt: skip
         panel_title(rate, "Throughput", "answered requests per second; dotted: if only server time counted")
         panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
-        against(rate, lines_of(rows, "limit", "per_s"), LABEL, ticks=ticks, stars=stars, notes=names)
-        against(cpu, lines_of(rows, "limit", "cpu_ms"), LABEL, ticks=ticks)
-        if limits:
-            ends = (limits[0], limits[-1])
-            rate.plot(ends, [ideal(found, limit) for limit in ends], ":", color=MUTED, linewidth=1.6, zorder=1)
-        head(fig, headline(found), _about(found))
-        foot(fig, _foot(found, list(every), any(map(at_its_end, every.values()))))
-    describe_on(fig, " ".join([WHAT, *notes(found)]))
+        against(rate, rows, "per_s", LABEL, ticks=ticks, stars=stars, notes=names)
+        against(cpu, rows, "cpu_ms", LABEL, ticks=ticks)
+        rate.plot([low, high], [ideal(found, low), ideal(found, high)], ":", color=MUTED, linewidth=1.6, zorder=1)
     return fig
 
 
-def _about(found: Record) -> str:
-    again = f"median of {found.repeats} runs" if found.repeats > 1 else "one run of each"
-    return (
-        f"Closed loop: as many callers as the limit, each request {duration(found.asked['latency'])} at the server; "
-        f"{again}; client and lab on {found.machine.get('cpus', '?')} processors"
-    )
-
-
-def _foot(found: Record, kinds: list[str], grew: bool) -> str:
+def _foot(found: Record) -> str:
+    every = lines(found)
     said = [f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"]
-    said += ["+: it still grew at the largest limit"] * grew
-    threads = [kind for kind in ("fake", "session") if kind in kinds]
+    said += ["+: it still grew at the largest limit"] * any(map(at_its_end, every.values()))
+    threads = [kind for kind in ("fake", "session") if kind in every]
     about = {"kept": "kept: httpx over its own pool, keep-alive for all connections", "real": "real: SupabaseAsync"}
-    who = [f"{', '.join(threads)}: requests in threads"] * bool(threads) + [about[k] for k in about if k in kinds]
+    who = [f"{', '.join(threads)}: requests in threads"] * bool(threads) + [about[k] for k in about if k in every]
     early = ["A line that ends early: the client had become too slow for the next limit."] * bool(found.remarks)
     return "\n".join(["; ".join(said) + ".", "; ".join(who) + ".", *early])
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
-    about="throughput against the limit, 3 to 400",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={NAME: figure},
-    compared=compared,
-    full={"repeat": 1},
-    quick={"repeat": 1, "limits": (3, 10, 30, 100, 300)},
+    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": 1}, quick=QUICK
 )
 throughput = EXPERIMENT.run

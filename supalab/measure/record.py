@@ -14,7 +14,7 @@ from supalab.measure.case import Trial
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "SHOWN_BY", "Record", "each"]
+__all__ = ["FORM", "SHOWN_BY", "Record", "each", "medians"]
 
 
 #: How to find an experiment by name. The package of experiments, which is built on records, puts itself in here.
@@ -46,9 +46,8 @@ class Record:
         return pd.DataFrame([trial.row for trial in self.trials])
 
     def median(self, *by: str) -> pd.DataFrame:
-        """Return the medians of the repeats: a row for each combination of ``by``, in the order in which they ran."""
-        rows = self.rows
-        return rows.groupby(list(by), sort=False, as_index=False).median(numeric_only=True) if len(rows) else rows
+        """Return the medians of the repeats, as ``medians`` does: a row for each combination of ``by``."""
+        return medians(self.rows, *by)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -73,11 +72,7 @@ class Record:
 
     def figure(self, name: str = "") -> Any:
         """Return the experiment's figure, or another of its figures by name; raises TrialError if there is none."""
-        figures = self._experiment.figures
-        chosen = name or next(iter(figures), "")
-        if chosen not in figures:
-            raise TrialError(f"{self.name} has no figure {chosen!r}: there are {', '.join(figures) or 'none'}")
-        return figures[chosen](self)
+        return self._experiment.figure(self, name)
 
     def __str__(self) -> str:
         return str(self.table())
@@ -106,6 +101,22 @@ class Record:
         if name and found.name != name:
             raise TrialError(f"{str(path)!r} is a record of {found.name}, not of {name}: choose another file")
         return found
+
+
+def medians(rows: pd.DataFrame, *by: str, errors: str = "max") -> pd.DataFrame:
+    """Return the medians of repeated trials: a row for each combination of ``by``, in the order in which they ran.
+
+    A number that was not measured is NaN. ``errors`` are those of the worst repeat, so that no failure hides in a
+    median, or the ``sum`` of all.
+    """
+    if rows.empty:
+        return rows
+    unknown = dict.fromkeys(rows.columns[rows.isna().all()], float("nan"))  # None alone would not count as a number
+    groups = rows.assign(**unknown).groupby(list(by), sort=False)
+    found = groups.median(numeric_only=True)
+    if "errors" in rows:
+        found = found.assign(errors=groups["errors"].agg(errors))
+    return found.reset_index()
 
 
 def each(rows: pd.DataFrame) -> Iterator[Any]:

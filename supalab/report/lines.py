@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from statistics import median
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from supalab.report.plot import CLEAR, COLOURS, INK, MUTED, OTHER
+from supalab.report.plot import CLEAR, COLOURS, INK, MUTED, OTHER, label, not_seen
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["against", "lines_of", "look", "response_axes", "rule"]
+__all__ = ["against", "look", "response_axes", "rule"]
 
 # By kind of client: colour, marker, dash. Lightness differs as well as hue; ours is the thick one.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
@@ -33,68 +32,51 @@ LOOKS: Mapping[str, tuple[str, str, str]] = {
 }
 GAP_PT = 14.0
 
-#: What was measured of one kind of client: all its values at each place of the x axis.
-Line = Mapping[int, Sequence[float]]
-
 
 def look(kind: str) -> tuple[str, str, str]:
     """Return colour, marker and dash of a kind of client."""
     return LOOKS.get(kind, (OTHER, "D", "-"))
 
 
-def lines_of(rows: pd.DataFrame, x: str, y: str) -> Mapping[str, Line]:
-    """Return the values of ``y`` at each ``x``, for each kind of client: what ``against`` draws."""
-    if rows.empty:
-        return {}
-    lines: dict[str, dict[int, list[float]]] = {}
-    for kind, at, value in zip(rows["kind"], rows[x], rows[y], strict=True):
-        lines.setdefault(kind, {}).setdefault(at, []).append(float(value))
-    return lines
-
-
 def against(
     ax: Axes,
-    lines: Mapping[str, Line],
-    label: str,
+    rows: pd.DataFrame,
+    y: str,
+    xlabel: str,
     *,
     ticks: Sequence[int] = (),
     room: float = 0.24,
     log: bool = True,
-    middle: Callable[[Sequence[float]], float] = median,
+    middle: str = "median",
     hollow: Collection[tuple[str, int]] = (),
     stars: Mapping[str, int] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw a line for each kind over a logarithmic x axis: the middle of the repeats, a bar from lowest to highest.
+    """Draw a line for each kind over its limits: the middle of the repeats of ``y``, a bar from lowest to highest.
 
     ``ticks``: the numbers on the x axis (where something was measured); ``room``: the space for the names, as a power
-    of the axis' range; ``log``: whether the y axis is logarithmic too. ``hollow``: unreliable points, as (kind, x).
-    ``stars``: the x of each kind that is marked; ``notes`` follow the kinds' names.
+    of the axis' range; ``log``: whether the y axis is logarithmic too. ``middle``: median or mean. ``hollow``:
+    unreliable points, as (kind, limit). ``stars``: the limit of each kind that is marked; ``notes`` follow the names.
     """
-    if not any(lines.values()):
-        ax.set(xticks=[], yticks=[])
-        ax.annotate(
-            "not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=MUTED, style="italic",
-            bbox=CLEAR,
-        )  # fmt: skip
-        return
+    if rows.empty:
+        ax.set_xticks([])
+        return not_seen(ax, "not measured")
     if log:
         _log_values(ax)
     ends = {}
-    for kind, line in lines.items():
-        middles = {x: middle(values) for x, values in line.items()}
-        _draw(ax, kind, line, middles, {x for name, x in hollow if name == kind})
-        ends[kind] = (float(max(middles)), middles[max(middles)])
+    for kind, mine in rows.groupby("kind", sort=False):
+        spread = mine.groupby("limit")[y].agg([middle, "min", "max"])
+        line, shade = spread[middle], look(str(kind))[0]
+        _draw(ax, str(kind), line, {limit for name, limit in hollow if name == kind})
+        ax.vlines(spread.index, spread["min"], spread["max"], color=shade, linewidth=1.2)
+        ends[str(kind)] = (float(line.index[-1]), float(line.iloc[-1]))
         if stars is not None:
-            at = stars[kind]
-            shade = look(kind)[0]
-            ax.plot(
-                at, middles[at], "*", color=shade, markersize=20, markeredgecolor=INK, markeredgewidth=1.0, zorder=6
-            )
-    _log_axis(ax, ticks or sorted({x for line in lines.values() for x in line}), label, room)
+            at = stars[str(kind)]
+            ax.plot(at, line[at], "*", color=shade, markersize=20, markeredgecolor=INK, markeredgewidth=1.0, zorder=6)
+    _log_axis(ax, ticks or sorted(set(rows["limit"])), xlabel, room)
     if not log:
         ax.set_ylim(bottom=0)
-    _name_lines(ax, ends, notes or {})
+    return _name_lines(ax, ends, notes or {})
 
 
 def response_axes(ax: Axes, rates: Sequence[float], low_s: float, top_s: float) -> None:
@@ -108,23 +90,21 @@ def response_axes(ax: Axes, rates: Sequence[float], low_s: float, top_s: float) 
 def rule(ax: Axes, height: float, text: str, left: float = 0.0) -> None:
     """Draw a dotted line at a height, with its name above it."""
     ax.axhline(height, color=MUTED, linewidth=1.2, linestyle=(0, (2, 2)), zorder=2)
-    ax.annotate(
-        text, (left, height), xycoords=("axes fraction", "data"), xytext=(6, 4), textcoords="offset points",
-        color=MUTED, fontsize=9.5, bbox=CLEAR,
-    )  # fmt: skip
+    label(
+        ax, text, (left, height), (6, 4), xycoords=("axes fraction", "data"), color=MUTED, fontsize=9.5, va="baseline"
+    )
 
 
-def _draw(ax: Axes, kind: str, line: Line, middles: Mapping[int, float], hollow: Collection[int]) -> None:
+def _draw(ax: Axes, kind: str, line: pd.Series[float], hollow: Collection[int]) -> None:
     shade, marker, dash = look(kind)
     thick = kind == "real"
-    ax.plot(list(middles), list(middles.values()), dash, color=shade, linewidth=3.2 if thick else 1.9, zorder=3 + thick)
-    for x, y in middles.items():
+    ax.plot(line.index, line, dash, color=shade, linewidth=3.2 if thick else 1.9, zorder=3 + thick)
+    for x, y in zip(line.index, line, strict=True):
         empty = x in hollow
         ax.plot(
             x, y, marker, color="white" if empty else shade, markersize=7.5 if thick else 6.5, zorder=4 + thick,
             markeredgecolor=shade if empty else "white", markeredgewidth=1.5 if empty else 0.7,
         )  # fmt: skip
-    ax.vlines(list(line), [min(v) for v in line.values()], [max(v) for v in line.values()], color=shade, linewidth=1.2)
 
 
 def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:

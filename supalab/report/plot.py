@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ import matplotlib as mpl
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from supalab.errors import SettingsError
 from supalab.report.files import write
 
 __all__ = [
     "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "check_suffix", "colour",
-    "describe_on", "description", "foot", "head", "not_seen", "pale",
-    "panel_title", "row_label", "save", "sheet", "styled",
+    "describe_on", "description", "dots", "head", "key", "label", "not_seen", "nothing", "pale", "panel_title",
+    "row_label", "save", "sheet", "styled",
 ]  # fmt: skip
 
 STYLE = Path(__file__).parent.parent / "supalab.mplstyle"
@@ -32,8 +33,8 @@ OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
 CLEAR = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
-#: The width of every figure, in inches.
-WIDTH_IN = 11.0
+#: The width of every figure, and of the margin beside its words, in inches.
+WIDTH_IN, MARGIN_IN = 11.0, 16 / 72
 SUFFIXES = {".png", ".svg", ".pdf"}
 
 
@@ -57,18 +58,31 @@ def styled() -> Iterator[None]:
 
 @contextmanager
 def sheet(
-    shape: tuple[int, int], body_in: float, *, fig: Figure | None = None, head_in: float = 1.45, foot_in: float = 1.0,
-    left: float = 0.06, right: float = 0.985, **grid: Any,
+    title: str, about: str, words: Iterable[str], shape: tuple[int, int], body_in: float, *, foot: str = "",
+    fig: Figure | None = None, head_in: float = 1.45, foot_in: float = 1.0, left: float = 0.06, right: float = 0.985,
+    **grid: Any,
 ) -> Iterator[tuple[Figure, list[Axes]]]:  # fmt: skip
     """Begin a figure in the project's style, or go on with ``fig``; yield it and its panels, row by row.
 
+    ``title`` and ``about`` stand above the panels, ``foot`` below; ``words``: the sentences of the text description.
     ``body_in``: inches for the panels, between a head and a foot; ``grid``: how they share them, as in ``GridSpec``.
     """
     with styled():
         fig = fig or Picture(figsize=(WIDTH_IN, head_in + body_in + foot_in))
         high = fig.get_figheight()
         places = fig.add_gridspec(*shape, left=left, right=right, top=1 - head_in / high, bottom=foot_in / high, **grid)
+        head(fig, title, about)
+        fig.text(MARGIN_IN / WIDTH_IN, 0.16 / high, foot, fontsize=9.5, color=MUTED, va="bottom")
+        describe_on(fig, " ".join(words))
         yield fig, [fig.add_subplot(places[at]) for at in range(shape[0] * shape[1])]
+
+
+def nothing(title: str) -> Figure:
+    """Draw a figure that says that nothing was measured."""
+    with sheet(title, "", [title + "."], (1, 1), 1.0) as (fig, (ax,)):
+        ax.set_xticks([])
+        not_seen(ax, "not measured")
+    return fig
 
 
 class Picture(Figure):
@@ -151,8 +165,14 @@ def _write(fig: Figure, buffer: io.BytesIO, kind: str) -> None:
 def head(fig: Figure, title: str, about: str) -> None:
     """Write a title and a subtitle at the top left."""
     height = fig.get_figheight()
-    fig.text(16 / 72 / WIDTH_IN, 1 - 0.42 / height, title, fontsize=16, fontweight="bold", color=INK)
-    fig.text(16 / 72 / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
+    fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.42 / height, title, fontsize=16, fontweight="bold", color=INK)
+    fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
+
+
+def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], **how: Any) -> None:
+    """Say what colours and hatches mean: a patch for each name, face, hatch and edge; ``how`` as in ``legend``."""
+    patches = [Patch(facecolor=face, hatch=hatch, edgecolor=edge, label=name) for name, face, hatch, edge in parts]
+    on.legend(handles=patches, **{"loc": "lower left", "ncols": len(patches), "frameon": False, "fontsize": 9.5, **how})
 
 
 def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
@@ -165,18 +185,23 @@ def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
 def panel_title(ax: Axes, title: str, note: str) -> None:
     """Write a panel's title and a smaller line below it."""
     ax.set_title(title, pad=24)
-    ax.annotate(
-        note, (0, 1), xytext=(0, 9), xycoords="axes fraction", textcoords="offset points", color=MUTED, fontsize=9.5
-    )
+    ax.annotate(note, (0, 1), xytext=(0, 9), color=MUTED, fontsize=9.5, **ABOVE | {"va": "baseline"})
 
 
-def foot(fig: Figure, text: str) -> None:
-    """Write the notes at the bottom left."""
-    fig.text(16 / 72 / WIDTH_IN, 0.16 / fig.get_figheight(), text, fontsize=9.5, color=MUTED, va="bottom")
+def label(ax: Axes, text: str, at: tuple[float, float], by: tuple[float, float] = (7, 0), **how: Any) -> None:
+    """Write words next to a point, ``by`` so many points to the right and up, on a ground that hides the grid."""
+    across = "center" if not by[0] else "left" if by[0] > 0 else "right"
+    up = "center" if not by[1] else "bottom" if by[1] > 0 else "top"
+    ax.annotate(text, at, xytext=by, textcoords="offset points", **{"ha": across, "va": up, "bbox": CLEAR, **how})
+
+
+def dots(ax: Axes, values: Sequence[float], place: float, size: float = 4) -> None:
+    """Draw the values of repeated trials on a bar, a dot for each; a single one is the bar's end."""
+    if len(values) > 1:
+        ax.plot(values, [place] * len(values), "o", color=INK, markersize=size, zorder=4)
 
 
 def not_seen(ax: Axes, text: str) -> None:
     """Write in a panel that there is no data to draw."""
-    ax.annotate(
-        text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=MUTED, style="italic", bbox=CLEAR
-    )
+    ax.set_yticks([])
+    label(ax, text, (0.5, 0.5), (0, 0), xycoords="axes fraction", color=MUTED, style="italic")

@@ -10,15 +10,19 @@ from __future__ import annotations
 import html as escaping
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import IO, TypeAlias
+from string import Formatter
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from rich import table as rich_table
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 
@@ -80,11 +84,27 @@ class Table:
     notes: Sequence[Line] = ()
     empty: str = ""
 
+    @classmethod
+    def of(cls, rows: pd.DataFrame, columns: Mapping[str, str | Callable[[Any], Content]], **words: Any) -> Table:
+        """Make a table of a DataFrame: ``columns`` are titles, with a form such as ``{cpu_ms:.2f}`` or a function.
+
+        A function gets the row. What a form names but was not measured stays blank. ``words``: headline, notes, …
+        """
+        made = [[_cell(form, row) for form in columns.values()] for _, row in rows.iterrows()]
+        return cls(list(columns), made, **words)
+
     def __str__(self) -> str:
         return text(self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": html(self), "text/plain": text(self)}
+
+
+def _cell(form: str | Callable[[Any], Content], row: pd.Series[Any]) -> Content:
+    if callable(form):
+        return form(row)
+    named = [name for _, name, _, _ in Formatter().parse(form) if name]
+    return "" if row[named].isna().any() else form.format(**row)
 
 
 class Tables(tuple[Table, ...]):

@@ -7,6 +7,7 @@ replaced by a similar one.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -19,6 +20,7 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.parsers.postgres import PostgresParser
 
+from supalab.lab.postgrest.refusal import Unusable
 from supalab.lab.postgrest.types import Type, find_type, known_type
 
 logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
@@ -38,17 +40,28 @@ COLUMN_RULES = (
 )  # fmt: skip
 
 
-class Unsupported(ValueError):
-    """Something of a script that the lab does not have."""
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", re.S | re.I)
+
+
+def unescaped(text: str) -> str:
+    """Return a text with backslashes as PostgreSQL reads it."""
+
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return chr(int(found[1], 8))
+        return chr(int(found[2][1:], 16)) if found[2] else ESCAPES.get(found[3], found[3])
+
+    return ESCAPE.sub(one, text) if "\\" in text else text
 
 
 def column_type(node: exp.DataType) -> Type:
-    """Return the lab's type for a written one; raises Unsupported."""
+    """Return the lab's type for a written one; raises Unusable."""
     shown = node.sql("postgres").lower()
     kind = known_type(shown.replace('"', "").removeprefix("pg_catalog.").removeprefix("public."))
     if kind is None:
         known = "PostgreSQL's types from smallint to jsonb and their arrays are supported"
-        raise Unsupported(f"the lab has no type {shown}; declare the column as text ({known})")
+        raise Unusable(f"the lab has no type {shown}; declare the column as text ({known})")
     return kind
 
 
@@ -102,17 +115,17 @@ class Seed(Postgres):
 
 
 def parse(text: str) -> exp.Expression:
-    """Return the syntax tree of one statement without the schema ``public``; raises Unsupported if it cannot be run."""
+    """Return the syntax tree of one statement without the schema ``public``; raises Unusable if it cannot be run."""
     try:
         trees = [tree for tree in Seed().parse(text) if tree is not None]
     except errors.ParseError as error:
         found: dict[str, Any] = error.errors[0] if error.errors else {}
         near = f" near {found['highlight']!r}" if found.get("highlight") else ""
-        raise Unsupported(f"not understood as PostgreSQL's SQL ({found.get('description', error)}{near})") from None
+        raise Unusable(f"not understood as PostgreSQL's SQL ({found.get('description', error)}{near})") from None
     except errors.SqlglotError as error:
-        raise Unsupported(str(error).partition("\n")[0]) from None
+        raise Unusable(str(error).partition("\n")[0]) from None
     if len(trees) != 1 or isinstance(trees[0], exp.Command | exp.Block):
-        raise Unsupported("the lab does not know this statement; write it as SQLite does, or remove it")
+        raise Unusable("the lab does not know this statement; write it as SQLite does, or remove it")
     return trees[0].transform(_without_schema, copy=False)
 
 
@@ -121,7 +134,7 @@ def _without_schema(node: exp.Expression) -> exp.Expression:
     schema = node.this if call else node.args.get("db") if isinstance(node, exp.Table | exp.Column) else None
     if schema and schema.name.lower() not in SCHEMAS:
         place = "move what is in it into public, or remove what refers to it"
-        raise Unsupported(f"the lab serves the schema public alone, not {schema.name}; {place}")
+        raise Unusable(f"the lab serves the schema public alone, not {schema.name}; {place}")
     if call:
         return cast("exp.Expression", node.expression)
     if schema:
@@ -157,16 +170,16 @@ class TableDraft:
     """A ``CREATE TABLE`` in the making, to which later ``ALTER TABLE`` statements add."""
 
     def __init__(self, tree: exp.Create) -> None:
-        """Take the tree of a statement; raises Unsupported for what the lab does not have."""
+        """Take the tree of a statement; raises Unusable for what the lab does not have."""
         self.tree, self.select = tree, tree.expression
         self.name = tree.find(exp.Table).name  # type: ignore[union-attr]
         for one in tree.args.get("properties") or ():
             if not isinstance(one, LEFT_OUT):
                 shown = one.sql("postgres").partition("(")[0].strip()
-                raise Unsupported(f"the lab has no tables with {shown}; declare a plain table")
+                raise Unusable(f"the lab has no tables with {shown}; declare a plain table")
         tree.set("properties", None)
         if self.select is None and not isinstance(tree.this, exp.Schema):
-            raise Unsupported("a table needs its columns in parentheses; the lab knows no partitions and no OF")
+            raise Unusable("a table needs its columns in parentheses; the lab knows no partitions and no OF")
         self.columns: dict[str, exp.ColumnDef] = {}
         for part in [] if self.select is not None else tree.this.expressions:
             if isinstance(part, exp.Identifier):  # a column without a type
@@ -179,13 +192,8 @@ class TableDraft:
 
     def sql(self) -> str:
         """Return the statement for SQLite: every key is NOT NULL, and every table has row ids."""
-        parts = [part for part in self.tree.this.expressions if isinstance(part, exp.PrimaryKey | exp.Constraint)]
-        keys = [name for part in parts for kind, names, _ in _keys(part) if kind == "p" for name in names]
-        keys += [name for name, column in self.columns.items() if _rule(column, exp.PrimaryKeyColumnConstraint)]
-        for key in keys:
-            column = self.columns.get(key)
-            if column is None or _rule(column, exp.NotNullColumnConstraint):
-                continue
+        keys = [name for kind, names, _ in _keys(self.tree) if kind == "p" for name in names]
+        for column in [self.columns[key] for key in keys if key in self.columns]:
             if len(keys) > 1 or column.kind is None or column_type(column.kind).name != "integer":
                 _replace(column, exp.NotNullColumnConstraint, exp.NotNullColumnConstraint())
         return written(self.tree)
@@ -206,7 +214,7 @@ class TableDraft:
     def _alter_column(self, action: exp.Expression) -> None:
         column, given = self.columns.get(action.name), action.args
         if column is None:
-            raise Unsupported(f"the table {self.name} has no column {action.name}")
+            raise Unusable(f"the table {self.name} has no column {action.name}")
         if given.get("dtype"):
             column.set("kind", given["dtype"])
         elif given.get("allow_null") is not None:
@@ -215,11 +223,11 @@ class TableDraft:
             default = given.get("default") and exp.DefaultColumnConstraint(this=_in_parentheses(given["default"]))
             _replace(column, exp.DefaultColumnConstraint, default)
         else:
-            raise Unsupported("the lab does not know this change of a column; write it into CREATE TABLE")
+            raise Unusable("the lab does not know this change of a column; write it into CREATE TABLE")
 
 
 def prepare_column(column: exp.ColumnDef, table: str) -> None:
-    """Make a column one of SQLite: it numbers itself where PostgreSQL does; raises Unsupported."""
+    """Make a column one of SQLite: it numbers itself where PostgreSQL does; raises Unusable."""
     serial = SERIAL.get(column.kind.sql("postgres").lower()) if column.kind else None
     if serial:
         column.set("kind", exp.DataType.build(serial, dialect="postgres"))
@@ -227,12 +235,12 @@ def prepare_column(column: exp.ColumnDef, table: str) -> None:
         column_type(column.kind)
     for rule in list(column.constraints):
         if not isinstance(rule.kind, COLUMN_RULES):
-            raise Unsupported(f"the lab knows no {written(rule)} in a column; remove it")
+            raise Unusable(f"the lab knows no {written(rule)} in a column; remove it")
         if isinstance(rule.kind, exp.DefaultColumnConstraint):
             rule.kind.set("this", _in_parentheses(rule.kind.this))
         elif isinstance(rule.kind, exp.CollateColumnConstraint) and rule.kind.name.lower() not in COLLATIONS:
             rule.pop()
-    if serial or _rule(column, exp.GeneratedAsIdentityColumnConstraint):
+    if serial or any(isinstance(rule.kind, exp.GeneratedAsIdentityColumnConstraint) for rule in column.constraints):
         name = exp.Literal.string(f"{table}_{column.name}_seq")
         number = exp.Paren(this=exp.Anonymous(this="nextval", expressions=[name]))
         _replace(column, exp.GeneratedAsIdentityColumnConstraint)
@@ -240,13 +248,9 @@ def prepare_column(column: exp.ColumnDef, table: str) -> None:
         _replace(column, exp.DefaultColumnConstraint, exp.DefaultColumnConstraint(this=number))
 
 
-def _rule(column: exp.ColumnDef, kind: type[exp.Expression]) -> exp.Expression | None:
-    return next((rule for rule in column.constraints if isinstance(rule.kind, kind)), None)
-
-
 def _replace(column: exp.ColumnDef, kind: type[exp.Expression], new: exp.Expression | None = None) -> None:
-    """Remove a column's rule of one kind, and add the new one."""
-    while (rule := _rule(column, kind)) is not None:
+    """Remove a column's rules of one kind, and add the new one."""
+    for rule in [rule for rule in column.constraints if isinstance(rule.kind, kind)]:
         rule.pop()
     if new is not None:
         column.append("constraints", exp.ColumnConstraint(kind=new))
@@ -260,37 +264,31 @@ def _in_parentheses(value: exp.Expression) -> exp.Expression:
 def _check_rule(rule: exp.Expression) -> None:
     for part in rule.expressions if isinstance(rule, exp.Constraint) else [rule]:
         if not isinstance(part, RULES):
-            raise Unsupported(f"the lab knows no {part.sql('postgres')[:40]} in a table; remove it")
+            raise Unusable(f"the lab knows no {part.sql('postgres')[:40]} in a table; remove it")
 
 
 Names = dict[tuple[str, tuple[str, ...]], str]
+PRIMARY = (exp.PrimaryKey, exp.PrimaryKeyColumnConstraint)
 
 
-def _keys(rule: exp.Expression, column: str = "") -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield the keys that a constraint makes: their kind (p, u or f), their columns and their name."""
-    named = isinstance(rule, exp.Constraint | exp.ColumnConstraint)
-    kinds: dict[Any, str] = {exp.PrimaryKey: "p", exp.PrimaryKeyColumnConstraint: "p", exp.UniqueColumnConstraint: "u"}
-    inner = [rule.kind] if isinstance(rule, exp.ColumnConstraint) else rule.expressions if named else [rule]
-    for part in inner:
-        listed = part.this.expressions if isinstance(part.this, exp.Schema) else part.expressions
-        kind = kinds.get(type(part), "f")
-        yield kind, (column,) if column else tuple(one.name for one in listed), rule.name if named else ""
+def _keys(tree: exp.Expression) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield the constraints of a ``CREATE TABLE``: their kind (p, u, or f for others), their columns and their name."""
+    for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else ():
+        own = (part.name,) if isinstance(part, exp.ColumnDef) else ()
+        for rule in part.constraints if own else [part]:
+            named = isinstance(rule, exp.Constraint | exp.ColumnConstraint)
+            for one in [rule.kind] if own else rule.expressions if named else [rule]:
+                listed = one.this.expressions if isinstance(one.this, exp.Schema) else one.expressions
+                kind = "p" if isinstance(one, PRIMARY) else "u" if isinstance(one, exp.UniqueColumnConstraint) else "f"
+                yield kind, own or tuple(column.name for column in listed), rule.name if named else ""
 
 
 def key_names(text: str) -> Names:
     """Return the names that a ``CREATE TABLE`` gives its keys, by kind and columns."""
     try:
-        tree = parse(text)
-    except Unsupported:
+        return {(kind, columns): name for kind, columns, name in _keys(parse(text)) if name}
+    except Unusable:
         return {}
-    found: Names = {}
-    for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else []:
-        rules = part.constraints if isinstance(part, exp.ColumnDef) else [part]
-        for rule in rules:
-            for kind, columns, name in _keys(rule, part.name if isinstance(part, exp.ColumnDef) else ""):
-                if name:
-                    found[kind, columns] = name
-    return found
 
 
 # Views
@@ -312,10 +310,16 @@ class Item:
 
 @dataclass(frozen=True)
 class View:
-    """What the text of a view says: its columns in order (None if they are unknown), and the one table it shows."""
+    """What the text of a view says: its columns in order (None if they are unknown), and the one table it shows.
+
+    ``alias`` is what it calls that table; ``shown`` its text after SELECT, ``every`` the same without its conditions.
+    """
 
     items: list[Item] | None
     base: str = ""
+    alias: str = ""
+    shown: str = ""
+    every: str = ""
 
 
 def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
@@ -343,7 +347,13 @@ def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
     simple = tree is select and len(list(tree.find_all(exp.Table, exp.Query))) == 2
     simple = simple and not any(tree.args.get(part) for part in ("group", "having", "limit", "offset", "distinct"))
     simple = simple and not tree.find(exp.AggFunc, exp.Window) and any(item.origin for item in items)
-    return View(items, next(iter(sources.values()))[0] if simple else "")
+    if not simple:
+        return View(items)
+    tokens = Postgres().tokenize(sql)
+    start = next(token.end for token in tokens if token.token_type.name == "SELECT") + 1
+    end = next((token.start for token in tokens if token.token_type.name == "WHERE"), len(sql))
+    table = tree.find(exp.Table)
+    return View(items, table.name, table.alias_or_name, sql[start:], sql[start:end])
 
 
 def _with_type(node: exp.Expression) -> exp.Expression:

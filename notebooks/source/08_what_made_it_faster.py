@@ -1,9 +1,9 @@
-# The source of 08_what_earned_it.ipynb; rebuild with: python -m supalab.course.build
+# The source of 08_what_made_it_faster.ipynb; rebuild with: python -m supalab.course.build
 
 # %% [markdown]
 # # 08 · What made it faster
 #
-# **11 minutes.** You take the step from "before" to "after" apart and measure how many seconds each change saves.
+# **18 minutes.** You take the step from "before" to "after" apart and measure how many seconds each change saves.
 #
 # - **You will** guess the order of four factors and measure it; distinguish a gain from noise; see that a gain depends on the network.
 # - **You need** notebook [07](07_side_by_side.ipynb), or to know the arms `fake-3` and `article-10`.
@@ -189,7 +189,7 @@ savings_chart(far_saved, guesses={"reuse": far_guess})
 # %% [markdown]
 # ## At full size
 #
-# `supalab explain` runs each pair in fresh processes, and it continues to our client (notebook [09](09_find_the_knee.ipynb) explains these steps). It takes
+# `supalab explain` runs each pair in fresh processes, and it continues to our client (notebook [09](09_find_the_peak.ipynb) explains these steps). It takes
 # minutes, so here is a recorded run:
 
 # %%
@@ -230,4 +230,4 @@ explained.figure("explain-links")
 # You cannot say. On such a network each of them could do it alone. Run the arm between: the old limit with a Session.
 # </details>
 #
-# **Next:** in [09 · Find the peak](09_find_the_knee.ipynb) more connections make a client slower.
+# **Next:** in [09 · Find the peak](09_find_the_peak.ipynb) more connections make a client slower.

@@ -1,9 +1,9 @@
-# The source of 09_find_the_knee.ipynb; rebuild with: python -m supalab.course.build
+# The source of 09_find_the_peak.ipynb; rebuild with: python -m supalab.course.build
 
 # %% [markdown]
 # # 09 · Find the peak
 #
-# **10 minutes.** You raise the concurrency limit until it hurts, find the cause, and learn how few slots your service needs.
+# **16 minutes.** You raise the concurrency limit until it hurts, find the cause, and learn how few slots your service needs.
 #
 # - **You will** see a real async client become slower with *more* connections; separate the effect of the gate from that of the transport; compute a limit.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or Little's law: in flight = throughput × time.
@@ -40,7 +40,7 @@ guess
 # ## Run
 #
 # There are as many callers as slots, and each caller sends two requests. A warm-up opens the connections before the measurement starts. The plan is one
-# loop (`here` runs it in this notebook, as in [08](08_what_earned_it.ipynb)). (About 8 seconds.)
+# loop (`here` runs it in this notebook, as in [08](08_what_made_it_faster.ipynb)). (About 8 seconds.)
 
 
 # %%
