@@ -11,11 +11,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from supalab.errors import SettingsError
 from supalab.probe.verdict import WAITERS, Verdict
-from supalab.report.plot import CLEAR, INK, MUTED, describe_on, head, panel_title, sheet
+from supalab.report.plot import CLEAR, INK, MUTED, key, panel_title, sheet
 
 __all__ = ["evidence"]
 
@@ -44,17 +43,20 @@ def evidence(*verdicts: Verdict, fig: Figure | None = None) -> Figure:
     if not verdicts:
         raise SettingsError("evidence() draws verdicts: give at least one, e.g. evidence(await probe(SupabaseAsync))")
     rows = len(verdicts)
-    places: dict[str, Any] = {"left": 0.025, "right": 0.975, "width_ratios": (5, 3), "wspace": 0.12, "hspace": 0.5}
-    with sheet((rows, 2), ROW_IN * rows, fig=fig, head_in=HEAD_IN, foot_in=FOOT_IN, **places) as (drawn, panels):
+    title = f"{verdicts[0].name}: {verdicts[0].kind}" if rows == 1 else "Who waits for the requests?"
+    about = "What the probe saw while 20 and 50 calls were started at once"
+    what = "Evidence of the probe: who waited for the requests, and how many were in flight."
+    with sheet(
+        title, about, [what, *map(_sentence, verdicts)], (rows, 2), ROW_IN * rows, fig=fig, head_in=HEAD_IN,
+        foot_in=FOOT_IN, left=0.025, right=0.975, width_ratios=(5, 3), wspace=0.12, hspace=0.5,
+    ) as (drawn, panels):  # fmt: skip
         for verdict, ax in zip(verdicts, panels[::2], strict=True):
             _draw_waiters(ax, verdict)
         _draw_bursts(panels[1::2], verdicts)
-        one = f"{verdicts[0].name}: {verdicts[0].kind}"
-        title = one if rows == 1 else "Who waits for the requests?"
-        head(drawn, title, "What the probe saw while 20 and 50 calls were started at once")
-        _draw_key(drawn, verdicts)
-    about = "Evidence of the probe: who waited for the requests, and how many were in flight."
-    describe_on(drawn, " ".join((about, *map(_sentence, verdicts))))
+        there = [name for name in LOOKS if any(name in _shares(verdict) for verdict in verdicts)]
+        if there:
+            parts = [(f"waited: {WAITERS[name]}", *LOOKS[name][:2], "white") for name in there]
+            key(drawn, parts, ncols=2, bbox_to_anchor=(0.018, 0.0), handlelength=1.6, columnspacing=1.6)
     return drawn
 
 
@@ -100,18 +102,6 @@ def _draw_bursts(axes: Sequence[Axes], verdicts: Sequence[Verdict]) -> None:
         ax.grid(visible=True)
     panel_title(axes[0], "Requests in flight at the lab", "pale: 20 calls at once, dark: 50")
     axes[-1].set_xlabel("seconds", loc="left")
-
-
-def _draw_key(fig: Figure, verdicts: Sequence[Verdict]) -> None:
-    """Name the parts that occur, below the rows."""
-    there = [name for name in LOOKS if any(name in _shares(verdict) for verdict in verdicts)]
-    patches = [
-        Patch(facecolor=LOOKS[name][0], edgecolor="white", hatch=LOOKS[name][1], label=f"waited: {WAITERS[name]}")
-        for name in there
-    ]
-    if patches:
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.018, 0.0), "ncols": 2}
-        fig.legend(handles=patches, **place, frameon=False, fontsize=9.5, handlelength=1.6, columnspacing=1.6)
 
 
 def _shares(verdict: Verdict) -> dict[str, float]:

@@ -30,11 +30,6 @@ WAITERS = {
     "share_processes": "other processes",
     "share_unseen": "nothing that Python can see",
 }
-#: The numbers that a verdict goes by: shares of the waiting, counts, the limit if there is one.
-NUMBERS = (
-    *("waiting_s", "watched_s", *WAITERS, "loop_blocked", "call_blocks_s", "peak", "limit", "requests_per_call"),
-    "new_connections_per_request",
-)
 MEANING = {
     BLOCKING: "While one of its requests is in flight, the whole event loop is blocked: no other request starts, "
     "and nothing else in the program runs.",
@@ -129,7 +124,7 @@ def concluded(name: str, seen: Seen, seconds: float, when: str) -> Verdict:
     """Return the verdict on what was seen of a client; ``seconds`` and ``when`` are the probe's."""
     n = row(seen)
     kind, remarks = judge(n)
-    numbers = {name: rounded(getattr(n, name)) for name in NUMBERS}
+    numbers = {name: rounded(value) for name, value in vars(n).items() if isinstance(value, int | float | None)}
     evidence = (*_waiting(n), *_counts(n)) if n.bursts else ()
     if kind == CANNOT_TELL:
         said: tuple[str, ...] = (f"This client could not be judged: {remarks[0].rstrip('.?!')}.",)
