@@ -20,9 +20,8 @@ from supalab.experiments.capacity import (
     services,
     tables,
 )
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import FORM, Record
-from supalab.measure.workload import Workload
 from supalab.report.plot import description
 from supalab.report.table import text as plain
 

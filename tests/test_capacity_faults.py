@@ -9,11 +9,10 @@ import pytest
 
 from supalab.errors import SettingsError
 from supalab.experiments.faults import ENOUGH, Window, faults, figure, tables, windows
-from supalab.measure.case import Case, Span, Trial
+from supalab.measure.case import Case, Span, Trial, Workload
 from supalab.measure.record import FORM, Record
 from supalab.measure.run import Interrupted
 from supalab.measure.traffic import DISCONNECTED
-from supalab.measure.workload import Workload
 from supalab.report.plot import description
 from supalab.report.table import text as plain
 

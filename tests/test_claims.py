@@ -14,10 +14,9 @@ from supalab.errors import SettingsError, TrialError
 from supalab.experiments import claims
 from supalab.experiments.claims import COLUMNS, EXPERIMENTS, UNTESTABLE, Claim, catalogue
 from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER, RULES, VERDICTS, Evidence, numbers_of
-from supalab.measure.case import Case, Span, Trial, span_numbers
+from supalab.measure.case import Case, Span, Trial, Workload, span_numbers
 from supalab.measure.record import Record
 from supalab.measure.run import trials_of
-from supalab.measure.workload import Workload
 from supalab.report.plot import description
 from supalab.shipped import shipped
 

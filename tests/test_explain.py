@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from declared import NUMBERS
 
 from supalab.errors import SettingsError
 from supalab.experiments.explain import (
@@ -25,11 +26,10 @@ from supalab.experiments.explain import (
     plan,
     tables,
 )  # fmt: skip
-from supalab.measure.case import NUMBERS, Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.case import Trial as Row
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s, trials_of
-from supalab.measure.workload import Workload
 from supalab.report.table import text as text_of
 
 KEYS = ["limit", "reuse", "library", "async", "keepalive", "gate", "around", "transport"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supalab.errors import TrialError
-from supalab.measure.archive import rounded
+from supalab.measure.record import rounded
 from supalab.probe import VERDICT, Verdict
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, KINDS, MIXED, OUTSIDE, PROCESSES, REAL, judge
 from supalab.probe.look import Heartbeat, Pause, Tally

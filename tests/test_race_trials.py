@@ -10,16 +10,16 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from declared import NUMBERS
 
 from supalab.clients.arms import DEFAULT_ARMS, arm
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments.race import arms, plan, race
 from supalab.lab.handle import Lab
-from supalab.measure.case import NUMBERS, Trial
+from supalab.measure.case import Trial, Workload
 from supalab.measure.child import job, run_worker
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress, trials_of
-from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
 SMALL = Workload(requests=30, latency=0.05)
@@ -225,7 +225,7 @@ def test_a_trial_that_does_not_end_is_ended(lab):
 PARENT = """
 import sys
 from supalab.measure.child import job, run_worker
-from supalab.measure.workload import Workload
+from supalab.measure.case import Workload
 from supalab.settings import Settings
 told = []
 def tick(seconds):

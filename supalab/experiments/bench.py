@@ -19,7 +19,6 @@ from supalab.experiments import Experiment
 from supalab.measure.case import Case
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import stated
 from supalab.report.lines import against
 from supalab.report.plot import panel_title, sheet

@@ -26,12 +26,11 @@ from supalab.experiments import Experiment
 from supalab.experiments import claims_rules as rules
 from supalab.experiments.claims_facts import EXPECTED_S
 from supalab.lab.handle import Lab
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, Progress
 from supalab.measure.service import case_of
 from supalab.measure.traffic import Traffic
-from supalab.measure.workload import Workload
 from supalab.report import files
 from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table

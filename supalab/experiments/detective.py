@@ -20,10 +20,9 @@ from supalab.experiments import Experiment
 from supalab.experiments.claims import FAR_RTT_S, burst, bursts, far
 from supalab.experiments.claims_rules import REQUESTS, Evidence, NotSeen, near
 from supalab.lab.handle import Lab
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, Progress
-from supalab.measure.workload import Workload
 from supalab.report.format import duration, number, stated
 from supalab.report.plot import INK, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table

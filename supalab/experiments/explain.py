@@ -15,11 +15,10 @@ import pandas as pd
 
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment, drawn_by
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.compare import Difference, compare, noise_of
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import duration, stated
 from supalab.report.table import Cell, Content, Table
 from supalab.settings import checked_limit

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.measure.archive import rounded
-from supalab.measure.machine import machine, versions
+from supalab.measure.instruments import machine, versions
+from supalab.measure.record import rounded
 from supalab.probe import look
 from supalab.probe.judge import SOMEBODY_ELSE, judge
 from supalab.probe.seen import Burst, Seen

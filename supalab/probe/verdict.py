@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from supalab.measure.archive import Form, rounded
+from supalab.measure.record import Form, rounded
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, NO_REUSE, OUTSIDE, PROCESSES, REAL, Finding
 from supalab.probe.seen import Burst, Seen, Shares, shares
 from supalab.report.table import Cell, Column, Table, html, text
