@@ -21,7 +21,7 @@ __all__ = ["Case", "Number", "Span", "Trial", "Workload", "check_number", "span_
 Number = float | int | str | bool | None
 
 #: More is surely a slip of the finger, or milliseconds that were given for seconds.
-MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30.0
+MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30
 
 
 def check_number(name: str, value: object, least: float, most: float, cure: str, unit: str = "") -> None:
@@ -54,9 +54,9 @@ class Workload:
         if self.callers is not None:
             check_number("callers", self.callers, 1, MOST, "use e.g. 10, or None for all requests at once")
         if self.limit is not None:
-            check_number("limit", self.limit, 1, MOST_ROWS, "it is the rows of a response, None for all")
+            check_number("limit", self.limit, 1, MOST_ROWS, "give the rows of a response, or None for all")
         if self.latency is not None:
-            check_number("latency", self.latency, 0, LONGEST_S, "150 ms are 0.15", "seconds")
+            check_number("latency", self.latency, 0, LONGEST_S, "it is in seconds, so 150 ms are 0.15", "seconds")
             object.__setattr__(self, "latency", float(self.latency))
         for name in ("table", "columns"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
