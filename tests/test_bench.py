@@ -24,7 +24,7 @@ from test_figures import _drawn, _meet
 from supalab.errors import SettingsError
 from supalab.experiments import bench as experiment
 from supalab.experiments.bench import CASES, CLIENTS, GOALS, Size, bench, figure, plan, reached, seen, tables
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s, trials_of
 from supalab.report.plot import description, save

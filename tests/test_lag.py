@@ -14,6 +14,7 @@ from supalab import Lab
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments.lag import IDLE, arms, lag, plan
+from supalab.measure.case import Workload
 from supalab.measure.instruments import LoopLag
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s

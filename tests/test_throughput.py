@@ -15,7 +15,7 @@ from supalab import Lab
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import throughput as experiment
 from supalab.experiments.throughput import best, lines, plan, requests_for, throughput
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress, expected_s, run, trials_of
 

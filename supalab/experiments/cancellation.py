@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.worker import THENS
