@@ -6,7 +6,8 @@
 # **11 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
-# - **You need** only this kernel. You need no network and no account.
+# - **You need** only this kernel. You need no network and no account. If *coroutine*, *task* and `gather` are new words, begin
+#   with the [primer](00_primer.ipynb).
 #
 # Run the cells from top to bottom with <kbd>Shift</kbd>+<kbd>Enter</kbd>. You can run each cell again. Linked words lead to the
 # [glossary](glossary.md).
@@ -69,6 +70,7 @@ rows
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
+    lab.reset()  # the witness counts from here
     began = time.perf_counter()
     await asyncio.gather(*(db.select("contests", limit=10) for _ in range(100)))
     print(f"100 requests took {time.perf_counter() - began:.2f} s")
