@@ -120,8 +120,8 @@ def _claim(row: dict[str, str], where: str) -> Claim:
         raise SettingsError(f"{where}: figure {row['figure']!r} is not a number") from None
     if not row["experiment"] or not set(row["experiment"].split()) <= set(EXPERIMENTS):
         raise SettingsError(f"{where}: experiment {row['experiment']!r}: use one or some of {', '.join(EXPERIMENTS)}")
-    if row["rule"] not in {*rules.RULES, UNTESTABLE}:
-        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(rules.RULES)}, {UNTESTABLE}")
+    if row["rule"] not in {*rules.rules(), UNTESTABLE}:
+        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(rules.rules())}, {UNTESTABLE}")
     return Claim(**{**row, "figure": figure})  # type: ignore[arg-type]  # all others are text
 
 
