@@ -12,13 +12,15 @@ from declared import NUMBERS
 
 from supalab import Lab
 from supalab.experiments import detective
-from supalab.experiments.detective import ARTICLE, HYPOTHESES, cells, solution
-from supalab.measure.case import Case, Trial, Workload
+from supalab.experiments.detective import ARTICLE, cells, hypotheses, solution
+from supalab.measure.burst import arrivals
+from supalab.measure.case import NUMBERS, Case, Trial
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, run, trials_of
 from supalab.measure.traffic import burst
 from supalab.report.plot import description
 
+HYPOTHESES = hypotheses()
 # What two columns would be if everything were as the article says.
 RIGHT = {
     "before": {"makespan_s": 15.0, "per_s": 6.7, "service_mean_s": 0.45, "at_once": 3, "errors": 0},

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from supalab.errors import SettingsError
 from supalab.measure.case import Trial
 from supalab.report.format import count, duration, number, size
-from supalab.shipped import shipped
+from supalab.shipped import shipped_text
 
 __all__ = [
     "CANNOT", "FACTOR", "HOLDS", "NOT", "OTHER", "REQUESTS", "Evidence", "Judgement", "NotSeen", "Rule", "Verdict",
@@ -182,11 +181,8 @@ class Rule:
 
 @cache
 def rules() -> Mapping[str, Rule]:
-    """Return all rules by their names; raises SettingsError if their file is missing."""
-    place = shipped("data", "rules.toml")
-    if not place.is_file():
-        raise SettingsError(f"{place.name} is not there: the rules are in the project's checkout, install from it")
-    return {name: Rule(**rule) for name, rule in tomllib.loads(place.read_text(encoding="utf-8")).items()}
+    """Return all rules by their names."""
+    return {name: Rule(**rule) for name, rule in tomllib.loads(shipped_text("data", "rules.toml")).items()}
 
 
 @dataclass(frozen=True, slots=True)
