@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from supalab.course.predict import Guess
 from supalab.errors import TrialError
 from supalab.measure.compare import Difference
-from supalab.report.format import count, duration
 from supalab.report.changes import LOST, NOISE, SAVED, key_of, look_of
+from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, sheet
 
 __all__ = ["NOTHING", "savings_chart"]

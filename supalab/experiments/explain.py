@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -54,8 +54,7 @@ LEFT_IN = 0.255
 SHOWN = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(NamedTuple):
     """One thing that changes between two arms: in a few words, as the subject of a sentence, and in short."""
 
     key: str
@@ -112,8 +111,7 @@ def plan(
                 yield Case(name, short if link else load, "bare", turn, conditions, tags, {"warm_up": limit})
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One factor, perhaps over a link: the rounds of both arms, and what the change saves.
 
     ``saved``: seconds of the burst; over a link milliseconds for which a request holds its slot. ``cpu``: milliseconds
@@ -132,8 +130,7 @@ class Step:
         return middle(self.before, number), middle(self.after, number)
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(NamedTuple):
     """What the finished rounds of a record say: each factor, each factor over links, and the whole way at once.
 
     ``rows`` are all trials; ``before``, ``article`` and ``ours`` those of the whole way.
