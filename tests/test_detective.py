@@ -13,8 +13,7 @@ from declared import NUMBERS
 from supalab import Lab
 from supalab.experiments import detective
 from supalab.experiments.detective import ARTICLE, cells, hypotheses, solution
-from supalab.measure.burst import arrivals
-from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, run, trials_of
 from supalab.measure.traffic import burst

@@ -29,7 +29,6 @@ from supalab.measure.case import Case, Workload
 from supalab.measure.case import Trial as Row
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s, trials_of
-from supalab.measure.case import Workload
 from supalab.report.changes import NOISE
 from supalab.report.table import text as text_of
 

@@ -25,7 +25,7 @@ from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
 from supalab.experiments import claims_rules as rules
 from supalab.experiments.claims_facts import EXPECTED_S
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan
 from supalab.measure.service import case_of

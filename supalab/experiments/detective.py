@@ -21,10 +21,9 @@ from matplotlib.patches import Rectangle
 from supalab.experiments import Experiment
 from supalab.experiments.claims import FAR_RTT_S, burst, bursts, far
 from supalab.experiments.claims_rules import REQUESTS, Evidence, NotSeen, near
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan
-from supalab.measure.case import Workload
 from supalab.report.format import duration, listed, number, stated
 from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table
