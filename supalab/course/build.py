@@ -148,7 +148,7 @@ def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
 
 def _from_below(text: str) -> str:
     # Solved notebooks are one folder below the pages that have no solved version.
-    return re.sub(r"\]\((glossary\.md|00_start_here\.ipynb)", r"](../\1", text)
+    return re.sub(r"\]\((glossary\.md|HANDOUT\.md|00_start_here\.ipynb)", r"](../\1", text)
 
 
 def sources() -> list[Path]:

@@ -103,7 +103,7 @@ def _fresh(original: Path) -> str:
 
 
 def config_path(before: str) -> str:
-    """Return Jupyter's configuration path with the course's own in front: it switches a news message off."""
+    """Return Jupyter's configuration path with the course's own in front: no news, and pages are shown, not edited."""
     return os.pathsep.join(filter(None, (str(Path(__file__).parent / "jupyter"), before)))
 
 
