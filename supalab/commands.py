@@ -166,6 +166,8 @@ def course(
     if copy_only:
         sys.stdout.write(f"{folder}: {len(made)} new files; begin with {folder / copies.FIRST}\n")
         return 0
+    # Then `!supalab progress` works in a cell, and in a terminal of JupyterLab, where nothing was activated.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["JUPYTER_CONFIG_PATH"] = copies.config_path(os.environ.get("JUPYTER_CONFIG_PATH", ""))
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped,unused-ignore]  # typed from 4.7 on
 

@@ -279,6 +279,18 @@ def test_a_terminal_inside_a_working_copy_needs_no_folder(
     assert not (tmp_path / "supalab-course").exists()
 
 
+def test_the_courses_command_is_found_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it was started by its path, from an environment that nobody activated."""
+    from jupyterlab.labapp import LabApp
+
+    started = list[str]()
+    monkeypatch.setattr(LabApp, "launch_instance", lambda options: started.append(os.environ["PATH"]))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    assert main(["course", str(tmp_path / "mine")]) == 0
+    assert started == [os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin"])]
+
+
 def test_jupyterlab_opens_the_copy_at_the_first_notebook(tmp_path: Path) -> None:
     """Its root is the copy, and no news comes from the network."""
     options = jupyter_options(tmp_path)

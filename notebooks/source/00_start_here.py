@@ -177,4 +177,6 @@ print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 # a client that has what production needs: a concurrency limit in front of its pool, one deadline for each request, and retries for reads. (The lab
 # stops when this kernel stops.)
 #
+# From now on there are exercises. `!supalab progress` in a cell shows which of them you have done.
+#
 # **Next:** in [01 · See the ceiling](01_see_the_ceiling.ipynb) you compute such a result before you measure it.
