@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from supalab.experiments.race_figure import side_by_side
     from supalab.filters import any_of, gte
     from supalab.lab.handle import Lab
-    from supalab.measure.case import Case
+    from supalab.measure.case import Case, Workload
     from supalab.measure.run import here
-    from supalab.measure.workload import Workload
     from supalab.probe import probe
     from supalab.settings import Settings
 
@@ -42,7 +41,7 @@ _HOME = {
     "Settings": "supalab.settings",
     "SupabaseAsync": "supalab.clients.real",
     "SupalabError": "supalab.errors",
-    "Workload": "supalab.measure.workload",
+    "Workload": "supalab.measure.case",
     "any_of": "supalab.filters",
     "gte": "supalab.filters",
     "here": "supalab.measure.run",

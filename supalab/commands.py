@@ -155,7 +155,9 @@ def course(
     from supalab.course import copies
 
     named = bool(arguments) and not arguments[0].startswith("-")
-    folder = Path(arguments[0] if named else copies.DEFAULT)
+    folder = Path(arguments[0]) if named else copies.default()
+    if (copy_only or fresh is not None) and arguments[named:]:
+        raise SettingsError(f"{arguments[named]!r} is not used with --fresh or --copy-only: give one folder")
     if fresh is not None:
         for book, kept in copies.brought_back(folder, fresh):
             sys.stdout.write(f"{book} is fresh{f'; your version is {kept.name}' if kept else ''}\n")
@@ -164,6 +166,8 @@ def course(
     if copy_only:
         sys.stdout.write(f"{folder}: {len(made)} new files; begin with {folder / copies.FIRST}\n")
         return 0
+    # Then `!supalab progress` works in a cell, and in a terminal of JupyterLab, where nothing was activated.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["JUPYTER_CONFIG_PATH"] = copies.config_path(os.environ.get("JUPYTER_CONFIG_PATH", ""))
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped,unused-ignore]  # typed from 4.7 on
 
@@ -177,16 +181,16 @@ def progress(
     watch: Annotated[bool, _option("print the table again every few seconds, until Ctrl-C")] = False,
 ) -> int:
     """Show which exercises are done: your own, or a table with a line for each working copy."""
-    from supalab.course.attempts import attempts, copies_in, host_table, learner_text
-    from supalab.course.copies import DEFAULT
+    from supalab.course.attempts import attempts, copies_in, host_table, learner_text, short_names
+    from supalab.course.copies import default
     from supalab.course.exercises import EXERCISES
 
-    here = Path(DEFAULT) if Path(DEFAULT).is_dir() else Path()
+    here = default()
     while True:
-        copies = copies_in(folders or [here])
-        found = {str(copy): attempts(copy) for copy in copies}
+        copies = copies_in(folders or [here if here.is_dir() else Path()])
+        found = dict(zip(short_names(copies), map(attempts, copies), strict=True))
         alone = not watch and len(copies) == 1 and len(folders) <= 1
-        said = learner_text(found[str(copies[0])], [*EXERCISES]) if alone else ""
+        said = learner_text(attempts(copies[0]), [*EXERCISES]) if alone else ""
         sys.stdout.write(f"{said or host_table(found, [*EXERCISES], datetime.now(UTC))}\n")
         if not watch:
             return 0

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["shipped"]
+from supalab.errors import SettingsError
+
+__all__ = ["shipped", "shipped_text"]
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent if (_HERE.parent / "notebooks" / "source").is_dir() else _HERE / "_shipped"
@@ -16,3 +18,11 @@ _ROOT = _HERE.parent if (_HERE.parent / "notebooks" / "source").is_dir() else _H
 def shipped(*parts: str) -> Path:
     """Return the path of a shipped file or folder, such as ``shipped("data", "claims.csv")``; it may not exist."""
     return _ROOT.joinpath(*parts)
+
+
+def shipped_text(*parts: str) -> str:
+    """Return the text of a shipped file; raises SettingsError if this installation has none."""
+    try:
+        return shipped(*parts).read_text(encoding="utf-8")
+    except OSError:
+        raise SettingsError(f"{parts[-1]} is missing in this installation: install supalab again") from None

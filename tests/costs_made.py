@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
-from supalab.measure.workload import Workload
 
 WHEN = "2026-11-22T20:00:00+00:00"
 MACHINE = {"system": "Linux", "cpus": "2"}

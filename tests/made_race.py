@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supalab.lab.witness import Witness
-from supalab.measure.case import Case, Number, Span, Trial
+from supalab.measure.case import Case, Number, Span, Trial, Workload
 from supalab.measure.record import Record
-from supalab.measure.run import Outcome, trial_of
-from supalab.measure.workload import Workload
+from supalab.measure.run import trial_of
 
 __all__ = ["made_race", "made_trial", "of_spans", "without"]
 
@@ -50,14 +49,14 @@ def made_trial(
         "lag_max_s": 0.004,
     }
     case = Case(arm, workload, "burst", repeat, conditions or {}, detail=True)
-    return trial_of(case, Outcome(numbers, spans), _witness(spans, limit, kind) if witnessed else None)
+    return trial_of(case, {"numbers": numbers, "spans": spans}, _witness(spans, limit, kind) if witnessed else None)
 
 
 def of_spans(like: Trial, spans: Sequence[Span], **numbers: Number) -> Trial:
     """The same case with other spans, its numbers made anew; ``numbers`` are put in place of what was there."""
     lab = {name: value for name, value in like.numbers.items() if name in {"peak", "served", "connections", "busy_s"}}
     own = {name: like.numbers[name] for name in ("base_bytes", "added_bytes", "cpu_ms", "threads", "lag_p99_s")}
-    made = trial_of(like.case, Outcome({**own, **lab, **numbers}, spans), None)
+    made = trial_of(like.case, {"numbers": {**own, **lab, **numbers}, "spans": spans}, None)
     return Trial(made.case, made.numbers, made.spans, like.timeline)
 
 

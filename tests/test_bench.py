@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from declared import NUMBERS
 from matplotlib.text import Text
 from PIL import Image
 from processes import running
@@ -23,10 +24,9 @@ from test_figures import _drawn, _meet
 from supalab.errors import SettingsError
 from supalab.experiments import bench as experiment
 from supalab.experiments.bench import CASES, CLIENTS, GOALS, Size, bench, figure, plan, reached, seen, tables
-from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s, trials_of
-from supalab.measure.workload import Workload
 from supalab.report.plot import description, save
 from supalab.report.table import WIDTH
 from supalab.report.table import text as text_of

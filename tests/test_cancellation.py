@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from costs_made import cancellations, cancelled
+from declared import NUMBERS
 
 from supalab import Lab
 from supalab.errors import SettingsError
 from supalab.experiments.cancellation import arms, cancellation, plan
-from supalab.measure.cancelled import THENS, report_at_exit, timeline
-from supalab.measure.case import NUMBERS, Trial
+from supalab.measure.case import Trial
 from supalab.measure.record import Record, each
-from supalab.measure.run import Progress, expected_s
+from supalab.measure.run import Progress, expected_s, timeline
+from supalab.measure.worker import THENS, report_at_exit
 
 LATENCY = 1.0
 QUIET = {"cancelled_s": 0.1, "free_s": 0.002, "late_s": None, "late_outcome": None}

@@ -10,19 +10,18 @@ from supalab.experiments.capacity import (
     EXPERIMENT,
     FINE,
     MOST_RATE,
-    Service,
     bracket,
     compared,
     figure,
+    ideal_capacity,
     ideal_queue,
     next_rate,
     search,
     services,
     tables,
 )
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import FORM, Record
-from supalab.measure.workload import Workload
 from supalab.report.plot import description
 from supalab.report.table import text as plain
 
@@ -75,7 +74,7 @@ def test_the_ideal_queue_is_first_come_first_served() -> None:
 def test_ten_slots_take_more_than_ten_thirds_of_three() -> None:
     """Bursts hurt few slots more: by random arrivals 3 to 10 slots gain more than 10/3, as queueing theory says."""
     asked = {"steps": STEPS, "duration": 60.0, "requests": 1000, "seed": 2, "fine": FINE}
-    three, ten = (Service(name, made_idle(name), (), asked).ideal for name in ("real-3", "real-10"))
+    three, ten = (ideal_capacity(slots, 0.153, asked) for slots in (3, 10))
     assert three is not None
     assert ten is not None
     assert 0.5 * 20 < three < 20
@@ -83,12 +82,14 @@ def test_ten_slots_take_more_than_ten_thirds_of_three() -> None:
 
 
 def made_idle(name: str) -> Trial:
-    numbers = {"response_p50_s": 0.153, "requests": 20, "served": 20, "memory_bytes": 44_000_000, "errors": 0}
-    return Trial(Case(name, Workload(1, 0.15), "serve", tags={"rate": None}), numbers)
+    idle = made_step(name, 1.0, 0.16)
+    return replace(
+        idle, numbers={**idle.numbers, "memory_bytes": 44_000_000}, case=replace(idle.case, tags={"rate": None})
+    )
 
 
 def made_step(name: str, rate: float, p95: float | None, *, errors: int = 0) -> Trial:
-    numbers = {f"response_p{q}_s": p95 for q in (95, 99)} | {"response_p50_s": None if p95 is None else 0.15}
+    numbers = {f"response_p{q}_s": p95 for q in (95, 99)} | {"response_p50_s": None if p95 is None else 0.153}
     numbers |= {"in_flight_mean": round(0.15 * rate, 4), "send_delay_p99_s": 0.002}
     failed = {"errors": errors, "failures": f"{errors} x HTTP 504" if errors else ""}
     counted = {"peak": 3, "served": 100, "memory_bytes": 48_000_000}
@@ -127,8 +128,8 @@ def test_a_rate_that_was_tried_again_counts_as_it_was_then() -> None:
     """A step whose generator was late is measured once more."""
     found = made_capacity(fake_3=13.0)
     again = replace(found, trials=(*found.trials, made_step("fake-3", 13.0, 0.9)))
-    assert services(found)["fake-3"].capacity == 13.0
-    assert services(again)["fake-3"].capacity == 5.0
+    assert services(found).loc["fake-3", "capacity"] == 13.0
+    assert services(again).loc["fake-3", "capacity"] == 5.0
 
 
 def test_a_capacity_record_is_the_same_after_the_file() -> None:
@@ -145,7 +146,6 @@ def test_the_table_has_the_article_the_control_and_the_errors() -> None:
     for said in ("13.0", "56.0", "450 -> 150", "250 -> 180", "13 -> 57", "never", "40 x HTTP 504", "ideal"):
         assert said in words
     assert "Interrupted" in plain(tables(replace(made_capacity(fake_3=13.0), finished=False)))
-    assert "No client" in plain(tables(replace(made_capacity(), trials=())))
 
 
 def test_the_figure_says_what_it_shows() -> None:
@@ -158,9 +158,9 @@ def test_the_figure_says_what_it_shows() -> None:
 
 
 def test_a_figure_is_drawn_of_whatever_was_finished() -> None:
-    """One arm, an arm without steps, none: a figure all the same."""
+    """One arm, an arm without steps: a figure all the same."""
     found = made_capacity(fake_3=13.0)
-    for trials in (found.trials, found.trials[:1], ()):
+    for trials in (found.trials, found.trials[:1]):
         assert "Response time" in description(figure(replace(found, trials=trials)))
 
 

@@ -9,11 +9,10 @@ import pytest
 
 from supalab.errors import SettingsError
 from supalab.experiments.faults import ENOUGH, Window, faults, figure, tables, windows
-from supalab.measure.case import Case, Span, Trial
+from supalab.measure.case import Case, Span, Trial, Workload
 from supalab.measure.record import FORM, Record
 from supalab.measure.run import Interrupted
 from supalab.measure.traffic import DISCONNECTED
-from supalab.measure.workload import Workload
 from supalab.report.plot import description
 from supalab.report.table import text as plain
 
@@ -137,7 +136,6 @@ def test_table_and_figure_say_when_each_recovered() -> None:
     told = description(figure(found))
     assert "real-10, the backend takes 2 s for 3.0 s: recovered at once" in told
     assert "fake-3, a flood of clients disconnects for 3.0 s: recovered later than was watched" in told
-    assert "production" in description(figure(made_faults()))
 
 
 def test_a_flood_that_disconnects_holds_threads_and_not_slots() -> None:
@@ -176,7 +174,6 @@ def test_ctrl_c_before_the_first_fault_is_over_leaves_nothing() -> None:
     with pytest.raises(Interrupted) as stopped:
         faults(arms=("real-10",), faults=("down",), before=0.5, fault=0.5, after=0.5, progress=progress)
     assert stopped.value.found is None
-    assert "No fault" in plain(tables(made_faults()))
 
 
 @pytest.mark.parametrize("kinds", [("fire",), ("none",), (), ("slow", "slow"), "slow"])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from commandwork import refused
+from declared import NUMBERS
 
 from supalab.cli import main
 from supalab.experiments import Experiment, claims
 from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER
-from supalab.measure.case import NUMBERS
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress
 from supalab.shipped import shipped

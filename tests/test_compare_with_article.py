@@ -8,8 +8,8 @@ from made_race import made_race, without
 from supalab.course import compare_with_article
 from supalab.course.article_table import total_time_of
 from supalab.errors import TrialError
+from supalab.measure.case import Workload
 from supalab.measure.record import Record
-from supalab.measure.workload import Workload
 
 ARMS = ("fake-3", "fake-10", "article-10")
 

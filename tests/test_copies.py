@@ -17,7 +17,7 @@ import pytest
 from supalab import SupabaseAsync
 from supalab.cli import main
 from supalab.course import NotDone, check, show_source
-from supalab.course.attempts import Attempt, attempts, copies_in, host_table, learner_text, note
+from supalab.course.attempts import Attempt, attempts, copies_in, host_table, learner_text, note, short_names
 from supalab.course.build import solution_of
 from supalab.course.copies import MARKER, brought_back, jupyter_options, working_copy
 from supalab.course.exercises import EXERCISES
@@ -129,7 +129,8 @@ def test_a_learner_sees_what_is_done_and_what_is_next() -> None:
         Attempt("02a", State.LOOK_AGAIN, NOW),
     ]
     said = learner_text(tries, list(EXERCISES))
-    assert said.startswith(f"Done: 1 of {len(EXERCISES)} exercises. Next: 02a, in notebook 02.\n○ 00a  ● 01a  ◐ 02a")
+    assert said.startswith(f"Done: 1 of {len(EXERCISES)} exercises. Next: 02a, in 02_inside_the_loop.ipynb.\n")
+    assert "\n○ 00a  ● 01a  ◐ 02a" in said
     assert "All of them are done" in learner_text([Attempt(one, State.DONE, NOW) for one in EXERCISES], list(EXERCISES))
 
 
@@ -143,15 +144,33 @@ def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
     copies = copies_in([tmp_path])
     assert len(copies) == 30
     table = host_table(
-        {path.parent.name: attempts(path) for path in copies}, list(EXERCISES), datetime.now(UTC) + timedelta(minutes=7)
+        dict(zip(short_names(copies), map(attempts, copies), strict=True)),
+        list(EXERCISES),
+        datetime.now(UTC) + timedelta(minutes=7),
     ).splitlines()
     assert len(table) == 32
+    assert max(map(len, table)) <= 110, "a projector shows no wider lines"
     assert table[1].split()[0] == "learner-00"
     assert table[1].endswith("never")
     assert "◐2" in table[3]
     assert "●3" in table[4]
     assert table[4].endswith(f"1/{len(EXERCISES)}  7 min ago")
     assert len({len(line) for line in table[1:-1] if line.endswith("min ago")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["/home/ann/course", "/home/bo/course"], ["ann", "bo"]),
+        (["/s/a", "/s/b/x"], ["a", "b/x"]),
+        (["/s/x", "/s/x/y"], ["x", "x/y"]),
+        (["/s/a/k/a", "/s/b/k/a"], ["a", "b"]),
+        (["course"], ["course"]),
+    ],
+)
+def test_a_copy_is_named_by_what_tells_it_from_the_others(folders: list[str], names: list[str]) -> None:
+    """A host reads people's folders, not thirty times the same path; no two have one name."""
+    assert short_names([Path(folder) for folder in folders]) == names
 
 
 def test_a_wheel_carries_the_course(tmp_path: Path) -> None:
@@ -240,6 +259,36 @@ def test_a_copy_is_made_without_jupyterlab(
     assert main(["course", "--copy-only"]) == 0
     assert "0 new files" in capsys.readouterr().out
     assert first.read_text(encoding="utf-8") == "my work"
+    assert main(["course", "--copy-only", "mine", "--ip=0.0.0.0"]) == 2
+    assert "'--ip=0.0.0.0' is not used with" in capsys.readouterr().err
+
+
+def test_a_terminal_inside_a_working_copy_needs_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JupyterLab's terminal opens there: the copy is found, and none is made inside it; 5 is 05."""
+    working_copy(tmp_path)
+    mine = tmp_path / "05_step_3_the_context_manager.ipynb"
+    mine.write_text("my work", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["course", "--fresh", "5"]) == 0
+    assert "your version is 05_step_3_the_context_manager.yours-1.ipynb" in capsys.readouterr().out
+    assert main(["course", "--copy-only"]) == 0
+    assert main(["progress"]) == 0
+    assert "Next: 00a, in 00_primer.ipynb" in capsys.readouterr().out
+    assert not (tmp_path / "supalab-course").exists()
+
+
+def test_the_courses_command_is_found_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it was started by its path, from an environment that nobody activated."""
+    from jupyterlab.labapp import LabApp
+
+    started = list[str]()
+    monkeypatch.setattr(LabApp, "launch_instance", lambda options: started.append(os.environ["PATH"]))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    assert main(["course", str(tmp_path / "mine")]) == 0
+    assert started == [os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin"])]
 
 
 def test_jupyterlab_opens_the_copy_at_the_first_notebook(tmp_path: Path) -> None:

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 from costs_made import held
+from declared import NUMBERS
 
 from supalab import Lab
 from supalab.errors import SettingsError
 from supalab.experiments.memory import EACH_S, FIRST_S, cells, memory, notes, plan
-from supalab.measure import memory as instruments
-from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.measure import instruments as instruments
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.child import job, run_worker
-from supalab.measure.held import RESTS, at_rest
-from supalab.measure.memory import uss, written
+from supalab.measure.instruments import uss, written
 from supalab.measure.record import Record, each
 from supalab.measure.run import Progress, expected_s, trials_of
-from supalab.measure.workload import Workload
+from supalab.measure.worker import RESTS, at_rest
 from supalab.settings import Settings
 
 

@@ -233,8 +233,9 @@ def test_binder_makes_the_copy_that_its_link_opens(tmp_path: Path) -> None:
     assert opened
     assert (tmp_path / opened[1]).is_file()
     assert not (tmp_path / DEFAULT / "solutions").exists()
-    switched = json.loads((tmp_path / "config" / "labconfig" / "page_config.json").read_text(encoding="utf-8"))
-    assert switched["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
+    settings = {path.stem: json.loads(path.read_text("utf-8")) for path in (tmp_path / "config").glob("labconfig/*")}
+    assert settings["page_config"]["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
+    assert "default_setting_overrides" in settings
 
 
 SHELL = [

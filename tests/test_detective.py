@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from declared import NUMBERS
 
 from supalab import Lab
 from supalab.experiments import detective
-from supalab.experiments.detective import ARTICLE, HYPOTHESES, cells, solution
-from supalab.measure.burst import arrivals
-from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.experiments.detective import ARTICLE, cells, hypotheses, solution
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, run, trials_of
-from supalab.measure.workload import Workload
+from supalab.measure.traffic import burst
 from supalab.report.plot import description
 
+HYPOTHESES = hypotheses()
 # What two columns would be if everything were as the article says.
 RIGHT = {
     "before": {"makespan_s": 15.0, "per_s": 6.7, "service_mean_s": 0.45, "at_once": 3, "errors": 0},
@@ -168,7 +169,7 @@ class Counting:
 async def test_arrivals_are_seeded_and_of_the_rate_asked_for() -> None:
     """The same times for each seed, rising, as many as asked for, and stretched to the rate exactly."""
     first, again, other = [
-        [span.asked for span in await arrivals(Counting(), Workload(100), 200.0, seed)] for seed in (1, 1, 2)
+        [span.asked for span in await burst(Counting(), Workload(100), rate=200.0, seed=seed)] for seed in (1, 1, 2)
     ]
     assert first == again != other
     assert first == sorted(first)
@@ -180,7 +181,7 @@ async def test_arrivals_are_seeded_and_of_the_rate_asked_for() -> None:
 async def test_arrivals_do_not_wait_for_answers() -> None:
     """Nine requests that start together are in flight together; failures are outcomes."""
     client = Counting()
-    spans = await arrivals(client, Workload(9), 100_000.0)
+    spans = await burst(client, Workload(9), rate=100_000.0)
     assert (client.most, client.asked) == (9, 9)
     assert [span.outcome for span in spans].count("LookupError") == 3
     assert all(span.done - span.asked >= 0.05 for span in spans)
@@ -189,7 +190,7 @@ async def test_arrivals_do_not_wait_for_answers() -> None:
 async def test_arrivals_keep_their_times() -> None:
     """No request starts before its time: far apart, each is alone."""
     client = Counting()
-    spans = await arrivals(client, Workload(2), 4.0)
+    spans = await burst(client, Workload(2), rate=4.0)
     assert client.most == 1
     assert [span.asked for span in spans] == [0.0, 0.25]
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 from costs_made import knee
+from declared import NUMBERS
 from matplotlib.figure import Figure
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import experiment
-from supalab.measure.case import NUMBERS, Case, Span, Trial
+from supalab.measure.case import Case, Span, Trial, Workload
 from supalab.measure.compare import Difference, compare, noise_of, percentile
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, Progress, here, run
-from supalab.measure.workload import Workload
 
 
 def test_a_record_shows_its_experiments_table_and_figure() -> None:

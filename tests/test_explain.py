@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from declared import NUMBERS
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, TrialError
 from supalab.experiments.explain import (
     ARTICLE_FACTORS,
-    NOTHING,
     WHOLE,
     Explained,
     Step,
@@ -25,11 +25,11 @@ from supalab.experiments.explain import (
     plan,
     tables,
 )  # fmt: skip
-from supalab.measure.case import NUMBERS, Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.case import Trial as Row
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s, trials_of
-from supalab.measure.workload import Workload
+from supalab.report.changes import NOISE
 from supalab.report.table import text as text_of
 
 KEYS = ["limit", "reuse", "library", "async", "keepalive", "gate", "around", "transport"]
@@ -94,9 +94,7 @@ def made_explanation(
 
 
 def seen(**how: Any) -> Explained:
-    found = explained(made_explanation(**how))
-    assert found is not None
-    return found
+    return explained(made_explanation(**how))
 
 
 def step(found: Explained, key: str, link: str = "") -> Step:
@@ -224,7 +222,7 @@ def test_every_factor_has_a_sentence_with_its_numbers() -> None:
     assert "costs 110 ms" in said["async"]
     assert "CPU time per request rises from 1.80 to 3.00 ms" in said["keepalive"]
     assert "CPU time per request falls from 1.10 to 0.45 ms" in said["transport"]
-    assert NOTHING in said["around"]
+    assert NOISE.name in said["around"]
     assert len(set(said.values())) == len(KEYS)
 
 
@@ -275,17 +273,16 @@ def test_only_finished_rounds_count() -> None:
     whole = made_explanation(links=False)
     found = replace(whole, trials=whole.trials[:-1], finished=False)
     got = explained(found)
-    assert got is not None
     assert got.rounds == 2
     assert all(len(one.before) == len(one.after) == 2 for one in got.steps)
     assert "finished rounds count, 2 of them" in text_of(tables(found))
     each = len(whole.trials) // 3
     once = explained(replace(whole, trials=whole.trials[:each], finished=False))
-    assert once is not None
     assert once.rounds == 1
     for trials in ((), whole.trials[:5]):
         none = replace(whole, trials=trials, finished=False)
-        assert explained(none) is None
+        with pytest.raises(TrialError, match="no round was finished"):
+            explained(none)
         assert "No round was finished" in text_of(tables(none))
 
 
@@ -294,7 +291,6 @@ def test_a_small_run_finds_the_limit_and_adds_up(tmp_path: Path) -> None:
     told: list[Progress] = []
     record = explain(requests=20, latency=0.15, repeat=1, links=False, progress=told.append)
     found = explained(record)
-    assert found is not None
     assert max(found.steps, key=lambda one: one.saved.median).factor.key == "limit"
     limit = step(found, "limit").saved
     assert limit.above_noise

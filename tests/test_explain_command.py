@@ -12,10 +12,9 @@ from test_explain import made_explanation
 
 from supalab.experiments import Experiment
 from supalab.experiments.explain import plan
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress
-from supalab.measure.workload import Workload
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from test_explain import LEVELS, made_explanation
 from test_figures import _drawn, _meet
 
 from supalab.errors import TrialError
-from supalab.experiments.explain import explained, link_notes, notes
-from supalab.experiments.explain_figures import by_link, waterfall
+from supalab.experiments.explain import by_link, explained, link_notes, notes, waterfall
 from supalab.measure.record import Record
 from supalab.report.plot import description, save
 
@@ -41,9 +40,7 @@ def test_the_description_has_every_sentence() -> None:
     found = made_explanation()
     for note in notes(found):
         assert note.removeprefix("- ") in description(waterfall(found))
-    seen = explained(found)
-    assert seen is not None
-    for note in link_notes(seen):
+    for note in link_notes(explained(found)):
         assert note in description(by_link(found))
 
 

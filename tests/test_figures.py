@@ -18,9 +18,8 @@ from supalab.errors import SettingsError, TrialError
 from supalab.experiments import race_figure
 from supalab.experiments.race import describe
 from supalab.experiments.race_figure import in_lanes, side_by_side, timeline
-from supalab.measure.case import Span, Trial
+from supalab.measure.case import Span, Trial, Workload
 from supalab.measure.record import Record
-from supalab.measure.workload import Workload
 from supalab.report.plot import COLOURS, description, save
 
 

@@ -13,7 +13,7 @@ from supalab.course import knobs
 from supalab.course.knobs import Setting, at_the_lab, turn_the_knobs
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.workload import Workload
+from supalab.measure.case import Workload
 
 MODEL = "application/vnd.jupyter.widget-view+json"
 BURST = Setting(60, 3, 0.125)  # a power of two, so that sums of seconds are exact

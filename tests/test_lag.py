@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from declared import NUMBERS
 
 from supalab import Lab
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments.lag import IDLE, arms, lag, plan
-from supalab.measure.case import NUMBERS
-from supalab.measure.memory import Lag, LoopLag
+from supalab.measure.case import Workload
+from supalab.measure.instruments import LoopLag
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s
 from supalab.measure.worker import Asked, idle
-from supalab.measure.workload import Workload
 
 
 class Clockwork(asyncio.SelectorEventLoop):
@@ -44,22 +44,21 @@ def test_lag_is_what_the_clock_says() -> None:
     """99 quiet ticks and one 300 ms late: the median is nothing, the longest all of it."""
     loop = Clockwork()
 
-    async def work() -> Lag | None:
+    async def work() -> dict[str, float]:
         ticker = LoopLag(every=0.005)
         ticker.start()
         await asyncio.sleep(0.0025)  # half way to a tick
         loop.now += 0.3025  # the loop's thread is busy
         await asyncio.sleep(0.4975)
         ticker.stop()
-        return ticker.lag
+        return ticker.numbers
 
     try:
         lag = loop.run_until_complete(work())
     finally:
         loop.close()
-    assert lag is not None
-    assert lag.max == pytest.approx(0.3, abs=1e-6)
-    assert lag.p50 == pytest.approx(0.0, abs=1e-6)
+    assert lag["lag_max_s"] == pytest.approx(0.3, abs=1e-6)
+    assert lag["lag_p50_s"] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_idle_loop_has_no_lag_by_a_clock_that_has_none() -> None:

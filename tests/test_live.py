@@ -16,8 +16,8 @@ from supalab.course import live
 from supalab.course.live import MOST_LANES, Bar, LiveView, Row, bars, drawn, finished, in_words, live_view
 from supalab.errors import LabError
 from supalab.lab.witness import Now, Tally
+from supalab.measure.case import Workload
 from supalab.measure.run import Progress
-from supalab.measure.workload import Workload
 
 
 def test_each_request_takes_the_lowest_free_lane_and_the_oldest_leaves_first() -> None:

@@ -14,9 +14,8 @@ import pytest
 from supalab.errors import SettingsError
 from supalab.experiments.load import EXPERIMENT, figure, plan, rates, table
 from supalab.measure import traffic as module
-from supalab.measure.archive import rounded
 from supalab.measure.case import Span, Trial
-from supalab.measure.record import FORM, Record
+from supalab.measure.record import FORM, Record, rounded
 from supalab.measure.service import Private, case_of
 from supalab.measure.traffic import (
     CAPPED,

@@ -15,8 +15,8 @@ from supalab import Lab, Settings
 from supalab.clients import arms
 from supalab.clients.arms import KINDS, PEER_ARMS, arm, missing
 from supalab.errors import SettingsError
+from supalab.measure.case import Workload
 from supalab.measure.child import job, run_worker
-from supalab.measure.workload import Workload
 
 OURS_AND_THEIRS = [*PEER_ARMS, "real-httpx-10", "httpx-over-ours-10"]
 SMALL = [name.replace("-10", "-4") for name in OURS_AND_THEIRS]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from supalab.errors import TrialError
-from supalab.measure.archive import rounded
+from supalab.measure.record import rounded
 from supalab.probe import VERDICT, Verdict, look
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, KINDS, MIXED, OUTSIDE, PROCESSES, REAL
 from supalab.probe.look import Heartbeat, Pause

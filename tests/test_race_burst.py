@@ -9,8 +9,8 @@ import pytest
 
 from supalab.clients.base import slot_taken
 from supalab.errors import ApiError, DeadlineExceeded
-from supalab.measure.burst import burst
-from supalab.measure.workload import Workload
+from supalab.measure.case import Workload
+from supalab.measure.traffic import burst
 
 
 class Gated:

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from costs_made import knee
+from declared import NUMBERS
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import throughput as experiment
 from supalab.experiments.throughput import best, lines, plan, requests_for, throughput
-from supalab.measure.case import NUMBERS, Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted, Progress, expected_s, run, trials_of
-from supalab.measure.workload import Workload
 
 
 def test_a_trial_is_sized_by_the_pace_before() -> None:

@@ -9,9 +9,8 @@ import pytest
 from made_race import made_race, made_trial, of_spans
 
 from supalab.errors import SettingsError, TrialError
-from supalab.measure.case import Span
+from supalab.measure.case import Span, Workload
 from supalab.measure.record import Record
-from supalab.measure.workload import Workload
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from made_race import made_race, made_trial, of_spans
 
 from supalab.errors import TrialError
 from supalab.experiments.race import arms, notes, table, together
-from supalab.measure.case import Case, Number, Span, Trial, span_numbers
+from supalab.measure.case import Case, Number, Span, Trial, Workload, span_numbers
 from supalab.measure.record import Record
-from supalab.measure.workload import Workload
 from supalab.report.table import WIDTH
 from supalab.report.table import text as text_of
 

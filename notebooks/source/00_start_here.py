@@ -6,7 +6,8 @@
 # **11 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
-# - **You need** only this kernel. You need no network and no account.
+# - **You need** only this kernel. You need no network and no account. If *coroutine*, *task* and `gather` are new words, begin
+#   with the [primer](00_primer.ipynb).
 #
 # Run the cells from top to bottom with <kbd>Shift</kbd>+<kbd>Enter</kbd>. You can run each cell again. Linked words lead to the
 # [glossary](glossary.md).
@@ -69,6 +70,7 @@ rows
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
+    lab.reset()  # the witness counts from here
     began = time.perf_counter()
     await asyncio.gather(*(db.select("contests", limit=10) for _ in range(100)))
     print(f"100 requests took {time.perf_counter() - began:.2f} s")
@@ -174,5 +176,7 @@ print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 # What happens if a caller gives up, if the server fails, or if a thousand requests are in flight? This course answers these questions. It ends with
 # a client that has what production needs: a concurrency limit in front of its pool, one deadline for each request, and retries for reads. (The lab
 # stops when this kernel stops.)
+#
+# From now on there are exercises. `!supalab progress` in a cell shows which of them you have done.
 #
 # **Next:** in [01 · See the ceiling](01_see_the_ceiling.ipynb) you compute such a result before you measure it.

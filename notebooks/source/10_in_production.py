@@ -89,7 +89,7 @@ capacity.figure()
 # response time.
 
 # %%
-for one in services(capacity).values():
+for one in services(capacity).itertuples():
     busy = one.capacity * one.idle_s / one.limit
     print(f"{one.arm:11} {one.capacity:5.1f}/s, its slots {busy:.0%} busy; ideal queue {one.ideal:5.1f}/s")
 

@@ -261,6 +261,8 @@ else:
 # 5. Put one limit in front of the pool and choose it by measurement. Put one deadline around everything.
 # 6. Close what you open. Cancel some requests and check what keeps running.
 # 7. Ask who waits while the server works.
+#
+# The [handout](HANDOUT.md) has this on one page, with two drawings and the migrated client.
 
 # %% [markdown]
 # ## Recap

@@ -16,7 +16,7 @@ from supalab.course.copies import MARKER
 from supalab.course.feedback import MARKS, State
 from supalab.errors import SettingsError
 
-__all__ = ["Attempt", "attempts", "copies_in", "host_table", "learner_text", "note"]
+__all__ = ["Attempt", "attempts", "copies_in", "host_table", "learner_text", "note", "short_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,18 @@ def copies_in(folders: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
+def short_names(copies: Sequence[Path]) -> list[str]:
+    """Return what tells these folders apart: their paths without the parts that all of them begin or end with."""
+    if len(copies) == 1:
+        return [str(copies[0])]
+    parts = [copy.absolute().parts for copy in copies]
+    while len({one[0] for one in parts}) == 1 and all(len(one) > 1 for one in parts):
+        parts = [one[1:] for one in parts]
+    while len({one[-1] for one in parts}) == 1 and all(len(one) > 1 for one in parts):
+        parts = [one[:-1] for one in parts]
+    return ["/".join(one) for one in parts]
+
+
 def _last(tries: Sequence[Attempt]) -> Mapping[str, State]:
     """The best state of each exercise: what was done stays done."""
     best: dict[str, State] = {}
@@ -75,6 +87,8 @@ def _last(tries: Sequence[Attempt]) -> Mapping[str, State]:
 
 def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
     """Return a learner's own progress in a few lines: how many exercises are done, each one's state, what is next."""
+    from supalab.course.build import notebook_of  # here, so that `python -m supalab.course.build` loads it once
+
     states = _last(tries)
     done = [number for number in exercises if states.get(number) is State.DONE]
     # A learner who began with notebook 01 does not need the primer: exercises before the first try are not next.
@@ -82,7 +96,7 @@ def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
     order = [number for number in exercises if not begun or number >= begun[0]]
     rest = [number for number in (*order, *exercises) if number not in done]
     marks = "  ".join(f"{MARKS[states.get(number, State.NOT_DONE)]} {number}" for number in exercises)
-    then = f"Next: {rest[0]}, in notebook {rest[0][:2]}." if rest else "All of them are done."
+    then = f"Next: {rest[0]}, in {notebook_of(rest[0])}." if rest else "All of them are done."
     return f"Done: {len(done)} of {len(exercises)} exercises. {then}\n{marks}"
 
 
@@ -92,7 +106,7 @@ def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str]
     A cell has the state's mark and, after the first try, the number of tries.
     """
     wide = max([len("folder"), *map(len, copies)])
-    head = f"{'folder':<{wide}}  " + "".join(f"{number:>5}" for number in exercises) + "   done  last check"
+    head = f"{'folder':<{wide}}  " + "".join(f"{number:>4}" for number in exercises) + "   done  last check"
     lines = [head]
     for name, tries in copies.items():
         states = _last(tries)
@@ -100,7 +114,7 @@ def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str]
         for number in exercises:
             times = sum(one.exercise == number and one.state is not State.NOT_DONE for one in tries)
             mark = MARKS[states[number]] if number in states else "·"
-            cells.append(f"{mark}{times if times > 1 else ''}".rjust(5))
+            cells.append(f"{mark}{times if times > 1 else ''}".rjust(4))
         done = sum(state is State.DONE for number, state in states.items() if number in exercises)
         ago = f"{max(int((now - tries[-1].when).total_seconds() // 60), 0)} min ago" if tries else "never"
         lines.append(f"{name:<{wide}}  {''.join(cells)}  {done:>2}/{len(exercises)}  {ago}")

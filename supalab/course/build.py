@@ -33,7 +33,9 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["Cell", "Told", "built", "cells", "main", "minutes", "notebook", "solution_of", "sources", "told"]
+__all__ = [
+    "Cell", "Told", "built", "cells", "main", "minutes", "notebook", "notebook_of", "solution_of", "sources", "told",
+]  # fmt: skip
 
 MARKER = re.compile(r"^# %%(?P<prose> \[markdown\])?(?: exercise (?P<exercise>\d\d[a-z]))?\s*$")
 BEGIN, END, STUB = "# <solution>", "# </solution>", re.compile(r"^(\s*)#: ?(.*)$")
@@ -146,7 +148,7 @@ def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
 
 def _from_below(text: str) -> str:
     # Solved notebooks are one folder below the pages that have no solved version.
-    return re.sub(r"\]\((glossary\.md|00_start_here\.ipynb)", r"](../\1", text)
+    return re.sub(r"\]\((glossary\.md|HANDOUT\.md|00_start_here\.ipynb)", r"](../\1", text)
 
 
 def sources() -> list[Path]:
@@ -156,10 +158,19 @@ def sources() -> list[Path]:
 
 def solution_of(exercise: str) -> str:
     """Return the code of an exercise's solution; raises SettingsError for an exercise that no notebook has."""
+    return _found(exercise)[1].text(solved=True)
+
+
+def notebook_of(exercise: str) -> str:
+    """Return the file name of an exercise's notebook; raises SettingsError for an exercise that no notebook has."""
+    return f"{_found(exercise)[0].stem}.ipynb"
+
+
+def _found(exercise: str) -> tuple[Path, Cell]:
     for path in sources():
         for cell in cells(path.read_text(encoding="utf-8")):
             if cell.exercise == exercise:
-                return cell.text(solved=True)
+                return path, cell
     raise SettingsError(f"no notebook has an exercise {exercise!r}: its number stands above its cell, such as 01a")
 
 

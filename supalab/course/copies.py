@@ -14,7 +14,7 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["DEFAULT", "FIRST", "MARKER", "brought_back", "config_path", "jupyter_options", "working_copy"]
+__all__ = ["DEFAULT", "FIRST", "MARKER", "brought_back", "config_path", "default", "jupyter_options", "working_copy"]
 
 DEFAULT = "supalab-course"
 FIRST = "00_start_here.ipynb"
@@ -29,6 +29,11 @@ def _originals() -> list[Path]:
     if not found:
         raise SettingsError(f"{folder} holds no notebooks: install supalab again, from a wheel or a checkout")
     return [*found, folder / "glossary.md", folder / "HANDOUT.md", *sorted(folder.glob("board-*.png"))]
+
+
+def default() -> Path:
+    """Where a learner works if no folder is named: here if this is a working copy, else ``supalab-course``."""
+    return Path() if Path(MARKER).is_file() else Path(DEFAULT)
 
 
 def working_copy(folder: Path) -> list[Path]:
@@ -59,6 +64,7 @@ def brought_back(folder: Path, which: str) -> list[tuple[Path, Path | None]]:
         raise SettingsError(f"{str(folder)!r} is no working copy of the course: supalab course {folder} makes one")
     books = [path for path in _originals() if path.suffix == ".ipynb"]
     numbers = list(dict.fromkeys(path.name[:2] for path in books))
+    which = which.zfill(2)  # 5 is 05
     if which != "all" and which not in numbers:
         raise SettingsError(f"there is no notebook {which!r}: choose from {', '.join(numbers)}, or all")
     return [_replaced(path, folder / path.name) for path in books if which in ("all", path.name[:2])]
@@ -97,7 +103,7 @@ def _fresh(original: Path) -> str:
 
 
 def config_path(before: str) -> str:
-    """Return Jupyter's configuration path with the course's own in front: it switches a news message off."""
+    """Return Jupyter's configuration path with the course's own in front: no news, and pages are shown, not edited."""
     return os.pathsep.join(filter(None, (str(Path(__file__).parent / "jupyter"), before)))
 
 

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 from supalab.course.live import watched
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.burst import burst
-from supalab.measure.case import Case, Trial
-from supalab.measure.run import Outcome, trial_of
-from supalab.measure.workload import Workload
+from supalab.measure.case import Case, Trial, Workload
+from supalab.measure.run import trial_of
+from supalab.measure.traffic import burst
 
 if TYPE_CHECKING:
     from supalab.clients.base import Client
@@ -86,7 +85,7 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, wa
 
 async def _observed(client: Client, lab: Lab, case: Case) -> Trial:
     spans = await burst(client, case.workload)
-    return trial_of(case, Outcome({}, spans), await asyncio.to_thread(lab.witness))
+    return trial_of(case, {"numbers": {}, "spans": spans}, await asyncio.to_thread(lab.witness))
 
 
 def _check_limit(arm: str, client: object) -> None:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from supalab.course.predict import Guess
 from supalab.errors import TrialError
-from supalab.experiments.explain_figures import LOST, NOISE, SAVED, key, look_of
 from supalab.measure.compare import Difference
+from supalab.report.changes import LOST, NOISE, SAVED, key_of, look_of
 from supalab.report.format import count, duration
 from supalab.report.plot import CLEAR, INK, sheet
 
@@ -57,7 +57,7 @@ def savings_chart(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = 
         ax.set_yticks(range(len(found)), list(found))
         ax.grid(visible=False, axis="y")
         ax.set_xlabel("seconds saved (to the right) or lost (to the left)", loc="left")
-        key(fig, [SAVED, LOST, NOISE])
+        key_of(fig, [SAVED, LOST, NOISE])
     return fig
 
 

@@ -12,9 +12,9 @@ How to make one, in a module of its own (``throughput`` is a good example):
 4. ``EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, …)`` at the end of the module, and an entry in ``MODULES``.
 5. A function of the experiment's name that calls ``EXPERIMENT.run(lab=…, progress=…, **asked)``, for users.
 
-A new number of a trial is declared in ``measure.case.NUMBERS``. A new job of the worker is a function and an entry in
-``measure.worker.JOBS``; one that keeps services up between cases has an entry in ``measure.run.ELSEWHERE`` instead.
-Savings and noise come from ``measure.compare``, numbers in words from ``report.format``.
+A new number of a trial is described in ``data/reference/README.md``. A new job of the worker is a function and an
+entry in ``measure.worker.JOBS``; one that keeps services up between cases has an entry in ``measure.run.ELSEWHERE``
+instead. Savings and noise come from ``measure.compare``, numbers in words from ``report.format``.
 """
 
 from __future__ import annotations

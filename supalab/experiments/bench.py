@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm, missing
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import stated
 from supalab.report.lines import against
 from supalab.report.plot import panel_title, sheet

@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.cancelled import THENS
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.measure.workload import Workload
+from supalab.measure.worker import THENS
 from supalab.report.format import count, duration, listed, ms
 from supalab.report.lines import look
 from supalab.report.plot import INK, MUTED, key, label, row_label, sheet

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -25,24 +25,21 @@ from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
 from supalab.experiments import claims_rules as rules
 from supalab.experiments.claims_facts import EXPECTED_S
-from supalab.lab.handle import Lab
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
-from supalab.measure.run import Plan, Progress
+from supalab.measure.run import Plan
 from supalab.measure.service import case_of
 from supalab.measure.traffic import Traffic
-from supalab.measure.workload import Workload
 from supalab.report import files
-from supalab.report.plot import CLEAR, INK, MUTED, WIDTH_IN, sheet
+from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, label, not_seen, sheet
 from supalab.report.table import Cell, Column, Content, Table
-from supalab.shipped import shipped
+from supalab.shipped import shipped_text
 
 __all__ = [
     "COLUMNS", "EXPERIMENT", "EXPERIMENTS", "LOOKS", "Claim", "burst", "catalogue", "claims", "far", "figure",
     "headline", "notes", "plan", "table", "verdicts",
 ]  # fmt: skip
 
-NAME = "claims"
 COLUMNS = ("id", "section", "claim", "figure", "unit", "experiment", "rule", "note")
 #: What can test a claim: races, single facts, a service under load, or nothing.
 EXPERIMENTS = ("burst", "far", "wide", "reuse", "facts", "production", "none")
@@ -95,24 +92,22 @@ class Claim:
 
 def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
     """Read the claims of a table (``data/claims.csv``); raises SettingsError, in one line, for any other table."""
-    place = Path(path) if path else shipped("data", "claims.csv")
-    if not path and not place.is_file():
-        raise SettingsError(f"{place.name} is not there: the claims are in the project's checkout, install from it")
-    rows = csv.DictReader(io.StringIO(files.read(place, "an editor")))
+    name = Path(path or "claims.csv").name
+    rows = csv.DictReader(io.StringIO(files.read(path, "an editor") if path else shipped_text("data", name)))
     if tuple(rows.fieldnames or ()) != COLUMNS:
-        raise SettingsError(f"{place.name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
+        raise SettingsError(f"{name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
     found: dict[str, Claim] = {}
     for number, row in enumerate(rows, 2):
-        claim = _claim(row, f"{place.name}, line {number}")
+        claim = _claim(row, f"{name}, line {number}")
         if claim.id in found:
-            raise SettingsError(f"{place.name} has two claims {claim.id!r}: give each an id of its own")
+            raise SettingsError(f"{name} has two claims {claim.id!r}: give each an id of its own")
         found[claim.id] = claim
     if not found:
-        raise SettingsError(f"{place.name} has no claims: write one in each line")
+        raise SettingsError(f"{name} has no claims: write one in each line")
     return tuple(found.values())
 
 
-def _claim(row: dict[str, str], where: str) -> Claim:
+def _claim(row: dict[str, Any], where: str) -> Claim:
     if None in row.values() or None in row:
         raise SettingsError(f"{where}: not one field for each column: quote what holds a comma")
     try:
@@ -121,14 +116,9 @@ def _claim(row: dict[str, str], where: str) -> Claim:
         raise SettingsError(f"{where}: figure {row['figure']!r} is not a number") from None
     if not row["experiment"] or not set(row["experiment"].split()) <= set(EXPERIMENTS):
         raise SettingsError(f"{where}: experiment {row['experiment']!r}: use one or some of {', '.join(EXPERIMENTS)}")
-    if row["rule"] not in {*rules.RULES, UNTESTABLE}:
-        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(rules.RULES)}, {UNTESTABLE}")
-    return Claim(**{**row, "figure": figure})  # type: ignore[arg-type]  # all others are text
-
-
-def claims(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Measure what the claims need and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
+    if row["rule"] not in {*rules.rules(), UNTESTABLE}:
+        raise SettingsError(f"{where}: rule {row['rule']!r}: use one of {', '.join(rules.rules())}, {UNTESTABLE}")
+    return Claim(**{**row, "figure": figure})
 
 
 def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
@@ -214,16 +204,16 @@ def _counts(judged: pd.DataFrame) -> Mapping[rules.Verdict, int]:
 
 def headline(found: Record) -> str:
     """Say how many claims hold as stated."""
-    counts = _counts(verdicts(found))
-    return f"{sum(counts.values())} claims tested: {counts[rules.HOLDS]} hold as stated"
+    judged = verdicts(found)
+    return f"{len(judged)} claims tested: {_counts(judged)[rules.HOLDS]} hold as stated"
 
 
 def notes(found: Record) -> list[str]:
     """Say how many claims have each verdict, what another reason is, and how it was measured."""
-    counts = _counts(verdicts(found))
-    said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in counts.items())
+    judged = verdicts(found)
+    said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in _counts(judged).items())
     other = "it is as claimed, but the cause is not the one that the article names."
-    every = [f"Of {sum(counts.values())} claims {said}.", f"{LOOKS[rules.OTHER][1]} for another reason: {other}"]
+    every = [f"Of {len(judged)} claims {said}.", f"{LOOKS[rules.OTHER][1]} for another reason: {other}"]
     if found.asked.get("quick"):
         scales = {trial.case.tags["experiment"]: trial.case.tags.get("scale", 1.0) for trial in found.trials}
         by = ", ".join(f"{name} x {scale:g}" for name, scale in scales.items() if scale != 1)
@@ -248,13 +238,15 @@ def table(found: Record) -> Table:
     return Table(columns, rows, headline=headline(found), notes=notes(found))
 
 
+def _with_figures(found: Record) -> list[Any]:
+    """The verdicts of claims that have a figure, where a value was found."""
+    judged = verdicts(found)
+    return list(each(judged[judged["figure"].notna() & judged["value"].notna()]))
+
+
 def compared(found: Record) -> dict[str, float]:
     """Return the value found for each claim that has a figure."""
-    return {f"claim {line.id}": line.value for line in each(_with_figures(verdicts(found)))}
-
-
-def _with_figures(judged: pd.DataFrame) -> pd.DataFrame:
-    return judged[judged["figure"].notna() & judged["value"].notna()]
+    return {f"claim {line.id}": line.value for line in _with_figures(found)}
 
 
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
@@ -263,19 +255,17 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     Draws on ``fig`` if one is given. A value of zero or below, such as memory that grew although it should shrink, is
     drawn at the left end of the scale with its number.
     """
-    judged = verdicts(found)
-    lines = list(each(_with_figures(judged)))
+    lines = _with_figures(found)
     rows_in = ROW_IN * max(len(lines), 1)
     size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at the article's size"
     band = f"grey band: within a factor of {rules.FACTOR:g} of the article's figure"
-    about = f"{size}{'' if found.finished else ', interrupted'}; {band}"
     said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
-    words = ["The results table of the claims.", notes(found)[0], *said]
     with sheet(
-        headline(found), about, words, (2, 1), 1.0 + rows_in, fig=fig, head_in=1.0, foot_in=0.62, left=0.44,
-        right=0.965, hspace=0.0, height_ratios=(1.0, rows_in),
+        headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}",
+        ["The results table of the claims.", notes(found)[0], *said], (2, 1), 1.0 + rows_in, fig=fig, head_in=1.0,
+        foot_in=0.62, left=0.44, right=0.965, hspace=0.0, height_ratios=(1.0, rows_in),
     ) as (fig, (marks, rows)):  # fmt: skip
-        _draw_verdicts(marks, _counts(judged))
+        _draw_verdicts(marks, _counts(verdicts(found)))
         _draw_values(rows, lines)
     return fig
 
@@ -283,15 +273,13 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
 def _mark(verdict: rules.Verdict, size: float) -> dict[str, Any]:
     *_, marker, face = LOOKS[verdict]
     edge = INK if verdict in {rules.CANNOT, rules.OTHER} else face
-    return {
-        "linestyle": "none", "marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": edge,
-        "markeredgewidth": 1.1,
-    }  # fmt: skip
+    shape = {"marker": marker, "markersize": size, "markeredgewidth": 1.1, "linestyle": "none"}
+    return {**shape, "markerfacecolor": face, "markeredgecolor": edge}
 
 
 def _draw_verdicts(ax: Axes, counts: Mapping[rules.Verdict, int]) -> None:
     """Draw a mark for every claim, in groups by verdict, with the number and the verdict's name under each group."""
-    left = 16 / 72 / WIDTH_IN
+    left = MARGIN_IN / WIDTH_IN
     ax.set_position((left, ax.get_position().y0 + 0.03, 0.965 - left, ax.get_position().height * 0.62))
     ax.axis("off")
     at = 0.0
@@ -307,21 +295,16 @@ def _draw_verdicts(ax: Axes, counts: Mapping[rules.Verdict, int]) -> None:
 def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
     """Draw each value found here over the article's; the band is what counts as the same."""
     if not lines:
-        ax.set(xticks=[], yticks=[])
-        ax.annotate("no claim with a figure was tested", (0.5, 0.5), xycoords="axes fraction", ha="center")
-        return
+        ax.set_xticks([])
+        return not_seen(ax, "no claim with a figure was tested")
     ax.axvspan(1 / rules.FACTOR, rules.FACTOR, color="#e8edf3", zorder=0, linewidth=0)
     ax.axvline(1, color=MUTED, linewidth=1.2, zorder=1)
     for row, line in enumerate(lines):
         place = min(max(line.value / line.figure, LEAST), MOST / 1.3)
         ax.plot([1, place], [row, row], color="#c3cad2", linewidth=1.4, zorder=2)
         ax.plot([place], [row], zorder=3, **_mark(line.verdict, 8.5))
-        left = place < 1
-        # In the half where the mark is not, so that no number runs into a line.
-        ax.annotate(
-            line.here, (place, row), xytext=(-9 if left else 9, 0), textcoords="offset points", va="center",
-            ha="right" if left else "left", fontsize=10, color=INK, bbox=CLEAR, zorder=4,
-        )  # fmt: skip
+        # In the half where the mark is, so that no number runs into a line.
+        label(ax, line.here, (place, row), (-9 if place < 1 else 9, 0), fontsize=10, color=INK, zorder=4)
     labels = [f"{textwrap.shorten(line.claim, LONGEST, placeholder='…')}: {line.stated}" for line in lines]
     ax.set_yticks(range(len(lines)), labels)
     ax.set(xscale="log", xlim=(LEAST / 5, MOST), ylim=(len(lines) - 0.4, -0.6))
@@ -330,10 +313,11 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
     ax.tick_params(axis="y", length=0, labelsize=10)
     ax.grid(visible=True, axis="x")
     ax.set_xlabel("found here, as a multiple of the article's figure", loc="left")
+    return None
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
+    name="claims",
     about="every claim of the article with its verdict",
     plan=plan,
     headline=headline,
@@ -343,3 +327,4 @@ EXPERIMENT = Experiment(
     compared=compared,
     quick={"quick": True},
 )
+claims = EXPERIMENT.run

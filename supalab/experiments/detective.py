@@ -1,15 +1,17 @@
 """Detective: find the conditions under which all numbers of the article's table are true at once.
 
 The table has four numbers before and four after the change. A hypothesis is two arms, each under conditions of its own,
-that the article could have measured. It explains a number if its arm shows it within a factor of 1.5; the limit must be
-the very number. Over a distance the lab sees a request only while it serves it, so "at once" is the client's count.
+that the article could have measured (``data/hypotheses.csv``). It explains a number if its arm shows it within a factor
+of 1.5; the limit must be the very number. Over a distance the lab sees a request only while it serves it, so "at once"
+is the client's count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import io
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,37 +21,18 @@ from matplotlib.patches import Rectangle
 from supalab.experiments import Experiment
 from supalab.experiments.claims import FAR_RTT_S, burst, bursts, far
 from supalab.experiments.claims_rules import REQUESTS, Evidence, NotSeen, near
-from supalab.lab.handle import Lab
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
-from supalab.measure.run import Plan, Progress
-from supalab.measure.workload import Workload
-from supalab.report.format import duration, number, stated
-from supalab.report.plot import INK, MUTED, WIDTH_IN, sheet
+from supalab.measure.run import Plan
+from supalab.report.format import duration, listed, number, stated
+from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table
+from supalab.shipped import shipped_text
 
-__all__ = [
-    "ARTICLE", "EXPERIMENT", "HYPOTHESES", "Hypothesis", "cells", "detective", "figure", "headline", "notes", "plan",
-    "solution", "table",
-]  # fmt: skip
+__all__ = ["ARTICLE", "EXPERIMENT", "cells", "detective", "figure", "headline", "hypotheses", "notes", "plan", "table"]
 
-NAME = "detective"
 QUICK, QUICK_NEAR = 2.0, 60
 NEAR_S, OPEN_RATE = 0.15, 20.0
-#: The article's table: before and after; seconds and requests per second.
-ARTICLE: Mapping[str, tuple[float, float]] = {
-    "at once": (3.0, 10.0),
-    "response": (0.45, 0.15),
-    "throughput": (6.7, 20.0),
-    "100 requests": (15.0, 5.0),
-}
-#: Of each: its name in the evidence, how it is written here, and how in the article.
-READ: Mapping[str, tuple[str, Callable[[float], str], Callable[[float], str]]] = {
-    "at once": ("limit", number, number),
-    "response": ("response_s", duration, stated),
-    "throughput": ("per_s", "{:.1f}/s".format, "{:g}/s".format),
-    "100 requests": ("total_s", duration, stated),
-}
 SEEN_BY = (
     "At once: the arm's limit, and how many slots were used at most, as the client counts them, because over a "
     "distance the lab counts a request only while it serves it. Response: from slot to response, without queue time."
@@ -59,50 +42,31 @@ LOOKS = {True: ("#1d4f91", "#e3ebf5", "✓"), False: ("#b3446c", "#f7e9ef", "✕
 ROW_IN, LEFT_IN = 0.56, 3.95
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """What could have happened: its letter, and the experiment and arm of its two columns.
+class Stated(NamedTuple):
+    """A number of the article's table, before and after: its name in the evidence, how it is written here and there."""
+
+    name: str
+    here: Callable[[float], str]
+    there: Callable[[float], str]
+    numbers: tuple[float, float]
+
+
+#: The article's table, in seconds and requests per second.
+ARTICLE: Mapping[str, Stated] = {
+    "at once": Stated("limit", number, number, (3.0, 10.0)),
+    "response": Stated("response_s", duration, stated, (0.45, 0.15)),
+    "throughput": Stated("per_s", "{:.1f}/s".format, "{:g}/s".format, (6.7, 20.0)),
+    "100 requests": Stated("total_s", duration, stated, (15.0, 5.0)),
+}
+NUMBERS = 2 * len(ARTICLE)
+
+
+def hypotheses() -> list[Any]:
+    """Return what could have happened: ``letter``, ``said``, ``means``, and the arms ``before`` and ``after``.
 
     ``means``: what else must then be so, for the reader to judge how likely it is.
     """
-
-    letter: str
-    said: str
-    before: str
-    after: str
-    means: str
-
-
-HYPOTHESES = (
-    Hypothesis("A", "limit 3 to 10, 450 ms at the server", "burst fake-3", "burst article-10", "the limit did it all"),
-    Hypothesis("B", "limit 3 to 10, still threads", "burst fake-3", "burst fake-10", "async had no part in it"),
-    Hypothesis(
-        "C", "connections reused, the same three threads", "far fake-3", "far session-3",
-        "a Session would have done it, and ten were never in flight",
-    ),
-    Hypothesis(
-        "D", "connections reused by async, limit still 3", "far fake-3", "far real-3", "ten were never in flight",
-    ),
-    Hypothesis("E", "connections reused, limit 10, one burst", "far fake-3", "far real-10", "reuse and limit multiply"),
-    Hypothesis("F", "150 ms at the server, plain HTTP", "near fake-3", "near real-10", "the server was never slow"),
-    Hypothesis(
-        "G", "a burst at 450 ms, later 20 per second at 150 ms", "burst fake-3", "open real-10",
-        "the server itself became three times as fast, and the 100 requests arrived one by one",
-    ),
-    Hypothesis(
-        "H", "20 per second, connections reused, limit 10", "open-far fake-3", "open-far real-10",
-        "each request saves two round trips of three; the arrival rate decides, not the limit",
-    ),
-    Hypothesis(
-        "I", "the same as H with a Session in ten threads", "open-far fake-3", "open-far session-10",
-        "as H, and async had no part in it",
-    ),
-)  # fmt: skip
-
-
-def detective(*, lab: Lab | None = None, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Measure what every hypothesis needs and return the record; ``asked`` and errors as in ``plan`` and ``run``."""
-    return EXPERIMENT.run(lab=lab, progress=progress, **asked)
+    return list(each(pd.read_csv(io.StringIO(shipped_text("data", "hypotheses.csv")))))
 
 
 def plan(*, quick: bool = False) -> Plan:
@@ -115,10 +79,9 @@ def plan(*, quick: bool = False) -> Plan:
     yield from far(quick, ("fake-3", "session-3", "real-3", "real-10"), QUICK)
     load = Workload(QUICK_NEAR if quick else REQUESTS, NEAR_S / scale)
     yield from bursts("near", ("fake-3", "real-10"), load, scale)
+    way = {"rtt": FAR_RTT_S / scale, "tls": True}
     yield from _open("open", ("real-10",), NEAR_S / scale, {}, scale)
-    yield from _open(
-        "open-far", ("fake-3", "session-10", "real-10"), 0.0, {"rtt": FAR_RTT_S / scale, "tls": True}, scale
-    )
+    yield from _open("open-far", ("fake-3", "session-10", "real-10"), 0.0, way, scale)
 
 
 def _open(experiment: str, arms: Sequence[str], latency: float, conditions: Mapping[str, Any], scale: float) -> Plan:
@@ -135,27 +98,34 @@ def cells(found: Record) -> pd.DataFrame:
 
     A hypothesis whose arms were not measured without errors is left out.
     """
-    evidence = Evidence.of(found.trials)
-    rows: list[dict[str, Any]] = []
-    for one in HYPOTHESES:
-        try:
-            rows += list(_cells(one, evidence))
-        except NotSeen:
-            continue
+    evidence, rows = Evidence.of(found.trials), list[dict[str, Any]]()
+    for one in hypotheses():
+        with suppress(NotSeen):
+            rows += [_cell(one, evidence, when, figure) for when in ("before", "after") for figure in ARTICLE]
     return pd.DataFrame(rows, columns=["letter", "said", "means", "figure", "when", "fits", "text", "stated"])
 
 
-def _cells(one: Hypothesis, e: Evidence) -> Iterator[dict[str, Any]]:
-    for at, (when, arm) in enumerate((("before", one.before), ("after", one.after))):
-        for figure, (name, here, article) in READ.items():
-            value, claimed = e(f"{arm}.{name}"), ARTICLE[figure][at]
-            fits, text = near(value, claimed), here(value)
-            if name == "limit":
-                # The article's number is a limit: what it allows and what was used are told apart.
-                used = e(f"{arm}.at_once")
-                fits, text = value == claimed, text if used == value else f"{text}, {used} used"
-            said = {"letter": one.letter, "said": one.said, "means": one.means, "figure": figure, "when": when}
-            yield {**said, "fits": fits, "text": text, "stated": article(claimed)}
+def _cell(one: Any, e: Evidence, when: str, figure: str) -> dict[str, Any]:
+    article, arm = ARTICLE[figure], getattr(one, when)
+    value, claimed = e(f"{arm}.{article.name}"), article.numbers[when == "after"]
+    fits, text = near(value, claimed), article.here(value)
+    if article.name == "limit":
+        # The article's number is a limit: what it allows and what was used are told apart.
+        used = e(f"{arm}.at_once")
+        fits, text = value == claimed, text if used == value else f"{text}, {used} used"
+    said = {"letter": one.letter, "said": one.said, "means": one.means, "figure": figure, "when": when}
+    return {**said, "fits": fits, "text": text, "stated": article.there(claimed)}
+
+
+def _matrix(found: Record) -> list[pd.DataFrame]:
+    """The cells of each hypothesis."""
+    return [mine for _, mine in cells(found).groupby("letter")]
+
+
+def _best(every: Sequence[pd.DataFrame]) -> tuple[int, list[pd.DataFrame]]:
+    """How many numbers are explained at best, and the hypotheses that do so."""
+    best = max((int(mine["fits"].sum()) for mine in every), default=0)
+    return best, [mine for mine in every if mine["fits"].sum() == best]
 
 
 def _sentence(mine: pd.DataFrame) -> str:
@@ -168,30 +138,26 @@ def _sentence(mine: pd.DataFrame) -> str:
 
 def headline(found: Record) -> str:
     """Say under which hypotheses all of the article's numbers are true."""
-    explained = cells(found).groupby("letter")["fits"].sum()
-    *most, last = ["", *explained.index[explained == 2 * len(ARTICLE)]]
-    if last:
-        return f"All of the article's numbers at once: only in {', '.join(most[1:])}{' or ' * bool(most[1:])}{last}"
-    best = explained.max() if len(explained) else 0
-    return f"No hypothesis has all of the article's numbers at once: {best} of {2 * len(ARTICLE)} at best"
+    most, best = _best(_matrix(found))
+    if most == NUMBERS:
+        letters = listed((mine["letter"].iloc[0] for mine in best), "or")
+        return f"All of the article's numbers at once: only in {letters}"
+    return f"No hypothesis has all of the article's numbers at once: {most} of {NUMBERS} at best"
 
 
 def solution(found: Record) -> str:
     """Say in sentences which hypotheses explain everything, and if none does, which come nearest and what they miss."""
-    every, numbers = cells(found), 2 * len(ARTICLE)
-    explained = every.groupby("letter")["fits"].sum()
-    if not len(explained):
+    every = _matrix(found)
+    if not every:
         return "No hypothesis could be tested: nothing was measured without errors."
-    best = [every[every["letter"] == letter] for letter in explained.index[explained == explained.max()]]
-    if explained.max() < numbers:
-        return " ".join(
-            [f"In none of {len(explained)} hypotheses are all numbers true at once.", *map(_sentence, best)]
-        )
+    most, best = _best(every)
+    if most < NUMBERS:
+        return " ".join([f"In none of {len(every)} hypotheses are all numbers true at once.", *map(_sentence, best)])
     named = "; ".join(f"{one.letter}, {one.said} ({one.means})" for one in (mine.iloc[0] for mine in best))
-    others = explained[explained < numbers]
-    rest = f" Each of the others misses at least {numbers - others.max()}." if len(others) else ""
+    others = [NUMBERS - int(mine["fits"].sum()) for mine in every if not mine["fits"].all()]
+    rest = f" Each of the others misses at least {min(others)}." if others else ""
     how_many = "one hypothesis" if len(best) == 1 else f"{len(best)} hypotheses"
-    return f"All {numbers} numbers are true at once in {how_many}: {named}.{rest}"
+    return f"All {NUMBERS} numbers are true at once in {how_many}: {named}.{rest}"
 
 
 def notes(found: Record) -> list[str]:
@@ -203,11 +169,11 @@ def notes(found: Record) -> list[str]:
 def table(found: Record) -> Table:
     """Return the matrix of hypotheses and numbers, before and after."""
     columns = [Column("hypothesis", wide=True), Column("", width=6), *(Column(name, width=13) for name in ARTICLE)]
-    article = [[Cell(f"  {form(claimed)}") for claimed in ARTICLE[figure]] for figure, (_, _, form) in READ.items()]
+    article = [[Cell(f"  {one.there(claimed)}") for claimed in one.numbers] for one in ARTICLE.values()]
     rows: list[list[Content]] = [["the article", [Cell("before"), Cell("after")], *article]]
-    for letter, mine in cells(found).groupby("letter"):
-        fits = f"{mine['fits'].sum()}/{len(mine)}"
-        words = [Cell(f"\n{letter}  {mine['said'].iloc[0]}"), Cell(fits, "good" if mine["fits"].all() else "dim")]
+    for mine in _matrix(found):
+        fits = Cell(f"{mine['fits'].sum()}/{len(mine)}", "good" if mine["fits"].all() else "dim")
+        words = [Cell(f"\n{mine['letter'].iloc[0]}  {mine['said'].iloc[0]}"), fits]
         marked = [Cell(f"{LOOKS[one.fits][2]} {one.text}", "good" if one.fits else "bad") for one in each(mine)]
         pairs = zip(marked[: len(ARTICLE)], marked[len(ARTICLE) :], strict=True)
         numbers = [[Cell(f"\n{before.text}", before.style), after] for before, after in pairs]
@@ -229,7 +195,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
 
     Draws on ``fig`` if one is given.
     """
-    every = [mine for _, mine in cells(found).groupby("letter")]
+    every = _matrix(found)
     size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at full size"
     about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
     words = ["The matrix of hypotheses.", solution(found), *map(_sentence, every)]
@@ -240,7 +206,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         # In inches from its top left, so that words keep their size; a row of the grid is a row of the matrix.
         ax.set(xlim=(0, WIDTH_IN), ylim=(len(every) + 2, 0))
         ax.axis("off")
-        _words(ax, 16 / 72, 1.5, "the article", fontsize=11, fontweight="bold")
+        _words(ax, MARGIN_IN, 1.5, "the article", fontsize=11, fontweight="bold")
         for row, mine in enumerate(every, 2):
             _draw_row(ax, row, mine)
     return fig
@@ -253,7 +219,7 @@ def _words(ax: Axes, x: float, row: float, said: str, **how: Any) -> None:
 def _draw_row(ax: Axes, row: int, mine: pd.DataFrame) -> None:
     """Draw one hypothesis and its numbers; above the first one, what the columns are."""
     whole = {"color": LOOKS[True][0], "fontweight": "bold"} if mine["fits"].all() else {"color": MUTED}
-    _words(ax, 16 / 72, row + 0.5, mine["letter"].iloc[0], fontsize=13, fontweight="bold")
+    _words(ax, MARGIN_IN, row + 0.5, mine["letter"].iloc[0], fontsize=13, fontweight="bold")
     _words(ax, 0.5, row + 0.32, mine["said"].iloc[0], fontsize=9.6)
     _words(ax, 0.5, row + 0.73, f"{mine['fits'].sum()} of {len(mine)} numbers", fontsize=9.2, **whole)
     width = (WIDTH_IN - LEFT_IN - 0.3) / len(mine)
@@ -270,7 +236,7 @@ def _draw_row(ax: Axes, row: int, mine: pd.DataFrame) -> None:
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
+    name="detective",
     about="under which conditions the article's numbers are all true at once",
     plan=plan,
     headline=headline,
@@ -280,3 +246,4 @@ EXPERIMENT = Experiment(
     compared=compared,
     quick={"quick": True},
 )
+detective = EXPERIMENT.run

@@ -1,69 +1,66 @@
 """Explain: which part of the change from fake to real made the difference?
 
-Each factor is a pair of arms that differ in one thing; the second arm of one is the first arm of the next. Pairs and
-the whole way are measured apart, so it is a finding if the factors add up to the whole. Differences are taken within a
-round, between trials that ran next to each other.
+Each factor is a pair of arms that differ in one thing (``data/factors.csv``); the second arm of one is the first arm of
+the next. Pairs and the whole way are measured apart, so it is a finding if the factors add up to the whole. Differences
+are taken within a round, between trials that ran next to each other.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from supalab.errors import SettingsError
-from supalab.experiments import Experiment, drawn_by
-from supalab.measure.case import Case
+from supalab.errors import SettingsError, TrialError
+from supalab.experiments import Experiment
+from supalab.measure.case import Case, Workload
 from supalab.measure.compare import Difference, compare, noise_of
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, checked_repeat, rotated
-from supalab.measure.workload import Workload
+from supalab.report.changes import BAR, LEFT, LOST, NOISE, SAVED, Bar, bars, key_of, look_of, margin
 from supalab.report.format import duration, stated
+from supalab.report.plot import INK, MUTED, colour, sheet
 from supalab.report.table import Cell, Content, Table
 from supalab.settings import checked_limit
-
-if TYPE_CHECKING:
-    pass
+from supalab.shipped import shipped_text
 
 __all__ = [
-    "ARTICLE_FACTORS", "EXPERIMENT", "Explained", "Factor", "Step", "about", "chain", "compared", "explain",
-    "explained", "headline", "link_headline", "link_notes", "notes", "plan", "tables",
+    "ARTICLE_FACTORS", "EXPERIMENT", "by_link", "chain", "explain", "explained", "headline", "link_notes", "notes",
+    "plan", "tables", "waterfall",
 ]  # fmt: skip
 
-NAME, WHOLE, REPEAT = "explain", "whole", 3
+WHOLE, REPEAT = "whole", 3
 #: So many of the factors make the article's own step; those after it lead on to ours.
 ARTICLE_FACTORS = 4
 #: Seconds of the article's server time; of the usual one up to a limit of ``CROWD``, and of one with more slots.
 ARTICLE_S, USUAL_S, CROWD_S, CROWD = 0.45, 0.15, 0.05, 30
 #: Links between client and lab: seconds of a round trip, and whether it speaks TLS.
-LINKS = {
-    "HTTP": (0.0, False),
-    "TLS": (0.0, True),
-    "TLS, 20 ms": (0.02, True),
-    "TLS, 40 ms": (0.04, True),
-    "TLS, 100 ms": (0.1, True),
-}
+LINKS = {"HTTP": (0.0, False), "TLS": (0.0, True)} | {f"TLS, {ms} ms": (ms / 1000, True) for ms in (20, 40, 100)}
 #: Reuse depends on the link more than all others: it has them all. The others that touch connections have two.
 LINKS_OF = {"reuse": tuple(LINKS)} | dict.fromkeys(("library", "async", "keepalive"), ("HTTP", "TLS, 40 ms"))
 #: A link's round trips come on top of the service time, whatever that is: a short one and a few waves of requests
 #: show the same milliseconds per request in a fraction of the time.
 LINK_WAVES, LINK_LATENCY_S = 4, 0.05
 #: The sum of the factors should be the whole to within this part of it; smaller shares than ``MUCH`` are not said.
-SUM_WITHIN, MUCH, LARGE, MOST = 0.10, 0.01, 0.2, 0.5
-NOTHING = "within noise"
+SUM_WITHIN, MUCH, LARGE, MOST, NEARLY = 0.10, 0.01, 0.2, 0.5, 0.97
+LEFT_IN = 0.255
+#: A remainder is drawn if it is more than this part of the whole.
+SHOWN = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(NamedTuple):
     """One thing that changes between two arms: in a few words, as the subject of a sentence, and in short."""
 
     key: str
+    before: str
     change: str
     said: str
     brief: str
-    before: str
     after: str
 
 
@@ -74,31 +71,10 @@ def chain(before: int = 3, limit: int = 10) -> tuple[Factor, ...]:
     """
     if checked_limit(before) >= checked_limit(limit):
         raise SettingsError(f"limits {before} and {limit} explain no step up: let the second be larger, e.g. 3 and 10")
-    half = limit // 2
-    rows = (
-        ("limit", f"{before} at once, then {limit}", f"{limit} threads instead of {before}", f"{limit} threads",
-         f"fake-{before}"),
-        ("reuse", "new connections, then reuse", "One requests.Session instead of a new connection for each request",
-         "reuse of connections", f"fake-{limit}"),
-        ("library", f"requests, then httpx (keeps {half})",
-         f"httpx instead of requests, still in threads (keep-alive for {half} connections, as in the article)",
-         "httpx instead of requests", f"session-{limit}"),
-        ("async", "threads, then async", "Async instead of threads, with the same library and pool",
-         "async instead of threads", f"httpx-threads-{limit}"),
-        ("keepalive", f"keep-alive for {half}, then for {limit}",
-         f"Keep-alive for all {limit} connections instead of {half}", f"keep-alive for all {limit}",
-         f"article-{limit}"),
-        ("gate", "pool's queue, then a semaphore",
-         "A semaphore in front of httpx's pool instead of the pool's own queue", "a semaphore in front of the pool",
-         f"kept-{limit}"),
-        ("around", "bare, then with our checks",
-         "What SupabaseAsync adds to a bare AsyncClient (one deadline, safe retries, checked responses)",
-         "what SupabaseAsync adds", f"gated-{limit}"),
-        ("transport", "httpx's pool, then a faster one", "A faster connection pool instead of httpx's",
-         "a faster connection pool", f"real-httpx-{limit}"),
-    )  # fmt: skip
-    ends = [row[-1] for row in rows[1:]] + [f"real-{limit}"]
-    return tuple(Factor(*row, end) for row, end in zip(rows, ends, strict=True))
+    written = shipped_text("data", "factors.csv").format(before=before, limit=limit, half=limit // 2)
+    rows = list(csv.DictReader(io.StringIO(written)))
+    ends = [row["before"] for row in rows[1:]] + [f"real-{limit}"]
+    return tuple(Factor(**row, after=end) for row, end in zip(rows, ends, strict=True))
 
 
 def plan(
@@ -119,23 +95,22 @@ def plan(
     factors = chain(before, limit)
     usual = USUAL_S if limit <= CROWD else CROWD_S
     load = Workload(10 * limit if requests is None else requests, usual if latency is None else latency)
-    few, shorter = min(load.requests, LINK_WAVES * limit), min(load.latency or 0.0, LINK_LATENCY_S)
-    short = replace(load, requests=few, latency=shorter)
+    few = min(load.requests, LINK_WAVES * limit)
+    short = replace(load, requests=few, latency=min(load.latency or 0.0, LINK_LATENCY_S))
     runs = [(one.key, "", [one.before, one.after]) for one in factors]
     # In the middle of a round, so that what gets worse on the way does so to factors on both sides of it.
     runs.insert(ARTICLE_FACTORS, (WHOLE, "", [factors[0].before, factors[ARTICLE_FACTORS].before, factors[-1].after]))
     if links:
         runs += [(one.key, link, [one.before, one.after]) for one in factors for link in LINKS_OF.get(one.key, ())]
     for turn in range(repeat):
-        for key, link, arms in runs:
+        for factor, link, arms in runs:
             rtt, tls = LINKS[link or "HTTP"]
             for name in rotated(arms, turn):
-                tags, conditions = {"factor": key, "link": link}, {"rtt": rtt, "tls": tls}
+                tags, conditions = {"factor": factor, "link": link}, {"rtt": rtt, "tls": tls}
                 yield Case(name, short if link else load, "bare", turn, conditions, tags, {"warm_up": limit})
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One factor, perhaps over a link: the rounds of both arms, and what the change saves.
 
     ``saved``: seconds of the burst; over a link milliseconds for which a request holds its slot. ``cpu``: milliseconds
@@ -149,9 +124,12 @@ class Step:
     saved: Difference
     cpu: Difference
 
+    def ends(self, number: str) -> tuple[float, float]:
+        """Return the medians of a number, before and after the change."""
+        return middle(self.before, number), middle(self.after, number)
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+
+class Explained(NamedTuple):
     """What the finished rounds of a record say: each factor, each factor over links, and the whole way at once.
 
     ``rows`` are all trials; ``before``, ``article`` and ``ours`` those of the whole way.
@@ -184,16 +162,20 @@ class Explained:
         return seconds / whole if whole > 0 else None
 
 
-def explained(found: Record) -> Explained | None:
-    """Return what the finished rounds of a record say; ``None`` if no round was finished."""
-    if not found.trials:
-        return None
-    rows = found.rows.sort_values("repeat", kind="stable")
-    whole = sum(1 for _ in plan(**{**found.asked, "repeat": 1}))
-    rows = rows[rows.groupby("repeat")["arm"].transform("size") == whole]
-    rows = rows.assign(slot_ms=1000 * rows["makespan_s"] / -(-rows["requests"] // rows["limit"]))  # by waves
+def middle(side: pd.DataFrame, number: str = "makespan_s") -> float:
+    """Return the median of a number over the rounds of an arm."""
+    return float(side[number].median())
+
+
+def explained(found: Record) -> Explained:
+    """Return what the finished rounds of a record say; raises TrialError if no round was finished."""
+    rows, whole = found.rows, sum(1 for _ in plan(**{**found.asked, "repeat": 1}))
+    if len(rows):
+        rows = rows.sort_values("repeat", kind="stable")
+        rows = rows[rows.groupby("repeat")["arm"].transform("size") == whole]
     if rows.empty:
-        return None
+        raise TrialError("no round was finished: there is nothing to show")
+    rows = rows.assign(slot_ms=1000 * rows["makespan_s"] / -(-rows["requests"] // rows["limit"]))  # by waves
     sides = dict(list(rows.groupby(["link", "factor", "arm"], sort=False)))
     factors = chain(found.asked["before"], found.asked["limit"])
 
@@ -209,59 +191,55 @@ def explained(found: Record) -> Explained | None:
 
     links = [step(one, link) for one in factors for link in LINKS if (link, one.key, one.before) in sides]
     ends = (factors[0].before, factors[ARTICLE_FACTORS].before, factors[-1].after)
-    way = [sides["", WHOLE, arm] for arm in ends]
-    return Explained(rows, [step(one, "") for one in factors], links, *way)
+    return Explained(rows, [step(one, "") for one in factors], links, *(sides["", WHOLE, arm] for arm in ends))
 
 
 def headline(found: Record) -> str:
     """Return the way down in seconds (before, the article's after, ours), and what saved the most of it."""
     seen = explained(found)
-    if seen is None:
-        return "Nothing is explained"
-    ends = " to ".join(f"{side['makespan_s'].median():.1f} s" for side in (seen.before, seen.article, seen.ours))
+    ends = " to ".join(f"{middle(side):.1f} s" for side in (seen.before, seen.article, seen.ours))
     if seen.whole(seen.ours).median <= 0:
         return f"{ends}: nothing was saved"
-    told = [step for step in seen.steps if step.saved.above_noise]
-    shares = sorted(((seen.share(one.saved.median) or 0.0, one.factor) for one in told), key=lambda one: -one[0])
+    clear = [step for step in seen.steps if step.saved.above_noise]
+    shares = sorted(((seen.share(one.saved.median) or 0.0, one.factor) for one in clear), key=lambda one: -one[0])
     best = [one for one in shares[:2] if one[0] >= LARGE] or shares[:1]
     if not best or best[0][0] <= 0:
         return f"{ends}: no factor is above noise"
-    if len(best) > 1:
-        return f"{ends}: saved {', '.join(f'{share:.0%} by {factor.brief}' for share, factor in best)}"
-    share, factor = best[0]
-    part = "almost all" if 0.97 <= share <= 1.03 else "more than all" if share > 1.03 else f"{share:.0%}"
-    return f"{ends}: {part} of it comes from {factor.said if factor.key == 'limit' else factor.brief}"
+    share, most = best[0]
+    if len(best) == 1 and share >= NEARLY:
+        return f"{ends}: almost all of it comes from {most.said if most.key == 'limit' else most.brief}"
+    return f"{ends}: saved {', '.join(f'{share:.0%} by {factor.brief}' for share, factor in best)}"
 
 
 def notes(found: Record) -> list[str]:
     """Say what each factor saved, whether all add up to the whole, what CPU did, and what failed or is missing."""
     seen = explained(found)
-    if seen is None:
-        return ["No round was finished."]
-    said = [f"- {_sentence(step, seen)}" for step in seen.steps]
-    said += [
-        "",
-        _sum("the article's step", seen, seen.article),
-        _sum("the way to SupabaseAsync", seen, seen.ours),
-        _cpu(seen),
-    ]
-    said += [f"{arm}: {most} requests failed in its worst trial, so its numbers are not reliable."
-             for arm, most in seen.rows.groupby("arm", sort=False)["errors"].max().items() if most]  # fmt: skip
+    said = [*(f"- {_sentence(step, seen)}" for step in seen.steps), ""]
+    said += [_sum("the article's step", seen, seen.article), _sum("the way to SupabaseAsync", seen, seen.ours)]
+    # CPU of a request on the whole way, and what cut it most: seconds alone would hide it.
+    names = {"before": seen.before, "the article's after": seen.article, "SupabaseAsync": seen.ours}
+    ends = ", ".join(f"{middle(side, 'cpu_ms'):.2f} ms {name}" for name, side in names.items())
+    cut = sorted((step for step in seen.steps if step.cpu.above_noise), key=lambda step: -step.cpu.median)
+    best = " and ".join(step.factor.brief for step in cut[:2] if step.cpu.median > 0)
+    said.append(f"CPU time per request: {ends}" + f"; reduced most by {best}" * bool(best) + ".")
+    failed = seen.rows.groupby("arm", sort=False)["errors"].max()
+    for arm, most in failed[failed > 0].items():
+        said.append(f"{arm}: {most} requests failed in its worst trial, so its numbers are not reliable.")
     return said if found.finished else [*said, f"Interrupted: only finished rounds count, {seen.rounds} of them."]
 
 
 def _sentence(step: Step, seen: Explained) -> str:
     """What a factor saved, in time, in CPU and in connections."""
     got, share = step.saved.median, seen.share(step.saved.median)
-    said = [f"{NOTHING} ({got:+.3f} s)"]
+    said = [f"{NOISE.name} ({got:+.3f} s)"]
     if step.saved.above_noise:
         part = f", {abs(share):.0%} of the whole" if share is not None and abs(share) >= MUCH else ""
         said = [f"{'saves' if got > 0 else 'costs'} {duration(abs(got), places=2)}{part}"]
     if step.cpu.above_noise:
+        old, new = step.ends("cpu_ms")
         way = "falls" if step.cpu.median > 0 else "rises"
-        ends = [side["cpu_ms"].median() for side in (step.before, step.after)]
-        said.append(f"CPU time per request {way} from {ends[0]:.2f} to {ends[1]:.2f} ms")
-    old, new = (side["connections"].median() for side in (step.before, step.after))
+        said.append(f"CPU time per request {way} from {old:.2f} to {new:.2f} ms")
+    old, new = step.ends("connections")
     if min(old, new) and max(old, new) >= 1.5 * min(old, new):
         said.append(f"the lab saw {old:.0f} connections for {step.before['served'].iloc[0]} requests, then {new:.0f}")
     return f"{step.factor.said}: {'; '.join(said)}."
@@ -270,24 +248,13 @@ def _sentence(step: Step, seen: Explained) -> str:
 def _sum(name: str, seen: Explained, end: pd.DataFrame) -> str:
     """Whether the factors add up to the whole."""
     whole, left = seen.whole(end).median, seen.left(end)
-    ends = ", ".join(
-        f"{side['arm'].iloc[0]} {duration(side['makespan_s'].median(), places=2)}" for side in (seen.before, end)
-    )
+    ends = ", ".join(f"{side['arm'].iloc[0]} {duration(middle(side), places=2)}" for side in (seen.before, end))
     saved, summed, rest = (duration(number, places=2) for number in (whole, whole - left, left))
     said = f"Measured directly, {name} ({ends}) saves {saved}; its factors sum to {summed}, which leaves {rest}"
     if whole <= 0:
         return f"{said}."
     verdict = "" if abs(left) <= SUM_WITHIN * whole else ": they do not add up, was the machine busy? Run it again"
     return f"{said} ({abs(left) / whole:.1%}){verdict}."
-
-
-def _cpu(seen: Explained) -> str:
-    """CPU of a request on the whole way, and which factors cut it most: seconds alone would hide them."""
-    names = {"before": seen.before, "the article's after": seen.article, "SupabaseAsync": seen.ours}
-    ends = ", ".join(f"{side['cpu_ms'].median():.2f} ms {name}" for name, side in names.items())
-    cut = sorted((step for step in seen.steps if step.cpu.above_noise), key=lambda step: -step.cpu.median)
-    best = [step.factor.brief for step in cut[:2] if step.cpu.median > 0]
-    return f"CPU time per request: {ends}" + f"; reduced most by {' and '.join(best)}" * bool(best) + "."
 
 
 def about(seen: Explained, steps: Sequence[Step] = ()) -> str:
@@ -303,39 +270,33 @@ def about(seen: Explained, steps: Sequence[Step] = ()) -> str:
 def link_headline(seen: Explained) -> str:
     """Return by how much the link changes what reuse of connections saves."""
     reuse = [step.saved.median for step in seen.links if step.factor.key == "reuse"]
-    saved = f"{min(reuse):.0f} to {max(reuse):.0f} ms per request" if reuse else "time"
-    return f"Connection reuse saves {saved}, depending on the network"
+    return f"Connection reuse saves {min(reuse):.0f} to {max(reuse):.0f} ms per request, depending on the network"
 
 
 def link_notes(seen: Explained) -> Iterator[str]:
     """Say for each factor over which links it matters, and where the article's pool gives away what reuse saves."""
     for factor in dict.fromkeys(step.factor for step in seen.links):
-        parts = [f"{_slot(step.saved)} ({step.link})" for step in seen.links if step.factor == factor]
-        yield f"{factor.said}: {', '.join(parts)}."
-    saved = {(step.factor.key, step.link): step for step in seen.links}
-    for (key, link), step in saved.items():
-        reuse = saved.get(("reuse", link))
-        if key != "library" or reuse is None or not (reuse.saved.above_noise and step.saved.above_noise):
+        mine = {step.link: step.saved for step in seen.links if step.factor == factor}
+        said = [f"{_effect(got, '{:.0f} ms')} ({link})" for link, got in mine.items()]
+        yield f"{factor.said}: {', '.join(said)}."
+    reused = {step.link: step.saved for step in seen.links if step.factor.key == "reuse"}
+    for step in seen.links:
+        got, lost, one = reused.get(step.link), -step.saved.median, step.after.iloc[0]
+        if step.factor.key != "library" or got is None or not (got.above_noise and step.saved.above_noise):
             continue
-        got, lost, one = reuse.saved.median, -step.saved.median, step.after.iloc[0]
-        if lost >= MOST * got > 0:
+        if lost >= MOST * got.median > 0:
             yield (
-                f"Over {link}, keep-alive for {one['limit'] // 2} connections loses {lost / got:.0%} of what reuse "
-                "saved: "
-                f"the lab saw {step.after['connections'].median():.0f} connections for {one['served']} requests."
+                f"Over {step.link}, keep-alive for {one['limit'] // 2} connections loses {lost / got.median:.0%} of "
+                f"what reuse saved: the lab saw {step.ends('connections')[1]:.0f} connections for {one['served']} "
+                "requests."
             )
-
-
-def _slot(got: Difference) -> str:
-    if not got.above_noise:
-        return "within noise"
-    return f"{'saves' if got.median > 0 else 'costs'} {abs(got.median):.0f} ms"
 
 
 def tables(found: Record) -> list[Table]:
     """Return the factors' table and, if links were measured, that of the links."""
-    seen = explained(found)
-    if seen is None:
+    try:
+        seen = explained(found)
+    except TrialError:
         return [Table((), (), empty="No round was finished.")]
     titles = [
         "factor", "before\ns", "after\ns", "saved s\nmedian (lowest..highest)", "of the\nwhole",
@@ -361,11 +322,10 @@ def _total(name: str, seen: Explained, end: pd.DataFrame) -> list[list[Content]]
 
 
 def _cells(seen: Explained, before: pd.DataFrame, after: pd.DataFrame, got: Difference) -> list[str]:
-    ends = [side["makespan_s"].median() for side in (before, after)]
     digits = _digits(max(abs(got.lowest), abs(got.highest))) + 1
     spread = f" ({got.lowest:+.{digits}f}..{got.highest:+.{digits}f})" if got.rounds > 1 else ""
-    cpu = " -> ".join(f"{side['cpu_ms'].median():.2f}" for side in (before, after))
-    seconds = [f"{number:.{min(_digits(number) + 1, 2)}f}" for number in ends]
+    seconds = [f"{middle(side):.{min(_digits(middle(side)) + 1, 2)}f}" for side in (before, after)]
+    cpu = " -> ".join(f"{middle(side, 'cpu_ms'):.2f}" for side in (before, after))
     return [*seconds, f"{got.median:+.{digits}f}{spread}", _part(seen.share(got.median)), cpu]
 
 
@@ -379,46 +339,151 @@ def _digits(number: float) -> int:
 
 
 def _links(seen: Explained) -> Table:
-    """A factor a row, a link a column."""
-    names = [link for link in LINKS if any(step.link == link for step in seen.links)]
+    """A factor a row, a link a column; what noise could have made has a tilde, what was not measured is a dash."""
     saved = {(step.factor, step.link): step.saved for step in seen.links}
+    names = [link for link in LINKS if any(over == link for _, over in saved)]
     rows = [
         [factor.change, *(_link_cell(saved.get((factor, name))) for name in names)]
-        for factor in dict.fromkeys(step.factor for step in seen.links)
+        for factor in dict.fromkeys(factor for factor, _ in saved)
     ]
     unit = "Milliseconds saved of the time for which a request holds its slot, by network (20 ms: its round trip)"
     said = ["~: within noise, -: not measured", "", *(f"- {line}" for line in link_notes(seen))]
-    asked = about(seen, seen.links)
-    return Table(["factor", *names], rows, headline=link_headline(seen), about=[unit, asked], notes=said)
+    lines = [unit, about(seen, seen.links)]
+    return Table(["factor", *names], rows, headline=link_headline(seen), about=lines, notes=said)
 
 
 def _link_cell(got: Difference | None) -> str:
-    """``+84``; what noise could have made has a tilde, what was not measured is a dash."""
     return "-" if got is None else f"{'' if got.above_noise else '~'}{got.median:+.0f}"
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return each factor's share of the whole, what is left of it, and CPU of a request with each arm."""
     seen = explained(found)
-    if seen is None:
-        return {}
     parts = {"remainder / whole": seen.share(seen.left(seen.ours))}
     parts |= {f"{step.factor.key}: share of the whole": seen.share(step.saved.median) for step in seen.steps}
-    cpu = {f"{step.factor.after}: CPU ms/request": float(step.after["cpu_ms"].median()) for step in seen.steps}
+    cpu = {f"{step.factor.after}: CPU ms/request": step.ends("cpu_ms")[1] for step in seen.steps}
     return {name: part for name, part in parts.items() if part is not None} | cpu
 
 
+#: One row of the waterfall: its name, what it is in small, its seconds, and its CPU time unless that is not known.
+Row: TypeAlias = tuple[str, str, Bar, Bar | None]
+
+
+def _rows(seen: Explained) -> list[Row]:
+    """Levels that were measured at once start at zero; each factor leads from the level before it to the next one."""
+    whole, article, ours = abs(seen.whole(seen.ours).median), seen.steps[:ARTICLE_FACTORS], seen.steps[ARTICLE_FACTORS:]
+    form, rows, level = "{:.2f} s" if whole >= 2 else "{:.3f} s", [_level("before", seen.before)], middle(seen.before)
+    for steps, name, end in ((article, "the article's after", seen.article), (ours, "SupabaseAsync", seen.ours)):
+        for step in steps:
+            got, (old, new) = step.saved, step.ends("cpu_ms")
+            failed = max(step.before["errors"].max(), step.after["errors"].max())
+            arms = f"{step.factor.before} → {step.factor.after}" + f", {failed} failed" * bool(failed)
+            ends = (level - got.lowest, level - got.highest)
+            seconds = Bar(level, level - got.median, _effect(got, form), look_of(got), ends)
+            rows.append((_arrow(step), arms, seconds, Bar(old, new, f"{old:.2f} → {new:.2f}", look_of(step.cpu))))
+            level -= got.median
+        if abs(level - middle(end)) > SHOWN * whole:
+            rows.append(
+                (
+                    "remainder",
+                    LEFT.name,
+                    Bar(level, middle(end), _effect(compare([level], [middle(end)]), form), LEFT),
+                    None,
+                )
+            )
+        rows.append(_level(name, end))
+        level = middle(end)
+    return rows
+
+
+def _level(name: str, side: pd.DataFrame) -> Row:
+    arm, seconds, cpu = str(side["arm"].iloc[0]), middle(side), middle(side, "cpu_ms")
+    return name, arm, Bar(0, seconds, f"{seconds:.2f} s", colour(arm)), Bar(0, cpu, f"{cpu:.2f} ms", colour(arm))
+
+
+def _effect(got: Difference, form: str) -> str:
+    """Say what a change does, with the number in a form such as ``{:.0f} ms``."""
+    return f"{'saves' if got.median > 0 else 'costs'} {form.format(abs(got.median))}" if got.above_noise else NOISE.name
+
+
+def _arrow(step: Step) -> str:
+    return step.factor.change.replace(", then ", " → ")
+
+
+def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw what each factor saved, in seconds and in CPU time per request; draws on ``fig`` if one is given.
+
+    The article's "before" and "after" and ours are levels measured at once; if the factors between them do not add up
+    to the difference, to within one per cent of the whole, the remainder has a row of its own.
+    """
+    seen, said = explained(found), headline(found)
+    rows, left = _rows(seen), seen.left(seen.ours)
+    share, spread = seen.share(abs(left)), "the line at a bar's end: from the lowest to the highest round."
+    foot = f"Bars: medians; {spread} " * (seen.rounds > 1) + "Bars that start at zero are end-to-end measurements.\n"
+    foot += f"All factors together leave {left:.3f} s unexplained{f', {share:.1%} of the whole' if share else ''}."
+    words = [f"Waterfall: what each change saves. {said}.", f"{about(seen)}.", *notes(found)]
+    with sheet(
+        said.replace(" s to ", " s → "), about(seen), [line.removeprefix("- ") for line in words if line], (1, 2),
+        0.46 * len(rows), foot=foot, fig=fig, head_in=1.35, foot_in=1.45, left=LEFT_IN, wspace=0.1,
+        width_ratios=(2.1, 1),
+    ) as (fig, (left_ax, right_ax)):  # fmt: skip
+        seconds = {place: bar for place, (_, _, bar, _) in enumerate(rows)}
+        cpu = {place: bar for place, (*_, bar) in enumerate(rows) if bar}
+        bars(left_ax, seconds, "seconds", (0, 1.22 * max(max(bar.start, bar.end) for bar in seconds.values())))
+        bars(right_ax, cpu, "milliseconds", (0, 1.65 * max(bar.most for bar in cpu.values())))
+        left_ax.set_title("Seconds for the whole burst", pad=12)
+        right_ax.set_title("CPU time per request", pad=12)
+        for place, (name, small, bar, _) in enumerate(rows):
+            bold = isinstance(bar.look, str)
+            margin(left_ax, place, name, -LEFT_IN, 6, fontweight="bold" if bold else "normal")
+            margin(left_ax, place, small, -LEFT_IN, -7.5, fontsize=8.5, color=MUTED)
+            if place + 1 < len(rows):
+                gap = [place + BAR / 2, place + 1 - BAR / 2]
+                left_ax.plot([bar.end] * 2, gap, color=MUTED, linewidth=0.8, zorder=1)
+        key_of(fig, [SAVED, LOST, NOISE, *[LEFT] * any(bar.look == LEFT for bar in seconds.values())])
+    return fig
+
+
+def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
+    """Draw for how much shorter a request holds its slot, for each factor and link; draws on ``fig`` if one is given.
+
+    Raises TrialError if no links were measured.
+    """
+    seen = explained(found)
+    if not seen.links:
+        raise TrialError("this explanation has no links: measure it with links=True")
+    factors, drawn = list(dict.fromkeys(step.factor for step in seen.links)), dict[float, Bar]()
+    words = [f"{link_headline(seen)}, {about(seen, seen.links)}.", *link_notes(seen)]
+    foot = "Slot time: from acquiring the slot to the response; before → after, medians of the rounds."
+    high = 0.36 * (len(seen.links) + 0.55 * (len(factors) - 1))
+    with sheet(
+        link_headline(seen), about(seen, seen.links), words, (1, 1), high, foot=foot, fig=fig, head_in=1.1,
+        foot_in=1.3, left=0.4, right=0.975,
+    ) as (fig, (ax,)):  # fmt: skip
+        for row, step in enumerate(seen.links):
+            got, place = step.saved, row + 0.55 * factors.index(step.factor)
+            said = "{:.0f} → {:.0f} ms".format(*step.ends("slot_ms"))
+            drawn[place] = Bar(0.0, got.median, said, look_of(got), (got.lowest, got.highest))
+            margin(ax, place, step.link, -0.115, 0, fontsize=10)
+            if row == 0 or seen.links[row - 1].factor != step.factor:
+                margin(ax, place, _arrow(step), -0.4, 0, fontweight="bold")
+        low, most = min(0.0, *(min(bar.spread) for bar in drawn.values())), max(bar.most for bar in drawn.values())
+        wide = most - low or 1.0
+        unit = "milliseconds saved (to the right) or lost (to the left) per request"
+        bars(ax, drawn, unit, (low - 0.04 * wide, most + 0.22 * wide))
+        ax.axvline(0, color=INK, linewidth=1.0, zorder=4)
+        key_of(fig, [SAVED, LOST, NOISE])
+    return fig
+
+
 EXPERIMENT = Experiment(
-    name=NAME,
+    name="explain",
     about="the step from the article's client to ours, a factor at a time, over several links",
     plan=plan,
     headline=headline,
     notes=notes,
     tables=tables,
-    figures={
-        "explain": drawn_by("explain_figures", "waterfall"),
-        "explain-links": drawn_by("explain_figures", "by_link"),
-    },
+    figures={"explain": waterfall, "explain-links": by_link},
     compared=compared,
     full={"requests": 100, "latency": ARTICLE_S},
     quick={"requests": 40, "latency": 0.05, "repeat": 2, "links": False},

@@ -6,8 +6,9 @@ below twice that of the idle service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, product
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -16,28 +17,26 @@ from matplotlib.ticker import NullLocator
 
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.experiments.capacity import ARMS, TOO_SLOW
+from supalab.experiments.capacity import ARMS, TOO_SLOW, late
 from supalab.experiments.race import control_of
 from supalab.measure.case import Span, Trial
 from supalab.measure.record import Record
-from supalab.measure.run import Plan, Progress, checked_names
+from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, failures, response, stayed
 from supalab.report.format import NEVER, counts, duration, listed, ms, stated
-from supalab.report.plot import CLEAR, INK, MUTED, colour, not_seen, row_label, sheet
+from supalab.report.plot import INK, MUTED, colour, label, not_seen, row_label, sheet
 from supalab.report.table import Table
 
 __all__ = ["FAULTS", "Window", "draw_window", "faults", "figure", "headline", "notes", "plan", "tables", "windows"]
 
-NAME = "faults"
 LATENCY_S, SLOW_S = 0.15, 2.0
-#: The faults by name, and what they are.
-FAULTS: Mapping[str, str] = {
-    "slow": "the backend takes 2 s",
-    "down": "the backend answers 503",
-    "left": "a flood of clients disconnects",
+#: The faults by name: what they are, and the lab's conditions meanwhile.
+FAULTS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "slow": ("the backend takes 2 s", {"latency": SLOW_S}),
+    "down": ("the backend answers 503", {"error_rate": 1.0}),
+    "left": ("a flood of clients disconnects", {}),
 }
-CONDITIONS: Mapping[str, Mapping[str, float]] = {"slow": {"latency": SLOW_S}, "down": {"error_rate": 1.0}}
 #: Half of what three slots of 150 ms can take, and what ten can take even while each request runs into a timeout.
 RATE = 5.0
 #: Like users who keep reloading a page: too much for ten slots to finish, but not if cancelled requests free them.
@@ -64,11 +63,6 @@ FOOT = (
 )
 
 
-def faults(*, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
-    """Put the service on each arm's client through each fault; ``asked`` and errors as in ``plan`` and ``run``."""
-    return EXPERIMENT.run(progress=progress, **asked)
-
-
 def plan(
     arms: Sequence[str] = ARMS,
     faults: Sequence[str] = tuple(FAULTS),
@@ -90,19 +84,21 @@ def plan(
     """
     names = [service_arm(name) for name in checked_names("arms", arms, ARMS)]
     kinds = checked_names("faults", faults, tuple(FAULTS))
-    unknown = next((kind for kind in kinds if kind not in FAULTS), None)
-    if unknown is not None:
-        raise SettingsError(f"no fault is called {unknown!r}: use {', '.join(FAULTS)}")
+    for kind in kinds:
+        if kind not in FAULTS:
+            raise SettingsError(f"no fault is called {kind!r}: use {', '.join(FAULTS)}")
     ends = before + fault
     for kind in kinds:
-        crowd = {"flood": flood, "flood_from": before, "flood_until": ends, "flood_timeout": flood_timeout}
-        more: dict[str, Any] = crowd if kind == "left" else {}
-        traffic = Traffic(ends + after, rate, seed=seed, timeout=CALLER_TIMEOUT_S, **more)
-        window = {"from": before, "until": ends, "conditions": CONDITIONS.get(kind, {})}
-        how: dict[str, Any] = {"client_timeout": timeout, "idle": IDLE_S, "fault": window}
+        traffic = Traffic(ends + after, rate, seed=seed, timeout=CALLER_TIMEOUT_S)
+        if kind == "left":
+            traffic = replace(traffic, flood=flood, flood_from=before, flood_until=ends, flood_timeout=flood_timeout)
+        how = {"from": before, "until": ends, "conditions": FAULTS[kind][1]}
         # The arms take turns: what disturbs the machine for a minute disturbs one fault of each.
         for name in names:
-            yield case_of(name, LATENCY_S, traffic, tags={"fault": kind}, detail=True, **how)
+            tags = {"fault": kind}
+            yield case_of(
+                name, LATENCY_S, traffic, tags=tags, detail=True, client_timeout=timeout, idle=IDLE_S, fault=how
+            )
 
 
 @dataclass(frozen=True)
@@ -155,6 +151,13 @@ class Window:
         return after[first].asked - self.end if first else 0.0
 
     @property
+    def recovered(self) -> str:
+        """How long recovery took: ``at once``, ``1.9 s``, or that it was not seen."""
+        if self.recovery_s is None:
+            return "not seen"
+        return "at once" if self.recovery_s == 0 else f"{self.recovery_s:.1f} s"
+
+    @property
     def lost(self) -> Mapping[str, int]:
         """Count callers who waited but had no response, by kind of failure."""
         return failures(self.trial.spans)
@@ -184,31 +187,23 @@ class Window:
         """Return p95 of the response time of those who came from ``begin`` to ``end`` seconds."""
         return response((span for span in self.spans if begin <= span.asked < end), 95)
 
-    @property
-    def recovered(self) -> str:
-        """How long recovery took: ``at once``, ``1.9 s``, or that it was not seen."""
-        if self.recovery_s is None:
-            return "not seen"
-        return "at once" if self.recovery_s == 0 else f"{self.recovery_s:.1f} s"
-
 
 def windows(found: Record) -> list[Window]:
     """Return every fault on every client, in the order in which they ran."""
     return [Window(trial) for trial in found.trials]
 
 
-def _kinds(found: Record) -> list[str]:
-    return list(dict.fromkeys(one.fault for one in windows(found)))
+def _by_fault(found: Record) -> Mapping[str, list[Window]]:
+    """The windows of each fault."""
+    return {kind: list(mine) for kind, mine in groupby(windows(found), key=lambda one: one.fault)}
 
 
 def headline(found: Record) -> str:
     """Say which services do not recover at once."""
-    every = windows(found)
-    if not every:
-        return "Faults in production, by the service's client"
-    ill = [arm for arm in found.arms if any(one.recovery_s != 0 for one in every if one.arm == arm)]
+    ill = list(dict.fromkeys(one.arm for one in windows(found) if one.recovery_s != 0))
     if not ill:
         return "When a fault is over, every client's service recovers at once"
+    ill.sort(key=found.arms.index)
     return f"When a fault is over, {listed(ill)} {'do' if ill[1:] else 'does'} not recover at once"
 
 
@@ -218,7 +213,7 @@ def notes(found: Record) -> list[str]:
     for one in windows(found):
         seen = {"at once": "at once", "not seen": "later than was watched"}.get(one.recovered, f"after {one.recovered}")
         said.append(
-            f"{one.arm}, {FAULTS[one.fault]} for {one.end - one.begin:.1f} s: recovered {seen}, "
+            f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: recovered {seen}, "
             f"{sum(one.lost.values())} of {len(one.spans)} callers who stayed were lost, "
             f"{one.wasted} responses of the backend were wasted."
         )
@@ -227,15 +222,11 @@ def notes(found: Record) -> list[str]:
 
 def tables(found: Record) -> list[Table]:
     """Return a table for each fault, and what the columns mean."""
-    every = windows(found)
-    if not every:
-        return [Table((), (), empty="No fault was tried to its end.")]
-    made = []
-    for kind in _kinds(found):
-        mine = [one for one in every if one.fault == kind]
-        length = mine[0].end - mine[0].begin
-        made.append(Table(COLUMNS, list(map(_row, mine)), headline=f"{FAULTS[kind]}, {length:.0f} s"))
-    return [*made, Table((), (), notes=_below(found, every))]
+    made = [
+        Table(COLUMNS, list(map(_row, mine)), headline=f"{FAULTS[kind][0]}, {mine[0].end - mine[0].begin:.0f} s")
+        for kind, mine in _by_fault(found).items()
+    ]
+    return [*made, Table((), (), notes=_below(found))]
 
 
 def _row(one: Window) -> list[str]:
@@ -244,8 +235,8 @@ def _row(one: Window) -> list[str]:
     return [one.arm, *p95, one.recovered, *map(str, numbers)]
 
 
-def _below(found: Record, every: Sequence[Window]) -> list[str]:
-    asked = found.asked
+def _below(found: Record) -> list[str]:
+    asked, every = found.asked, windows(found)
     said = [
         f"{asked['rate']:g} requests per second at random, the same for all; clients time out after "
         f"{asked['timeout']:g} s.",
@@ -255,17 +246,13 @@ def _below(found: Record, every: Sequence[Window]) -> list[str]:
         f"Disconnected: a flood of {asked['flood']:g} clients per second in addition, which disconnect after "
         f"{stated(asked['flood_timeout'])}.",
     ]
-    for kind in _kinds(found):
-        lost = [f"{one.arm} {counts(one.lost)}" for one in every if one.fault == kind and one.lost]
-        said += [f"{kind}, lost: {'; '.join(lost)}"] if lost else []
-    said += [
-        f"{one.arm} did not recover: {reason}."
-        for one in every
-        if one.recovery_s is None and (reason := REASONS.get((one.trial.case.kind, one.fault)))
-    ]
-    late = [f"{one.arm} {one.fault}" for one in every if one.trial["send_delay_p99_s"] > LATE_S]
-    if late:
-        said.append(f"A busy machine: more than {1000 * LATE_S:.0f} ms late (p99) were sent {', '.join(late)}.")
+    for kind, mine in _by_fault(found).items():
+        lost = "; ".join(f"{one.arm} {counts(one.lost)}" for one in mine if one.lost)
+        said += [f"{kind}, lost: {lost}"] * bool(lost)
+    for one in every:
+        reason = REASONS.get((one.trial.case.kind, one.fault)) if one.recovery_s is None else None
+        said += [f"{one.arm} did not recover: {reason}."] * bool(reason)
+    said += late(f"{one.arm} {one.fault}" for one in every if one.trial["send_delay_p99_s"] > LATE_S)
     return said if found.finished else [*said, "Interrupted: faults are missing."]
 
 
@@ -274,32 +261,28 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
 
     Draws on ``fig`` if one is given. For a fault that did not run, its panel says so.
     """
-    every = {(one.arm, one.fault): one for one in windows(found)}
-    arms, kinds = found.arms, _kinds(found)
-    shape = (max(len(arms), 1), max(len(kinds), 1))
-    answered = [span.latency for one in every.values() for span in one.spans if span.ok]
-    top = MARGIN * max([2 * found.asked["timeout"], *answered])
+    every, arms = windows(found), found.arms
+    kinds = list(_by_fault(found))
+    panels = {(one.arm, one.fault): one for one in every}
+    top = MARGIN * max([2 * found.asked["timeout"], *(span.latency for one in every for span in one.spans if span.ok)])
     service = f"contest-agent over a backend of {duration(LATENCY_S)}, {found.asked['rate']:g} requests per second"
-    about = f"{service} at random; a client's timeout is {found.asked['timeout']:g} s"
     what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
-    words = [what, *notes(found)]
     with sheet(
-        headline(found), about, words, shape, ROW_IN * shape[0], foot=FOOT, fig=fig, head_in=1.5, foot_in=0.95,
-        left=0.16, right=0.975, hspace=0.3, wspace=0.1,
-    ) as (fig, panels):  # fmt: skip
-        for place, ax in enumerate(panels):
-            row, column = divmod(place, shape[1])
-            one = every.get((arms[row], kinds[column])) if every else None
-            if one is None:
+        headline(found), f"{service} at random; a client's timeout is {found.asked['timeout']:g} s",
+        [what, *notes(found)], (len(arms), len(kinds)), ROW_IN * len(arms), foot=FOOT, fig=fig, head_in=1.5,
+        foot_in=0.95, left=0.16, right=0.975, hspace=0.3, wspace=0.1,
+    ) as (fig, axes):  # fmt: skip
+        for ax, (arm, kind) in zip(axes, product(arms, kinds), strict=True):
+            if (arm, kind) not in panels:
                 not_seen(ax, "not run")
                 continue
-            control = control_of(one.arm, arms)
-            draw_window(ax, one, top, hollow=control is not None)
-            ax.tick_params(labelbottom=row == shape[0] - 1, labelleft=column == 0)
-            ax.set_title(FAULTS[one.fault] if row == 0 else "", pad=8)
-            ax.set_xlabel("seconds" if row == shape[0] - 1 else "", loc="left")
-            if column == 0:
-                row_label(ax, one.arm, [f"control of {control}"] if control else [])
+            control, lowest = control_of(arm, arms), arm == arms[-1]
+            draw_window(ax, panels[arm, kind], top, hollow=control is not None)
+            ax.tick_params(labelbottom=lowest, labelleft=kind == kinds[0])
+            ax.set_title(FAULTS[kind][0] if arm == arms[0] else "", pad=8)
+            ax.set_xlabel("seconds" if lowest else "", loc="left")
+            if kind == kinds[0]:
+                row_label(ax, arm, [f"control of {control}"] if control else [])
     return fig
 
 
@@ -307,24 +290,20 @@ def draw_window(ax: Axes, one: Window, top: float, *, hollow: bool = False) -> N
     """Draw the requests of one fault; those that were lost are put just below ``top`` seconds."""
     ax.axvspan(one.begin, one.end, color=SHADE, zorder=0)
     ax.axhline(one.too_slow_s, color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-    good, bad = [span for span in one.spans if span.ok], [span for span in one.spans if not span.ok]
-    shade = colour(one.arm)
-    ax.plot(
-        [span.asked for span in good], [span.latency for span in good], "o", markersize=3.6, color=shade,
-        markerfacecolor="white" if hollow else shade, markeredgewidth=0.9, zorder=3,
-    )  # fmt: skip
-    crosses: dict[str, Any] = {"markersize": 4.5, "markeredgewidth": 0.9, "zorder": 3}
-    ax.plot([span.asked for span in bad], [top / LOST] * len(bad), "x", color=INK, **crosses)
+    good, shade = [span for span in one.spans if span.ok], colour(one.arm)
+    marks: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0.9, "zorder": 3}
+    face = "white" if hollow else shade
+    at, latency = [span.asked for span in good], [span.latency for span in good]
+    ax.plot(at, latency, marker="o", markersize=3.6, color=shade, markerfacecolor=face, **marks)
+    lost = [span.asked for span in one.spans if not span.ok]
+    ax.plot(lost, [top / LOST] * len(lost), marker="x", markersize=4.5, color=INK, **marks)
     ax.set(yscale="log", ylim=(LOW_S, top), xlim=(0, max((span.asked for span in one.spans), default=1.0)))
     ticks = [tick for tick in TICKS if tick < top / 2]
     ax.set_yticks([*ticks, top / LOST], [*(f"{tick:g}" for tick in ticks), "lost"])
     ax.yaxis.set_minor_locator(NullLocator())
     if one.recovery_s:
         ax.axvline(one.end + one.recovery_s, color=INK, linewidth=1.2, zorder=2)
-    ax.annotate(
-        _verdict(one), (1, 0.62), xycoords="axes fraction", xytext=(-5, 0), textcoords="offset points", ha="right",
-        va="center", fontsize=9.5, bbox=CLEAR, zorder=6,
-    )  # fmt: skip
+    label(ax, _verdict(one), (1, 0.62), (-5, 0), xycoords="axes fraction", fontsize=9.5, zorder=6)
 
 
 def _verdict(one: Window) -> str:
@@ -348,13 +327,14 @@ def compared(found: Record) -> dict[str, float]:
 
 
 EXPERIMENT = Experiment(
-    name=NAME,
+    name="faults",
     about="a slow backend, a failing one, a flood of clients that disconnect: when each client's service recovers",
     plan=plan,
     headline=headline,
     notes=notes,
     tables=tables,
-    figures={NAME: figure},
+    figures={"faults": figure},
     compared=compared,
     quick={"before": 2.0, "fault": 3.0, "after": 6.0},
 )
+faults = EXPERIMENT.run

@@ -16,10 +16,9 @@ from matplotlib.ticker import NullLocator
 
 from supalab.clients.arms import arm
 from supalab.experiments import Experiment
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import count, duration
 from supalab.report.lines import look
 from supalab.report.plot import INK, MUTED, dots, label, panel_title, sheet

@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import listed, size
 from supalab.report.lines import against
 from supalab.report.plot import panel_title, sheet

@@ -13,10 +13,9 @@ from supalab.clients.arms import ALIASES, DEFAULT_ARMS, arm
 from supalab.errors import TrialError
 from supalab.experiments import Experiment, drawn_by
 from supalab.lab.handle import Lab
-from supalab.measure.case import Case, Trial
+from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import count, counts, duration, size
 from supalab.report.table import Cell, Content, Table
 from supalab.settings import Settings

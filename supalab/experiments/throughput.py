@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.case import Case
+from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.measure.workload import Workload
 from supalab.report.format import duration, listed
 from supalab.report.lines import against
 from supalab.report.plot import MUTED, panel_title, sheet

@@ -1,81 +1,74 @@
-"""What an experiment runs (``Case``) and what it measures (``Trial``, a row of numbers).
+"""What an experiment runs (``Workload``, ``Case``) and what it measures (``Span``, ``Trial``: a row of numbers).
 
 Experiments, tables and figures all use these types. Pure: nothing here opens a file or a socket or reads a clock. Times
-are in seconds.
+are in seconds. The numbers of a trial are described in ``data/reference/README.md``.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from supalab.errors import TrialError
+from supalab.errors import SettingsError, TrialError, shown
 from supalab.measure.compare import percentile
-from supalab.measure.workload import Workload
 
-__all__ = ["NUMBERS", "Case", "Number", "Span", "Trial", "check_order", "span_numbers"]
+__all__ = ["Case", "Number", "Span", "Trial", "Workload", "check_number", "span_numbers"]
 
 Number = float | int | str | bool | None
 
-#: Every number of a trial: its name, and what it is. A test refuses a number that is not listed here.
-NUMBERS: Mapping[str, str] = {
-    "makespan_s": "seconds from the first request to the last response",
-    "per_s": "answered requests per second of it",
-    "errors": "requests that failed",
-    "failures": "how they failed, such as 3 x HTTP 504, 1 x timeout",
-    "latency_p50_s": "seconds from asking to the answer, median of the answered requests",
-    "latency_p99_s": "the same, 99th percentile",
-    "latency_mean_s": "the same, mean",
-    "wait_p50_s": "queue time: seconds of it spent waiting for a slot, median",
-    "wait_p99_s": "the same, 99th percentile",
-    "service_p50_s": "service time: seconds of it spent being served, median",
-    "service_p99_s": "the same, 99th percentile",
-    "service_mean_s": "mean service time of all requests that took a slot, failed ones too",
-    "at_once": "most requests between slot and response at once, as the client has them",
-    "cpu_ms": "milliseconds of CPU of the client's process for each request",
-    "threads": "most threads at once, the main one included",
-    "lag_p50_s": "seconds by which the event loop ran a timer late, median",
-    "lag_p99_s": "the same, 99th percentile",
-    "lag_max_s": "the same, longest",
-    "base_bytes": "unique set size of the client's process before the client was made",
-    "added_bytes": "bytes that client and requests added to it at the peak",
-    "cancelled_s": "seconds from the callers' start to their cancellation",
-    "free_s": "seconds from the cancellation until every caller had ended",
-    "run_s": "the same until asyncio.run had returned",
-    "exit_s": "the same until the process had joined its threads and ended",
-    "late_s": "seconds that one new caller waited for its response, who asked right after the cancellation",
-    "late_outcome": "what became of that caller: ok, or the name of an error",
-    "closed_s": "seconds that closing the client took",
-    "failed": "callers that had an error instead of the cancellation",
-    "held_bytes": "memory above the base, without clean pages of program files (elsewhere than on Linux with them)",
-    "uss_bytes": "the same with them: the unique set size",
-    "answered": "callers that had their response when the memory was read, or in spite of the cancellation",
-    "at_rest": "whether nothing moved any more when the memory was read",
-    "settle_s": "seconds until nothing moved any more",
-    "peak": "most requests in flight, as the lab saw them",
-    "served": "requests that the lab answered",
-    "connections": "connections that the lab saw",
-    "abandoned": "requests that the lab answered though their client had disconnected",
-    "busy_s": "seconds that all requests together spent in the lab",
-    "requests": "requests that were sent",
-    "sent_per_s": "requests sent per second",
-    "answered_per_s": "requests answered per second, until the last one was done",
-    "lasted_s": "seconds until the last one was done",
-    "response_p50_s": "seconds from the intended start to the response, median; none if so many were never answered",
-    "response_p95_s": "the same, 95th percentile",
-    "response_p99_s": "the same, 99th percentile",
-    "disconnected": "clients that disconnected before the response, as they were meant to",
-    "send_delay_p99_s": "seconds by which requests were sent later than intended, 99th percentile",
-    "idle_s": "seconds of a response when the service had one caller only, median",
-    "memory_bytes": "unique set size of the service's process at the end",
-    "in_flight_mean": "requests in flight at the lab, mean over the whole load",
-    "failed_on_purpose": "requests that the lab answered with an error because it was told to",
-    "fault_from_s": "seconds from the load's start until the fault began",
-    "fault_until_s": "the same until it ended",
-}
+#: More is surely a slip of the finger, or milliseconds that were given for seconds.
+MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30
+
+
+def check_number(name: str, value: object, least: float, most: float, cure: str, unit: str = "") -> None:
+    """Raise SettingsError unless ``value`` is a number from ``least`` to ``most``; without a ``unit``, a whole one."""
+    kinds = (int, float) if unit else int
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        what = f"number of {unit}" if unit else "whole number"
+        raise SettingsError(f"{name} {shown(value)} is not a {what} from {least} to {most:,}: {cure}")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The requests of a trial: how many, by how many callers at once, with which query, at which latency.
+
+    ``latency``: seconds the lab takes for each request, ``None`` for a real project, where it is unknown. ``callers``:
+    number of callers that each send the next request after a response; ``None``: all requests at once. ``table``,
+    ``columns``, ``limit``: the query; ``limit`` is the rows per request, ``None`` for all. Raises SettingsError with
+    the value and what to do.
+    """
+
+    requests: int = 100
+    latency: float | None = 0.15
+    callers: int | None = None
+    table: str = "contests"
+    columns: str = "*"
+    limit: int | None = 10
+
+    def __post_init__(self) -> None:
+        check_number("requests", self.requests, 1, MOST, "use e.g. 100")
+        if self.callers is not None:
+            check_number("callers", self.callers, 1, MOST, "use e.g. 10, or None for all requests at once")
+        if self.limit is not None:
+            check_number("limit", self.limit, 1, MOST_ROWS, "give the rows of a response, or None for all")
+        if self.latency is not None:
+            check_number("latency", self.latency, 0, LONGEST_S, "it is in seconds, so 150 ms are 0.15", "seconds")
+            object.__setattr__(self, "latency", float(self.latency))
+        for name in ("table", "columns"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise SettingsError(f"{name} {getattr(self, name)!r} is empty or not text: name what to select")
+
+    def width(self, limit: int) -> int:
+        """Return how many requests an arm of this limit can have in flight here."""
+        return min(limit, self.requests, self.callers or self.requests)
+
+    def ideal_s(self, limit: int) -> float | None:
+        """Return the total time in seconds if only latency took time; ``None`` if the latency is unknown."""
+        return None if self.latency is None else math.ceil(self.requests / self.width(limit)) * self.latency
 
 
 class Span(NamedTuple):
@@ -111,13 +104,6 @@ class Span(NamedTuple):
         return self.done - self.asked
 
 
-def check_order(spans: Iterable[Span]) -> None:
-    """Raise TrialError for a span that is done before it started."""
-    for span in spans:
-        if not span.asked <= (span.asked if span.started is None else span.started) <= span.done:
-            raise TrialError(f"a span must be asked, started and done in this order, not {span}")
-
-
 def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
     """Return the numbers of spans; latency, queue time and service time are those of answered requests only.
 
@@ -125,26 +111,24 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
     """
     makespan = max(span.done for span in spans) - min(span.asked for span in spans)
     good = [span for span in spans if span.ok]
-    parts: Mapping[str, list[float]] = {
-        "latency": [span.latency for span in good],
-        "wait": [span.wait for span in good if span.wait is not None],
-        "service": [span.service for span in good if span.service is not None],
-    }
     found: dict[str, Number] = {
-        f"{name}_p{q}_s": percentile(values, q) for name, values in parts.items() if values for q in (50, 99)
-    }
-    served = [span.service for span in spans if span.service is not None]
-    if len(good) < len(spans):
-        failed = Counter(span.outcome for span in spans if not span.ok).most_common()
-        found["failures"] = ", ".join(f"{times} x {outcome}" for outcome, times in failed)
-    return {
         "makespan_s": makespan,
         "per_s": len(good) / makespan if makespan else 0.0,
         "errors": len(spans) - len(good),
-        **found,
-        **({"latency_mean_s": sum(parts["latency"]) / len(good)} if good else {}),
-        **({"service_mean_s": sum(served) / len(served), "at_once": _at_once(good)} if served else {}),
     }
+    for name in ("latency", "wait", "service"):
+        values = [value for span in good if (value := getattr(span, name)) is not None]
+        if values:
+            found |= {f"{name}_p{q}_s": percentile(values, q) for q in (50, 99)}
+    if len(good) < len(spans):
+        failed = Counter(span.outcome for span in spans if not span.ok).most_common()
+        found["failures"] = ", ".join(f"{times} x {outcome}" for outcome, times in failed)
+    if good:
+        found["latency_mean_s"] = sum(span.latency for span in good) / len(good)
+    served = [span.service for span in spans if span.service is not None]
+    if served:
+        found |= {"service_mean_s": sum(served) / len(served), "at_once": _at_once(good)}
+    return found
 
 
 def _at_once(spans: Iterable[Span]) -> int:
@@ -206,7 +190,9 @@ class Trial:
     timeline: tuple[tuple[float, int], ...] = ()
 
     def __post_init__(self) -> None:
-        check_order(self.spans)
+        for span in self.spans:
+            if not span.asked <= (span.asked if span.started is None else span.started) <= span.done:
+                raise TrialError(f"a span must be asked, started and done in this order, not {span}")
 
     def __getitem__(self, name: str) -> Any:
         """Return a number, or a tag of the case, by its name; raises KeyError if there is neither."""
@@ -254,13 +240,7 @@ class Trial:
     @property
     def row(self) -> dict[str, Any]:
         """One flat row of a tidy table."""
-        one = self.case
+        one, load = self.case, self.case.workload
         asked = {"arm": one.arm, "kind": one.kind, "limit": one.limit, "repeat": one.repeat}
-        return {
-            **asked,
-            "requests": one.workload.requests,
-            "latency": one.workload.latency,
-            "ideal_s": one.ideal_s,
-            **one.tags,
-            **self.numbers,
-        }
+        asked |= {"requests": load.requests, "latency": load.latency, "ideal_s": one.ideal_s}
+        return {**asked, **one.tags, **self.numbers}

@@ -11,45 +11,44 @@ import asyncio
 import inspect
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from supalab.clients.arms import arm
 from supalab.errors import LabError, SettingsError, SupalabError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.measure.archive import rounded
-from supalab.measure.burst import burst
-from supalab.measure.cancelled import timeline
-from supalab.measure.case import Case, Number, Span, Trial, span_numbers
-from supalab.measure.check import check
-from supalab.measure.child import job, run_worker
-from supalab.measure.machine import machine, versions
-from supalab.measure.record import Record
-from supalab.measure.service import ideal, serve
+from supalab.measure.case import Case, Span, Trial, check_number, span_numbers
+from supalab.measure.child import check, job, run_worker
+from supalab.measure.instruments import machine, versions
+from supalab.measure.record import Record, rounded
+from supalab.measure.service import Context, Tick, ideal, quiet, serve
+from supalab.measure.traffic import burst
 from supalab.settings import Settings
 
 __all__ = [
-    "START_S", "Context", "Interrupted", "Outcome", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s",
-    "here", "put_back", "rotated", "run", "trial_of", "trials_of",
+    "START_S", "Context", "Interrupted", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s", "here",
+    "put_back", "rotated", "run", "timeline", "trial_of", "trials_of",
 ]  # fmt: skip
 
 #: Yields a case, or a remark on what is left out and why.
 Plan: TypeAlias = Generator[Case | str, Trial | None, None]
+#: What measuring a case gives: ``numbers``, ``spans``, ``machine``, ``versions``.
+Raw: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
 #: What starting a process takes.
 START_S = 0.8
-QUIET_S, LOOK_S = 60.0, 0.02
 #: Seconds that a worker may need, and that a client waits at most, in addition to the expected time.
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
 TELL_EVERY_S = 0.1
 MOST_REPEATS = 1_000
+SEEN = ("peak", "served", "connections", "abandoned", "busy_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +74,7 @@ class Interrupted(KeyboardInterrupt):
         super().__init__("interrupted")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What all cases of a run share: the lab, and where its clients send their requests.
-
-    ``lab`` is ``None`` for a real project, which has no witness; ``base`` are its conditions where a case names no
-    other. ``stack`` ends what must stay up between two cases, such as services, which a job keeps in ``kept``.
-    """
-
-    settings: Settings
-    stack: ExitStack
-    lab: Lab | None = None
-    base: Conditions = field(default_factory=Conditions)
-    kept: dict[str, Any] = field(default_factory=dict)
-
-
-class Outcome(NamedTuple):
-    """What measuring one case gave: its numbers, every request, and which machine and libraries it ran on."""
-
-    numbers: Mapping[str, Number]
-    spans: Sequence[Span] = ()
-    machine: Mapping[str, str] = {}
-    versions: Mapping[str, str] = {}
-    raw: Mapping[str, Any] = {}
-
-
-#: Measures one case; it is called with the seconds so far meanwhile.
-Measure: TypeAlias = Callable[[Case, Context, Callable[[float], None]], Outcome]
-
-
-def in_worker(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
+def in_worker(case: Case, context: Context, tick: Tick) -> Raw:
     """Run a case in a fresh process."""
     # An experiment measures how fast a client is, not whether it meets a deadline: a long queue must not be an error.
     usual = max(context.settings.timeout, CLIENT_S + 4 * case.ideal_s)
@@ -113,30 +83,25 @@ def in_worker(case: Case, context: Context, tick: Callable[[float], None]) -> Ou
     raw = run_worker(asked, limit_s=WORKER_S + SLOWER * _seconds(case), tick=tick)
     if "error" in raw:
         raise SettingsError(f"arm {case.arm!r} cannot run: {raw['error']['text']}")
-    spans = [Span(*row) for row in raw.get("spans", ())]
-    return Outcome(raw["numbers"], spans, raw["machine"], raw["versions"], raw)
+    return raw
 
 
-def on_service(case: Case, context: Context, tick: Callable[[float], None]) -> Outcome:
-    """Put a service under traffic, which stays up for the next case."""
-    raw = serve(case, context.settings, context.lab, context.stack, context.kept, tick)
-    return Outcome(raw["numbers"], raw["spans"] if case.detail else (), raw["machine"], raw["versions"], raw)
-
-
-#: Jobs that are not done by a fresh process for each case.
-ELSEWHERE: Mapping[str, Measure] = {"serve": on_service}
+#: Jobs that are not done by a fresh process for each case: a service stays up for the next case.
+ELSEWHERE: Mapping[str, Callable[[Case, Context, Tick], Raw]] = {"serve": serve}
 
 
 def trials_of(plan: Plan, measure: Callable[[Case], Trial]) -> Generator[Trial | str, None, None]:
     """Go through a plan; yield each trial and each remark."""
     sent: Trial | None = None
-    while True:
-        try:
+    with suppress(StopIteration):
+        while True:
             step = plan.send(sent)
-        except StopIteration:
-            return
-        sent = None if isinstance(step, str) else measure(step)
-        yield step if sent is None else sent  # type: ignore[misc]  # a step without a trial is a remark
+            if isinstance(step, Case):
+                sent = measure(step)
+                yield sent
+            else:
+                sent = None
+                yield step
 
 
 def expected_s(plan: Plan) -> float:
@@ -167,38 +132,65 @@ def _seconds(case: Case) -> float:
     return float(START_S + waves * ((case.workload.latency or 0.0) + trips))
 
 
-def trial_of(case: Case, found: Outcome, seen: Witness | None) -> Trial:
+def trial_of(case: Case, raw: Raw, seen: Witness | None) -> Trial:
     """Return the trial of one case: what was measured, and what the lab saw of it (``None`` for a real project)."""
-    numbers = {**(span_numbers(found.spans) if found.spans else {}), **found.numbers, **_of_lab(seen)}
-    spans = rounded(list(found.spans)) if case.detail else []
-    drawn = seen is not None and case.detail and case.job != "serve"
-    steps: Sequence[tuple[float, int]] = seen.timeline if seen is not None and drawn else ()
-    if seen is not None and case.job == "cancel":
-        steps = timeline(seen.timeline, numbers, found.raw["warm_s"])
-    return Trial(case, rounded(numbers), tuple(Span(*row) for row in spans), tuple(map(tuple, rounded(steps))))
+    spans = [Span(*row) for row in raw.get("spans", ())]
+    numbers = (span_numbers(spans) if spans else {}) | raw["numbers"]
+    steps: Sequence[tuple[float, int]] = ()
+    if seen is not None:
+        numbers |= {name: getattr(seen, name) for name in SEEN}
+        if case.job == "cancel":
+            steps = timeline(seen.timeline, numbers, raw["warm_s"])
+        elif case.detail and case.job != "serve":
+            steps = seen.timeline
+    kept = tuple(Span(*row) for row in rounded(spans)) if case.detail else ()
+    return Trial(case, rounded(numbers), kept, tuple(map(tuple, rounded(steps))))
 
 
-@dataclass(slots=True)
+def timeline(seen: Sequence[tuple[float, int]], numbers: Raw, warm_s: float) -> tuple[tuple[float, int], ...]:
+    """Return the requests in flight that the lab saw, in seconds since callers that are cancelled started; pure.
+
+    The lab's record begins with the warm-up request (until ``warm_s``), which is left out. Both sides know when that
+    request and the new caller's request ended, and this gives the offset between the two clocks: a response cannot
+    arrive before it was sent, so the tighter of the two bounds is used.
+    """
+    ready = next((place for place, (_, in_flight) in enumerate(seen) if in_flight == 0), 0)
+    ends = [(warm_s, ready)] * bool(seen)
+    if ends and numbers["late_outcome"] == "ok":
+        ends.append((numbers["cancelled_s"] + numbers["free_s"] + numbers["late_s"], -1))
+    shift = min((at - seen[place][0] for at, place in ends), default=0.0)
+    return tuple((round(at + shift, 6), in_flight) for at, in_flight in seen[ready + 1 :])
+
+
 class _Found:
-    """What there is so far."""
+    """What there is of a record so far."""
 
-    name: str
-    asked: Mapping[str, Any]
-    when: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    trials: list[Trial] = field(default_factory=list)
-    remarks: dict[str, None] = field(default_factory=dict)
-    machine: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
+    def __init__(self, name: str, asked: Mapping[str, Any]) -> None:
+        # A sequence as a list, as a record keeps it.
+        plain = {key: list(one) if isinstance(one, (tuple, range)) else one for key, one in asked.items()}
+        self._about: dict[str, Any] = {"name": name, "asked": plain}
+        self._about |= {"when": datetime.now(UTC).isoformat(timespec="seconds"), "machine": {}, "versions": {}}
+        self.trials, self.remarks = list[Trial](), dict[str, None]()
 
-    def trial(self, case: Case, found: Outcome, seen: Witness | None) -> Trial:
+    def trial(self, case: Case, raw: Raw, seen: Witness | None) -> Trial:
         """Return the trial of what was measured; its machine and versions go into the record."""
-        self.machine.update(found.machine)
-        self.versions.update(found.versions)
-        return trial_of(case, found, seen)
+        for name in ("machine", "versions"):
+            self._about[name] |= raw[name]
+        return trial_of(case, raw, seen)
 
     def record(self, *, finished: bool) -> Record:
-        made = (tuple(self.trials), self.asked, tuple(self.remarks), self.when, self.machine, self.versions)
-        return Record(self.name, *made, finished)
+        return Record(trials=tuple(self.trials), remarks=tuple(self.remarks), finished=finished, **self._about)
+
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """Give what is finished to whoever handles what ended the run early."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(self.record(finished=False) if self.trials else None) from None
+        except SupalabError as error:
+            error.partial = self.record(finished=False) if self.trials else None
+            raise
 
 
 def run(
@@ -221,31 +213,24 @@ def run(
     """
     bound = inspect.signature(plan).bind(**asked)
     bound.apply_defaults()
-    found = _Found(name, {key: _plain(value) for key, value in bound.arguments.items()})
-    cases = _cases(plan(**asked))
-    tell = _Teller([_seconds(case) for case in cases], progress)
-    try:
-        with ExitStack() as stack:
-            context = _context(stack, lab, settings)
-            if checked and cases:
-                if context.lab is not None:
-                    _prepare(cases[0], context.lab, context.base)
-                check(context.settings, cases[0].workload, in_lab=context.lab is not None)
+    found, cases = _Found(name, bound.arguments), _cases(plan(**asked))
+    tell = _Teller(list(map(_seconds, cases)), progress)
+    with found.saved(), ExitStack() as stack:
+        context = _context(stack, lab, settings)
+        if checked and cases:
+            if context.lab is not None:
+                _prepare(cases[0], context.lab, context.base)
+            check(context.settings, cases[0].workload, in_lab=context.lab is not None)
 
-            def measure(case: Case) -> Trial:
-                return found.trial(case, *_measured(case, context, lambda seconds: tell.runs(case, seconds)))
+        def measure(case: Case) -> Trial:
+            return found.trial(case, *_measured(case, context, lambda seconds: tell.runs(case, seconds)))
 
-            for step in trials_of(plan(**asked), measure):
-                if isinstance(step, str):
-                    found.remarks[step] = None
-                    continue
+        for step in trials_of(plan(**asked), measure):
+            if isinstance(step, str):
+                found.remarks[step] = None
+            else:
                 found.trials.append(step)
                 tell.finished(step)
-    except KeyboardInterrupt:
-        raise Interrupted(found.record(finished=False) if found.trials else None) from None
-    except SupalabError as error:
-        error.partial = found.record(finished=False) if found.trials else None
-        raise
     return found.record(finished=True)
 
 
@@ -270,11 +255,6 @@ def put_back(lab: Lab, before: Conditions) -> None:
         lab.set(**asdict(before))
 
 
-def _plain(value: Any) -> Any:
-    """A sequence as a list of numbers or text, as a record keeps it."""
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-
-
 class _Teller:
     """Report the progress of a run by expected seconds; a case counts as finished only when it has ended."""
 
@@ -296,38 +276,22 @@ class _Teller:
             self._progress(Progress(min(seconds / self._whole, 1.0), case.arm, self._done, total, trial))
 
 
-def _measured(case: Case, context: Context, tick: Callable[[float], None]) -> tuple[Outcome, Witness | None]:
+def _measured(case: Case, context: Context, tick: Tick) -> tuple[Raw, Witness | None]:
     """Measure one case against a quiet lab with a fresh witness; return what was found and what the lab saw."""
     measure = ELSEWHERE.get(case.job, in_worker)
     lab = context.lab
     if lab is None:
         return measure(case, context, tick), None
     _prepare(case, lab, context.base)
-    context = replace(context, settings=_settings_of(lab))
-    return measure(case, context, tick), _quiet(lab, case.workload.latency or 0.0)
+    return measure(case, replace(context, settings=_settings_of(lab)), tick), quiet(lab, case.workload.latency or 0.0)
 
 
 def _prepare(case: Case, lab: Lab, base: Conditions) -> None:
     """Give the lab its conditions for the case, and its witness a fresh start."""
     latency = base.latency if case.workload.latency is None else case.workload.latency
-    _quiet(lab, latency)
+    quiet(lab, latency)
     lab.set(**{**asdict(base), "latency": latency, **case.conditions})
     lab.reset()
-
-
-def _quiet(lab: Lab, latency: float) -> Witness:
-    """Wait until the lab has nothing in flight, and return what it saw."""
-    end = time.monotonic() + QUIET_S + 2 * latency
-    while (seen := lab.witness()).current:
-        if time.monotonic() > end:
-            raise LabError(f"the lab still has {seen.current} requests in flight: does somebody else use it?")
-        time.sleep(LOOK_S)
-    return seen
-
-
-def _of_lab(seen: Witness | None) -> dict[str, Number]:
-    names = ("peak", "served", "connections", "abandoned", "busy_s")
-    return {} if seen is None else {name: getattr(seen, name) for name in names}
 
 
 async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Progress], None] | None = None) -> Record:
@@ -337,8 +301,9 @@ async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Prog
     and loop lag. ``progress`` is called on this loop, about ten times a second. The lab's conditions are restored.
     Raises SettingsError for another job.
     """
-    found = _Found(name, {key: _plain(value) for key, value in inspect.getgeneratorlocals(plan).items()})
+    found = _Found(name, inspect.getgeneratorlocals(plan))
     before = await asyncio.to_thread(lambda: lab.conditions)
+    tell = progress or (lambda _: None)
     sent: Trial | None = None
     with suppress(StopIteration), ExitStack() as stack:
         stack.callback(put_back, lab, before)
@@ -347,13 +312,12 @@ async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Prog
             if isinstance(step, str):
                 found.remarks[step], sent = None, None
                 continue
-            tell = progress or (lambda _: None)
             ticking = asyncio.create_task(_tick(step, tell, len(found.trials)))
             try:
-                outcome = await _in_kernel(step, lab, before)
+                raw = await _in_kernel(step, lab, before)
             finally:
                 ticking.cancel()
-            sent = found.trial(step, outcome, await asyncio.to_thread(_quiet, lab, step.workload.latency or 0.0))
+            sent = found.trial(step, raw, await asyncio.to_thread(quiet, lab, step.workload.latency or 0.0))
             found.trials.append(sent)
             tell(Progress(1.0, step.arm, len(found.trials), 0, sent))
     return found.record(finished=True)
@@ -367,25 +331,24 @@ async def _tick(case: Case, tell: Callable[[Progress], None], done: int) -> None
         await asyncio.sleep(TELL_EVERY_S)
 
 
-async def _in_kernel(case: Case, lab: Lab, base: Conditions) -> Outcome:
+async def _in_kernel(case: Case, lab: Lab, base: Conditions) -> Raw:
     if case.job not in {"burst", "bare"}:
         raise SettingsError(f"job {case.job!r} needs a process of its own: use run() instead of here()")
     await asyncio.to_thread(_prepare, case, lab, base)
-    watch, warm_up = case.job == "burst", case.options.get("warm_up", 0)
     async with arm(case.arm).build(await asyncio.to_thread(_settings_of, lab)) as client:
-        if warm_up:
+        if warm_up := case.options.get("warm_up", 0):
             await burst(client, replace(case.workload, requests=warm_up), watch=False)
             await asyncio.to_thread(lab.reset)
         cpu = time.process_time()
-        spans = await burst(client, case.workload, watch=watch)
+        spans = await burst(client, case.workload, watch=case.job == "burst")
         cpu = time.process_time() - cpu
-    return Outcome({"cpu_ms": 1000 * cpu / case.workload.requests}, spans, machine(), versions())
+    numbers = {"cpu_ms": 1000 * cpu / case.workload.requests}
+    return {"numbers": numbers, "spans": spans, "machine": machine(), "versions": versions()}
 
 
-def checked_repeat(repeat: object) -> int:
+def checked_repeat(repeat: int) -> int:
     """Return a number of repeats; raises SettingsError for any other thing."""
-    if isinstance(repeat, bool) or not isinstance(repeat, int) or not 1 <= repeat <= MOST_REPEATS:
-        raise SettingsError(f"repeat {repeat!r} is not a whole number from 1 to {MOST_REPEATS:,}: use e.g. 3")
+    check_number("repeat", repeat, 1, MOST_REPEATS, "use e.g. 3")
     return repeat
 
 

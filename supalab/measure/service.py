@@ -10,36 +10,38 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from supalab.clients.arms import arm
 from supalab.contest_agent.handle import Agent
 from supalab.contest_agent.options import client_arm
-from supalab.errors import SettingsError, TrialError
+from supalab.errors import LabError, SettingsError, TrialError
+from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
-from supalab.measure.case import Case, Number, Span
+from supalab.lab.witness import Witness
+from supalab.measure.case import Case, Number, Span, Workload
 from supalab.measure.child import job, run_worker
-from supalab.measure.machine import machine, versions
+from supalab.measure.instruments import machine, versions
 from supalab.measure.traffic import Traffic
-from supalab.measure.workload import Workload
 from supalab.settings import Settings
 
-__all__ = ["PATH", "Private", "case_of", "ideal", "send", "serve", "service_arm"]
+__all__ = ["PATH", "Context", "Private", "Tick", "case_of", "ideal", "quiet", "send", "serve", "service_arm"]
 
 #: Each request to the service causes exactly one request to the backend.
 PATH = "/contests?size=10"
 #: What the generator, the service and the lab run on; they are processes of their own, so none is loaded here.
 ELSEWHERE = ("fastapi", "httptools", "httpx", "requests", "starlette", "urllib3", "uvicorn")
 START_S, REACH_S, WORKER_S = 1.2, 5.0, 60.0
-QUIET_S, LOOK_S, SETTLE_S = 0.3, 0.05, 20.0
+QUIET_S, LOOK_S, STILL_S = 60.0, 0.02, 0.3
 #: A service of N slots is full at N / latency requests per second, and with bursts too slow somewhat earlier.
 USUAL_PART = 0.8
 TIMEOUT_S = 5.0
 
-Tick = Callable[[float], None]
+#: Called with the seconds so far while something is measured.
+Tick: TypeAlias = Callable[[float], None]
 
 
 class Private(str):
@@ -52,6 +54,21 @@ class Private(str):
         made = super().__new__(cls, path.partition("?")[0])
         made.whole = path
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all cases of a run share: the lab, and where its clients send their requests.
+
+    ``lab`` is ``None`` for a real project, which has no witness; ``base`` are its conditions where a case names no
+    other. ``stack`` ends what must stay up between two cases, such as services, which a job keeps in ``kept``.
+    """
+
+    settings: Settings
+    stack: ExitStack
+    lab: Lab | None = None
+    base: Conditions = field(default_factory=Conditions)
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 def case_of(
@@ -87,46 +104,42 @@ def ideal(case: Case) -> dict[str, Number]:
     return {"response_p50_s": latency, "response_p95_s": never, "errors": 0, "failures": "", "send_delay_p99_s": 0.0}
 
 
-def serve(
-    case: Case, settings: Settings, lab: Lab | None, stack: ExitStack, kept: dict[str, Any], tick: Tick
-) -> dict[str, Any]:
+def serve(case: Case, context: Context, tick: Tick) -> dict[str, Any]:
     """Put the service of the case under its traffic; return numbers, spans, machine and versions, as a worker does.
 
-    Without a lab ``settings`` has the service's address. ``kept`` holds the services that are up, ``stack`` ends them.
+    Without a lab the settings have the service's address.
     """
     made_on = {"machine": machine(), "versions": {name: version(name) for name in ELSEWHERE} | versions()}
-    options, traffic = case.options, Traffic(**case.options["traffic"])
+    options, traffic, lab, kept = case.options, Traffic(**case.options["traffic"]), context.lab, context.kept
     if lab is None:
         if not kept:
-            kept["reached"] = _reach(settings.url)
-        return send(settings, options["path"], traffic, tick=tick) | made_on
+            kept["reached"] = _reach(context.settings.url)
+        found = send(context.settings, options["path"], traffic, tick=tick)
+        return made_on | found | ({} if case.detail else {"spans": ()})
     if case.arm not in kept:
-        how = {"timeout": options.get("client_timeout", TIMEOUT_S)}
-        kept[case.arm] = stack.enter_context(Agent(client=case.arm, url=lab.url, key=lab.key, **how))
-    agent, idle = kept[case.arm], {}
+        timeout = options.get("client_timeout", TIMEOUT_S)
+        kept[case.arm] = context.stack.enter_context(Agent(client=case.arm, url=lab.url, key=lab.key, timeout=timeout))
+    agent, more = kept[case.arm], dict[str, Any]()
     address = Settings(agent.url, None, rest_path="")
     if "idle" in options:
-        before = send(address, options["path"], Traffic(options["idle"], callers=1), tick=lambda _: None)["numbers"]
+        before = send(address, options["path"], Traffic(options["idle"], callers=1))["numbers"]
         if before["errors"]:
             raise TrialError(f"the service on {case.arm} fails when idle: {before['failures']}")
-        idle = {"idle_s": before["response_p50_s"]}
+        more["idle_s"] = before["response_p50_s"]
         lab.reset()
     fault = _Fault(lab, options.get("fault"), time.time() + START_S)
     try:
         found = send(address, options["path"], traffic, start=fault.start, tick=lambda now: tick(fault.look(now)))
     finally:
         fault.end()
-    _settle(lab)
-    seen, numbers = lab.witness(), found["numbers"]
-    seen_by = {
-        "memory_bytes": agent.memory(),
-        "in_flight_mean": seen.busy_s / numbers["lasted_s"],
-        "failed_on_purpose": seen.errors,
-    }
+    # The rest of this load must not count for the next one.
+    seen, numbers = quiet(lab, 2 * lab.conditions.latency, STILL_S), found["numbers"]
+    more |= {"memory_bytes": agent.memory(), "in_flight_mean": seen.busy_s / numbers["lasted_s"]}
+    more |= {"failed_on_purpose": seen.errors, **fault.window(found["epoch"], traffic)}
     if numbers["errors"] or numbers["disconnected"]:
         agent.stop()
         agent.start()
-    return found | made_on | {"numbers": {**numbers, **idle, **seen_by, **fault.window(found["epoch"], traffic)}}
+    return made_on | {"numbers": numbers | more, "spans": found["spans"] if case.detail else ()}
 
 
 def send(
@@ -144,6 +157,22 @@ def send(
     return raw | {"spans": [Span(*row) for row in raw["spans"]]}
 
 
+def quiet(lab: Lab, latency: float, still_s: float = 0.0) -> Witness:
+    """Wait until the lab has nothing in flight, and has served nothing for ``still_s``; return what it saw."""
+    still_s = max(still_s, latency) if still_s else 0.0
+    since = time.monotonic()
+    end, served = since + QUIET_S + 2 * latency, -1
+    while True:
+        seen, now = lab.witness(), time.monotonic()
+        if seen.current or seen.served != served:
+            since, served = now, seen.served
+        if not seen.current and (now - since >= still_s or now > end):
+            return seen
+        if now > end:
+            raise LabError(f"the lab still has {seen.current} requests in flight: does somebody else use it?")
+        time.sleep(LOOK_S)
+
+
 def _reach(url: str) -> bool:
     """Connect once, so that a wrong address is reported at once and not after minutes of failures."""
     parts = urlsplit(url)
@@ -159,52 +188,29 @@ class _Fault:
     """Changes the lab's conditions for some seconds of a load, and notes when that really was (``time.time``)."""
 
     def __init__(self, lab: Lab, asked: Mapping[str, Any] | None, start: float) -> None:
-        self.start = start
-        self._lab, self._usual = lab, lab.conditions
-        self._conditions = dict(asked["conditions"]) if asked else {}
-        self._due = [start + asked["from"], start + asked["until"]] if asked else []
-        self._changed: list[float] = []
+        self.start, self._lab = start, lab
+        self._due, self._changed = list[tuple[float, dict[str, Any]]](), list[float]()
+        if asked:
+            usual = asdict(lab.conditions)
+            back = {name: usual[name] for name in asked["conditions"]}
+            self._due = [(start + asked["from"], dict(asked["conditions"])), (start + asked["until"], back)]
 
     def look(self, seconds: float) -> float:
         """Make the changes that are due; called about ten times a second."""
-        if self._due and time.time() >= self._due[0]:
-            self._due.pop(0)
-            self._change(self._conditions if self._due else self._back())
+        if self._due and time.time() >= self._due[0][0]:
+            self._lab.set(**self._due.pop(0)[1])
             self._changed.append(time.time())
         return seconds
 
     def end(self) -> None:
         """Give the lab its usual conditions back, whatever happened."""
         if self._due and self._changed:
-            self._change(self._back())
-
-    def _back(self) -> dict[str, Any]:
-        return {name: getattr(self._usual, name) for name in self._conditions}
-
-    def _change(self, conditions: Mapping[str, Any]) -> None:
-        if conditions:
-            self._lab.set(**conditions)
+            self._lab.set(**self._due[0][1])
 
     def window(self, epoch: float, traffic: Traffic) -> dict[str, float]:
         """Return when the fault began and ended, in the load's own seconds."""
         if traffic.flood:  # it keeps the generator's time
             return {"fault_from_s": traffic.flood_from, "fault_until_s": traffic.flood_until}
-        if len(self._changed) == 2:
-            return {"fault_from_s": self._changed[0] - epoch, "fault_until_s": self._changed[1] - epoch}
         if self._due:
             raise TrialError("the load was over before the fault: use a higher rate or more seconds after it")
-        return {}
-
-
-def _settle(lab: Lab) -> None:
-    """Wait until the lab has been idle for a while, so that the rest of one load does not count for the next."""
-    latest = time.monotonic() + SETTLE_S
-    quiet_since, served = time.monotonic(), -1
-    quiet = max(QUIET_S, 2 * lab.conditions.latency)
-    while time.monotonic() < latest:
-        seen = lab.witness()
-        if seen.current or seen.served != served:
-            quiet_since, served = time.monotonic(), seen.served
-        elif time.monotonic() - quiet_since >= quiet:
-            return
-        time.sleep(LOOK_S)
+        return dict(zip(("fault_from_s", "fault_until_s"), (at - epoch for at in self._changed), strict=False))

@@ -1,4 +1,4 @@
-"""Sends requests to a service as its callers do: at random times (open loop), or one after another (closed loop).
+"""Send requests and time them: a burst, callers that ask again when answered, or arrivals at times of their own.
 
 An open loop never waits for a response before it sends the next request, so a slow service cannot make its own load
 lighter. Each span keeps the intended start, because a request that was sent late has made its caller wait. Leaving that
@@ -18,16 +18,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+from supalab.clients.base import slot_taken
 from supalab.errors import ResponseTooLarge, SettingsError
-from supalab.measure.case import Number, Span
+from supalab.measure.case import Number, Span, Workload, check_number
 from supalab.measure.compare import percentile
 from supalab.process.tuning import calm_collector, loop_factory, raise_file_limit
 
 __all__ = [
-    "CAPPED", "DISCONNECTED", "LATE_S", "LOST", "MOST_PER_S", "REFUSED", "TIMEOUT", "Send", "Traffic", "closed_loop",
-    "failures", "open_loop", "poisson", "response", "run_traffic", "stayed", "traffic_numbers",
+    "CAPPED", "DISCONNECTED", "LATE_S", "LOST", "MOST_PER_S", "REFUSED", "TIMEOUT", "Selects", "Send", "Traffic",
+    "burst", "closed_loop", "failures", "open_loop", "poisson", "response", "run_traffic", "stayed", "traffic_numbers",
 ]  # fmt: skip
 
 #: How a request can end, besides "ok" and "HTTP 503" and so on; a client that disconnects on purpose is not a failure.
@@ -36,8 +37,8 @@ REFUSED, LOST, CAPPED = "no connection", "connection lost", "over the cap"
 #: A generator whose requests are sent later than this (p99, seconds) has disturbed what it measures.
 LATE_S = 0.02
 #: More than one process of this kind can send.
-MOST_PER_S = 2_000.0
-MOST_CALLERS, LONGEST_S = 1_000, 3_600.0
+MOST_PER_S = 2_000
+MOST_CALLERS, LEAST, LONGEST_S = 1_000, 0.001, 3_600
 #: Requests in flight at once, beyond which none is sent.
 CAP = 2_000
 # Shorter than servers keep a connection (uvicorn 5 s), so they never close one on which a request was just sent.
@@ -47,6 +48,125 @@ PAUSE_S = 0.1
 
 #: Sends one request and returns how it ended.
 Send: TypeAlias = Callable[[], Awaitable[str]]
+#: Seconds since the first request could be sent.
+Clock: TypeAlias = Callable[[], float]
+T = TypeVar("T")
+
+
+class Selects(Protocol):
+    """Any client that can be measured: all it needs is ``select``."""
+
+    async def select(self, table: str, *, columns: str, limit: int | None) -> Any:
+        """Return rows of a table."""
+
+
+async def burst(
+    client: Selects, workload: Workload, *, rate: float | None = None, seed: int = 1, watch: bool = True
+) -> list[Span]:
+    """Run the workload through the client and return its spans in the order of the requests.
+
+    ``rate``: start so many requests per second, with random gaps, instead of all at once. The times are the same for
+    each ``seed``, and stretched so that their mean rate is exact; a request that the loop starts late has waited.
+    ``watch``: record when each request takes its slot, which costs some clients time. Seconds count from the call. A
+    failure is an outcome, not an exception; only cancelling the burst ends it early.
+    """
+    send, now, spans = _selecting(client, workload), _clock(), dict[int, Span]()
+
+    async def request(ticket: int, at: float | None = None) -> None:
+        spans[ticket] = await _timed(send, now, at, watch=watch)
+
+    every = range(workload.requests)
+    if rate is not None:
+        times = _stretched(poisson(rate, (2 * len(every) + 10) / rate, seed)[: len(every)], rate)
+        await _at_times(times, now, lambda ticket: request(ticket, times[ticket]))
+    else:
+        turns = iter(every)
+        await _callers([[one] for one in every] if workload.callers is None else [turns] * workload.callers, request)
+    return [spans[ticket] for ticket in every]
+
+
+def _stretched(times: Sequence[float], rate: float) -> list[float]:
+    length = (times[-1] - times[0]) or 1.0
+    return [(at - times[0]) * (len(times) - 1) / rate / length for at in times]
+
+
+def poisson(rate: float, seconds: float, seed: int = 1) -> tuple[float, ...]:
+    """Return random arrival times from 0 to ``seconds``, ``rate`` per second on average.
+
+    One seed gives one pattern of bursts, and a higher rate only makes it faster: two rates, or two services, get the
+    same bursts.
+    """
+    dice = Random(f"arrivals {seed}")
+    # Twice as many as expected, and some more, so that they never run out.
+    gaps = (dice.expovariate(1.0) / rate for _ in range(math.ceil(2 * rate * seconds) + 100))
+    return tuple(takewhile(lambda at: at < seconds, accumulate(gaps)))
+
+
+def _clock() -> Clock:
+    origin = time.perf_counter()
+    return lambda: time.perf_counter() - origin
+
+
+async def _callers(turns: Iterable[Iterable[T]], request: Callable[[T], Awaitable[None]]) -> None:
+    """Let each caller make its requests one after another; callers may take turns from the same iterator."""
+
+    async def caller(turn: Iterable[T]) -> None:
+        for one in turn:
+            await request(one)
+
+    async with asyncio.TaskGroup() as group:
+        for turn in turns:
+            group.create_task(caller(turn))
+
+
+async def _at_times(times: Iterable[float], now: Clock, request: Callable[[int], Any]) -> None:
+    """Start a request at each time, whatever becomes of those before, and wait for all of them at the end."""
+    async with asyncio.TaskGroup() as group:
+        for place, at in enumerate(times):
+            if at > now():
+                await asyncio.sleep(at - now())
+            group.create_task(request(place))
+
+
+async def _timed(send: Send, now: Clock, intended: float | None = None, *, watch: bool = False) -> Span:
+    """Send one request and time it, from its intended start if it has one.
+
+    With ``watch`` it has started when the client says that it took a slot, else at once.
+    """
+    taken: list[float] = []
+    if watch:
+        # May be called from the thread that sends the request; the first call of several is the one that counts.
+        slot_taken.set(lambda: taken.append(now()))
+    began = now() if intended is None else max(now(), intended)
+    outcome = await send()
+    done = max(now(), began)
+    started = None if intended is None or watch else began
+    return Span(began if intended is None else intended, min(taken[0], done) if taken else started, done, outcome)
+
+
+def _selecting(client: Selects, workload: Workload) -> Send:
+    """Return what sends one request of the workload through the client."""
+
+    async def send() -> str:
+        task = asyncio.current_task()
+        try:
+            await client.select(workload.table, columns=workload.columns, limit=workload.limit)
+        except Exception as error:
+            return _named(error)
+        except asyncio.CancelledError:
+            # Cancelled inside the client: a failed request. Cancelled from outside: the burst ends.
+            if task is None or task.cancelling():
+                raise
+            return "CancelledError"
+        return "ok"
+
+    return send
+
+
+def _named(error: Exception) -> str:
+    """Return the error's type and HTTP status, e.g. ``ApiError 503``; requests and httpx keep it in a response."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return f"{type(error).__name__} {status}" if status else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +193,11 @@ class Traffic:
             raise SettingsError("rate and callers: a load is an open loop or a closed loop, give one of the two")
         for name in ("rate", "flood"):
             if getattr(self, name) is not None:
-                _check(name, getattr(self, name), MOST_PER_S, "requests per second")
+                check_number(name, getattr(self, name), LEAST, MOST_PER_S, "use e.g. 20", "requests per second")
         for name in ("duration", "timeout", "flood_timeout"):
-            _check(name, getattr(self, name), LONGEST_S, "seconds")
-        callers = self.callers
-        if callers is not None and (isinstance(callers, bool) or not isinstance(callers, int) or callers < 1):
-            raise SettingsError(f"callers {callers!r} is not a whole number from 1 to {MOST_CALLERS}")
-        if callers is not None and callers > MOST_CALLERS:
-            raise SettingsError(f"callers {callers!r} is more than {MOST_CALLERS}: use a smaller number")
+            check_number(name, getattr(self, name), LEAST, LONGEST_S, "use e.g. 10", "seconds")
+        if self.callers is not None:
+            check_number("callers", self.callers, 1, MOST_CALLERS, "use e.g. 10")
         if self.flood and (self.rate is None or not 0 <= self.flood_from < self.flood_until <= self.duration):
             window = f"from {self.flood_from!r} to {self.flood_until!r} s"
             raise SettingsError(f"a flood {window} does not fit into an open loop of {self.duration!r} s")
@@ -95,74 +212,52 @@ class Traffic:
         return sorted(found)
 
 
-def _check(name: str, value: object, most: float, unit: str) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not 0 < value <= most:  # type: ignore[operator]
-        raise SettingsError(f"{name} {value!r} is not a number of {unit} above 0 and up to {most:.0f}")
-
-
-def poisson(rate: float, seconds: float, seed: int = 1) -> tuple[float, ...]:
-    """Return random arrival times from 0 to ``seconds``, ``rate`` per second on average.
-
-    One seed gives one pattern of bursts, and a higher rate only makes it faster: two rates, or two services, get the
-    same bursts.
-    """
-    dice = Random(f"arrivals {seed}")
-    # Twice as many as expected, and some more, so that they never run out.
-    gaps = (dice.expovariate(1.0) / rate for _ in range(math.ceil(2 * rate * seconds) + 100))
-    return tuple(takewhile(lambda at: at < seconds, accumulate(gaps)))
-
-
 async def open_loop(traffic: Traffic, schedule: Sequence[tuple[float, bool]], send: Send) -> list[Span]:
     """Send at each time of the schedule, whatever the responses do, and wait for all of them at the end."""
-    clock = asyncio.get_running_loop().time
-    origin, spans = clock(), list[Span]()
-    flying: set[asyncio.Task[None]] = set()
+    now, spans, flying = _clock(), list[Span](), 0
 
-    async def one(intended: float, disconnects: bool) -> None:
-        spans.append(await _request(traffic, send, origin, intended, disconnects))
+    async def request(place: int) -> None:
+        nonlocal flying
+        at, leaves = schedule[place]
+        if flying >= CAP:
+            spans.append(Span(at, now(), now(), CAPPED))
+            return
+        flying += 1
+        timeout = min(traffic.flood_timeout, traffic.timeout) if leaves else traffic.timeout
+        bounded = _within(send, at + timeout - now(), DISCONNECTED if leaves else TIMEOUT)
+        spans.append(await _timed(bounded, now, at))
+        flying -= 1
 
-    for intended, disconnects in schedule:
-        ahead = origin + intended - clock()
-        if ahead > 0:
-            await asyncio.sleep(ahead)
-        if len(flying) >= CAP:
-            now = clock() - origin
-            spans.append(Span(intended, now, now, CAPPED))
-            continue
-        task = asyncio.create_task(one(intended, disconnects))
-        flying.add(task)
-        task.add_done_callback(flying.discard)
-    await asyncio.gather(*flying)
+    await _at_times((at for at, _ in schedule), now, request)
     return sorted(spans)
 
 
 async def closed_loop(traffic: Traffic, send: Send) -> list[Span]:
     """Let each caller send a request, wait for the response and repeat until the time is up."""
-    clock = asyncio.get_running_loop().time
-    origin, spans = clock(), list[Span]()
+    now, spans = _clock(), list[Span]()
 
-    async def caller() -> None:
-        while (now := clock() - origin) < traffic.duration:
-            spans.append(await _request(traffic, send, origin, now, disconnects=False))
-            if not spans[-1].ok:
-                await asyncio.sleep(PAUSE_S)
+    async def request(at: float) -> None:
+        spans.append(await _timed(_within(send, traffic.timeout, TIMEOUT), now, at))
+        if not spans[-1].ok:
+            await asyncio.sleep(PAUSE_S)
 
-    await asyncio.gather(*(caller() for _ in range(traffic.callers or 0)))
+    # Endless readings of the clock, until the time is up.
+    times = takewhile(lambda at: at < traffic.duration, iter(now, None))
+    await _callers([times] * (traffic.callers or 0), request)
     return sorted(spans)
 
 
-async def _request(traffic: Traffic, send: Send, origin: float, intended: float, disconnects: bool) -> Span:
-    """Send one request; its timeout counts from the intended start, like the caller's."""
-    clock = asyncio.get_running_loop().time
-    started = max(clock() - origin, intended)
-    timeout = min(traffic.flood_timeout, traffic.timeout) if disconnects else traffic.timeout
-    try:
-        async with asyncio.timeout_at(origin + intended + timeout):
-            outcome = await send()
-    except TimeoutError:
-        outcome = DISCONNECTED if disconnects else TIMEOUT
-    return Span(intended, started, max(clock() - origin, started), outcome)
+def _within(send: Send, seconds: float, otherwise: str) -> Send:
+    """Return what sends a request, whose caller gives up after some seconds with an outcome of its own."""
+
+    async def bounded() -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                return await send()
+        except TimeoutError:
+            return otherwise
+
+    return bounded
 
 
 def run_traffic(url: str, headers: Mapping[str, str], traffic: Traffic, start: float | None = None) -> dict[str, Any]:
@@ -205,7 +300,6 @@ def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Number]:
     """Return the numbers of a load's spans; ``seconds`` is the load's duration."""
     lost = failures(spans)
     lasted = max(seconds, max((span.done for span in spans), default=0.0))
-    delay = percentile((span.wait or 0.0 for span in spans), 99)
     return {
         "requests": len(spans),
         "sent_per_s": len(spans) / seconds,
@@ -215,7 +309,7 @@ def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Number]:
         "errors": sum(lost.values()),
         "failures": ", ".join(f"{times} x {kind}" for kind, times in lost.items()),
         "disconnected": sum(span.outcome == DISCONNECTED for span in spans),
-        "send_delay_p99_s": delay or 0.0,
+        "send_delay_p99_s": percentile((span.wait or 0.0 for span in spans), 99) or 0.0,
     }
 
 

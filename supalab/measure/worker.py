@@ -6,52 +6,52 @@ The key comes from the parent's line and not from argv, where other users could 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import importlib
+import inspect
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from supalab.clients.arms import Arm, arm
 from supalab.clients.base import BaseClient
-from supalab.errors import SupalabError
-from supalab.measure.burst import arrivals, burst
-from supalab.measure.cancelled import cancelled
-from supalab.measure.held import held
-from supalab.measure.machine import machine, versions
-from supalab.measure.memory import TICKER_S, LoopLag, Sampler
-from supalab.measure.workload import Workload
+from supalab.errors import SupalabError, TrialError
+from supalab.measure.case import Workload
+from supalab.measure.instruments import TICKER_S, LoopLag, Sampler, machine, uss, versions, written
+from supalab.measure.traffic import Traffic, burst, run_traffic
 from supalab.process.attach import Attachment, attach_to_parent
 from supalab.process.tuning import raise_file_limit
 from supalab.settings import Settings
 
-__all__ = ["JOBS", "Asked", "late_imports", "main"]
+__all__ = ["JOBS", "THENS", "Asked", "at_rest", "main", "report_at_exit"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
 # before the baseline. Found by `late_imports`; a test runs every default arm and checks that none is missing.
 # encodings.idna: the loop looks up each address by it, were it a number. importlib.…: how certifi finds its file, the
 # second from Python 3.13 on.
-CERTIFI = ("certifi", "importlib.readers", "importlib.resources._adapters")
-HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", *CERTIFI, "encodings.idna")
-OURS = (*CERTIFI, "encodings.idna")
+OURS = ("certifi", "importlib.readers", "importlib.resources._adapters", "encodings.idna")
+HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", *OURS)
+OVER_HTTPX = ("article", "httpx-threads", "kept", "gated", "real-httpx", "httpx", "supabase", "to-thread")
 AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
-    "article": HTTPX,
-    "httpx-threads": HTTPX,
-    "kept": HTTPX,
-    "gated": HTTPX,
-    "real": OURS,
-    "real-httpx": HTTPX,
-    "httpx": HTTPX,
-    "httpx-over-ours": OURS,
+    **dict.fromkeys(OVER_HTTPX, HTTPX),
+    **dict.fromkeys(("real", "httpx-over-ours"), OURS),
     "httpx2": ("httpcore2", "httpcore2._backends.anyio", "anyio._backends._asyncio", "truststore"),
-    "supabase": HTTPX,
-    "to-thread": HTTPX,
 }
+#: What the program does after its callers have been cancelled: send a new request, close its client, or exit.
+THENS = ("ask", "close", "leave")
+LOOK_S = 0.05
+# Between two checks, a process that only waits uses less CPU than this, and one that still sends uses more.
+REST_CPU_S = 0.002
+RESTS = 4
+#: The part of the server time after which the memory is read at the latest.
+PATIENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +68,36 @@ class Asked:
         """Make the arm's client."""
         return self.arm.build(self.settings)
 
+    async def request(self, client: BaseClient) -> None:
+        """Send one request of the workload."""
+        await client.select(self.workload.table, columns=self.workload.columns, limit=self.workload.limit)
 
-#: What a job reports: ``numbers`` by name and, where requests were made, ``spans`` as rows. A job that ends in a way of
-#: its own reports itself and returns ``None``.
-Result: TypeAlias = "dict[str, Any] | None"
+    def report(self, found: dict[str, Any]) -> None:
+        """Report what a job has found, and what it ran on."""
+        self.parent.report(found | {"versions": versions(), "machine": machine()})
 
 
 def main() -> int:
     """Do the parent's one job; 0 when a result was reported, failures of the job included."""
     with attach_to_parent() as parent:
         _without_proxies(os.environ)
+        job = parent.options
         try:
-            result = _do(parent.options, parent)
+            chosen = arm(job["arm"])
+            chosen.load()
+            for module in AT_FIRST_USE.get(chosen.kind, ()):
+                # Another version of a library may keep its parts elsewhere: then they are loaded late, and that is all.
+                with contextlib.suppress(ModuleNotFoundError):
+                    importlib.import_module(module)
+            asked = Asked(chosen, Settings(**job["settings"]), Workload(**job["workload"]), job["options"], parent)
+            found = JOBS[job["job"]](asked)
+            found = asyncio.run(found) if inspect.iscoroutine(found) else found
+            if found is not None:
+                asked.report(found)
         except SupalabError as error:
             status = getattr(error, "status", None)
-            result = {"error": {"type": type(error).__name__, "status": status, "text": str(error)}}
-        if result is not None:
-            parent.report(result)
+            parent.report({"error": {"type": type(error).__name__, "status": status, "text": str(error)}})
     return 0
-
-
-def _do(job: Mapping[str, Any], parent: Attachment) -> Result:
-    chosen = arm(job["arm"])
-    asked = Asked(chosen, Settings(**job["settings"]), Workload(**job["workload"]), job["options"], parent)
-    chosen.load()
-    for module in AT_FIRST_USE.get(chosen.kind, ()):
-        # Another version of a library may keep its parts elsewhere: then they are loaded late, and that is all.
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(module)
-    result = JOBS[job["job"]](asked)
-    return None if result is None else result | {"versions": versions(), "machine": machine()}
 
 
 def _without_proxies(environ: Any) -> None:
@@ -108,24 +108,23 @@ def _without_proxies(environ: Any) -> None:
     environ["NETRC"] = os.devnull
 
 
-async def check(asked: Asked) -> Result:
+async def check(asked: Asked) -> dict[str, Any]:
     """Read one row, to find out whether address, key, table and columns work."""
-    load = asked.workload
     async with asked.client() as client:
-        rows = await client.select(load.table, columns=load.columns, limit=1)
-    return {"numbers": {"rows": len(rows)}}
+        await client.select(asked.workload.table, columns=asked.workload.columns, limit=1)
+    return {"numbers": {}}
 
 
-async def idle(asked: Asked) -> Result:
+async def idle(asked: Asked) -> dict[str, Any]:
     """Measure how late timers are on an idle event loop on this machine."""
     ticker = LoopLag(asked.options["ticker"])
     ticker.start()
     await asyncio.sleep(asked.options["seconds"])
     ticker.stop()
-    return {"numbers": _lag(ticker)}
+    return {"numbers": ticker.numbers}
 
 
-async def observed(asked: Asked) -> Result:
+async def observed(asked: Asked) -> dict[str, Any]:
     """Run one burst with all instruments on.
 
     CPU time and threads count from before the client is made to the last response, without closing it.
@@ -147,17 +146,11 @@ async def observed(asked: Asked) -> Result:
         sampler.stop()
         if client is not None:
             await client.aclose()
-    memory = sampler.memory
-    numbers = {
-        "cpu_ms": 1000 * max(cpu, 0.0) / asked.workload.requests,
-        "threads": sampler.threads_peak,
-        **({"base_bytes": memory.base_bytes, "added_bytes": memory.added_bytes} if memory else {}),
-        **_lag(ticker),
-    }
-    return {"numbers": numbers, "spans": spans, "late_imports": late_imports(known)}
+    numbers = {"cpu_ms": 1000 * max(cpu, 0.0) / asked.workload.requests, **sampler.numbers, **ticker.numbers}
+    return {"numbers": numbers, "spans": spans, "late_imports": _late_imports(known)}
 
 
-async def bare(asked: Asked) -> Result:
+async def bare(asked: Asked) -> dict[str, Any]:
     """Run one burst with the process's CPU clock as the only instrument.
 
     First come ``warm_up`` requests that are not counted, because costs that occur once per process, such as loading
@@ -168,80 +161,169 @@ async def bare(asked: Asked) -> Result:
     raise_file_limit()
     gc.collect()
     cpu = time.process_time()
-    client = asked.client()
-    try:
+    async with asked.client() as client:
         if warm_up:
             await burst(client, replace(asked.workload, requests=warm_up), watch=False)
             gc.collect()
             cpu = time.process_time()
         spans = await burst(client, asked.workload, watch=False)
         cpu = time.process_time() - cpu
-    finally:
-        await client.aclose()
     return {"numbers": {"cpu_ms": 1000 * cpu / asked.workload.requests}, "spans": spans}
 
 
-def memory_held(asked: Asked) -> Result:
-    """Report the memory with all requests in flight, then exit without waiting for threads and callers."""
-
-    def leave(found: dict[str, Any]) -> None:
-        asked.parent.report(found)
-        asked.parent.leave()
-
-    asyncio.run(held(asked.client, asked.workload, leave))
-    return None
-
-
-def cancellation(asked: Asked) -> Result:
-    """Cancel all callers and report when each part ended, including the process itself."""
-    cancelled(asked.client, asked.workload, asked.options, asked.parent.report)
-    return None
-
-
-async def arrive(asked: Asked) -> Result:
+async def arrive(asked: Asked) -> dict[str, Any]:
     """Start requests at ``rate`` per second, at random times, whether others are answered or not."""
     async with asked.client() as client:
-        return {"numbers": {}, "spans": await arrivals(client, asked.workload, asked.options["rate"])}
+        return {"numbers": {}, "spans": await burst(client, asked.workload, rate=asked.options["rate"])}
 
 
-def facts(asked: Asked) -> Result:
+async def held(asked: Asked) -> None:
+    """Send all requests at once, wait until the process is at rest, read the memory, report it and exit at once.
+
+    ``threads`` are those besides the main one. The baseline is read when everything is imported and no client is made
+    yet. The memory is read once, by this loop: no sampler runs at the same time. Shortly before the first response is
+    due, it is read even if the process is not at rest; ``at_rest`` says whether that happened.
+    """
+    raise_file_limit()
+    gc.collect()
+    known, threads = set(sys.modules), threading.active_count()
+    base_uss, base = _memory()
+    client = asked.client()
+    began = time.perf_counter()
+    callers = [asyncio.create_task(asked.request(client)) for _ in range(asked.workload.requests)]
+    still = await at_rest(PATIENCE * (asked.workload.latency or 0.0))
+    settled = time.perf_counter() - began
+    whole, own = _memory()
+    numbers = {
+        "base_bytes": base,
+        "held_bytes": own - base,
+        "uss_bytes": whole - base_uss,
+        "threads": threading.active_count() - threads,
+        "answered": sum(caller.done() for caller in callers),
+        "at_rest": still,
+        "settle_s": settled,
+    }
+    asked.report({"numbers": numbers, "late_imports": _late_imports(known)})
+    asked.parent.leave()
+
+
+async def at_rest(
+    patience: float,
+    *,
+    cpu: Callable[[], float] = time.process_time,
+    clock: Callable[[], float] = time.perf_counter,
+    pause: Callable[[float], Any] = asyncio.sleep,
+) -> bool:
+    """Wait until this process is idle for several checks in a row; False if that takes over ``patience`` seconds."""
+    end, rests, before = clock() + patience, 0, cpu()
+    while rests < RESTS:
+        if clock() > end:
+            return False
+        await pause(LOOK_S)
+        used = cpu()
+        rests = rests + 1 if used - before < REST_CPU_S else 0
+        before = used
+    return True
+
+
+def _memory() -> tuple[int, int]:
+    """Unique set size, and the part of it that was written to."""
+    whole, own = uss(), written()
+    if whole is None or own is None:
+        raise TrialError("this system does not tell a process's unique set size: memory cannot be measured here")
+    return whole, own
+
+
+def cancelled(asked: Asked) -> None:
+    """Cancel all callers, and report when each part ended when the process's threads have ended too.
+
+    ``at_s``: seconds from the burst's start to the cancellation; ``then``: one of ``THENS``. Seconds count from the
+    burst's start until the cancellation, and from the cancellation after that.
+    """
+    numbers, warm_s, began = asyncio.run(_cancelled(asked, **asked.options))
+    numbers["run_s"] = time.perf_counter() - began
+    report_at_exit(numbers, began, lambda found: asked.report({"numbers": found, "warm_s": warm_s}))
+
+
+def report_at_exit(
+    found: dict[str, Any],
+    began: float,
+    say: Callable[[dict[str, Any]], None],
+    at_exit: Callable[[Callable[[], None]], object] = atexit.register,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Report the result, with ``exit_s``, when the interpreter exits.
+
+    ``atexit`` functions run after the interpreter has joined all non-daemon threads, an executor's among them. At this
+    moment the process's work is finished.
+    """
+    at_exit(lambda: say(found | {"exit_s": clock() - began}))
+
+
+async def _cancelled(asked: Asked, *, at_s: float, then: str, **_: Any) -> tuple[dict[str, Any], float, float]:
+    """Start a caller for each request, cancel them all after ``at_s`` seconds, and do one of ``THENS``.
+
+    Returns the numbers, when the first request had ended, and the clock's reading at the cancellation. That request is
+    a warm-up, so that the cancellation does not hit the loading of certificates or first imports.
+    """
+    clock = time.perf_counter
+    client = asked.client()
+    await asked.request(client)
+    warm = clock()
+    callers = [asyncio.create_task(asked.request(client)) for _ in range(asked.workload.requests)]
+    begun = clock()
+    await asyncio.sleep(at_s)
+    now = clock()
+    for caller in callers:
+        caller.cancel()
+    ends = await asyncio.gather(*callers, return_exceptions=True)
+    free = clock()
+    found: dict[str, Any] = {
+        "cancelled_s": now - begun,
+        "free_s": free - now,
+        "answered": sum(end is None for end in ends),
+        "failed": sum(isinstance(end, Exception) for end in ends),
+        "late_s": None,
+        "late_outcome": None,
+        "closed_s": None,
+    }
+    if then == "ask":
+        # If the cancellation broke the pool, that is a result: this caller then has an error instead of a response.
+        (late,) = await asyncio.gather(asked.request(client), return_exceptions=True)
+        found |= {"late_s": clock() - free, "late_outcome": "ok" if late is None else type(late).__name__}
+    if then != "leave":
+        closing = clock()
+        await client.aclose()
+        found["closed_s"] = clock() - closing
+    return found, warm - begun, now
+
+
+def facts(asked: Asked) -> dict[str, Any]:
     """Run an experiment's own checks that no burst covers; imported by name, as experiments import this module."""
     return {"numbers": importlib.import_module("supalab.experiments.claims_facts").facts()}
 
 
-def traffic(asked: Asked) -> Result:
+def traffic(asked: Asked) -> dict[str, Any]:
     """Send traffic to the service at the address in the settings."""
-    from supalab.measure.traffic import Traffic, run_traffic
-
-    url = asked.settings.base + asked.options["path"]
-    load = Traffic(**asked.options["traffic"])
+    url, load = asked.settings.base + asked.options["path"], Traffic(**asked.options["traffic"])
     return run_traffic(url, asked.settings.headers, load, asked.options["start"])
 
 
-def _lag(ticker: LoopLag) -> dict[str, float]:
-    lag = ticker.lag
-    return {f"lag_{part}_s": value for part, value in asdict(lag).items()} if lag else {}
-
-
-def _in_loop(job: Callable[[Asked], Coroutine[Any, Any, Result]]) -> Callable[[Asked], Result]:
-    return lambda asked: asyncio.run(job(asked))
-
-
-#: All jobs that a case may name. To add a job, write a function and add it here.
-JOBS: Mapping[str, Callable[[Asked], Result]] = {
-    "check": _in_loop(check),
-    "burst": _in_loop(observed),
-    "bare": _in_loop(bare),
-    "idle": _in_loop(idle),
-    "held": memory_held,
-    "cancel": cancellation,
-    "arrive": _in_loop(arrive),
+#: All jobs that a case may name. To add a job, write a function or a coroutine function and add it here.
+JOBS: Mapping[str, Callable[[Asked], Any]] = {
+    "check": check,
+    "burst": observed,
+    "bare": bare,
+    "idle": idle,
+    "held": held,
+    "cancel": cancelled,
+    "arrive": arrive,
     "facts": facts,
     "traffic": traffic,
 }
 
 
-def late_imports(known: set[str]) -> list[str]:
+def _late_imports(known: set[str]) -> list[str]:
     """Return the modules imported since ``known`` was taken; their memory would wrongly count as the requests'."""
     return sorted(set(sys.modules) - known)
 

@@ -23,7 +23,7 @@ from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.measure.archive import rounded
+from supalab.measure.record import rounded
 from supalab.probe import look
 from supalab.probe.judge import SOMEBODY_ELSE
 from supalab.probe.seen import Burst, Seen

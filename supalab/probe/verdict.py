@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from supalab.measure.archive import Form, rounded
-from supalab.measure.machine import machine, versions
+from supalab.measure.instruments import machine, versions
+from supalab.measure.record import Form, rounded
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, NEW_EACH, NO_REUSE, OUTSIDE, PROCESSES, REAL, judge
 from supalab.probe.seen import Row, Seen, row
 from supalab.report.table import Cell, Column, Table, html, text

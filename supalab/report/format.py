@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 __all__ = ["NEVER", "count", "counts", "duration", "estimate", "listed", "ms", "number", "size", "stated"]
@@ -27,8 +28,11 @@ def stated(seconds: float) -> str:
 
 
 def ms(seconds: float | None, missing: str = "") -> str:
-    """Return seconds as a number of milliseconds without the unit, for a column that has it: ``154``, ``0.8``."""
-    if seconds is None:
+    """Return seconds as a number of milliseconds without the unit, for a column that has it: ``154``, ``0.8``.
+
+    ``None`` and NaN, which a table of pandas has for it, are ``missing``.
+    """
+    if seconds is None or math.isnan(seconds):
         return missing
     return f"{1000 * seconds:,.0f}" if seconds >= 0.01 else f"{1000 * seconds:.1f}"
 
@@ -63,7 +67,7 @@ def counts(found: Mapping[str, int]) -> str:
     return ", ".join(f"{value} x {name}" for name, value in found.items())
 
 
-def listed(parts: Iterable[object]) -> str:
+def listed(parts: Iterable[object], last_by: str = "and") -> str:
     """Return ``a``, ``a and b``, ``a, b and c``."""
     *most, last = [str(part) for part in parts] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} {last_by} {last}" if most else last

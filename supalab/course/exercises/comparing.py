@@ -13,8 +13,8 @@ from supalab.course.check import NotDone, finding, stop
 from supalab.course.feedback import Finding
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.burst import burst
-from supalab.measure.workload import Workload
+from supalab.measure.case import Workload
+from supalab.measure.traffic import burst
 from supalab.settings import Settings
 
 __all__ = ["isolated"]

@@ -13,9 +13,8 @@ from supalab.clients.real import SupabaseAsync
 from supalab.course.check import NotDone, called, described, finding, is_number, stop
 from supalab.course.feedback import Finding
 from supalab.lab.handle import Lab
-from supalab.measure.burst import burst
-from supalab.measure.case import Case, Trial
-from supalab.measure.workload import Workload
+from supalab.measure.case import Case, Trial, Workload
+from supalab.measure.traffic import burst
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

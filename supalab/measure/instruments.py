@@ -1,48 +1,49 @@
-"""Measure memory, threads, CPU time and event-loop lag of this process, without the cost of measuring."""
+"""Measure memory, threads, CPU time and event-loop lag of this process; describe the machine and its libraries."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 import re
+import sys
 import threading
 import time
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 from supalab.measure.compare import percentile
+from supalab.version import __version__
 
-__all__ = ["TICKER_S", "Lag", "LoopLag", "Memory", "Sampler", "uss", "written"]
+__all__ = ["TICKER_S", "LoopLag", "Sampler", "machine", "uss", "versions", "written"]
 
 ROLLUP = Path("/proc/self/smaps_rollup")
-
+LIBRARIES = (
+    *("httpx", "httpcore", "anyio", "httptools", "aiohttp", "requests", "urllib3", "uvloop"),
+    *("httpx2", "httpcore2", "supabase", "postgrest", "fastapi", "uvicorn"),
+)
 CALIBRATE_EVERY_S = 0.005
 # Each wake-up of an idle loop costs 0.1 ms or so of CPU: at 5 ms apart a slow arm would pay more for its
 # ticks than for its requests. 20 ms apart sees the same lags, only fewer of them.
 TICKER_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Unique set size of the process in bytes: before the client was made, and at its highest."""
-
-    base_bytes: int
-    peak_bytes: int
-
-    @property
-    def added_bytes(self) -> int:
-        """Bytes that client and requests added at the peak."""
-        return self.peak_bytes - self.base_bytes
+def machine() -> dict[str, str]:
+    """Return system, processor, number of CPUs and kind of Python; no name of the machine or of its user."""
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cpus": str(os.cpu_count() or "?"),
+        "implementation": platform.python_implementation(),
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How late the event loop ran a timer, in seconds."""
-
-    p50: float
-    p99: float
-    max: float
+def versions() -> dict[str, str]:
+    """Return the versions of Python, supalab and those network libraries that this process has loaded."""
+    loaded = {name: version(name) for name in LIBRARIES if name in sys.modules}
+    return {"python": platform.python_version(), "supalab": __version__, **loaded}
 
 
 def uss(process: psutil.Process | None = None) -> int | None:
@@ -72,17 +73,13 @@ def written() -> int | None:
 class Sampler:
     """A daemon thread that samples the memory and threads of this process every ``every`` seconds.
 
-    ``mark`` sets the baseline; ``peaks`` returns the peaks since then. ``cpu_s``: its own CPU time in seconds.
+    ``mark`` sets the baseline; ``numbers`` has the peaks since then. ``cpu_s``: its own CPU time in seconds.
     """
 
     def __init__(self, every: float = 0.04) -> None:
-        self._every = every
-        self._process = psutil.Process()
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._base: int | None = None
-        self._peak: int | None = None
-        self._threads_base = self._threads_peak = 0
+        self._every, self._process = every, psutil.Process()
+        self._stopped, self._lock = threading.Event(), threading.Lock()
+        self._base = self._peak = (0, 0)
         self.cpu_s = 0.0
         self._thread = threading.Thread(target=self._run, name="supalab-sampler", daemon=True)
 
@@ -94,16 +91,13 @@ class Sampler:
     def mark(self) -> None:
         """Take the current values as the baseline: later threads and memory are the client's."""
         with self._lock:
-            self._base = self._peak = uss(self._process)
-            self._threads_base = self._threads_peak = self._process.num_threads()
+            self._base = self._peak = self._values()
 
     def look(self) -> None:
         """Take one sample, from any thread."""
         with self._lock:
-            seen = uss(self._process)
-            if seen is not None:
-                self._peak = max(seen, self._peak or 0)
-            self._threads_peak = max(self._threads_peak, self._process.num_threads())
+            memory, threads = self._values()
+            self._peak = (max(memory, self._peak[0]), max(threads, self._peak[1]))
 
     def stop(self) -> None:
         """Take a last sample and stop the thread."""
@@ -112,14 +106,14 @@ class Sampler:
         self._thread.join()
 
     @property
-    def memory(self) -> Memory | None:
-        """Baseline and peak in bytes, ``None`` if this system does not provide them."""
-        return None if self._base is None or self._peak is None else Memory(self._base, self._peak)
+    def numbers(self) -> dict[str, int]:
+        """Bytes at the baseline and added at the peak, if this system says; the most threads at once."""
+        (base, quiet), (peak, busy) = self._base, self._peak
+        # The main thread, and those since the mark.
+        return ({"base_bytes": base, "added_bytes": peak - base} if base else {}) | {"threads": 1 + busy - quiet}
 
-    @property
-    def threads_peak(self) -> int:
-        """The most threads at once: those since the mark, and the main one."""
-        return 1 + self._threads_peak - self._threads_base
+    def _values(self) -> tuple[int, int]:
+        return uss(self._process) or 0, self._process.num_threads()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
@@ -155,7 +149,7 @@ class LoopLag:
         """Start ticking; needs a running event loop."""
         loop = asyncio.get_running_loop()
         self._due = loop.time() + self._every
-        self._timer = loop.call_at(self._due, self._tick, loop)
+        self._timer = loop.call_at(self._due, self._tick)
 
     def stop(self) -> None:
         """Stop ticking; a tick that is overdue counts as late as it is by now."""
@@ -167,20 +161,19 @@ class LoopLag:
         self._timer.cancel()
         self._timer = None
 
+    def _tick(self) -> None:
+        self._late.append(max(asyncio.get_running_loop().time() - self._due, 0.0))
+        self.start()
+
     @property
     def cpu_s(self) -> float:
         """Seconds of CPU that the ticks since calibration have cost, by estimate."""
         return self.cpu_per_tick * len(self._late)
 
     @property
-    def lag(self) -> Lag | None:
-        """How late the ticks came, in seconds; ``None`` before the first."""
+    def numbers(self) -> dict[str, float]:
+        """How late the ticks came, in seconds; nothing before the first."""
         if not self._late:
-            return None
-        p50, p99 = percentile(self._late, 50), percentile(self._late, 99)
-        return Lag(p50 or 0.0, p99 or 0.0, max(self._late))
-
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._late.append(max(loop.time() - self._due, 0.0))
-        self._due = loop.time() + self._every
-        self._timer = loop.call_at(self._due, self._tick, loop)
+            return {}
+        parts = {"p50": percentile(self._late, 50), "p99": percentile(self._late, 99), "max": max(self._late)}
+        return {f"lag_{name}_s": value or 0.0 for name, value in parts.items()}
