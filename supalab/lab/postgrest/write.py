@@ -27,6 +27,7 @@ _VERBS = {
     "PATCH": ("update", "UPDATE", "updating"),
     "DELETE": ("delete from", "DELETE", "deleting from"),
 }
+LARGEST_POWER = 16_383  # of ten in a number of jsonb; PostgreSQL takes some more
 Row = dict[str, Value]
 
 
@@ -95,11 +96,9 @@ class Write:
         if self.asked.prefer.get("missing") == "default":
             if name not in row:
                 return self._default(column)
-            if isinstance(value, float):  # to fill in defaults, PostgREST turns the body into jsonb
-                value = JsonText(format(Decimal(str(value)), "f"))
             if isinstance(value, JsonText):
-                value = JsonText(read_json(find_type("jsonb"), value))
-        return column.type.from_json(value)
+                value = _as_jsonb(value)
+        return column.type.from_body(value)
 
     def _default(self, column: Column) -> Value:
         if column.identity:
@@ -260,3 +259,13 @@ class Write:
                         message += f'foreign key constraint "{key.name}" on table "{other.name}"'
                         return Refusal("23503", message, details)
         return Refusal("23503", f"{message}a foreign key constraint")
+
+
+def _as_jsonb(text: JsonText) -> JsonText:
+    """Return a value as jsonb writes it: to fill in defaults, PostgREST turns the body into jsonb."""
+    if text[0] not in "-0123456789":
+        return JsonText(read_json(find_type("jsonb"), text))
+    number = Decimal(text)
+    if abs(number.adjusted()) > LARGEST_POWER:
+        raise Refusal("22003", "value overflows numeric format")
+    return JsonText(format(number, "f"))
