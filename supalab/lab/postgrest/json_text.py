@@ -9,8 +9,6 @@ from typing import Any
 
 from supalab.lab.postgrest.refusal import Refusal
 
-__all__ = ["JsonText", "broken", "dumped", "load_body", "load_json", "member", "members"]
-
 
 class JsonText(str):
     """JSON as it was written, instead of the value that it means."""

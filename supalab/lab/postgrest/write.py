@@ -17,8 +17,6 @@ from supalab.lab.postgrest.sql import Sql
 from supalab.lab.postgrest.store import Store
 from supalab.lab.postgrest.types import Value, find_type, read_json
 
-__all__ = ["Write"]
-
 _SHOWN = 64  # bytes of each value that PostgreSQL shows of a failing row
 # The SQL word of each method, the kind of trigger that PostgreSQL names, and how its hint calls it.
 _VERBS = {
