@@ -148,8 +148,6 @@ class Write:
         into = f"INSERT INTO {q(self.table.name)} ({names}) VALUES ({marks})"
         if conflict:
             into += f" ON CONFLICT ({', '.join(map(q, conflict))}) {then}"
-        elif not written:
-            into = f"INSERT INTO {q(self.table.name)} DEFAULT VALUES"
         seen: set[tuple[Value, ...]] = set()
         for row in rows:
             full = {c.name: row[c.name] if c.name in row else self._default(c) for c in written}
@@ -194,9 +192,7 @@ class Write:
 
     def _row(self, row: Row) -> str:
         texts = [column.type.text(row.get(column.name)).encode() for column in self.table.columns.values()]
-        shown = [
-            text.decode() if len(text) <= _SHOWN else text[:_SHOWN].decode(errors="ignore") + "..." for text in texts
-        ]
+        shown = [text[:_SHOWN].decode(errors="ignore") + "..." * (len(text) > _SHOWN) for text in texts]
         return f"Failing row contains ({', '.join(shown)})."
 
     def _check_not_null(self, row: Row) -> None:
