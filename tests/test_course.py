@@ -72,13 +72,19 @@ def reasons_of(path: Path) -> set[str]:
     """The names of the reasons that a module's judges give: conditions, and what is given otherwise."""
     found: set[str] = set()
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if (
+            isinstance(call, ast.Assign)
+            and isinstance(call.value, ast.Dict)
+            and ast.unparse(call.targets[0]) == "reasons"
+        ):
+            found |= {ast.literal_eval(key) for key in getattr(call.value, "keys", ()) if key}
         name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
         name = "because" if name.endswith(".because") else name
-        place = {"because": 0, "_fault": 2, "stop": 3, "Rounds": 3}.get(name)
+        place = {"because": 0, "_fault": 2, "equal": 3, "stop": 3, "Rounds": 3}.get(name)
         if place is None or not isinstance(call, ast.Call):
             continue
         given = call.args[place : place + 1]
-        found |= {word.arg for word in call.keywords if word.arg and name == "because"} - {"say"}
+        found |= {word.arg for word in call.keywords if word.arg and name in {"because", "equal"}} - {"say"}
         constants = (one for argument in given for one in ast.walk(argument) if isinstance(one, ast.Constant))
         found |= {one.value for one in constants if isinstance(one.value, str) and one.value.isidentifier()}
     return found
@@ -209,7 +215,7 @@ async def test_a_right_limit_on_a_busy_machine_is_not_called_wrong(monkeypatch: 
 
 
 def an_exercise(judge: Judge) -> Exercise:
-    return Exercise("99a", "a test", ("one", "two"), judge, {})
+    return Exercise("99a", "a test", judge, (("hint", "one"), ("hint", "two")))
 
 
 async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,12 @@ def test_every_notebook_has_words_for_the_instructor() -> None:
         assert re.search(r"^Usual guess: .+ Comes out: .*\d.*\.$", words, re.MULTILINE)
 
 
+def test_a_hub_opens_the_working_copy_that_its_accounts_begin_with() -> None:
+    """The link leads to what the command puts into every new account."""
+    assert f"supalab course /etc/skel/{DEFAULT} --copy-only" in NOTES
+    assert f"/hub/user-redirect/lab/tree/{DEFAULT}/{FIRST}`" in NOTES
+
+
 def test_questions_have_answers_with_sources() -> None:
     """At least ten, and each but the last, about a neighbour's numbers, names a source with a link or a folder."""
     section = NOTES.partition("## Questions people always ask")[2].partition("\n## ")[0]

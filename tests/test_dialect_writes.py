@@ -86,6 +86,38 @@ def test_json_values_become_text_as_postgresql_writes_them(rest: Rest) -> None:
     assert rows(answer) == [{"title": "1.50", "host": "true", "category": '{"a":[1]}'}]
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body", "stored"),
+    [
+        ("text/csv", b'id,word,data,many\n1,1.50,a b,"{x,""y z"",NULL}"\n', ["1.50", "a b", ["x", "y z", None]]),
+        (FORM, b"id=1&word=null&data=%7B%7D&many={}", ["null", "{}", []]),
+        (
+            "application/json",
+            b'{"id":1,"word":1.50,"data":1.50,"many":["x",1.50,null]}',
+            ["1.50", 1.5, ["x", "1.50", None]],
+        ),
+        ("application/json", b'{"id":1,"word":[1, 2],"data":"null","many":null}', ["[1, 2]", "null", None]),
+        ("application/json", b'{"id":1,"word":null,"data":null,"many":[]}', [None, None, []]),
+    ],
+)
+def test_text_json_and_arrays_take_what_each_body_means(
+    tmp_path: Path, content_type: str, body: bytes, stored: list[object]
+) -> None:
+    """CSV and forms hold texts, also for a JSON column; a number, a list and a null of JSON are what they are."""
+    rest = open_rest(tmp_path, "create table t (id integer primary key, word text, data jsonb, many text[]);")
+    answer = ask(rest, "POST", "/t?select=word,data,many", body, content_type=content_type, prefer=BACK)
+    assert [list(row.values()) for row in rows(answer)] == [stored], answer.body
+    rest.close()
+
+
+@pytest.mark.parametrize("number", ["1e20000", "-1e999999999", "1e-999999999"])
+def test_a_number_with_endless_digits_is_refused_where_defaults_are_filled_in(rest: Rest, number: str) -> None:
+    """jsonb writes all digits of a number: one that has too many is out of range, and takes no memory."""
+    body = f'{{"id":13,"title":{number}}}'.encode()
+    answer = ask(rest, "POST", "/contests?columns=id,title", body, prefer="missing=default")
+    assert (answer.status, rows(answer)["code"]) == (400, "22003")
+
+
 def test_nothing_to_insert_is_still_created(rest: Rest) -> None:
     """An empty array inserts no row and answers 201 all the same."""
     answer = ask(rest, "POST", "/contests", [], prefer=f"{BACK},count=exact")

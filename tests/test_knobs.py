@@ -1,4 +1,4 @@
-"""The knobs of notebook 01: a computed burst that is right, with widgets or without, and its measured counterpart."""
+"""The knobs of notebook 01: a computed burst that is right, with widgets or without, compared with the lab."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import IPython.display
 import pytest
-from made_race import made_trial
 
-from supalab.course import knobs
-from supalab.course.knobs import Setting, at_the_lab, turn_the_knobs
+from supalab import FakeSupabaseAsync
+from supalab.course import observe
+from supalab.course.knobs import Setting, turn_the_knobs
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
-from supalab.measure.case import Workload
 
 MODEL = "application/vnd.jupyter.widget-view+json"
 BURST = Setting(60, 3, 0.125)  # a power of two, so that sums of seconds are exact
@@ -46,15 +45,19 @@ def test_what_the_knobs_are_there_to_teach() -> None:
     assert "20 slots never used" in str(Setting(60, 80, 0.125))
 
 
-def test_both_charts_say_in_words_what_they_show() -> None:
-    """The description says that it is computed, and has every setting's result."""
+def test_the_chart_and_the_table_say_what_they_show() -> None:
+    """The description says that it is computed, and the table has every setting's result."""
     panel = turn_the_knobs()
     assert "Computed from the server time alone. 60 requests, 3 at a time, 150 ms each: 20 waves" in (
         panel.picture().description
     )
-    six = panel.settings().description
-    assert "Six timelines of 60 requests" in six
-    assert all(words in six for words in ("3 at a time, 300 ms each", "59 at a time", "80 at a time"))
+    six = panel.settings()
+    assert [row[:4] for row in six.rows] == [
+        ["3", "150 ms", "20", "3.0 s"], ["3", "300 ms", "20", "6.0 s"], ["30", "150 ms", "2", "300 ms"],
+        ["59", "150 ms", "2", "300 ms"], ["60", "150 ms", "1", "150 ms"], ["80", "150 ms", "1", "150 ms"],
+    ]  # fmt: skip
+    assert "20 slots never used" in str(six)
+    assert "60 requests at once. Computed from the server time alone." in str(six)
     assert panel.picture().html().count("<img alt=") == 1
 
 
@@ -67,13 +70,13 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_with_widgets_the_knobs_come_first_and_six_settings_below(shown: list[Any]) -> None:
-    """Two outputs: the widget, with words for a page that cannot show it, and always the chart of six."""
+    """Two outputs: the widget, with words for a page that cannot show it, and always the table of six."""
     panel = turn_the_knobs()
     panel._ipython_display_()
     widget, six = shown
     assert set(widget) == {MODEL, "text/html", "text/plain"}
-    assert "chart below" in widget["text/html"]
-    assert "Six timelines" in six.description
+    assert "table below" in widget["text/html"]
+    assert len(six.rows) == 6
 
 
 def test_without_widgets_one_sentence_says_why_and_the_rest_works(
@@ -83,7 +86,7 @@ def test_without_widgets_one_sentence_says_why_and_the_rest_works(
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     panel = turn_the_knobs()
     panel._ipython_display_()
-    assert [one.description[:13] for one in shown] == ["Six timelines"]
+    assert [len(one.rows) for one in shown] == [6]
     assert "pip install ipywidgets" in capsys.readouterr().out
     panel.turn("limit", 30)
     assert "30 at a time" in panel.picture().description
@@ -114,7 +117,7 @@ def test_the_ends_of_every_knob_can_be_drawn(requests: int) -> None:
         for value in (field.min, field.max):
             panel.turn(part, value if part == "limit" else value / 1000)
             assert f"{requests} requests" in panel.picture().description
-    assert panel.settings().description
+    assert len(panel.settings().rows) == 6
 
 
 @pytest.mark.parametrize(
@@ -131,39 +134,10 @@ def test_a_burst_that_cannot_be_is_refused_in_one_line(make: Any) -> None:
     assert "\n" not in str(refused.value)
 
 
-async def test_the_computation_is_a_floor_and_not_far_below_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One measured burst: never faster than computed, and of its order; the lab is put back as it was."""
-    seen: list[Any] = []
-    real = knobs.observe
-
-    async def kept(*given: Any, **options: Any) -> Any:
-        seen.append(await real(*given, **options))
-        return seen[-1]
-
-    monkeypatch.setattr(knobs, "observe", kept)
-    panel = turn_the_knobs(12, limit=4, latency=0.1)
-    with Lab(latency=0.02) as lab:
-        before = lab.conditions
-        drawn = await at_the_lab(panel, lab)
-        assert lab.conditions == before
-    assert seen[0].errors == 0
-    assert panel.setting.makespan_s <= seen[0].makespan_s <= 4 * panel.setting.makespan_s
-    assert "Computed 300 ms, measured" in drawn.description
-
-
-async def test_failures_are_said_and_only_a_long_run_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failed requests stand in the description; a run of some seconds is shown while it runs."""
-    watched: list[bool] = []
-
-    async def watching(*seen: Any, watch: bool, requests: int) -> Any:
-        watched.append(watch)
-        return made_trial("fake-2", Workload(requests), fail=7)
-
-    monkeypatch.setattr(knobs, "observe", watching)
-    panel = turn_the_knobs(12, limit=2, latency=0.05)
-    with Lab(latency=0.02) as lab:
-        for long in (0.29, 0.31):  # 6 waves of 0.05 s
-            monkeypatch.setattr(knobs, "LONG_S", long)
-            drawn = await at_the_lab(panel, lab)
-            assert "7 of 12 requests failed" in drawn.description
-    assert watched == [True, False]
+async def test_the_computation_is_a_floor_and_not_far_below_the_lab() -> None:
+    """One measured burst: never faster than computed, and of its order."""
+    computed = turn_the_knobs(12, limit=4, latency=0.1).setting
+    async with Lab(latency=computed.latency) as lab, FakeSupabaseAsync(lab.url, lab.key, limit=computed.limit) as db:
+        trial = await observe(db, lab, "fake-4", requests=computed.requests)
+    assert trial.errors == 0
+    assert computed.makespan_s <= trial.makespan_s <= 4 * computed.makespan_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 import threading
 import time
@@ -15,12 +14,11 @@ import pytest
 import requests
 
 from supalab import ArticleSupabaseAsync, Lab
-from supalab.course.cancelled import Cancelled, cancellation_chart
-from supalab.course.chunks import Chunks, chunks_chart, read_chunks
+from supalab.course import charts
+from supalab.course.exercises.clients import open_sockets
+from supalab.course.exercises.concurrency import last_reached
 from supalab.course.faulty_servers import faulty_server
 from supalab.course.small import SmallClient
-from supalab.course.sockets import open_sockets, sockets_chart
-from supalab.course.touched import rows_found
 from supalab.errors import ApiError, SettingsError
 from supalab.lab.witness import Witness
 from supalab.report.plot import description as describe
@@ -75,18 +73,19 @@ async def test_sockets_are_counted_for_each_way_of_closing(lab: Lab) -> None:
     for one in kept:
         await one._client.aclose()
     assert ways == {"kept": [1, 2, 3], "closed": [0, 0, 0]}
-    assert describe(sockets_chart(ways)).endswith(
+    assert describe(charts.sockets(ways)).endswith(
         "kept: 3 open after 3 clients, 3 at most. closed: 0 open after 3 clients, 0 at most."
     )
 
 
-def test_a_picture_of_sockets_names_every_way_apart() -> None:
-    """Lines that end at one height have names at different heights."""
+def test_a_chart_of_sockets_names_every_way() -> None:
+    """Lines that end at one height differ in marker and dash, and the legend has all of them."""
     ways = {"one": [1, 2], "two": [2, 2], "three": [0, 2]}
-    labels = list(sockets_chart(ways).axes[0].texts)
-    heights = sorted(label.xy[1] for label in labels)
-    assert [label.get_text() for label in labels] == ["one: 2", "two: 2", "three: 2"]
-    assert min(after - before for before, after in itertools.pairwise(heights)) > 0.1
+    ax = charts.sockets(ways).axes[0]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["one: 2 open", "two: 2 open", "three: 2 open"]
+    assert len({(line.get_marker(), line.get_linestyle(), line.get_color()) for line in ax.lines}) == 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,7 @@ async def test_nobody_listens_at_a_closed_port(client: httpx.AsyncClient) -> Non
 
 def test_an_unknown_fault_is_refused_in_one_line() -> None:
     """The message names the faults that there are."""
-    with pytest.raises(SettingsError, match="no fault 'odd': choose from refuses, slow"), faulty_server("odd"):
+    with pytest.raises(SettingsError, match="no fault 'odd': choose from refuses, closes"), faulty_server("odd"):
         pass
 
 
@@ -145,27 +144,20 @@ def test_odd_servers_leave_no_thread_and_no_listener() -> None:
         socket.create_connection((address.hostname, address.port), timeout=1)
 
 
-async def test_a_read_timeout_watches_gaps_and_a_deadline_the_whole() -> None:
-    """Drops that come faster than the timeout all arrive; a deadline ends the same answer in the middle."""
-    async with httpx.AsyncClient(timeout=0.6, trust_env=False) as patient:
-        with faulty_server("slow", gap_s=0.1, size=12) as url:
-            began = time.perf_counter()
-            alone, within = await asyncio.gather(read_chunks(patient, url), read_chunks(patient, url, within=0.7))
-            assert time.perf_counter() - began < 10
-        with faulty_server("slow", gap_s=2.0, size=3) as url:
-            slower = await read_chunks(patient, url)
-    assert (alone.outcome, len(alone.pieces)) == ("ok", 12)
-    assert alone.done > 2 * 0.55
-    assert alone.longest_gap < alone.done / 2
-    assert within.outcome == "TimeoutError"
-    assert 0 < len(within.pieces) < 12
-    assert (slower.outcome, slower.pieces) == ("ReadTimeout", ())
+async def test_a_slow_server_is_never_slow_enough_for_a_read_timeout(client: httpx.AsyncClient) -> None:
+    """Chunks that come faster than the timeout all arrive, long after it; slower ones are a timeout."""
+    with faulty_server("slow", gap_s=0.1, size=12) as url:
+        began = time.perf_counter()
+        assert len((await client.get(url)).content) == 12
+        assert 2 * 0.5 < time.perf_counter() - began < 10
+    with faulty_server("slow", gap_s=2.0, size=3) as url, pytest.raises(httpx.ReadTimeout):
+        await client.get(url)
 
 
 def test_a_picture_of_drops_says_how_each_answer_ended() -> None:
     """With the longest gap, which is what a read timeout is compared with."""
-    read = {"a, first": Chunks((0.1, 0.2, 0.5), 0.5, "ok"), "b": Chunks((0.1,), 0.4, "TimeoutError")}
-    said = describe(chunks_chart(read, read_timeout=0.35))
+    read = {"a, first": ((0.1, 0.2, 0.5), 0.5, "answered"), "b": ((0.1,), 0.4, "TimeoutError")}
+    said = describe(charts.chunks(read, read_timeout=0.35))
     assert "a, first: 3 chunks, the longest gap 300 ms, answered after 500 ms." in said
     assert "b: 1 chunk, the longest gap 100 ms, TimeoutError after 400 ms." in said
 
@@ -177,20 +169,19 @@ def seen(*timeline: tuple[float, int], abandoned: int = 0) -> Witness:
 
 def test_a_new_callers_wait_for_a_slot_is_read_off_the_labs_record() -> None:
     """The last request to arrive is the new caller's, whatever else comes and goes."""
-    fake = Cancelled(0.1, 0.9, seen((0.0, 1), (0.01, 2), (0.5, 1), (0.51, 2), (0.52, 1), (1.0, 0)))
-    real = Cancelled(0.1, 0.5, seen((0.0, 1), (0.01, 2), (0.099, 3), (0.5, 2), (0.5, 1), (0.6, 0), abandoned=2))
-    assert (fake.reached, round(fake.for_a_slot, 3)) == (0.51, 0.41)
-    assert (real.reached, real.for_a_slot) == (0.099, 0.0)
-    said = describe(cancellation_chart({"fake-2": fake, "real-2": real}))
+    fake = 0.1, 0.9, seen((0.0, 1), (0.01, 2), (0.5, 1), (0.51, 2), (0.52, 1), (1.0, 0))
+    real = 0.1, 0.5, seen((0.0, 1), (0.01, 2), (0.099, 3), (0.5, 2), (0.5, 1), (0.6, 0), abandoned=2)
+    assert (last_reached(fake[2]), last_reached(real[2])) == (0.51, 0.099)
+    said = describe(charts.cancellation({"fake-2": fake, "real-2": real}))
     assert "fake-2: all callers are cancelled after 100 ms; a new caller's request reaches the lab 410 ms later" in said
     assert "the lab saw 2 clients disconnect" in said
 
 
 def test_rows_that_were_found_are_drawn_and_counted() -> None:
     """A square for each row, larger if it was found; a refusal is said in its own words."""
-    fig = rows_found({"a": ([1, 2], [1]), "b": ("an error, 400", [])}, range(1, 121))
-    found = [[patch.get_width() > 0.8 for patch in ax.patches] for ax in fig.axes]
-    assert [(len(squares), sum(squares)) for squares in found] == [(120, 2), (120, 1), (120, 0), (120, 0)]
+    fig = charts.rows_found({"a": ([1, 2], [1]), "b": ("an error, 400", [])}, range(1, 121))
+    sizes = [ax.collections[0].get_sizes() for ax in fig.axes]  # type: ignore[attr-defined]
+    assert [(len(each), sum(each > min(sizes[0]))) for each in sizes] == [(120, 2), (120, 1), (120, 0), (120, 0)]
     said = describe(fig)
     assert "'a': 2 of 120 rows glued into the address, 1 of 120 rows passed as data." in said
     assert "'b': an error, 400 glued into the address, 0 of 120 rows passed as data." in said

@@ -1,4 +1,4 @@
-"""A race that can be watched: lanes from counts, a drawing that is well-formed, looks that cost next to nothing."""
+"""A race that can be watched: the lab's counts, a drawing that is well-formed, looks that cost next to nothing."""
 
 from __future__ import annotations
 
@@ -12,48 +12,40 @@ import pytest
 from made_race import made_trial
 
 from supalab import Lab, race
-from supalab.course import live
-from supalab.course.live import MOST_LANES, Bar, LiveView, Row, bars, drawn, finished, in_words, live_view
+from supalab.course.live import HIGH, LiveView, Row, drawn, finished, live_view
 from supalab.errors import LabError
 from supalab.lab.witness import Now, Tally
 from supalab.measure.case import Workload
 from supalab.measure.run import Progress
 
 
-def test_each_request_takes_the_lowest_free_lane_and_the_oldest_leaves_first() -> None:
-    """Two at once and then a third in the place of the first: three bars on two lanes, the last not ended."""
-    found = bars([(0.0, 1), (0.1, 2), (0.5, 1), (0.6, 2), (0.7, 1)])
-    assert found == [Bar(0, 0.0, 0.5), Bar(1, 0.1, 0.7), Bar(0, 0.6, None)]
-
-
-def test_a_thinned_record_still_fills_as_many_lanes_as_it_counts() -> None:
-    """Where changes are left out, the count jumps by more than one; the lanes follow the count."""
-    found = bars([(0.0, 5), (1.0, 2), (2.0, 0)])
-    assert len({bar.lane for bar in found}) == 5
-    assert [bar.ended for bar in found].count(1.0) == 3
-
-
 def shapes(svg: str, kind: str) -> list[ET.Element]:
     return ET.fromstring(svg).findall(f"{{http://www.w3.org/2000/svg}}{kind}")
 
 
-def test_the_drawing_has_a_bar_for_each_request_and_its_words() -> None:
-    """One rectangle for each request beside the white ground, in flight as an outline; labels are escaped."""
+def corners(svg: str) -> list[list[tuple[float, float]]]:
+    points = [one.get("points", "").split() for one in shapes(svg, "polygon")]
+    return [[tuple(map(float, point.split(","))) for point in each] for each in points]  # type: ignore[misc]
+
+
+def test_the_drawing_has_the_number_in_flight_and_its_words() -> None:
+    """One stepped area for each arm, an outline while it runs; twice as many in flight are twice as high."""
     row = Row("a<b-3", ((0.0, 1), (0.1, 2), (0.5, 1)), 0.7, 1, 2, 2)
-    svg = drawn([row])
-    rectangles = shapes(svg, "rect")
-    assert len(rectangles) == 1 + 2
-    assert [one.get("fill") == "none" for one in rectangles[1:]] == [False, True]
-    assert "1 in flight, 1 answered, at most 2 at once, 2 connections" in "".join(ET.fromstring(svg).itertext())
-    assert in_words([row]) == "a<b-3: 1 in flight, 1 answered after 0.7 s."
+    svg = drawn([row, Row("real-3", row.changes, 0.7, 3, 2, 2, done=True)])
+    assert [one.get("fill") == "none" for one in shapes(svg, "polygon")] == [True, False]
+    heights = sorted({y for _, y in corners(svg)[0]})
+    assert heights[2] - heights[0] == pytest.approx(2 * (heights[2] - heights[1]))
+    said = "1 in flight, 1 answered after 0.7 s, at most 2 in flight over 2 connections"
+    assert row.words == said
+    assert said in "".join(ET.fromstring(svg).itertext())
 
 
-def test_more_lanes_than_a_screen_has_are_drawn_as_steps() -> None:
-    """A hundred in flight is one area, not a hundred lanes, however long the record is."""
-    changes = tuple((k / 1000, k % (4 * MOST_LANES)) for k in range(10_000))
-    svg = drawn([Row("real-100", changes, 10.0, 5000, 4 * MOST_LANES, 100)])
-    assert len(shapes(svg, "polygon")) == 1
-    assert len(shapes(svg, "rect")) == 1
+def test_any_number_in_flight_and_any_length_fit_on_a_screen() -> None:
+    """A hundred in flight are not higher than the row, however long the record is."""
+    changes = tuple((k / 1000, k % 96) for k in range(10_000))
+    svg = drawn([Row("real-100", changes, 10.0, 5000, 96, 100)])
+    heights = [y for _, y in corners(svg)[0]]
+    assert max(heights) - min(heights) <= HIGH
     assert len(svg) < 50_000
 
 
@@ -160,7 +152,7 @@ def test_without_a_witness_the_row_says_what_is_known() -> None:
     """A trial against a real project has a time and answers, and no lanes."""
     row = finished(made_trial("real-3", witnessed=False))
     assert row.done
-    assert in_words([row]).startswith("real-3: done after ")
+    assert f"{row.served} answered, done after " in row.words
 
 
 def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(
@@ -172,7 +164,7 @@ def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(
     tell(Progress(0.5, "fake-3", 1, 2))
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    live.progress_line()(Progress(0.5, "fake-3", 1, 2))
+    live_view()(Progress(0.5, "fake-3", 1, 2))
     assert re.search(r"█{15}░{15}  50%  fake-3, 1 of 2 trials$", capsys.readouterr().err)
 
 
@@ -181,5 +173,5 @@ def test_a_plan_that_does_not_tell_its_length_has_a_line_without_a_bar(
 ) -> None:
     """A bar would promise an end that nobody knows; the trials that are done are counted."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    live.progress_line()(Progress(0.5, "fake-3", 4, 0))
+    live_view()(Progress(0.5, "fake-3", 4, 0))
     assert capsys.readouterr().err.endswith("fake-3, 4 trials done")

@@ -10,6 +10,7 @@ import queue
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,7 @@ from labwork import soon
 from processes import running
 
 from supalab.course.build import built
+from supalab.course.kernel import INTERRUPTED
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -59,7 +61,10 @@ def test_a_notebook_is_valid_and_holds_no_outputs(path: Path) -> None:
 
 @each
 def test_a_notebook_has_the_houses_shape(path: Path) -> None:
-    """20 to 30 cells, short code, about as much prose, minutes at the top, headings in order, no asyncio.run."""
+    """20 to 30 cells, short code, about as much prose, minutes at the top, headings in order.
+
+    asyncio.run stands only where its failure is the subject.
+    """
     code, prose = cells(path, "code"), cells(path, "markdown")
     assert 20 <= len(code) + len(prose) <= 30
     assert len(code) / 2 <= len(prose) <= 2 * len(code)
@@ -71,7 +76,8 @@ def test_a_notebook_has_the_houses_shape(path: Path) -> None:
     levels = [len(mark) for cell in prose for mark in re.findall(r"^(#+) ", "".join(cell["source"]), re.MULTILINE)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
-    assert not re.search(r"^[^#]*asyncio\.run\(", "".join("".join(cell["source"]) for cell in code), re.MULTILINE)
+    running = [text for text in map("".join, (cell["source"] for cell in code)) if "asyncio.run(" in text]
+    assert all("except RuntimeError" in text for text in running)
 
 
 def look_at(outputs: list[dict[str, Any]]) -> list[str]:
@@ -179,6 +185,31 @@ def outputs_of(client: Any, asked: list[str]) -> list[tuple[str, dict[str, Any]]
     return found
 
 
+INTERRUPTED_BEGIN = """from supalab import FakeSupabaseAsync
+from supalab.course import observe, start_lab
+lab = start_lab(latency=0.5)
+db = FakeSupabaseAsync(lab.url, lab.key, limit=1)"""
+
+
+@pytest.mark.parametrize("cell", ["await observe(db, lab, 'fake-1', requests=40)", "import time; time.sleep(30)"])
+def test_an_interrupted_cell_ends_in_one_line_and_the_next_one_runs(cell: str, kernel: KernelManager) -> None:
+    """As the stop button does it, in a coroutine and in a blocking call: no screen of traceback."""
+    client = kernel.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        assert client.execute_interactive(INTERRUPTED_BEGIN, timeout=60)["content"]["status"] == "ok"
+        shown: list[dict[str, Any]] = []
+        threading.Timer(1.5, kernel.interrupt_kernel).start()
+        reply = client.execute_interactive(cell, timeout=60, output_hook=shown.append)["content"]
+        assert reply["status"] == "error"
+        errors = [one["content"]["traceback"] for one in shown if one["msg_type"] == "error"]
+        assert errors == [[INTERRUPTED]]
+        assert client.execute_interactive("1 + 1", timeout=60)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+
+
 @each
 def test_run_all_as_shipped_and_then_solved_loses_no_cell_and_leaves_nothing(
     path: Path, kernel: KernelManager, place: Place
@@ -190,6 +221,7 @@ def test_run_all_as_shipped_and_then_solved_loses_no_cell_and_leaves_nothing(
     process and no file stays.
     """
     solved = path.parent / "solutions" / path.name
+    solved = solved if solved.exists() else path  # one notebook has no exercise
     shipped, again = (["".join(cell["source"]) for cell in cells(one, "code")] for one in (path, solved))
     client = kernel.client()
     client.start_channels()
@@ -204,7 +236,7 @@ def test_run_all_as_shipped_and_then_solved_loses_no_cell_and_leaves_nothing(
         shown = outputs_of(client, [*asked, *asked_again])
         for these, said in ((asked, ": not done yet. "), (asked_again, ": done. ")):
             checks = look_at([output for one, output in shown if one in these])
-            assert len(checks) >= exercises(path) > 0
+            assert len(checks) >= exercises(path)
             assert all(said in check for check in checks), checks
         children = psutil.Process(kernel.provisioner.pid).children(recursive=True)
         assert running(psutil.Process(kernel.provisioner.pid), "supalab.lab")

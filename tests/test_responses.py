@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supalab.course.responses import responses_chart
+from supalab.course.charts import responses
 from supalab.course.service import Served, put_under_load
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
@@ -18,7 +18,7 @@ def served(arm: str, *, lost: int = 0) -> Served:
 
 def test_responses_are_drawn_with_the_lost_and_the_guess() -> None:
     """Lost requests are crosses, counted and said; so many lost make a p95 that never came."""
-    fig = responses_chart([served("fake-10", lost=3), served("real-10")], guesses={"fake-10": 0.4, "real-10": None})
+    fig = responses([served("fake-10", lost=3), served("real-10")], guesses={"fake-10": 0.4, "real-10": None})
     said = description(fig)
     assert "fake-10: 20 requests, p95 never, 3 lost; at most 2 in flight at the lab." in said
     assert "real-10: 20 requests, p95 200 ms, 0 lost" in said

@@ -9,7 +9,7 @@ import pytest
 
 from supalab import Case, Lab, Workload, here
 from supalab.course import predict
-from supalab.course.savings import savings_chart
+from supalab.course.charts import savings
 from supalab.errors import TrialError
 from supalab.measure.run import Plan
 from supalab.report.plot import description
@@ -27,38 +27,38 @@ SAVED = pd.DataFrame(
 
 def test_a_change_is_judged_by_its_rounds_and_by_the_noise() -> None:
     """A gain, what is lost in noise, a loss; all rounds agree on a gain that is smaller than the noise: it is none."""
-    said = description(savings_chart(SAVED))
+    said = description(savings(SAVED))
     assert "“limit” saved the most: 0.310 s." in said
     assert "limit: +0.310 s, saved, 151% of the whole (+0.300 to +0.310)" in said
     for change in ("nothing", "reuse", "small"):
         assert "within noise" in said.partition(f"{change}: ")[2].partition(")")[0]
     assert "async: \N{MINUS SIGN}0.110 s, lost" in said
-    alone = description(savings_chart(SAVED[["small"]]))
+    alone = description(savings(SAVED[["small"]]))
     assert "small: +0.005 s, saved, 100% of the whole" in alone
 
 
 def test_guesses_are_seconds_or_parts_of_the_whole() -> None:
     """A dashed line for each guess; who skipped has none, and no part is made of a whole that lost time."""
     guesses = {"limit": predict("x", 50, unit="% of the whole"), "reuse": predict("x", 0.3), "async": predict("x")}
-    fig = savings_chart(SAVED, guesses=guesses)
+    fig = savings(SAVED, guesses=guesses)
     dashed = [line.get_xdata()[0] for line in fig.axes[0].lines if line.get_linestyle() == "--"]
     assert dashed == pytest.approx([0.10, 0.3], abs=0.01)
     assert "The guess for reuse was 300 ms." in description(fig)
     assert "guess for async" not in description(fig)
-    assert "The guess for limit" not in description(savings_chart(-SAVED, guesses=guesses))
+    assert "The guess for limit" not in description(savings(-SAVED, guesses=guesses))
 
 
 def test_without_a_gain_the_title_has_the_losses_or_says_that_there_is_only_noise() -> None:
     """The title is what the rounds show, also where nothing saved time."""
-    assert "Nothing saved time; “async” lost 0.110 s." in description(savings_chart(SAVED[["nothing", "async"]]))
-    assert "No change can be distinguished from noise." in description(savings_chart(SAVED[["nothing", "small"]]))
+    assert "Nothing saved time; “async” lost 0.110 s." in description(savings(SAVED[["nothing", "async"]]))
+    assert "No change can be distinguished from noise." in description(savings(SAVED[["nothing", "small"]]))
 
 
 @pytest.mark.parametrize("nothing", [SAVED[:0], SAVED[[]]])
 def test_a_table_without_rounds_or_changes_is_refused(nothing: pd.DataFrame) -> None:
     """In one line that says what the table must have."""
     with pytest.raises(TrialError, match="a row for each round, a column for each change"):
-        savings_chart(nothing)
+        savings(nothing)
 
 
 def _rounds(arms: tuple[str, ...], rounds: int) -> Plan:

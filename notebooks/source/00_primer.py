@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from supalab import SupabaseAsync
-from supalab.course import NotDone, check, heartbeat, lag_chart, start_lab
+from supalab.course import NotDone, charts, check, heartbeat, start_lab
 
 lab = start_lab(latency=0.2)
 
@@ -87,7 +87,7 @@ async def one_by_one(db):
 async with SupabaseAsync(lab.url, lab.key) as db:
     in_turn = await heartbeat("real-1", one_by_one(db))
     together = await heartbeat("real-4", *(db.select("contests", limit=1) for _ in range(4)))
-lag_chart([in_turn, together])
+charts.lag([in_turn, together])
 
 # %% [markdown]
 # ## Semaphore

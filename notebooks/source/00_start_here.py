@@ -17,9 +17,7 @@ import asyncio
 import time
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, race
-from supalab.course import live_view, observe, ready_to_go, show_source, start_lab, timeline
-
-ready_to_go()
+from supalab.course import charts, live_view, observe, show_source, start_lab
 
 # %% [markdown]
 # ## A client that only looks concurrent
@@ -85,7 +83,7 @@ print(f"The witness: {lab.witness()}")
 # ## A hundred requests through the real client
 #
 # This is the client at the end of the course. It has the same methods, it is built on `httpx`, and it has at most 10 requests in flight. `observe` does
-# the same as the cell above and draws a chart while it runs. Each bar is a request that the lab counted; an outline is a request still in flight. The name
+# the same as the cell above and draws a chart while it runs: how many requests the lab has in flight at each moment. The name
 # `"real-10"` is an [**arm**](glossary.md#arm): one configuration, a kind of client and its concurrency limit. Guess again, then run the cell.
 
 # %%
@@ -116,7 +114,7 @@ print(f"The witness for fake-10: {lab.witness()}")
 # are still waiting for a slot.
 
 # %%
-timeline([fake_3, fake_10, real_10])
+charts.timeline([fake_3, fake_10, real_10])
 
 # %% [markdown]
 # From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference: `fake-10` and

@@ -12,7 +12,7 @@
 import math
 
 from supalab import FakeSupabaseAsync
-from supalab.course import NotDone, at_the_lab, check, observe, predict, sized, start_lab, timeline, turn_the_knobs
+from supalab.course import NotDone, charts, check, observe, predict, sized, start_lab, turn_the_knobs
 
 lab = start_lab(latency=0.15)
 n = sized(60, at_least=30)
@@ -41,9 +41,9 @@ guess = predict(f"{n} requests, 3 at a time", None)
 guess
 
 # %% [markdown]
-# ## Run, and watch the slots
+# ## Run, and watch
 #
-# Each bar is a request that the lab counted. An outline is a request still in flight. (A few seconds.)
+# The chart fills while the cell runs: it shows how many requests the lab has in flight at each moment. (A few seconds.)
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
@@ -62,7 +62,7 @@ print(lab.witness())
 # The next chart shows the same run from the client's side, with the queue below it. If you made a guess, it is the dashed line.
 
 # %%
-timeline([fake_3], guesses={"fake-3": guess.value})
+charts.timeline([fake_3], guesses={"fake-3": guess.value})
 
 # %% [markdown]
 # ## Queue time and service time
@@ -144,7 +144,7 @@ await check("01a", makespan)
 # n help?
 #
 # Then change *limit* and *latency* (the server time). Drag a knob or type a number. The <kbd>Tab</kbd> key selects a knob, and the arrow keys change
-# it. The list below the knobs has six settings to try. Everything here is computed from the server time alone.
+# it. The table below the knobs has six settings to try. Everything here is computed from the server time alone.
 
 # %%
 burst = turn_the_knobs(n)
@@ -153,11 +153,17 @@ burst
 # %% [markdown]
 # ## Measure what you computed
 #
-# The next cell runs your setting through the fake client and draws the measurement below the computed chart. (It takes as long as your setting says.)
-# Raise the limit and run it again. The shorter the burst, the larger the share of the client's and the lab's own work.
+# The next cell runs your setting through the fake client. The dashed line is what you computed. (It takes as long as your setting says.) Raise the limit and
+# run it again. The shorter the burst, the larger the share of the client's and the lab's own work.
 
 # %%
-await at_the_lab(burst, lab)
+yours = burst.setting
+lab.set(latency=yours.latency)
+async with FakeSupabaseAsync(lab.url, lab.key, limit=yours.limit) as db:
+    measured = await observe(db, lab, f"fake-{yours.limit}", requests=yours.requests, watch=True)
+lab.set(latency=0.15)
+print(f"Computed {yours.makespan_s:.2f} s, measured {measured.makespan_s:.2f} s")
+charts.timeline([measured], guesses={measured.arm: yours.makespan_s})
 
 # %% [markdown]
 # ## In practice

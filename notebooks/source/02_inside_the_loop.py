@@ -16,7 +16,7 @@ from itertools import pairwise
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync
-from supalab.course import NotDone, attempt, check, heartbeat, lag_chart, predict, run_in_loop_thread, start_lab
+from supalab.course import NotDone, charts, check, heartbeat, predict, start_lab
 
 lab = start_lab(latency=0.1)
 
@@ -114,7 +114,7 @@ print(guess.beside(lag))
 # ## Fake and real
 #
 # Now compare it with the fake client, which runs the same `requests.get` in 3 threads, and with the real client at the same limit. `heartbeat`
-# measures as above and records every tick, so that `lag_chart` can draw them. Which client keeps the loop responsive? (About 5 seconds.)
+# measures as above and records every tick, so that a chart can show them. Which client keeps the loop responsive? (About 5 seconds.)
 
 # %%
 found = []
@@ -125,7 +125,7 @@ for name, db in (
 ):
     async with db:
         found.append(await heartbeat(name, *(db.select("contests", limit=10) for _ in range(12))))
-lag_chart(found, guess=guess.value)
+charts.lag(found, guess=guess.value)
 
 # %% [markdown]
 # **Fake async keeps the loop responsive.** This is what it was invented for: a thread waits for the socket, the loop waits for the thread, and other
@@ -204,25 +204,34 @@ await check("02a", fetch)
 # ## Appendix: a coroutine in a plain function
 #
 # You can skip this part. It is about one error that many people meet in a notebook. In a script you call `asyncio.run(main())`. It makes a loop and runs
-# it until `main` ends. Here it fails. (`attempt` prints the result or the error in one line.)
+# it until `main` ends. Here it fails:
 
 # %%
-attempt(asyncio.run, a_moment())
+coroutine = a_moment()
+try:
+    asyncio.run(coroutine)
+except RuntimeError as error:
+    coroutine.close()
+    print(error)
 
 
 # %% [markdown]
 # The kernel's thread already runs a loop, the one that reads your cells. A second loop would block the first one until it ended, so Python refuses.
-# A cell can `await`. A plain function cannot; if you need one, run the coroutine on a loop in another thread:
+# A cell can `await`. A plain function cannot; if you need one, run the coroutine on a loop in another thread. `anyio`, which httpx installs, has this ready:
 
 
 # %%
+from anyio.from_thread import start_blocking_portal
+
+
 async def ask():
     async with SupabaseAsync(lab.url, lab.key) as db:
         return await db.select("contests", columns="title", order="id", limit=1)
 
 
 def first_title() -> str:
-    return run_in_loop_thread(ask())[0]["title"]
+    with start_blocking_portal() as portal:  # a thread with an event loop
+        return portal.call(ask)[0]["title"]
 
 
 first_title()
@@ -232,23 +241,14 @@ first_title()
 # of its own, because a client that you used in a cell belongs to the notebook's loop (see notebook 03).
 #
 # Search engines suggest `nest_asyncio` for the same error. It patches asyncio so that a running loop can run another coroutine to its end. Cells with
-# `asyncio.run` then work one at a time. But *Run All* sends all cells at once. The next cell tries this in two fresh kernels, the second one with the
-# maintained fork, and then measures the CPU time of plain tasks. The line "no patch" is the control. (About 7 seconds.)
-
-# %%
-from supalab.course import try_nest_asyncio
-
-print(await try_nest_asyncio())
-
-# %% [markdown]
-# A star marks a cell that never ran. With `nest_asyncio`, cells that are queued behind a patched one are lost without an error; with the fork they run.
-# Both replace asyncio's fast C tasks by Python ones in the whole process (the fork does so up to Python 3.13). So this course never applies them: in a
-# patched kernel you would measure the patch. Use the first row that fits:
+# `asyncio.run` then work one at a time. But *Run All* sends all cells at once, and in many kernels the cells that are queued behind a patched one are lost
+# without an error. The maintained fork, `nest_asyncio2`, does not lose them. Up to Python 3.13, both replace asyncio's fast C tasks by slower Python ones in
+# the whole process. So this course never applies them: in a patched kernel you would measure the patch. Use the first row that fits:
 #
 # | where you are | what to do |
 # |---|---|
 # | you can change the function | make it `async` and `await` it |
 # | a notebook's cell | `await` at the top level |
 # | a script, a command | `asyncio.run(main())`, once |
-# | a plain function inside a running loop | one loop in a thread of its own: `run_in_loop_thread` |
-# | code that you cannot change, in a kernel that measures nothing | `last_resort()` in the same file; it applies `nest_asyncio2` |
+# | a plain function inside a running loop | one loop in a thread: `start_blocking_portal`, as above |
+# | code that you cannot change, in a kernel that measures nothing | `nest_asyncio2.apply()`, before anything else |

@@ -10,22 +10,32 @@
 
 # %%
 import asyncio
+import difflib
+import inspect
 import time
 
 import httpx
+import psutil
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync
-from supalab.course import NotDone, attempt, check, difference, observe, open_sockets, predict, start_lab, timeline
+from supalab.course import NotDone, charts, check, observe, predict, start_lab
 
 lab = start_lab(latency=0.15)
 
 # %% [markdown]
 # ## What step 1 changes
 #
-# On the left is the client that you leave, on the right the client of the article. Both are read from their files.
+# Lines with `-` are from the client that you leave, lines with `+` from the client of the article.
+
 
 # %%
-difference(FakeSupabaseAsync, ArticleSupabaseAsync, "__init__", "_get_client")
+def source(kind):
+    methods = [vars(kind)[name] for name in ("__init__", "_get_client") if name in vars(kind)]
+    return "\n".join(map(inspect.getsource, methods)).splitlines()
+
+
+sides = source(FakeSupabaseAsync), source(ArticleSupabaseAsync), "fake.py", "article.py"
+print("\n".join(difflib.unified_diff(*sides, lineterm="", n=20)))
 
 # %% [markdown]
 # The executor is gone. The constructor sets `None`, and a method creates an `httpx.AsyncClient` at the first call. Such a client is
@@ -78,6 +88,11 @@ print(lab.witness())
 made = []
 
 
+def open_sockets():  # of this process, to the lab
+    port = int(lab.url.rpartition(":")[2])
+    return sum(one.raddr[1:] == (port,) for one in psutil.Process().net_connections("tcp"))
+
+
 def new_client(db):
     limits = httpx.Limits(max_connections=db._settings.limit)
     made.append(httpx.AsyncClient(headers=db._headers, limits=limits, verify=tls, trust_env=False))
@@ -98,11 +113,11 @@ class LookThenWait(ArticleSupabaseAsync):
 # %%
 guess = predict("the most in flight with limit 10", None, unit="requests")
 
-before, earlier = open_sockets(lab), len(made)
+before, earlier = open_sockets(), len(made)
 async with LookThenWait(lab.url, lab.key, limit=10) as db:
     racy = await observe(db, lab, "racy-10", requests=20)
 print(guess.beside(racy["peak"]))
-print(f"{len(made) - earlier} clients created; {open_sockets(lab) - before} sockets are still open after the end")
+print(f"{len(made) - earlier} clients created; {open_sockets() - before} sockets are still open after the end")
 
 # %% [markdown]
 # All twenty tasks saw `None`, so each one created its own client with its own limit of 10. Only the last client was stored and later closed. The others
@@ -122,7 +137,7 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
     careful = await observe(db, lab, "careful-10", requests=20)
 
 # %%
-timeline([careful, racy])
+charts.timeline([careful, racy])
 
 # %% [markdown]
 # `racy-10` finished faster only because it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
@@ -140,13 +155,13 @@ for client in made:
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
-    before, db = open_sockets(lab), kind(lab.url, lab.key)
+    before, db = open_sockets(), kind(lab.url, lab.key)
     await db.close()
     try:
         said = f"{len(await db.select('contests', limit=3))} rows"
     except RuntimeError as error:
         said = f"{type(error).__name__}: {error}"
-    print(f"{kind.__name__}, sockets open: {open_sockets(lab) - before}. {said}")
+    print(f"{kind.__name__}, sockets open: {open_sockets() - before}. {said}")
     await db.close()
 
 # %% [markdown]
@@ -160,12 +175,19 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # The next cell calls it three times with the same client. It does so in another thread, because the notebook's main thread already runs a loop. What
 # will happen on the second loop? And on the third?
 
+
 # %%
+def on_a_new_loop(db):
+    try:
+        return asyncio.run(db.select("contests", columns="id", limit=1))
+    except RuntimeError as error:
+        return repr(error)
+
+
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
     db = kind(lab.url, lab.key)
     for turn in ("first", "second", "third"):
-        said = await asyncio.to_thread(attempt, asyncio.run, db.select("contests", columns="id", limit=1))
-        print(f"{kind.__name__}, {turn} loop: {said}")
+        print(f"{kind.__name__}, {turn} loop: {await asyncio.to_thread(on_a_new_loop, db)}")
 
 # %% [markdown]
 # The article's client failed on the second loop. It reused a pooled connection that belonged to a closed loop. The failure removed this connection from

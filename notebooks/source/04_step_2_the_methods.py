@@ -11,12 +11,12 @@
 # %%
 import inspect
 
-from supalab import ApiError, ArticleSupabaseAsync, any_of, gte, wire
-from supalab.course import NotDone, SmallClient, check, predict, rows_found, start_lab
+from supalab import ApiError, ArticleSupabaseAsync, any_of, wire
+from supalab.course import NotDone, SmallClient, charts, check, predict, start_lab
 
 lab = start_lab(latency=0.02)
 async with ArticleSupabaseAsync(lab.url, lab.key) as db:
-    await db.delete("contests", filters={"id": gte(900_000)})  # rows of an earlier run
+    await db.delete("contests", filters={"id": 900_001})  # a row of an earlier run
 
 # %% [markdown]
 # ## The same code in four methods
@@ -138,7 +138,7 @@ async def tried(search, typed):
 
 
 texts = ("kaggle", "a,b)", "x,id.gt.0")
-rows_found({text: (await tried(glued, text), await tried(as_data, text)) for text in texts}, everything)
+charts.rows_found({text: (await tried(glued, text), await tried(as_data, text)) for text in texts}, everything)
 
 # %% [markdown]
 # An ordinary name finds the same rows in both ways, so a reviewer may not notice the problem. A comma with a parenthesis breaks the first search, and the

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync, replies, wire
-from supalab.course import NotDone, SmallClient, cancellation_chart, check, predict, sockets_chart, start_lab
+from supalab.course import NotDone, SmallClient, charts, check, predict, start_lab
 
 lab = start_lab(latency=0.01)
 
@@ -79,7 +79,7 @@ lab.set(latency=0.01)
 ways = {"kept in a list": await after_each(keep), "forgotten": await after_each(forget)}
 ways["async with"] = await after_each(close)
 print(guess.beside(ways["kept in a list"][-1]))
-sockets_chart(ways)
+charts.sockets(ways)
 
 # %% [markdown]
 # Clients in a list keep their sockets open, on your side and on the server's, until one of the two runs out of sockets. Python's garbage collector closes
@@ -186,7 +186,7 @@ async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
     real_3 = await cancel_three(db)
 print(until_rows.beside(fake_3[1]))
 print(f"fake-3: {fake_3[2]}\nreal-3: {real_3[2]}")
-cancellation_chart({"fake-3": fake_3, "real-3": real_3})
+charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 
 # %% [markdown]
 # **fake-3:** the callers were free at once, but the threads were not. Cancelling does not stop a thread; only its own socket timeout would. Each thread
@@ -212,6 +212,7 @@ cancellation_chart({"fake-3": fake_3, "real-3": real_3})
 # | what the check looks at | expected |
 # |---|---|
 # | requests | 3, and 1 more |
+# | the limit of the client | 3 |
 # | clients that disconnected | 3 |
 # | the last request | reaches the lab before the others are done |
 # | sockets left open | 0 |
@@ -228,6 +229,7 @@ cancellation_chart({"fake-3": fake_3, "real-3": real_3})
 # no_last: The last request never came. Is there an await before its select?
 # warm_up: One request too many: cancel_three begins with a read of its own, to warm up. Leave that one out.
 # start_and_cancel: Start 3 reads, wait 0.1 s, cancel them, and then read once more.
+# limit: Open the client with limit=3: with more slots than reads, nobody waits for a slot.
 # none_left: No client disconnected. Either the reads were not cancelled, or threads finished their requests: a thread cannot be cancelled. Which client can disconnect?
 # waited_for_a_slot: The last request had to wait for a slot until the first three requests were done.
 # seconds: Return how many seconds the last read took: measure it with time.perf_counter().

@@ -16,7 +16,7 @@ import httpx
 import requests
 
 from supalab import ArticleSupabaseAsync, ClientError, SupabaseAsync
-from supalab.course import NotDone, check, chunks_chart, faulty_server, observe, predict, read_chunks, start_lab
+from supalab.course import NotDone, charts, check, faulty_server, observe, predict, start_lab
 
 lab = start_lab(latency=0.5)
 headers, contests_url = {"apikey": lab.key}, f"{lab.url}/rest/v1/contests?limit=1"
@@ -229,13 +229,24 @@ print([type(error).__name__ if error else "rows" for error in found])
 drip = predict("25 chunks, 0.1 s apart, read timeout 0.3 s", None)
 drip
 
+
 # %%
+async def read(client, url, within=None):
+    began, arrived, outcome = time.perf_counter(), [], "answered"
+    try:
+        async with asyncio.timeout(within), client.stream("GET", url) as response:
+            async for _ in response.aiter_raw():
+                arrived.append(time.perf_counter() - began)  # noqa: PERF401
+    except (httpx.HTTPError, TimeoutError) as error:
+        outcome = type(error).__name__
+    return arrived, time.perf_counter() - began, outcome
+
+
 async with httpx.AsyncClient(timeout=0.3) as client:
     with faulty_server("slow") as url:
-        reads = read_chunks(client, url), read_chunks(client, url, within=1.0)
-        alone, within = await asyncio.gather(*reads)
-print(drip.beside(alone.done))
-chunks_chart({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
+        alone, within = await asyncio.gather(read(client, url), read(client, url, within=1.0))
+print(drip.beside(alone[1]))
+charts.chunks({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
 
 # %% [markdown]
 # With only a read timeout the response arrived and there was no error, because every gap was shorter than the timeout. A slow server can hold your

@@ -12,7 +12,7 @@
 from statistics import median
 
 from supalab import Case, Workload, here, recorded
-from supalab.course import NotDone, check, predict, progress_line, savings_chart, sized, start_lab
+from supalab.course import NotDone, charts, check, live_view, predict, sized, start_lab
 
 lab = start_lab(latency=0.05)
 rounds = sized(5, at_least=3)
@@ -77,7 +77,7 @@ def in_rounds(arms, rounds, **network):
 
 
 CHAIN = ("fake-3", "fake-10", "fake-10", "session-10", "httpx-threads-10", "article-10")
-found = await here(in_rounds(CHAIN, rounds), lab, progress=progress_line())
+found = await here(in_rounds(CHAIN, rounds), lab, progress=live_view())
 
 # %% [markdown]
 # `found.rows` is a pandas DataFrame with one row for each burst. We put the rounds in rows and the arms in columns. Then we subtract each column from the
@@ -93,7 +93,7 @@ def savings(found, changes):
 
 saved = savings(found, ["limit", "nothing", "reuse", "library", "async"])
 print(f"{found.rows.errors.sum()} of {found.rows.requests.sum()} requests failed")
-savings_chart(saved, guesses=guesses)
+charts.savings(saved, guesses=guesses)
 
 # %% [markdown]
 # One factor saves nearly all of the time, and arithmetic explains it: 20 requests need 7 waves of three, or 2 waves of ten. Five waves of 0.05 s are
@@ -171,13 +171,13 @@ far_guess
 
 # %%
 FAR = ("fake-10", "session-10", "article-10")
-far = await here(in_rounds(FAR, 3, rtt=0.04, tls=True), lab, progress=progress_line())
+far = await here(in_rounds(FAR, 3, rtt=0.04, tls=True), lab, progress=live_view())
 
 # %%
 far_saved = savings(far, ["reuse", "article"])
 print(far_guess.beside(far_saved.reuse.median()))
 print(far.rows.groupby("arm", sort=False)[["requests", "errors", "connections"]].median())
-savings_chart(far_saved, guesses={"reuse": far_guess})
+charts.savings(far_saved, guesses={"reuse": far_guess})
 
 # %% [markdown]
 # The table counts the connections that were opened after the warm-up. Two round trips of 40 ms in each of two waves are 0.16 s. The rest is mostly

@@ -12,7 +12,7 @@
 import math
 
 from supalab import Case, Workload, here, recorded
-from supalab.course import NotDone, check, predict, progress_line, start_lab
+from supalab.course import NotDone, check, live_view, predict, start_lab
 
 lab = start_lab(latency=0.1)
 
@@ -51,9 +51,7 @@ def each_limit(kinds, limits, latency=0.1):
             yield Case(f"{kind}-{limit}", work, options={"warm_up": limit})
 
 
-found = await here(
-    each_limit(("session", "kept", "real"), (5, 20, 75)), lab, name="throughput", progress=progress_line()
-)
+found = await here(each_limit(("session", "kept", "real"), (5, 20, 75)), lab, name="throughput", progress=live_view())
 
 # %%
 found
@@ -115,7 +113,7 @@ def crowd(kinds):
         yield Case(f"{kind}-10", Workload(150, 0.1), options={"warm_up": 10})
 
 
-crowded = await here(crowd(("kept", "gated", "real")), lab, progress=progress_line())
+crowded = await here(crowd(("kept", "gated", "real")), lab, progress=live_view())
 crowded.rows[["arm", "requests", "errors", "per_s", "cpu_ms"]].round(1)
 
 # %% [markdown]

@@ -10,8 +10,8 @@
 #   a thread cannot be cancelled.
 
 # %%
-from supalab import recorded, services, windows
-from supalab.course import check, predict, put_under_load, responses_chart, start_lab
+from supalab import recorded
+from supalab.course import charts, check, predict, put_under_load, start_lab
 
 lab = start_lab(latency=0.15)
 
@@ -65,7 +65,7 @@ fake_10 = await put_under_load("fake-10", lab, rate=25, seconds=2.5)
 real_10 = await put_under_load("real-10", lab, rate=25, seconds=2.5)
 
 # %%
-responses_chart([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
+charts.responses([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 
 # %% [markdown]
 # **fake-3:** five more requests per second arrive than can be served. The queue grows as long as the load lasts. The right panel shows that never more
@@ -85,13 +85,17 @@ capacity = recorded("capacity")
 capacity.figure()
 
 # %% [markdown]
-# How busy are the slots at this rate? The next cell also computes an *ideal queue*: the same arrivals, and as many slots, each busy for the arm's idle
-# response time.
+# How busy are the slots at this rate? The record has a row for each load. The table below also has an *ideal queue*: the same arrivals, and as many slots,
+# each busy for the arm's idle response time.
 
 # %%
-for one in services(capacity).itertuples():
-    busy = one.capacity * one.idle_s / one.limit
-    print(f"{one.arm:11} {one.capacity:5.1f}/s, its slots {busy:.0%} busy; ideal queue {one.ideal:5.1f}/s")
+rows = capacity.rows
+idle = rows[rows.rate.isna()].set_index("arm").response_p50_s  # one caller, no queue
+fast = rows[rows.response_p95_s < 2 * rows.arm.map(idle)]
+best = fast.sort_values("rate").groupby("arm", sort=False).last()
+for arm, busy in (best.rate * idle / best.limit).items():
+    print(f"{arm:11} {best.rate[arm]:5.1f}/s, its slots {busy:.0%} busy")
+capacity.table()[0]
 
 # %% [markdown]
 # Random arrivals cluster. With 3 slots most clusters queue, although the slots are often free. With 10 slots they rarely queue. Where the service matches
@@ -114,15 +118,11 @@ faults.figure()
 #
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
-# **The burst of disconnects.** Which client works on for cancelled callers? The witness counted:
+# **The burst of disconnects.** Which client works on for cancelled callers? The witness counted. *Wasted work* are responses of the backend that reached no
+# caller; *noticed* are those after the client had closed the connection:
 
 # %%
-for one in windows(faults):
-    if one.fault == "left":
-        print(
-            f"{one.arm:11} {one.disconnected} clients disconnected; {one.wasted} responses of the backend were wasted, "
-            f"{one.noticed} of them after the client had closed the connection"
-        )
+faults.table()[2]
 
 # %% [markdown]
 # A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects at once, so its slot is free for the

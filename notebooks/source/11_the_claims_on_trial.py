@@ -10,8 +10,8 @@
 #   changes one thing.
 
 # %%
-from supalab import FakeSupabaseAsync, SessionSupabaseAsync, Workload, race, recorded, verdicts
-from supalab.course import check, observe, predict, progress_line, sized, start_lab, timeline
+from supalab import Case, Workload, here, race, recorded, verdicts
+from supalab.course import charts, check, live_view, predict, sized, start_lab
 
 lab = start_lab(latency=0.15)
 record = recorded("claims")
@@ -64,7 +64,7 @@ print(line.sentence)
 
 # %%
 workload = Workload(sized(30, at_least=20), latency=0.45 / 2)
-mine = race(["fake-3", "article-10", "fake-10"], workload, lab=lab, progress=progress_line())
+mine = race(["fake-3", "article-10", "fake-10"], workload, lab=lab, progress=live_view())
 
 # %%
 names = ("table-throughput-before", "table-throughput-after", "table-faster")
@@ -122,23 +122,22 @@ for column, limit, response, per_s, total in (("before", 3, 0.45, 6.7, 15), ("af
 ratio = predict("old response / new response", None, unit="x")
 ratio
 
-# %%
-lab.set(latency=0.0, rtt=0.05, tls=True)
-n, options = sized(45, at_least=30), {"limit": 3, "ca_file": str(lab.ca_file)}
-async with FakeSupabaseAsync(lab.url, lab.key, **options) as db:
-    dialled = await observe(db, lab, "fake-3", requests=n)
-async with SessionSupabaseAsync(lab.url, lab.key, **options) as db:
-    kept = await observe(db, lab, "session-3", requests=n)
 
 # %%
-from statistics import fmean
+def far_away(arms):
+    for arm in arms:
+        work = Workload(sized(45, at_least=30), latency=0.0)
+        yield Case(arm, work, "burst", conditions={"rtt": 0.05, "tls": True}, detail=True)
 
-lab.set(latency=0.15, rtt=0.0, tls=False)
-old, new = (fmean(span.service for span in trial.answered) for trial in (dialled, kept))
-print(f"{1000 * old:.0f} ms each on {dialled['connections']} connections")
-print(f"{1000 * new:.0f} ms each on {kept['connections']} connections")
-print(ratio.beside(old / new))
-timeline([dialled, kept])
+
+far = await here(far_away(["fake-3", "session-3"]), lab, progress=live_view())
+
+# %%
+rows = far.rows.set_index("arm")
+for name, row in rows.iterrows():
+    print(f"{name}: {1000 * row.service_mean_s:.0f} ms each on {row.connections:.0f} connections")
+print(ratio.beside(rows.service_mean_s["fake-3"] / rows.service_mean_s["session-3"]))
+charts.timeline(far)
 
 # %% [markdown]
 # This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this

@@ -16,7 +16,7 @@ import httpx
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, probe, recorded
-from supalab.course import NotDone, check, evidence, predict, show_source, start_lab
+from supalab.course import NotDone, charts, check, predict, show_source, start_lab
 
 lab = start_lab()
 
@@ -52,7 +52,7 @@ fake_200 = await probe(partial(FakeSupabaseAsync, limit=200), lab=lab, name="fak
 real_10 = await probe(partial(SupabaseAsync, limit=10), lab=lab, name="real-10")
 
 # %%
-evidence(fake_3, fake_200, real_10)
+charts.evidence(fake_3, fake_200, real_10)
 
 # %% [markdown]
 # If you read only the right column, `fake-200` is the best client of the three: all 50 requests were in flight at once. But the left column shows that a
@@ -217,25 +217,12 @@ else:
 # %% [markdown]
 # ## A real project
 #
-# A real server has no witness for us, so there is no verdict. But the race runs there, with its control: three arms with 30 reads each. Set `SUPABASE_URL`,
-# `SUPABASE_KEY` and, for another table than `contests`, `SUPABASE_TABLE` before you start JupyterLab. The key is never printed.
-
-# %%
-import os
-
-from supalab import Settings, SupalabError, Workload, race
-from supalab.course import progress_line
-
-if not os.environ.get("SUPABASE_URL"):
-    print("SUPABASE_URL is not set, so nothing was sent anywhere.")
-else:
-    arms = ["fake-3", "fake-10", "real-10"]
-    reads = Workload(30, latency=None, table=os.environ.get("SUPABASE_TABLE", "contests"))
-    try:
-        trials = race(arms, reads, settings=Settings.from_env(), progress=progress_line())
-        print(trials)
-    except SupalabError as error:
-        print(f"{type(error).__name__}: {error}")
+# A real server has no witness for us, so there is no verdict. But the race runs there, with its control: three arms with 30 reads each. Use a terminal. The
+# key comes from the environment, and it is never printed; `--table` names your table.
+#
+# ```
+# SUPABASE_KEY=... supalab race --url https://YOUR-PROJECT.supabase.co --table contests --arms fake-3,fake-10,real-10 --requests 30
+# ```
 
 # %% [markdown]
 # ## In practice

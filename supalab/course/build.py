@@ -24,7 +24,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -34,11 +34,13 @@ from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
 __all__ = [
-    "Cell", "Told", "built", "cells", "main", "minutes", "notebook", "notebook_of", "solution_of", "sources", "told",
+    "Cell", "built", "cells", "main", "minutes", "notebook", "notebook_of", "solution_of", "sources", "told",
 ]  # fmt: skip
 
-MARKER = re.compile(r"^# %%(?P<prose> \[markdown\])?(?: exercise (?P<exercise>\d\d[a-z]))?\s*$")
-BEGIN, END, STUB = "# <solution>", "# </solution>", re.compile(r"^(\s*)#: ?(.*)$")
+MARKER = re.compile(r"^# %%( \[markdown\])?(?: exercise (\d\d[a-z]))?[ ]*\n", re.MULTILINE)
+SOLUTION = re.compile(r"^ *# <solution>\n.*?^ *# </solution>(?:\n|\Z)", re.MULTILINE | re.DOTALL)
+STUB = re.compile(r"^( *)#: ?(.*)$", re.MULTILINE)
+FOR_STUBS = re.compile(r"^ *(?:# </?solution>|#: ?.*)(?:\n|\Z)", re.MULTILINE)
 SAID = re.compile(r"# (\w+): (.+)")
 HEADING = re.compile(r"^## Exercise (\d\d[a-z]) · (.+)$", re.MULTILINE)
 #: What a notebook's minutes are computed from; the instructor's notes state the same rule.
@@ -66,31 +68,19 @@ class Cell:
 
     def text(self, *, solved: bool) -> str:
         """Return what the cell holds in a notebook: prose without its comment marks, an exercise solved or not."""
+        text = "\n".join(self.lines[len(self.said) :])
         if self.prose:
-            return _joined(re.sub(r"^# ?", "", line) for line in self.lines)
-        code = self.lines[len(self.said) :]
-        return _joined(_solved(code) if solved else _unsolved(code))
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a source says of an exercise: its title, its hints and the reasons by name, for its check."""
-
-    title: str
-    hints: tuple[str, ...]
-    reasons: Mapping[str, str]
+            text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+        elif self.exercise:
+            text = FOR_STUBS.sub("", text) if solved else STUB.sub(r"\1\2", SOLUTION.sub("", text))
+        return text.strip("\n")
 
 
 def cells(source: str) -> list[Cell]:
     """Split a source at its markers; the text before the first one is for editors only."""
-    found: list[tuple[re.Match[str], list[str]]] = []
-    for line in source.splitlines():
-        marker = MARKER.match(line)
-        if marker:
-            found.append((marker, []))
-        elif found:
-            found[-1][1].append(line)
-    return [Cell(marker["prose"] is not None, marker["exercise"], tuple(lines)) for marker, lines in found]
+    _, *parts = MARKER.split(source)
+    three = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return [Cell(prose is not None, exercise, tuple(text.splitlines())) for prose, exercise, text in three]
 
 
 def minutes(parts: Iterable[Cell]) -> int:
@@ -113,23 +103,6 @@ def minutes(parts: Iterable[Cell]) -> int:
     )
 
 
-def _joined(lines: Iterable[str]) -> str:
-    return "\n".join(lines).strip("\n")
-
-
-def _solved(lines: Iterable[str]) -> list[str]:
-    return [line for line in lines if not STUB.match(line) and line.strip() not in {BEGIN, END}]
-
-
-def _unsolved(lines: Iterable[str]) -> list[str]:
-    kept, inside = list[str](), False
-    for line in lines:
-        inside = (inside or line.strip() == BEGIN) and line.strip() != END
-        if not inside and line.strip() != END:
-            kept.append(STUB.sub(r"\1\2", line))
-    return kept
-
-
 def notebook(source: str, name: str, *, solved: bool = False) -> str:
     """Turn one source into the text of a notebook; ``name`` starts its cells' ids."""
     parts = [_part(cell, f"{name[:2]}-{number:02}", solved) for number, cell in enumerate(cells(source), 1)]
@@ -138,17 +111,14 @@ def notebook(source: str, name: str, *, solved: bool = False) -> str:
 
 
 def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
+    text = cell.text(solved=solved)
+    if cell.prose and solved:  # it lies one folder below the pages that have no solved version
+        text = re.sub(r"\]\((glossary\.md|HANDOUT\.md|00_start_here\.ipynb)", r"](../\1", text)
     about = {} if cell.exercise is None else {"tags": [f"exercise-{cell.exercise}"]}
-    text = _from_below(cell.text(solved=True)) if cell.prose and solved else cell.text(solved=solved)
     common = {"id": cell_id, "metadata": about, "source": text.splitlines(keepends=True)}
     if cell.prose:
         return {"cell_type": "markdown"} | common
     return {"cell_type": "code", "execution_count": None, "outputs": []} | common
-
-
-def _from_below(text: str) -> str:
-    # Solved notebooks are one folder below the pages that have no solved version.
-    return re.sub(r"\]\((glossary\.md|HANDOUT\.md|00_start_here\.ipynb)", r"](../\1", text)
 
 
 def sources() -> list[Path]:
@@ -167,25 +137,26 @@ def notebook_of(exercise: str) -> str:
 
 
 def _found(exercise: str) -> tuple[Path, Cell]:
-    for path in sources():
-        for cell in cells(path.read_text(encoding="utf-8")):
-            if cell.exercise == exercise:
-                return path, cell
+    for path, cell in _all_cells():
+        if cell.exercise == exercise:
+            return path, cell
     raise SettingsError(f"no notebook has an exercise {exercise!r}: its number stands above its cell, such as 01a")
 
 
-def told() -> dict[str, Told]:
-    """Return what the sources say of every exercise, by number."""
-    found, titles = dict[str, Told](), dict[str, str]()
-    for path in sources():
-        for cell in cells(path.read_text(encoding="utf-8")):
-            if cell.prose:
-                titles |= dict(HEADING.findall(cell.text(solved=False).replace("*", "")))
-            if cell.exercise:
-                hints = tuple(text for name, text in cell.said if name == "hint")
-                reasons = {name: text for name, text in cell.said if name != "hint"}
-                found[cell.exercise] = Told(titles[cell.exercise], hints, reasons)
+def told() -> Mapping[str, tuple[str, list[tuple[str, str]]]]:
+    """Return what the sources say of every exercise, by number: its title, and its check's texts by name."""
+    found, titles = dict[str, tuple[str, list[tuple[str, str]]]](), dict[str, str]()
+    for _, cell in _all_cells():
+        if cell.prose:
+            titles |= dict(HEADING.findall(cell.text(solved=False).replace("*", "")))
+        if cell.exercise:
+            found[cell.exercise] = titles[cell.exercise], cell.said
     return found
+
+
+def _all_cells() -> Iterator[tuple[Path, Cell]]:
+    for path in sources():
+        yield from ((path, cell) for cell in cells(path.read_text(encoding="utf-8")))
 
 
 def built() -> Mapping[Path, str]:

@@ -24,7 +24,7 @@ from supalab.errors import SettingsError
 
 __all__ = [
     "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "asked", "awaited", "called", "described",
-    "finding", "forget", "is_number", "judged", "named", "outcome", "required", "stop",
+    "equal", "finding", "forget", "is_number", "judged", "named", "outcome", "required", "stop",
 ]  # fmt: skip
 
 PATIENCE_S = 20.0
@@ -61,13 +61,22 @@ class StopCheck(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """One exercise: its number, what the notebook's source says of it, and the judge that tries an answer at a lab."""
+    """One exercise: its judge tries an answer at a lab; ``said`` are the texts of the notebook's source, by name."""
 
     number: str
     title: str
-    hints: tuple[str, ...]
     judge: Judge
-    reasons: Mapping[str, str]
+    said: tuple[tuple[str, str], ...]
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What helps, the vaguer hint first."""
+        return tuple(text for name, text in self.said if name == "hint")
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """What is said of a difference, by the name of its reason."""
+        return {name: text for name, text in self.said if name != "hint"}
 
     def explained(self, found: Finding) -> Finding:
         """Return a finding with the text of its reason."""
@@ -95,29 +104,26 @@ def asked(exercises: Mapping[str, Exercise], number: str, answer: Any) -> Asked:
     exercise = exercises.get(number)
     if exercise is None:
         raise SettingsError(f"there is no exercise {number!r}: choose from {', '.join(exercises)}")
-    return Asked(number, lambda: _looked_at(exercise, answer))
-
-
-async def _looked_at(exercise: Exercise, answer: Any) -> Feedback:
-    found = await _feedback(exercise, answer)
-    note(exercise.number, found.state)
-    return found
+    return Asked(number, lambda: _feedback(exercise, answer))
 
 
 async def _feedback(exercise: Exercise, answer: Any) -> Feedback:
+    """Judge the answer, note the attempt, and choose how much help is given."""
     from supalab.course.build import solution_of
 
-    number = exercise.number
-    findings = await judged(exercise, answer)
+    number, findings = exercise.number, await judged(exercise, answer)
     if isinstance(findings, NotDone):
-        return Feedback(number, exercise.title, State.NOT_DONE, left=str(findings))
-    if all(one.ok for one in findings):
+        found = Feedback(number, exercise.title, State.NOT_DONE, left=str(findings))
+    elif all(one.ok for one in findings):
         _tries[number] = 0
-        return Feedback(number, exercise.title, State.DONE, findings)
-    _tries[number] += 1
-    hints = exercise.hints if _tries[number] >= SECOND_HINT else exercise.hints[:1]
-    solution = solution_of(number) if _tries[number] >= SOLUTION else ""
-    return Feedback(number, exercise.title, State.LOOK_AGAIN, findings, hints, solution)
+        found = Feedback(number, exercise.title, State.DONE, findings)
+    else:
+        _tries[number] += 1
+        hints = exercise.hints if _tries[number] >= SECOND_HINT else exercise.hints[:1]
+        solution = solution_of(number) if _tries[number] >= SOLUTION else ""
+        found = Feedback(number, exercise.title, State.LOOK_AGAIN, findings, hints, solution)
+    note(number, found.state)
+    return found
 
 
 def forget(number: str) -> None:
@@ -200,6 +206,18 @@ def _why(error: BaseException, text: str) -> list[str]:
 def finding(what: str, expected: object, observed: object, ok: bool) -> Finding:
     """Compare what was observed with what was expected; ``because`` says why they differ."""
     return Finding(what, str(expected), str(observed), bool(ok))
+
+
+def equal(
+    what: str,
+    expected: object,
+    observed: object,
+    otherwise: str = "",
+    say: Mapping[str, object] | None = None,
+    **reasons: object,
+) -> Finding:
+    """Compare what was observed with what must be the same; the reasons are those of ``Finding.because``."""
+    return finding(what, expected, observed, observed == expected).because(otherwise, say, **reasons)
 
 
 def required(found: Finding) -> Finding:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -91,26 +91,29 @@ class Feedback:
         """What is said of the findings that differ, each thing once."""
         return tuple(dict.fromkeys(finding.words for finding in self.findings if not finding.ok and finding.words))
 
+    @property
+    def _below(self) -> list[str]:
+        """What stands below the findings: what the stub says, the reasons, the hints; code stands between backticks."""
+        left = [f"The stub says: {self.left}"] if self.left else []
+        return [*left, *self.words, *(f"Hint {number}: {hint}" for number, hint in enumerate(self.hints, 1))]
+
     def __str__(self) -> str:
-        rows = [f"  {_mark(f)} {f.what}: {f.observed} (expected {f.expected})" for f in self.findings]
-        hints = [f"  Hint {number}: {hint}" for number, hint in enumerate(self.hints, 1)]
-        left = [f"  The stub says: {self.left}"] if self.left else []
-        folded = ["  The solution is folded below the hints in a notebook."] if self.solution else []
-        return "\n".join([self.headline, *left, *rows, *(f"  {text}" for text in self.words), *hints, *folded])
+        rows = [f"{_mark(f)} {f.what}: {f.observed} (expected {f.expected})" for f in self.findings]
+        folded = ["The solution is folded below the hints in a notebook."] if self.solution else []
+        return "\n  ".join([self.headline, *rows, *self._below, *folded])
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": str(self)}
 
     def html(self) -> str:
         """Return the feedback as HTML in the theme's colours; no information is given by colour alone."""
-        parts = [f"<p><strong>{_marked(self.headline)}</strong></p>", _table(self.findings)]
-        parts += [f"<p>The stub says: {_marked(self.left)}</p>"] if self.left else []
-        parts += [f"<p>{_marked(text)}</p>" for text in self.words]
-        parts += [f"<p><em>Hint {n}.</em> {_marked(hint)}</p>" for n, hint in enumerate(self.hints, 1)]
-        if self.solution:
-            code = html.escape(self.solution)
-            parts.append(f"<details><summary>One solution (open it if you like)</summary><pre>{code}</pre></details>")
-        return "".join(parts)
+        titles = [Column(title) for title in ("", "looked at", "expected", "observed")] if self.findings else []
+        rows = [[_mark(one), one.what, one.expected, one.observed] for one in self.findings]
+        below = "".join(f"<p>{_marked(text)}</p>" for text in self._below)
+        folded = f"<summary>One solution (open it if you like)</summary><pre>{html.escape(self.solution)}</pre>"
+        solution = f"<details>{folded}</details>" if self.solution else ""
+        head = f"<p><strong>{_marked(self.headline)}</strong></p>"
+        return head + table.html(table.Table(titles, rows)) + below + solution
 
 
 def _marked(text: str) -> str:
@@ -120,9 +123,3 @@ def _marked(text: str) -> str:
 
 def _mark(finding: Finding) -> str:
     return "✓" if finding.ok else "✗"
-
-
-def _table(findings: Sequence[Finding]) -> str:
-    rows = [[_mark(one), one.what, one.expected, one.observed] for one in findings]
-    titles = [Column(title) for title in ("", "looked at", "expected", "observed")]
-    return table.html(table.Table(titles if rows else (), rows))

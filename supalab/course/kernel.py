@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import importlib.util
 import os
-import platform
 import re
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supalab.course.live import watched
 from supalab.errors import LabError, SettingsError
@@ -26,9 +24,9 @@ from supalab.measure.traffic import burst
 if TYPE_CHECKING:
     from supalab.clients.base import Client
 
-__all__ = ["observe", "ready_to_go", "start_lab"]
+__all__ = ["observe", "start_lab"]
 
-NEEDED = ("httpx", "httptools", "requests", "matplotlib", "uvicorn", "psutil")
+INTERRUPTED = "Interrupted. What this cell had started was cancelled; you can run the cell again."
 
 _lab: Lab | None = None
 
@@ -41,6 +39,7 @@ def start_lab(*, latency: float = 0.15) -> Lab:
     """
     global _lab  # one lab for the kernel is the point
     _keep_loopback_direct()
+    _short_interrupts()
     if _lab is not None:
         with suppress(LabError):
             _lab.set(latency=latency, jitter=0.0, rtt=0.0, tls=False, error_rate=0.0)
@@ -98,9 +97,20 @@ def _check_limit(arm: str, client: object) -> None:
         raise SettingsError(f"arm {arm!r} says {number}, but the client's limit is {own}: make the two agree")
 
 
-def ready_to_go() -> str:
-    """Return one line on whether this kernel has what the course needs, and what to do if not."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        return f"Missing here: {', '.join(missing)}. Choose the kernel of the environment that supalab is installed in."
-    return f"Ready: Python {platform.python_version()}, {', '.join(NEEDED)} are all here."
+def _short_interrupts() -> None:
+    """Let a cell that somebody interrupts end with one line instead of a screen of traceback."""
+    try:
+        from IPython import get_ipython
+    except ImportError:  # pragma: no cover
+        return
+    shell = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((KeyboardInterrupt, asyncio.CancelledError), _interrupted)
+
+
+def _interrupted(
+    shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
+) -> None:
+    # IPython shows what this method of an error returns instead of the traceback.
+    error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
+    shell.showtraceback((kind, error, trace))

@@ -1,44 +1,33 @@
 """Show sliders for a computed burst: a learner changes its limit and server time and sees how long it takes.
 
-The knobs need ipywidgets. Without it, and in a saved notebook that is not running, the chart below the knobs shows six
-settings of the same burst. ``at_the_lab`` measures what the knobs say.
+The knobs need ipywidgets. Without it, and in a saved notebook that is not running, the table below the knobs shows six
+settings of the same burst.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-
-from supalab.clients.fake import FakeSupabaseAsync
-from supalab.course.kernel import observe
 from supalab.errors import SettingsError
 from supalab.experiments.race_figure import in_lanes
 from supalab.measure.case import Span
-from supalab.measure.run import put_back
 from supalab.report.format import count, duration
-from supalab.report.plot import INK, OTHER, Picture, colour, panel_title, sheet
+from supalab.report.plot import INK, OTHER, Picture, sheet
+from supalab.report.table import Table
 
-if TYPE_CHECKING:
-    from supalab.lab.handle import Lab
-
-__all__ = ["Panel", "Setting", "at_the_lab", "turn_the_knobs"]
+__all__ = ["Panel", "Setting", "turn_the_knobs"]
 
 #: More bars than a screen has room for.
 MOST = 1000
 #: The range of the slider for the server time, in milliseconds, and its step.
 LOW_MS, HIGH_MS, STEP_MS = 50, 500, 10
-#: A measured run that takes longer than this many seconds is shown while it runs.
-LONG_S = 5.0
 COMPUTED = "Computed from the server time alone."
 NO_KNOBS = "There are no knobs here, because ipywidgets is not installed in this kernel: pip install ipywidgets."
-ASLEEP = "The knobs work after you have run this cell in JupyterLab. The chart below shows six settings without them."
+ASLEEP = "The knobs work after you have run this cell in JupyterLab. The table below shows six settings without them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +46,8 @@ class Setting:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
                 raise SettingsError(f"{name} is {value!r}: give a whole number from {least} to {MOST}")
-        value = self.latency
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise SettingsError(f"latency is {value!r}: give seconds above 0 (150 ms is 0.15)")
+        if isinstance(self.latency, bool) or not 0 < self.latency < math.inf:
+            raise SettingsError(f"latency is {self.latency!r}: give seconds above 0 (150 ms is 0.15)")
 
     @property
     def waves(self) -> int:
@@ -77,18 +65,22 @@ class Setting:
         starts = (place // self.limit * self.latency for place in range(self.requests))
         return tuple(Span(0.0, start, start + self.latency) for start in starts)
 
-    def __str__(self) -> str:
-        last = self.requests - (self.waves - 1) * self.limit
+    @property
+    def rest(self) -> str:
+        """What is left over: requests in a last wave that is not full, or slots that are never used."""
         if self.limit > self.requests:
-            wave = f"; {count(self.limit - self.requests, 'slot')} never used"
-        else:
-            wave = f"; the last one has {count(last, 'request')}" if last < self.limit else ""
+            return f"{count(self.limit - self.requests, 'slot')} never used"
+        last = self.requests - (self.waves - 1) * self.limit
+        return f"the last one has {count(last, 'request')}" if last < self.limit else ""
+
+    def __str__(self) -> str:
+        rest = f"; {self.rest}" if self.rest else ""
         each = f"{self.limit} at a time, {duration(self.latency)} each"
-        return f"{each}: {count(self.waves, 'wave')}{wave}, done after {duration(self.makespan_s)}"
+        return f"{each}: {count(self.waves, 'wave')}{rest}, done after {duration(self.makespan_s)}"
 
 
 class Panel:
-    """The result of ``turn_the_knobs``: sliders over a chart, and below them the chart of six settings.
+    """The result of ``turn_the_knobs``: sliders over a chart, and below them a table of six settings.
 
     ``setting``: the current values of the sliders. ``fields``: the widgets by the part of the setting that they change.
     """
@@ -106,44 +98,34 @@ class Panel:
             self._view.value = self.picture().html()
 
     def picture(self) -> Picture:
-        """Draw the burst of the setting now, and the makespan at every limit; dashed: as it was at the start."""
-        now, start = self.setting, self.start
+        """Draw the burst of the setting now; dashed: when it was done at the start."""
+        now, ended = self.setting, self.start.makespan_s
+        placed = in_lanes(now.spans, now.limit)
+        edge = "white" if now.limit <= 20 else "none"
+        about = f"{COMPUTED} Each row is a slot, each bar a request; dashed: the end at first."
         words = [f"Timeline. {COMPUTED} {count(now.requests, 'request')}, {now}."]
-        shape: dict[str, Any] = {"foot_in": 0.7, "width_ratios": (2, 1), "wspace": 0.16}
-        with sheet(str(now), COMPUTED, words, (1, 2), 2.4, **shape) as (fig, (left, right)):
-            _bars(left, now.spans, now.limit, OTHER)
-            left.set(xlim=(0, 1.02 * max(now.makespan_s, start.makespan_s)), xlabel="seconds")
-            left.axvline(start.makespan_s, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
-            panel_title(left, "The burst", "each row is a slot, each bar a request")
-            limits = range(1, self.most + 1)
-            for one, line in ((start, "--"), (now, "-")):
-                right.step(limits, [replace(one, limit=at).makespan_s for at in limits], line, where="mid", color=INK)
-            right.plot([now.limit], [now.makespan_s], "o", color=INK)
-            right.set(yscale="log", xlabel="limit")
-            right.yaxis.set_major_formatter("{x:g}")
-            panel_title(right, "Makespan", "seconds, at every limit")
+        with sheet(str(now), about, words, (1, 1), 2.4, head_in=1.1, foot_in=0.7) as (fig, (ax,)):
+            starts = [span.started or 0.0 for _, span in placed]
+            ax.barh([lane for lane, _ in placed], now.latency, 0.84, starts, color=OTHER, edgecolor=edge, linewidth=1.0)
+            ax.axvline(ended, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
+            ax.set(xlim=(0, 1.02 * max(ended, now.makespan_s)), ylim=(now.limit - 0.4, -0.6), yticks=[])
+            ax.set_xlabel("seconds")
+            ax.grid(visible=True, axis="x")
         assert isinstance(fig, Picture)
         return fig
 
-    def settings(self) -> Picture:
-        """Draw six settings of the burst on one time axis: what the knobs are there to show, without a knob."""
+    def settings(self) -> Table:
+        """Return a table of six settings of the burst: what the knobs are there to show, without a knob."""
         start, n = self.start, self.start.requests
         limits = (start.limit, start.limit, -(-n // 2), max(n - 1, 1), n, self.most)
         shown = [replace(start, limit=limit) for limit in limits]
         shown[1] = replace(start, latency=2 * start.latency)
-        title = "Twice the server time is twice the makespan. A limit of n - 1 is as slow as n / 2."
-        about, words = f"{n} requests at once. {COMPUTED}", [f"Six timelines of {n} requests. {COMPUTED} {title}"]
-        words += [f"{'. '.join(map(str, shown))}."]
-        with sheet(title, about, words, (2, 3), 3.2, foot_in=0.5, hspace=0.75, wspace=0.1) as (fig, axes):
-            for ax, one in zip(axes, shown, strict=True):
-                _bars(ax, one.spans, one.limit, OTHER)
-                ax.set(xlim=(0, 1.02 * max(each.makespan_s for each in shown)))
-                name = f"{one.limit} at a time, {duration(one.latency)} each"
-                ax.set_title(
-                    f"{name}\n{count(one.waves, 'wave')}, {duration(one.makespan_s)}", fontsize=9.5, loc="left"
-                )
-        assert isinstance(fig, Picture)
-        return fig
+        rows = [
+            [str(one.limit), duration(one.latency), str(one.waves), duration(one.makespan_s), one.rest] for one in shown
+        ]
+        title = "Twice the server time is twice the total time. A limit of n - 1 is as slow as n / 2."
+        columns = ["limit", "server time", "waves", "total time", ""]
+        return Table(columns, rows, headline=title, notes=[f"{n} requests at once. {COMPUTED}"])
 
     def widget(self) -> Any:
         """Return the knobs over their chart as one widget, ``None`` where there is no ``ipywidgets``."""
@@ -155,8 +137,8 @@ class Panel:
             self._view = widgets.HTML()
             at = round(1000 * self.setting.latency)
             self.fields = {
-                "limit": _number(widgets, "limit", self.setting.limit, 1, self.most, 1),
-                "latency": _number(widgets, "server time (ms)", at, min(at, LOW_MS), max(at, HIGH_MS), STEP_MS),
+                "limit": _field(widgets, "limit", self.setting.limit, 1, self.most, 1),
+                "latency": _field(widgets, "server time (ms)", at, min(at, LOW_MS), max(at, HIGH_MS), STEP_MS),
             }
             self.fields["limit"].observe(lambda change: self.turn("limit", change["new"]), "value")
             self.fields["latency"].observe(lambda change: self.turn("latency", change["new"] / 1000), "value")
@@ -176,8 +158,8 @@ class Panel:
         display(self.settings())  # type: ignore[no-untyped-call]  # an output of its own: it outlives the knobs
 
 
-def _number(widgets: Any, label: str, value: int, low: int, high: int, step: int) -> Any:
-    """A number field, for JupyterLab's command mode takes the arrow keys from lists and radio buttons."""
+def _field(widgets: Any, label: str, value: int, low: int, high: int, step: int) -> Any:
+    """A number field, for JupyterLab's command mode takes the arrow keys from sliders, lists and radio buttons."""
     return widgets.BoundedIntText(
         value=value, min=low, max=high, step=step, description=label, style={"description_width": "initial"}
     )
@@ -191,59 +173,9 @@ def _with_slider(widgets: Any, field: Any) -> Any:
     return box
 
 
-def _bars(ax: Axes, spans: Sequence[Span], limit: int, shade: str) -> None:
-    placed = in_lanes(spans, limit)
-    edge = "white" if limit <= 20 else "none"
-    boxes = [
-        [
-            (x, lane + y)
-            for x, y in (
-                (span.started or 0.0, -0.42),
-                (span.done, -0.42),
-                (span.done, 0.42),
-                (span.started or 0.0, 0.42),
-            )
-        ]
-        for lane, span in placed
-    ]
-    ax.add_collection(PolyCollection(boxes, facecolor=shade, edgecolor=edge, linewidth=1.0))
-    ax.set(yticks=[], ylim=(max(limit, 1 + max(lane for lane, _ in placed)) - 0.4, -0.6))
-    ax.grid(visible=True, axis="x")
-
-
 def turn_the_knobs(requests: int = 60, *, limit: int = 3, latency: float = 0.15) -> Panel:
     """Return knobs for a burst's limit and server time (``latency``: seconds; milliseconds on the knob).
 
     Raises SettingsError for a burst that cannot be.
     """
     return Panel(Setting(requests, limit, latency))
-
-
-async def at_the_lab(panel: Panel, lab: Lab) -> Picture:
-    """Measure the current setting at the lab with the fake client, and draw it below the computed burst.
-
-    The lab's conditions are restored. Raises LabError if the lab has ended.
-    """
-    one = panel.setting
-    before = await asyncio.to_thread(lambda: lab.conditions)
-    await asyncio.to_thread(lambda: lab.set(latency=one.latency, jitter=0.0, rtt=0.0, tls=False, error_rate=0.0))
-    try:
-        async with FakeSupabaseAsync(lab.url, lab.key, limit=one.limit) as db:
-            trial = await observe(db, lab, f"fake-{one.limit}", requests=one.requests, watch=one.makespan_s > LONG_S)
-    finally:
-        await asyncio.to_thread(lambda: put_back(lab, before))
-    share = min(one.makespan_s / trial.makespan_s, 1.0)
-    said = f"Computed {duration(one.makespan_s)}, measured {duration(trial.makespan_s)}"
-    rest = f"The server time alone explains {share:.0%}; the rest is work of the client and the lab."
-    if trial.errors:
-        rest += f" {trial.errors} of {one.requests} requests failed."
-    words = [f"Two timelines of one burst, computed and measured at the lab. {said}. {rest}"]
-    with sheet(said, rest, words, (2, 1), 2.6, foot_in=0.7, left=0.1, hspace=0.4) as (fig, axes):
-        for ax, name, spans, shade in zip(
-            axes, ("computed", trial.arm), (one.spans, trial.spans), (OTHER, colour(trial.arm)), strict=True
-        ):
-            _bars(ax, spans, one.limit, shade)
-            ax.set(xlim=(0, 1.02 * max(one.makespan_s, trial.makespan_s)), ylabel=name)
-        axes[-1].set_xlabel("seconds")
-    assert isinstance(fig, Picture)
-    return fig

@@ -6,13 +6,10 @@ For the measured version, with many rates and faults, see ``supalab.experiments.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from supalab.contest_agent.handle import Agent
-from supalab.course.live import progress_line
+from supalab.course.live import live_view
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.case import Span
@@ -41,14 +38,13 @@ class Served:
         return int(self.arm.rpartition("-")[2])
 
     @property
-    def p95_s(self) -> float:
-        """Return the time within which 95 % of the callers had a response; infinite if more than 5 % got none."""
-        found = response(self.spans, 95)
-        return math.inf if found is None else found
+    def p95_s(self) -> float | None:
+        """The time within which 95 % of the callers had a response; ``None`` (never) if more than 5 % got none."""
+        return response(self.spans, 95)
 
     @property
     def lost(self) -> int:
-        """Return the number of callers without a response."""
+        """The number of callers without a response."""
         return sum(failures(self.spans).values())
 
 
@@ -58,18 +54,13 @@ async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, see
     ``rate``: requests per second on average; ``seed``: of the arrival times, the same for all. Safe to run again.
     Raises SettingsError, AgentError.
     """
-    traffic, tell = Traffic(seconds, rate, seed=seed), progress_line()
+    traffic, tell, so_far = Traffic(seconds, rate, seed=seed), live_view(), [0.0]
     async with Agent(client=arm, url=lab.url, key=lab.key) as agent:
         await asyncio.to_thread(lab.reset)
-        found = await _loaded(arm, agent, traffic, tell)
-        return Served(arm, traffic, tuple(found["spans"]), await asyncio.to_thread(lab.witness))
-
-
-async def _loaded(arm: str, agent: Agent, traffic: Traffic, tell: Callable[[Progress], None]) -> dict[str, Any]:
-    """Send the load from a thread but show progress on the loop: a thread's output may appear below another cell."""
-    whole, so_far, address = START_S + traffic.duration, [0.0], Settings(agent.url, None, rest_path="")
-    job = asyncio.create_task(asyncio.to_thread(send, address, PATH, traffic, tick=lambda now: so_far.append(now)))
-    while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:
-        tell(Progress(min(so_far[-1] / whole, 0.99), arm, 0, 1))
-    tell(Progress(1.0, arm, 1, 1))
-    return await job
+        address = Settings(agent.url, None, rest_path="")
+        # Progress is shown on the loop: what a thread writes may appear below another cell.
+        job = asyncio.create_task(asyncio.to_thread(send, address, PATH, traffic, tick=so_far.append))
+        while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:
+            tell(Progress(min(so_far[-1] / (START_S + seconds), 0.99), arm, 0, 1))
+        tell(Progress(1.0, arm, 1, 1))
+        return Served(arm, traffic, tuple((await job)["spans"]), await asyncio.to_thread(lab.witness))

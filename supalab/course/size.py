@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 __all__ = ["cpus", "memory_bytes", "sized", "small"]
 
@@ -21,33 +24,27 @@ LITTLE_MEMORY = 2 * 1024**3
 
 def _told(name: str, environ: Mapping[str, str]) -> float:
     """Return the limit that a hub set, or infinity if there is none."""
-    try:
-        limit = float(environ.get(name, ""))
-    except ValueError:
-        return math.inf
-    return limit if limit > 0 else math.inf
+    with suppress(ValueError):
+        if (limit := float(environ.get(name, ""))) > 0:
+            return limit
+    return math.inf
 
 
 def cpus(quota: Path = CPU_MAX, environ: Mapping[str, str] = os.environ) -> float:
     """Return the processors that this process may use: those it is bound to, or a container's or a hub's share."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = min(bound, _told("CPU_LIMIT", environ))
-    try:
+    most = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         time, period = quota.read_text(encoding="ascii").split()
-        return min(most, int(time) / int(period))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return float(most)
+        most = min(most, int(time) / int(period))
+    return min(most, _told("CPU_LIMIT", environ))
 
 
 def memory_bytes(limit: Path = MEMORY_MAX, environ: Mapping[str, str] = os.environ) -> int:
     """Return the memory that this process may use, in bytes: the machine's, or a container's or a hub's share."""
-    import psutil
-
-    whole = int(min(psutil.virtual_memory().total, _told("MEM_LIMIT", environ)))
-    try:
-        return min(whole, int(limit.read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        return whole
+    most = psutil.virtual_memory().total
+    with suppress(OSError, ValueError):
+        most = min(most, int(limit.read_text(encoding="ascii")))
+    return int(min(most, _told("MEM_LIMIT", environ)))
 
 
 def small() -> bool:

@@ -115,6 +115,11 @@ async def waits_for_all(url: str, key: str) -> float:
         return time.perf_counter() - began
 
 
+async def has_slots_to_spare(url: str, key: str) -> float:
+    async with SupabaseAsync(url, key) as db:
+        return await _leave(db)
+
+
 async def says_nothing(url: str, key: str) -> None:
     async with SupabaseAsync(url, key, limit=3) as db:
         await _leave(db)
@@ -186,6 +191,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (with_more_threads, "a thread cannot be cancelled"),
         (at_once, "cancelled before it ever ran"),
         (waits_for_all, "No client disconnected"),
+        (has_slots_to_spare, "Open the client with limit=3"),
         (says_nothing, "how many seconds the last read took"),
         (leaves_it_open, "still open"),
         (warms_up, "cancel_three begins with a read of its own"),

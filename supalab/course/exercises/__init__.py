@@ -28,5 +28,5 @@ JUDGES: Mapping[str, Judge] = {
     "12a": clients.really_async,
 }
 EXERCISES: Mapping[str, Exercise] = {
-    number: Exercise(number, text.title, text.hints, JUDGES[number], text.reasons) for number, text in told().items()
+    number: Exercise(number, title, JUDGES[number], tuple(said)) for number, (title, said) in told().items()
 }

@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
+import psutil
 
-from supalab.course.check import StopCheck, described, finding, named, outcome, required, stop, unfinished
+from supalab.course.check import StopCheck, described, equal, finding, named, outcome, required, stop, unfinished
 from supalab.course.feedback import Finding
-from supalab.course.sockets import open_sockets
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
 from supalab.probe import Verdict, probe
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
 
-__all__ = ["closed", "lazy", "really_async", "small_client", "sockets_left"]
+__all__ = ["closed", "lazy", "open_sockets", "really_async", "small_client", "sockets_left"]
 
 #: Checks, 20 ms apart, until a socket must be closed.
 CLOSING = 25
@@ -37,14 +37,20 @@ async def small_client(make: Callable[[str, str], Any], lab: Lab) -> AsyncIterat
             await db._client.aclose()
 
 
+def open_sockets(lab: Lab) -> int:
+    """Count the sockets of this process that are connected to the lab, as the operating system lists them."""
+    port = int(lab.url.rpartition(":")[2])
+    found = psutil.Process().net_connections("tcp")
+    return sum(bool(one.raddr) and one.raddr.port == port and one.status != psutil.CONN_TIME_WAIT for one in found)
+
+
 async def sockets_left(lab: Lab, what: str) -> Finding:
     """Count the sockets still open; one that is being closed, by the other side or a thread, has a moment."""
     for _ in range(CLOSING):
         if open_sockets(lab) == 0:
             break
         await asyncio.sleep(0.02)
-    left = open_sockets(lab)
-    return finding(what, 0, left, left == 0).because("still_open")
+    return equal(what, 0, open_sockets(lab), "still_open")
 
 
 # 03a: a client that is created at the right moment.
@@ -60,8 +66,7 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
     if not isinstance(answer, type):
         stop("the answer", "a class", described(answer), "no_class")
     async with Lab(latency=LATENCY_S) as lab:
-        early = _made_early(answer, lab)
-        yield finding("httpx clients before the first use", 0, early, early == 0).because("in_init")
+        yield equal("httpx clients before the first use", 0, _made_early(answer, lab), "in_init")
         async with _recorded(answer, lab) as (db, seen):
             asked = await asyncio.gather(*(db.select("contests") for _ in range(CALLERS)), return_exceptions=True)
             failed = [one for one in asked if isinstance(one, BaseException)]
@@ -73,11 +78,10 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
             later, more = await asyncio.to_thread(lab.witness), set(map(id, seen)) - at_first
             yield _one_for_all(db, len(at_first), each_time=bool(more))
             # Several clients have a limit each, and what is said of them is enough.
-            yield finding(f"most in flight with limit={LIMIT}", LIMIT, first.peak, first.peak == LIMIT).because(
-                fewer=first.peak < LIMIT, unlimited=len(at_first) == 1
-            )
+            fewer, unlimited = first.peak < LIMIT, len(at_first) == 1
+            yield equal(f"most in flight with limit={LIMIT}", LIMIT, first.peak, fewer=fewer, unlimited=unlimited)
             new = later.connections - first.connections
-            yield finding(f"new connections for {LATER} later requests", 0, new, new == 0).because("not_stored")
+            yield equal(f"new connections for {LATER} later requests", 0, new, "not_stored")
         yield await asyncio.to_thread(_second_loop, answer, lab)
 
 
@@ -129,12 +133,9 @@ def _first_use(failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseExce
 
 def _one_for_all(db: Any, number: int, *, each_time: bool) -> Finding:
     stored = getattr(db, "_client", None) is not None
-    return finding(f"httpx clients for the first {CALLERS} callers at once", 1, number, number == 1).because(
-        "each_time",
-        not_used=number == 0,
-        await_between=not each_time,
-        loop_not_set=stored and getattr(db, "_loop", None) is None,
-    )
+    what = f"httpx clients for the first {CALLERS} callers at once"
+    not_used, no_loop = number == 0, stored and getattr(db, "_loop", None) is None
+    return equal(what, 1, number, "each_time", not_used=not_used, await_between=not each_time, loop_not_set=no_loop)
 
 
 def _second_loop(answer: type[Any], lab: Lab) -> Finding:
@@ -190,15 +191,12 @@ async def closed(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
             )
         async with small_client(answer, lab) as db:
             seen = await _with_an_error(db)
-            ok = seen == "the error"
-            yield finding(f"{AN_ERROR}: what the caller sees", "the error", seen, ok).because("swallowed")
+            yield equal(f"{AN_ERROR}: what the caller sees", "the error", seen, "swallowed")
             yield await sockets_left(lab, f"{AN_ERROR}: sockets left")
         async with small_client(answer, lab) as db:
             _, error = await outcome(_closed_twice(db))
             seen = "fine" if error is None else named(error)
-            yield finding("a client that was never used, closed twice", "fine", seen, error is None).because(
-                "nothing_to_close"
-            )
+            yield equal("a client that was never used, closed twice", "fine", seen, "nothing_to_close")
         async with small_client(answer, lab) as db:
             async with db:
                 await db.select("contests", limit="1")
@@ -287,6 +285,5 @@ def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
     at_once = finding("most requests in flight, of 50 calls", f"{AT_ONCE} or more", peak, peak >= AT_ONCE).because(
         say={"peak": peak}, pool=kind == FAKE and peak > 1, in_turn=kind != BLOCKING
     )
-    reused = "no connection reuse" not in verdict.remarks
-    seen = "reused" if reused else "a new one for each request"
-    return [said, at_once, finding("connections", "reused", seen, reused).because("not_reused")]
+    seen = "a new one for each request" if "no connection reuse" in verdict.remarks else "reused"
+    return [said, at_once, equal("connections", "reused", seen, "not_reused")]

@@ -91,22 +91,12 @@ async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> F
         return finding(said, expected, repr(tuple(pair)), False).because("no_arm", say=say)
     one, other = (seen[name] for name in pair)
     found = _difference(one, other)
-    return finding(
-        f"{said}: {pair[0]}, {pair[1]}",
-        expected,
+    observed = (
         f"in flight {one.in_flight}, {other.in_flight}; connections for {LOAD.requests} requests {one.connections}, "
-        f"{other.connections}; threads {one.threads}, {other.threads}",
-        found == [effect],
-    ).because(
-        "also_differs",
-        say={
-            "one": pair[0],
-            "other": pair[1],
-            "effect": said,
-            "instead": " and ".join(SAID[name] for name in found),
-            "also": "; ".join(SAID[name] for name in found if name != effect),
-        },
-        itself=pair[0] == pair[1],
-        nothing_differs=not found,
-        another_differs=effect not in found,
+        f"{other.connections}; threads {one.threads}, {other.threads}"
     )
+    say = {"one": pair[0], "other": pair[1], "effect": said, "instead": " and ".join(SAID[name] for name in found)}
+    say["also"] = "; ".join(SAID[name] for name in found if name != effect)
+    reasons = {"itself": pair[0] == pair[1], "nothing_differs": not found, "another_differs": effect not in found}
+    what = f"{said}: {pair[0]}, {pair[1]}"
+    return finding(what, expected, observed, found == [effect]).because("also_differs", say, **reasons)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from supalab.clients.real import SupabaseAsync
-from supalab.course.check import awaited, described, finding, named, outcome, required
+from supalab.course.check import awaited, described, equal, finding, named, outcome, required
 from supalab.course.exercises.clients import small_client
 from supalab.course.faulty_servers import faulty_server
 from supalab.course.feedback import Finding
@@ -77,15 +77,10 @@ async def inserted(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
 
 
 def _is_there(there: Sequence[Any], requests: int, error: Exception | None) -> Finding:
-    return finding(
-        "one row, in the table", "1 row", _said(there, None if len(there) == 1 else error), len(there) == 1
-    ).because(
-        "not_added",
-        say={"requests": requests, "error": error},
-        by_columns=requests > 1,
-        not_sent=error is not None and requests == 0,
-        refused=error is not None,
-    )
+    one, say = len(there) == 1, {"requests": requests, "error": error}
+    found = finding("one row, in the table", "1 row", _said(there, None if one else error), one)
+    not_sent = error is not None and requests == 0
+    return found.because("not_added", say, by_columns=requests > 1, not_sent=not_sent, refused=error is not None)
 
 
 def _came_back(there: Sequence[Any], back: Any) -> Finding:
@@ -157,10 +152,7 @@ async def errors_seen(answer: Answer) -> AsyncIterator[Finding]:
         url = f"{lab.url}/rest/v1/contests?limit=1"
         seen = await _seen(answer(client, url))
         get, json, hidden = seen == "AttributeError", seen == "TypeError", seen == WANTED
-        ok = seen == ROWS
-        yield required(
-            finding("success", ROWS, seen, ok).because("no_rows", await_get=get, await_json=json, hides=hidden)
-        )
+        yield required(equal("success", ROWS, seen, "no_rows", await_get=get, await_json=json, hides=hidden))
         seen = await _seen(answer(client, f"{lab.url}/rest/v1/no_such_table"))
         an_error = seen.endswith("Error")
         status = _fault("status 404", seen, "other_class" if an_error else "as_rows")
@@ -174,12 +166,12 @@ async def errors_seen(answer: Answer) -> AsyncIterator[Finding]:
             yield _fault("the answer is late", late, before_a_response)
             yield _fault("no connection is free", no_slot, before_a_response)
             yield _fault("HTML instead of JSON", await _seen(answer(client, page)), "not_json")
-        seen, wanted = await _after_cancelling(answer, client, url), "CancelledError"
-        yield finding("the caller is cancelled", wanted, seen, seen == wanted).because("cancel_swallowed")
-        seen, wanted = await _seen(answer(client, NO_URL)), "InvalidURL"
-        yield finding("our own mistake: an invalid URL", wanted, seen, seen == wanted).because("mistake_hidden")
-    seen, wanted = await _seen(answer(client, url)), "RuntimeError"
-    yield finding("our own mistake: a closed client", wanted, seen, seen == wanted).because("mistake_hidden")
+        seen = await _after_cancelling(answer, client, url)
+        yield equal("the caller is cancelled", "CancelledError", seen, "cancel_swallowed")
+        seen = await _seen(answer(client, NO_URL))
+        yield equal("our own mistake: an invalid URL", "InvalidURL", seen, "mistake_hidden")
+    seen = await _seen(answer(client, url))
+    yield equal("our own mistake: a closed client", "RuntimeError", seen, "mistake_hidden")
 
 
 def _client(lab: Lab, timeout: float | httpx.Timeout, max_connections: int = 10) -> httpx.AsyncClient:
@@ -199,7 +191,10 @@ async def _seen(asked: Awaitable[Any]) -> str:
 
 
 def _fault(what: str, seen: str, otherwise: str) -> Finding:
-    return finding(what, WANTED, seen, seen == WANTED).because(
+    return equal(
+        what,
+        WANTED,
+        seen,
         otherwise,
         returned=seen.endswith("returned"),
         not_told=seen in (ROWS, "None"),

@@ -9,28 +9,11 @@ from typing import Any
 
 from supalab.lab.postgrest.refusal import Refusal
 
-__all__ = ["JsonText", "Number", "broken", "dumped", "keep_texts", "load_body", "load_json", "member"]
-
 
 class JsonText(str):
-    """JSON as it was written, instead of the object or array that it means."""
+    """JSON as it was written, instead of the value that it means."""
 
     __slots__ = ()
-
-
-class Number(float):
-    """A number that remembers how it was written, so that ``1.50`` stays so in a text column."""
-
-    written: str
-
-    def __new__(cls, text: str) -> Number:
-        """Read the number and keep its text."""
-        number = super().__new__(cls, text)
-        number.written = text
-        return number
-
-    def __str__(self) -> str:
-        return self.written
 
 
 def dumped(value: object) -> str:
@@ -51,15 +34,24 @@ def load_json(text: str) -> Any:
 
 
 def load_body(body: bytes) -> Any:
-    """Return the value in a JSON body; raises ``ValueError`` for anything that is not JSON in UTF-8."""
+    """Return the value in a JSON body, with all values in its objects as they were written: a text keeps every letter.
+
+    Raises ``ValueError`` for anything that is not JSON in UTF-8.
+    """
     text = body.decode("utf-8")
     try:
-        value = json.loads(text, parse_float=Number, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if "\\ud" in text.lower():
         dumped(value).encode()  # half a surrogate pair is not a character
-    return value
+    if isinstance(value, list):
+        return [_written(item) if item.startswith("{") else item for _, item in members(text)]
+    return _written(text) if isinstance(value, dict) else value
+
+
+def _written(text: str) -> dict[str | int, JsonText]:
+    return {key: JsonText(value) for key, value in members(text)}
 
 
 # What PostgreSQL says of a text that is not JSON
@@ -124,7 +116,7 @@ def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _members(text: str) -> Iterator[tuple[str | int, str]]:
+def members(text: str) -> Iterator[tuple[str | int, str]]:
     """Yield the keys of a JSON object, or the indexes of an array, each with its value as it was written."""
     at, index, is_object = _past(_OPENING, text, 0), 0, text.lstrip().startswith("{")
     while text[at : at + 1] not in ("}", "]", ""):
@@ -139,12 +131,5 @@ def _members(text: str) -> Iterator[tuple[str | int, str]]:
 
 def member(text: str, key: str | int) -> str | None:
     """Return one member of a JSON object or array as it was written, or None; of equal keys the last one counts."""
-    found = dict(_members(text))
+    found = dict(members(text))
     return found.get(key + len(found) if isinstance(key, int) and key < 0 else key)
-
-
-def keep_texts(text: str, rows: list[dict[str, Any]]) -> None:
-    """Put the nested values of a JSON body into ``rows`` as they were written: a text column keeps every letter."""
-    texts = [row for _, row in _members(text)] if text.lstrip().startswith("[") else [text]
-    for row, own in zip(rows, texts, strict=True):
-        row |= {str(key): JsonText(value) for key, value in dict(_members(own)).items() if value[0] in "{["}

@@ -21,7 +21,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.parsers.postgres import PostgresParser
 
 from supalab.lab.postgrest.refusal import Unusable
-from supalab.lab.postgrest.types import Type, find_type, known_type
+from supalab.lab.postgrest.types import Type, known_type
 
 logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
 
@@ -293,7 +293,6 @@ def key_names(text: str) -> Names:
 
 # Views
 
-Columns = dict[str, str]  # declared types by name
 JSON_CALLS = ("json", "json_object", "json_array", "json_group_array", "json_group_object")
 RESULTS: dict[type[exp.Expression], str] = {
     exp.CurrentTimestamp: "timestamptz", exp.Uuid: "uuid", exp.JSONExtract: "jsonb", exp.JSONExtractScalar: "text",
@@ -302,7 +301,7 @@ RESULTS: dict[type[exp.Expression], str] = {
 
 @dataclass(frozen=True)
 class Item:
-    """One column that a view selects: its declared type ("" when unknown) and, for a plain column, where it is from."""
+    """One column that a view selects: its declared type ("" when unknown) and the table and column that it shows."""
 
     declared: str
     origin: tuple[str, str] | None = None
@@ -322,15 +321,15 @@ class View:
     every: str = ""
 
 
-def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
-    """Read the columns of a ``CREATE VIEW``; ``columns_of`` gives those of a table or view."""
+def read_view(sql: str, find: Callable[[str], Any]) -> View:
+    """Read the columns of a ``CREATE VIEW``; ``find`` gives each ``Table`` that it names, or None."""
     try:
         tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
-        known = {table.name.lower(): (table.name, columns_of(table.name)) for table in tree.find_all(exp.Table)}
+        known = {table.name.lower(): find(table.name) for table in tree.find_all(exp.Table)}
         types = {
-            low: {name.lower(): find_type(declared).name for name, declared in columns.items()}
-            for low, (_, columns) in known.items()
-            if columns
+            low: {column.name.lower(): column.type.name for column in table.columns.values()}
+            for low, table in known.items()
+            if table
         }
         options: dict[str, Any] = {"schema": types, "dialect": Seed}
         tree = qualify(tree, validate_qualify_columns=False, quote_identifiers=False, **options)
@@ -352,8 +351,8 @@ def read_view(sql: str, columns_of: Callable[[str], Columns | None]) -> View:
     tokens = Postgres().tokenize(sql)
     start = next(token.end for token in tokens if token.token_type.name == "SELECT") + 1
     end = next((token.start for token in tokens if token.token_type.name == "WHERE"), len(sql))
-    table = tree.find(exp.Table)
-    return View(items, table.name, table.alias_or_name, sql[start:], sql[start:end])
+    base = tree.find(exp.Table)
+    return View(items, base.name, base.alias_or_name, sql[start:], sql[start:end])
 
 
 def _with_type(node: exp.Expression) -> exp.Expression:
@@ -368,13 +367,13 @@ def _with_type(node: exp.Expression) -> exp.Expression:
     return exp.cast(node.copy(), declared, dialect="postgres")
 
 
-def _item(selected: exp.Expression, sources: Mapping[str, tuple[str, Columns | None]]) -> Item:
+def _item(selected: exp.Expression, sources: Mapping[str, Any]) -> Item:
     column = selected.unalias()
     if isinstance(column, exp.Column):
-        table, columns = sources.get(column.table.lower(), ("", None))
-        for name, declared in (columns or {}).items():
-            if name.lower() == column.name.lower():
-                return Item(declared, (table, name))
+        table = sources.get(column.table.lower())
+        for own in table.columns.values() if table else ():
+            if own.name.lower() == column.name.lower():
+                return Item(own.declared, own.origin)
     kind = known_type(selected.type.sql("postgres")) if selected.type else None
     if kind is None:
         return Item("")

@@ -17,8 +17,6 @@ from supalab.lab.postgrest.sql import Sql
 from supalab.lab.postgrest.store import Store
 from supalab.lab.postgrest.types import Value, find_type, read_json
 
-__all__ = ["Write"]
-
 _SHOWN = 64  # bytes of each value that PostgreSQL shows of a failing row
 # The SQL word of each method, the kind of trigger that PostgreSQL names, and how its hint calls it.
 _VERBS = {
@@ -27,6 +25,7 @@ _VERBS = {
     "PATCH": ("update", "UPDATE", "updating"),
     "DELETE": ("delete from", "DELETE", "deleting from"),
 }
+LARGEST_POWER = 16_383  # of ten in a number of jsonb; PostgreSQL takes some more
 Row = dict[str, Value]
 
 
@@ -95,11 +94,9 @@ class Write:
         if self.asked.prefer.get("missing") == "default":
             if name not in row:
                 return self._default(column)
-            if isinstance(value, float):  # to fill in defaults, PostgREST turns the body into jsonb
-                value = JsonText(format(Decimal(str(value)), "f"))
             if isinstance(value, JsonText):
-                value = JsonText(read_json(find_type("jsonb"), value))
-        return column.type.from_json(value)
+                value = _as_jsonb(value)
+        return column.type.from_body(value)
 
     def _default(self, column: Column) -> Value:
         if column.identity:
@@ -151,8 +148,6 @@ class Write:
         into = f"INSERT INTO {q(self.table.name)} ({names}) VALUES ({marks})"
         if conflict:
             into += f" ON CONFLICT ({', '.join(map(q, conflict))}) {then}"
-        elif not written:
-            into = f"INSERT INTO {q(self.table.name)} DEFAULT VALUES"
         seen: set[tuple[Value, ...]] = set()
         for row in rows:
             full = {c.name: row[c.name] if c.name in row else self._default(c) for c in written}
@@ -197,9 +192,7 @@ class Write:
 
     def _row(self, row: Row) -> str:
         texts = [column.type.text(row.get(column.name)).encode() for column in self.table.columns.values()]
-        shown = [
-            text.decode() if len(text) <= _SHOWN else text[:_SHOWN].decode(errors="ignore") + "..." for text in texts
-        ]
+        shown = [text[:_SHOWN].decode(errors="ignore") + "..." * (len(text) > _SHOWN) for text in texts]
         return f"Failing row contains ({', '.join(shown)})."
 
     def _check_not_null(self, row: Row) -> None:
@@ -260,3 +253,13 @@ class Write:
                         message += f'foreign key constraint "{key.name}" on table "{other.name}"'
                         return Refusal("23503", message, details)
         return Refusal("23503", f"{message}a foreign key constraint")
+
+
+def _as_jsonb(text: JsonText) -> JsonText:
+    """Return a value as jsonb writes it: to fill in defaults, PostgREST turns the body into jsonb."""
+    if text[0] not in "-0123456789":
+        return JsonText(read_json(find_type("jsonb"), text))
+    number = Decimal(text)
+    if abs(number.adjusted()) > LARGEST_POWER:
+        raise Refusal("22003", "value overflows numeric format")
+    return JsonText(format(number, "f"))
