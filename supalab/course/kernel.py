@@ -111,6 +111,9 @@ def _short_interrupts() -> None:
 def _interrupted(
     shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
 ) -> None:
-    # IPython shows what this method of an error returns instead of the traceback.
-    error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    # A cell may also await something that it has cancelled itself: this is an error of the cell, as any other.
+    if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
+        # IPython shows what this method of an error returns instead of the traceback.
+        error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
     shell.showtraceback((kind, error, trace))
