@@ -80,7 +80,6 @@ class Connections(ManagedServer):
     ) -> None:
         super().__init__(config, ready, ending)
         self._live, self._tally, self.ca_file = live, tally, ca_file
-        self._entering: set[asyncio.Task[None]] = set()
         self._far_away: set[asyncio.Task[None]] = set()
 
     def prepare(self, conditions: Conditions) -> None:
@@ -103,9 +102,7 @@ class Connections(ManagedServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, finish requests in flight as uvicorn does, and let the responses arrive."""
         self._accepting.cancel()
-        for entering in list(self._entering):
-            entering.cancel()
-        await asyncio.gather(self._accepting, *self._entering, return_exceptions=True)
+        await asyncio.wait([self._accepting])
         await super().shutdown(sockets)
         if self._far_away:
             await asyncio.wait(self._far_away, timeout=ON_THEIR_WAY_S)
@@ -113,20 +110,19 @@ class Connections(ManagedServer):
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         failing = False
-        while True:
-            try:
-                caller, _ = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor left, or a client that disconnected at once
-                if not failing:
-                    log.warning("a connection could not be accepted: %s", error.strerror)
-                failing = True
-                await asyncio.sleep(PAUSE_S)
-                continue
-            failing = False
-            self._tally.connections += 1
-            entering = asyncio.create_task(self._enter(caller, self._live.conditions))
-            self._entering.add(entering)
-            entering.add_done_callback(self._entering.discard)
+        async with asyncio.TaskGroup() as entering:
+            while True:
+                try:
+                    caller, _ = await loop.sock_accept(listener)
+                except OSError as error:  # no descriptor left, or a client that disconnected at once
+                    if not failing:
+                        log.warning("a connection could not be accepted: %s", error.strerror)
+                    failing = True
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                failing = False
+                self._tally.connections += 1
+                entering.create_task(self._enter(caller, self._live.conditions))
 
     async def _enter(self, caller: socket.socket, conditions: Conditions) -> None:
         served = caller
@@ -138,11 +134,10 @@ class Connections(ManagedServer):
             limit = {"ssl_handshake_timeout": HANDSHAKE_S + 3 * conditions.rtt} if context else {}
             loop = asyncio.get_running_loop()
             await loop.connect_accepted_socket(self._protocol, served, ssl=context, **limit)
-        except OSError:  # the client does not use TLS, is too slow or has disconnected; or no descriptor is left
+        except BaseException as error:
             served.close()
-        except asyncio.CancelledError:
-            served.close()
-            raise
+            if not isinstance(error, OSError):  # no TLS, too slow or disconnected; or no descriptor is left
+                raise
 
     def _protocol(self) -> asyncio.Protocol:
         make = cast("Any", self.config.http_protocol_class)
