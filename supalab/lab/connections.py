@@ -46,15 +46,16 @@ def make_certificate(ca_file: Path) -> ssl.SSLContext:
     # Loaded here because most labs do not use TLS and should start fast.
     import trustme
 
-    authority = trustme.CA(organization_name="supalab")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
-    authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
     try:
+        authority = trustme.CA(organization_name="supalab")
+        # This too writes a file for a moment, because Python reads a key from files alone.
+        authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
         authority.cert_pem.write_to_path(str(ca_file))
     except OSError as error:
         raise LabError(
-            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror}): "
+            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror or error}): "
             "make room there, or set TMPDIR to another folder before the lab is started"
         ) from None
     return context
