@@ -201,7 +201,7 @@ print(supalab.__file__)
     assert done.returncode == 0, done.stderr
     first, second, where = done.stdout.splitlines()
     books = ROOT / "notebooks"
-    assert first == f"{sum(len([*books.glob(kind)]) for kind in ('*.ipynb', '[gH]*.md'))} True"
+    assert first == f"{sum(len([*books.glob(kind)]) for kind in ('*.ipynb', '[gH]*.md', 'board-*.png'))} True"
     assert second == "True True"
     assert str(tmp_path / "site") in where
     assert follow_links(tmp_path / "empty" / "supalab-course") > 100

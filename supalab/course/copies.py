@@ -23,12 +23,12 @@ MARKER = "progress.jsonl"
 
 
 def _originals() -> list[Path]:
-    """The learner's notebooks, and the pages that they link to."""
+    """The learner's notebooks, the pages that they link to, and the pictures of these pages."""
     folder = shipped("notebooks")
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise SettingsError(f"{folder} holds no notebooks: install supalab again, from a wheel or a checkout")
-    return [*found, folder / "glossary.md", folder / "HANDOUT.md"]
+    return [*found, folder / "glossary.md", folder / "HANDOUT.md", *sorted(folder.glob("board-*.png"))]
 
 
 def default() -> Path:
