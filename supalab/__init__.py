@@ -11,25 +11,29 @@ from typing import TYPE_CHECKING
 from supalab.version import __version__
 
 if TYPE_CHECKING:
-    from supalab.clients.article import ArticleSupabaseAsync
-    from supalab.clients.fake import FakeSupabaseAsync
-    from supalab.clients.real import SupabaseAsync
-    from supalab.clients.session import SessionSupabaseAsync
-    from supalab.errors import ApiError, ClientError, SupalabError
-    from supalab.experiments import recorded
-    from supalab.experiments.capacity import services
-    from supalab.experiments.claims import verdicts
-    from supalab.experiments.faults import windows
-    from supalab.experiments.race import race
-    from supalab.experiments.race_figure import side_by_side
-    from supalab.filters import any_of, gte
-    from supalab.lab.handle import Lab
-    from supalab.measure.case import Case, Workload
-    from supalab.measure.run import here
-    from supalab.probe import probe
-    from supalab.settings import Settings
+    from supalab.clients.article import ArticleSupabaseAsync as ArticleSupabaseAsync
+    from supalab.clients.fake import FakeSupabaseAsync as FakeSupabaseAsync
+    from supalab.clients.real import SupabaseAsync as SupabaseAsync
+    from supalab.clients.session import SessionSupabaseAsync as SessionSupabaseAsync
+    from supalab.errors import ApiError as ApiError
+    from supalab.errors import ClientError as ClientError
+    from supalab.errors import SupalabError as SupalabError
+    from supalab.experiments import recorded as recorded
+    from supalab.experiments.capacity import services as services
+    from supalab.experiments.claims import verdicts as verdicts
+    from supalab.experiments.faults import windows as windows
+    from supalab.experiments.race import race as race
+    from supalab.experiments.race_figure import side_by_side as side_by_side
+    from supalab.filters import any_of as any_of
+    from supalab.filters import gte as gte
+    from supalab.lab.handle import Lab as Lab
+    from supalab.measure.case import Case as Case
+    from supalab.measure.case import Workload as Workload
+    from supalab.measure.run import here as here
+    from supalab.probe import probe as probe
+    from supalab.settings import Settings as Settings
 
-
+#: Where each public name lives.
 _HOME = {
     "ApiError": "supalab.errors",
     "ArticleSupabaseAsync": "supalab.clients.article",
@@ -54,30 +58,7 @@ _HOME = {
     "windows": "supalab.experiments.faults",
 }
 
-__all__ = [
-    "ApiError",
-    "ArticleSupabaseAsync",
-    "Case",
-    "ClientError",
-    "FakeSupabaseAsync",
-    "Lab",
-    "SessionSupabaseAsync",
-    "Settings",
-    "SupabaseAsync",
-    "SupalabError",
-    "Workload",
-    "__version__",
-    "any_of",
-    "gte",
-    "here",
-    "probe",
-    "race",
-    "recorded",
-    "services",
-    "side_by_side",
-    "verdicts",
-    "windows",
-]
+__all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from supalab.errors import SettingsError, SupalabError
+from supalab.errors import SettingsError, SupalabError, TrialError
 from supalab.version import __version__
 
 if TYPE_CHECKING:
-    from cyclopts import App, CycloptsError
+    from cyclopts import App, CycloptsError, Token
 
     from supalab.experiments import Experiment
     from supalab.measure.record import Record
@@ -33,10 +33,7 @@ EXPERIMENTS: Mapping[str, tuple[str, str]] = {
     "explain": ("Take the step from fake to real async apart: what saves how much time.", "explain --quick"),
     "claims": ("Test the article's claims on this machine.", "claims --quick --figure claims.png"),
     "detective": ("Find the conditions under which all of the article's numbers are true at once.", "detective"),
-    "memory": (
-        "Measure the memory of a client with many requests in flight.",
-        "costs memory --in-flight 10,100",
-    ),
+    "memory": ("Measure the memory of a client with many requests in flight.", "costs memory --in-flight 10,100"),
     "lag": ("Measure how late the event loop is with each client.", "costs lag --arms fake-10,real-10"),
     "cancel": ("Cancel all callers and see which requests keep running.", "costs cancel --repeat 1"),
     "throughput": ("Find the limit from which on more slots stop helping.", "costs throughput --kinds fake,real"),
@@ -73,7 +70,6 @@ OPTIONS: Mapping[str, str] = {
     "claims": "another table of claims (data/claims.csv)",
     "at_s": "seconds after which the callers are cancelled",
     "steps": "rates that are tried, separated by commas",
-    "rates": "requests per second: 20, 5,10,15 or 5..40",
     "rate": "requests per second",
     "duration": "seconds of each rate",
     "fine": "how narrow the gap around the capacity must be, as a share",
@@ -129,28 +125,25 @@ def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
 
 def made(words: Sequence[str]) -> App:
     """Return the command line for these words; of the experiments only the one that is called is loaded."""
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     from supalab.commands import OTHERS
 
+    # The defaults stand in the help texts. No --no-tls, which is off unless it is asked for.
+    usual = Parameter(show_default=False, negative=())
     about = "Fake async against real async, measured by a server that counts."
-    app = App(
-        name="supalab",
-        help=about,
-        version=f"supalab {__version__}",
-        help_format="plaintext",
-        result_action="return_value",
-    )
+    how: dict[str, Any] = {"help_format": "plaintext", "result_action": "return_value", "default_parameter": usual}
+    app = App(name="supalab", help=about, version=f"supalab {__version__}", **how)
     about = "Measure what each client costs: memory, loop lag, cancellation, throughput."
     costs = App(name="costs", help=f"{about}\n\nExample: supalab costs --quick", sort_key=len(EXPERIMENTS))
     for place, (name, (about, example)) in enumerate(EXPERIMENTS.items()):
         called = _experiment(name) if name in words[:2] else _not_called
         within = costs if name in COSTS else app
         within.command(called, name=name, help=f"{about}\n\nExample: supalab {example}", sort_key=place)
-    costs.default(_all_costs())
+    costs.default(_all_costs)
     app.command(costs)
-    for place, (name, (other, about, example)) in enumerate(OTHERS.items(), start=len(EXPERIMENTS) + 1):
-        app.command(other, name=name, help=f"{about}\n\nExample: supalab {example}", sort_key=place)
+    for place, other in enumerate(OTHERS, start=len(EXPERIMENTS) + 1):
+        app.command(other, sort_key=place)
     return app
 
 
@@ -162,30 +155,26 @@ def _experiment(name: str) -> Callable[..., int]:
     from supalab.commands import SPECIAL
     from supalab.experiments import experiment
 
-    return command(experiment(name), *SPECIAL.get(name, ()))
+    return command(experiment(name), SPECIAL.get(name))
 
 
-def _all_costs() -> Callable[..., int]:
-    """The command that measures all of the costs, one after another."""
+def _all_costs(*, quick: bool = False, json: Path | None = None, figure: Path | None = None) -> int:
+    """Measure all of the costs, one after another.
 
-    def run(*, quick: bool | None = None, json: Path | None = None, figure: Path | None = None) -> int:
-        from supalab.experiments import experiment
+    Args:
+        quick: a first look: fewer and shorter trials
+        json: write the records: FILE-memory.json and so on
+        figure: draw the figures: FILE-memory.png and so on
+    """
+    from supalab.experiments import experiment
 
-        codes = []
-        for name in COSTS:
-            one = experiment(name)
-            files = [None if path is None else _with_addition(path, name) for path in (json, figure)]
-            codes.append(measure(one, one.quick if quick else one.full, *files))
-            if codes[-1] == 130:
-                break
-        return max(codes)
-
-    run.__annotations__ = {
-        "quick": _annotated(bool, OPTIONS["quick"]),
-        "json": _annotated(Path, "write the records: FILE-memory.json and so on"),
-        "figure": _annotated(Path, "draw the figures: FILE-memory.png and so on"),
-    }
-    return run
+    codes = []
+    for one in map(experiment, COSTS):
+        files = [None if path is None else _with_addition(path, one.name) for path in (json, figure)]
+        codes.append(measure(one, one.quick if quick else one.full, *files))
+        if codes[-1] == 130:
+            break
+    return max(codes)
 
 
 def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure: Path | None, **how: Any) -> int:
@@ -202,47 +191,52 @@ def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure
     check_outputs(json, *figures.values())
     about = f"{one.name}: {estimate(one.expected_s(**asked))} on a quiet machine; Ctrl-C keeps what is finished"
     found: Any = None
-    code = 0
-    reason: SupalabError | None = None
+    code, problems = 0, list[SupalabError]()
     try:
         with ProgressBar(about=about) as tell:
             found = one.run(progress=tell, **how, **asked)
     except Interrupted as interrupted:
         found, code = interrupted.found, 130
+        if found is None:
+            say("supalab: stopped before the first trial was finished")
     except SupalabError as error:
-        found, reason = error.partial, error
-    if found is None:
-        if reason is not None:
-            raise reason
-        say("supalab: stopped before the first trial was finished")
-        return code
-    problems = _reported(one, found, json, figures) + ([] if reason is None else [reason])
+        found = error.partial
+        if found is None:
+            raise
+        problems.append(error)
+    if found is not None:
+        problems = [*_reported(one, found, json, figures), *problems]
     for problem in problems:
         say(f"supalab: {problem}")
     return 2 if problems else code
 
 
 def _reported(one: Experiment, found: Record, json: Path | None, figures: Mapping[str, Path]) -> list[SupalabError]:
-    """Write the record, print the tables, draw; return what could not be written."""
+    """Write the record, print the tables, draw; return what could not be written.
+
+    A figure for which too little was measured is no problem: its reason is printed.
+    """
     from supalab.output import say
+    from supalab.report.plot import save as draw
     from supalab.report.table import show
 
-    def write(save: Callable[[], Path]) -> None:
+    problems: list[SupalabError] = []
+
+    def write(save: Callable[[], Path], path: Path) -> None:
         try:
             say(f"written: {save()}")
+        except TrialError as error:
+            say(f"not drawn: {path}: {error}")
         except SupalabError as error:
             problems.append(error)
 
-    problems: list[SupalabError] = []
     # The record first: a table can end in a closed pipe, and minutes of measuring with it.
     if json is not None:
-        write(lambda: found.save(json))
+        write(lambda: found.save(json), json)
     show(one.table(found), at_most=WIDEST)
     sys.stdout.flush()
     for name, path in figures.items():
-        from supalab.report.plot import save as draw
-
-        write(lambda name=name, path=path: draw(found.figure(name), path))  # type: ignore[misc]
+        write(lambda name=name, path=path: draw(found.figure(name), path), path)  # type: ignore[misc]
     return problems
 
 
@@ -262,89 +256,60 @@ def _figure_paths(one: Experiment, figure: Path | None) -> dict[str, Path]:
     return {first: figure, **more}
 
 
-def command(
-    one: Experiment,
-    more: Mapping[str, tuple[Any, str]] = types.MappingProxyType({}),
-    prepare: Callable[[dict[str, Any]], dict[str, Any] | int] = lambda asked: {},
-) -> Callable[..., int]:
+def command(one: Experiment, prepare: Callable[..., dict[str, Any] | int] | None = None) -> Callable[..., int]:
     """Make the command of an experiment from its plan's arguments.
 
-    ``more``: options of its own, as type and help. ``prepare`` takes them out of what was asked, changes it where that
-    is needed, and returns what ``measure`` takes besides, or an exit code if all is done.
+    ``prepare`` has options of its own, whose types are annotated with their help. It is called with what was asked for
+    the plan, which it may change, and returns what ``measure`` takes besides, or an exit code if all is done.
     """
-    kinds = _kinds(one)
+    own = {} if prepare is None else typing.get_type_hints(prepare, include_extras=True)
+    options = {name: _option(*typing.get_args(hint)) for name, hint in own.items() if name not in {"asked", "return"}}
+    special = set(options)
+    hints = typing.get_type_hints(one.plan)
+    for name, parameter in inspect.signature(one.plan).parameters.items():
+        if name in OPTIONS and name not in special | {"quick"}:
+            options[name] = _option(hints[name], OPTIONS[name], parameter.default)
+    if one.quick:
+        options["quick"] = _option(bool, OPTIONS["quick"])
+    options["json"] = _option(Path, "write the record to this file")
+    options["figure"] = _option(Path, "draw the figure to this file: .png, .svg or .pdf")
 
     def run(*url: str, **given: Any) -> int:
-        given |= dict(zip(("url",), url, strict=False))
-        json, figure, quick = (given.pop(name, None) for name in ("json", "figure", "quick"))
-        asked = dict(one.quick if quick else {})
-        for name, value in given.items():
-            kind, listed = kinds.get(name, (str, False))
-            if value is not None:
-                asked[name] = _items(name, value, kind) if listed and name not in more else value
-        how = prepare(asked)
+        asked = {name: value for name, value in given.items() if value is not None}
+        asked |= {"url": url[0]} if url else {}
+        json, figure, quick = (asked.pop(name, None) for name in ("json", "figure", "quick"))
+        chosen = {name: asked.pop(name) for name in special & set(asked)}
+        asked = {**(one.quick if quick else {}), **asked}
+        how = {} if prepare is None else prepare(asked, **chosen)
         return how if isinstance(how, int) else measure(one, asked, json, figure, **how)
 
-    options = _options(one, kinds, more)
-    parameter, free = inspect.Parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    run.__annotations__ = options
+    run.__annotations__, kinds = options, inspect.Parameter
+    places = {"url": kinds.POSITIONAL_OR_KEYWORD}
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            parameter(name, free if name == "url" else parameter.KEYWORD_ONLY, default=None, annotation=options[name])
-            for name in sorted(options, key=lambda name: name != "url")
-        ]
+        [kinds(name, places.get(name, kinds.KEYWORD_ONLY), default=None, annotation=options[name]) for name in options]
     )
     return run
 
 
-def _kinds(one: Experiment) -> dict[str, tuple[Any, bool]]:
-    """The options of a plan: the type of each one's values, and whether it takes several."""
-    hints = typing.get_type_hints(one.plan)
-    return {name: _kind(hints[name]) for name in inspect.signature(one.plan).parameters if name in OPTIONS}
-
-
-def _options(
-    one: Experiment, kinds: Mapping[str, tuple[Any, bool]], more: Mapping[str, tuple[Any, str]]
-) -> dict[str, Any]:
-    """All options of an experiment's command, each with its help."""
-    options = {name: _annotated(kind, text) for name, (kind, text) in more.items()}
-    for name, (kind, listed) in kinds.items():
-        if name not in {*options, "quick"} and not (name == "rates" and "rate" in more):
-            usual = inspect.signature(one.plan).parameters[name].default
-            options[name] = _annotated(str if listed else kind, _explained(name, usual), usual)
-    if one.quick:
-        options["quick"] = _annotated(bool, OPTIONS["quick"])
-    options["json"] = _annotated(Path, "write the record to this file")
-    options["figure"] = _annotated(Path, "draw the figure to this file: .png, .svg or .pdf")
-    return options
-
-
-def _kind(hint: Any) -> tuple[Any, bool]:
-    """The type of an argument's values, and whether it takes several."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    listed = typing.get_origin(hint) is not None
-    return (typing.get_args(hint)[0] if listed else hint), listed
-
-
-def _annotated(kind: Any, text: str, default: Any = None) -> Any:
+def _option(hint: Any, text: str, default: Any = None) -> Any:
+    """Return the annotation of an option: its type, and its help with the default."""
     from cyclopts import Parameter
 
-    # No --no-tls, which is off unless it is asked for.
-    negative = None if default is True else ()
-    return Annotated[kind | None, Parameter(help=text, show_default=False, negative_bool=negative)]
+    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kind = next(part for part in parts if part is not types.NoneType)
+    how: dict[str, Any] = {"negative": None} if default is True else {}
+    if typing.get_origin(kind) is Sequence:
+        (item,) = typing.get_args(kind)
+        kind = tuple[item, ...]  # type: ignore[valid-type]
+        how = {"converter": _items, "n_tokens": 1, "metavar": f"{item.__name__.upper()},..."}
+    if default is not None and not isinstance(default, bool):
+        text += f" ({','.join(map(str, default)) if isinstance(default, (list, tuple)) else default})"
+    return Annotated[kind | None, Parameter(help=text, **how)]
 
 
-def _explained(name: str, default: Any) -> str:
-    """The help of an option, with its default."""
-    usual = ",".join(map(str, default)) if isinstance(default, (list, tuple)) else default
-    return OPTIONS[name] if usual is None or isinstance(usual, bool) else f"{OPTIONS[name]} ({usual})"
-
-
-def _items(name: str, text: str, kind: Any) -> tuple[Any, ...]:
-    parts = [part.strip() for part in text.split(",")]
+def _items(kind: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
+    text = ",".join(token.value for token in tokens)
     try:
-        return tuple(kind(part) for part in parts)
+        return tuple(typing.get_args(kind)[0](part.strip()) for part in text.split(","))
     except ValueError:
-        option = name.replace("_", "-")
-        raise SettingsError(f"--{option} {text!r} is not a list of numbers: write e.g. 3,10") from None
+        raise SettingsError(f"{text!r} is not a list of numbers: write e.g. 3,10") from None

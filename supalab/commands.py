@@ -1,14 +1,16 @@
-"""The commands that are not experiments (probe, agent, serve, record, course), and special options of experiments."""
+"""The commands that are not experiments (probe, agent, serve, record, course, progress), and options of experiments.
+
+The help of a command is its docstring.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import importlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,20 +32,19 @@ KEY = "its key (default: the environment's SUPABASE_KEY, which unlike an option 
 REST_PATH = 'the prefix of its API, "" for plain PostgREST (/rest/v1)'
 LAB_LATENCY_S, STEPS, WATCH_S = 0.15, 5, 5.0
 FACTORY = "supalab probe my_client:make, where my_client.py has `def make(url, key): return MyClient(url, key)`"
+LAB_ONLY = ("latency", "rtt", "tls", "jitter", "error_rate")
 
 
-def _option(text: str) -> Parameter:
-    return Parameter(help=text, show_default=False, negative_bool=())
-
-
-Record = Annotated[Path | None, _option("write the record to this file")]
-Figure = Annotated[Path | None, _option("draw the figure to this file: .png, .svg or .pdf")]
-
-
-def _race(asked: dict[str, Any]) -> dict[str, Any]:
+def _race(
+    asked: dict[str, Any],
+    *,
+    url: Annotated[str | None, "race on a real project instead of the lab"] = None,
+    key: Annotated[str | None, KEY] = None,
+    rest_path: Annotated[str, REST_PATH] = "/rest/v1",
+    peers: Annotated[bool, 'other people\'s clients too: pip install -e ".[peers]"'] = False,
+) -> dict[str, Any]:
     """A real project instead of the lab, and other people's clients."""
-    url, key, rest_path = (asked.pop(name, None) for name in ("url", "key", "rest_path"))
-    if asked.pop("peers", False):
+    if peers:
         from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS
 
         asked["arms"] = tuple(dict.fromkeys([*asked.get("arms", DEFAULT_ARMS), *PEER_ARMS]))
@@ -51,21 +52,24 @@ def _race(asked: dict[str, Any]) -> dict[str, Any]:
         if key is not None:
             raise SettingsError("--key goes with --url: give the project's address too, or neither for the lab")
         return {}
-    ours = [name for name in ("latency", "rtt", "tls", "jitter", "error_rate") if name in asked]
+    ours = ", ".join(f"--{name.replace('_', '-')}" for name in LAB_ONLY if name in asked)
     if ours:
-        said = ", ".join(f"--{name.replace('_', '-')}" for name in ours)
-        raise SettingsError(f"{said}: only a lab's conditions can be chosen, not those of --url: leave one of them out")
+        raise SettingsError(f"{ours}: only a lab's conditions can be chosen, not those of --url: leave one of them out")
     asked["latency"] = None
-    key = key or os.environ.get("SUPABASE_KEY") or None
-    return {"settings": Settings(url, key, rest_path="/rest/v1" if rest_path is None else rest_path)}
+    return {"settings": Settings(url, key or os.environ.get("SUPABASE_KEY") or None, rest_path=rest_path)}
 
 
-def _load(asked: dict[str, Any]) -> dict[str, Any]:
+def _load(
+    asked: dict[str, Any],
+    *,
+    url: Annotated[str | None, "the service (default: our own over a lab, see --client)"] = None,
+    rate: Annotated[str | None, "requests per second: 20, 5,10,15 or 5..40 (5..40)"] = None,
+    step: Annotated[float | None, "what a range goes up by (default: it doubles)"] = None,
+) -> dict[str, Any]:
     """A service of any address instead of our own, and rates in words."""
     from supalab.experiments.load import RATES, rates
     from supalab.measure.service import PATH, Private
 
-    url, step, rate = (asked.pop(name, None) for name in ("url", "step", "rate"))
     if "callers" in asked and (rate is not None or step is not None):
         raise SettingsError("--callers and --rate: a closed loop asks when it is answered, give one of the two")
     asked["rates"] = RATES if rate is None and step is None else rates(rate or "5..40", step)
@@ -80,65 +84,57 @@ def _load(asked: dict[str, Any]) -> dict[str, Any]:
     return {"settings": settings}
 
 
-def _claims(asked: dict[str, Any]) -> dict[str, Any] | int:
+def _claims(
+    asked: dict[str, Any],
+    *,
+    table: Annotated[
+        list[str] | None,
+        "check a table's numbers by Little's law and measure nothing, e.g. "
+        "limit=3,response=450ms,rate=6.7,n=100,total=15; twice for before and after",
+    ] = None,
+) -> dict[str, Any] | int:
     """A blog's table, read by Little's law without measuring anything."""
-    rows = asked.pop("table", None)
-    if rows is None:
+    if table is None:
         return {}
     from supalab.measure.littles_law import blog_table, row_of
 
     if asked:
         raise SettingsError(f"--{', --'.join(asked)}: --table only checks numbers on paper: leave one of them out")
-    if len(rows) > 2:
-        raise SettingsError(f"--table was given {len(rows)} times: once, or twice for before and after")
-    sys.stdout.write(f"{blog_table(*(row_of(words) for words in rows))}\n")
+    if len(table) > 2:
+        raise SettingsError(f"--table was given {len(table)} times: once, or twice for before and after")
+    sys.stdout.write(f"{blog_table(*map(row_of, table))}\n")
     return 0
 
 
-#: Experiments with their own options: types, help, and what the options do.
-SPECIAL: Mapping[str, tuple[Any, Any]] = {
-    "race": (
-        {
-            "url": (str, "race on a real project instead of the lab"),
-            "key": (str, KEY),
-            "rest_path": (str, REST_PATH),
-            "peers": (bool, 'other people\'s clients too: pip install -e ".[peers]"'),
-        },
-        _race,
-    ),
-    "load": (
-        {
-            "url": (str, "the service (default: our own over a lab, see --client)"),
-            "rate": (str, "requests per second: 20, 5,10,15 or 5..40 (5..40)"),
-            "step": (float, "what a range goes up by (default: it doubles)"),
-        },
-        _load,
-    ),
-    "claims": (
-        {
-            "table": (
-                list[str],
-                "check a table's numbers by Little's law and measure nothing, e.g. "
-                "limit=3,response=450ms,rate=6.7,n=100,total=15; twice for before and after",
-            )
-        },
-        _claims,
-    ),
-}
+#: Experiments with options of their own, and what these do.
+SPECIAL: Mapping[str, Callable[..., Any]] = {"race": _race, "load": _load, "claims": _claims}
 
 
 def serve(
     *,
-    port: Annotated[int, _option("0 takes a free one (0)")] = 0,
-    data: Annotated[Path | None, _option(".sql script or .csv table to serve (contests)")] = None,
-    latency: Annotated[float, _option("seconds for each request (0)")] = 0.0,
-    jitter: Annotated[float, _option("random variation of the latency, ± seconds (0)")] = 0.0,
-    rtt: Annotated[float, _option("seconds of a network round trip (0)")] = 0.0,
-    tls: Annotated[bool, _option("https with a certificate of the lab's own authority")] = False,
-    error_rate: Annotated[float, _option("share of requests that fail (0)")] = 0.0,
-    seed: Annotated[int, _option("random seed of jitter and failures (0)")] = 0,
+    port: int = 0,
+    data: Path | None = None,
+    latency: float = 0.0,
+    jitter: float = 0.0,
+    rtt: float = 0.0,
+    tls: bool = False,
+    error_rate: float = 0.0,
+    seed: int = 0,
 ) -> int:
-    """Serve a lab in the foreground until Ctrl-C or SIGTERM."""
+    """Serve a lab: a backend with PostgREST's API.
+
+    Example: supalab serve --data contests.csv
+
+    Args:
+        port: 0 takes a free one (0)
+        data: .sql script or .csv table to serve (contests)
+        latency: seconds for each request (0)
+        jitter: random variation of the latency, ± seconds (0)
+        rtt: seconds of a network round trip (0)
+        tls: https with a certificate of the lab's own authority
+        error_rate: share of requests that fail (0)
+        seed: random seed of jitter and failures (0)
+    """
     from supalab.lab.conditions import Conditions, ServeOptions
     from supalab.lab.server import serve as run
 
@@ -147,11 +143,17 @@ def serve(
 
 
 def course(
-    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="a folder, then options of JupyterLab")],
-    fresh: Annotated[str | None, _option("bring back the original of a notebook, such as 05, or of all")] = None,
-    copy_only: Annotated[bool, _option("make the working copy, and do not start JupyterLab")] = False,
+    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True)], fresh: str | None = None, copy_only: bool = False
 ) -> int:
-    """Open a working copy of the course (folder supalab-course) in JupyterLab."""
+    """Open the course in JupyterLab, in a working copy of your own.
+
+    Example: supalab course my-folder
+
+    Args:
+        arguments: a folder, then options of JupyterLab
+        fresh: bring back the original of a notebook, such as 05, or of all
+        copy_only: make the working copy, and do not start JupyterLab
+    """
     from supalab.course import copies
 
     named = bool(arguments) and not arguments[0].startswith("-")
@@ -176,11 +178,15 @@ def course(
     return 0
 
 
-def progress(
-    *folders: Annotated[Path, Parameter(help="working copies, or folders that hold them (supalab-course)")],
-    watch: Annotated[bool, _option("print the table again every few seconds, until Ctrl-C")] = False,
-) -> int:
-    """Show which exercises are done: your own, or a table with a line for each working copy."""
+def progress(*folders: Path, watch: bool = False) -> int:
+    """Show which exercises are done, for a learner or for a host.
+
+    Example: supalab progress --watch shared/
+
+    Args:
+        folders: working copies, or folders that hold them (supalab-course)
+        watch: print the table again every few seconds, until Ctrl-C
+    """
     from supalab.course.attempts import attempts, copies_in, host_table, learner_text, short_names
     from supalab.course.copies import default
     from supalab.course.exercises import EXERCISES
@@ -201,20 +207,31 @@ def progress(
 
 def agent(
     *,
-    client: Annotated[str, _option("fake, article, real, or an arm such as fake-10 (real)")] = "real",
-    lab: Annotated[bool, _option("on a lab of its own (default without an address)")] = False,
-    latency: Annotated[float | None, _option(f"seconds that lab takes ({LAB_LATENCY_S})")] = None,
-    url: Annotated[str | None, _option("on a real project (default: $SUPABASE_URL, else a lab)")] = None,
-    key: Annotated[str | None, _option(KEY)] = None,
-    rest_path: Annotated[str, _option(REST_PATH)] = "/rest/v1",
-    timeout: Annotated[float | None, _option("seconds the client waits for the backend (5)")] = None,
-    host: Annotated[str, _option("address to listen on; 0.0.0.0 in a container (127.0.0.1)")] = "127.0.0.1",
-    port: Annotated[int | None, _option("default: the environment's PORT, else a free one")] = None,
+    client: str = "real",
+    lab: bool = False,
+    latency: float | None = None,
+    url: str | None = None,
+    key: Annotated[str | None, Parameter(help=KEY)] = None,
+    rest_path: Annotated[str, Parameter(help=REST_PATH)] = "/rest/v1",
+    timeout: float | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
 ) -> int:
-    """Serve a contest agent in the foreground until Ctrl-C or SIGTERM, then finish what is in flight.
+    """Serve contest-agent, a service that runs on any of the clients.
 
-    Its address, and its lab's, go to standard output; a log line for each request goes to standard error. A second
-    Ctrl-C ends it at once, with 130.
+    Example: supalab agent --client fake-10
+
+    Its address, and its lab's, go to standard output; a log line for each request goes to standard error. It runs until
+    Ctrl-C or SIGTERM, and then finishes what is in flight. A second Ctrl-C ends it at once.
+
+    Args:
+        client: fake, article, real, or an arm such as fake-10 (real)
+        lab: on a lab of its own (default without an address)
+        latency: seconds that lab takes (0.15)
+        url: on a real project (default: $SUPABASE_URL, else a lab)
+        timeout: seconds the client waits for the backend (5)
+        host: address to listen on; 0.0.0.0 in a container (127.0.0.1)
+        port: default: the environment's PORT, else a free one
     """
     from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
     from supalab.process.tuning import on_signals
@@ -283,15 +300,27 @@ def _serve_agent(chosen: AgentOptions, announced: Event, ending: Event) -> None:
 
 
 def probe(
-    factory: Annotated[str, _option("module:factory, called with (url, key) or without arguments")],
+    factory: str,
     /,
     *,
-    method: Annotated[str | None, _option("the client's method that makes a request (select)")] = None,
-    args: Annotated[list[str] | None, Parameter(consume_multiple=True), _option("its arguments (contests)")] = None,
-    json: Record = None,
-    figure: Figure = None,
+    method: str | None = None,
+    args: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    json: Path | None = None,
+    figure: Path | None = None,
 ) -> int:
-    """Find out what a client of yours really is. Every verdict is a success."""
+    """Find out what a client of yours really is.
+
+    Example: supalab probe my_client:make
+
+    Args:
+        factory: module:factory, called with (url, key) or without arguments
+        method: the client's method that makes a request (select)
+        args: its arguments (contests)
+        json: write the record to this file
+        figure: draw the figure to this file: .png, .svg or .pdf
+    """
+    import asyncio
+
     from supalab.lab.handle import Lab
     from supalab.measure.run import Progress
     from supalab.output import ProgressBar, check_outputs, say
@@ -370,14 +399,17 @@ def _importable(lab: Lab) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def record(
-    *,
-    only: Annotated[str | None, _option("some of it, e.g. race,claims (default: all; --list names them)")] = None,
-    list: Annotated[bool, _option("say what there is and how long each takes; measure nothing")] = False,
-    compare: Annotated[bool, _option("measure and compare with the record; write nothing")] = False,
-    into: Annotated[Path | None, _option("where to write (data/reference of the checkout)")] = None,
-) -> int:
-    """Measure all reference material again; each part is written when it is finished."""
+def record(*, only: str | None = None, list: bool = False, compare: bool = False, into: Path | None = None) -> int:
+    """Measure all reference material again, or compare it.
+
+    Example: supalab record --only race --compare
+
+    Args:
+        only: some of it, e.g. race,claims (default: all; --list names them)
+        list: say what there is and how long each takes; measure nothing
+        compare: measure and compare with the record; write nothing
+        into: where to write (data/reference of the checkout)
+    """
     from supalab import reference
 
     chosen = reference.chosen(None if only is None else [name.strip() for name in only.split(",")])
@@ -388,16 +420,5 @@ def record(
     return 0
 
 
-#: The commands that are no experiments: what they do, and an example.
-OTHERS: Mapping[str, tuple[Any, str, str]] = {
-    "probe": (probe, "Find out what a client of yours really is.", "probe my_client:make"),
-    "agent": (agent, "Serve contest-agent, a service that runs on any of the clients.", "agent --client fake-10"),
-    "serve": (
-        serve,
-        "Serve a lab: a backend with PostgREST's API.",
-        "serve --data contests.csv",
-    ),
-    "record": (record, "Measure all reference material again, or compare it.", "record --only race --compare"),
-    "course": (course, "Open the course in JupyterLab, in a working copy of your own.", "course my-folder"),
-    "progress": (progress, "Show which exercises are done, for a learner or for a host.", "progress --watch shared/"),
-}
+#: The commands that are no experiments, in the order in which the help names them.
+OTHERS: tuple[Callable[..., int], ...] = (probe, agent, serve, record, course, progress)

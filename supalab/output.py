@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["ProgressBar", "check_outputs", "say"]
 
 
-def check_outputs(record: Path | None, *figures: Path | None) -> None:
-    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two."""
+def check_outputs(*paths: Path | None) -> None:
+    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two.
+
+    The first path is the record's, the others are figures'.
+    """
     from supalab.report.files import check_place
 
+    record, *figures = paths
     drawn = [path for path in figures if path is not None]
     if drawn:
         from supalab.report.plot import check_suffix
 
         for path in drawn:
             check_suffix(path)
-    given = [*([record] if record is not None else []), *drawn]
+    given = [path for path in (record, *drawn) if path is not None]
     places = [os.path.normcase(path.absolute()) for path in given]
-    twice = next((path for path, place in zip(given, places, strict=True) if places.count(place) > 1), None)
-    if twice is not None:
-        raise SettingsError(f"{str(twice)!r} would be written twice: give record and figures names of their own")
-    for path in given:
+    for path, place in zip(given, places, strict=True):
+        if places.count(place) > 1:
+            raise SettingsError(f"{str(path)!r} would be written twice: give record and figures names of their own")
         check_place(path)
 
 

@@ -1,18 +1,21 @@
-"""Record experiments into ``data/reference``, or measure them again and compare the numbers."""
+"""Record experiments into ``data/reference`` and onto the project's pages, or measure them again and compare.
+
+A table on a page is a code block below a comment that names its record: ``<!-- recorded: race -->``.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from supalab.errors import SettingsError
 from supalab.experiments import MODULES, Experiment, experiment
 from supalab.measure.record import Record
 from supalab.output import ProgressBar, check_outputs, say
-from supalab.pages import refresh
+from supalab.report.files import write
 from supalab.report.format import estimate
 from supalab.report.table import Column, Table, text
 from supalab.shipped import shipped
@@ -20,10 +23,12 @@ from supalab.shipped import shipped
 if TYPE_CHECKING:
     from supalab.measure.run import Progress
 
-__all__ = ["RECORDED", "Pair", "chosen", "listed", "measured", "pairs", "table"]
+__all__ = ["PAGES", "RECORDED", "Pair", "chosen", "listed", "marked", "measured", "pairs", "refreshed", "table"]
 
 #: Experiments with a reference record: all but the load, whose service is the user's.
 RECORDED = tuple(name for name in MODULES if name != "load")
+PAGES = ("supalab/experiments/README.md", "data/reference/README.md")
+BLOCK = re.compile(r"(<!-- recorded: (\S+) -->\n+```text\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
 #: Numbers further apart than this are marked.
 APART = 0.25
 
@@ -50,7 +55,7 @@ def measured(experiments: Sequence[Experiment], into: Path | None = None, *, com
     if not folder.is_dir():
         raise SettingsError(f"{str(folder)!r} is no folder: make it, or name another one with --into")
     # Read before anything is measured: a reference that is not there must not cost minutes.
-    old = {one.name: _recorded(one, folder) for one in experiments} if compare else {}
+    old = {one.name: _recorded(one.name, folder) for one in experiments} if compare else {}
     for one in () if compare else experiments:
         check_outputs(folder / f"{one.name}.json", *(folder / f"{name}.png" for name in one.figures))
     seconds = [one.expected_s(**one.full) for one in experiments]
@@ -59,27 +64,31 @@ def measured(experiments: Sequence[Experiment], into: Path | None = None, *, com
     try:
         with ProgressBar("recordings") as tell:
             for place, one in enumerate(experiments):
-                found = one.run(progress=_part(tell, experiments, seconds, place), **one.full)
-                _print_beside(one, old[one.name], found) if compare else _write(one, found, folder)
+                found = one.run(progress=_part(tell, one.name, seconds, place), **one.full)
+                if compare:
+                    rows = pairs(one.name, one.compared(old[one.name]), one.compared(found))
+                    sys.stdout.write(f"\n{text(table(rows))}")
+                    sys.stdout.flush()
+                else:
+                    _write(one, found, folder)
     finally:  # whatever was finished is on the pages too
         if not compare and into is None:
-            refresh()
+            _refresh()
 
 
-def _recorded(one: Experiment, folder: Path) -> Record:
-    return Record.load(folder / f"{one.name}.json", one.name)
+def _recorded(name: str, folder: Path) -> Record:
+    return Record.load(folder / f"{name}.json", name)
 
 
 def _part(
-    tell: Callable[[Progress], None], experiments: Sequence[Experiment], seconds: Sequence[float], place: int
+    tell: Callable[[Progress], None], name: str, seconds: Sequence[float], place: int
 ) -> Callable[[Progress], None]:
     """Return what turns one experiment's progress into that of all, by expected seconds."""
     from supalab.measure.run import Progress
 
     def told(so_far: Progress) -> None:
         fraction = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / (sum(seconds) or 1.0)
-        done = place + (so_far.fraction >= 1)
-        tell(Progress(fraction, experiments[place].name, done, len(experiments)))
+        tell(Progress(fraction, name, place + (so_far.fraction >= 1), len(seconds)))
 
     return told
 
@@ -93,13 +102,29 @@ def _write(one: Experiment, found: Record, folder: Path) -> None:
     say(f"written: {', '.join(map(str, written))}")
 
 
-def _print_beside(one: Experiment, old: Record, found: Record) -> None:
-    sys.stdout.write(f"\n{text(table(pairs(one.name, one.compared(old), one.compared(found))))}")
-    sys.stdout.flush()
+def marked(page: str) -> list[str]:
+    """Return the names of the records whose tables are on a page."""
+    return [found[2] for found in BLOCK.finditer(page)]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+def refreshed(page: str, folder: Path) -> str:
+    """Return the page with each table made from the record in ``folder``; raises SettingsError for an unknown one."""
+
+    def shown(found: re.Match[str]) -> str:
+        if found[2] not in MODULES:
+            raise SettingsError(f"a page shows a record {found[2]!r}: choose from {', '.join(MODULES)}")
+        return f"{found[1]}{text(_recorded(found[2], folder).table()).rstrip()}\n{found[4]}"
+
+    return BLOCK.sub(shown, page)
+
+
+def _refresh() -> None:
+    for page in (shipped(*name.split("/")) for name in PAGES):
+        if page.is_file():
+            write(refreshed(page.read_text(encoding="utf-8"), shipped("data", "reference")), page)
+
+
+class Pair(NamedTuple):
     """One number of an experiment in both runs."""
 
     experiment: str
@@ -125,18 +150,12 @@ def pairs(name: str, reference: Mapping[str, float], today: Mapping[str, float])
 
 
 def table(rows: Sequence[Pair]) -> Table:
-    """Return the rows as a table; large differences are marked and counted below."""
-    shown = [
-        [
-            row.experiment if not place or row.experiment != rows[place - 1].experiment else "",
-            row.name,
-            f"{row.reference:.4g}",
-            f"{row.today:.4g}",
-            "" if row.ratio is None else f"{row.ratio:.2f}",
-            "<- apart" if row.apart else "",
-        ]
-        for place, row in enumerate(rows)
-    ]
+    """Return the rows of one experiment as a table; large differences are marked and counted below."""
+    shown = []
+    for place, row in enumerate(rows):
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        numbers = [f"{row.reference:.4g}", f"{row.today:.4g}", ratio]
+        shown.append(["" if place else row.experiment, row.name, *numbers, "<- apart" if row.apart else ""])
     far = sum(row.apart for row in rows)
     said = f"{far} of {len(rows)} numbers are more than {APART:.0%} apart."
     why = " Seconds, milliseconds and megabytes depend on the machine; counts and ratios should not." if far else ""

@@ -105,7 +105,7 @@ def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any]
     [
         (["heat"], "heat"),
         (["throughput", "--repeat", "0"], "repeat 0"),
-        (["throughput", "--limits", "3,many"], "--limits '3,many' is not a list of numbers"),
+        (["throughput", "--limits", "3,many"], "--limits: '3,many' is not a list of numbers"),
         (["throughput", "--figure", "k.txt"], "let its name end in"),
         (["throughput", "--json", "no/such/folder/k.json"], "cannot write"),
         (["lag", "--json", "k.png", "--figure", "k.png"], "would be written twice"),

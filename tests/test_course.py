@@ -285,11 +285,11 @@ async def test_numbers_of_numpy_are_numbers_for_08a() -> None:
     """Who computes with numpy, whose truth is no bool of Python's, has the same answer."""
     import numpy as np
 
-    def earned(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
-        found = np.array([a.makespan_s for a in before]) - np.array([a.makespan_s for a in after])
+    def gain(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
+        found = np.array(before) - np.array(after)
         return np.median(found), found.min(), found.max(), np.all(found > 0) | np.all(found < 0)
 
-    assert (await check("08a", earned)).passed
+    assert (await check("08a", gain)).passed
 
 
 def test_feedback_is_text_and_html_without_colour() -> None:
@@ -316,9 +316,9 @@ def test_feedback_is_text_and_html_without_colour() -> None:
         (0.0, 3.0, "0 s for"),
     ],
 )
-def test_a_guess_is_set_beside_what_was_measured(value: float | None, measured: float, said: str) -> None:
+def test_a_guess_is_compared_with_what_was_measured(value: float | None, measured: float, said: str) -> None:
     """Kindly, and skipping is allowed."""
-    assert said in predict("x", value).beside(measured)
+    assert said in predict("x", value).compare(measured)
     assert predict("x", value).value == value
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +13,13 @@ from matplotlib.figure import Figure
 
 from supalab import Lab
 from supalab.errors import SettingsError, TrialError
-from supalab.experiments import experiment
+from supalab.experiments import experiment, recorded
 from supalab.measure.case import Case, Span, Trial, Workload
 from supalab.measure.compare import Difference, compare, noise_of, percentile
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, Progress, here, run
+from supalab.reference import RECORDED
+from supalab.report.plot import description
 
 
 def test_a_record_shows_its_experiments_table_and_figure() -> None:
@@ -31,6 +35,22 @@ def test_a_record_shows_its_experiments_table_and_figure() -> None:
         found.figure("nothing")
     with pytest.raises(TrialError, match="no experiment is called 'nothing'"):
         Record("nothing").table()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_whatever_was_finished_can_be_shown(name: str) -> None:
+    """After Ctrl-C at any step, the table is there, and each figure too, or one line says what it lacks."""
+    whole = recorded(name)
+    for finished in {0, 1, 2, 3, len(whole.trials) // 2, len(whole.trials) - 1}:
+        found = replace(whole, trials=whole.trials[:finished], finished=False)
+        assert str(found.table())
+        for figure in experiment(name).figures:
+            reasons = list[str]()
+            try:
+                assert description(found.figure(figure))
+            except TrialError as error:
+                reasons.append(str(error))
+            assert all(re.fullmatch(r"(no|this) [^\n]+: [^\n]+", reason) for reason in reasons)
 
 
 def _two(*, latency: float = 0.02) -> Plan:

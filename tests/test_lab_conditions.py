@@ -6,18 +6,18 @@ import asyncio
 import socket
 import ssl
 import statistics
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 from labwork import again, call, close, connect, get_request, raw, read_answer, seconds, soon, told
 
+import supalab
 from supalab.errors import SettingsError
 from supalab.lab.conditions import Conditions, LiveConditions
 from supalab.lab.connections import WINDOW, at_a_distance
 from supalab.lab.handle import Lab
-
-if TYPE_CHECKING:
-    pass
 
 BAD = [
     {"latency": -1},
@@ -111,6 +111,26 @@ def test_latency_is_what_was_asked_for_and_can_be_changed() -> None:
         connection.close()
     assert double / single == pytest.approx(2, rel=0.15)
     assert single == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_lab_has_delays_and_an_error_rate_and_no_other_fault() -> None:
+    """Faults are the tests' own: the package neither holds nor imports them, and no public request sets a condition."""
+    assert [field.name for field in fields(Conditions)] == ["latency", "jitter", "rtt", "tls", "error_rate"]
+    package = Path(supalab.__file__).parent
+    assert not [path for path in package.rglob("*.py") if "faultserver" in path.read_text(encoding="utf-8")]
+    with Lab(latency=0.01) as lab:
+        change = {"body": b'{"latency": 1, "error_rate": 1}', "content_type": "application/json"}
+        asked = [
+            call(lab, "/conditions", "PATCH", **change)[0],
+            call(lab, "/rest/v1/conditions", "PATCH", **change)[0],
+            call(lab, "/rest/v1/contests?error_rate=1")[0],
+            call(lab, "/rest/v1/contests?select=id&id=eq.1", prefer="latency=1,error_rate=1")[0],
+            call(lab, "/rest/v1/contests?select=id&id=eq.1", latency="1", error_rate="1")[0],
+            call(lab, "/rest/v1/rpc/pg_sleep?seconds=1")[0],
+        ]
+        assert asked == [404, 404, 400, 200, 200, 404]
+        assert lab.conditions == Conditions(latency=0.01)
+        assert lab.witness().errors == 0
 
 
 def test_a_refused_change_changes_nothing() -> None:

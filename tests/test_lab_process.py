@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
-from labwork import ROWS, again, call, close, connect, get_request, raw, read_answer, soon, told
+from labwork import call, close, get_request, raw, read_answer, soon, told
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
@@ -385,30 +386,100 @@ def test_an_owner_who_ends_without_stopping_takes_the_lab_along() -> None:
 
 
 def test_a_talkative_log_never_blocks_the_lab() -> None:
-    """Far more log than a pipe holds is written while the lab serves on."""
+    """Ten thousand requests, each with a line in the log, far more than a pipe holds: the lab serves on."""
+    times = 10_000
     with Lab() as lab:
         port = int(lab.url.rpartition(":")[2])
-        for _ in range(3_000):
-            with socket.create_connection(("127.0.0.1", port)) as nonsense:
-                nonsense.sendall(b"not HTTP at all\r\n\r\n")
-                nonsense.recv(100)
+        for _ in range(times // 100):
+            callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+            for caller in callers:
+                caller.sendall(b"not HTTP at all\r\n\r\n")
+            for caller in callers:
+                assert caller.recv(100).startswith(b"HTTP/1.1 400")
+                caller.close()
         child = lab._child
         assert child is not None
-        assert child.log.stat().st_size > 65_536
+        assert child.log.read_bytes().count(b"\n") == times
         assert call(lab)[0] == 200
+        assert lab.witness().connections == times + 1
 
 
-def test_thousands_of_requests_leave_no_memory_behind() -> None:
-    """After the first thousands, thousands more add next to nothing to the lab's own memory."""
+#: A few hundred of its answers are all that the lab keeps.
+BULKY = "/rest/v1/contests?select=*&limit=100"
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["answers kept", "not kept"])
+async def test_thousands_of_requests_leave_no_memory_behind(kept: bool) -> None:
+    """After the first thousands, thousands more add less than an answer each to the lab's own memory."""
+    times = 3_000
     with Lab() as lab:
-        connection = connect(lab)
+        reader, writer = await raw(lab, b"")
+        number = itertools.count()
 
-        def ask(times: int) -> int:
-            for _ in range(times):
-                again(connection, lab, ROWS)
+        async def ask() -> int:
+            for _ in range(times // 50):
+                paths = [f"{BULKY}{'' if kept else f'&id=gt.-{next(number)}'}" for _ in range(50)]
+                writer.write(b"".join(get_request(lab, path) for path in paths))
+                assert {(await read_answer(reader))[0] for _ in paths} == {200}
             return int(psutil.Process(lab.pid).memory_full_info().uss)
 
-        before = ask(2_000)
-        grown = ask(5_000) - before
-        connection.close()
-    assert grown < 2 * 2**20
+        before = await ask()
+        grown = await ask() - before
+        await close(writer)
+    assert grown / times < 256
+
+
+FULL_DISK = """
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    {start}
+"""
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("from supalab.cli import main; raise SystemExit(main(['serve']))", "no temporary folder"),
+        (
+            "from supalab.errors import LabError\n    from supalab.lab.handle import Lab\n"
+            "    try: Lab().start()\n    except LabError as error: raise SystemExit(2 * (print(error) is None))",
+            "the lab needs a temporary folder",
+        ),
+    ],
+    ids=["serve", "Lab"],
+)
+def test_a_full_disk_at_the_start_is_one_line(start: str, words: str) -> None:
+    """No byte can be written anywhere: one line with the cure, code 2, no traceback."""
+    code = textwrap.dedent(FULL_DISK.replace("{start}", start))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    said = run.stdout + run.stderr
+    assert run.returncode == 2
+    assert said.count("\n") == 1
+    assert words in said
+    assert "set TMPDIR" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+def test_a_disk_that_fills_up_stops_nothing_but_what_needs_it() -> None:
+    """The log stays empty; requests are served; TLS, which needs a file, is refused with the cure; the end is clean."""
+    import resource
+
+    lab = Lab().start()
+    child = lab._child
+    assert child is not None
+    resource.prlimit(lab.pid, resource.RLIMIT_FSIZE, (0, 0))
+    port = int(lab.url.rpartition(":")[2])
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port)) as nonsense:
+            nonsense.sendall(b"not HTTP at all\r\n\r\n")
+            nonsense.recv(100)
+    assert call(lab)[0] == 200
+    assert child.log.stat().st_size == 0
+    with pytest.raises(LabError, match="cannot be written to .*: make room there") as caught:
+        lab.set(tls=True)
+    assert "\n" not in str(caught.value)
+    assert not lab.conditions.tls
+    assert call(lab)[0] == 200
+    assert lab.stop() == 0
+    assert not child.folder.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import itertools
 import json
 import os
@@ -158,6 +159,8 @@ def kernel(place: Place) -> Iterator[KernelManager]:
     manager.start_kernel(cwd=str(ROOT / "notebooks"), env=place.environment)
     yield manager
     manager.shutdown_kernel(now=True)
+    del manager
+    gc.collect()  # its sockets are collected while their warnings are ignored
 
 
 def answers_to(client: Any, asked: list[str], seconds: float) -> dict[str, str]:
@@ -205,6 +208,12 @@ def test_an_interrupted_cell_ends_in_one_line_and_the_next_one_runs(cell: str, k
         assert reply["status"] == "error"
         errors = [one["content"]["traceback"] for one in shown if one["msg_type"] == "error"]
         assert errors == [[INTERRUPTED]]
+        shown.clear()
+        cancelled = "import asyncio\ntask = asyncio.create_task(asyncio.sleep(9))\ntask.cancel()\nawait task"
+        client.execute_interactive(cancelled, timeout=60, output_hook=shown.append)
+        [own] = [one["content"] for one in shown if one["msg_type"] == "error"]
+        assert own["ename"] == "CancelledError"
+        assert own["traceback"] != [INTERRUPTED], "nobody has interrupted this one"
         assert client.execute_interactive("1 + 1", timeout=60)["content"]["status"] == "ok"
     finally:
         client.stop_channels()

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from commandwork import said as _said
+from test_explain import made_explanation
 
 from supalab.cli import COSTS, EXPERIMENTS
-from supalab.experiments import claims, recorded
+from supalab.experiments import Experiment, claims, recorded
 from supalab.reference import chosen
 from supalab.report.plot import description
 from supalab.report.table import text
@@ -182,6 +183,16 @@ STOPPED: Mapping[str, tuple[Sequence[str], str]] = {
     "throughput": (["costs", "throughput", "--quick"], r"^3\s"),
     "load": (["load", "--rate", "5,7", "--duration", "0.5"], "^5/s"),
 }
+
+
+def test_a_figure_that_lacks_something_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One figure is drawn, the other has no data in a quick run: one line, which is no failure."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Experiment, "run", lambda *_, **__: made_explanation(links=False))
+    code, out, err = _said("explain", "--quick", "--figure", "e.png")
+    assert (code, "not drawn: e-links.png: this explanation has no links" in err) == (0, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["e.png"]
+    assert "saved" in out
 
 
 @pytest.mark.parametrize("name", STOPPED)

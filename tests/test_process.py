@@ -28,7 +28,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> Child
     """A child that runs ``code``."""
     (tmp_path / "a_child_of_a_test.py").write_text(HEAD + code, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return Child(Program("a_child_of_a_test", "thing", LabError, stop_limit=4.0), {"rows": 3})
+    return Child(Program("a_child_of_a_test", "thing", LabError, hard_end=2.8), {"rows": 3})
 
 
 def test_a_child_that_makes_progress_may_take_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

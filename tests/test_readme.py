@@ -63,7 +63,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", ["supalab/experiments/README.md", "data/reference/README.md"])
 def test_every_table_is_the_recorded_one(page: str) -> None:
     """The figures shown come from the reference runs, not from a hand."""
-    from supalab.pages import marked, refreshed
+    from supalab.reference import marked, refreshed
 
     text = (ROOT / page).read_text(encoding="utf-8")
     assert marked(text)

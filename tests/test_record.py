@@ -12,13 +12,12 @@ from commandwork import refused, said
 from made_race import made_race
 from matplotlib.figure import Figure
 
-from supalab import pages, reference
+from supalab import reference
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment, experiment, recorded
 from supalab.measure.record import Record
 from supalab.measure.run import Progress
-from supalab.pages import marked, refreshed
-from supalab.reference import chosen, pairs, table
+from supalab.reference import chosen, marked, pairs, refreshed, table
 from supalab.report.table import text
 
 ROOT = Path(__file__).parents[1]
@@ -129,9 +128,8 @@ def test_pages_show_what_was_finished_when_the_rest_is_stopped(
     page = tmp_path / "README.md"
     page.write_text("<!-- recorded: race -->\n\n```text\nold\n```\n", encoding="utf-8")
     experiments["lag"] = pretended("lag", "breaks")
-    for module in (pages, reference):
-        monkeypatch.setattr(module, "shipped", lambda *parts: page if parts == ("README.md",) else tmp_path)
-    monkeypatch.setattr(pages, "PAGES", ("README.md",))
+    monkeypatch.setattr(reference, "shipped", lambda *parts: page if parts == ("README.md",) else tmp_path)
+    monkeypatch.setattr(reference, "PAGES", ("README.md",))
     assert said("record")[0] == 2
     assert "fake-3" in page.read_text(encoding="utf-8")
 

@@ -50,7 +50,7 @@ async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
     fake_3 = await observe(db, lab, "fake-3", requests=n, watch=True)
 
 # %%
-print(guess.beside(fake_3.makespan_s))
+print(guess.compare(fake_3.makespan_s))
 print(lab.witness())
 
 # %% [markdown]

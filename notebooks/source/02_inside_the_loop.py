@@ -104,7 +104,7 @@ guess = predict("the ticker's longest lag", None)
 
 async with BlockingSupabaseAsync(lab.url, lab.key) as db:
     lag = await longest_lag(*(db.select("contests", limit=10) for _ in range(12)))
-print(guess.beside(lag))
+print(guess.compare(lag))
 
 # %% [markdown]
 # Many people expect 0.1 s: one request, one tick, the next request. But `gather` scheduled all twelve calls at the same time, and no call ever yields to

@@ -116,7 +116,7 @@ guess = predict("the most in flight with limit 10", None, unit="requests")
 before, earlier = open_sockets(), len(made)
 async with LookThenWait(lab.url, lab.key, limit=10) as db:
     racy = await observe(db, lab, "racy-10", requests=20)
-print(guess.beside(racy["peak"]))
+print(guess.compare(racy["peak"]))
 print(f"{len(made) - earlier} clients created; {open_sockets() - before} sockets are still open after the end")
 
 # %% [markdown]

@@ -107,7 +107,7 @@ guess
 
 # %%
 everything = [row["id"] for row in await small.select("contests", select="id", order="id")]
-print(guess.beside(len(await glued("x,id.gt.0"))))
+print(guess.compare(len(await glued("x,id.gt.0"))))
 
 # %% [markdown]
 # The comma ended one condition and began another: `id.gt.0` means "the id is greater than 0", and this is true for every row. In a DELETE, the same text

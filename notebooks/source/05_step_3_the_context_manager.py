@@ -78,7 +78,7 @@ async def after_each(job):
 lab.set(latency=0.01)
 ways = {"kept in a list": await after_each(keep), "forgotten": await after_each(forget)}
 ways["async with"] = await after_each(close)
-print(guess.beside(ways["kept in a list"][-1]))
+print(guess.compare(ways["kept in a list"][-1]))
 charts.sockets(ways)
 
 # %% [markdown]
@@ -184,7 +184,7 @@ async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
     fake_3 = await cancel_three(db)
 async with SupabaseAsync(lab.url, lab.key, limit=3) as db:
     real_3 = await cancel_three(db)
-print(until_rows.beside(fake_3[1]))
+print(until_rows.compare(fake_3[1]))
 print(f"fake-3: {fake_3[2]}\nreal-3: {real_3[2]}")
 charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 

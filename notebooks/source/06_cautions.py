@@ -92,7 +92,7 @@ print(f"{'':23}{'requests':18}{'httpx':22}httpx.HTTPError?  OSError? before -> a
 for what, (before, after) in errors.items():
     names = f"{what:23}{type(before).__name__:18}{type(after).__name__:22}"
     print(f"{names}{yes(after, httpx.HTTPError):18}{yes(before, OSError)} -> {yes(after, OSError)}")
-print(guess.beside(sum(isinstance(after, OSError) for _, after in errors.values())))
+print(guess.compare(sum(isinstance(after, OSError) for _, after in errors.values())))
 
 # %% [markdown]
 # - The article's line changes what is caught. `requests.HTTPError` means an error status, which httpx calls `HTTPStatusError`. `httpx.HTTPError` is the
@@ -194,7 +194,7 @@ async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
     article_10 = await observe(db, lab, "article-10", requests=60)
 async with KeptSupabaseAsync(lab.url, lab.key, limit=10) as db:
     kept_10 = await observe(db, lab, "kept-10", requests=60)
-print(opened.beside(article_10["connections"]))
+print(opened.compare(article_10["connections"]))
 print("article-10:", article_10["connections"], "  kept-10:", kept_10["connections"])
 
 # %% [markdown]
@@ -245,7 +245,7 @@ async def read(client, url, within=None):
 async with httpx.AsyncClient(timeout=0.3) as client:
     with faulty_server("slow") as url:
         alone, within = await asyncio.gather(read(client, url), read(client, url, within=1.0))
-print(drip.beside(alone[1]))
+print(drip.compare(alone[1]))
 charts.chunks({"httpx, read timeout alone": alone, "httpx, asyncio.timeout(1)": within}, read_timeout=0.3)
 
 # %% [markdown]

@@ -75,8 +75,8 @@ charts.side_by_side(trials, arms=ARMS, guesses={"fake-3": before.value, "article
 
 # %%
 print(trials)
-print(before.beside(trials.of("fake-3")[0].makespan_s))
-print(after.beside(trials.of("article-10")[0].makespan_s))
+print(before.compare(trials.of("fake-3")[0].makespan_s))
+print(after.compare(trials.of("article-10")[0].makespan_s))
 
 # %% [markdown]
 # ## The first column: the same area
@@ -99,7 +99,7 @@ for trial in trials.trials:
     base, added = trial["base_bytes"] / 1e6, trial["added_bytes"] / 1e6
     print(f"{trial.arm:11} {base:5.1f} MB loaded, then + {added:.1f} MB")
 whole = {trial.arm: trial["base_bytes"] + trial["added_bytes"] for trial in trials.trials}
-print(memory.beside(100 * whole["article-10"] / whole["fake-3"]))
+print(memory.compare(100 * whole["article-10"] / whole["fake-3"]))
 
 # %% [markdown]
 # With ten requests in flight, libraries need more memory than threads do. (With *many* requests in flight this changes; run `supalab costs memory`.)

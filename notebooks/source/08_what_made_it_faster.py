@@ -9,8 +9,6 @@
 # - **You need** notebook [07](07_side_by_side.ipynb), or to know the arms `fake-3` and `article-10`.
 
 # %%
-from statistics import median
-
 from supalab import Case, Workload, here, recorded
 from supalab.course import NotDone, charts, check, live_view, predict, sized, start_lab
 
@@ -118,8 +116,8 @@ charts.savings(saved, guesses=guesses)
 #
 # ## Exercise 08a · Compute what a step saves
 #
-# Write `earned(before, after)`. Both are lists of trials; `before[0]` and `after[0]` ran in the same round. The seconds of a trial are its `makespan_s`.
-# Subtract pair by pair, `before[i] − after[i]`, and return `(median, lowest, highest, above_noise)`. `above_noise` is true if 0 is outside lowest…highest.
+# Write `gain(before, after)`. Both are pandas Series of seconds, with one value for each round; `before[0]` and `after[0]` ran in the same round. Subtract
+# round by round, before − after, and return `(median, lowest, highest, above_noise)`. `above_noise` is true if 0 is outside lowest…highest.
 #
 # | seconds before | after | result |
 # |---|---|---|
@@ -129,9 +127,8 @@ charts.savings(saved, guesses=guesses)
 
 
 # %% exercise 08a
-# hint: before[i] and after[i] ran in the same round. First make a list of their differences.
-# hint: found = [a.makespan_s - b.makespan_s for a, b in zip(before, after)]. Its median, min and max are three of the four values; above_noise means that 0 is not between min and max.
-# trials: before and after are lists with one trial per round; the seconds of a trial are its makespan_s. zip(before, after) gives you the pairs.
+# hint: before[i] and after[i] ran in the same round. First compute their differences: pandas subtracts two Series round by round.
+# hint: found = before - after. Its median(), min() and max() are three of the four values; above_noise means that 0 is not between min and max.
 # four: Return four values: the median, the lowest and the highest of the differences, and True or False.
 # direction: Saved seconds are positive: subtract before minus after.
 # paired: This machine got slower from round to round, for both arms. Subtract pair by pair, before[i] - after[i], and this change is gone.
@@ -140,18 +137,17 @@ charts.savings(saved, guesses=guesses)
 # steady: Ten milliseconds are little, but every round has them. A small gain is not the same as noise.
 # loses: A step can lose time, and this can be above noise too: then all rounds are on the other side of 0.
 # ends: The range goes from the lowest to the highest difference within a round.
-def earned(before, after):
+def gain(before, after):
     """Seconds that a step saves: median, lowest, highest; and whether this is above noise."""
     # <solution>
-    found = [one.makespan_s - other.makespan_s for one, other in zip(before, after, strict=True)]
-    told = min(found) > 0 or max(found) < 0
-    return median(found), min(found), max(found), told
+    found = before - after  # round by round
+    return found.median(), found.min(), found.max(), found.min() > 0 or found.max() < 0
     # </solution>
     #: raise NotDone("first, the difference of each round")
 
 
 # %%
-await check("08a", earned)
+await check("08a", gain)
 
 # %% [markdown]
 # ## The same factor on another network
@@ -175,7 +171,7 @@ far = await here(in_rounds(FAR, 3, rtt=0.04, tls=True), lab, progress=live_view(
 
 # %%
 far_saved = savings(far, ["reuse", "article"])
-print(far_guess.beside(far_saved.reuse.median()))
+print(far_guess.compare(far_saved.reuse.median()))
 print(far.rows.groupby("arm", sort=False)[["requests", "errors", "connections"]].median())
 charts.savings(far_saved, guesses={"reuse": far_guess})
 

@@ -58,7 +58,7 @@ found
 
 # %%
 rows = found.rows.set_index("arm")
-print(guess.beside(rows.per_s["kept-75"]))
+print(guess.compare(rows.per_s["kept-75"]))
 found.figure()
 
 # %% [markdown]

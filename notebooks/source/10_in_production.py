@@ -55,7 +55,7 @@ guess
 
 # %%
 fake_3 = await put_under_load("fake-3", lab, rate=25, seconds=2.5)
-print(guess.beside(fake_3.p95_s))
+print(guess.compare(fake_3.p95_s))
 
 # %% [markdown]
 # Now ten slots and the same arrivals: first threads (the fair control), then the real client. (10 seconds.)

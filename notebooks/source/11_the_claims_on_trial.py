@@ -42,7 +42,7 @@ guess = predict(f"'holds', out of {len(claims)}", None, unit="claims")
 guess
 
 # %%
-print(guess.beside((claims.verdict == "holds").sum()))
+print(guess.compare((claims.verdict == "holds").sum()))
 record.figure()
 
 # %% [markdown]
@@ -136,7 +136,7 @@ far = await here(far_away(["fake-3", "session-3"]), lab, progress=live_view())
 rows = far.rows.set_index("arm")
 for name, row in rows.iterrows():
     print(f"{name}: {1000 * row.service_mean_s:.0f} ms each on {row.connections:.0f} connections")
-print(ratio.beside(rows.service_mean_s["fake-3"] / rows.service_mean_s["session-3"]))
+print(ratio.compare(rows.service_mean_s["fake-3"] / rows.service_mean_s["session-3"]))
 charts.timeline(far)
 
 # %% [markdown]

@@ -94,7 +94,7 @@ guess
 
 # %%
 looks_async = await probe(LooksAsync, lab=lab)
-print(guess.beside(looks_async.numbers["peak"]))
+print(guess.compare(looks_async.numbers["peak"]))
 looks_async
 
 # %% [markdown]

@@ -9,14 +9,13 @@ from supalab.process.attach import attach_to_parent
 
 def main() -> int:
     """Run a service until its parent ends it; returns the exit code."""
-    # Its options are not checked yet, and nothing heavy may be imported before this.
-    with attach_to_parent(lambda options: float(options["hard_end"])) as parent:
+    # Nothing heavy may be imported before this.
+    with attach_to_parent() as parent:
         from supalab.contest_agent.options import AgentOptions
         from supalab.contest_agent.server import serve
         from supalab.settings import Settings
 
-        told = parent.options["agent"]
-        options = AgentOptions(**told | {"settings": Settings(**told["settings"])})
+        options = AgentOptions(**parent.options | {"settings": Settings(**parent.options["settings"])})
         serve(options, lambda url: parent.report_ready({"url": url}), parent.ending)
     return 0
 

@@ -34,12 +34,10 @@ class Agent(Owner):
         self._options = AgentOptions(client, settings, port=port)
 
     def _job(self) -> dict[str, object]:
-        # The child must know first of all how long it may take to stop.
-        return {"agent": asdict(self._options), "hard_end": self._options.hard_end}
+        return asdict(self._options)
 
     def _program(self) -> Program:
-        # The child should end by itself; whoever waits here waits a little longer than that.
-        return Program("supalab.contest_agent", "service", AgentError, self._options.hard_end + 1.0)
+        return Program("supalab.contest_agent", "service", AgentError, self._options.hard_end)
 
     def __repr__(self) -> str:
         child = self._child

@@ -208,16 +208,9 @@ def finding(what: str, expected: object, observed: object, ok: bool) -> Finding:
     return Finding(what, str(expected), str(observed), bool(ok))
 
 
-def equal(
-    what: str,
-    expected: object,
-    observed: object,
-    otherwise: str = "",
-    say: Mapping[str, object] | None = None,
-    **reasons: object,
-) -> Finding:
+def equal(what: str, expected: object, observed: object, otherwise: str = "", **reasons: Any) -> Finding:
     """Compare what was observed with what must be the same; the reasons are those of ``Finding.because``."""
-    return finding(what, expected, observed, observed == expected).because(otherwise, say, **reasons)
+    return finding(what, expected, observed, observed == expected).because(otherwise, **reasons)
 
 
 def required(found: Finding) -> Finding:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 from supalab.report import table
 from supalab.report.table import Column
@@ -44,7 +45,7 @@ class Finding:
     reason: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
 
-    def because(self, otherwise: str = "", /, say: Mapping[str, object] | None = None, **reasons: object) -> Finding:
+    def because(self, otherwise: str = "", /, say: Mapping[str, object] | None = None, **reasons: Any) -> Finding:
         """Return the finding with the reason for a difference: the first whose condition holds, or else ``otherwise``.
 
         ``reasons``: conditions by the names of their reasons. ``say``: values for the names in braces in the text.

@@ -64,8 +64,8 @@ def _keep_loopback_direct() -> None:
 async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, watch: bool = False) -> Trial:
     """Send ``requests`` at once through ``client`` and return the trial, with what the lab saw of it.
 
-    ``arm``: the name for the pictures, such as ``fake-3``; its number is the client's limit. ``watch``: show below
-    the cell how the slots fill, four times a second. Safe to run again.
+    ``arm``: the name for the charts, such as ``fake-3``; its number is the client's limit. ``watch``: show below the
+    cell what the lab has in flight, four times a second. Safe to run again.
     Raises SettingsError for a name without a number, or with another one than the limit of the client.
     """
     _check_limit(arm, client)
@@ -77,8 +77,7 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, wa
     if not watch:
         return await _observed(client, lab, case)
     async with watched(lab, arm) as show:
-        trial = await _observed(client, lab, case)
-        show(trial)
+        show(trial := await _observed(client, lab, case))
     return trial
 
 
@@ -111,6 +110,9 @@ def _short_interrupts() -> None:
 def _interrupted(
     shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
 ) -> None:
-    # IPython shows what this method of an error returns instead of the traceback.
-    error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    # A cell may also await something that it has cancelled itself: this is an error of the cell, as any other.
+    if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
+        # IPython shows what this method of an error returns instead of the traceback.
+        error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
     shell.showtraceback((kind, error, trace))

@@ -23,7 +23,7 @@ class Guess:
             return f"No guess for {self.about}. You can run on without one."
         return f"Noted: {self.value:g} {self.unit} for {self.about}."
 
-    def beside(self, measured: float) -> str:
+    def compare(self, measured: float) -> str:
         """Return the guess and the measured value in friendly words."""
         if self.value is None:
             return f"Measured: {measured:.3g} {self.unit} for {self.about}."

@@ -148,9 +148,22 @@ def ideal_capacity(slots: int, idle_s: float, asked: Mapping[str, Any]) -> float
     return bracket(search(is_good, asked["steps"], asked["fine"]))[0]
 
 
+STEP_NUMBERS = (
+    "response_p50_s",
+    "response_p95_s",
+    "response_p99_s",
+    "peak",
+    "in_flight_mean",
+    "memory_bytes",
+    "errors",
+)
+
+
 def steps_of(found: Record) -> pd.DataFrame:
     """Return a row for each arm and rate, in order of rate; of a rate that was tried twice, the last time counts."""
-    rows = found.rows[found.rows["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
+    # A run that was stopped early may have measured idle services alone, and these have fewer numbers.
+    every = found.rows.reindex(columns=list(dict.fromkeys([*found.rows, *STEP_NUMBERS])))
+    rows = every[every["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
     return rows.sort_values(["arm", "rate"], key=lambda of: of.map(found.arms.index) if of.name == "arm" else of)
 
 

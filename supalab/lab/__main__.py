@@ -6,12 +6,10 @@ import sys
 
 from supalab.process.attach import attach_to_parent
 
-HARD_END_S = 2.8
-
 
 def main() -> int:
     """Run a lab until its parent ends it; returns the exit code."""
-    with attach_to_parent(lambda _: HARD_END_S) as parent:
+    with attach_to_parent() as parent:
         import logging
 
         from supalab.lab.server import ServeOptions, run

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ __all__ = ["LabApp", "read_body", "send_answer"]
 Headers = tuple[tuple[str, str], ...]
 
 BODY_LIMIT = 1024 * 1024
+#: Seconds of work on answers at a stretch.
+SLICE_S = 0.001
 
 log = logging.getLogger("supalab.lab")
 
@@ -40,6 +44,14 @@ class BodyTooLarge(Exception):
     """The body is above the limit."""
 
 
+@dataclass(slots=True)
+class Job:
+    """A request and, once it is made, its answer."""
+
+    request: Request
+    answer: Answer | None
+
+
 class LabApp:
     """The application on the lab's public port; everything it needs is handed in."""
 
@@ -48,7 +60,8 @@ class LabApp:
     ) -> None:
         self._rest, self._live, self._tally, self._gate = rest, live, tally, gate
         self._max_in_flight = max_in_flight
-        self._one_at_a_time = asyncio.Lock()
+        self._jobs: deque[Job] = deque()
+        self._working = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Take one request from accepted headers to its answer, in the witness's sight."""
@@ -98,30 +111,45 @@ class LabApp:
         return await self._serve(request, arrived, receive)
 
     async def _serve(self, request: Request, arrived: float, receive: Receive) -> Answer:
-        """Do the work first and then sleep for the rest of the latency, so that a burst's work fits into the delay.
+        """Do the work while the latency passes, so that a burst's work fits into the delay; in the order of arrival.
 
         If the client disconnects meanwhile, only the counts change.
         """
-        until = arrived + self._live.delay()
-        answer: Answer | None
+        wait = arrived + self._live.delay() - perf_counter()
         if self._live.fails():
             self._tally.errors += 1
-            answer = gateway.SPOILED
+            job = Job(request, gateway.SPOILED)
         else:
-            answer = self._rest.kept(request)
-        if answer is None and until > arrived:
-            # Between two pieces of work the event loop accepts new requests and sends responses that are due.
-            async with self._one_at_a_time:
-                await asyncio.sleep(0)
-                answer = self._rest.answer(request)
-        elif answer is None:
-            answer = self._rest.answer(request)
-        wait = until - perf_counter()
+            job = Job(request, self._rest.kept(request))
+        if job.answer is None:
+            self._jobs.append(job)
         if wait > 0:
+            if self._jobs and not self._working:
+                self._working = True
+                asyncio.get_running_loop().call_soon(self._work)
             await asyncio.sleep(wait)
+        while job.answer is None:
+            self._work_once()
         if has_left(receive):
             self._tally.abandoned += 1
-        return answer
+        return job.answer
+
+    def _work(self) -> None:
+        """Make answers for a moment, then let the event loop accept requests and send responses that are due."""
+        until = perf_counter() + SLICE_S
+        while self._jobs and perf_counter() < until:
+            self._work_once()
+        self._working = bool(self._jobs)
+        if self._working:
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _work_once(self) -> None:
+        job = self._jobs.popleft()
+        try:
+            job.answer = self._rest.answer(job.request)
+        except Exception:
+            log.exception("a request failed")
+            job.answer = gateway.INTERNAL_ERROR
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:

@@ -46,15 +46,16 @@ def make_certificate(ca_file: Path) -> ssl.SSLContext:
     # Loaded here because most labs do not use TLS and should start fast.
     import trustme
 
-    authority = trustme.CA(organization_name="supalab")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
-    authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
     try:
+        authority = trustme.CA(organization_name="supalab")
+        # This too writes a file for a moment, because Python reads a key from files alone.
+        authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
         authority.cert_pem.write_to_path(str(ca_file))
     except OSError as error:
         raise LabError(
-            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror}): "
+            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror or error}): "
             "make room there, or set TMPDIR to another folder before the lab is started"
         ) from None
     return context
@@ -80,7 +81,6 @@ class Connections(ManagedServer):
     ) -> None:
         super().__init__(config, ready, ending)
         self._live, self._tally, self.ca_file = live, tally, ca_file
-        self._entering: set[asyncio.Task[None]] = set()
         self._far_away: set[asyncio.Task[None]] = set()
 
     def prepare(self, conditions: Conditions) -> None:
@@ -103,9 +103,7 @@ class Connections(ManagedServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, finish requests in flight as uvicorn does, and let the responses arrive."""
         self._accepting.cancel()
-        for entering in list(self._entering):
-            entering.cancel()
-        await asyncio.gather(self._accepting, *self._entering, return_exceptions=True)
+        await asyncio.wait([self._accepting])
         await super().shutdown(sockets)
         if self._far_away:
             await asyncio.wait(self._far_away, timeout=ON_THEIR_WAY_S)
@@ -113,20 +111,19 @@ class Connections(ManagedServer):
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         failing = False
-        while True:
-            try:
-                caller, _ = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor left, or a client that disconnected at once
-                if not failing:
-                    log.warning("a connection could not be accepted: %s", error.strerror)
-                failing = True
-                await asyncio.sleep(PAUSE_S)
-                continue
-            failing = False
-            self._tally.connections += 1
-            entering = asyncio.create_task(self._enter(caller, self._live.conditions))
-            self._entering.add(entering)
-            entering.add_done_callback(self._entering.discard)
+        async with asyncio.TaskGroup() as entering:
+            while True:
+                try:
+                    caller, _ = await loop.sock_accept(listener)
+                except OSError as error:  # no descriptor left, or a client that disconnected at once
+                    if not failing:
+                        log.warning("a connection could not be accepted: %s", error.strerror)
+                    failing = True
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                failing = False
+                self._tally.connections += 1
+                entering.create_task(self._enter(caller, self._live.conditions))
 
     async def _enter(self, caller: socket.socket, conditions: Conditions) -> None:
         served = caller
@@ -138,11 +135,10 @@ class Connections(ManagedServer):
             limit = {"ssl_handshake_timeout": HANDSHAKE_S + 3 * conditions.rtt} if context else {}
             loop = asyncio.get_running_loop()
             await loop.connect_accepted_socket(self._protocol, served, ssl=context, **limit)
-        except OSError:  # the client does not use TLS, is too slow or has disconnected; or no descriptor is left
+        except BaseException as error:
             served.close()
-        except asyncio.CancelledError:
-            served.close()
-            raise
+            if not isinstance(error, OSError):  # no TLS, too slow or disconnected; or no descriptor is left
+                raise
 
     def _protocol(self) -> asyncio.Protocol:
         make = cast("Any", self.config.http_protocol_class)

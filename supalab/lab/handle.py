@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Lab"]
 
 CONTROL_TIMEOUT_S = 30.0
+#: Seconds in which a lab stops: a little longer than requests in flight may take to finish.
+HARD_END_S = 2.8
 
 
 class Lab(Owner):
@@ -57,7 +59,7 @@ class Lab(Owner):
         return self._options.as_json()
 
     def _program(self) -> Program:
-        return Program("supalab.lab", "lab", LabError, stop_limit=4.0)
+        return Program("supalab.lab", "lab", LabError, HARD_END_S)
 
     def __repr__(self) -> str:
         child = self._child

@@ -16,7 +16,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from uvicorn.server import ServerState
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.app import LabApp
@@ -27,12 +26,12 @@ from supalab.lab.gateway import Gate
 from supalab.lab.postgrest.rest import Rest
 from supalab.lab.witness import Tally, Witness
 from supalab.process.child import ProgressLine, free_folder
-from supalab.process.serving import HttpProtocol, listen
+from supalab.process.serving import HttpProtocol, ManagedServer, listen
 from supalab.process.tuning import calm_collector, loop_factory, on_signals, raise_file_limit
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["ServeOptions", "run", "serve"]
 
@@ -70,29 +69,14 @@ def run(
         app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
         server = Connections(_config(app), lambda: ready(words), ending, live=live, tally=tally, ca_file=ca_file)
         server.prepare(options.conditions)
-        controller = ControlApp(control_port, token, live, tally, server)
+        controller = ManagedServer(_config(ControlApp(control_port, token, live, tally, server)), lambda: None, ending)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_serve_both(server, public, controller, control))
+            runner.run(_serve_all({server: public, controller: control}))
         return tally.reading()
 
 
-async def _serve_both(
-    server: uvicorn.Server, public: socket.socket, controller: ControlApp, control: socket.socket
-) -> None:
-    config = _config(controller)
-    config.load()
-    state = ServerState()
-
-    def protocol() -> asyncio.Protocol:
-        return HttpProtocol(config=config, server_state=state, app_state={})
-
-    listener = await asyncio.get_running_loop().create_server(protocol, sock=control)
-    try:
-        await server.serve(sockets=[public])
-    finally:
-        listener.close()
-        for connection in list(state.connections):
-            connection.shutdown()
+async def _serve_all(servers: Mapping[uvicorn.Server, socket.socket]) -> None:
+    await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers.items()))
 
 
 def _config(app: object) -> uvicorn.Config:

@@ -18,7 +18,9 @@ from supalab.settings import Settings
 __all__ = ["check", "job", "run_worker"]
 
 LOOK_S = 0.1
-WORKER = Program("supalab.measure.worker", "worker", TrialError, stop_limit=5.0)
+WORKER = Program("supalab.measure.worker", "worker", TrialError)
+#: Seconds in which a worker that has reported its result is gone.
+LEAVE_S = 5.0
 CHECK_S = 30.0
 
 
@@ -54,7 +56,7 @@ def run_worker(
             if seconds > limit_s:
                 raise TrialError(f"a trial had no result after {limit_s:.0f} s: use fewer requests or a larger limit")
             tick(seconds)
-        child.wait(WORKER.stop_limit)
+        child.wait(LEAVE_S)
     except EOFError:
         tail = child.log_text().splitlines() or ["it said nothing"]
         raise TrialError(f"{who} broke: {tail[-1]}") from None

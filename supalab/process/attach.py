@@ -24,24 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-__all__ = ["Attachment", "attach_to_parent", "process_exists"]
+__all__ = ["Attachment", "attach_to_parent"]
 
 LOOK_EVERY_S = 0.2
-PROGRESS_EVERY_S = 0.1
 
 
-def attach_to_parent(hard_end: Callable[[dict[str, Any]], float] = lambda _: 0.0) -> Attachment:
-    """Read the parent's line and exit with the parent from now on; call it before large imports.
-
-    ``hard_end``: a function from options to the seconds after a stop request at which this process is killed.
-    """
+def attach_to_parent() -> Attachment:
+    """Read the parent's line and exit with the parent from now on; call it before large imports."""
     # An interrupted cell must not end the child; at once, so that no moment is open to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    line = _first_line()
-    if not line:
-        os._exit(0)  # the parent ended before it wrote anything
-    job: dict[str, Any] = json.loads(line)
-    return Attachment(job["options"], Path(job["folder"]), job["parent"], hard_end(job["options"]))
+    line = b""
+    # Unbuffered: a thread that waits inside sys.stdin would hold its lock, which the interpreter needs when it ends.
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            os._exit(0)  # the parent ended before it wrote everything
+        line += byte
+    return Attachment(json.loads(line))
 
 
 class Attachment:
@@ -52,9 +51,10 @@ class Attachment:
     it removes the folder, except after a crash, because the parent then reads the log.
     """
 
-    def __init__(self, options: dict[str, Any], folder: Path, parent: int, hard_end: float) -> None:
-        self.options, self.folder, self.ending = options, folder, threading.Event()
-        self._alive, self._hard_end, self._told = _parent_watch(parent), hard_end, 0.0
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        self.options: dict[str, Any] = job["options"]
+        self.folder, self.ending = Path(job["folder"]), threading.Event()
+        self._alive, self._hard_end = _parent_watch(job["parent"]), job["hard_end"]
         self._reports = os.fdopen(os.dup(1), "wb")
         self._making_folder = threading.Lock()
         signal.signal(signal.SIGTERM, lambda *_: self.ending.set())
@@ -88,11 +88,8 @@ class Attachment:
             self._reports.close()
 
     def progress(self, done: int, total: int) -> None:
-        """Report that ``done`` of ``total`` bytes are done, so that the parent waits on; most calls send nothing."""
-        now = time.monotonic()
-        if now - self._told >= PROGRESS_EVERY_S:
-            self._told = now
-            self.report({"progress": [done, total]})
+        """Report that ``done`` of ``total`` bytes are done, so that the parent waits on."""
+        self.report({"progress": [done, total]})
 
     def leave(self) -> None:
         """End this process at once, with code 0, whatever still runs in it."""
@@ -107,21 +104,16 @@ class Attachment:
         try:
             with self._making_folder:
                 self.folder.mkdir(mode=0o700)
-            log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            _print_to(self.folder / "log")
         except OSError as error:
             where = str(self.folder.parent)
             said = f"no folder can be made in {where!r} ({error.strerror}): make room there, or set TMPDIR to another"
             self.report({"kind": "OSError", "error": said})
             os._exit(2)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
 
     def _remove_folder(self) -> None:
         if sys.platform == "win32":  # where an open file cannot be removed
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
+            _print_to(os.devnull)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _watch(self) -> None:
@@ -156,22 +148,16 @@ class Attachment:
         self.ending.set()
 
 
-def _first_line() -> bytes:
-    """Read standard input up to its first line's end, unbuffered; nothing when it ends before that.
-
-    A thread that waits inside ``sys.stdin`` would hold its lock, which the interpreter needs when it ends.
-    """
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            return b""
-        line += byte
-    return line
+def _print_to(path: str | Path) -> None:
+    """Send what this process prints to a file."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
 
 
 def _parent_watch(pid: int) -> Callable[[], bool]:
-    """Return a function that returns whether process ``pid``, which started this one, is still running."""
+    """Return a function that returns whether the process that started this one, of number ``pid``, is running."""
     if sys.platform == "win32":
         import psutil
 
@@ -179,22 +165,6 @@ def _parent_watch(pid: int) -> Callable[[], bool]:
             return psutil.Process(pid).is_running
         except psutil.NoSuchProcess:
             return lambda: False
-    if os.getppid() == pid:
-        # A process whose parent ends gets another parent; this check works even if the number is reused.
-        return lambda: os.getppid() == pid
-    return lambda: process_exists(pid)
-
-
-def process_exists(pid: int) -> bool:
-    """Return whether a process has this number."""
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.pid_exists(pid)
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    # A process whose parent ends gets another parent. That works even if the number is used again.
+    parent = os.getppid()
+    return lambda: os.getppid() == parent

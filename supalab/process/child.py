@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TextIO
 
 from supalab.errors import SettingsError, SupalabError
-from supalab.process.attach import process_exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Owner", "Program", "ProgressLine", "free_folder"]
 
 SILENCE_LIMIT_S = 30.0
+#: Seconds that a child may take to be gone after it should have killed itself.
+STOP_MARGIN_S = 1.2
 TAIL_BYTES = 2_000
 STRAY_LINES = 50
 #: A start that is over sooner needs no progress line.
@@ -46,13 +47,13 @@ SHOW_AFTER_S = 1.0
 class Program:
     """What a child process runs: ``python -m module``. Messages use ``name`` and are raised as ``error``.
 
-    ``stop_limit``: seconds in which it stops after a request; after that it is killed.
+    ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does.
     """
 
     module: str
     name: str
     error: type[SupalabError]
-    stop_limit: float
+    hard_end: float = 0.0
 
     def failed(self, what: str) -> SupalabError:
         """Return the program's error, saying ``what`` of it."""
@@ -81,9 +82,10 @@ class Child:
         assert self._process.stdout is not None
         assert self._process.stdin is not None
         self.pid, self._input = self._process.pid, self._process.stdin
+        # A thread, because not every system can wait for a pipe with a timeout.
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
-        job = {"parent": self.owner, "folder": str(self.folder), "options": options}
+        job = {"parent": self.owner, "folder": str(self.folder), "hard_end": program.hard_end, "options": options}
         try:
             with contextlib.suppress(OSError):  # it has ended already, which the reader of its output notices
                 self._input.write(json.dumps(job).encode() + b"\n")
@@ -114,13 +116,11 @@ class Child:
             raise self.program.failed(words) from None
 
     def _read(self, stdout: IO[bytes]) -> None:
-        """Read the child's output in a thread, because not every system can wait for a pipe with a timeout."""
         with stdout:
             for line in stdout:
-                try:
+                report = None
+                with contextlib.suppress(ValueError):
                     report = json.loads(line)
-                except ValueError:
-                    report = None
                 if isinstance(report, dict):
                     self._reports.put(report)
                 else:
@@ -147,28 +147,22 @@ class Child:
         """
         try:
             with ProgressLine(f"the {self.program.name} loads its data") as line:
-                while not self.ready:
-                    report = self._next(silence_limit)
-                    if "progress" in report:
-                        line.show(*report["progress"])
-                    else:
-                        self.ready = report
+                while (report := self.hear(silence_limit)) and "progress" in report:
+                    line.show(*report["progress"])
+            if report is None:
+                words = f"said nothing for {silence_limit:g} s before it was ready: try again"
+                raise self.program.failed(words + self.log_tail())
+            if "error" in report:
+                raise (SettingsError if report["kind"] == "SettingsError" else self.program.error)(report["error"])
+            self.ready = report
+        except EOFError:
+            words = f"ended before it was ready (exit code {self._process.wait()})"
+            error = self.program.failed(words + self.log_tail())
+            self.kill()
+            raise error from None
         except BaseException:
             self.kill()
             raise
-
-    def _next(self, silence_limit: float) -> dict[str, Any]:
-        try:
-            report = self.hear(silence_limit)
-        except EOFError:
-            words = f"ended before it was ready (exit code {self._process.wait()})"
-            raise self.program.failed(words + self.log_tail()) from None
-        if report is None:
-            words = f"said nothing for {silence_limit:g} s before it was ready: try again"
-            raise self.program.failed(words + self.log_tail())
-        if "error" in report:
-            raise (SettingsError if report["kind"] == "SettingsError" else self.program.error)(report["error"])
-        return report
 
     def exit_code(self) -> int | None:
         """Return the code it ended with, or None while it runs."""
@@ -202,7 +196,7 @@ class Child:
             self._close_input()
             if sys.platform != "win32":
                 self._process.terminate()  # it may be deaf on that ear: a process forked here holds its input open
-            self.wait(self.program.stop_limit)
+            self.wait(self.program.hard_end + STOP_MARGIN_S)
         finally:
             self.kill()
         return self._process.returncode
@@ -230,8 +224,11 @@ def free_folder() -> Path:
     shared = Path(tempfile.gettempdir())
     for left in shared.glob("supalab-*-*"):
         owner = re.fullmatch(r"supalab-(\d+)-[0-9a-f]{16}", left.name)
-        if owner and not process_exists(int(owner[1])):
-            shutil.rmtree(left, ignore_errors=True)
+        if owner:
+            import psutil  # loaded only where there is such a folder
+
+            if not psutil.pid_exists(int(owner[1])):
+                shutil.rmtree(left, ignore_errors=True)
     return shared / f"supalab-{os.getpid()}-{secrets.token_hex(8)}"
 
 

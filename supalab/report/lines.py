@@ -74,8 +74,11 @@ def against(
             at = stars[str(kind)]
             ax.plot(at, line[at], "*", color=shade, markersize=20, markeredgecolor=INK, markeredgewidth=1.0, zorder=6)
     _log_axis(ax, ticks or sorted(set(rows["limit"])), xlabel, room)
+    low, high = rows[y].min(), rows[y].max()
     if not log:
         ax.set_ylim(bottom=0)
+    elif high < 1.01 * low:  # matplotlib finds no range around a single value
+        ax.set_ylim(low / 2, high * 2)
     return _name_lines(ax, ends, notes or {})
 
 

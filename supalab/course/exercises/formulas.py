@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from numbers import Integral
 from statistics import mean, median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from supalab.clients.fake import FakeSupabaseAsync
 from supalab.clients.real import SupabaseAsync
 from supalab.course.check import NotDone, called, described, finding, is_number, stop
 from supalab.course.feedback import Finding
 from supalab.lab.handle import Lab
-from supalab.measure.case import Case, Trial, Workload
+from supalab.measure.case import Workload
 from supalab.measure.traffic import burst
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 __all__ = ["contradiction", "limits", "makespans", "savings"]
 
@@ -103,8 +102,8 @@ KNOWN = (
 )
 
 
-async def savings(answer: Callable[[Sequence[Trial], Sequence[Trial]], Any]) -> AsyncIterator[Finding]:
-    """Try the function on trials of known truth, and on a step that a lab has just seen."""
+async def savings(answer: Callable[[pd.Series[float], pd.Series[float]], Any]) -> AsyncIterator[Finding]:
+    """Try the function on rounds of known truth, and on a step that a lab has just seen."""
     found = [_saving(case, answer) for case in KNOWN]
     for one in found:
         yield one
@@ -123,32 +122,18 @@ async def _just_now() -> Rounds:
     return Rounds("3 threads, then 10, just now at the lab", seconds[3], seconds[10], "direction")
 
 
-def _trials(arm: str, makespans: Sequence[float]) -> list[Trial]:
-    """One request a trial: its end is the makespan."""
-    load = Workload(1, None)
-    return [Trial(Case(arm, load, repeat=turn), {"makespan_s": seconds}) for turn, seconds in enumerate(makespans)]
-
-
 def _saving(case: Rounds, answer: Any) -> Finding:
     differences = case.differences
     right = (median(differences), min(differences), max(differences), min(differences) > 0 or max(differences) < 0)
-    try:
-        told = called(answer, _trials("before-1", case.before), _trials("after-1", case.after), expected="four values")
-    except (TypeError, AttributeError) as error:
-        if "'Trial'" not in str(error) and "'list'" not in str(error):
-            raise
-        stop("your code", "to run", f"{type(error).__name__}: {error}", "trials")
+    told = called(answer, pd.Series(case.before), pd.Series(case.after), expected="four values")
     if not _are_four(told):
-        stop(case.what, _shown(right), repr(told), "four")
+        stop(case.what, _shown(right), described(told), "four")
     # Plain numbers: numpy's own kind of bool is no int.
     middle, lowest, highest, above_noise = (*map(float, told[:3]), bool(told[3]))
     in_the_middle = _same(middle, right[0])
     in_range = _same(lowest, right[1]) and _same(highest, right[2])
-    observed, ok = (
-        _shown((middle, lowest, highest, above_noise)),
-        in_the_middle and in_range and above_noise == right[3],
-    )
-    return finding(case.what, _shown(right), observed, ok).because(
+    ok = in_the_middle and in_range and above_noise == right[3]
+    return finding(case.what, _shown(right), _shown((middle, lowest, highest, above_noise)), ok).because(
         case.reason,
         direction=not in_the_middle and _same(middle, -right[0]),
         one_slow=not in_the_middle and _same(middle, mean(differences)),
