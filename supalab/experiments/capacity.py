@@ -374,12 +374,7 @@ def compared(found: Record) -> dict[str, float]:
 EXPERIMENT = Experiment(
     name="capacity",
     about="what a service can take by its client: response time against arrival rate, and the capacity",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=tables,
-    figures={"capacity": figure},
-    compared=compared,
+    plan=plan, headline=headline, notes=notes, tables=tables, figures={"capacity": figure}, compared=compared,
     quick={"steps": (10.0, 20.0, 40.0, 80.0), "duration": 4.0, "requests": 60, "fine": 0.15},
-)
+)  # fmt: skip
 capacity = EXPERIMENT.run
