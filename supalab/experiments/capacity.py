@@ -313,7 +313,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
     with sheet(
         headline(found), f"{service}; the same open-loop load for all", [what, headline(found), *notes(found)], (1, 2),
-        3.5, foot=_foot(every), fig=fig, head_in=1.65, foot_in=1.05, left=0.075, right=0.975, width_ratios=(2.1, 1),
+        3.5, foot=_foot(every), fig=fig, head_in=1.65, foot_in=1.4, left=0.075, right=0.975, width_ratios=(2.1, 1),
         wspace=0.2,
     ) as (fig, (left, right)):  # fmt: skip
         p95 = steps["response_p95_s"].astype(float).fillna(CALLER_TIMEOUT_S).clip(upper=CALLER_TIMEOUT_S)
@@ -349,7 +349,7 @@ def _marks(ax: Axes, every: pd.DataFrame) -> None:
     for one in each(every[every["capacity"].notna()]):
         ax.plot(one.capacity, one.too_slow_s, color=colour(one.arm), zorder=12, **how)
     rule(ax, every["too_slow_s"].mean(), "twice the idle response time", 0.31)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), framealpha=1.0, edgecolor="none", fontsize=10)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.14), ncols=len(every), frameon=False, borderpad=0, fontsize=10)
 
 
 def _foot(every: pd.DataFrame) -> str:
