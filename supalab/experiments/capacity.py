@@ -46,6 +46,8 @@ ARTICLE: Mapping[str, tuple[float, float, str, float]] = {
     "memory, MB (ours: most)": (250, 180, "memory_bytes", 1e-6),
     "capacity (article: concurrent; ours: /s)": (3, 10, "capacity", 1),
 }
+#: What a step has, and a run that was stopped after the idle services lacks.
+STEP_NUMBERS = [f"response_p{q}_s" for q in (50, 95, 99)] + ["peak", "in_flight_mean", "memory_bytes", "errors"]
 MARKERS = ("X", "s", "D", "o", "^", "v", "P")
 
 
@@ -148,20 +150,8 @@ def ideal_capacity(slots: int, idle_s: float, asked: Mapping[str, Any]) -> float
     return bracket(search(is_good, asked["steps"], asked["fine"]))[0]
 
 
-STEP_NUMBERS = (
-    "response_p50_s",
-    "response_p95_s",
-    "response_p99_s",
-    "peak",
-    "in_flight_mean",
-    "memory_bytes",
-    "errors",
-)
-
-
 def steps_of(found: Record) -> pd.DataFrame:
     """Return a row for each arm and rate, in order of rate; of a rate that was tried twice, the last time counts."""
-    # A run that was stopped early may have measured idle services alone, and these have fewer numbers.
     every = found.rows.reindex(columns=list(dict.fromkeys([*found.rows, *STEP_NUMBERS])))
     rows = every[every["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
     return rows.sort_values(["arm", "rate"], key=lambda of: of.map(found.arms.index) if of.name == "arm" else of)
