@@ -39,13 +39,10 @@ class Write:
     def __init__(self, store: Store, asked: Asked, table: Table) -> None:
         self.verb, kind, doing = _VERBS[asked.method]
         if not table.base:
-            raise Refusal(
-                "55000",
-                f'cannot {self.verb} view "{table.name}"',
-                "Views that do not select from a single table or view are not automatically updatable.",
-                f"To enable {doing} the view, provide an INSTEAD OF {kind} trigger or an unconditional "
-                f"ON {kind} DO INSTEAD rule.",
-            )
+            details = "Views that do not select from a single table or view are not automatically updatable."
+            hint = f"To enable {doing} the view, provide an INSTEAD OF {kind} trigger"
+            hint += f" or an unconditional ON {kind} DO INSTEAD rule."
+            raise Refusal("55000", f'cannot {self.verb} view "{table.name}"', details, hint)
         self.store, self.asked, self.table = store, asked, store.schema[table.base]
         self.names = {own: name for (source, name), own in table.shown.items() if source == table.base}
         self.columns = {own: self.table.columns[name] for own, name in self.names.items()}
