@@ -16,7 +16,7 @@ from supalab.experiments import MODULES, Experiment, experiment
 from supalab.measure.record import Record
 from supalab.output import ProgressBar, check_outputs, say
 from supalab.report.files import write
-from supalab.report.format import estimate
+from supalab.report.format import count, estimate
 from supalab.report.table import Column, Table, text
 from supalab.shipped import shipped
 
@@ -60,7 +60,7 @@ def measured(experiments: Sequence[Experiment], into: Path | None = None, *, com
         check_outputs(folder / f"{one.name}.json", *(folder / f"{name}.png" for name in one.figures))
     seconds = [one.expected_s(**one.full) for one in experiments]
     names = ", ".join(one.name for one in experiments)
-    say(f"{len(experiments)} recordings, {estimate(sum(seconds))}: {names}")
+    say(f"{count(len(experiments), 'recording')}, {estimate(sum(seconds))}: {names}")
     try:
         with ProgressBar("recordings") as tell:
             for place, one in enumerate(experiments):

@@ -13,7 +13,7 @@ from claimswork import changed, made
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import claims
 from supalab.experiments.claims import COLUMNS, EXPERIMENTS, UNTESTABLE, Claim, catalogue
-from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER, Evidence, numbers_of, rules
+from supalab.experiments.claims_rules import CANNOT, HOLDS, NOT, OTHER, Evidence, NotSeen, numbers_of, rules
 from supalab.measure.case import Case, Span, Trial, Workload, span_numbers
 from supalab.measure.record import Record
 from supalab.measure.run import trials_of
@@ -180,6 +180,42 @@ def test_a_rule_needs_what_its_claim_names_and_no_more(claim: Claim) -> None:
     nothing = claim.judged(Evidence({}))
     assert nothing.verdict == CANNOT
     assert nothing.sentence.startswith("Not tested: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "value"),
+    [
+        ("before.peak", 3),
+        ("before.total_s / control.total_s", 3.0),
+        ("100 - 100 * control.total_s / before.total_s", 100 - 100 / 3),
+        ("before.peak - 1 - 1", 1),
+        ("8 / 2 / 2", 2.0),
+        ("before.peak * 1e6", 3e6),
+    ],
+)
+def test_evidence_calculates_as_one_reads(asked: str, value: float) -> None:
+    """Products before differences, from left to right; a name may have hyphens and spaces."""
+    evidence = Evidence({"burst fake-3": {"peak": 3, "total_s": 15.0}, "burst fake-10": {"total_s": 5.0, "peak": 0}})
+    assert evidence(asked) == pytest.approx(value)
+    with pytest.raises(NotSeen, match="there is no ratio before.peak / control.peak"):
+        evidence("before.peak / control.peak")
+
+
+@pytest.mark.parametrize(
+    ("condition", "met"),
+    [
+        ("before.peak == 3 and before.peak < 3 or before.peak >= 3", True),
+        ("before.peak == 3 and before.peak < 3", False),
+        ("before.peak ~ 2", True),
+        ("before.peak ~ 1.9", False),
+        ("before.peak !~ 1.9", True),
+        ("2 * before.peak > 5 and 2 * before.peak <= 6", True),
+        ("", False),
+    ],
+)
+def test_conditions_are_comparisons_joined_by_and_and_or(condition: str, met: bool) -> None:
+    """An ``and`` binds more tightly; near means within a factor of 1.5; no condition is never met."""
+    assert Evidence({"burst fake-3": {"peak": 3}}).meets(condition) is met
 
 
 def test_a_claim_without_a_figure_is_judged_by_no_rule_that_needs_one() -> None:

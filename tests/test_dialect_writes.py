@@ -110,6 +110,14 @@ def test_text_json_and_arrays_take_what_each_body_means(
     rest.close()
 
 
+@pytest.mark.parametrize("lines", [b"13", b"12,a\n13", b'13\n14,"a"'])
+def test_a_line_of_csv_has_as_many_fields_as_the_first(rest: Rest, lines: bytes) -> None:
+    """Fewer are refused, wherever they stand, and nothing is written."""
+    answer = ask(rest, "POST", "/contests", b"id,title\n" + lines + b"\n", content_type="text/csv")
+    assert (rows(answer)["code"], rows(answer)["message"]) == ("PGRST102", "All lines must have same number of fields")
+    assert ids(rest, "id=eq.13") == []
+
+
 @pytest.mark.parametrize("number", ["1e20000", "-1e999999999", "1e-999999999"])
 def test_a_number_with_endless_digits_is_refused_where_defaults_are_filled_in(rest: Rest, number: str) -> None:
     """jsonb writes all digits of a number: one that has too many is out of range, and takes no memory."""
@@ -315,7 +323,7 @@ def test_a_put_on_a_view_goes_by_the_key_that_it_shows(tmp_path: Path) -> None:
 KEYLESS = """
 create table pets (id integer primary key autoincrement, name text, kg integer);
 insert into pets (name, kg) values ('Rex', 30), ('Tom', 4), ('Kit', 3);
-create view "all names" as select name /* no key */ from pets -- all of them
+create view "all names" as select all name /* no key */ from pets -- all of them
 ;
 create view light(called, twice, "where") as select p.name, p.kg * 2, kg from pets as p where kg < 10 order by kg;
 create view lightest as select called as oid, "where" as rowid from light where "where" < 4;

@@ -95,6 +95,32 @@ def test_written_rows_come_back_with_what_belongs_to_them(rest: Rest) -> None:
     assert rows(answer) == [{"name": "dee", "teams": {"name": "empty"}}]
 
 
+def test_a_view_keeps_its_own_order(tmp_path: Path) -> None:
+    """Through another view and with conditions, until a request asks for another one."""
+    script = """
+    create table a (id integer primary key, n int, b int references b(id)); create table b (id integer primary key);
+    insert into b values (1); insert into a values (1, 5, 1), (2, 9, 1), (3, 7, 1);
+    create view falling as select * from a order by n desc; create view again as select id, n, b from falling;
+    """
+    rest = open_rest(tmp_path, script)
+    for view in ("falling", "again"):
+        assert [row["id"] for row in rows(ask(rest, "GET", f"/{view}?select=id"))] == [2, 3, 1]
+        assert [row["id"] for row in rows(ask(rest, "GET", f"/{view}?id=gt.1&select=id&limit=1"))] == [2]
+        assert [row["id"] for row in rows(ask(rest, "GET", f"/{view}?select=id&order=id"))] == [1, 2, 3]
+    back = ask(rest, "PATCH", "/again?n=gt.5", {"b": 1}, prefer="return=representation")
+    assert len(rows(back)) == 2
+    rest.close()
+
+
+def test_a_write_that_wants_headers_alone_may_embed(rest: Rest) -> None:
+    """What is embedded, filtered or sorted by is checked, and the row's place is told all the same."""
+    target = "/people?select=id,team:teams!team_id(name)&team.name=eq.red&order=team(name)"
+    made = ask(rest, "POST", target, {"id": 9, "name": "eve", "team_id": 1}, prefer="return=headers-only")
+    assert (made.status, header(made, "location")) == (201, "/people?id=eq.9")
+    wrong = ask(rest, "POST", "/people?select=nope", {"id": 10}, prefer="return=headers-only")
+    assert rows(wrong)["code"] == "42703"
+
+
 @pytest.mark.parametrize(
     ("target", "status", "code"),
     [

@@ -119,7 +119,7 @@ faults.figure()
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
 # **The burst of disconnects.** Which client works on for cancelled callers? The witness counted. *Wasted work* are responses of the backend that reached no
-# caller; *noticed* are those after the client had closed the connection:
+# caller; *client gone* are requests whose client had closed the connection by then:
 
 # %%
 faults.table()[2]

@@ -267,8 +267,7 @@ def savings(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = None) 
     with sheet(title, about, [f"{title}. {about}.", *said], (1, 1), 0.5 * len(found), **places) as (fig, (ax,)):
         for place, (change, got) in enumerate(found.items()):
             shade, end = look_of(got), max(got.highest, expected.get(change, 0.0), 0.0)
-            style: dict[str, Any] = {"color": shade.face, "hatch": shade.hatch, "edgecolor": shade.edge, "zorder": 3}
-            ax.barh(place, got.median, 0.56, linewidth=1.0, **style)
+            ax.barh(place, got.median, 0.56, color=shade.face, hatch=shade.hatch, edgecolor=shade.edge, zorder=3)
             dots(ax, list(saved[change]), place)
             if change in expected:
                 ax.plot([expected[change]] * 2, [place - 0.42, place + 0.42], zorder=6, **GUESS)
@@ -276,7 +275,8 @@ def savings(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = None) 
         ax.axvspan(-noise, noise, color="#e3e7eb", zorder=0.5)
         ax.axvline(0, color=INK, linewidth=1.0, zorder=4)
         ticks = {"yticks": range(len(found)), "yticklabels": list(found), "ylim": (len(found) - 0.45, -0.55)}
-        ax.set(xlim=(ax.get_xlim()[0], 1.4 * ax.get_xlim()[1]), **ticks)
+        low, high = ax.get_xlim()
+        ax.set(xlim=(low, high + 0.4 * (high - low)), **ticks)  # room for the words
         ax.set_xlabel("seconds saved (to the right) or lost (to the left)", loc="left")
         key_of(fig, [SAVED, LOST, NOISE])
     return fig

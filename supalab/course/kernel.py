@@ -98,10 +98,8 @@ def _check_limit(arm: str, client: object) -> None:
 
 def _short_interrupts() -> None:
     """Let a cell that somebody interrupts end with one line instead of a screen of traceback."""
-    try:
-        from IPython import get_ipython
-    except ImportError:  # pragma: no cover
-        return
+    from IPython import get_ipython
+
     shell = get_ipython()
     if shell is not None:
         shell.set_custom_exc((KeyboardInterrupt, asyncio.CancelledError), _interrupted)

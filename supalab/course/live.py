@@ -40,11 +40,9 @@ Show = Callable[[dict[str, Any]], None]
 
 def displayed() -> Show | None:
     """Return a function that shows a display's parts (by MIME type) instead of the last ones; None elsewhere."""
-    try:
-        from IPython import get_ipython
-        from IPython.display import DisplayHandle
-    except ImportError:  # pragma: no cover
-        return None
+    from IPython import get_ipython
+    from IPython.display import DisplayHandle
+
     if getattr(get_ipython(), "kernel", None) is None:
         return None
     handle = DisplayHandle()  # type: ignore[no-untyped-call]

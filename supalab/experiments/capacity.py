@@ -46,6 +46,8 @@ ARTICLE: Mapping[str, tuple[float, float, str, float]] = {
     "memory, MB (ours: most)": (250, 180, "memory_bytes", 1e-6),
     "capacity (article: concurrent; ours: /s)": (3, 10, "capacity", 1),
 }
+#: What a step has, and a run that was stopped after the idle services lacks.
+STEP_NUMBERS = [f"response_p{q}_s" for q in (50, 95, 99)] + ["peak", "in_flight_mean", "memory_bytes", "errors"]
 MARKERS = ("X", "s", "D", "o", "^", "v", "P")
 
 
@@ -148,20 +150,8 @@ def ideal_capacity(slots: int, idle_s: float, asked: Mapping[str, Any]) -> float
     return bracket(search(is_good, asked["steps"], asked["fine"]))[0]
 
 
-STEP_NUMBERS = (
-    "response_p50_s",
-    "response_p95_s",
-    "response_p99_s",
-    "peak",
-    "in_flight_mean",
-    "memory_bytes",
-    "errors",
-)
-
-
 def steps_of(found: Record) -> pd.DataFrame:
     """Return a row for each arm and rate, in order of rate; of a rate that was tried twice, the last time counts."""
-    # A run that was stopped early may have measured idle services alone, and these have fewer numbers.
     every = found.rows.reindex(columns=list(dict.fromkeys([*found.rows, *STEP_NUMBERS])))
     rows = every[every["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
     return rows.sort_values(["arm", "rate"], key=lambda of: of.map(found.arms.index) if of.name == "arm" else of)
@@ -313,7 +303,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
     with sheet(
         headline(found), f"{service}; the same open-loop load for all", [what, headline(found), *notes(found)], (1, 2),
-        3.5, foot=_foot(every), fig=fig, head_in=1.65, foot_in=1.05, left=0.075, right=0.975, width_ratios=(2.1, 1),
+        3.5, foot=_foot(every), fig=fig, head_in=1.65, foot_in=1.4, left=0.075, right=0.975, width_ratios=(2.1, 1),
         wspace=0.2,
     ) as (fig, (left, right)):  # fmt: skip
         p95 = steps["response_p95_s"].astype(float).fillna(CALLER_TIMEOUT_S).clip(upper=CALLER_TIMEOUT_S)
@@ -349,7 +339,7 @@ def _marks(ax: Axes, every: pd.DataFrame) -> None:
     for one in each(every[every["capacity"].notna()]):
         ax.plot(one.capacity, one.too_slow_s, color=colour(one.arm), zorder=12, **how)
     rule(ax, every["too_slow_s"].mean(), "twice the idle response time", 0.31)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), framealpha=1.0, edgecolor="none", fontsize=10)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.14), ncols=len(every), frameon=False, borderpad=0, fontsize=10)
 
 
 def _foot(every: pd.DataFrame) -> str:
@@ -374,12 +364,7 @@ def compared(found: Record) -> dict[str, float]:
 EXPERIMENT = Experiment(
     name="capacity",
     about="what a service can take by its client: response time against arrival rate, and the capacity",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=tables,
-    figures={"capacity": figure},
-    compared=compared,
+    plan=plan, headline=headline, notes=notes, tables=tables, figures={"capacity": figure}, compared=compared,
     quick={"steps": (10.0, 20.0, 40.0, 80.0), "duration": 4.0, "requests": 60, "fine": 0.15},
-)
+)  # fmt: skip
 capacity = EXPERIMENT.run

@@ -317,14 +317,8 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="claims",
-    about="every claim of the article with its verdict",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={"claims": figure},
-    compared=compared,
+    name="claims", about="every claim of the article with its verdict",
+    plan=plan, headline=headline, notes=notes, tables=table, figures={"claims": figure}, compared=compared,
     quick={"quick": True},
-)
+)  # fmt: skip
 claims = EXPERIMENT.run

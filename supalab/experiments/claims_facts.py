@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -39,37 +39,35 @@ IN_TURN, FIRST_CALLS, CROWD = 20, 20, 150
 GAP_S, BYTES, TIMEOUT_S = 0.2, 12, 0.8
 ROW_ID = 900_001
 ROW = {"id": ROW_ID, "title": "Tried out", "url": "https://contests.test/tried-out"}
+KINDS: Mapping[str, Callable[..., Client]] = {"fake": FakeSupabaseAsync, "article": ArticleSupabaseAsync}
 
 
 def facts() -> dict[str, Any]:
     """Try everything out and return what was found, by name."""
     os.environ["no_proxy"] = "127.0.0.1"  # nor may a proxy of the system's own settings take loopback traffic
-    with Lab() as lab, ThreadPoolExecutor(1) as pool:
-        found = {**_errors(lab), **_defaults(), **_in_turn(lab), **_loops(), **asyncio.run(_article(lab))}
+    with Lab() as lab:
+        found = _errors(lab) | _defaults() | _in_turn(lab) | _loops() | asyncio.run(_article(lab))
         lab.set(latency=SLOW_S)
-        # It only sleeps, and uses its own server, so it runs in parallel and costs no time.
-        dripped = pool.submit(_dripping)
         found |= asyncio.run(_slow(lab))
-        found |= dripped.result()
         lab.reset()
         return found | asyncio.run(_crowd(lab))
 
 
-def _raised(ask: Callable[..., Any], *given: Any) -> Exception | None:
+def _raised(ask: Callable[..., Any], *given: Any, **how: Any) -> Exception | None:
     try:
-        ask(*given)
+        ask(*given, **how)
     except Exception as error:
         return error
     return None
 
 
-def _name(error: BaseException | object | None) -> str:
+def _name(error: object) -> str:
     return type(error).__name__ if isinstance(error, BaseException) else "ok"
 
 
 def _errors(lab: Lab) -> dict[str, Any]:
     """Record which errors both libraries raise for a missing table and for a closed port."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = f"http://127.0.0.1:{taken.getsockname()[1]}/"
 
     def ask(get: Callable[..., Any], url: str) -> None:
@@ -91,18 +89,14 @@ def _errors(lab: Lab) -> dict[str, Any]:
 
 def _defaults() -> dict[str, Any]:
     """Timeouts (seconds, -1 for none) and limits, as the libraries' signatures have them."""
-    new = inspect.signature(httpx.AsyncClient).parameters
-    timeouts = {
-        "requests": inspect.signature(requests.Session.request).parameters["timeout"].default,
-        "httpx": new["timeout"].default.read,
-    }
+    old, new = (inspect.signature(one).parameters for one in (requests.Session.request, httpx.AsyncClient))
+    timeouts = {"requests": old["timeout"].default, "httpx": new["timeout"].default.read}
     found = {f"default_timeout_{name}_s": -1.0 if wait is None else float(wait) for name, wait in timeouts.items()}
     return found | {"default_connections": new["limits"].default.max_connections}
 
 
 def _in_turn(lab: Lab) -> dict[str, Any]:
     """Count the connections of sequential requests, which never need two at once."""
-    url, headers = f"{lab.url}/rest/v1/contests?limit=1", {"apikey": lab.key}
     found = {"in_turn": IN_TURN}
     with requests.Session() as session, httpx.Client(trust_env=False) as client:
         gets: Mapping[str, Callable[..., Any]] = {
@@ -111,7 +105,7 @@ def _in_turn(lab: Lab) -> dict[str, Any]:
         for name, get in gets.items():
             lab.reset()
             for _ in range(IN_TURN):
-                get(url, headers=headers).raise_for_status()
+                get(f"{lab.url}/rest/v1/contests?limit=1", headers={"apikey": lab.key}).raise_for_status()
             found[f"in_turn_{name}"] = lab.witness().connections
     return found
 
@@ -159,53 +153,22 @@ async def _article(lab: Lab) -> dict[str, Any]:
         await asyncio.gather(*(fake.select("contests", limit=1) for _ in range(FIRST_CALLS)))
     left = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
     return {
-        "clients_before": before,
-        "clients_made": made,
-        "clients_calls": FIRST_CALLS,
-        "methods": len(good),
-        "methods_good": sum(good),
+        "clients_before": before, "clients_made": made, "clients_calls": FIRST_CALLS, "methods": len(good),
+        "methods_good": sum(good), "threads_after_close": len(left),
         "open_after_close": sum(one._client is None or not one._client.is_closed for one in (db, by_an_error)),
-        "threads_after_close": len(left),
-    }
-
-
-def _dripping() -> dict[str, Any]:
-    """Ask a server that sends a byte at a time, with a timeout below the whole and above each gap."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        threading.Thread(target=_drip, args=(server,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        return {
-            "drip_requests": _name(_raised(lambda: requests.get(url, timeout=TIMEOUT_S))),
-            "drip_httpx": _name(_raised(lambda: httpx.get(url, timeout=TIMEOUT_S))),
-        }
-
-
-def _drip(server: socket.socket) -> None:
-    with suppress(OSError):  # it is closed when both have asked
-        while True:
-            caller, _ = server.accept()
-            with caller, suppress(OSError):  # the caller's timeout expired: that is a result too
-                caller.recv(65_536)
-                caller.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\nConnection: close\r\n\r\n".encode())
-                for _ in range(BYTES):
-                    time.sleep(GAP_S)
-                    caller.sendall(b".")
+    }  # fmt: skip
 
 
 async def _slow(lab: Lab) -> dict[str, Any]:
     """Cancel callers of both clients and send a new request; queue for one slot with a timeout. All in parallel."""
-    kinds: Mapping[str, Callable[..., Client]] = {"fake": FakeSupabaseAsync, "article": ArticleSupabaseAsync}
-    waits = [_next_answer(kind(lab.url, lab.key, limit=3)) for kind in kinds.values()]
-    queues = [_queue(kind(lab.url, lab.key, limit=1, timeout=PATIENCE * SLOW_S)) for kind in kinds.values()]
-    seconds, answers = await asyncio.gather(asyncio.gather(*waits), asyncio.gather(*queues))
-    found = {f"left_next_{name}_s": round(waited, 3) for name, waited in zip(kinds, seconds, strict=True)}
-    found |= {f"queue_answered_{name}": queue.count("ok") for name, queue in zip(kinds, answers, strict=True)}
-    return found | {
-        "left_latency_s": SLOW_S,
-        "queue_asked": QUEUED,
-        "queue_timeout_s": PATIENCE * SLOW_S,
-        "queue_error_article": next((name for name in answers[1] if name != "ok"), "none"),
-    }
+    waits = [_next_answer(kind(lab.url, lab.key, limit=3)) for kind in KINDS.values()]
+    queues = [_queue(kind(lab.url, lab.key, limit=1, timeout=PATIENCE * SLOW_S)) for kind in KINDS.values()]
+    seconds, answers, drip = await asyncio.gather(asyncio.gather(*waits), asyncio.gather(*queues), _dripping())
+    found = {f"left_next_{name}_s": round(waited, 3) for name, waited in zip(KINDS, seconds, strict=True)}
+    found |= {f"queue_answered_{name}": queue.count("ok") for name, queue in zip(KINDS, answers, strict=True)}
+    failed = next((name for name in answers[1] if name != "ok"), "none")
+    asked = {"left_latency_s": SLOW_S, "queue_asked": QUEUED, "queue_timeout_s": PATIENCE * SLOW_S}
+    return found | drip | asked | {"queue_error_article": failed}
 
 
 async def _next_answer(db: Client) -> float:
@@ -225,6 +188,24 @@ async def _queue(db: Client) -> list[str]:
     async with db:
         answers = await asyncio.gather(*(db.select("contests", limit=1) for _ in range(QUEUED)), return_exceptions=True)
     return [_name(answer) for answer in answers]
+
+
+async def _dripping() -> dict[str, str]:
+    """Ask a server that sends a byte at a time, with a timeout below the whole and above each gap."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\nConnection: close\r\n\r\n".encode())
+        for _ in range(BYTES):
+            await asyncio.sleep(GAP_S)
+            writer.write(b".")
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = "http://{}:{}/".format(*server.sockets[0].getsockname())
+        asked = [asyncio.to_thread(_raised, get, url, timeout=TIMEOUT_S) for get in (requests.get, httpx.get)]
+        old, new = await asyncio.gather(*asked)
+    return {"drip_requests": _name(old), "drip_httpx": _name(new)}
 
 
 async def _crowd(lab: Lab) -> dict[str, Any]:

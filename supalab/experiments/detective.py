@@ -236,14 +236,8 @@ def _draw_row(ax: Axes, row: int, mine: pd.DataFrame) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="detective",
-    about="under which conditions the article's numbers are all true at once",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={"detective": figure},
-    compared=compared,
+    name="detective", about="under which conditions the article's numbers are all true at once",
+    plan=plan, headline=headline, notes=notes, tables=table, figures={"detective": figure}, compared=compared,
     quick={"quick": True},
-)
+)  # fmt: skip
 detective = EXPERIMENT.run

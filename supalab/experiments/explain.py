@@ -479,13 +479,9 @@ def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
 EXPERIMENT = Experiment(
     name="explain",
     about="the step from the article's client to ours, a factor at a time, over several links",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=tables,
-    figures={"explain": waterfall, "explain-links": by_link},
-    compared=compared,
+    plan=plan, headline=headline, notes=notes, tables=tables,
+    figures={"explain": waterfall, "explain-links": by_link}, compared=compared,
     full={"requests": 100, "latency": ARTICLE_S},
     quick={"requests": 40, "latency": 0.05, "repeat": 2, "links": False},
-)
+)  # fmt: skip
 explain = EXPERIMENT.run

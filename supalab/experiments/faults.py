@@ -6,11 +6,13 @@ below twice that of the idle service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby, product
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -20,15 +22,15 @@ from supalab.experiments import Experiment
 from supalab.experiments.capacity import ARMS, TOO_SLOW, late
 from supalab.experiments.race import control_of
 from supalab.measure.case import Span, Trial
-from supalab.measure.record import Record
+from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, failures, response, stayed
 from supalab.report.format import NEVER, counts, duration, listed, ms, stated
 from supalab.report.plot import INK, MUTED, colour, label, not_seen, row_label, sheet
-from supalab.report.table import Table
+from supalab.report.table import Content, Table
 
-__all__ = ["FAULTS", "Window", "draw_window", "faults", "figure", "headline", "notes", "plan", "tables", "windows"]
+__all__ = ["FAULTS", "draw_window", "faults", "figure", "headline", "notes", "plan", "recovery", "tables", "windows"]
 
 LATENCY_S, SLOW_S = 0.15, 2.0
 #: The faults by name: what they are, and the lab's conditions meanwhile.
@@ -50,10 +52,12 @@ ENOUGH = 10
 REASONS = {
     ("article", "left"): "callers cancelled in the queue of httpx's pool break it for good (encode/httpcore issue 1093)"
 }
-COLUMNS = (
-    "client", "p95 ms\nbefore", "p95 ms\nduring", "recovered\nafter", "lost", "of them\nafter", "dis-\nconnected",
-    "wasted\nwork", "of that\nnoticed", "in flight\npeak",
-)  # fmt: skip
+COLUMNS: Mapping[str, str | Callable[[Any], Content]] = {
+    "client": "{arm}", "p95 ms\nbefore": lambda one: ms(one.before_s, NEVER),
+    "p95 ms\nduring": lambda one: ms(one.during_s, NEVER), "recovered\nafter": "{recovered}", "lost": "{lost}",
+    "of them\nafter": "{lost_after}", "dis-\nconnected": "{disconnected}", "wasted\nwork": "{wasted}",
+    "client\ngone": "{noticed}", "in flight\npeak": "{peak}",
+}  # fmt: skip
 ROW_IN, LOW_S, MARGIN, LOST = 1.3, 0.1, 1.9, 1.25
 TICKS = (0.1, 0.3, 1.0, 3.0, 10.0)
 SHADE = "#e9ecef"
@@ -101,159 +105,97 @@ def plan(
             )
 
 
-@dataclass(frozen=True)
-class Window:
-    """One fault on the service of one client, as a trial of the record."""
+def windows(found: Record) -> pd.DataFrame:
+    """Return a row for each fault on each client, in the order in which they ran.
 
-    trial: Trial
-
-    @property
-    def arm(self) -> str:
-        """The client."""
-        return self.trial.arm
-
-    @property
-    def fault(self) -> str:
-        """The fault's name."""
-        return str(self.trial["fault"])
-
-    @property
-    def begin(self) -> float:
-        """Seconds from the load's start to the fault's begin, as it really was."""
-        return float(self.trial["fault_from_s"])
-
-    @property
-    def end(self) -> float:
-        """The same to its end."""
-        return float(self.trial["fault_until_s"])
-
-    @property
-    def too_slow_s(self) -> float:
-        """Twice the idle response time."""
-        return TOO_SLOW * float(self.trial["idle_s"])
-
-    @property
-    def spans(self) -> list[Span]:
-        """The requests whose clients did not disconnect on purpose."""
-        return stayed(self.trial.spans)
-
-    @property
-    def recovery_s(self) -> float | None:
-        """Seconds from the fault's end to the first of ``ENOUGH`` quick requests in a row; ``None`` if not seen.
-
-        0 if that is the first request after the end.
-        """
-        after = [span for span in self.spans if span.asked >= self.end]
-        quick = [span.ok and span.latency < self.too_slow_s for span in after]
-        first = next((at for at in range(len(after) - ENOUGH + 1) if all(quick[at : at + ENOUGH])), None)
-        if first is None:
-            return None
-        return after[first].asked - self.end if first else 0.0
-
-    @property
-    def recovered(self) -> str:
-        """How long recovery took: ``at once``, ``1.9 s``, or that it was not seen."""
-        if self.recovery_s is None:
-            return "not seen"
-        return "at once" if self.recovery_s == 0 else f"{self.recovery_s:.1f} s"
-
-    @property
-    def lost(self) -> Mapping[str, int]:
-        """Count callers who waited but had no response, by kind of failure."""
-        return failures(self.trial.spans)
-
-    @property
-    def lost_after(self) -> int:
-        """How many of them came when the fault was over."""
-        return sum(not span.ok for span in self.spans if span.asked >= self.end)
-
-    @property
-    def disconnected(self) -> int:
-        """Clients that disconnected early, as they were meant to."""
-        return len(self.trial.spans) - len(self.spans)
-
-    @property
-    def wasted(self) -> int:
-        """Good responses that the backend made and that reached no caller."""
-        answered = sum(span.ok for span in self.trial.spans)
-        return max(int(self.trial["served"]) - int(self.trial["failed_on_purpose"]) - answered, 0)
-
-    @property
-    def noticed(self) -> int:
-        """Requests whose connection the client had closed, so that the backend could have stopped."""
-        return int(self.trial["abandoned"])
-
-    def p95(self, begin: float, end: float) -> float | None:
-        """Return p95 of the response time of those who came from ``begin`` to ``end`` seconds."""
-        return response((span for span in self.spans if begin <= span.asked < end), 95)
+    ``begin`` and ``end``: of the fault as it really was, in seconds from the load's start. ``before_s``, ``during_s``:
+    p95 of the response time. ``recovery_s``: as in ``recovery``; ``recovered`` is its text. ``spans``: the requests
+    whose clients did not disconnect on purpose; ``lost``: how many of them had no response, ``failures`` by kind,
+    ``lost_after`` when the fault was over. ``wasted``: good responses of the backend that reached no caller;
+    ``noticed``: requests whose connection the client had closed, so that the backend could have stopped. What was not
+    found is NaN.
+    """
+    numbers = ["before_s", "during_s", "recovery_s"]
+    return pd.DataFrame(map(_window, found.trials)).astype(dict.fromkeys(numbers, float))
 
 
-def windows(found: Record) -> list[Window]:
-    """Return every fault on every client, in the order in which they ran."""
-    return [Window(trial) for trial in found.trials]
+def _window(trial: Trial) -> dict[str, Any]:
+    begin, end, too_slow = trial["fault_from_s"], trial["fault_until_s"], TOO_SLOW * trial["idle_s"]
+    stay, failed = stayed(trial.spans), failures(trial.spans)
+    seconds, answered = recovery(stay, end, too_slow), sum(span.ok for span in trial.spans)
+    return {
+        "arm": trial.arm, "kind": trial.case.kind, "fault": trial["fault"], "begin": begin, "end": end,
+        "too_slow_s": too_slow, "spans": stay,
+        "before_s": response((span for span in stay if span.asked < begin), 95),
+        "during_s": response((span for span in stay if begin <= span.asked < end), 95),
+        "recovery_s": seconds,
+        "recovered": "not seen" if seconds is None else "at once" if seconds == 0 else f"{seconds:.1f} s",
+        "watched_s": max((span.asked for span in trial.spans), default=end) - end,
+        "lost": sum(failed.values()), "failures": counts(failed),
+        "lost_after": sum(not span.ok for span in stay if span.asked >= end),
+        "disconnected": len(trial.spans) - len(stay),
+        "wasted": max(trial["served"] - trial["failed_on_purpose"] - answered, 0),
+        "noticed": trial["abandoned"], "peak": trial["peak"], "late": trial["send_delay_p99_s"] > LATE_S,
+    }  # fmt: skip
 
 
-def _by_fault(found: Record) -> Mapping[str, list[Window]]:
-    """The windows of each fault."""
-    return {kind: list(mine) for kind, mine in groupby(windows(found), key=lambda one: one.fault)}
+def recovery(spans: Sequence[Span], end: float, too_slow_s: float) -> float | None:
+    """Return the seconds from a fault's end to the first of ``ENOUGH`` quick requests in a row; ``None`` if not seen.
+
+    0 if that is the first request after the end.
+    """
+    after = [span for span in spans if span.asked >= end]
+    quick = [span.ok and span.latency < too_slow_s for span in after]
+    first = next((at for at in range(len(after) - ENOUGH + 1) if all(quick[at : at + ENOUGH])), None)
+    return None if first is None else after[first].asked - end if first else 0.0
 
 
 def headline(found: Record) -> str:
     """Say which services do not recover at once."""
-    ill = list(dict.fromkeys(one.arm for one in windows(found) if one.recovery_s != 0))
+    every = windows(found)
+    ill = [arm for arm in found.arms if (every[every["arm"] == arm]["recovery_s"] != 0).any()]
     if not ill:
         return "When a fault is over, every client's service recovers at once"
-    ill.sort(key=found.arms.index)
     return f"When a fault is over, {listed(ill)} {'do' if ill[1:] else 'does'} not recover at once"
 
 
 def notes(found: Record) -> list[str]:
     """Say for each fault and client when it recovered, how many callers were lost, and how much work was wasted."""
-    said = []
-    for one in windows(found):
-        seen = {"at once": "at once", "not seen": "later than was watched"}.get(one.recovered, f"after {one.recovered}")
-        said.append(
-            f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: recovered {seen}, "
-            f"{sum(one.lost.values())} of {len(one.spans)} callers who stayed were lost, "
-            f"{one.wasted} responses of the backend were wasted."
-        )
-    return said
+    words = {"at once": "at once", "not seen": "later than was watched"}
+    return [
+        f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: recovered "
+        f"{words.get(one.recovered, f'after {one.recovered}')}, {one.lost} of {len(one.spans)} callers who stayed were "
+        f"lost, {one.wasted} responses of the backend were wasted."
+        for one in each(windows(found))
+    ]
 
 
 def tables(found: Record) -> list[Table]:
     """Return a table for each fault, and what the columns mean."""
+    every = windows(found)
+    by_fault = list(every.groupby("fault", sort=False))
     made = [
-        Table(COLUMNS, list(map(_row, mine)), headline=f"{FAULTS[kind][0]}, {mine[0].end - mine[0].begin:.0f} s")
-        for kind, mine in _by_fault(found).items()
+        Table.of(mine, COLUMNS, headline=f"{FAULTS[str(kind)][0]}, {(mine['end'] - mine['begin']).iloc[0]:.0f} s")
+        for kind, mine in by_fault
     ]
-    return [*made, Table((), (), notes=_below(found))]
-
-
-def _row(one: Window) -> list[str]:
-    numbers = (sum(one.lost.values()), one.lost_after, one.disconnected, one.wasted, one.noticed, one.trial["peak"])
-    p95 = (ms(one.p95(0.0, one.begin), NEVER), ms(one.p95(one.begin, one.end), NEVER))
-    return [one.arm, *p95, one.recovered, *map(str, numbers)]
-
-
-def _below(found: Record) -> list[str]:
-    asked, every = found.asked, windows(found)
+    asked = found.asked
     said = [
         f"{asked['rate']:g} requests per second at random, the same for all; clients time out after "
         f"{asked['timeout']:g} s.",
         f"Recovered: the first of {ENOUGH} requests in a row below twice the idle response time.",
         "Lost: callers who stayed and had no response. Wasted work: good responses of the backend that reached no "
-        "caller; noticed: those whose connection the client had closed, so that the backend could have stopped.",
+        "caller. Client gone: requests, failed ones too, whose client had closed the connection before the backend was "
+        "done with them, so that it could have stopped.",
         f"Disconnected: a flood of {asked['flood']:g} clients per second in addition, which disconnect after "
         f"{stated(asked['flood_timeout'])}.",
     ]
-    for kind, mine in _by_fault(found).items():
-        lost = "; ".join(f"{one.arm} {counts(one.lost)}" for one in mine if one.lost)
+    for kind, mine in by_fault:
+        lost = "; ".join(f"{one.arm} {one.failures}" for one in each(mine) if one.lost)
         said += [f"{kind}, lost: {lost}"] * bool(lost)
-    for one in every:
-        reason = REASONS.get((one.trial.case.kind, one.fault)) if one.recovery_s is None else None
-        said += [f"{one.arm} did not recover: {reason}."] * bool(reason)
-    said += late(f"{one.arm} {one.fault}" for one in every if one.trial["send_delay_p99_s"] > LATE_S)
-    return said if found.finished else [*said, "Interrupted: faults are missing."]
+    for one in each(every[every["recovery_s"].isna()]):
+        said += [f"{one.arm} did not recover: {REASONS[of]}." for of in [(one.kind, one.fault)] if of in REASONS]
+    said += late(f"{one.arm} {one.fault}" for one in each(every[every["late"]]))
+    return [*made, Table((), (), notes=[*said, *["Interrupted: faults are missing."] * (not found.finished)])]
 
 
 def figure(found: Record, *, fig: Figure | None = None) -> Figure:
@@ -261,10 +203,10 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
 
     Draws on ``fig`` if one is given. For a fault that did not run, its panel says so.
     """
-    every, arms = windows(found), found.arms
-    kinds = list(_by_fault(found))
-    panels = {(one.arm, one.fault): one for one in every}
-    top = MARGIN * max([2 * found.asked["timeout"], *(span.latency for one in every for span in one.spans if span.ok)])
+    every = {(one.arm, one.fault): one for one in each(windows(found))}
+    arms, kinds = found.arms, list(dict.fromkeys(kind for _, kind in every))
+    answered = [span.latency for one in every.values() for span in one.spans if span.ok]
+    top = MARGIN * max([2 * found.asked["timeout"], *answered])
     service = f"contest-agent over a backend of {duration(LATENCY_S)}, {found.asked['rate']:g} requests per second"
     what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
     with sheet(
@@ -273,11 +215,11 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
         foot_in=0.95, left=0.16, right=0.975, hspace=0.3, wspace=0.1,
     ) as (fig, axes):  # fmt: skip
         for ax, (arm, kind) in zip(axes, product(arms, kinds), strict=True):
-            if (arm, kind) not in panels:
+            if (arm, kind) not in every:
                 not_seen(ax, "not run")
                 continue
             control, lowest = control_of(arm, arms), arm == arms[-1]
-            draw_window(ax, panels[arm, kind], top, hollow=control is not None)
+            draw_window(ax, every[arm, kind], top, hollow=control is not None)
             ax.tick_params(labelbottom=lowest, labelleft=kind == kinds[0])
             ax.set_title(FAULTS[kind][0] if arm == arms[0] else "", pad=8)
             ax.set_xlabel("seconds" if lowest else "", loc="left")
@@ -286,7 +228,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     return fig
 
 
-def draw_window(ax: Axes, one: Window, top: float, *, hollow: bool = False) -> None:
+def draw_window(ax: Axes, one: Any, top: float, *, hollow: bool = False) -> None:
     """Draw the requests of one fault; those that were lost are put just below ``top`` seconds."""
     ax.axvspan(one.begin, one.end, color=SHADE, zorder=0)
     ax.axhline(one.too_slow_s, color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
@@ -301,40 +243,32 @@ def draw_window(ax: Axes, one: Window, top: float, *, hollow: bool = False) -> N
     ticks = [tick for tick in TICKS if tick < top / 2]
     ax.set_yticks([*ticks, top / LOST], [*(f"{tick:g}" for tick in ticks), "lost"])
     ax.yaxis.set_minor_locator(NullLocator())
-    if one.recovery_s:
+    if one.recovery_s > 0:
         ax.axvline(one.end + one.recovery_s, color=INK, linewidth=1.2, zorder=2)
     label(ax, _verdict(one), (1, 0.62), (-5, 0), xycoords="axes fraction", fontsize=9.5, zorder=6)
 
 
-def _verdict(one: Window) -> str:
-    if one.recovery_s is None:
-        watched = max((span.asked for span in one.trial.spans), default=one.end) - one.end
-        return f"not recovered in {watched:.0f} s"
-    during = one.p95(one.begin, one.end)
-    untouched = during is not None and during < one.too_slow_s and one.recovery_s == 0
+def _verdict(one: Any) -> str:
+    if one.recovered == "not seen":
+        return f"not recovered in {one.watched_s:.0f} s"
+    untouched = one.during_s < one.too_slow_s and one.recovery_s == 0
     return "quick all the time" if untouched else f"recovered: {one.recovered}"
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return lost callers, noticed disconnects and the recovery of each fault on each client."""
-    numbers: dict[str, float] = {}
-    for one in windows(found):
-        name = f"{one.arm} {one.fault}"
-        numbers |= {f"{name}: lost": sum(one.lost.values()), f"{name}: noticed": one.noticed}
-        if one.recovery_s is not None:
-            numbers[f"{name}: recovered, s"] = one.recovery_s
-    return numbers
+    numbers = {
+        f"{one.arm} {one.fault}: {name}": float(value)
+        for one in each(windows(found))
+        for name, value in (("lost", one.lost), ("noticed", one.noticed), ("recovered, s", one.recovery_s))
+    }
+    return {name: value for name, value in numbers.items() if not math.isnan(value)}
 
 
 EXPERIMENT = Experiment(
     name="faults",
     about="a slow backend, a failing one, a flood of clients that disconnect: when each client's service recovers",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=tables,
-    figures={"faults": figure},
-    compared=compared,
+    plan=plan, headline=headline, notes=notes, tables=tables, figures={"faults": figure}, compared=compared,
     quick={"before": 2.0, "fault": 3.0, "after": 6.0},
-)
+)  # fmt: skip
 faults = EXPERIMENT.run

@@ -18,6 +18,8 @@ from supalab.report.format import stated
 __all__ = ["Finding", "Reading", "Row", "blog_table", "row_of"]
 
 WIDTH = 100
+#: How far apart two numbers may be, as a part of the smaller, and still agree.
+TOLERANCE = 0.15
 WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
 LACK = "Too little is given: it takes two of response time, throughput (or n and total) and limit."
 Kind = Literal["agree", "imply", "contradict", "lack"]
@@ -64,11 +66,6 @@ class Reading(NamedTuple):
 
     findings: tuple[Finding, ...]
 
-    @property
-    def contradictions(self) -> tuple[Finding, ...]:
-        """What cannot be true together."""
-        return tuple(found for found in self.findings if found.kind == "contradict")
-
     def __str__(self) -> str:
         wide = max(len(found.column) for found in self.findings)
         heads = [f"{found.column:<{wide}}  {found.kind:<10}  " for found in self.findings]
@@ -92,39 +89,34 @@ def row_of(words: str) -> Row:
     return Row(**given)
 
 
-def blog_table(before: Row, after: Row | None = None, *, tolerance: float = 0.15) -> Reading:
-    """Find what a table's numbers imply and which contradict each other, in each column and between the two.
-
-    ``tolerance``: how far apart two numbers may be, as a part of the smaller, and still agree.
-    """
-    if not 0 <= tolerance < 1:
-        raise SettingsError(f"tolerance {tolerance!r} is not a share from 0 to 1: use e.g. 0.15")
+def blog_table(before: Row, after: Row | None = None) -> Reading:
+    """Find what a table's numbers imply and which contradict each other, in each column and between the two."""
     columns = {"before": before, "after": after} if after else {"table": before}
     found: list[Finding] = []
     for name, row in columns.items():
-        said = [*_burst(row, tolerance), *_slots(row, tolerance)] or [("lack", LACK)]
+        said = [*_burst(row), *_slots(row)] or [("lack", LACK)]
         found += [Finding(kind, name, sentence) for kind, sentence in said]
     if after:
-        found += [Finding(kind, "both", sentence) for kind, sentence in _between(before, after, tolerance)]
+        found += [Finding(kind, "both", sentence) for kind, sentence in _between(before, after)]
     return Reading(tuple(found))
 
 
-def _burst(row: Row, tolerance: float) -> Said:
+def _burst(row: Row) -> Said:
     """Compare the throughput with that of the burst."""
     if row.per_s and row.n and row.total_s:
         burst = row.n / row.total_s
         said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} per second"
-        if _alike(burst, row.per_s, tolerance):
+        if _alike(burst, row.per_s):
             yield "agree", f"{said}, as stated ({row.per_s:g})."
         else:
             yield "contradict", f"{said}, but {row.per_s:g} are stated: they are not of one run."
 
 
-def _slots(row: Row, tolerance: float) -> Said:
+def _slots(row: Row) -> Said:
     """Compare the number in flight that rate and response imply with the limit; or find what two of them imply."""
     rate, response, limit = row.rate, row.response_s, row.limit
     if rate and response:
-        yield from _in_slots(row, rate, response, tolerance)
+        yield from _in_slots(row, rate, response)
     elif response and limit:
         most = f"{limit:g} in flight of {stated(response)} each give {limit / response:.3g} per second at most"
         time = f", so {row.n:g} requests take {stated(_full_s(row.n, limit, response))} at least" if row.n else ""
@@ -134,7 +126,7 @@ def _slots(row: Row, tolerance: float) -> Said:
         yield "imply", f"{said}{stated(limit / rate)}; if it takes less, they are not."
 
 
-def _in_slots(row: Row, rate: float, response: float, tolerance: float) -> Said:
+def _in_slots(row: Row, rate: float, response: float) -> Said:
     busy, limit = rate * response, row.limit
     said = f"{rate:.3g} per second of {stated(response)} each are {busy:.2g} in flight"
     if limit is None:
@@ -142,8 +134,8 @@ def _in_slots(row: Row, rate: float, response: float, tolerance: float) -> Said:
         return
     full_s = _full_s(row.n or 0, limit, response)
     # A burst that does not fill its last round has less in flight on average than its slots, and is sound all the same.
-    sound = row.n and row.total_s and _alike(row.total_s, full_s, tolerance)
-    if sound or _alike(busy, limit, tolerance):
+    sound = row.n and row.total_s and _alike(row.total_s, full_s)
+    if sound or _alike(busy, limit):
         yield "agree", f"{said}: the limit of {limit:g} is what held it back."
     elif busy > limit:
         yield "contradict", f"{said}, more than the limit of {limit:g} allows."
@@ -155,7 +147,7 @@ def _in_slots(row: Row, rate: float, response: float, tolerance: float) -> Said:
             yield "contradict", f"{full} and not what is stated."
 
 
-def _between(before: Row, after: Row, tolerance: float) -> Said:
+def _between(before: Row, after: Row) -> Said:
     """Take the gain in throughput apart: more in flight, times less time each."""
     if before.rate and after.rate and before.response_s and after.response_s:
         faster, sooner = after.rate / before.rate, before.response_s / after.response_s
@@ -163,7 +155,7 @@ def _between(before: Row, after: Row, tolerance: float) -> Said:
         parts = f"{wider:.2g}x by more in flight and {sooner:.2g}x by less time for each"
         yield "imply", f"Throughput is {faster:.2g}x: {parts}."
         part = after.limit / before.limit if before.limit and after.limit else 1.0
-        if not _alike(part, 1, tolerance) and _alike(wider, 1, tolerance):
+        if not _alike(part, 1) and _alike(wider, 1):
             yield "imply", f"The limit, {part:.2g}x, had no part in it: nothing more was in flight."
 
 
@@ -172,5 +164,5 @@ def _full_s(requests: float, limit: float, response: float) -> float:
     return math.ceil(requests / limit) * response
 
 
-def _alike(one: float, other: float, tolerance: float) -> bool:
-    return max(one, other) <= min(one, other) * (1 + tolerance)
+def _alike(one: float, other: float) -> bool:
+    return max(one, other) <= min(one, other) * (1 + TOLERANCE)

@@ -110,13 +110,7 @@ def _cell(form: str | Callable[[Any], Content], row: pd.Series[Any]) -> Content:
 class Tables(tuple[Table, ...]):
     """Several tables that belong together; displayed in a notebook like a single table."""
 
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return text(self)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/html": html(self), "text/plain": text(self)}
+    __str__, _repr_mimebundle_ = Table.__str__, Table._repr_mimebundle_
 
 
 def show(tables: Table | Iterable[Table], file: IO[str] | None = None, *, at_most: int | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from supalab.lab.postgrest.refusal import Refusal
@@ -21,14 +22,14 @@ def dumped(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
+# Python would read NaN and Infinity, which are no JSON: ``int`` raises ValueError for them.
+_loads = partial(json.loads, parse_constant=int)
 
 
 def load_json(text: str) -> Any:
     """Return the value of a JSON text; raises 22P02 with PostgreSQL's details."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return _loads(text)
     except (ValueError, RecursionError):
         raise broken(text) from None
 
@@ -40,7 +41,7 @@ def load_body(body: bytes) -> Any:
     """
     text = body.decode("utf-8")
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = _loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if "\\ud" in text.lower():

@@ -348,9 +348,10 @@ def read_view(sql: str, find: Callable[[str], Any]) -> View:
     simple = simple and not tree.find(exp.AggFunc, exp.Window) and any(item.origin for item in items)
     if not simple:
         return View(items)
-    tokens = Postgres().tokenize(sql)
-    start = next(token.end for token in tokens if token.token_type.name == "SELECT") + 1
-    end = next((token.start for token in tokens if token.token_type.name == "WHERE"), len(sql))
+    tokens = [(token.token_type.name, token.start, token.end + 1) for token in Postgres().tokenize(sql)]
+    at = next(number for number, (word, *_) in enumerate(tokens) if word == "SELECT")
+    start = tokens[at + (tokens[at + 1][0] == "ALL")][2]
+    end = next((begin for word, begin, _ in tokens if word == "WHERE"), len(sql))
     base = tree.find(exp.Table)
     return View(items, base.name, base.alias_or_name, sql[start:], sql[start:end])
 

@@ -39,13 +39,10 @@ class Write:
     def __init__(self, store: Store, asked: Asked, table: Table) -> None:
         self.verb, kind, doing = _VERBS[asked.method]
         if not table.base:
-            raise Refusal(
-                "55000",
-                f'cannot {self.verb} view "{table.name}"',
-                "Views that do not select from a single table or view are not automatically updatable.",
-                f"To enable {doing} the view, provide an INSTEAD OF {kind} trigger or an unconditional "
-                f"ON {kind} DO INSTEAD rule.",
-            )
+            details = "Views that do not select from a single table or view are not automatically updatable."
+            hint = f"To enable {doing} the view, provide an INSTEAD OF {kind} trigger"
+            hint += f" or an unconditional ON {kind} DO INSTEAD rule."
+            raise Refusal("55000", f'cannot {self.verb} view "{table.name}"', details, hint)
         self.store, self.asked, self.table = store, asked, store.schema[table.base]
         self.names = {own: name for (source, name), own in table.shown.items() if source == table.base}
         self.columns = {own: self.table.columns[name] for own, name in self.names.items()}
@@ -67,7 +64,7 @@ class Write:
             sql = f"SELECT {level.alias}.{level.table.row_id} {conditions.origin(level)}"
             self.ids = [number for (number,) in self.store.rows(sql, conditions.values)]
             if method == "PATCH" and self.ids:  # PostgreSQL has no use for the values when it finds no row
-                self._update(self._typed()[0])
+                self.ids = [number for row in self._typed()[:1] for number in self._updated(row)]
 
     # Values
 
@@ -164,15 +161,15 @@ class Write:
             self.ids += found
             self.new += bool(found) and not known
 
-    def _update(self, row: Row) -> None:
-        """Set the values of ``row`` in the rows that were found."""
+    def _updated(self, row: Row) -> list[int]:
+        """Set the values of ``row`` in the rows that were found, and return their ids."""
         listed = json.dumps(self.ids)
         old = self.store.rows(f"SELECT * FROM {q(self.table.name)} WHERE {self.among} LIMIT 1", (listed,))[0]
         full = {**dict(zip(self.table.columns, old, strict=True)), **row}
         self._check_not_null(full)
         sets = ", ".join(f"{q(name)} = ?" for name in row)
         sql = f"UPDATE {q(self.table.name)} SET {sets} WHERE {self.among}"
-        self.ids = self._run(sql, (*row.values(), listed), full)
+        return self._run(sql, (*row.values(), listed), full)
 
     def delete(self) -> None:
         """Delete the rows that were found."""
