@@ -172,7 +172,8 @@ def head(fig: Figure, title: str, about: str) -> None:
 def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], **how: Any) -> None:
     """Say what colours and hatches mean: a patch for each name, face, hatch and edge; ``how`` as in ``legend``."""
     patches = [Patch(facecolor=face, hatch=hatch, edgecolor=edge, label=name) for name, face, hatch, edge in parts]
-    on.legend(handles=patches, **{"loc": "lower left", "ncols": len(patches), "frameon": False, "fontsize": 9.5, **how})
+    usual = {"loc": "lower left", "ncols": len(patches), "frameon": False, "fontsize": 9.5, "handlelength": 1.4}
+    on.legend(handles=patches, **usual | {"columnspacing": 1.6, "borderpad": 0, "borderaxespad": 0} | how)
 
 
 def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
