@@ -20,8 +20,7 @@ from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.report.format import listed, size
-from supalab.report.lines import against
-from supalab.report.plot import panel_title, sheet
+from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Table
 
 __all__ = ["EACH_S", "EXPERIMENT", "FIRST_S", "cells", "memory", "notes", "plan"]
@@ -29,7 +28,7 @@ __all__ = ["EACH_S", "EXPERIMENT", "FIRST_S", "cells", "memory", "notes", "plan"
 NAME, ABOUT = "memory", "memory held with 10 to 1,000 requests in flight"
 KINDS = ("fake", "article", "real")
 IN_FLIGHT = (10, 100, 500, 1_000)
-REPEAT, MOST = 5, 4_000
+MOST = 4_000
 QUICK = {"repeat": 2, "in_flight": (10, 100, 500)}
 #: The responses must not come before the last request is on its way: seconds to start, and to send each.
 FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
@@ -38,7 +37,7 @@ GOAL = 0.05
 WHAT = "Memory held while all requests are in flight, in all and per request, one line for each client."
 
 
-def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = REPEAT) -> Plan:
+def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = 5) -> Plan:
     """Each kind of client with each number of requests in flight, ``repeat`` times, each time in a fresh process.
 
     Where the machine was too slow for all to be in flight together, it is read again with twice the server time. Raises
@@ -209,7 +208,5 @@ def compared(found: Record) -> dict[str, float]:
     return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in each(cells(found))}
 
 
-EXPERIMENT = Experiment(
-    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick=QUICK
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick=QUICK)
 memory = EXPERIMENT.run
