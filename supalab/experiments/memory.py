@@ -106,9 +106,9 @@ def notes(found: Record) -> list[str]:
 
 
 def _each_more(seen: pd.DataFrame) -> Iterator[str]:
-    ends = seen.groupby("kind", sort=False)[["mean", "limit"]].agg(["first", "last"])
-    more = ends["mean", "last"] - ends["mean", "first"], ends["limit", "last"] - ends["limit", "first"]
-    said = [f"{kind} {held / 1000:.0f} KB" for kind, held in (more[0] / more[1]).dropna().items()]
+    ends = seen.groupby("kind", sort=False)[["mean", "limit"]]
+    more = ends.last() - ends.first()
+    said = [f"{kind} {held / 1000:.0f} KB" for kind, held in (more["mean"] / more["limit"]).dropna().items()]
     if said:
         span = f"from {seen['limit'].min():,} to {seen['limit'].max():,}"
         yield f"Each additional request in flight, {span}, takes {listed(said)}."
@@ -119,24 +119,20 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
     if seen["n"].max() < 2:
         yield "One process of each was read, so no difference is above noise."
         return
-    numbers = {f"{number:,}": list(each(seen[seen["limit"] == number])) for number in seen["limit"].unique()}
-    pairs = [pair for mine in numbers.values() for pair in combinations(mine, 2)]
+    pairs = [(one, other) for one, other in combinations(each(seen), 2) if one.limit == other.limit]
     alike = [
-        f"{a.kind} and {b.kind} at {a.limit:,} in flight"
-        for a, b in pairs
-        if (a.low <= b.high and b.low <= a.high) or min(a.n, b.n) < 2
+        f"{one.kind} and {other.kind} at {one.limit:,} in flight"
+        for one, other in pairs
+        if (one.low <= other.high and other.low <= one.high) or min(one.n, other.n) < 2
     ]
     if alike:
         yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
     elif pairs:
         yield "All clients differ at every number in flight: their repeats never overlap."
-    orders: dict[str, list[str]] = {}
-    for number, mine in numbers.items():
-        order = " < ".join(cell.kind for cell in sorted(mine, key=lambda cell: float(cell.mean)))
-        orders.setdefault(order, []).append(number)
-    if len(orders) > 1:
-        said = "; ".join(f"{order} at {listed(at)}" for order, at in orders.items())
-        yield f"Which client holds least depends on the number in flight: {said}."
+    orders = seen.sort_values("mean").groupby("limit")["kind"].agg(" < ".join)
+    where = [f"{order} at {listed(f'{n:,}' for n in orders.index[orders == order])}" for order in orders.unique()]
+    if len(where) > 1:
+        yield f"Which client holds least depends on the number in flight: {'; '.join(where)}."
 
 
 def _spread(seen: pd.DataFrame) -> Iterator[str]:

@@ -6,7 +6,7 @@ Every arm runs in a fresh process. Arms that share a limit are a fair comparison
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from supalab.clients.arms import ALIASES, DEFAULT_ARMS, arm
@@ -74,17 +74,11 @@ def race(
     latency is the workload's for the time of the race. With ``settings`` a real project is asked: then there is no
     witness, and the workload's latency counts as unknown. Arms take turns. Errors as in ``Experiment.run``.
     """
-    load, conditions = workload or Workload(), dict[str, Any]()
-    if settings is not None:
-        load = replace(load, latency=None)
-    elif lab is not None:
-        conditions = asdict(lab.conditions)
-        now = conditions.pop("latency")
-        load = load if load.latency is not None else replace(load, latency=now)
-    asked = {name: value for name, value in asdict(load).items() if name != "limit"} | conditions
-    return EXPERIMENT.run(
-        lab=lab, settings=settings, progress=progress, arms=arms, repeat=repeat, rows=load.limit, **asked
-    )
+    asked, now = asdict(workload or Workload()), {} if lab is None else asdict(lab.conditions)
+    asked["rows"] = asked.pop("limit")
+    if settings is not None or asked["latency"] is None:
+        asked["latency"] = now.get("latency") if settings is None else None
+    return EXPERIMENT.run(lab=lab, settings=settings, progress=progress, arms=arms, repeat=repeat, **(now | asked))
 
 
 def plan(
@@ -312,8 +306,8 @@ def compared(found: Record) -> dict[str, float]:
         "in flight": "peak", "connections": "connections", "makespan / ideal": "ideal_ratio",
         "CPU ms/request": "cpu_ms", "memory added, bytes": "added_bytes",
     }  # fmt: skip
-    every = {f"{one.arm}: {name}": float(getattr(one, key)) for name, key in named.items() for one in each(arms(found))}
-    return {name: value for name, value in every.items() if value == value}
+    seen = arms(found).set_index("arm")[list(named.values())]
+    return {f"{arm}: {name}": float(n) for name, key in named.items() for arm, n in seen[key].dropna().items()}
 
 
 FIGURES = {"race": drawn_by("race_figure", "side_by_side"), "race-timeline": drawn_by("race_figure", "timeline")}

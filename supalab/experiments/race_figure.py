@@ -282,7 +282,8 @@ def timeline(
             draw_lanes(ax, trial)
             ax.tick_params(labelbottom=False)
             said, at = f"done after {duration(trial.makespan_s)}", trial.makespan_s
-            _say_done(ax, said, at, 0.7 * right, 1, 4, xycoords=IN_PANEL)
+            drawn = any(span.started is not None for span in trial.spans)  # else there are words in the panel
+            _say_done(ax, said, at, 0.7 * right * drawn, 1, 4, xycoords=IN_PANEL)
             _arm_label(ax, found.of(trial.arm), names)
             if trial.arm in expected:
                 _draw_guess(ax, expected[trial.arm])
