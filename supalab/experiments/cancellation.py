@@ -163,7 +163,7 @@ def figure(found: Record) -> Figure:
             ax.tick_params(labelbottom=ax is panels[-1])
         panels[-1].set_xlabel("seconds since the callers asked", loc="left")
         key(
-            panels[0], [CALLED, WASTED, LEFT], bbox_to_anchor=(0, 1.05), alignment="left",
+            panels[0], [CALLED, WASTED, LEFT], bbox_to_anchor=(0, 1.05), borderaxespad=0, alignment="left",
             title="Requests in flight, as the lab counted them", title_fontproperties={"weight": "bold", "size": 12},
         )  # fmt: skip
     return fig

@@ -83,7 +83,7 @@ def side_by_side(
             last.set_xlabel(unit)
         parts = [("waiting for a slot", pale(names[0]), WAITING_HATCH, "white")]
         parts += [("being served", colour(names[0]), "", "white")]
-        key(axes[1], parts, bbox_to_anchor=(0, 1.09), labelcolor=MUTED)
+        key(axes[1], parts, bbox_to_anchor=(0, 1.09), borderaxespad=0, labelcolor=MUTED)
     return fig
 
 

@@ -199,7 +199,7 @@ def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], **how: An
     """Say what colours and hatches mean: a patch for each name, face, hatch and edge; ``how`` as in ``legend``."""
     patches = [Patch(facecolor=face, hatch=hatch, edgecolor=edge, label=name) for name, face, hatch, edge in parts]
     usual: dict[str, Any] = {"loc": "lower left", "ncols": len(patches), "frameon": False, "fontsize": 9.5}
-    close = {"handlelength": 1.4, "columnspacing": 1.6, "borderpad": 0, "borderaxespad": 0}
+    close = {"handlelength": 1.4, "columnspacing": 1.6, "borderpad": 0}
     on.legend(handles=patches, **usual | close | how)
 
 
