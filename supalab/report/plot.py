@@ -195,9 +195,15 @@ def head(fig: Figure, title: str, about: str) -> None:
     fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
 
 
-def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], **how: Any) -> None:
-    """Say what colours and hatches mean: a patch for each name, face, hatch and edge; ``how`` as in ``legend``."""
-    patches = [Patch(facecolor=face, hatch=hatch, edgecolor=edge, label=name) for name, face, hatch, edge in parts]
+def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], *, line: float = 0.0, **how: Any) -> None:
+    """Say what colours and hatches mean: a patch for each name, face, hatch and edge; ``how`` as in ``legend``.
+
+    ``line``: the width of the edges.
+    """
+    patches = [
+        Patch(label=name, facecolor=face, hatch=hatch, edgecolor=edge, linewidth=line)
+        for name, face, hatch, edge in parts
+    ]
     usual: dict[str, Any] = {"loc": "lower left", "ncols": len(patches), "frameon": False, "fontsize": 9.5}
     close = {"handlelength": 1.4, "columnspacing": 1.6, "borderpad": 0}
     on.legend(handles=patches, **usual | close | how)
