@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from supalab.experiments.cancellation import arms, cancellation, plan
 from supalab.measure.case import Trial
 from supalab.measure.record import Record, each
 from supalab.measure.run import Progress, expected_s, timeline
-from supalab.measure.worker import THENS, report_at_exit
+from supalab.measure.worker import THENS
 
 LATENCY = 1.0
 QUIET = {"cancelled_s": 0.1, "free_s": 0.002, "late_s": None, "late_outcome": None}
@@ -127,16 +126,6 @@ def test_only_requests_without_a_caller_are_for_nobody(changed: dict[str, Any], 
     found = replace(cancellations(), trials=(cancelled("real-10", "leave", **changed, abandoned=1),))
     (one,) = each(arms(found))
     assert (one.wasted, one.still_running) == (wasted, wasted - 1)
-
-
-def test_the_end_is_when_the_interpreter_says_so() -> None:
-    """Nothing is said before the exit, and the exit's second is that of the clock then."""
-    said: list[dict[str, Any]] = []
-    waiting: list[Callable[[], None]] = []
-    report_at_exit({"run_s": 0.5}, 10.0, said.append, waiting.append, lambda: 12.5)
-    assert not said
-    waiting[0]()
-    assert said == [{"run_s": 0.5, "exit_s": 2.5}]
 
 
 @pytest.mark.parametrize(

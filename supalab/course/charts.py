@@ -26,8 +26,7 @@ from supalab.measure.compare import Difference
 from supalab.probe.figure import evidence
 from supalab.report.changes import LOST, NOISE, SAVED, key_of, look_of
 from supalab.report.format import count, duration
-from supalab.report.lines import look, rule
-from supalab.report.plot import INK, MUTED, colour, dots, label, pale, panel_title, row_label, sheet
+from supalab.report.plot import INK, MUTED, colour, dots, label, look, pale, panel_title, row_label, rule, sheet
 
 __all__ = [
     "cancellation", "chunks", "evidence", "lag", "responses", "rows_found", "savings", "side_by_side", "sockets",

@@ -27,7 +27,8 @@ __all__ = [
     "equal", "finding", "forget", "is_number", "judged", "named", "outcome", "required", "stop",
 ]  # fmt: skip
 
-PATIENCE_S = 20.0
+#: A check that needs a few seconds needs many on a busy machine; what never completes takes all of these.
+PATIENCE_S = 30.0
 #: After so many tries the second hint comes, after so many the solution.
 SECOND_HINT, SOLUTION = 2, 3
 #: The file name that IPython gives a cell's code.

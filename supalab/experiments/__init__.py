@@ -8,7 +8,7 @@ How to make one, in a module of its own (``throughput`` is a good example):
 3. ``tables(found)``, ``figures``: the tables, and the figures by name. Both begin with ``found.rows`` (a DataFrame, a
    row for each trial), with ``measure.record.medians`` of such rows, or with ``found.trials``. ``Table.of`` makes a
    table of a DataFrame. ``report.plot.sheet`` begins a figure with its title, its foot and its description, which is
-   the headline and the notes; ``report.lines.against`` draws lines over limits. Neither sees a record without trials.
+   the headline and the notes; ``against`` there draws lines over limits. Neither sees a record without trials.
 4. ``EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, …)`` at the end of the module, and an entry in ``MODULES``.
 5. A function of the experiment's name that calls ``EXPERIMENT.run(lab=…, progress=…, **asked)``, for users.
 

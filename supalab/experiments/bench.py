@@ -20,8 +20,7 @@ from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_repeat, rotated
 from supalab.report.format import stated
-from supalab.report.lines import against
-from supalab.report.plot import panel_title, sheet
+from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Cell, Column, Content, Table
 
 __all__ = ["CASES", "CLIENTS", "EXPERIMENT", "GOALS", "Size", "bench", "figure", "plan", "reached", "seen", "tables"]

@@ -21,15 +21,13 @@ from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.worker import THENS
 from supalab.report.format import count, duration, listed, ms
-from supalab.report.lines import look
-from supalab.report.plot import INK, MUTED, key, label, row_label, sheet
+from supalab.report.plot import INK, MUTED, key, label, look, row_label, sheet
 from supalab.report.table import Table
 
 __all__ = ["EXPERIMENT", "arms", "cancellation", "plan"]
 
 NAME, ABOUT = "cancel", "which requests keep running when their callers are cancelled"
 ARMS = ("fake-10", "session-10", "article-10", "real-10")
-CALLERS, LATENCY_S, AT_S, REPEAT = 20, 0.5, 0.1, 3
 #: What a caller waits at most for an answer, beyond the latency: a pool that the cancellation broke never gives a slot.
 TIMEOUT_S = 10.0
 WHAT = "Requests in flight at the lab before and after all callers are cancelled, one row for each client."
@@ -44,12 +42,7 @@ LEFT = ("client disconnected: only the lab works", "#eef0f2", "....", MUTED)
 
 
 def plan(
-    arms: Sequence[str] = ARMS,
-    *,
-    callers: int = CALLERS,
-    latency: float = LATENCY_S,
-    at_s: float = AT_S,
-    repeat: int = REPEAT,
+    arms: Sequence[str] = ARMS, *, callers: int = 20, latency: float = 0.5, at_s: float = 0.1, repeat: int = 3
 ) -> Plan:
     """Cancel all callers of each arm after ``at_s`` seconds; then send a new request, or close the client, or exit.
 
@@ -78,17 +71,13 @@ def arms(found: Record) -> pd.DataFrame:
     finished, in its own slots; ``broken``: new callers with an error.
     """
     rows = found.rows
-    late, answered, leaving = (
-        rows["cancelled_s"] - found.asked["at_s"],
-        rows["late_outcome"] == "ok",
-        rows["then"] == "leave",
-    )
+    late, answered = rows["cancelled_s"] - found.asked["at_s"], rows["late_outcome"] == "ok"
     # One request made the client ready, one was the new caller's.
     wasted = rows["served"] - 1 - rows["answered"] - answered
     rows = rows.assign(
         free_s=rows["free_s"] + late,
-        run_s=(rows["run_s"] + late).where(leaving),
-        exit_s=(rows["exit_s"] + late).where(leaving),
+        run_s=(rows["run_s"] + late).where(rows["then"] == "leave"),
+        exit_s=(rows["exit_s"] + late).where(rows["then"] == "leave"),
         closed_s=rows["closed_s"].where(rows["then"] == "close"),
         late_ratio=rows["late_s"] / rows["latency"],
         wasted=wasted,
@@ -97,7 +86,7 @@ def arms(found: Record) -> pd.DataFrame:
     )
     groups = rows.groupby("arm", sort=False)
     worst = {"failed": groups["failed"].max(), "broken": groups["broken"].sum()}
-    return medians(rows, "arm", "kind").set_index("arm").assign(**worst).reset_index()
+    return medians(rows, "arm").set_index("arm").assign(**worst).reset_index()
 
 
 def headline(found: Record) -> str:
@@ -118,10 +107,10 @@ def notes(found: Record) -> list[str]:
 def _said(one: Any, found: Record) -> Iterator[str]:
     callers = found.asked["callers"]
     if one.answered == callers:
-        meant = duration(found.asked["at_s"])
         yield (
-            f"{one.arm}: the cancellation, due after {meant}, came after {duration(one.cancelled_s)}, "
-            f"when all {callers} callers had their responses: a blocked loop cannot cancel callers."
+            f"{one.arm}: the cancellation, due after {duration(found.asked['at_s'])}, came after "
+            f"{duration(one.cancelled_s)}, when all {callers} callers had their responses: a blocked loop cannot "
+            "cancel callers."
         )
         return
     yield f"{one.arm}: {callers} callers free after {duration(one.free_s)};"
@@ -158,7 +147,8 @@ def figure(found: Record) -> Figure:
     """
     every = list(each(arms(found)))
     shown = [_shown(found, one.arm) for one in every]
-    asked, right, top = found.asked, max(map(_end, shown)) * 1.04, max(trial["peak"] for trial in shown)
+    ends = [step for trial in shown for step in (_came(trial), *(at for at, _ in trial.timeline))]
+    asked, right, top = found.asked, max(ends) * 1.04, max(trial["peak"] for trial in shown)
     about = f"{asked['callers']} callers, each request {duration(asked['latency'])} at the server; "
     about += f"all are cancelled after {duration(asked['at_s'])}, and a new caller asks right then"
     words, shape = [WHAT, *notes(found)], (len(every), 1)
@@ -173,7 +163,7 @@ def figure(found: Record) -> Figure:
             ax.tick_params(labelbottom=ax is panels[-1])
         panels[-1].set_xlabel("seconds since the callers asked", loc="left")
         key(
-            panels[0], [CALLED, WASTED, LEFT], bbox_to_anchor=(0.0, 1.02), borderaxespad=0.0, alignment="left",
+            panels[0], [CALLED, WASTED, LEFT], bbox_to_anchor=(0, 1.05), borderaxespad=0, alignment="left",
             title="Requests in flight, as the lab counted them", title_fontproperties={"weight": "bold", "size": 12},
         )  # fmt: skip
     return fig
@@ -185,10 +175,9 @@ def _shown(found: Record, name: str) -> Trial:
     return asking[(len(asking) - 1) // 2] if asking else mine[0]
 
 
-def _end(trial: Trial) -> float:
-    """When the new caller had its response, or the lab was done."""
-    last = trial.timeline[-1][0] if trial.timeline else 0.0
-    return float(max(last, trial["cancelled_s"] + trial["free_s"] + (trial["late_s"] or 0.0)))
+def _came(trial: Trial) -> float:
+    """When the new caller had its response, or would have asked."""
+    return float(trial["cancelled_s"] + trial["free_s"] + (trial["late_s"] or 0.0))
 
 
 def _requests(ax: Axes, one: Any, trial: Trial) -> None:
@@ -216,7 +205,7 @@ def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
     """Mark when the new caller had its response and when a program that just exits had exited; name the row."""
     shade, top = look(trial.case.kind)[0], 0.93 * ax.get_ylim()[1]
     if trial["late_outcome"] == "ok":
-        at = trial["cancelled_s"] + trial["free_s"] + trial["late_s"]
+        at = _came(trial)
         ax.plot(at, 0.5, "o", color=shade, markeredgecolor=INK, markersize=7, clip_on=False, zorder=5)
         said = f"new caller: {duration(one.late_s)}, {one.late_ratio:.1f} x server time"
         _beside(ax, said, at, 0.5, 7, color=INK)
@@ -238,12 +227,11 @@ def _beside(ax: Axes, said: str, x: float, y: float, up: float, **how: Any) -> N
 
 
 def _foot(found: Record) -> str:
-    medians = f"; the numbers are medians of {found.repeats} runs." if found.repeats > 1 else "."
+    medians = f"; the numbers are medians of {found.repeats} runs" * (found.repeats > 1)
+    told = "only a client that disconnects tells it."
+    triangle = "Triangle: process exit of a program that just ends. Times next to marks count from the cancellation"
     return (
-        "The lab finishes every request even if its client has gone, as many servers do; only a client that "
-        "disconnects tells it.\nTriangle: process exit of a program that just ends. Times next to marks count from the "
-        "cancellation"
-        f"{medians}"
+        f"The lab finishes every request even if its client has gone, as many servers do; {told}\n{triangle}{medians}."
     )
 
 
@@ -254,7 +242,5 @@ def compared(found: Record) -> dict[str, float]:
     return wasted | {f"{one.arm}: one more caller, s": one.late_s for one in every if pd.notna(one.late_s)}
 
 
-EXPERIMENT = Experiment(
-    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick={"repeat": 1}
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick={"repeat": 1})
 cancellation = EXPERIMENT.run

@@ -25,8 +25,7 @@ from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import PATH, case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, poisson
 from supalab.report.format import NEVER, duration, ms, size, stated
-from supalab.report.lines import response_axes, rule
-from supalab.report.plot import INK, colour, panel_title, sheet
+from supalab.report.plot import INK, colour, panel_title, response_axes, rule, sheet
 from supalab.report.table import Content, Table
 
 __all__ = ["ARMS", "capacity", "figure", "headline", "ideal_queue", "notes", "plan", "services", "steps_of", "tables"]

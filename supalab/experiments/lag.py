@@ -20,8 +20,7 @@ from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.report.format import count, duration
-from supalab.report.lines import look
-from supalab.report.plot import INK, MUTED, dots, label, panel_title, sheet
+from supalab.report.plot import INK, MUTED, dots, label, look, panel_title, sheet
 from supalab.report.table import Cell, Table
 
 __all__ = ["EXPERIMENT", "IDLE", "arms", "lag", "plan"]
@@ -29,7 +28,6 @@ __all__ = ["EXPERIMENT", "IDLE", "arms", "lag", "plan"]
 NAME, ABOUT = "lag", "event-loop lag, CPU and threads"
 ARMS = ("blocking-1", "fake-10", "session-10", "article-10", "real-10", "fake-100", "article-100", "real-100")
 TICKER_S, IDLE_S = 0.005, 1.5
-LATENCY_S, REPEAT = 0.15, 3
 # Every arm uses each slot equally often; a blocking arm, which has only one slot, a little more.
 ROUNDS, BLOCKING_ROUNDS = 10, 20
 PARTS = {"lag_p50_s": ("o", "p50"), "lag_p99_s": ("D", "p99"), "lag_max_s": (">", "longest")}
@@ -39,7 +37,7 @@ IDLE = "idle loop"
 WHAT = "How late the event loop is with each client (median, 99th percentile, longest), and CPU time per request."
 
 
-def plan(arms: Sequence[str] = ARMS, *, latency: float = LATENCY_S, repeat: int = REPEAT) -> Plan:
+def plan(arms: Sequence[str] = ARMS, *, latency: float = 0.15, repeat: int = 3) -> Plan:
     """A loop with nothing to do, then each arm with as many closed-loop callers as its limit; ``repeat`` times.
 
     Raises SettingsError for values that cannot work.
@@ -197,7 +195,5 @@ def _foot(seen: pd.DataFrame) -> str:
     return f"{asked}.\nThe client is made within the measurement; the ticker's own CPU time is subtracted."
 
 
-EXPERIMENT = Experiment(
-    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick={"repeat": 1}
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick={"repeat": 1})
 lag = EXPERIMENT.run

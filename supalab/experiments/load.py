@@ -22,8 +22,7 @@ from supalab.measure.run import Plan, Progress
 from supalab.measure.service import PATH, Private, case_of
 from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic
 from supalab.report.format import NEVER, duration, ms, stated
-from supalab.report.lines import response_axes
-from supalab.report.plot import INK, label, not_seen, sheet
+from supalab.report.plot import INK, label, not_seen, response_axes, sheet
 from supalab.report.table import Table
 from supalab.settings import Settings
 

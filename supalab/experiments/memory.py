@@ -20,8 +20,7 @@ from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.report.format import listed, size
-from supalab.report.lines import against
-from supalab.report.plot import panel_title, sheet
+from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Table
 
 __all__ = ["EACH_S", "EXPERIMENT", "FIRST_S", "cells", "memory", "notes", "plan"]
@@ -29,7 +28,7 @@ __all__ = ["EACH_S", "EXPERIMENT", "FIRST_S", "cells", "memory", "notes", "plan"
 NAME, ABOUT = "memory", "memory held with 10 to 1,000 requests in flight"
 KINDS = ("fake", "article", "real")
 IN_FLIGHT = (10, 100, 500, 1_000)
-REPEAT, MOST = 5, 4_000
+MOST = 4_000
 QUICK = {"repeat": 2, "in_flight": (10, 100, 500)}
 #: The responses must not come before the last request is on its way: seconds to start, and to send each.
 FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
@@ -38,7 +37,7 @@ GOAL = 0.05
 WHAT = "Memory held while all requests are in flight, in all and per request, one line for each client."
 
 
-def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = REPEAT) -> Plan:
+def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = 5) -> Plan:
     """Each kind of client with each number of requests in flight, ``repeat`` times, each time in a fresh process.
 
     Where the machine was too slow for all to be in flight together, it is read again with twice the server time. Raises
@@ -107,9 +106,9 @@ def notes(found: Record) -> list[str]:
 
 
 def _each_more(seen: pd.DataFrame) -> Iterator[str]:
-    ends = seen.groupby("kind", sort=False)[["mean", "limit"]].agg(["first", "last"])
-    more = ends["mean", "last"] - ends["mean", "first"], ends["limit", "last"] - ends["limit", "first"]
-    said = [f"{kind} {held / 1000:.0f} KB" for kind, held in (more[0] / more[1]).dropna().items()]
+    ends = seen.groupby("kind", sort=False)[["mean", "limit"]]
+    more = ends.last() - ends.first()
+    said = [f"{kind} {held / 1000:.0f} KB" for kind, held in (more["mean"] / more["limit"]).dropna().items()]
     if said:
         span = f"from {seen['limit'].min():,} to {seen['limit'].max():,}"
         yield f"Each additional request in flight, {span}, takes {listed(said)}."
@@ -120,24 +119,20 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
     if seen["n"].max() < 2:
         yield "One process of each was read, so no difference is above noise."
         return
-    numbers = {f"{number:,}": list(each(seen[seen["limit"] == number])) for number in seen["limit"].unique()}
-    pairs = [pair for mine in numbers.values() for pair in combinations(mine, 2)]
+    pairs = [(one, other) for one, other in combinations(each(seen), 2) if one.limit == other.limit]
     alike = [
-        f"{a.kind} and {b.kind} at {a.limit:,} in flight"
-        for a, b in pairs
-        if (a.low <= b.high and b.low <= a.high) or min(a.n, b.n) < 2
+        f"{one.kind} and {other.kind} at {one.limit:,} in flight"
+        for one, other in pairs
+        if (one.low <= other.high and other.low <= one.high) or min(one.n, other.n) < 2
     ]
     if alike:
         yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
     elif pairs:
         yield "All clients differ at every number in flight: their repeats never overlap."
-    orders: dict[str, list[str]] = {}
-    for number, mine in numbers.items():
-        order = " < ".join(cell.kind for cell in sorted(mine, key=lambda cell: float(cell.mean)))
-        orders.setdefault(order, []).append(number)
-    if len(orders) > 1:
-        said = "; ".join(f"{order} at {listed(at)}" for order, at in orders.items())
-        yield f"Which client holds least depends on the number in flight: {said}."
+    orders = seen.sort_values("mean").groupby("limit")["kind"].agg(" < ".join)
+    where = [f"{order} at {listed(f'{n:,}' for n in orders.index[orders == order])}" for order in orders.unique()]
+    if len(where) > 1:
+        yield f"Which client holds least depends on the number in flight: {'; '.join(where)}."
 
 
 def _spread(seen: pd.DataFrame) -> Iterator[str]:
@@ -209,7 +204,5 @@ def compared(found: Record) -> dict[str, float]:
     return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in each(cells(found))}
 
 
-EXPERIMENT = Experiment(
-    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": REPEAT}, quick=QUICK
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick=QUICK)
 memory = EXPERIMENT.run

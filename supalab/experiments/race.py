@@ -5,8 +5,8 @@ Every arm runs in a fresh process. Arms that share a limit are a fair comparison
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from supalab.clients.arms import ALIASES, DEFAULT_ARMS, arm
@@ -14,18 +14,30 @@ from supalab.errors import TrialError
 from supalab.experiments import Experiment, drawn_by
 from supalab.lab.handle import Lab
 from supalab.measure.case import Case, Trial, Workload
-from supalab.measure.record import Record, each
+from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
-from supalab.report.format import count, counts, duration, size
-from supalab.report.table import Cell, Content, Table
+from supalab.report.format import count, duration, size
+from supalab.report.table import Cell, Table
 from supalab.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["arms", "control_of", "describe", "headline", "notes", "plan", "race", "subtitle", "table", "together"]
+__all__ = [
+    "arms",
+    "control_of",
+    "describe",
+    "headline",
+    "notes",
+    "plan",
+    "race",
+    "shown_arms",
+    "subtitle",
+    "table",
+    "together",
+]
 
-NAME = "race"
+NAME, ABOUT = "race", "six arms, five times: a span for every request, what the lab witnessed, memory, CPU, loop lag"
 LATENCY_S = 0.15
 LAB = {"rtt": 0.0, "tls": False, "jitter": 0.0, "error_rate": 0.0}
 #: The figure shows these, if all of them ran: the fake client, its fair control, ours.
@@ -38,11 +50,12 @@ LAW = "Little's law (throughput x service time / in flight as witnessed)"
 LAW_WITHIN = 0.10
 ABOVE_ONE = "above 1, the rest is work in addition to the latency"
 BELOW_ONE = "below 1 the lab was busy for longer than the client says it was served"
-#: The medians that a table can show; what was not measured is NaN.
-WHOLE = ("peak", "connections", "added_bytes", "threads")
-NUMBERS = (
-    *("makespan_s", "per_s", "cpu_ms", "latency_p50_s", "latency_p99_s", "wait_p50_s", "wait_p99_s", "service_p50_s"),
-    *("service_p99_s", "lag_p99_s", "busy_s", "service_mean_s"),
+#: Of a count, a median is one that was really counted: the higher of two.
+WHOLE = ["peak", "connections", "added_bytes", "threads"]
+#: What one trial may lack, and another one has.
+LACKING = (
+    *(f"{part}_{q}_s" for part in ("latency", "wait", "service") for q in ("p50", "p99")),
+    *("cpu_ms", "lag_p99_s", "busy_s", "service_mean_s", *WHOLE),
 )
 
 
@@ -61,17 +74,11 @@ def race(
     latency is the workload's for the time of the race. With ``settings`` a real project is asked: then there is no
     witness, and the workload's latency counts as unknown. Arms take turns. Errors as in ``Experiment.run``.
     """
-    load, conditions = workload or Workload(), dict[str, Any]()
-    if settings is not None:
-        load = replace(load, latency=None)
-    elif lab is not None:
-        conditions = asdict(lab.conditions)
-        now = conditions.pop("latency")
-        load = load if load.latency is not None else replace(load, latency=now)
-    asked = {name: value for name, value in asdict(load).items() if name != "limit"} | conditions
-    return EXPERIMENT.run(
-        lab=lab, settings=settings, progress=progress, arms=arms, repeat=repeat, rows=load.limit, **asked
-    )
+    asked, now = asdict(workload or Workload()), {} if lab is None else asdict(lab.conditions)
+    asked["rows"] = asked.pop("limit")
+    if settings is not None or asked["latency"] is None:
+        asked["latency"] = now.get("latency") if settings is None else None
+    return EXPERIMENT.run(lab=lab, settings=settings, progress=progress, arms=arms, repeat=repeat, **(now | asked))
 
 
 def plan(
@@ -112,18 +119,15 @@ def together(found: Record | Iterable[Trial]) -> Record:
     record = found if isinstance(found, Record) else Record(NAME, tuple(found))
     if not record.trials:
         raise TrialError("there are no trials: run a race first")
-    first = record.trials[0]
-    for trial in record.trials:
-        _check_alike(trial.arm, asdict(first.workload), asdict(trial.workload))
-        _check_alike(trial.arm, LAB | dict(first.case.conditions), LAB | dict(trial.case.conditions))
+    first, *others = [asdict(trial.workload) | LAB | dict(trial.case.conditions) for trial in record.trials]
+    for trial, other in zip(record.trials[1:], others, strict=True):
+        unlike = ", ".join(
+            f"{what} {first[what]!r} and {value!r}" for what, value in other.items() if value != first[what]
+        )
+        if unlike:
+            whose = f"{unlike} (arm {trial.arm!r})"
+            raise TrialError(f"unlike trials cannot be compared: {whose}; run them over one workload")
     return record
-
-
-def _check_alike(name: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    unlike = [f"{what} {value!r} and {other[what]!r}" for what, value in first.items() if value != other[what]]
-    if unlike:
-        said = ", ".join(unlike)
-        raise TrialError(f"unlike trials cannot be compared: {said} (arm {name!r}); run them over one workload")
 
 
 def arms(found: Record) -> pd.DataFrame:
@@ -131,12 +135,11 @@ def arms(found: Record) -> pd.DataFrame:
 
     ``errors`` are the worst repeat's, so that no failure hides in a median. ``ideal_ratio``: total time over what the
     server time alone would take; ``law``: throughput times service time over the mean in flight that the lab saw, 1
-    when they agree; ``spread``: (slowest - fastest) / median of the total times. A value that was not measured is NaN.
+    when they agree; ``spread``: (slowest - fastest) / median of the total times; ``most``: the highest peak. A value
+    that was not measured is NaN.
     """
-    import pandas as pd
-
-    rows = found.rows if found.trials else pd.DataFrame(columns=["arm", "limit", "requests", "errors", "ideal_s"])
-    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *NUMBERS, *WHOLE])))
+    rows = found.rows
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows, *LACKING])))
     rows = rows.assign(
         ideal_ratio=rows["makespan_s"] / rows["ideal_s"].where(rows["ideal_s"] > 0),
         in_flight=rows["busy_s"] / rows["makespan_s"],
@@ -144,94 +147,66 @@ def arms(found: Record) -> pd.DataFrame:
     )
     groups = rows.groupby("arm", sort=False)
     times = groups["makespan_s"]
-    # A count stays a number that was really counted, hence the higher of two medians.
-    whole = groups[list(WHOLE)].quantile(0.5, interpolation="higher")
-    seen = groups[["limit", "requests", "ideal_s", "ideal_ratio", "in_flight", "law", *NUMBERS]].median()
     spread = ((times.max() - times.min()) / times.median()).where(times.count() > 1)
-    return seen.join(whole).assign(errors=groups["errors"].max(), spread=spread).reset_index()
-
-
-def _shown(value: float, form: str) -> str:
-    return form.format(value) if value == value else ""  # NaN is not itself
+    more = groups[WHOLE].quantile(0.5, interpolation="higher").assign(spread=spread, most=groups["peak"].max())
+    return medians(rows, "arm").set_index("arm").assign(**more).reset_index()
 
 
 def table(found: Record) -> Table:
     """Return a row for each arm; what was not measured stays blank."""
-    titles = [
-        "arm", "in\nflight", "con-\nnec-\ntions", "total\ntime\ns", "x\nideal", "req.\n/s", "queue\nms p50/\np99",
-        "service\nms p50/\np99", "CPU\nms per\nreq.", "MB\nadded", "errors",
-    ]  # fmt: skip
-    rows: list[list[Content]] = []
-    for one in each(arms(found)):
-        forms = {"peak": "{:.0f}", "connections": "{:.0f}", "makespan_s": "{:.2f}", "ideal_ratio": "{:.2f}"}
-        cells = [_shown(getattr(one, name), form) for name, form in (forms | {"per_s": "{:.1f}"}).items()]
-        cells += [_pair(one.wait_p50_s, one.wait_p99_s), _pair(one.service_p50_s, one.service_p99_s)]
-        cells += [_shown(one.cpu_ms, "{:.2f}"), _shown(one.added_bytes / 1e6, "{:.1f}")]
-        rows.append([one.arm, *cells, Cell(f"{one.errors:.0f}", "bad" if one.errors else "")])
-    if not rows:
-        return Table(titles, rows, empty="No trial was finished.")
-    return Table(titles, rows, headline=headline(found), notes=notes(found))
-
-
-def _pair(p50: float, p99: float) -> str:
-    return f"{1000 * p50:.0f}/{1000 * p99:.0f}" if p50 == p50 else ""
+    seen = arms(found)
+    in_ms = {f"{part}_ms": 1000 * seen[f"{part}_s"] for part in ("wait_p50", "wait_p99", "service_p50", "service_p99")}
+    return Table.of(seen.assign(**in_ms, added_mb=seen["added_bytes"] / 1e6), {
+        "arm": "{arm}", "in\nflight": "{peak:.0f}", "con-\nnec-\ntions": "{connections:.0f}",
+        "total\ntime\ns": "{makespan_s:.2f}", "x\nideal": "{ideal_ratio:.2f}", "req.\n/s": "{per_s:.1f}",
+        "queue\nms p50/\np99": "{wait_p50_ms:.0f}/{wait_p99_ms:.0f}",
+        "service\nms p50/\np99": "{service_p50_ms:.0f}/{service_p99_ms:.0f}", "CPU\nms per\nreq.": "{cpu_ms:.2f}",
+        "MB\nadded": "{added_mb:.1f}", "errors": lambda one: Cell(f"{one.errors:.0f}", "bad" * bool(one.errors)),
+    }, headline=headline(found), notes=notes(found))  # fmt: skip
 
 
 def notes(found: Record) -> list[str]:
     """Return the sentences under the table: controls, Little's law, spread, errors, blanks, and what is missing."""
-    rows = list(each(arms(found)))
-    if not rows:
-        return []
-    said = [*_control(rows), *_law(found, rows), *_spread(rows), *_errors(found)]
-    if any(one.peak != one.peak for one in rows):
-        said.append("Blank: only a lab can witness it (in flight, connections), or the ideal is unknown.")
-    return [*said, *_missing(found)]
+    seen = arms(found)
+    shaky = [f"{one.arm} {one.spread:.0%}" for one in each(seen[seen["spread"] > UNSTABLE])]
+    apart = f"May be unstable, the total times of the repeats are far apart: {', '.join(shaky)}. Is the machine busy?"
+    blank = "Blank: only a lab can witness it (in flight, connections), or the ideal is unknown."
+    lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
+    missing = f"Ended early. Missing: {', '.join(lacking) or 'repeats'}."
+    return [
+        *(*_control(seen), *_law(found, seen), *[apart] * bool(shaky), *_errors(found)),
+        *([blank] * bool(seen["peak"].isna().any()) + [missing] * (not found.finished)),
+    ]
 
 
-def _control(rows: Sequence[Any]) -> list[str]:
-    limits: dict[int, list[str]] = {}
-    for row in rows:
-        limits.setdefault(int(row.limit), []).append(row.arm)
-    pairs = [f"{', '.join(names)} (limit {limit})" for limit, names in limits.items() if len(names) > 1]
+def _control(seen: pd.DataFrame) -> Iterator[str]:
+    limits = seen.groupby("limit", sort=False)["arm"]
+    pairs = [f"{', '.join(names)} (limit {limit:.0f})" for limit, names in limits if len(names) > 1]
     if pairs:
-        return [f"Fair to compare, because they share a limit: {'; '.join(pairs)}."]
-    return ["No two arms share a limit: this race cannot tell a better client from a larger limit."] if rows[1:] else []
+        yield f"Fair to compare, because they share a limit: {'; '.join(pairs)}."
+    elif len(seen) > 1:
+        yield "No two arms share a limit: this race cannot tell a better client from a larger limit."
 
 
-def _law(found: Record, rows: Sequence[Any]) -> list[str]:
+def _law(found: Record, seen: pd.DataFrame) -> Iterator[str]:
     """Check the law only where lab and client time the same thing: no wire between them, no pause before a retry."""
-    ratios = {row.arm: row.law for row in rows if row.law == row.law and not row.errors}
-    first = found.trials[0]
-    if not ratios or first.case.conditions.keys() & {"rtt", "tls", "error_rate"} or not first.workload.latency:
-        return []
-    off = [f"{name} {ratio:.2f}" for name, ratio in ratios.items() if abs(ratio - 1) > LAW_WITHIN]
+    law, case = seen[seen["errors"] == 0].set_index("arm")["law"].dropna(), found.trials[0].case
+    if law.empty or case.conditions.keys() & {"rtt", "tls", "error_rate"} or not case.workload.latency:
+        return
+    off = [f"{name} {ratio:.2f}" for name, ratio in law.items() if abs(ratio - 1) > LAW_WITHIN]
     if off:
-        why = [ABOVE_ONE] * any(ratio > 1 + LAW_WITHIN for ratio in ratios.values())
-        why += [BELOW_ONE] * any(ratio < 1 - LAW_WITHIN for ratio in ratios.values())
-        return [f"{LAW} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; {'; '.join(why)}."]
-    return [f"{LAW}: {min(ratios.values()):.2f} to {max(ratios.values()):.2f}, it holds."]
-
-
-def _spread(rows: Sequence[Any]) -> list[str]:
-    shaky = [f"{row.arm} {row.spread:.0%}" for row in rows if row.spread > UNSTABLE]
-    if not shaky:
-        return []
-    return [f"May be unstable, the total times of the repeats are far apart: {', '.join(shaky)}. Is the machine busy?"]
+        why = [ABOVE_ONE] * bool(law.max() > 1 + LAW_WITHIN) + [BELOW_ONE] * bool(law.min() < 1 - LAW_WITHIN)
+        yield f"{LAW} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; {'; '.join(why)}."
+    else:
+        yield f"{LAW}: {law.min():.2f} to {law.max():.2f}, it holds."
 
 
 def _errors(found: Record) -> Iterator[str]:
     for name in found.arms:
         worst = max(found.of(name), key=lambda trial: trial.errors)
         if worst.errors:
-            kinds = counts({kind: times for kind, times in worst.outcomes.items() if kind != "ok"})
-            asked = worst.workload.requests
-            yield f"{name}: {worst.errors} of {asked} failed ({kinds}); queue and service times leave them out."
-
-
-def _missing(found: Record) -> list[str]:
-    """Say which arms of a race that ended early did not run."""
-    lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
-    return [] if found.finished else [f"Ended early. Missing: {', '.join(lacking) or 'repeats'}."]
+            failed = f"{worst.errors} of {worst.workload.requests} failed ({worst['failures']})"
+            yield f"{name}: {failed}; queue and service times leave them out."
 
 
 def shown_arms(found: Record, names: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -248,48 +223,40 @@ def control_of(name: str, names: Sequence[str]) -> str | None:
     return rivals[-1] if kind == "fake" and rivals else None
 
 
-def _took(found: Record, name: str) -> float:
-    ordered = sorted(trial.makespan_s for trial in found.of(name))
-    return ordered[(len(ordered) - 1) // 2]
+def _controlled(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Every fair control, with the arm that it is the control of."""
+    return [(name, real) for name in names if (real := control_of(name, names)) is not None]
 
 
-def _apart(found: Record, one: str, other: str) -> float:
-    """The difference of two arms' total times over the smaller: 0.03 is three per cent."""
-    a, b = _took(found, one), _took(found, other)
-    return abs(a - b) / min(a, b)
+def _shown(found: Record, names: Sequence[str] | None) -> pd.DataFrame:
+    return arms(found).set_index("arm").loc[list(shown_arms(found, names))]
 
 
-def _peaks(found: Record, names: Sequence[str]) -> list[int | None]:
-    """The most in flight that the lab saw of each arm; ``None`` where no lab counted, or where it saw little of it.
-
-    Over a long way a request is on the way for most of its time, and not yet, or no longer, at the lab.
-    """
-    far = found.trials[0].case.conditions.get("rtt", 0.0) > (found.trials[0].workload.latency or 0.0)
-    seen = {name: [trial.get("peak") for trial in found.of(name)] for name in names}
-    return [None if far or None in peaks else max(peaks) for peaks in seen.values()]
+def _apart(times: pd.Series[float]) -> float:
+    """The difference of two total times over the smaller: 0.03 is three per cent."""
+    return float(times.max() / times.min() - 1)
 
 
 def headline(found: Record, names: Sequence[str] | None = None) -> str:
     """Say the total times; "threads or async" is said only if the control was as fast."""
-    if not found.trials:
-        return "No trial was finished"
-    names = shown_arms(found, names)
-    took = {name: _took(found, name) for name in names}
-    failed = {name: max(trial.errors for trial in found.of(name)) for name in names}
-    if len(names) > MOST_IN_TITLE:
-        failures = f", {sum(failed.values())} failures" if any(failed.values()) else ""
-        return f"{len(names)} arms: {duration(min(took.values()))} to {duration(max(took.values()))}{failures}"
-    pair = next(((name, real) for name in names if (real := control_of(name, names))), None)
-    slow = [name for name in names if pair and name not in pair]
-    if pair and len(slow) == 1 and not any(failed.values()) and _apart(found, *pair) <= SAME:
-        few, many = (found.of(name)[0].limit for name in (slow[0], pair[1]))
-        way = "with threads or with async."
-        return f"{few} at a time: {duration(took[slow[0]])}.  {many} at a time: {duration(took[pair[1]])}, {way}"
-    peaks = dict(zip(names, _peaks(found, names), strict=True))
-    if len(names) <= WITH_PEAKS and not any(failed.values()) and None not in peaks.values():
-        return ".  ".join(f"{name}: at most {peaks[name]} at once, {duration(took[name])}" for name in names)
-    said = {name: f" ({failed[name]} failed)" if failed[name] else "" for name in names}
-    return ", ".join(f"{name} {duration(took[name])}{said[name]}" for name in names)
+    rows = _shown(found, names)
+    took, failed, case = rows["makespan_s"], int(rows["errors"].sum()), found.trials[0].case
+    if len(rows) > MOST_IN_TITLE:
+        return f"{len(rows)} arms: {duration(took.min())} to {duration(took.max())}" + f", {failed} failures" * bool(
+            failed
+        )
+    pair = next(iter(_controlled(list(rows.index))), None)
+    slow = [name for name in rows.index if pair and name not in pair]
+    if pair and len(slow) == 1 and not failed and _apart(took[list(pair)]) <= SAME:
+        few, many = (f"{rows['limit'][name]:.0f} at a time: {duration(took[name])}" for name in (slow[0], pair[1]))
+        return f"{few}.  {many}, with threads or with async."
+    # Over a long way a request is on the way for most of its time, and not yet, or no longer, at the lab.
+    far = case.conditions.get("rtt", 0.0) > (case.workload.latency or 0.0)
+    if len(rows) <= WITH_PEAKS and not failed and not far and rows["most"].notna().all():
+        said = [f"{one.Index}: at most {one.most:.0f} at once, {duration(one.makespan_s)}" for one in each(rows)]
+        return ".  ".join(said)
+    ends = {one.Index: f" ({one.errors:.0f} failed)" * bool(one.errors) for one in each(rows)}
+    return ", ".join(f"{name} {duration(took[name])}{end}" for name, end in ends.items())
 
 
 def subtitle(load: Workload, repeats: int = 1, dots: str = ", a dot for each") -> str:
@@ -304,13 +271,10 @@ def subtitle(load: Workload, repeats: int = 1, dots: str = ", a dot for each") -
 
 def describe(found: Record, names: Sequence[str] | None = None) -> str:
     """Return the sentences that say what the figures of a race show, for those who cannot see them."""
-    if not found.trials:
-        return "No trial was finished, so there is nothing to show."
-    names, rows = shown_arms(found, names), {one.arm: one for one in each(arms(found))}
-    said = [subtitle(found.trials[0].workload, len(found.of(names[0])), dots="") + "."]
-    said += [_row_in_words(rows[name]) for name in names]
-    said += [_pair_in_words(found, name, real) for name in names if (real := control_of(name, names))]
-    return " ".join(said)
+    rows = _shown(found, names)
+    asked = subtitle(found.trials[0].workload, len(found.of(rows.index[0])), dots="")
+    pairs = [_pair_in_words(rows["makespan_s"], *pair) for pair in _controlled(list(rows.index))]
+    return " ".join([f"{asked}.", *map(_row_in_words, each(rows)), *pairs])
 
 
 def _row_in_words(row: Any) -> str:
@@ -324,16 +288,16 @@ def _row_in_words(row: Any) -> str:
         said.append(f"{size(row.added_bytes)} of memory added")
     if row.errors:
         said.append(f"{row.errors:.0f} of {row.requests:.0f} requests failed")
-    return f"{row.arm}: {', '.join(said)}."
+    return f"{row.Index}: {', '.join(said)}."
 
 
-def _pair_in_words(found: Record, control: str, real: str) -> str:
-    apart = _apart(found, control, real)
-    said = f"{control} is the fair control of {real}: with the same limit"
+def _pair_in_words(took: pd.Series[float], control: str, real: str) -> str:
+    pair = took[[control, real]]
+    said, apart = f"{control} is the fair control of {real}: with the same limit", _apart(pair)
     if apart <= SAME:
         return f"{said} they finish within {'less than 1%' if apart < 0.005 else f'{apart:.0%}'} of each other."
-    first, last = sorted((control, real), key=lambda name: _took(found, name))
-    return f"{said} {last} finishes {duration(_took(found, last) - _took(found, first))} ({apart:.0%}) after {first}."
+    later = f"{duration(pair.max() - pair.min())} ({apart:.0%}) after {pair.idxmin()}"
+    return f"{said} {pair.idxmax()} finishes {later}."
 
 
 def compared(found: Record) -> dict[str, float]:
@@ -342,19 +306,9 @@ def compared(found: Record) -> dict[str, float]:
         "in flight": "peak", "connections": "connections", "makespan / ideal": "ideal_ratio",
         "CPU ms/request": "cpu_ms", "memory added, bytes": "added_bytes",
     }  # fmt: skip
-    every = {f"{one.arm}: {name}": float(getattr(one, key)) for name, key in named.items() for one in each(arms(found))}
-    return {name: value for name, value in every.items() if value == value}
+    seen = arms(found).set_index("arm")[list(named.values())]
+    return {f"{arm}: {name}": float(n) for name, key in named.items() for arm, n in seen[key].dropna().items()}
 
 
-EXPERIMENT = Experiment(
-    name=NAME,
-    about="six arms, five times: a span for every request, what the lab witnessed, memory, CPU, loop lag",
-    plan=plan,
-    headline=headline,
-    notes=notes,
-    tables=table,
-    figures={"race": drawn_by("race_figure", "side_by_side"), "race-timeline": drawn_by("race_figure", "timeline")},
-    compared=compared,
-    full={"repeat": 5},
-    checked=True,
-)
+FIGURES = {"race": drawn_by("race_figure", "side_by_side"), "race-timeline": drawn_by("race_figure", "timeline")}
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, FIGURES, compared, full={"repeat": 5}, checked=True)

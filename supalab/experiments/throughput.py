@@ -7,6 +7,7 @@ measurement. A client that gets slower gets fewer requests, so that a trial stay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,8 +19,7 @@ from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.report.format import duration, listed
-from supalab.report.lines import against
-from supalab.report.plot import MUTED, panel_title, sheet
+from supalab.report.plot import MUTED, against, panel_title, sheet
 from supalab.report.table import Table
 
 __all__ = ["EXPERIMENT", "at_its_end", "best", "ideal", "lines", "plan", "requests_for", "throughput"]
@@ -37,7 +37,6 @@ ROUNDS, FEWEST_ROUNDS = 5, 2
 QUICK = {"repeat": 1, "limits": (3, 10, 30, 100, 300)}
 TICKS = (3, 5, 10, 20, 30, 50, 100, 200, 400)
 WHAT = "Requests per second against the concurrency limit, with each client's best limit, and CPU time per request."
-LABEL = "concurrency limit"
 
 
 def plan(
@@ -47,7 +46,14 @@ def plan(
 
     Raises SettingsError for values that cannot work.
     """
-    numbers = _checked(kinds, limits, latency, repeat)
+    checked_repeat(repeat)
+    if not Workload(1, latency).latency:
+        raise SettingsError("latency 0: there is no ideal to compare with, use e.g. 0.1")
+    numbers = sorted(set(limits))
+    if not numbers:
+        raise SettingsError(f"limits {limits!r} is empty: use e.g. 3, 10, 30")
+    for kind, limit in product(checked_names("kinds", kinds, KINDS), numbers):
+        arm(f"{kind}-{limit}")
     out: dict[str, int] = {}
     for turn in range(repeat):
         pace: dict[str, tuple[int, float]] = {}
@@ -64,21 +70,6 @@ def plan(
                 load = Workload(requests, latency, callers=limit)
                 trial = yield Case(f"{kind}-{limit}", load, repeat=turn, options={"warm_up": limit})
                 pace[kind] = (limit, max(trial["per_s"] if trial else 0.0, 0.1))
-
-
-def _checked(kinds: Sequence[str], limits: Sequence[int], latency: float, repeat: int) -> list[int]:
-    checked_repeat(repeat)
-    Workload(1, latency)
-    if not latency:
-        raise SettingsError("latency 0: there is no ideal to compare with, use e.g. 0.1")
-    checked_names("kinds", kinds, KINDS)
-    numbers = sorted(set(limits))
-    if not numbers:
-        raise SettingsError(f"limits {limits!r} is empty: use e.g. 3, 10, 30")
-    for kind in kinds:
-        for limit in numbers:
-            arm(f"{kind}-{limit}")
-    return numbers
 
 
 def requests_for(limit: int, latency: float, pace: tuple[int, float] | None) -> tuple[int, float]:
@@ -181,24 +172,22 @@ def figure(found: Record) -> Figure:
     ) as (fig, (rate, cpu)):  # fmt: skip
         panel_title(rate, "Throughput", "answered requests per second; dotted: if only server time counted")
         panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
-        against(rate, rows, "per_s", LABEL, ticks=ticks, stars=stars, notes=names)
-        against(cpu, rows, "cpu_ms", LABEL, ticks=ticks)
+        against(rate, rows, "per_s", "concurrency limit", ticks=ticks, stars=stars, notes=names)
+        against(cpu, rows, "cpu_ms", "concurrency limit", ticks=ticks)
         rate.plot([low, high], [ideal(found, low), ideal(found, high)], ":", color=MUTED, linewidth=1.6, zorder=1)
     return fig
 
 
 def _foot(found: Record) -> str:
     every = lines(found)
-    said = [f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"]
-    said += ["+: it still grew at the largest limit"] * any(map(at_its_end, every.values()))
-    threads = [kind for kind in ("fake", "session") if kind in every]
+    grew = "; +: it still grew at the largest limit" * any(map(at_its_end, every.values()))
+    threads = [", ".join(kind for kind in ("fake", "session") if kind in every) + ": requests in threads"]
     about = {"kept": "kept: httpx over its own pool, keep-alive for all connections", "real": "real: SupabaseAsync"}
-    who = [f"{', '.join(threads)}: requests in threads"] * bool(threads) + [about[k] for k in about if k in every]
-    early = ["A line that ends early: the client had become too slow for the next limit."] * bool(found.remarks)
-    return "\n".join(["; ".join(said) + ".", "; ".join(who) + ".", *early])
+    who = threads * bool({"fake", "session"} & {*every}) + [said for kind, said in about.items() if kind in every]
+    early = "\nA line that ends early: the client had become too slow for the next limit." * bool(found.remarks)
+    star = f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"
+    return f"{star}{grew}.\n{'; '.join(who)}.{early}"
 
 
-EXPERIMENT = Experiment(
-    NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, full={"repeat": 1}, quick=QUICK
-)
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick=QUICK)
 throughput = EXPERIMENT.run

@@ -29,7 +29,7 @@ from supalab.process.attach import Attachment, attach_to_parent
 from supalab.process.tuning import raise_file_limit
 from supalab.settings import Settings
 
-__all__ = ["JOBS", "THENS", "Asked", "at_rest", "main", "report_at_exit"]
+__all__ = ["JOBS", "THENS", "Asked", "at_rest", "main"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 # What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
@@ -242,22 +242,13 @@ def cancelled(asked: Asked) -> None:
     """
     numbers, warm_s, began = asyncio.run(_cancelled(asked, **asked.options))
     numbers["run_s"] = time.perf_counter() - began
-    report_at_exit(numbers, began, lambda found: asked.report({"numbers": found, "warm_s": warm_s}))
 
+    def report() -> None:
+        asked.report({"numbers": numbers | {"exit_s": time.perf_counter() - began}, "warm_s": warm_s})
 
-def report_at_exit(
-    found: dict[str, Any],
-    began: float,
-    say: Callable[[dict[str, Any]], None],
-    at_exit: Callable[[Callable[[], None]], object] = atexit.register,
-    clock: Callable[[], float] = time.perf_counter,
-) -> None:
-    """Report the result, with ``exit_s``, when the interpreter exits.
-
-    ``atexit`` functions run after the interpreter has joined all non-daemon threads, an executor's among them. At this
-    moment the process's work is finished.
-    """
-    at_exit(lambda: say(found | {"exit_s": clock() - began}))
+    # Such functions run after the interpreter has joined all non-daemon threads, an executor's among them: the
+    # process's work is finished then.
+    atexit.register(report)
 
 
 async def _cancelled(asked: Asked, *, at_s: float, then: str, **_: Any) -> tuple[dict[str, Any], float, float]:

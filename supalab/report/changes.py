@@ -57,7 +57,7 @@ def look_of(got: Difference) -> Look:
 def key_of(fig: Figure, looks: Sequence[Look]) -> None:
     """Name the looks in a line at the lower left."""
     at = (10 / 72 / WIDTH_IN, 0.62 / fig.get_figheight())
-    key(fig, looks, bbox_to_anchor=at, handlelength=1.4, columnspacing=1.6, borderpad=0)
+    key(fig, looks, line=1.0, bbox_to_anchor=at)
 
 
 def bars(ax: Axes, drawn: Mapping[Any, Bar], unit: str, across: tuple[float, float]) -> None:
