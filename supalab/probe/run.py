@@ -71,7 +71,7 @@ async def probe(
     progress: Tell | None = None,
     in_environment: bool = False,
 ) -> Verdict:
-    """Find out what a client really is: blocking, fake async, real async, …, with the evidence; takes 2 to 5 seconds.
+    """Find out what a client really is: blocking, fake async, real async, …, with the evidence; takes 1 to 4 seconds.
 
     ``what`` is a class or function that makes the client from a url and a key (``await probe(SupabaseAsync)``); or an
     async callable without arguments that makes one request each time; or a client object, of which ``method``
