@@ -229,10 +229,10 @@ def test_binder_makes_the_copy_that_its_link_opens(tmp_path: Path) -> None:
     """The script that Binder runs after the installation, with this Python's commands, in an empty folder."""
     place = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     place |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    assert (ROOT / "postBuild").read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+    assert (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8").startswith("#!/bin/sh\n")
     done = subprocess.run(
-        ["sh", str(ROOT / "postBuild")], cwd=tmp_path, env={**os.environ, **place}, capture_output=True, text=True,
-        check=False,
+        ["sh", str(ROOT / ".binder" / "postBuild")], cwd=tmp_path, env={**os.environ, **place}, capture_output=True,
+        text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     opened = re.search(r"urlpath=lab/tree/([\w/.-]+)", README)

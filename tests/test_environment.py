@@ -36,7 +36,11 @@ def test_conda_and_binder_install_what_pip_installs() -> None:
     lines = [line.strip()[2:] for line in text.partition("- pip:\n")[2].splitlines()]
     listed = [ast.literal_eval(line) if line[0] in "'\"" else line for line in lines]
     assert listed == [*PROJECT["dependencies"], "-e ."]
-    assert re.search(r"^  - python=3\.1[1-4]$", text, re.MULTILINE)
+    pin = re.compile(r"^  - python=3\.1[1-4]$", re.MULTILINE)
+    binder = (ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8")
+    assert pin.findall(text) == pin.findall(binder) != []
+    # pip finds the dependencies in pyproject.toml, from Binder's folder.
+    assert binder.partition("- pip:\n")[2].split() == ["-", "-e", ".."]
 
 
 def notebook_code(path: Path) -> str:
@@ -97,13 +101,12 @@ def test_every_dependency_earns_its_place() -> None:
 
 
 def test_the_top_level_holds_only_what_was_agreed() -> None:
-    """Notebooks, package, data, tests, environment, Binder's script, project file, README, licence and dot files."""
+    """Notebooks, package, data, tests, environment, project file, README, licence and dot files."""
     import subprocess
 
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip("not a git checkout")
     top = {line.partition("/")[0] for line in done.stdout.splitlines()}
-    agreed = {"notebooks", "supalab", "data", "tests", "environment.yml", "postBuild"}
-    agreed |= {"pyproject.toml", "README.md", "LICENSE"}
+    agreed = {"notebooks", "supalab", "data", "tests", "environment.yml", "pyproject.toml", "README.md", "LICENSE"}
     assert {name for name in top if not name.startswith(".")} <= agreed

@@ -22,6 +22,7 @@ HOME = {
     "show_source": "source",
     "sized": "size",
     "start_lab": "kernel",
+    "try_nest_asyncio": "nested",
     "turn_the_knobs": "knobs",
 }
 
