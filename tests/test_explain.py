@@ -11,6 +11,7 @@ import pytest
 from declared import NUMBERS
 
 from supalab.errors import SettingsError, TrialError
+from supalab.experiments.changes import NOISE
 from supalab.experiments.explain import (
     ARTICLE_FACTORS,
     WHOLE,
@@ -29,7 +30,6 @@ from supalab.measure.case import Case, Workload
 from supalab.measure.case import Trial as Row
 from supalab.measure.record import Record
 from supalab.measure.run import Progress, expected_s, trials_of
-from supalab.report.changes import NOISE
 from supalab.report.table import text as text_of
 
 KEYS = ["limit", "reuse", "library", "async", "keepalive", "gate", "around", "transport"]

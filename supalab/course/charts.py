@@ -19,12 +19,12 @@ from supalab.course.heartbeat import Heartbeat
 from supalab.course.predict import Guess
 from supalab.course.service import Served
 from supalab.errors import SettingsError, TrialError
+from supalab.experiments.changes import LOST, NOISE, SAVED, key_of, look_of
 from supalab.experiments.race import control_of
 from supalab.experiments.race_figure import side_by_side, timeline
 from supalab.lab.witness import Witness
 from supalab.measure.compare import Difference
 from supalab.probe.figure import evidence
-from supalab.report.changes import LOST, NOISE, SAVED, key_of, look_of
 from supalab.report.format import count, duration
 from supalab.report.plot import INK, MUTED, colour, dots, label, look, pale, panel_title, row_label, rule, sheet
 

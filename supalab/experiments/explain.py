@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
+from supalab.experiments.changes import BAR, LEFT, LOST, NOISE, SAVED, Bar, bars, key_of, look_of, margin
 from supalab.measure.case import Case, Workload
 from supalab.measure.compare import Difference, compare, noise_of
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, checked_repeat, rotated
-from supalab.report.changes import BAR, LEFT, LOST, NOISE, SAVED, Bar, bars, key_of, look_of, margin
 from supalab.report.format import duration, stated
 from supalab.report.plot import INK, MUTED, colour, sheet
 from supalab.report.table import Cell, Content, Table
