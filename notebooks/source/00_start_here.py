@@ -6,7 +6,7 @@
 # **11 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
 # - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
-# - **You need** only this kernel. You need no network and no account. If *coroutine*, *task* and `gather` are new words, begin
+# - **You need** only this notebook. It needs no network and no account. If *coroutine*, *task* and `gather` are new words, begin
 #   with the [primer](00_primer.ipynb).
 #
 # Run the cells from top to bottom with <kbd>Shift</kbd>+<kbd>Enter</kbd>. You can run each cell again. Linked words lead to the
@@ -75,9 +75,9 @@ async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
 print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# The server never saw more than 3 requests at once. At 3 at a time, 100 requests need 34 waves, and 34 waves of 0.15 s take 5.1 s. The three threads set
-# this ceiling; `async def` does not change it. The rest of the time is the client's own work. The server also saw a hundred connections, because
-# `requests.get` opens a new one for each request.
+# The server never saw more than 3 requests at once. With 3 at a time, 100 requests need 34 waves, and 34 waves of 0.15 s take 5.1 s. The three threads
+# set this ceiling; `async def` does not change it. The rest of the time is work of the client and the lab. The server also saw a hundred connections,
+# because `requests.get` opens a new one for each request.
 
 # %% [markdown]
 # ## A hundred requests through the real client
@@ -120,8 +120,8 @@ charts.timeline([fake_3, fake_10, real_10])
 # From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference: `fake-10` and
 # `real-10` finish at about the same time.
 #
-# So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of that either. Threads
-# that share one `requests.Session` reuse connections too. [Notebook 08](08_what_made_it_faster.ipynb) measures each change by itself.
+# So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of this difference either.
+# Threads that share one `requests.Session` reuse connections too. [Notebook 08](08_what_made_it_faster.ipynb) measures each change by itself.
 
 # %% [markdown]
 # ## Side by side
@@ -138,8 +138,8 @@ trials.figure()
 trials
 
 # %% [markdown]
-# - **total time** (also called *makespan*) runs from the first request to the last response. **x ideal** is the total time divided by what the server
-#   time alone would take at this limit.
+# - **total time** (also called *makespan*) runs from the first request to the last response. **x ideal** is the total time divided by the time that the
+#   server alone would need at this limit.
 # - **queue** is the time until a request gets a slot. **service** is the time from the slot to the response. In a burst, most of a caller's time is queue
 #   time.
 # - **CPU** and **memory** belong to the client's process. Here `fake-10` and `real-10` differ: threads and new connections both have a cost.

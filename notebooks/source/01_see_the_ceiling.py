@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 01 · See the ceiling
 #
-# **14 minutes.** You find out how many requests a client really has in flight, and you compute how long a burst takes before you run it.
+# **14 minutes.** You find out how many requests a client really has in flight, and you compute the duration of a burst before you run it.
 #
 # - **You will** see a fake async client reach its ceiling; read the ceiling from the server's counters; predict a [makespan](glossary.md#makespan), the time from the first request to the last response.
 # - **You need** notebook [00](00_start_here.ipynb), or a rough idea of what a thread pool is.
@@ -96,8 +96,8 @@ print(f"The client: {fake_3['per_s']:.1f} requests/s x {served:.3f} s = {said:.2
 print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on average")
 
 # %% [markdown]
-# The two numbers are close. The difference is the client's own work before and after the server's. (The client may report slightly more than 3: a
-# thread can start the next request before the loop has delivered the last response.)
+# The two numbers are close. The difference is work that the client does before and after the server works on the request. (The client may report slightly
+# more than 3: a thread can start the next request before the loop has delivered the last response.)
 #
 # The law also gives the ceiling as a rate. With at most 3 requests in flight and 0.15 s for each, the client completes at most 3 / 0.15 = 20
 # requests per second.
@@ -116,7 +116,7 @@ print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on a
 
 # %% exercise 01a
 # hint: All threads start together and end together. Think in waves, with one request for each thread.
-# hint: The number of waves is requests / threads, rounded up with math.ceil. Each wave takes one latency.
+# hint: The number of waves is requests / threads, rounded up with math.ceil. Each wave takes `latency` seconds.
 # unit: Return the bare number, without a unit.
 # one_by_one: This is the time of one request after another. The threads work at the same time. How many waves is that?
 # idle: With fewer requests than threads, some threads stay idle. There is always at least one wave.

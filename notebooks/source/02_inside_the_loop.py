@@ -59,10 +59,10 @@ _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 # can wait for: a timer, a socket, or the result of a thread. If there is no such thing, your coroutine runs like a plain function.
 
 # %% [markdown]
-# ## Measure it with five lines
+# ## Measure it with a few lines
 #
-# A [**ticker**](glossary.md#ticker) is a task that notes the time every 10 ms. If the loop is blocked, the ticker is late, and every other task on the
-# loop is as late. This delay is the [**loop lag**](glossary.md#loop-lag).
+# A [**ticker**](glossary.md#ticker) is a task that notes the time every 10 ms. If the loop is blocked, the ticker is late, and every other task on the loop
+# is just as late. This delay is the [**loop lag**](glossary.md#loop-lag).
 
 
 # %%
@@ -107,8 +107,8 @@ async with BlockingSupabaseAsync(lab.url, lab.key) as db:
 print(guess.compare(lag))
 
 # %% [markdown]
-# Many people expect 0.1 s: one request, one tick, the next request. But `gather` scheduled all twelve calls at the same time, and no call ever yields to
-# the loop. So the lag is 12 × 0.1 s and some work.
+# Many people expect 0.1 s: one request, one tick, the next request. But `gather` scheduled all twelve calls at the same time, and no call ever yields to the
+# loop. So the lag is 12 × 0.1 s plus some work.
 
 # %% [markdown]
 # ## Fake and real
@@ -176,7 +176,7 @@ await check("02a", fetch)
 #
 # - **Real clients can block the loop too.** Parsing a huge response takes time on the loop's thread. So does making an `httpx.AsyncClient`,
 #   because it reads certificates.
-# - **Measure the lag.** You have seen the five lines. In asyncio's debug mode (`PYTHONASYNCIODEBUG=1`), Python logs every step longer than 0.1 s.
+# - **Measure the lag.** The function `tick` above is enough. In asyncio's debug mode (`PYTHONASYNCIODEBUG=1`), Python logs every step longer than 0.1 s.
 # - **`asyncio.to_thread` is fine** for a library that has no async version.
 
 # %% [markdown]

@@ -81,7 +81,7 @@ print(lab.witness())
 # ## The first way to break it: an `await` in the wrong place
 #
 # Look at the method again. Between `if self._client is None` and `self._client = …` there is no `await`, so no other task can run between the two lines.
-# Only this protects the client, and in an `async def` it is easy to lose. Suppose that the key comes from a secret store:
+# Only this protects the client, and it is easy to lose: somebody adds one `await` between the two lines. Suppose that the key comes from a secret store:
 
 
 # %%
@@ -166,7 +166,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 
 # %% [markdown]
 # In the article's client, `close()` saw `None` and did nothing. The states "not created yet" and "closed" look the same, so the next call opened a
-# connection that nobody expects to close. A client must remember that it was closed. Step 3 is about that.
+# connection that no code will close. A client must remember that it was closed. Step 3 is about closing.
 
 # %% [markdown]
 # ## The third way: two event loops
@@ -216,10 +216,10 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # no_class: Give check() the class itself, by its name, without parentheses after it.
 # in_init: __init__ creates a client. Leave it at None there, and create it in _get_client.
 # no_key: The lab refused these requests: each needs self._headers, which hold the key.
-# no_return: _get_client must return a client every time. Is there a way through it without a return?
+# no_return: _get_client must return a client every time. Is there a path through it without a return?
 # blocking: httpx.Client blocks; the one to await is httpx.AsyncClient.
 # plain: select awaits the result of _get_client: it must stay `async def`.
-# no_limits: limits= takes no number but an object: httpx.Limits(max_connections=self._limit).
+# no_limits: limits= takes an object, not a number: httpx.Limits(max_connections=self._limit).
 # not_used: select must get its client from _get_client.
 # await_between: Other tasks ran between the check of self._client and its assignment. Is there an await between the two? Without one, no other task can run there.
 # loop_not_set: Each call of _get_client creates a client, although one is stored: self._loop was never set, so every loop looks like another one. Set it together with self._client.
@@ -285,4 +285,4 @@ await check("03a", LazyClient)
 # It is safe. But it reads the certificates and opens a new connection for every call, and no limit holds across the calls.
 # </details>
 #
-# **Next:** in [04 · Step 2: the methods](04_step_2_the_methods.ipynb), one `_request` learns to read and to write.
+# **Next:** in [04 · Step 2: the methods](04_step_2_the_methods.ipynb), one `_request` sends every read and every write.

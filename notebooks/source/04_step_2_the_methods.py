@@ -141,8 +141,8 @@ texts = ("kaggle", "a,b)", "x,id.gt.0")
 charts.rows_found({text: (await tried(glued, text), await tried(as_data, text)) for text in texts}, everything)
 
 # %% [markdown]
-# An ordinary name finds the same rows in both ways, so a reviewer may not notice the problem. A comma with a parenthesis breaks the first search, and the
-# third text makes it find every row. Outside parentheses, `&`, `#` and `+` cause the same kind of problem: `title=eq.R&D` asks for the title `R`.
+# For an ordinary name, both searches find the same rows, so a reviewer may not notice the problem. A comma with a parenthesis breaks the first search, and
+# the third text makes it find every row. Outside parentheses, `&`, `#` and `+` cause the same kind of problem: `title=eq.R&D` asks for the title `R`.
 
 # %% [markdown]
 # ## Errors from one place
@@ -164,8 +164,8 @@ for request in (
 # %% [markdown]
 # ## Exercise 04a · Write `insert`
 #
-# Write `insert(table, rows)` for the small client. It adds one row or a list of rows, and it returns them as the server stored them. The check inserts at
-# a lab of its own, looks into the table, and counts the requests.
+# Write `insert(table, rows)` for the small client. It adds one row or a list of rows, and it returns them as the server stored them. The check inserts into a
+# lab of its own, looks into the table, and counts the requests.
 #
 # | call | in the table | returned | requests |
 # |---|---|---|---|
@@ -224,9 +224,9 @@ await check("04a", WithInsert)
 # unawaited: Your method returned a coroutine: it needs an await before self._request. Without it nothing is sent.
 # not_escaped: The & ended the value, so the row 'R' was changed by mistake. Pass the filters as params=, and httpx escapes them.
 # swapped: The new value came as a filter: new values are the body (json=), filters are the query (params=).
-# no_operator: A filter is written operator, dot, value: the parameter title has the text 'eq.R&D'.
+# no_operator: A filter is an operator, a dot and a value: the parameter title must be the text 'eq.R&D'.
 # refused: The server refused: {error}. PATCH changes rows; pass the filters as params=, new values as json=.
-# fits_no_row: The filter fits no row. httpx escapes what is in params=, and here quotation marks would be a part of the title: the parameter is 'eq.R&D', without changes.
+# fits_no_row: The filter matches no row. Write the value as it is, without quotation marks or escapes: the parameter is 'eq.R&D'. httpx escapes what is in params=.
 # nothing_changed: No row has changed. PATCH changes rows; pass the filters as params=, new values as json=.
 # another_row: The wrong row has changed.
 # as_now: Return the rows as they are now, as insert does, with prefer='return=representation'.
@@ -254,7 +254,7 @@ await check("04b", WithUpdate)
 #   anything is sent.
 # - **`raise_for_status()` loses the reason.** It reports the status and ignores PostgREST's code, message and hint, which are in the body. Read the body
 #   in the one place that has it.
-# - **A write without a response may have been applied.** You may send a read again. Send a write again only if it may happen twice.
+# - **A write without a response may have been applied.** You may send a read again. Send a write again only if it does no harm to apply it twice.
 
 # %% [markdown]
 # ## Recap
@@ -275,4 +275,4 @@ await check("04b", WithUpdate)
 # No. It makes later changes small. Only <code>_request</code> knows how a request is sent, so retries and a deadline go into one place.
 # </details>
 #
-# **Next:** in [05 · Step 3: the context manager](05_step_3_the_context_manager.ipynb) the client learns to close what it opened.
+# **Next:** in [05 · Step 3: the context manager](05_step_3_the_context_manager.ipynb) the client closes what it opened.

@@ -82,8 +82,8 @@ print(guess.compare(ways["kept in a list"][-1]))
 charts.sockets(ways)
 
 # %% [markdown]
-# Clients in a list keep their sockets open, on your side and on the server's, until one of the two runs out of sockets. Python's garbage collector closes
-# the sockets of forgotten clients, at a time that you cannot choose. (Reference counting does not reach them.) `async with` leaves no socket open.
+# Clients in a list keep their sockets open, on your side and on the server's, until one of the two runs out of sockets. Python's garbage collector closes the
+# sockets of forgotten clients, at a time that you cannot choose. (Reference counting alone does not free them.) `async with` leaves no socket open.
 
 # %%
 for one in [*kept, small]:
@@ -112,7 +112,7 @@ for one in [*kept, small]:
 # hint: close awaits self._client.aclose() if there is a client; __aenter__ returns an object; __aexit__ closes.
 # hint: __aenter__: return self. __aexit__: await self.close(), and no return. close: only if self._client is not None, and keep it in self._client.
 # aclose: The httpx client has no close(): its own method is aclose(), and you must await it.
-# three_methods: async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three are there, and async def. __aexit__ takes three values more than self: the error's class, the error and its traceback.
+# three_methods: async with awaits __aenter__ and __aexit__, and __aexit__ awaits close: all three must exist and be async def. __aexit__ takes three values in addition to self: the error's class, the error and its traceback.
 # return_self: `as db` names what __aenter__ returns: return self.
 # not_closed: The block has ended and its socket is still open: __aexit__ must await self.close(), and close must await self._client.aclose(), with an error in the block or without.
 # swallowed: A true value from __aexit__ swallows the error of the block. Let __aexit__ return None.
@@ -195,13 +195,13 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # **real-3:** each cancelled request closed its connection and released its slot. The new request was sent at once.
 #
 # The witness also saw **4** requests in flight for `real-3`, although the client has 3 slots: the server continued with the three cancelled requests.
-# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (It counts three new connections, because
-# one was open since the warm-up.)
+# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (It counts three new connections, because one
+# had been open since the warm-up.)
 
 # %% [markdown]
 # ## Exercise 05b · Cancel and continue
 #
-# Write `leave(url, key)`. It does this:
+# Write `cancel_and_continue(url, key)`. It does this:
 #
 # 1. Open a client **with `limit=3`**. Choose one whose slots are free after a cancellation.
 # 2. Start 3 reads of the table `contests`, wait 0.1 s, and cancel them.
@@ -221,10 +221,10 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # %% exercise 05b
 # hint: asyncio.create_task starts a read without waiting; task.cancel() ends it. Which client frees its slots?
 # hint: async with SupabaseAsync(url, key, limit=3): three tasks, await asyncio.sleep(0.1), cancel each, await asyncio.wait(tasks), then time one more select.
-# awaits_cancelled: If you await a cancelled task, also with gather, you get its CancelledError. asyncio.wait waits without it.
+# awaits_cancelled: If you await a cancelled task, also with gather, you get its CancelledError. asyncio.wait waits for it and raises nothing.
 # own_timeout: The timeout cancelled the reads, and its TimeoutError ended your function too. Catch it, and then read once more.
 # no_task: A coroutine cannot be cancelled before it runs as a task. asyncio.create_task starts it and returns the task.
-# elsewhere: No request came to the check's lab. Use the url and key that leave is given, not the notebook's own lab.
+# elsewhere: No request reached the check's lab. Use the url and key that your function receives, not the notebook's own lab.
 # never_ran: Only the last request came. A task that is cancelled before it ever ran sends nothing: await asyncio.sleep(0.1) in between.
 # no_last: The last request never came. Is there an await before its select?
 # warm_up: One request too many: cancel_three begins with a read of its own, to warm up. Leave that one out.
@@ -234,7 +234,7 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # waited_for_a_slot: The last request had to wait for a slot until the first three requests were done.
 # seconds: Return how many seconds the last read took: measure it with time.perf_counter().
 # still_open: Your client is still open. Use it in `async with`, as in this notebook.
-async def leave(url, key):
+async def cancel_and_continue(url, key):
     # <solution>
     async with SupabaseAsync(url, key, limit=3) as db:
         callers = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
@@ -250,7 +250,7 @@ async def leave(url, key):
 
 
 # %%
-await check("05b", leave)
+await check("05b", cancel_and_continue)
 
 # %% [markdown]
 # ## The whole migrated client
@@ -279,7 +279,7 @@ class Migrated:
     async def select(self, table, **arguments):
         return await self._request(wire.select(table, **arguments))
 
-    async def __aenter__(self):  # step 3: what it opens, it closes
+    async def __aenter__(self):  # step 3: it closes what it opens
         return self
 
     async def __aexit__(self, kind, error, trace):
@@ -304,7 +304,8 @@ async with Migrated(lab.url, lab.key) as db:
 #
 # <details><summary>Python has a garbage collector. Why close a client yourself?</summary>
 #
-# The collector runs after a number of new objects, whether sockets are scarce or not. <code>close()</code> lets you decide when the sockets are released.
+# The collector runs when enough new objects exist. It does not know how many sockets are left. <code>close()</code> lets you decide when the sockets are
+# released.
 # </details>
 #
 # <details><summary>10 threads, 10 callers with <code>asyncio.timeout(1)</code>, no timeout in requests, and the server takes 30 s. When is a slot free again?</summary>
@@ -314,7 +315,7 @@ async with Migrated(lab.url, lab.key) as db:
 #
 # <details><summary>Does the server work less if a real client cancels?</summary>
 #
-# Not by itself. The server can see that the connection is closed. Whether it stops is its own decision.
+# Not automatically. The server can see that the connection is closed. Some servers stop then; many do not.
 # </details>
 #
 # **Next:** in [06 · Cautions](06_cautions.ipynb) errors have new names, and a timeout does not limit what you expect.

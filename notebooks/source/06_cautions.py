@@ -101,7 +101,7 @@ print(guess.compare(sum(isinstance(after, OSError) for _, after in errors.values
 # - The same fault can change its kind. A stalled TLS handshake is a *read* timeout in `requests` and a *connect* timeout in httpx.
 # - Two rows are not subclasses of `httpx.HTTPError`: a body that is not JSON, and an invalid URL.
 #
-# And these handlers?
+# How many faults do other handlers catch?
 
 
 # %%
@@ -116,7 +116,8 @@ for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, request
 # %% [markdown]
 # The first two lines are the article's. A handler that meant "this row does not exist" now also handles "the server does not answer".
 #
-# Nothing crashes on the day of the migration. The handlers stay and the tests pass. Then the first refused connection is not caught by any of them.
+# Nothing crashes on the day of the migration. The handlers stay and the tests pass. Then a connection is refused for the first time, and an old handler such
+# as `except OSError` no longer catches the error.
 #
 # ## Exercise 06a · Catch what httpx raises
 #
@@ -199,8 +200,8 @@ print("article-10:", article_10["connections"], "  kept-10:", kept_10["connectio
 
 # %% [markdown]
 # While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each connection as soon as it is idle, even if callers are
-# waiting (seen in httpcore 1.0.9). So nearly every request opens a new one. On a real network this costs [round trips](glossary.md#round-trip), and more
-# with TLS. Let as many connections stay open as you may open.
+# waiting (seen in httpcore 1.0.9). So nearly every request opens a new one. On a real network this costs [round trips](glossary.md#round-trip), and more with
+# TLS. So set both limits to the same number.
 #
 # If all connections are busy, callers wait in the pool. They give up after a [**pool timeout**](glossary.md#pool-timeout), which `requests` does not have:
 
@@ -214,7 +215,7 @@ print([type(error).__name__ if error else "rows" for error in found])
 # %% [markdown]
 # (Even this does not limit your time in the queue. If another caller gets the idle connection first, your 0.1 s start again. Seen in httpcore 1.0.9.)
 #
-# ## Part 3: four timeouts, and no total
+# ## Part 3: four timeouts, and no total limit
 #
 # | | `requests` | `httpx` |
 # |---|---|---|
@@ -289,7 +290,7 @@ print(f"{type(error).__name__} after {time.perf_counter() - began:.1f} s: {error
 # No. It limits each wait, and a request may have any number of waits. A server that sends one byte every 29 s never reaches this timeout.
 # </details>
 #
-# <details><summary>Your pool may open 10 connections and keep 5. Which traffic never notices this?</summary>
+# <details><summary>Your pool may open 10 connections and keep 5 of them idle. Which traffic is not affected?</summary>
 #
 # Traffic with at most 5 requests in flight, because then there are never more than 5 connections. So a test with one caller shows nothing.
 # </details>

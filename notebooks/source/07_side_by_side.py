@@ -112,9 +112,9 @@ print(memory.compare(100 * whole["article-10"] / whole["fake-3"]))
 # %% [markdown]
 # ## Compare with the article
 #
-# `trials.rows` is a pandas DataFrame with one row for each run and one column for each number. Our seconds are not the article's seconds, so we compare
-# ratios: "after" divided by "before". The last column starts from the fair control. In a burst of 15 s, callers wait for seconds, so 450 ms cannot include
-# queueing. Therefore we compare the article's "average response" with our *service time*.
+# `trials.rows` is a pandas DataFrame with one row for each run and one column for each number. Seconds depend on the machine, so we compare ratios: "after"
+# divided by "before". The last column starts from the fair control. In a burst of 15 s, callers wait for seconds, so 450 ms cannot include queueing.
+# Therefore we compare the article's "average response" with our *service time*.
 
 # %%
 rows = trials.rows.assign(memory=trials.rows.base_bytes + trials.rows.added_bytes).set_index("arm")
@@ -128,12 +128,12 @@ pd.DataFrame({"the article": article, "here": here, "fair control": control}).as
 # %% [markdown]
 # A ratio of 1 means: no change. Read the two right columns together:
 #
-# - **In flight, throughput, total time:** the article's factor of about three appears here too, or most of it. Compared with the control, nothing is left, or
-#   there is a loss. The limit made the difference; `max_workers=10` would have saved as much.
-# - **Service time:** the article's falls to a third. Ours does not, because the server takes as long as before.
-# - **Memory:** the article's falls. Ours rises in both columns.
+# - **In flight, throughput, total time:** the article's factor of about three appears here too, or most of it. Compared with the control, the gain
+#   disappears, or it becomes a loss. The limit made the difference; `max_workers=10` would have saved as much.
+# - **Service time:** in the article it falls to a third. Here it does not, because the server takes as long as before.
+# - **Memory:** in the article it falls. Here it rises, in both columns.
 #
-# You can ask your own question of this table: `rows.cpu_ms` is the CPU time per request in milliseconds, `rows.connections` the number of connections, and
+# You can use this table for your own questions: `rows.cpu_ms` is the CPU time per request in milliseconds, `rows.connections` the number of connections, and
 # `list(rows)` names them all.
 
 # %% [markdown]
@@ -163,15 +163,15 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 # | `"reuse"` | alike | **one per request, and few** | alike |
 # | `"async"` | alike | alike | **some, and none** |
 #
-# (*Alike* means: both have some threads or none; both open one connection per request or few.)
+# (*Alike* means: both arms have some threads, or both have none; both open one connection per request, or both open few.)
 #
-# This table needs a control as well: when threads go, `requests` goes with them. Notebook [08](08_what_made_it_faster.ipynb) separates the two.
+# One difference is not in this table: the arms without threads do not use `requests` either. Notebook [08](08_what_made_it_faster.ipynb) separates the two.
 
 # %% exercise 07a
 # hint: Look at in flight and connections in the table. For each effect, find two arms that agree in all columns but one. How many connections did the article's client open?
 # hint: The limit: two fake arms. Reuse: ten threads with and without a Session. Threads or async: ten in flight and ten connections in both, and threads in only one of them.
 # keys: The keys are {keys}, and each has a pair of arms.
-# open: The pair for {effect} is still open. The check has tried what you filled in.
+# open: The pair for {effect} is still missing. The check has tried what you filled in.
 # two_names: Give two names of arms, such as ("fake-3", "real-10"), that differ only in this property.
 # no_arm: Of the five, no arm is called {name!r}: choose from {arms}.
 # itself: {one} compared with itself shows only the noise. Which arm differs from it in one thing?

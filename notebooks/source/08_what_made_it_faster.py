@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 08 · What made it faster
 #
-# **18 minutes.** You take the step from "before" to "after" apart and measure how many seconds each change saves.
+# **18 minutes.** You split the step from "before" to "after" into single changes and measure how many seconds each one saves.
 #
 # - **You will** guess the order of four factors and measure it; distinguish a gain from noise; see that a gain depends on the network.
 # - **You need** notebook [07](07_side_by_side.ipynb), or to know the arms `fake-3` and `article-10`.
@@ -55,8 +55,8 @@ guesses = {
 # If you run one arm five times and then the next arm, a backup that starts in between looks like a slow client. So we run every arm once; this is a
 # [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm.
 #
-# The next cell is a **plan**: a generator that yields one `Case` for each burst. `repeat` is the round and `place` is the arm's place in
-# the chain. `here` runs the plan in this notebook. A first wave opens the connections (`warm_up`); it does not count. (About 10 seconds.)
+# The next cell is a **plan**: a generator that yields one `Case` for each burst. `repeat` is the number of the round and `place` is the arm's place in the
+# chain. `here` runs the plan in this notebook. A first wave opens the connections (`warm_up`); it does not count. (About 10 seconds.)
 
 
 # %%
@@ -110,9 +110,9 @@ charts.savings(saved, guesses=guesses)
 (1000 * saved).round(1)
 
 # %% [markdown]
-# A simple rule is: believe a difference if it has the same sign in every round. How often is this rule wrong? Five coin tosses agree in 2 of 32
-# cases, so with no real effect this rule is wrong once in 16 times; with three rounds, once in 4 times. The chart uses a stricter rule: a gain must also be
-# larger than every difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this test.
+# A simple rule is: believe a difference if it has the same sign in every round. How often is this rule wrong? Five coin tosses agree in 2 of 32 cases, so
+# with no real effect this rule is wrong in one case of 16; with three rounds, in one case of 4. The chart uses a stricter rule: a gain must also be larger
+# than every difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this test.
 #
 # ## Exercise 08a · Compute what a step saves
 #
@@ -134,8 +134,8 @@ charts.savings(saved, guesses=guesses)
 # paired: This machine got slower from round to round, for both arms. Subtract pair by pair, before[i] - after[i], and this change is gone.
 # one_slow: One slow round moves a mean a lot. It hardly moves a median.
 # both_sides: Some rounds saved time and some lost time, so 0 is inside the range: this is within noise.
-# steady: Ten milliseconds are little, but every round has them. A small gain is not the same as noise.
-# loses: A step can lose time, and this can be above noise too: then all rounds are on the other side of 0.
+# steady: Ten milliseconds are not much, but every round saves them. A small gain is not the same as noise.
+# loses: A step can lose time, and this can be above noise too: then all differences are below 0.
 # ends: The range goes from the lowest to the highest difference within a round.
 def gain(before, after):
     """Seconds that a step saves: median, lowest, highest; and whether this is above noise."""
@@ -194,7 +194,7 @@ explained.figure()
 
 # %% [markdown]
 # Each bar starts where the bar above it ended. The factors should add up to the whole. This is the test of an [**ablation**](glossary.md#ablation); see the
-# last line of the chart. The record has three rounds, so believe long bars and not short ones.
+# last line of the chart. The record has three rounds, so trust long bars and not short ones.
 #
 # The right side shows CPU time. Each pair ran separately, so compare only *within* a row. A step that costs no seconds may cost CPU time.
 #
@@ -204,8 +204,8 @@ explained.figure()
 explained.figure("explain-links")
 
 # %% [markdown]
-# Reuse saves a lot, and the step to httpx loses all of it. In the last row, where ten connections may stay open, the gain is back. So the setting lost it,
-# not the library.
+# Reuse saves a lot, and the step to httpx loses nearly all of it. In the last row, where ten connections may stay open, the gain is back. So the setting
+# caused the loss, not the library.
 #
 # ## In practice
 #

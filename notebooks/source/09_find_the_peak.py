@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 09 · Find the peak
 #
-# **16 minutes.** You raise the concurrency limit until it hurts, find the cause, and learn how few slots your service needs.
+# **16 minutes.** You raise the concurrency limit until throughput falls, find the cause, and learn how few slots your service needs.
 #
 # - **You will** see a real async client become slower with *more* connections; separate the effect of the gate from that of the transport; compute a limit.
 # - **You need** notebook [01](01_see_the_ceiling.ipynb), or Little's law: in flight = throughput × time.
@@ -63,7 +63,8 @@ found.figure()
 
 # %% [markdown]
 # On a quiet machine, all three begin along the dotted line. Then `kept` turns down: with more slots it completes *fewer* requests. The limit with the
-# highest throughput is its [**peak**](glossary.md#peak). `session` (threads) and `real` (async) continue to rise. So async is not the cause.
+# highest throughput is its [**peak**](glossary.md#peak). `session` (threads) and `real` (async) continue to rise. `real` is async too, so async is not the
+# cause.
 #
 # The right panel shows the cause. An event loop uses one processor. If a request costs 10 ms of CPU time, 100 requests per second are the maximum. For
 # `kept`, the CPU time per request grows with the number of slots.
@@ -86,7 +87,7 @@ for name in ("session-75", "kept-75", "real-75"):
 # %% [markdown]
 # ## The pool, the gate, the transport
 #
-# A **pool** hands out connections. Whenever a request starts or ends, the pool of httpx 0.28 (its package `httpcore`) scans its list of connections, and for
+# A **pool** hands out connections. Whenever a request starts or ends, the pool of httpx 0.28 (package `httpcore`) scans its list of connections, and for
 # each idle connection it scans the whole list again. This is O(n²): with 75 connections it can take 56 times as long as with 10.
 #
 # There are two remedies:
@@ -101,20 +102,20 @@ for name in ("session-75", "kept-75", "real-75"):
 #       response = await self._client.get(url)
 #   ```
 #
-# - Another [**transport**](glossary.md#transport), the part below httpx that sends the bytes. `SupabaseAsync` has its own, with its own pool.
+# - Another [**transport**](glossary.md#transport) replaces the part below httpx that sends the bytes. `SupabaseAsync` has its own, with its own pool.
 #
 # `gated` is `kept` with a gate; `real` has both. If there are as many callers as slots, a gate has nothing to do. So now 150 callers start at once, and
 # there are 10 slots. Which remedy helps more? (About 6 seconds.)
 
 
 # %%
-def crowd(kinds):
+def many_callers(kinds):
     for kind in kinds:
         yield Case(f"{kind}-10", Workload(150, 0.1), options={"warm_up": 10})
 
 
-crowded = await here(crowd(("kept", "gated", "real")), lab, progress=live_view())
-crowded.rows[["arm", "requests", "errors", "per_s", "cpu_ms"]].round(1)
+queued = await here(many_callers(("kept", "gated", "real")), lab, progress=live_view())
+queued.rows[["arm", "requests", "errors", "per_s", "cpu_ms"]].round(1)
 
 # %% [markdown]
 # Ten slots are below every client's peak, so on a quiet machine the throughput is nearly the same. But look at the CPU time. Many waiting callers make each
@@ -137,8 +138,8 @@ for kind, line in curve.rows.groupby("kind", sort=False):
     print(f"with {last.limit} slots: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU time per second")
 
 # %% [markdown]
-# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too.) Where the peak is depends on the
-# client, the processor and the server time. Measure yours with `supalab costs throughput`. *Below* the peak, the throughput is about limit / server time for
+# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too.) Where the peak is depends on the client,
+# the processor and the server time. Measure yours with `supalab costs throughput`. *Well below* the peak, the throughput is about limit / server time for
 # every client, and you choose the limit by arithmetic.
 
 # %% [markdown]
@@ -165,7 +166,7 @@ for kind, line in curve.rows.groupby("kind", sort=False):
 # hint: Use Little's law: in flight = throughput x time. The limit must allow what you want in flight.
 # hint: math.ceil(per_s * latency): the requests in flight on average, rounded up.
 # whole_float: The number is whole, but its type is float: int(…) makes it a whole number.
-# half: A slot exists or it does not: half a slot does not exist. In which direction must you round?
+# half: The limit is a whole number, because there are no half slots. In which direction must you round?
 # zero: With a limit of 0 no request is ever sent. One slot is the minimum.
 # far: This is far more than is ever in flight. In flight = throughput x time: multiply. The latency is in seconds.
 # left_over: {per_s} x {latency} is exactly {exactly}: nothing is left over, so there is nothing to add.
@@ -173,7 +174,7 @@ for kind, line in curve.rows.groupby("kind", sort=False):
 # full: With a limit of {limit} and {latency} s per request, the slots are full before this rate is reached, and callers queue. If you rounded, round up.
 # spare: It reaches the rate, but one slot fewer reaches it as well. Slots that you do not need have a cost: every slot is a connection that the server keeps open.
 def limit_for(per_s: float, latency: float) -> int:
-    """The smallest limit that reaches a throughput, if nothing but latency takes time."""
+    """The smallest limit that reaches a throughput, if only the server time counts."""
     # <solution>
     return math.ceil(per_s * latency)
     # </solution>
@@ -202,7 +203,7 @@ await check("09a", limit_for)
 #
 # <details><summary>The backend becomes twice as slow. How many slots does the same throughput need?</summary>
 #
-# Twice as many, because in flight = throughput × time. A limit that is just enough on a good day becomes a ceiling on a slow one.
+# Twice as many, because in flight = throughput × time. A limit that is just enough today is too low as soon as the backend becomes slower.
 # </details>
 #
 # <details><summary>A colleague shows that 100 threads are faster than 100 connections of httpx. Are threads better than async?</summary>

@@ -38,7 +38,7 @@ lab = start_lab(latency=0.15)
 #     return await app.state.db.select("contests", filters={"id": number}, single=True)
 # ```
 #
-# The **response time** counts from the moment when a request was *meant* to be sent. If the load generator is late, this counts as waiting too.
+# The **response time** counts from the moment when a request was *meant* to be sent. If the load generator is late, its delay counts as waiting too.
 
 # %% [markdown]
 # ## Predict
@@ -85,8 +85,8 @@ capacity = recorded("capacity")
 capacity.figure()
 
 # %% [markdown]
-# How busy are the slots at this rate? The record has a row for each load. The table below also has an *ideal queue*: the same arrivals, and as many slots,
-# each busy for the arm's idle response time.
+# The chart shows that it is lower. How busy are the slots at this lower rate? The record has a row for each load. The table below also has an *ideal queue*:
+# the same arrivals and the same number of slots, each busy for the arm's idle response time.
 
 # %%
 rows = capacity.rows
@@ -118,8 +118,8 @@ faults.figure()
 #
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
-# **The burst of disconnects.** Which client works on for cancelled callers? The witness counted. *Wasted work* are responses of the backend that reached no
-# caller; *client gone* are requests whose client had closed the connection by then:
+# **The burst of disconnects.** Which client works on for cancelled callers? The witness counted. *Wasted work* counts responses of the backend that
+# reached no caller. *Client gone* counts requests whose client had closed the connection by then.
 
 # %%
 faults.table()[2]
@@ -152,7 +152,7 @@ faults.table()[2]
 # gave_up: The service gave up on requests that the backend was about to answer. The timeout is too short for it.
 # clusters: Some requests waited long for a slot. Leave some room above the average, because requests come in clusters.
 # milliseconds: Did you mean milliseconds? The timeout is in seconds: write {seconds} for {timeout} ms.
-# to_say_no: With a timeout of {timeout} s the service may take {gives_up} s to say no. After a quick refusal callers can do something else.
+# to_say_no: With a timeout of {timeout} s the service may take {gives_up} s to refuse. After a quick refusal callers can do something else.
 # busy: Something else kept this machine busy, so the times above say little. Run the check once more.
 # <solution>
 chosen = {"limit": 10, "timeout": 0.7}
@@ -172,12 +172,12 @@ await check("10a", chosen)
 #
 # - **Measure with open-loop load.** A load generator that waits for each response slows down together with the service and reports good numbers. This is
 #   [**coordinated omission**](glossary.md#coordinated-omission). `supalab load` does not wait.
-# - **Nest your deadlines.** The client's deadline is the shortest, then the service's, then the caller's. Otherwise the reason of a failure is lost.
+# - **Nest your deadlines.** The client's deadline is the shortest, then the service's, then the caller's. Otherwise the reason for a failure is lost.
 
 # %% [markdown]
 # ## Recap
 #
-# <details><summary>A service takes 40 requests per second at p95 = 0.2 s. Does it take 80 at 0.4 s?</summary>
+# <details><summary>A service handles 40 requests per second with a p95 of 0.2 s. Does it handle 80 with a p95 of 0.4 s?</summary>
 #
 # Only if it has enough slots. If more requests arrive than the slots can serve, the queue grows as long as they arrive.
 # </details>

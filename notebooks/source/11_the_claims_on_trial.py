@@ -30,7 +30,8 @@ print(f"{len(claims)} claims, measured on {record.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict). All of them were measured once and recorded.
+# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict). All that can be
+# tested here were measured once and recorded.
 
 # %% [markdown]
 # ## Predict
@@ -140,9 +141,9 @@ print(ratio.compare(rows.service_mean_s["fake-3"] / rows.service_mean_s["session
 charts.timeline(far)
 
 # %% [markdown]
-# This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this
-# machine's own work is part of every response. With a round trip of 150 ms the response would take 450 ms with new connections and 150 ms without; three in
-# flight give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One cell contradicts this hypothesis: "10 at once".
+# This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this machine's own
+# work is part of every response. With a round trip of 150 ms the response would take 450 ms on a new connection and 150 ms on a reused one; three in flight
+# give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One cell contradicts this hypothesis: "10 at once".
 
 # %% [markdown]
 # ## All hypotheses
@@ -153,7 +154,7 @@ charts.timeline(far)
 recorded("detective").figure()
 
 # %% [markdown]
-# Yours is C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by
+# You tested C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by
 # one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Each had another cause too: a
 # faster server (G), or reused connections (H and I). I has no async at all.
 #
@@ -163,7 +164,7 @@ recorded("detective").figure()
 # %% [markdown]
 # ## Exercise 11a · Check another table
 #
-# Another blog, another client. Plain HTTP, connections reused, one burst:
+# Here is the table of another blog about another client. It uses plain HTTP, reuses its connections, and sends one burst:
 #
 # | most at once | average response | throughput | 50 requests at once |
 # |---|---|---|---|
@@ -191,19 +192,19 @@ recorded("detective").figure()
 # unknown: Doubt one of these: limit, response.
 # disagree: You doubt the {doubted}, but your numbers change {changed}: make the two agree.
 # <solution>
-story = {"doubted": "limit", "limit": 5, "response": 0.1}
+explanation = {"doubted": "limit", "limit": 5, "response": 0.1}
 # </solution>
-#: story = {"doubted": ..., "limit": ..., "response": ...}
+#: explanation = {"doubted": ..., "limit": ..., "response": ...}
 
 
 # %%
-await check("11a", story)
+await check("11a", explanation)
 
 # %% [markdown]
 # ## In practice
 #
-# - **Three numbers, one law.** Throughput × response time = in flight, for any table. In a terminal:
-#   `supalab claims --table limit=25,response=100ms,rate=50,n=50,total=1`.
+# - **Check every table with Little's law:** throughput × response time = in flight. In a terminal: `supalab claims --table
+#   limit=25,response=100ms,rate=50,n=50,total=1`.
 # - **A number can be correct for a different reason.** What else changed: the limit, the connections, the server, the callers?
 # - **Write the rule before you measure.** Otherwise every result confirms what you hoped.
 # - **Test all claims on your machine** with `supalab claims --quick`.

@@ -23,8 +23,8 @@ lab = start_lab()
 # %% [markdown]
 # ## One question
 #
-# Names prove nothing: neither `async def` nor a package called `aio-something`. A stopwatch proves little. One question separates the kinds of
-# client: **while the server works, who waits?**
+# A name proves nothing, neither `async def` nor a package called `aio-something`. The total time proves little. One question separates the kinds of client:
+# **while the server works, who waits?**
 #
 # | who waits | the client is |
 # |---|---|
@@ -44,7 +44,7 @@ fake_3
 #
 # ## What misleads
 #
-# "At most 3 at once" looks like proof. It is not: it is a limit, and a real client may have one too. So here are two more clients: the fake one with 200
+# "At most 3 at once" looks like proof, but it only shows a limit. A real client may have a limit too. So here are two more clients: the fake one with 200
 # threads, and the real one with a limit of 10. What will the probe call each of them? (About 5 seconds.)
 
 # %%
@@ -129,7 +129,7 @@ looks_async
 # pool: {peak} at once is the size of its thread pool. If no size is given, it depends on the number of processors.
 # in_turn: Its callers wait for one another. Does a call hold a lock or a semaphore while it waits for the server?
 # not_reused: It opens a connection for each request: requests.get does this, and so does a client that is created in select. Create one httpx.AsyncClient in __init__, and keep it.
-class Mended:
+class Fixed:
     def __init__(self, url, key):
         self._url, self._headers = f"{url}/rest/v1", {"apikey": key}
         # <solution>
@@ -156,7 +156,7 @@ class Mended:
 
 
 # %%
-await check("12a", Mended)
+await check("12a", Fixed)
 
 # %% [markdown]
 # ## The official Supabase client
@@ -243,7 +243,7 @@ else:
 #
 # 1. Count at the server. Do not trust what a client says about its own concurrency.
 # 2. Check every table with throughput × time = in flight, and start with your own.
-# 3. Change one thing at a time. A limit of 3 against a limit of 10 compares limits.
+# 3. Change one thing at a time. If you compare a limit of 3 with a limit of 10, you compare limits.
 # 4. Reuse connections. A new one over TLS 1.3 needs two round trips before the request begins.
 # 5. Put one limit in front of the pool and choose it by measurement. Put one deadline around everything.
 # 6. Close what you open. Cancel some requests and check what keeps running.

@@ -23,7 +23,7 @@ WIDE_IN, HIGH_IN = 7.5, 2.1
 
 def three_slots() -> Figure:
     """Draw callers who wait for one of three threads, and the threads that wait for the server."""
-    said = "Three threads serve callers; a fourth caller waits in the queue, although the server is idle enough for it."
+    said = "Three threads serve callers; a fourth caller waits in the queue, although the server has room for it."
     return _drawn(
         said, [(0.9, "callers", ("1", "2", "3", "4")), (3.4, "3 threads", ("1", "2", "3"))], "fake-3",
         "The fourth caller waits in your process.\nNo server log shows this queue.",

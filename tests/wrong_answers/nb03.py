@@ -152,6 +152,6 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (ClosesTheOldOne, "nobody can close it any more"),
         (OneThatBlocks, "the one to await is httpx.AsyncClient"),
         (NotAsyncAnyMore, "it must stay `async def`"),
-        (ALimitThatIsANumber, "takes no number but an object"),
+        (ALimitThatIsANumber, "takes an object, not a number"),
     ),
 }

@@ -183,8 +183,8 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (OpensAgain, "nobody will close that one"),
         (CallsItClose, "its own method is aclose()"),
         (ClosesAfterErrorsOnly, "with an error in the block or without"),
-        (NotAsync, "all three are there, and async def"),
-        (TakesNothing, "three values more than self"),
+        (NotAsync, "all three must exist and be async def"),
+        (TakesNothing, "three values in addition to self"),
     ),
     "05b": (
         (with_threads, "a thread cannot be cancelled"),
@@ -195,10 +195,10 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (says_nothing, "how many seconds the last read took"),
         (leaves_it_open, "still open"),
         (warms_up, "cancel_three begins with a read of its own"),
-        (gathers_what_it_cancelled, "asyncio.wait waits without it"),
+        (gathers_what_it_cancelled, "asyncio.wait waits for it and raises nothing"),
         (catches_no_timeout, "The timeout cancelled the reads"),
         (makes_no_tasks, "asyncio.create_task starts it"),
         (never_asks_again, "an await before its select"),
-        (asks_elsewhere, "the url and key that leave is given"),
+        (asks_elsewhere, "the url and key that your function receives"),
     ),
 }

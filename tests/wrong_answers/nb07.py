@@ -18,7 +18,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         ({"limit": ("fake-3", "fake-10")}, "The keys are"),
         # One pair of three: it is tried all the same.
         ({"limit": ("fake-3", "real-10"), "reuse": ..., "async": ...}, "Also changed: reuse of connections"),
-        (RIGHT | {"async": ...}, "The pair for threads or async is still open"),
+        (RIGHT | {"async": ...}, "The pair for threads or async is still missing"),
         (RIGHT | {"async": ("session-10", "real")}, "choose from fake-3, fake-10"),
     ),
 }

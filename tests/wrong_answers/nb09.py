@@ -19,7 +19,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (lambda per_s, latency: 10, "one slot fewer reaches it as well"),
         (lambda per_s, latency: round(per_s * latency), "With a limit of 0"),
         (lambda per_s, latency: math.ceil(per_s / latency), "In flight = throughput x time: multiply"),
-        (lambda per_s, latency: per_s * latency, "half a slot does not exist"),
+        (lambda per_s, latency: per_s * latency, "there are no half slots"),
         (lambda per_s, latency: int(per_s * latency) + 1, "60 x 0.15 is exactly 9"),
         (lambda per_s, latency: None, "Is there a return?"),
         (waiting, "use a plain def"),
