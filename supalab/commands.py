@@ -64,14 +64,14 @@ def _load(
     *,
     url: Annotated[str | None, "the service (default: our own over a lab, see --client)"] = None,
     rate: Annotated[str | None, "requests per second: 20, 5,10,15 or 5..40 (5..40)"] = None,
-    step: Annotated[float | None, "what a range goes up by (default: it doubles)"] = None,
+    step: Annotated[float | None, "by how much a range goes up (default: it doubles)"] = None,
 ) -> dict[str, Any]:
     """A service of any address instead of our own, and rates in words."""
     from supalab.experiments.load import RATES, rates
     from supalab.measure.service import PATH, Private
 
     if "callers" in asked and (rate is not None or step is not None):
-        raise SettingsError("--callers and --rate: a closed loop asks when it is answered, give one of the two")
+        raise SettingsError("--callers and --rate: a closed loop sends after each response, give one of the two")
     asked["rates"] = RATES if rate is None and step is None else rates(rate or "5..40", step)
     if url is None:
         return {}
@@ -99,7 +99,7 @@ def _claims(
     from supalab.measure.littles_law import blog_table, row_of
 
     if asked:
-        raise SettingsError(f"--{', --'.join(asked)}: --table only checks numbers on paper: leave one of them out")
+        raise SettingsError(f"--{', --'.join(asked)}: --table measures nothing: leave one of them out")
     if len(table) > 2:
         raise SettingsError(f"--table was given {len(table)} times: once, or twice for before and after")
     sys.stdout.write(f"{blog_table(*map(row_of, table))}\n")
@@ -126,7 +126,7 @@ def serve(
     Example: supalab serve --data contests.csv
 
     Args:
-        port: 0 takes a free one (0)
+        port: 0 chooses a free one (0)
         data: .sql script or .csv table to serve (contests)
         latency: seconds for each request (0)
         jitter: random variation of the latency, ± seconds (0)
@@ -179,7 +179,7 @@ def course(
 
 
 def progress(*folders: Path, watch: bool = False) -> int:
-    """Show which exercises are done, for a learner or for a host.
+    """Show which exercises are done, for one learner or for a room.
 
     Example: supalab progress --watch shared/
 
@@ -226,8 +226,8 @@ def agent(
 
     Args:
         client: fake, article, real, or an arm such as fake-10 (real)
-        lab: on a lab of its own (default without an address)
-        latency: seconds that lab takes (0.15)
+        lab: use a lab of its own (default without an address)
+        latency: server time of that lab in seconds (0.15)
         url: on a real project (default: $SUPABASE_URL, else a lab)
         timeout: seconds the client waits for the backend (5)
         host: address to listen on; 0.0.0.0 in a container (127.0.0.1)
@@ -308,7 +308,7 @@ def probe(
     json: Path | None = None,
     figure: Path | None = None,
 ) -> int:
-    """Find out what a client of yours really is.
+    """Find out what your client really is: real async, fake async or blocking.
 
     Example: supalab probe my_client:make
 
@@ -405,8 +405,8 @@ def record(*, only: str | None = None, list: bool = False, compare: bool = False
     Example: supalab record --only race --compare
 
     Args:
-        only: some of it, e.g. race,claims (default: all; --list names them)
-        list: say what there is and how long each takes; measure nothing
+        only: which records, e.g. race,claims (default: all; --list names them)
+        list: list the records and how long each takes; measure nothing
         compare: measure and compare with the record; write nothing
         into: where to write (data/reference of the checkout)
     """

@@ -34,7 +34,7 @@ def check_outputs(*paths: Path | None) -> None:
     places = [os.path.normcase(path.absolute()) for path in given]
     for path, place in zip(given, places, strict=True):
         if places.count(place) > 1:
-            raise SettingsError(f"{str(path)!r} would be written twice: give record and figures names of their own")
+            raise SettingsError(f"{str(path)!r} would be written twice: use different names for record and figures")
         check_place(path)
 
 

@@ -77,7 +77,7 @@ class Group:
     def __post_init__(self) -> None:
         object.__setattr__(self, "resource", self.members[0].resource)
         if "not." in self.resource or any(member.resource != self.resource for member in self.members):
-            raise SettingsError("any_of and all_of join columns of the table, or of one resource (not called 'not')")
+            raise SettingsError("any_of and all_of take columns of one table or resource, which is not called 'not'")
 
     def __invert__(self) -> Group:
         """The opposite condition."""
@@ -94,7 +94,7 @@ def parameters(filters: Filters | None) -> list[tuple[str, str]]:
     try:
         return [_parameter(member) for member in members_of(filters)]
     except RecursionError:
-        raise SettingsError("filters hold themselves, or nest more deeply than a request can say") from None
+        raise SettingsError("filters contain themselves, or are nested too deeply for a request") from None
 
 
 def _parameter(member: On | Group) -> tuple[str, str]:
@@ -261,7 +261,7 @@ def field_name(name: str) -> tuple[str, str]:
     found = _FIELD.fullmatch(name) if isinstance(name, str) else None
     if found is None:
         raise SettingsError(
-            f"{shown(name)} is no column's name: write owners.name for a column of an embedded resource, data->>key for"
+            f"{shown(name)} is not a column: write owners.name for a column of an embedded resource, data->>key for"
             " a path into JSON, and a name that holds dots or arrows in double quotes"
         )
     resource = "".join(f"{_as_given(part)}." for part in _PARTS.findall(found[1]))

@@ -53,7 +53,7 @@ def measured(experiments: Sequence[Experiment], into: Path | None = None, *, com
     """
     folder = into or shipped("data", "reference")
     if not folder.is_dir():
-        raise SettingsError(f"{str(folder)!r} is no folder: make it, or name another one with --into")
+        raise SettingsError(f"{str(folder)!r} is not a folder: create it, or name another one with --into")
     # Read before anything is measured: a reference that is not there must not cost minutes.
     old = {one.name: _recorded(one.name, folder) for one in experiments} if compare else {}
     for one in () if compare else experiments:

@@ -91,11 +91,11 @@ def _checked_url(name: str, url: object) -> str:
         parts, port_is_valid = urlsplit(""), False
     # Before anything may print the address: it may hold a password.
     if parts.username is not None or parts.password is not None:
-        raise SettingsError("url holds a user name or password: put the key into key=, not into the address")
+        raise SettingsError("url contains a user name or password: put the key into key=, not into the address")
     if not url.isascii() or not url.isprintable() or " " in url or not port_is_valid:
         raise SettingsError(f"url {shown(url)} is not a valid address: {URL_CURE}")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise SettingsError(f"url {shown(url)} is not an http(s) address without query and fragment: {URL_CURE}")
+        raise SettingsError(f"url {shown(url)} is not an http(s) address, or it has a query or fragment: {URL_CURE}")
     return url.rstrip("/")
 
 
@@ -124,7 +124,7 @@ def _checked_schema(name: str, schema: Any) -> str | None:
 def checked_limit(limit: object) -> int:
     """Return ``limit`` if it is a number of requests that may be in flight, else raise SettingsError."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise SettingsError(f"limit {shown(limit)} is not a number from 1 to {MAX_LIMIT} of requests in flight at once")
+        raise SettingsError(f"limit {shown(limit)} is not a whole number from 1 to {MAX_LIMIT} (requests in flight)")
     return limit
 
 
@@ -137,7 +137,7 @@ def checked_size(name: str, size: object, least: int = 1) -> int:
 
 def _checked_timeout(name: str, timeout: Any) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MAX_TIMEOUT:
-        raise SettingsError(f"timeout {shown(timeout)} is not a number of seconds above 0, {MAX_TIMEOUT} at most")
+        raise SettingsError(f"timeout {shown(timeout)} is not a number of seconds above 0 and up to {MAX_TIMEOUT}")
     return float(timeout)
 
 

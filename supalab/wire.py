@@ -135,7 +135,7 @@ def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call
 def _target(path: str, params: list[tuple[str, str]]) -> str:
     target = f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
     if len(target) > LONGEST:
-        raise SettingsError(f"an address of {len(target)} characters, {LONGEST} are sent at most: ask in portions")
+        raise SettingsError(f"the address has {len(target)} characters, {LONGEST} is the most: split the request")
     return target
 
 
@@ -195,7 +195,7 @@ def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
     if not where:
         raise SettingsError(f"{verb} without filters would change every row of the table: pass filters={{…}}")
     if any(member.resource for member in members_of(filters)):
-        raise SettingsError(f"{verb}: filters on an embedded resource choose no rows to change: use own columns")
+        raise SettingsError(f"{verb}: filters on an embedded resource cannot choose rows: use the table's own columns")
     return where
 
 

@@ -106,10 +106,10 @@ def test_ctrl_c_keeps_the_runs_that_were_finished(part: str, how: dict[str, Any]
         (["heat"], "heat"),
         (["throughput", "--repeat", "0"], "repeat 0"),
         (["throughput", "--limits", "3,many"], "--limits: '3,many' is not a list of numbers"),
-        (["throughput", "--figure", "k.txt"], "let its name end in"),
+        (["throughput", "--figure", "k.txt"], "use a name that ends in"),
         (["throughput", "--json", "no/such/folder/k.json"], "cannot write"),
         (["lag", "--json", "k.png", "--figure", "k.png"], "would be written twice"),
-        (["--figure", "k.txt"], "let its name end in"),
+        (["--figure", "k.txt"], "use a name that ends in"),
     ],
 )
 def test_what_cannot_work_is_refused_before_minutes_are_spent(

@@ -126,7 +126,7 @@ async def test_two_rows_are_not_the_one() -> None:
     for rows in ([{"id": 1}, {"id": 2}], []):
         transport = httpx.MockTransport(lambda _, rows=rows: httpx.Response(200, json=rows))  # type: ignore[misc]
         async with SupabaseAsync("http://127.0.0.1:9", None, transport=lambda _, over=transport: over) as db:
-            with pytest.raises(errors.BadResponse, match=f"{len(rows)} rows of 't'"):
+            with pytest.raises(errors.BadResponse, match=f"one row of 't', got {len(rows)} "):
                 await db.select("t", single=True)
 
 

@@ -221,7 +221,7 @@ async def test_what_never_reaches_the_lab_is_no_verdict(lab: Lab, db: SupabaseAs
         other = {"Host": "lab.example"}
         await asyncio.to_thread(requests.get, f"{lab.url}/rest/v1/contests", headers=other, timeout=5)
 
-    for call, told in ((nothing, "saw no request"), (remembers, "keep the answer"), (by_name, "lab's own url")):
+    for call, told in ((nothing, "saw no request"), (remembers, "cache the response"), (by_name, "lab's own url")):
         verdict = await probe(call, lab=lab)
         assert verdict.kind == CANNOT_TELL
         assert told in verdict.sentences[0]
@@ -243,7 +243,7 @@ async def test_a_wrong_key_is_named(lab: Lab, brief: None) -> None:
 
     verdict = await probe(wrong, lab=lab)
     assert verdict.kind == CANNOT_TELL
-    assert "turns these requests away" in verdict.sentences[0]
+    assert "refuses these requests" in verdict.sentences[0]
 
 
 async def test_a_lab_that_is_full_is_no_limit_of_the_client(brief: None) -> None:

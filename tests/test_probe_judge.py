@@ -121,7 +121,7 @@ def test_a_loop_that_hides_its_sockets_gets_the_benefit_of_the_doubt() -> None:
         ),
         ({"bursts": (made_burst(peak=400),)}, "somebody else"),
         ({"bursts": (made_burst(refused=5),)}, "larger max_in_flight"),
-        ({"bursts": (made_burst(busy=0.01, peak=2),)}, "turns these requests away"),
+        ({"bursts": (made_burst(busy=0.01, peak=2),)}, "refuses these requests"),
     ],
 )
 def test_what_cannot_be_told_has_its_reason(changes: dict, told: str) -> None:

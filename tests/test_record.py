@@ -149,7 +149,7 @@ def test_the_list_says_what_there_is_and_measures_nothing() -> None:
 @pytest.mark.usefixtures("experiments")
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["--only", "three"], "choose from race, lag"), (["--into", "nowhere/at/all"], "is no folder")],
+    [(["--only", "three"], "choose from race, lag"), (["--into", "nowhere/at/all"], "is not a folder")],
 )
 def test_bad_input_is_one_line(arguments: list[str], told: str) -> None:
     """Before anything is measured, with exit code 2."""

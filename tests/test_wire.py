@@ -134,7 +134,7 @@ def test_groups_of_any_depth_are_written_or_refused() -> None:
     group = f.any_of({"a": 1})
     for number in range(5000):
         group = f.all_of(group) if number % 2 else f.any_of(group)
-    with pytest.raises(SettingsError, match="nest more deeply"):
+    with pytest.raises(SettingsError, match="nested too deeply"):
         wire.select("t", filters=group)
     assert asked(wire.select("t", filters=f.any_of(f.all_of({"o.a": 1}))))[1:] == [("o.or", '(and(a.eq."1"))')]
 

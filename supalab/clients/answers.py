@@ -40,7 +40,7 @@ WAITING_FOR = {
     "slot": "a slot (all of the client's limit were taken)",
     "connect": "a connection",
     "answer": "the answer",
-    "pause": "its next try, after the server had turned it away",
+    "pause": "its retry, after the server had refused it",
 }
 #: When one of these is raised, no byte of the request has been sent.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
@@ -140,7 +140,7 @@ async def read_body(response: httpx.Response, cap: int) -> bytes:
 def too_large(cap: int) -> ResponseTooLarge:
     """The answer has more bytes than the client takes."""
     return ResponseTooLarge(
-        f"the answer is larger than {cap} bytes: ask for fewer rows (limit=, pages) or raise max_bytes"
+        f"the response is larger than {cap} bytes: ask for fewer rows (limit=, pages) or raise max_bytes"
     )
 
 

@@ -179,5 +179,5 @@ def _the_one(found: Rows, table: str, *, must_be: bool) -> Row | None:
     if len(found) > 1 and not must_be:
         raise ApiError(406, f"more than one row of {table!r} fits the filters of maybe_single")
     if must_be and len(found) != 1:
-        raise BadResponse(f"status 200, but {len(found)} rows of {table!r} and not the one that was asked for")
+        raise BadResponse(f"expected one row of {table!r}, got {len(found)} (status 200)")
     return found[0] if found else None

@@ -181,7 +181,7 @@ class SupabaseAsync(LongTables):
         if self._closed:
             raise ClientClosed(CLOSED)
         if self._entered:
-            raise ClientError("this client is in an 'async with' already, whose end would close it for both: use one")
+            raise ClientError("this client is in an 'async with' already, and its end would close it for both: use one")
         self._entered = True
         return self
 

@@ -150,7 +150,7 @@ def figure(found: Record) -> Figure:
     ends = [step for trial in shown for step in (_came(trial), *(at for at, _ in trial.timeline))]
     asked, right, top = found.asked, max(ends) * 1.04, max(trial["peak"] for trial in shown)
     about = f"{asked['callers']} callers, each request {duration(asked['latency'])} at the server; "
-    about += f"all are cancelled after {duration(asked['at_s'])}, and a new caller asks right then"
+    about += f"all are cancelled after {duration(asked['at_s'])}, and a new caller sends a request right then"
     words, shape = [WHAT, *notes(found)], (len(every), 1)
     with sheet(
         headline(found), about, words, shape, 1.25 * len(every), foot=_foot(found), foot_in=1.15, left=0.16, hspace=0.42

@@ -93,7 +93,7 @@ class Claim:
 def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
     """Read the claims of a table (``data/claims.csv``); raises SettingsError, in one line, for any other table."""
     name = Path(path or "claims.csv").name
-    rows = csv.DictReader(io.StringIO(files.read(path, "an editor") if path else shipped_text("data", name)))
+    rows = csv.DictReader(io.StringIO(files.read(path, "a text editor") if path else shipped_text("data", name)))
     if tuple(rows.fieldnames or ()) != COLUMNS:
         raise SettingsError(f"{name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
     found: dict[str, Claim] = {}
@@ -221,7 +221,7 @@ def notes(found: Record) -> list[str]:
             f"Quick: fewer requests and shorter times; the numbers are scaled back ({by}), so trust ratios. No service "
             "was put under load."
         )
-    return [*every, *["Interrupted: what did not run any more is not tested."] * (not found.finished)]
+    return [*every, *["Interrupted: claims whose experiments did not run are not tested."] * (not found.finished)]
 
 
 def table(found: Record) -> Table:
@@ -257,7 +257,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     """
     lines = _with_figures(found)
     rows_in = ROW_IN * max(len(lines), 1)
-    size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at the article's size"
+    size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at the article's size"
     band = f"grey band: within a factor of {rules.FACTOR:g} of the article's figure"
     said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
     with sheet(

@@ -196,7 +196,7 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     Draws on ``fig`` if one is given.
     """
     every = _matrix(found)
-    size = "measured in small, times scaled back" if found.asked.get("quick") else "measured at full size"
+    size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at full size"
     about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
     words = ["The matrix of hypotheses.", solution(found), *map(_sentence, every)]
     with sheet(

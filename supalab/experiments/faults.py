@@ -50,7 +50,7 @@ BEFORE_S, FAULT_S, AFTER_S, IDLE_S = 4.0, 10.0, 12.0, 1.5
 ENOUGH = 10
 #: Why a kind of client does not recover; shown only if that was measured.
 REASONS = {
-    ("article", "left"): "callers cancelled in the queue of httpx's pool break it for good (encode/httpcore issue 1093)"
+    ("article", "left"): "callers cancelled in the queue of httpx's pool break it forever (encode/httpcore issue 1093)"
 }
 COLUMNS: Mapping[str, str | Callable[[Any], Content]] = {
     "client": "{arm}", "p95 ms\nbefore": lambda one: ms(one.before_s, NEVER),
@@ -63,7 +63,7 @@ TICKS = (0.1, 0.3, 1.0, 3.0, 10.0)
 SHADE = "#e9ecef"
 FOOT = (
     "Response time in seconds from the intended start. Shaded: the fault. x: lost. Dotted: twice the idle response "
-    "time. Line: recovered.\nClients of the flood are not drawn: they are the load, and wait for nothing."
+    "time. Line: recovered.\nClients of the flood are not drawn: they are load and wait for no response."
 )
 
 

@@ -178,7 +178,7 @@ def figure(found: Record) -> Figure:
         if trials:
             ax.legend(loc="upper left", framealpha=1.0, edgecolor="none")
         else:
-            not_seen(ax, "closed callers have no rate to draw against")
+            not_seen(ax, "a closed loop has no arrival rate to draw")
     return fig
 
 

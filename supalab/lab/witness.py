@@ -57,7 +57,7 @@ class Witness:
         requests = "1 request" if self.served == 1 else f"{self.served} requests"
         connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
         seen = f"{requests} served, at most {self.peak} in flight, {connections}"
-        return f"{seen}, {self.abandoned} finished after their caller had left" if self.abandoned else seen
+        return f"{seen}, {self.abandoned} finished after their client had disconnected" if self.abandoned else seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def _burst(row: Row) -> Said:
         if _alike(burst, row.per_s):
             yield "agree", f"{said}, as stated ({row.per_s:g})."
         else:
-            yield "contradict", f"{said}, but {row.per_s:g} are stated: they are not of one run."
+            yield "contradict", f"{said}, but {row.per_s:g} are stated: they cannot be of one run."
 
 
 def _slots(row: Row) -> Said:

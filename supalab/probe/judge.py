@@ -22,8 +22,8 @@ CANNOT_TELL = "cannot tell"
 KINDS = (BLOCKING, FAKE, REAL, PROCESSES, OUTSIDE, MIXED, CANNOT_TELL)
 
 SOMEBODY_ELSE = "somebody else sends requests to the same lab: give the probe a lab of its own"
-UNSEEN = "the lab saw none of the requests of the bursts: does the client keep answers and ask only once?"
-AT_ONCE = "the lab answers at once, without its latency: it turns these requests away (a wrong key or address?)"
+UNSEEN = "the lab saw none of the requests of the bursts: does the client cache responses?"
+AT_ONCE = "the lab answers at once, without its latency: it refuses these requests (a wrong key or address?)"
 NO_REUSE = "no connection reuse"
 
 # Shares of the waiting. Threads and sockets are seen or not seen, so a little of each is already a mixture;
@@ -53,7 +53,7 @@ def _useless(n: Row) -> Iterator[tuple[str, str]]:
     if not n.bursts:
         yield CANNOT_TELL, UNSEEN
     if refused := n.total["refused"]:
-        yield CANNOT_TELL, f"the lab turned {refused} requests away, being full: start it with a larger max_in_flight"
+        yield CANNOT_TELL, f"the lab refused {refused} requests, being full: start it with a larger max_in_flight"
     if any(one["peak"] > 1.3 * one["calls"] * n.requests_per_call + 3 for one in n.bursts):
         yield CANNOT_TELL, SOMEBODY_ELSE
     failed, ended = n.failed.total(), n.failed.total() + n.total["finished"]

@@ -247,7 +247,7 @@ class _Probe:
         if failed:
             raise Trouble(f"its calls fail: {len(failed)} of {CALLS_IN_SEQUENCE}, with {failed[-1]}")
         if not witness.served:
-            raise Trouble("only its first call reached the lab: it seems to keep the answer instead of asking again")
+            raise Trouble("only its first call reached the lab: it seems to cache the response")
         self._seen = replace(
             self._seen,
             calls=len(outcomes),

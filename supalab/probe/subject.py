@@ -19,9 +19,9 @@ __all__ = ["Call", "PlainCall", "Subject", "awaited"]
 METHOD, TABLE = "select", "contests"
 MAKE_S = 3.0
 REQUEST = 'e.g. lambda: db.table("contests").select("*").limit(10).execute()'
-QUERY = "a query that is not sent yet: hand over what sends it, e.g. lambda: builder.execute()"
+QUERY = "a query that is not sent yet: pass what sends it, e.g. lambda: builder.execute()"
 METHOD_CURE = (
-    "name one that makes a request (get, say, with its arguments), or hand over an async function that makes one"
+    "name one that makes a request (get, say, with its arguments), or pass an async function that makes one"
 )
 #: Makes one request; what it returns can be awaited, or iterated with ``async for``.
 Call = Callable[[], Any]
@@ -45,7 +45,7 @@ class Subject:
         if inspect.iscoroutine(what):
             what.close()
             raise SettingsError(
-                "probe was given a call that has already been made: hand over the function itself, "
+                "probe was given a call that has already been made: pass the function itself, "
                 'without parentheses, e.g. probe(lambda: db.select("contests"), lab=lab)'
             )
         if isinstance(args, str):
@@ -56,7 +56,7 @@ class Subject:
         self._make = _factory(what, lab_given, in_environment)
         if self._make is None and not lab_given:
             raise SettingsError(
-                "probe does not know which lab your client uses: write probe(…, lab=lab), or hand over what makes "
+                "probe does not know which lab your client uses: write probe(…, lab=lab), or pass what makes "
                 "the client from a url and a key, e.g. probe(lambda url, key: MyClient(url, key))"
             )
         if self._make is None:
@@ -115,7 +115,7 @@ class Subject:
         cure = METHOD_CURE
         if _builds_queries(client):
             made = f"; db is what {self.name} makes from lab.url and lab.key" if self._make else ""
-            cure = f"hand over a whole request, {REQUEST}{made} (or let your own factory return that lambda)"
+            cure = f"pass a whole request, {REQUEST}{made} (or let your own factory return that lambda)"
         verb = "returned" if self._make else "is"
         raise SettingsError(f"{self.name} {verb} a {kind}, which has no method {name!r}: {cure}")
 

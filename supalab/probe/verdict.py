@@ -143,7 +143,7 @@ def _sentences(n: Row, kind: str, remarks: tuple[str, ...]) -> Iterator[str]:
     if limit in remarks:
         yield f"It keeps at most {n.limit} in flight; further calls wait in a queue of its own."
     if n.shared:
-        yield "Calls that want the same at the same time share a request, so its limit, if it has one, was not reached."
+        yield "Calls for the same data at the same time share a request, so its limit, if it has one, was not reached."
     if NO_REUSE in remarks:
         yield "It opens a new connection for each request, which costs one more round trip, with TLS two."
     elif n.new_connections_per_request == 0:
@@ -194,7 +194,7 @@ def _counts(n: Row) -> Iterator[Evidence]:
     yield Evidence("who opens connections", said, speaks)
     peaks = ", ".join(f"{one['peak']} of {one['calls']}" for one in n.bursts)
     limit = f"at most {n.limit} at once" if n.limit else "no limit below the last burst"
-    yield Evidence("peak in flight at the lab", f"{peaks} calls at once", f"{limit}; not for a kind of client")
+    yield Evidence("peak in flight at the lab", f"{peaks} calls at once", f"{limit}; does not show the kind")
     said, speaks = f"{n.requests} requests on {n.connections} new connections", "too few to say"
     if n.new_connections_per_request is not None:
         speaks = "a new connection each" if n.new_connections_per_request >= NEW_EACH else "connections are kept"

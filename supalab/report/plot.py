@@ -147,7 +147,7 @@ def description(fig: Figure) -> str:
 def check_suffix(path: Path) -> None:
     """Raise SettingsError unless the name ends in a kind of picture that can be written."""
     if path.suffix.lower() not in SUFFIXES:
-        raise SettingsError(f"cannot draw {str(path)!r}: let its name end in {', '.join(sorted(SUFFIXES))}")
+        raise SettingsError(f"cannot draw {str(path)!r}: use a name that ends in {', '.join(sorted(SUFFIXES))}")
 
 
 def save(fig: Figure, path: str | Path) -> Path:
