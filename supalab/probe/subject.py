@@ -20,9 +20,7 @@ METHOD, TABLE = "select", "contests"
 MAKE_S = 3.0
 REQUEST = 'e.g. lambda: db.table("contests").select("*").limit(10).execute()'
 QUERY = "a query that is not sent yet: pass what sends it, e.g. lambda: builder.execute()"
-METHOD_CURE = (
-    "name one that makes a request (get, say, with its arguments), or pass an async function that makes one"
-)
+METHOD_CURE = "name one that makes a request (get, say, with its arguments), or pass an async function that makes one"
 #: Makes one request; what it returns can be awaited, or iterated with ``async for``.
 Call = Callable[[], Any]
 
