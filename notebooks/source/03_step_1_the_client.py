@@ -38,8 +38,9 @@ sides = source(FakeSupabaseAsync), source(ArticleSupabaseAsync), "fake.py", "art
 print("\n".join(difflib.unified_diff(*sides, lineterm="", n=20)))
 
 # %% [markdown]
-# The executor is gone. The constructor sets `None`, and a method creates an `httpx.AsyncClient` at the first call. Such a client is
-# [**lazy**](glossary.md#lazy-client). (The limit also goes from 3 to 10. That is a second change, and notebook 00 showed which of the two saves time.)
+# The executor is gone. `_client` begins as `None` (a line of the class that is not printed here), and `_get_client` creates an `httpx.AsyncClient` at the
+# first call. Such a client is [**lazy**](glossary.md#lazy-client). (The default limit also goes from 3 to 10. That is a second change, and notebook 00
+# showed which of the two saves time.)
 #
 # Why does `__init__` not create it? Because people write this at the top of a module:
 #
@@ -140,7 +141,7 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
 charts.timeline([careful, racy])
 
 # %% [markdown]
-# `racy-10` finished faster only because it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
+# If `racy-10` finished faster, then only because it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
 # list, so we can close them:
 
 # %%
@@ -199,7 +200,8 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # Write `_get_client` for this small class. Do this:
 #
 # 1. The first caller creates `httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit))`. Later callers get the same one.
-# 2. If `asyncio.get_running_loop()` is not `self._loop`, create a new client and drop the old one. Do not close the old one: its loop has already ended.
+# 2. If `asyncio.get_running_loop()` is not `self._loop`, create a new client, replace the old one and store the new loop. Do not close
+#    the old one: its loop has already ended.
 #
 # | what the check looks at | expected |
 # |---|---|

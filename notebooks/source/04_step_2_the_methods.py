@@ -186,6 +186,7 @@ for request in (
 # not_asked_for: Nothing came back. The server sends stored rows only when it is asked to: prefer='return=representation'.
 # no_return: Your method returns None. Is there a return before the await?
 # as_sent: This is what you sent, not what the server stored. Return the result of _request: it has more columns.
+# nested: You return a list inside a list. _request already returns a list of rows: return this list unchanged.
 # as_stored: Return what the server stored: a list with the row in it.
 # one_by_one: It took {requests} requests. If the second is refused, you have half of an insert. Pass the list on unchanged: PostgREST takes one row or many in one request, and adds all of them or none.
 # list_unchanged: Pass the list on unchanged: PostgREST takes one row or many in one request, and adds all of them or none.

@@ -102,7 +102,7 @@ for one in [*kept, small]:
 #
 # | what happens | sockets left open | the caller sees |
 # |---|---|---|
-# | a block with a request | 0 | its rows |
+# | a block `async with … as db` with a request | 0 | `db` is the client itself; its rows |
 # | an error in the block | 0 | this error |
 # | a client that was never used, closed twice | 0 | no error |
 # | a request after the block | 0 | an error |
@@ -211,10 +211,11 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 #
 # | what the check looks at | expected |
 # |---|---|
-# | requests | 3, and 1 more |
+# | requests | 4: 3 that you cancel, and 1 more |
 # | the limit of the client | 3 |
 # | clients that disconnected | 3 |
 # | the last request | reaches the lab before the others are done |
+# | the seconds that you return | about 0.4 |
 # | sockets left open | 0 |
 
 

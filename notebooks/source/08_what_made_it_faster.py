@@ -96,6 +96,7 @@ charts.savings(saved, guesses=guesses)
 # %% [markdown]
 # One factor saves nearly all of the time, and arithmetic explains it: 20 requests need 7 waves of three, or 2 waves of ten. Five waves of 0.05 s are
 # saved. No other factor changes the number of waves. (If a factor shows more than 100 %, other factors lost some time.)
+# If the band covers even the longest bar, another program disturbed one round: run the measuring cell again.
 #
 # The pale band is the noise: it is as wide as the largest difference between two runs of the same arm. A bar that stays inside the band is not "a small gain"; you cannot
 # distinguish it from noise. From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other ways (notebooks
@@ -117,7 +118,8 @@ charts.savings(saved, guesses=guesses)
 # ## Exercise 08a · Compute what a step saves
 #
 # Write `gain(before, after)`. Both are pandas Series of seconds, with one value for each round; `before[0]` and `after[0]` ran in the same round. Subtract
-# round by round, before − after, and return `(median, lowest, highest, above_noise)`. `above_noise` is true if 0 is outside lowest…highest.
+# round by round, before − after, and return `(median, lowest, highest, above_noise)`. `above_noise` follows the simple rule: it is true
+# if 0 is outside lowest…highest. A step that loses time in every round is above noise too.
 #
 # | seconds before | after | result |
 # |---|---|---|

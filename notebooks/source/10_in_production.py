@@ -71,8 +71,8 @@ charts.responses([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 # **fake-3:** five more requests per second arrive than can be served. The queue grows as long as the load lasts. The right panel shows that never more
 # than three requests reach the lab: the queue is inside the service.
 #
-# **fake-10 and real-10:** 25 × 0.15 = 3.75 requests are in flight on average, and ten slots have room for them. With threads or with async, the callers see
-# no difference.
+# **fake-10 and real-10:** 25 × 0.15 = 3.75 requests are in flight on average, and ten slots have room for them. On a quiet
+# machine the callers see no difference between threads and async.
 
 # %% [markdown]
 # ## Capacity
@@ -105,7 +105,7 @@ capacity.table()[0]
 # ## Three bad days
 #
 # On a good day ten threads are as good as ten connections. Now three bad days, recorded by `supalab faults`: the backend takes 2 s; the backend answers 503; a
-# burst of clients disconnects after 50 ms. Which client suffers most, and from what?
+# flood of clients disconnects after 50 ms. Which client suffers most, and from what?
 
 # %%
 faults = recorded("faults")
@@ -118,7 +118,7 @@ faults.figure()
 #
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
-# **The burst of disconnects.** Which client works on for cancelled callers? The witness counted. *Wasted work* counts responses of the backend that
+# **The flood of clients.** Which client works on for cancelled callers? The witness counted. *Wasted work* counts responses of the backend that
 # reached no caller. *Client gone* counts requests whose client had closed the connection by then.
 
 # %%
@@ -145,7 +145,7 @@ faults.table()[2]
 
 # %% exercise 10a
 # hint: The limit: Little's law gives the mean number in flight under normal load; leave room above it. The timeout: the service may take 1.2 times as long.
-# hint: 40 x 0.15 = 6 in flight: a limit of 10 leaves room. With a timeout of 0.7 s the service answers within 0.84 s.
+# hint: 40 x 0.15 = 6 in flight: a limit of 10 leaves room. With a timeout of 0.7 s the service responds within 0.84 s.
 # limit_and_timeout: limit is a whole number of slots, from 1; timeout is a number of seconds above 0.
 # too_few: {law}: with {limit} slots the queue only grows.
 # always_busy: {law}: all {limit} slots are always busy, and the queue that a cluster leaves never drains.

@@ -144,6 +144,7 @@ charts.timeline(far)
 # This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this machine's own
 # work is part of every response. With a round trip of 150 ms the response would take 450 ms on a new connection and 150 ms on a reused one; three in flight
 # give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One cell contradicts this hypothesis: "10 at once".
+# (The lab itself never sees three in flight: it responds at once, and the other requests are on the network.)
 
 # %% [markdown]
 # ## All hypotheses

@@ -40,7 +40,7 @@ fake_3 = await probe(FakeSupabaseAsync, lab=lab, name="fake-3")
 fake_3
 
 # %% [markdown]
-# The line above the table is the verdict in words. Each row of the table says what was looked at, what was seen, and what it suggests.
+# The first line is the verdict. The bars show who waited. Each row of the lower table says what was looked at, what was seen, and what it suggests.
 #
 # ## What misleads
 #
@@ -55,7 +55,7 @@ real_10 = await probe(partial(SupabaseAsync, limit=10), lab=lab, name="real-10")
 charts.evidence(fake_3, fake_200, real_10)
 
 # %% [markdown]
-# If you read only the right column, `fake-200` is the best client of the three: all 50 requests were in flight at once. But the left column shows that a
+# If you read only the right column, `fake-200` is the best client of the three: it had the most requests in flight at once. But the left column shows that a
 # thread waits for every single request. This is why concurrency alone never decides the verdict.
 
 # %% [markdown]
@@ -127,6 +127,7 @@ looks_async
 # fake: A thread still waits for each request. Look for to_thread, run_in_executor or requests: httpx.AsyncClient has the same get, and you can await it.
 # mixed: Part of it is real async, and part is not: it sends requests in two ways. Which one is the old way?
 # pool: {peak} at once is the size of its thread pool. If no size is given, it depends on the number of processors.
+# costly: It {why}, and no other call can run during this time. Is a client created in select? Each new one reads the certificates again.
 # in_turn: Its callers wait for one another. Does a call hold a lock or a semaphore while it waits for the server?
 # not_reused: It opens a connection for each request: requests.get does this, and so does a client that is created in select. Create one httpx.AsyncClient in __init__, and keep it.
 class Fixed:

@@ -162,7 +162,7 @@ async def _tried(exercise: Exercise, answer: Any, found: list[Finding]) -> NotDo
         # A judge is ours and tested; what breaks in it is the answer.
         left = unfinished(error)
         if left is None and isinstance(error, TimeoutError) and patience.expired():
-            words = f"Still running after {PATIENCE_S:.0f} s. Do you await something that never completes?"
+            words = "Does your code wait for something that never happens? If not, the machine is busy: check again."
             found.append(Finding("your code", "to finish", f"still running after {PATIENCE_S:.0f} s", False, words))
         elif left is None:
             found.append(_broke(error))

@@ -38,6 +38,11 @@ class OneByOne(SmallClient):
         return [row for one in each for row in await self._request("POST", table, json=one, prefer=STORED)]
 
 
+class ListInAList(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return [await self._request("POST", table, json=rows, prefer=STORED)]
+
+
 class Swallows(SmallClient):
     async def insert(self, table: str, rows: Any) -> Any:
         try:
@@ -124,6 +129,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (ReturnsNothing, "returns None"),
         (ReturnsWhatWasSent, "not what the server stored"),
         (OneByOne, "half of an insert"),
+        (ListInAList, "a list inside a list"),
         (Swallows, "the caller was not told"),
         (Upserts, "yours has overwritten it"),
         (NoAwait, "needs an await"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -75,6 +76,14 @@ class KeepsTheLock(Good):
             return await self._ask(table)
 
 
+class ReadsCertificatesEachTime(Good):
+    """As a client that is created in each call; the pause stands for the certificates, so that it always shows."""
+
+    async def select(self, table: str) -> Any:
+        time.sleep(0.05)  # the mistake
+        return await self._ask(table)
+
+
 class DialsEachTime(LooksAsync):
     async def select(self, table: str) -> Any:
         async with httpx.AsyncClient(headers=self._headers, trust_env=False, verify=False) as client:
@@ -120,6 +129,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (InAPoolOfFour, "4 at once is the size of its thread pool"),
         (Blocks, "the whole loop is blocked"),
         (KeepsTheLock, "wait for one another"),
+        (ReadsCertificatesEachTime, "reads the certificates again"),
         (DialsEachTime, "It opens a connection for each request"),
         (NeverCloses, "aclose must close"),
         (PlainMethod, "a plain def where an async def is meant"),

@@ -282,8 +282,9 @@ def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
     if kind == CANNOT_TELL:
         return [said]
     # What blocks the loop is the reason, and was said.
+    blocks = next((one for one in verdict.remarks if one.startswith("blocks the event loop")), "")
     at_once = finding("most requests in flight, of 50 calls", f"{AT_ONCE} or more", peak, peak >= AT_ONCE).because(
-        say={"peak": peak}, pool=kind == FAKE and peak > 1, in_turn=kind != BLOCKING
+        say={"peak": peak, "why": blocks}, pool=kind == FAKE and peak > 1, costly=bool(blocks), in_turn=kind != BLOCKING
     )
     seen = "a new one for each request" if "no connection reuse" in verdict.remarks else "reused"
     return [said, at_once, equal("connections", "reused", seen, "not_reused")]

@@ -89,7 +89,11 @@ def _came_back(there: Sequence[Any], back: Any) -> Finding:
     how = f"with status {status!r}" if status else "without a status"
     expected, observed = "1 row as stored, with status 'upcoming'", f"1 row, {how}" if one else described(back)
     return finding("what insert returned", expected, observed, back == there).because(
-        "as_stored", not_asked_for=back == [], no_return=back is None, as_sent=isinstance(back, list) and not status
+        "as_stored",
+        not_asked_for=back == [],
+        no_return=back is None,
+        as_sent=one is not None and not status,
+        nested=isinstance(back, list) and any(isinstance(row, list) for row in back),
     )
 
 
@@ -163,8 +167,8 @@ async def errors_seen(answer: Answer) -> AsyncIterator[Finding]:
             closed = await _seen(answer(client, closes))
             yield _fault("connection closed by the server", closed, before_a_response)
             late, no_slot = await _late(answer, lab, url)
-            yield _fault("the answer is late", late, before_a_response)
-            yield _fault("no connection is free", no_slot, before_a_response)
+            yield _fault("a read timeout", late, before_a_response)
+            yield _fault("no free connection in time", no_slot, before_a_response)
             yield _fault("HTML instead of JSON", await _seen(answer(client, page)), "not_json")
         seen = await _after_cancelling(answer, client, url)
         yield equal("the caller is cancelled", "CancelledError", seen, "cancel_swallowed")
