@@ -291,7 +291,7 @@ def test_closed_callers_have_no_rate_to_draw_against() -> None:
     """The figure says so rather than being empty; the description has the numbers all the same."""
     fig = figure(made((None, GOOD[:1])))
     assert "3 callers: median 150 ms" in description(fig)
-    assert "no rate to draw" in " ".join(text.get_text() for text in fig.axes[0].texts)
+    assert "no arrival rate to draw" in " ".join(text.get_text() for text in fig.axes[0].texts)
 
 
 def test_a_plan_of_loads_says_how_long_it_takes() -> None:

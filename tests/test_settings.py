@@ -81,7 +81,7 @@ def test_the_key_is_not_in_the_representation() -> None:
 @pytest.mark.parametrize("limit", [0, -1, 10_001, HUGE, 2.5, True, "10", None])
 def test_a_limit_is_a_number_of_requests(limit: object) -> None:
     """0, negative, huge or not whole: refused, with the value."""
-    with pytest.raises(SettingsError, match="limit .* is not a number from 1 to 10000"):
+    with pytest.raises(SettingsError, match="limit .* is not a whole number from 1 to 10000"):
         Settings("http://127.0.0.1:1", KEY, limit=limit)  # type: ignore[arg-type]
 
 
