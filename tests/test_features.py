@@ -135,7 +135,7 @@ async def test_a_long_list_is_asked_for_in_one_request(db: SupabaseAsync) -> Non
     assert len(rows) == 799
     texts = [f"number {number}" for number in range(2_000)]
     assert len(await db.select("numbers", filters={"word": f.in_(texts)}, limit=1000)) == 1000
-    with pytest.raises(SettingsError, match="portions"):
+    with pytest.raises(SettingsError, match="split the request"):
         await db.select("numbers", filters={"id": f.in_(range(20_000))})
 
 

@@ -97,7 +97,7 @@ WHO_IS_WHO = {
     "real": "real: SupabaseAsync",
     "real-httpx": "real-httpx: over httpx's own pool",
     "supabase": "supabase: official, with semaphore",
-    "to-thread": "to-thread: its sync one",
+    "to-thread": "to-thread: official sync",
     "fake": "fake, session: requests in threads",
     "httpx": "all others: bare",
 }

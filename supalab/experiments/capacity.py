@@ -250,7 +250,7 @@ def _about(found: Record) -> list[str]:
     asked = found.asked
     return [
         "Capacity: the highest rate of open-loop load with p95 below twice the idle response time (of one caller); "
-        f"{asked['fine']:.0%} more, or less than that, was too much.",
+        f"a rate that was {asked['fine']:.0%} higher, or less than that, was too high.",
         "Ideal queue: the capacity of as many slots as the client has for the same arrivals, simulated: no client, no "
         "thread, no event loop.",
         f"GET {PATH}, one request of the backend ({stated(asked['latency'])}) for each; a client's timeout is "

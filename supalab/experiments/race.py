@@ -283,7 +283,7 @@ def _row_in_words(row: Any) -> str:
         said = [f"at most {row.peak:.0f} in flight over {count(int(row.connections), 'connection')}"]
     said.append(f"done after {duration(row.makespan_s)}")
     if row.wait_p50_s == row.wait_p50_s:
-        said.append(f"median wait {duration(row.wait_p50_s)}, median service {duration(row.service_p50_s)}")
+        said.append(f"median queue time {duration(row.wait_p50_s)}, median service time {duration(row.service_p50_s)}")
     if row.added_bytes == row.added_bytes:
         said.append(f"{size(row.added_bytes)} of memory added")
     if row.errors:
