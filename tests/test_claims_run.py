@@ -85,7 +85,7 @@ def test_a_blogs_table_is_read_on_the_command_line(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--table", "limit=3", "--quick"), "--quick: --table only checks"),
+        (("--table", "limit=3", "--quick"), "--quick: --table measures nothing"),
         (("--table", "limit=3", "--table", "limit=3", "--table", "limit=3"), "given 3 times"),
         (("--table", "speed=3"), "'speed=3'"),
         (("--figure", "ledger.gif"), "cannot draw"),

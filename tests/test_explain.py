@@ -142,7 +142,7 @@ def test_the_usual_burst_fits_the_limit() -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"before": 10}, "let the second be larger"),
+        ({"before": 10}, "make the second larger"),
         ({"before": 0}, "limit 0"),
         ({"repeat": 0}, "repeat 0"),
         ({"repeat": True}, "repeat True"),

@@ -56,7 +56,7 @@ def test_words_become_the_run_they_name(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--limit", "3"), "let the second be larger"),
+        (("--limit", "3"), "make the second larger"),
         (("--limit", "0"), "limit 0"),
         (("--before", "-1"), "limit -1"),
         (("--requests", "0"), "requests 0"),
