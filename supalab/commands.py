@@ -192,10 +192,11 @@ def progress(*folders: Path, watch: bool = False) -> int:
     from supalab.course.exercises import EXERCISES
 
     here = default()
+    places = folders or (here if here.is_dir() else Path(),)
     while True:
-        copies = copies_in(folders or [here if here.is_dir() else Path()])
+        copies = copies_in(places)
         found = dict(zip(short_names(copies), map(attempts, copies), strict=True))
-        alone = not watch and len(copies) == 1 and len(folders) <= 1
+        alone = not watch and len(copies) == 1 and tuple(copies) == places
         said = learner_text(attempts(copies[0]), [*EXERCISES]) if alone else ""
         sys.stdout.write(f"{said or host_table(found, [*EXERCISES], datetime.now(UTC))}\n")
         if not watch:

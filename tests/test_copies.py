@@ -275,7 +275,7 @@ def test_a_terminal_inside_a_working_copy_needs_no_folder(
     assert "your version is 05_step_3_the_context_manager.yours-1.ipynb" in capsys.readouterr().out
     assert main(["course", "--copy-only"]) == 0
     assert main(["progress"]) == 0
-    assert "Next: 00a, in 00_primer.ipynb" in capsys.readouterr().out
+    assert "Next: 01a, in 01_see_the_ceiling.ipynb" in capsys.readouterr().out
     assert not (tmp_path / "supalab-course").exists()
 
 

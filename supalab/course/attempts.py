@@ -6,7 +6,7 @@ A line holds the exercise, the state and the time. It holds no name and no code.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def attempts(folder: Path) -> list[Attempt]:
     return found
 
 
-def copies_in(folders: Iterable[Path]) -> list[Path]:
+def copies_in(folders: Sequence[Path]) -> list[Path]:
     """Return the working copies among these folders and one or two levels below them, sorted by path.
 
     Raises SettingsError for a path that is no folder, and if there is no working copy at all.
@@ -60,7 +60,8 @@ def copies_in(folders: Iterable[Path]) -> list[Path]:
         for pattern in (MARKER, f"*/{MARKER}", f"*/*/{MARKER}"):
             found.update(path.parent for path in folder.glob(pattern))
     if not found:
-        raise SettingsError("there is no working copy of the course here: supalab course makes one")
+        places = " or ".join(repr(str(folder)) for folder in folders)
+        raise SettingsError(f"there is no working copy of the course in {places} yet: supalab course FOLDER makes one")
     return sorted(found)
 
 
@@ -91,8 +92,8 @@ def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
 
     states = _last(tries)
     done = [number for number in exercises if states.get(number) is State.DONE]
-    # A learner who began with notebook 01 does not need the primer: exercises before the first try are not next.
-    begun = [number for number in exercises if number in states][:1]
+    # The primer is optional, and who began with a later notebook does not need those before it.
+    begun = [number for number in exercises if number in states][:1] or list(exercises[1:2])
     order = [number for number in exercises if not begun or number >= begun[0]]
     rest = [number for number in (*order, *exercises) if number not in done]
     marks = "  ".join(f"{MARKS[states.get(number, State.NOT_DONE)]} {number}" for number in exercises)

@@ -37,15 +37,17 @@ def gate_and_pool() -> Figure:
         "A caller that is cancelled leaves the gate and closes its connection."
     )
     return _drawn(
-        said, [(0.9, "callers", ("1", "2", "3", "4")), (3.4, "gate, pool", ("1", "2", "3"))], "real-3",
-        "Callers wait at the gate, not in the pool.\nA cancelled caller frees its slot at once.",
+        said, [(0.9, "callers", ("1", "2", "3", "4")), (3.4, "pool", ("1", "2", "3"))], "real-3",
+        "Callers wait at the gate, not in the pool.\nA cancelled caller frees its slot at once.", gate=True,
     )  # fmt: skip
 
 
 DRAWINGS = {"board-slots.png": three_slots, "board-gate.png": gate_and_pool}
 
 
-def _drawn(said: str, columns: Sequence[tuple[float, str, Sequence[str]]], arm: str, note: str) -> Figure:
+def _drawn(
+    said: str, columns: Sequence[tuple[float, str, Sequence[str]]], arm: str, note: str, *, gate: bool = False
+) -> Figure:
     with styled():
         fig = Picture(figsize=(WIDE_IN, HIGH_IN))
         ax = fig.add_axes((0, 0, 1, 1))
@@ -56,6 +58,9 @@ def _drawn(said: str, columns: Sequence[tuple[float, str, Sequence[str]]], arm: 
             ax.text(x, HIGH_IN - 0.2, title, ha="center", weight="bold", color=INK)
             for place, name in enumerate(names):
                 _who(ax, x, _row(place), name, arm, slot=x == right)
+        if gate:
+            ax.add_patch(Rectangle((2.2, 0.55), 0.1, 1.2, facecolor=MUTED, edgecolor=INK, linewidth=1.0, zorder=3))
+            ax.text(2.25, HIGH_IN - 0.2, "gate", ha="center", weight="bold", color=INK)
         ax.add_patch(Rectangle((5.3, 0.45), 0.9, 1.2, facecolor="white", edgecolor=INK, linewidth=1.4))
         ax.text(5.75, 1.05, "server", ha="center", va="center", color=INK)
         for place in range(3):

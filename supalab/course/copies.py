@@ -61,7 +61,9 @@ def brought_back(folder: Path, which: str) -> list[tuple[Path, Path | None]]:
     SettingsError for a folder that is not a working copy and for an unknown notebook number.
     """
     if not (folder / MARKER).is_file():
-        raise SettingsError(f"{str(folder)!r} is no working copy of the course: supalab course {folder} makes one")
+        raise SettingsError(
+            f"there is no working copy of the course in {str(folder)!r}: go into yours, or make one with supalab course"
+        )
     books = [path for path in _originals() if path.suffix == ".ipynb"]
     numbers = list(dict.fromkeys(path.name[:2] for path in books))
     which = which.zfill(2)  # 5 is 05
