@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from supalab.errors import ClientError as ClientError
     from supalab.errors import SupalabError as SupalabError
     from supalab.experiments import recorded as recorded
-    from supalab.experiments.capacity import services as services
     from supalab.experiments.claims import verdicts as verdicts
-    from supalab.experiments.faults import windows as windows
     from supalab.experiments.race import race as race
     from supalab.experiments.race_figure import side_by_side as side_by_side
     from supalab.filters import any_of as any_of
@@ -52,10 +50,8 @@ _HOME = {
     "probe": "supalab.probe",
     "race": "supalab.experiments.race",
     "recorded": "supalab.experiments",
-    "services": "supalab.experiments.capacity",
     "side_by_side": "supalab.experiments.race_figure",
     "verdicts": "supalab.experiments.claims",
-    "windows": "supalab.experiments.faults",
 }
 
 __all__ = [*_HOME, "__version__"]

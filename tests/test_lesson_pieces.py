@@ -185,3 +185,26 @@ def test_rows_that_were_found_are_drawn_and_counted() -> None:
     said = describe(fig)
     assert "'a': 2 of 120 rows glued into the address, 1 of 120 rows passed as data." in said
     assert "'b': an error, 400 glued into the address, 0 of 120 rows passed as data." in said
+
+
+async def test_a_read_timeout_limits_gaps_and_a_deadline_the_whole() -> None:
+    """Chunks that come faster than the timeout all arrive; a deadline ends the same response in the middle."""
+
+    async def read(client: httpx.AsyncClient, url: str) -> list[float]:
+        began, arrived = time.perf_counter(), []
+        async with client.stream("GET", url) as response:
+            async for _ in response.aiter_raw():
+                arrived.append(time.perf_counter() - began)
+        return arrived
+
+    async with httpx.AsyncClient(timeout=0.6, trust_env=False) as client:
+        with faulty_server("slow", gap_s=0.1, size=12) as url:
+            alone, within = await asyncio.gather(
+                read(client, url), asyncio.wait_for(read(client, url), 0.7), return_exceptions=True
+            )
+        with faulty_server("slow", gap_s=2.0, size=3) as url, pytest.raises(httpx.ReadTimeout):
+            await read(client, url)
+    assert not isinstance(alone, BaseException)
+    assert len(alone) == 12
+    assert alone[-1] > 2 * 0.5
+    assert isinstance(within, TimeoutError)

@@ -135,7 +135,7 @@ def concluded(name: str, seen: Seen, seconds: float, when: str) -> Verdict:
 
 
 def _sentences(n: Row, kind: str, remarks: tuple[str, ...]) -> Iterator[str]:
-    """What it means for a program, beside the kind."""
+    """What the verdict means for a program; the kind alone does not say it."""
     if kind == MIXED:
         parts = [f"{getattr(n, name):.0%} {who}" for name, who in WAITERS.items() if rounded(getattr(n, name))]
         yield f"Of the waiting: {'; '.join(parts)}."

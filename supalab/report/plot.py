@@ -37,7 +37,7 @@ OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
 CLEAR = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
-#: The width of every figure, and of the margin beside its words, in inches.
+#: The width of every figure, and of the margin next to its words, in inches.
 WIDTH_IN, MARGIN_IN = 11.0, 16 / 72
 # By kind of client: colour, marker, dash. Lightness differs as well as hue; ours is the thick one.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
