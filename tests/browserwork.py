@@ -1,4 +1,4 @@
-"""JupyterLab in a headless Chromium: a copy of the notebooks flows in, what a reader would see flows out."""
+"""Open the course in a headless Chromium, and read what a learner would see."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ from labwork import soon
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-#: Nothing may go out to the network, no news may cover the page, and cells out of sight are painted too.
+#: Cells out of sight are painted too, and nothing is saved unasked. That no news covers the page is the course's own.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
@@ -66,20 +64,14 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyter_lab(home: Path, *, theme: str = "JupyterLab Light", course: bool = False) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks, with settings of its own; gives the address to open, token and all.
-
-    ``course``: as ``supalab course`` starts it, in the folder ``mine`` that it makes; its own settings say no to news.
-    """
-    if not course:
-        shutil.copytree(NOTEBOOKS, home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    chosen = {name: values for name, values in SETTINGS.items() if not (course and "notification" in name)}
-    for name, values in (chosen | {"@jupyterlab/apputils-extension/themes": {"theme": theme}}).items():
+def jupyter_lab(home: Path) -> Iterator[str]:
+    """The course as ``supalab course`` opens it, in its working copy ``mine``; gives the address to open."""
+    for name, values in SETTINGS.items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
     token = secrets.token_hex(16)
-    command, log = _command(home, token, course=course), home / "lab.log"
+    command, log = _command(home, token), home / "lab.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=_environment(home), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
@@ -117,16 +109,12 @@ def _base(home: Path) -> str | None:
     return None
 
 
-def _command(home: Path, token: str, *, course: bool = False) -> list[str]:
-    start = ["supalab", "course", str(home / "mine")] if course else ["jupyterlab"]
-    place = [] if course else [f"--ServerApp.root_dir={home / 'notebooks'}"]
-    news = (
-        [] if course else ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    )
+def _command(home: Path, token: str) -> list[str]:
     return [
-        *(sys.executable, "-m", *start, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", *place, *news),
+        *(sys.executable, "-m", "supalab", "course", str(home / "mine"), "--no-browser", "--allow-root"),
         # Where this port is taken, it tries others, and writes down which.
-        *(f"--IdentityProvider.token={token}", f"--ServerApp.port={_free_port()}", "--ServerApp.port_retries=50"),
+        *(f"--ServerApp.port={_free_port()}", "--ServerApp.port_retries=50", "--ServerApp.ip=127.0.0.1"),
+        f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.extension_manager=readonly",
     ]
