@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
@@ -54,6 +53,8 @@ def test_every_source_has_its_notebooks_and_they_agree() -> None:
 @either
 def test_a_notebook_is_valid_and_holds_no_outputs(path: Path) -> None:
     """Nothing of a run is committed: no outputs, no counts, no random ids."""
+    import nbformat  # its import is slow, and one process of the tests needs it
+
     nbformat.validate(nbformat.read(path, as_version=4))
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells(path, "code"))
     ids = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
