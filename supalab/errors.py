@@ -88,7 +88,7 @@ class TrialError(SupalabError):
 
 
 class ClientError(SupalabError):
-    """A request did not end with an answer that can be used."""
+    """A request did not end with a response that can be used."""
 
 
 class ApiError(ClientError):
@@ -114,7 +114,7 @@ class ResponseTooLarge(BadResponse):
 
 
 class DeadlineExceeded(ClientError, TimeoutError):
-    """The timeout expired; ``phase`` is what the request waited for: ``slot``, ``connect``, ``answer`` or ``pause``."""
+    """The timeout expired; ``phase``: what the request waited for, ``slot``, ``connect``, ``response`` or ``pause``."""
 
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase
@@ -122,7 +122,7 @@ class DeadlineExceeded(ClientError, TimeoutError):
 
 
 class ConnectionLost(ClientError, ConnectionError):
-    """The connection could not be made, or broke before a whole answer had come."""
+    """The connection could not be made, or broke before a whole response had come."""
 
 
 class OutcomeUnknown(ConnectionLost):

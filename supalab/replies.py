@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from supalab.errors import ApiError, BadResponse
 from supalab.wire import Call, Row
 
-__all__ = ["Reply", "Rows", "last_as_written", "rows", "value", "without"]
+__all__ = ["Reply", "Rows", "last_row", "rows", "value", "without"]
 
 #: Characters of a server's words that an error repeats.
 LONGEST = 2000
 #: Where servers and gateways put their reason, in the order of preference.
 REASONS = ("message", "msg", "error_description", "error", "detail", "title", "errors")
+#: Objects inside a row (of embedded resources, of JSON columns) that are looked at to find where the row begins.
+MOST_INNER = 10
 REDIRECT = "the server points to another address, which is not followed: check the url (https, not http?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it came: ``headers`` may be any mapping that ignores case."""
+    """A response as it came: ``headers`` may be any mapping that ignores case."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,7 +71,7 @@ def _asked_for_none(call: Call) -> bool:
 
 
 def value(reply: Reply, hide: Iterable[str] = ()) -> Any:
-    """Read an answer as any JSON value, None for an empty body; raises ApiError or BadResponse."""
+    """Read a response as any JSON value, None for an empty body; raises ApiError or BadResponse."""
     if not 200 <= reply.status < 300:
         raise _api_error(reply, hide)
     if not reply.body:
@@ -81,11 +84,29 @@ def value(reply: Reply, hide: Iterable[str] = ()) -> Any:
     raise BadResponse(f"{problem}: {_start_of(reply, hide)}")
 
 
-def last_as_written(reply: Reply) -> Row:
-    """The last row of an answer that was read before, with fractions as texts: a float may have lost digits."""
-    found = AS_WRITTEN.decode(reply.body.decode())
-    row: Row = found if isinstance(found, dict) else found[-1]
-    return row
+def last_row(reply: Reply) -> Row | None:
+    """Decode the last row of a response alone, with fractions as texts: a float may have lost digits.
+
+    In valid JSON it is the text from some brace to the end of the array. No brace inside a string can be taken for it:
+    the quote that ends this string would begin another one, which never ends.
+    """
+    text = reply.body.decode("utf-8", "replace").rstrip()
+    start = len(text)
+    for _ in range(MOST_INNER):
+        start = text.rfind("{", 0, start)
+        if start < 0:
+            return None
+        if isinstance(row := _as_written(text[start:].removesuffix("]")), dict):
+            return row
+    found = _as_written(text)
+    row = found[-1] if isinstance(found, list) else found
+    return row if isinstance(row, dict) else None
+
+
+def _as_written(text: str) -> Any:
+    with suppress(ValueError, RecursionError):
+        return AS_WRITTEN.decode(text)
+    return None
 
 
 def without(text: str, hide: Iterable[str]) -> str:

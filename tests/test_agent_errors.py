@@ -75,7 +75,7 @@ def test_a_status_of_the_backend_means_the_same_from_every_client(kind: Any) -> 
         (errors.OutcomeUnknown("x"), 502),
         (errors.DeadlineExceeded("x", phase="slot"), 503),
         (errors.DeadlineExceeded("x", phase="connect"), 503),
-        (errors.DeadlineExceeded("x", phase="answer"), 504),
+        (errors.DeadlineExceeded("x", phase="response"), 504),
         (errors.ClientClosed("x"), 503),
         (errors.ResponseTooLarge("x"), 502),
         (errors.SettingsError("x"), 422),

@@ -18,7 +18,7 @@ from faultserver import FaultServer, bomb, huge, redirect, reply
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.clients.base import Client
-from supalab.clients.http1 import Answer
+from supalab.clients.http1 import ResponseParser
 from supalab.clients.session import SessionSupabaseAsync
 from supalab.errors import ApiError, BadResponse, ConnectionLost, ResponseTooLarge, SettingsError
 
@@ -270,7 +270,7 @@ def test_a_body_in_small_chunks_takes_no_more_memory_than_in_one(piece: int) -> 
     """A server chooses how it cuts an answer; two bytes at a time, pieces in a list would take twenty times as much."""
     chunk = b"%x\r\n" % piece + b"x" * piece + b"\r\n"
     stream = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * (600_000 // piece) + b"0\r\n\r\n"
-    reader = Answer("GET", 1_000_000)
+    reader = ResponseParser("GET", 1_000_000)
     tracemalloc.start()
     try:
         for start in range(0, len(stream), 65_536):

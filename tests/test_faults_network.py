@@ -31,7 +31,7 @@ from faultserver import (
 )
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, SupabaseAsync
-from supalab.clients import answers
+from supalab.clients import responses
 from supalab.clients.base import Client
 from supalab.errors import ApiError, ConnectionLost, DeadlineExceeded, OutcomeUnknown
 from supalab.replies import Reply
@@ -145,11 +145,11 @@ def test_row_19_pauses_double_and_are_random() -> None:
     """No two clients that failed together come back together, and the second pause may be twice the first."""
     chance = Random(1)
     busy = Reply(503, {}, b"")
-    first, second = [[answers.pause(attempt, busy, chance) for _ in range(500)] for attempt in (1, 2)]
+    first, second = [[responses.pause(attempt, busy, chance) for _ in range(500)] for attempt in (1, 2)]
     assert len(set(first)) == 500
-    assert 0.9 * answers.FIRST_PAUSE < max(first) <= answers.FIRST_PAUSE
-    assert 1.9 * answers.FIRST_PAUSE < max(second) <= 2 * answers.FIRST_PAUSE
-    assert min(first) < 0.1 * answers.FIRST_PAUSE
+    assert 0.9 * responses.FIRST_PAUSE < max(first) <= responses.FIRST_PAUSE
+    assert 1.9 * responses.FIRST_PAUSE < max(second) <= 2 * responses.FIRST_PAUSE
+    assert min(first) < 0.1 * responses.FIRST_PAUSE
 
 
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
@@ -181,7 +181,7 @@ NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
 )
 def test_row_20_retry_after_is_read_in_every_form(written: str, seconds: float | None) -> None:
     """Seconds or a date; what makes no sense is as if it were missing."""
-    assert answers.retry_after({"retry-after": written}, NOW) == seconds
+    assert responses.retry_after({"retry-after": written}, NOW) == seconds
 
 
 @pytest.mark.parametrize(("form", "ahead"), [("seconds", 1), ("date", 3)])
@@ -243,10 +243,10 @@ async def test_row_21_a_body_that_drips_ends_at_the_deadline(kind: type[Client])
     with FaultServer(drip(25)) as server:
         async with kind(server.url, KEY, timeout=0.5) as client:  # type: ignore[call-arg]
             start = time.perf_counter()
-            with pytest.raises(DeadlineExceeded, match="the answer") as caught:
+            with pytest.raises(DeadlineExceeded, match="the response") as caught:
                 await client.select("t")
             assert 0.45 < time.perf_counter() - start < 2  # the whole body takes 2.5 s
-    assert caught.value.phase == "answer"
+    assert caught.value.phase == "response"
 
 
 async def test_row_22_the_deadline_says_it_waited_for_a_slot() -> None:
@@ -254,7 +254,7 @@ async def test_row_22_the_deadline_says_it_waited_for_a_slot() -> None:
     with FaultServer(hang) as server:
         async with SupabaseAsync(server.url, KEY, limit=1, timeout=0.3) as client:
             results = await asyncio.gather(client.select("t"), client.insert("t", {}), return_exceptions=True)
-    assert [one.phase for one in results if isinstance(one, DeadlineExceeded)] == ["answer", "slot"]
+    assert [one.phase for one in results if isinstance(one, DeadlineExceeded)] == ["response", "slot"]
     assert "applied" not in str(results[1])
 
 
@@ -296,7 +296,7 @@ async def test_row_22_the_deadline_says_it_waited_for_the_answer(verb: str) -> N
             with pytest.raises(TimeoutError) as caught:
                 await (client.select("t") if verb == "select" else client.insert("t", {"id": 1}))
     assert isinstance(caught.value, DeadlineExceeded)
-    assert caught.value.phase == "answer"
+    assert caught.value.phase == "response"
     assert ("may have been applied" in str(caught.value)) == (verb == "insert")
     assert isinstance(caught.value.__cause__, TimeoutError)
 
@@ -324,7 +324,7 @@ async def test_row_27_a_broken_answer_is_a_lost_connection(fault: Fault) -> None
     """A read is tried three times, then ConnectionLost with a text; one good answer in between is enough."""
     with FaultServer(fault) as server:
         async with SupabaseAsync(server.url, KEY) as client:
-            with pytest.raises(ConnectionLost, match="no answer from http") as caught:
+            with pytest.raises(ConnectionLost, match="no response from http") as caught:
                 await client.select("t")
             assert isinstance(caught.value.__cause__, httpx.TransportError)
             assert len(server.requests) == 3

@@ -73,7 +73,7 @@ async def test_row_02_the_deadline_covers_the_wait_for_a_slot() -> None:
     late = [one for one in results if isinstance(one, DeadlineExceeded)]
     assert len(served) >= 1
     assert len(served) + len(late) == 30
-    assert {"slot"} <= {one.phase for one in late} <= {"slot", "answer"}
+    assert {"slot"} <= {one.phase for one in late} <= {"slot", "response"}
     assert took < 1.2  # all waves take 1.8 s
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from faultserver import FaultServer, in_turn, reply
+from faultserver import FaultServer, in_turn, reply, slow
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab import filters as f
@@ -227,12 +227,12 @@ async def test_the_first_page_is_there_at_once() -> None:
 
     The fourth request looks for rows without a key, which no page has.
     """
-    bodies = (b'[{"id":1},{"id":2}]', b'[{"id":3}]', b"[]")
-    with FaultServer(in_turn(*(reply("200 OK", body) for body in bodies))) as server:
+    first, short, none = (reply("200 OK", body) for body in (b'[{"id":1},{"id":2}]', b'[{"id":3}]', b"[]"))
+    with FaultServer(in_turn(first, slow(0.5, short), none)) as server:
         async with SupabaseAsync(server.url, KEY) as client:
             pages = client.pages("t", size=2)
             assert await anext(pages) == [{"id": 1}, {"id": 2}]
-            assert len(server.requests) == 1
+            assert len(server.finished) == 1
             last = await anext(pages)
             assert (last, last.truncated) == ([{"id": 3}], False)
             with pytest.raises(StopAsyncIteration):

@@ -11,8 +11,10 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from supalab import SupabaseAsync
+from supalab import SupabaseAsync, replies
 from supalab.errors import ApiError, BadResponse, SettingsError
 
 URL = "http://127.0.0.1:9"
@@ -142,12 +144,11 @@ async def settle() -> None:
 
 @pytest.mark.parametrize(("ahead", "started"), [(1, ["gt.0", "gt.1"]), (0, ["gt.0"])])
 async def test_the_next_page_is_asked_for_meanwhile(ahead: int, started: list[str]) -> None:
-    """While the caller works on a page; ahead=0 switches it off."""
+    """Before the caller gets a page, which may hold up the loop with it; ahead=0 switches it off."""
     slow = Slow()
     async with client(slow) as db:
         pages = db.pages("t", size=1, ahead=ahead)
         assert await anext(pages) == [{"id": 1}]
-        await settle()
         assert slow.started == started
         slow.go.set()
         assert [page async for page in pages] == [[{"id": 2}], [{"id": 3}]]
@@ -159,6 +160,50 @@ async def test_ahead_is_one_or_none(bad: Any) -> None:
     async with client(Slow()) as db:
         with pytest.raises(SettingsError, match="ahead"):
             await anext(db.pages("t", ahead=bad))
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('{}[]":,\\ é'),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('{}":,\\ a'), inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.lists(st.dictionaries(st.text('{}":,\\ a', max_size=4), JSON, max_size=5)), st.sampled_from([None, 1]))
+def test_the_last_row_is_found_from_the_end(rows: list[dict[str, Any]], indent: int | None) -> None:
+    """Whatever it holds: braces and quotes in texts, in names and in objects inside it."""
+    body = json.dumps(rows, indent=indent).encode()
+    written = json.loads(body, parse_float=str)
+    assert replies.last_row(replies.Reply(200, {}, body)) == (written[-1] if written else None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[", b"[5]", b'[{"id":1},5]', b'["{"]', b'[[{"id":1}]]', b"<html>{</html>", b"\xff{"]
+)
+def test_no_last_row_is_seen_where_there_is_none(body: bytes) -> None:
+    """What is no array of rows is left to the one who reads it whole."""
+    assert replies.last_row(replies.Reply(200, {}, body)) is None
+
+
+async def test_the_next_page_is_asked_for_before_this_one_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last key is read first, so that the server and the decoder work at the same time."""
+    slow, at = Slow(), list[int]()
+    decode = replies.rows
+
+    def counted(*args: Any) -> Any:
+        at.append(len(slow.started))
+        return decode(*args)
+
+    monkeypatch.setattr(replies, "rows", counted)
+    slow.go.set()
+    async with client(slow) as db:
+        assert [page async for page in db.pages("t", size=1)] == [[{"id": 1}], [{"id": 2}], [{"id": 3}]]
+    assert at == [2, 3, 4, 4, 5]
 
 
 async def test_an_early_end_leaves_no_task() -> None:

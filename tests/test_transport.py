@@ -75,6 +75,60 @@ async def test_bytes_on_an_idle_connection_are_never_an_answer(unasked: str, hel
     assert server.accepted == 2
 
 
+def greeting_server(greeting: bytes, context: ssl.SSLContext | None = None) -> tuple[str, list[bytes]]:
+    """Send ``greeting`` on a new connection at once; only then read a request (kept in the list) and answer it."""
+    listener, seen = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+
+    def serve() -> None:
+        with listener, suppress(OSError):
+            plain, _ = listener.accept()
+            with context.wrap_socket(plain, server_side=True) if context else plain as connection:
+                connection.sendall(greeting)
+                seen.append(connection.recv(65536))
+                connection.sendall(answer("201 Created") if seen[0] else b"")
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http{'s' if context else ''}://127.0.0.1:{listener.getsockname()[1]}", seen
+
+
+def delay_after_connecting(monkeypatch: pytest.MonkeyPatch, *, held_up: bool) -> None:
+    """What the server sends at once has arrived before the transport has the connection, or waits to be read."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def delayed(*args: Any, **options: Any) -> Any:
+        made = await connect(*args, **options)
+        if held_up:
+            time.sleep(0.2)
+        else:
+            await asyncio.sleep(0.2)
+        return made
+
+    monkeypatch.setattr(loop, "create_connection", delayed)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("held_up", [False, True])
+@pytest.mark.parametrize("unasked", [*UNASKED, "nothing"])
+async def test_bytes_on_a_new_connection_are_never_an_answer(
+    unasked: str, held_up: bool, secure: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that speaks first has not read the write, so nothing was sent; TLS's own first messages are no such."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    url, seen = greeting_server(UNASKED.get(unasked, b""), context if secure else None)
+    delay_after_connecting(monkeypatch, held_up=held_up)
+    async with SupabaseAsync(url, KEY, ca_file=str(tmp_path / "ca.pem"), timeout=10) as client:
+        if unasked == "nothing":
+            assert await client.insert("t", {"id": 1}) == ONE
+        else:
+            with pytest.raises(ConnectionLost, match="before it was asked") as caught:
+                await client.insert("t", {"id": 1})
+            assert not isinstance(caught.value, OutcomeUnknown)
+            assert seen in ([], [b""])
+
+
 @pytest.mark.parametrize("unasked", list(UNASKED))
 async def test_bytes_behind_an_answer_are_never_the_next_one(unasked: str) -> None:
     """The same in one piece with the answer before it."""

@@ -84,7 +84,7 @@ class Client(BaseClient):
 
     @abstractmethod
     async def _request(self, call: Call) -> Reply:
-        """Send one call, wait for the whole answer."""
+        """Send one call, wait for the whole response."""
 
     async def _ask(self, call: Call) -> Reply:
         try:

@@ -8,18 +8,18 @@ from typing import Any
 import httptools
 import httpx
 
-from supalab.clients.answers import too_large
+from supalab.clients.responses import too_large
 
-__all__ = ["FIRST_LINE", "Answer", "ReadyRequest", "head_of"]
+__all__ = ["FIRST_LINE", "ReadyRequest", "ResponseParser", "head_of"]
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 FIRST_LINE = re.compile(TOKEN.pattern + rb" [\x21-\x7e]+ HTTP/1\.1\r\n")
-#: Bytes of an answer that are not its body: headers (PostgREST repeats a query of 60 KB in Content-Location), interim
-#: answers, trailers; and for each byte of the body the frame that a chunk of one byte needs.
+#: Bytes of a response that are not its body: headers (PostgREST repeats a query of 60 KB in Content-Location), interim
+#: responses, trailers; and for each byte of the body the frame that a chunk of one byte needs.
 MOST_AROUND = 256 * 1024
 MOST_PER_BYTE = 8
-#: Interim (1xx) answers before the final one.
+#: Interim (1xx) responses before the final one.
 MOST_INTERIM = 20
 LENGTH, CODING, CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 
@@ -58,8 +58,8 @@ def head_of(headers: tuple[tuple[bytes, bytes], ...], size: int) -> bytes | None
     return b"".join(lines) + b"\r\n"
 
 
-class Answer:
-    """The response to one request, parsed piece by piece; ``error`` is set when it is invalid or too large.
+class ResponseParser:
+    """Parses the response to one request, piece by piece; ``error`` is set when it is invalid or too large.
 
     ``done``: the response is complete. ``reusable``: the connection may carry another request, because the response
     ended exactly at the last received byte (by its length or its last chunk) and the server did not ask to close.
@@ -78,11 +78,11 @@ class Answer:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the connection."""
         if self.done or (not self._arrived and data[:1] != b"H"):
-            self._refuse("bytes that are no HTTP answer")
+            self._refuse("bytes that are no HTTP response")
             return
         self._arrived += len(data)
         try:
-            self._parser.feed_data(data[:-1])
+            self._parser.feed_data(memoryview(data)[:-1])
             if self.done:  # a byte after the end of the response, which is not part of it
                 self.reusable = False
             else:
@@ -90,24 +90,24 @@ class Answer:
         except httptools.HttpParserError as error:
             self._refuse(str(error))
         around = self._arrived - len(self.body)
-        if len(self.body) > self._max_bytes:
-            self.error = too_large(self._max_bytes)
-        elif around > MOST_AROUND + MOST_PER_BYTE * len(self.body) or self._interim > MOST_INTERIM:
-            self._refuse("headers or interim answers without end")
+        if around > MOST_AROUND + MOST_PER_BYTE * len(self.body) or self._interim > MOST_INTERIM:
+            self._refuse("headers or interim responses without end")
 
     def end(self, *, in_order: bool = True) -> None:
-        """Note that the connection has ended; an answer without a length ends here, any other is broken."""
+        """Note that the connection has ended; a response without a length ends here, any other is broken."""
         self.reusable = False
-        if self._until_close and in_order:
+        if self._until_close and in_order and self.error is None:
             self.done = True
-        elif not self.done:
-            self._refuse("the connection ended before the answer did" if self._arrived else "closed without an answer")
+        self._refuse("the connection ended before the response did" if self._arrived else "closed without a response")
+
+    def fail(self, error: Exception) -> None:
+        """Take no more; a complete response stays complete, but its connection is not used again."""
+        self.reusable = False
+        if not self.done:
+            self.error = self.error or error
 
     def _refuse(self, why: str) -> None:
-        """Nothing more is taken; a whole answer stays whole, but its connection is not used again."""
-        self.reusable = False
-        if not self.done and self.error is None:
-            self.error = httpx.RemoteProtocolError(why)
+        self.fail(httpx.RemoteProtocolError(why))
 
     # The parser calls these.
 
@@ -116,7 +116,7 @@ class Answer:
         if not self._head_is_read:
             self.headers.append((name, value.strip()))
         elif name.lower() in {LENGTH, CODING, CONNECTION}:
-            self._refuse("a trailer that would have decided how to read the answer")
+            self._refuse("a trailer that would have decided how to read the response")
 
     def on_headers_complete(self) -> None:
         """The head is there: decide where the body ends and whether the connection may be used again."""
@@ -140,10 +140,12 @@ class Answer:
         return b",".join(value.lower() for name, value in self.headers if name.lower() == wanted).strip(b", \t")
 
     def on_body(self, piece: bytes) -> None:
-        """Keep a piece of the body, unless the response is complete or too large already."""
-        if not self.done and len(self.body) <= self._max_bytes:
+        """Keep a piece of the body, unless the response is complete or has failed already."""
+        if not self.done and self.error is None:
             self.body += piece
+            if len(self.body) > self._max_bytes:
+                self.fail(too_large(self._max_bytes))
 
     def on_message_complete(self) -> None:
-        """The end, of the final answer or of an interim one."""
+        """The end, of the final response or of an interim one."""
         self.done = self._head_is_read and self.error is None

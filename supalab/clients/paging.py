@@ -6,17 +6,17 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from itertools import islice
-from typing import Any, Unpack
+from functools import partial
+from typing import Any
 
 from supalab import replies, wire
 from supalab.clients.base import Client
 from supalab.errors import BadResponse, ClientError, SettingsError, shown
 from supalab.filters import all_of, gt
 from supalab.query_values import Filters, Group, parameters, text_of, unquoted, written_name
-from supalab.replies import Rows
+from supalab.replies import Reply, Rows
 from supalab.settings import checked_size
-from supalab.wire import Call, Embedded, Names, Query, Row
+from supalab.wire import Call, Embedded, Names, Row
 
 __all__ = ["LongTables"]
 
@@ -48,56 +48,57 @@ class LongTables(Client):
             raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on one, or 0")
         parameters(filters)  # raises for an invalid filter: below, an empty one would count as no filter
         wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
-        reader = self._in_order(table, unquoted(key), size, wanted, columns=columns, embedded=embedded)
-
-        async def next_page() -> Rows | None:
-            return await anext(reader, None)
-
-        async with aclosing(reader):
-            page = await next_page()
-            while page:
+        column = unquoted(key)
+        select = partial(wire.select, table, columns=columns, embedded=embedded, order=written_name(column))
+        short: Rows | None = None
+        async with aclosing(self._in_order(partial(select, limit=size), column, wanted, ahead=bool(ahead))) as found:
+            async for reply in found:
+                page = self._keyed(reply, column)
+                if short is not None:
+                    short.truncated = bool(page)
+                    yield short
                 # A short page is the last one, or the server cut it (Supabase: 1,000 rows): the next shows which.
-                short = len(page) < size
-                following = asyncio.create_task(next_page()) if short or ahead else None
-                try:
-                    page.truncated = short and following is not None and bool(await following)
+                short = page if len(page) < size else None
+                if short is None:
+                    page.truncated = False
                     yield page
-                    page = await (following or next_page())
-                finally:
-                    await _ended(following)
+        # NULL comes after no key, so rows without a key are searched for at the end: none is lost silently.
+        nulls = select(filters=[all_of({written_name(column): None}), *wanted], limit=1)
+        self._keyed(await self._ask(nulls), column)
 
     async def _in_order(
-        self, table: str, key: str, size: int, wanted: list[Any], **query: Unpack[Query]
-    ) -> AsyncGenerator[Rows, None]:
-        """Yield pages, each behind the last key of the one before; each is read when it is asked for."""
-        query["order"] = name = written_name(key)
-        behind: list[Any] = []
+        self, select: Callable[..., Call], key: str, wanted: list[Any], *, ahead: bool
+    ) -> AsyncGenerator[Reply, None]:
+        """Yield the responses with the pages, each behind the last key of the one before; the last one has no rows."""
+        call, following = select(filters=wanted), None
         seen: set[str] = set()
-        while True:
-            query |= {"filters": [*behind, *wanted], "limit": size}
-            page, place = await self._page(wire.select(table, **query), key)
-            if not page:
-                break
-            if place in seen:
-                found = f"pages of {table!r}: a second page ends at {key} {place[:40]!r}"
-                raise BadResponse(f"{found}: the server ignores filters or order")
-            seen.add(place)
-            behind = [{name: gt(place)}]
-            yield page
-        if behind:
-            # NULL comes after no key, so rows without a key are searched for at the end: none is lost silently.
-            query |= {"filters": [all_of({name: None}), *wanted], "limit": 1}
-            await self._page(wire.select(table, **query), key)
+        try:
+            while True:
+                reply = await (following or self._ask(call))
+                place = _last_key(reply, key)
+                if place is None:
+                    break
+                if place in seen:
+                    found = f"pages of {call.target.partition('?')[0]}: a second page ends at {key} {place[:40]!r}"
+                    raise BadResponse(f"{found}: the server ignores filters or order")
+                seen.add(place)
+                call = select(filters=[{written_name(key): gt(place)}, *wanted])
+                if ahead:  # the server works on the next page while this one is decoded, and while the caller uses it
+                    following = asyncio.create_task(self._ask(call))
+                    await asyncio.sleep(0)  # the request is sent
+                yield reply
+            yield reply
+        finally:
+            if following is not None:  # the caller may have stopped early
+                following.cancel()
+                asyncio.gather(following, return_exceptions=True)  # takes its error, since nobody else will
 
-    async def _page(self, call: Call, key: str) -> tuple[Rows, str]:
-        """Read a page, and the key of its last row as text."""
-        reply = await self._ask(call)
-        page = replies.rows(call, reply, self._settings.secrets)
+    def _keyed(self, reply: Reply, key: str) -> Rows:
+        """Decode a page; raises SettingsError for a row without a key."""
+        page = replies.rows(Call("GET", ""), reply, self._settings.secrets)
         if None in [row.get(key) for row in page]:
             raise SettingsError(f"pages are ordered by {key!r}: name it among the columns, and it must never be null")
-        last = page[-1][key] if page else ""
-        # A float keeps 17 digits, a numeric column may have more: the key is the number as it was written.
-        return page, text_of(replies.last_as_written(reply)[key] if isinstance(last, float) else last)
+        return page
 
     async def insert_many(
         self,
@@ -138,26 +139,23 @@ class LongTables(Client):
         return done
 
 
-async def _ended(task: asyncio.Task[Rows | None] | None) -> None:
-    """Cancel a request that is no longer needed, so that nothing is left when the caller stops early."""
-    if task is not None and not task.done():
-        task.cancel()
-        await asyncio.wait([task])
-    if task is not None and not task.cancelled():
-        task.exception()  # seen, so that asyncio does not complain about it
+def _last_key(reply: Reply, key: str) -> str | None:
+    """The key of a page's last row, None without one; the other rows are not decoded for it."""
+    last = (replies.last_row(reply) or {}).get(key)
+    return None if last is None else text_of(last)
 
 
 async def _portions(new: Iterable[Row] | AsyncIterable[Row], size: int) -> AsyncGenerator[list[Row], None]:
-    if not isinstance(new, AsyncIterable):
-        rows = iter(new)
-        while portion := list(islice(rows, size)):
-            yield portion
-        return
     portion = []
-    async for row in new:
+    async for row in new if isinstance(new, AsyncIterable) else _one_by_one(new):
         portion.append(row)
         if len(portion) == size:
             yield portion
             portion = []
     if portion:
         yield portion
+
+
+async def _one_by_one(rows: Iterable[Row]) -> AsyncIterator[Row]:
+    for row in rows:
+        yield row

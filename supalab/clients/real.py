@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from supalab.clients import answers
+from supalab.clients import responses
 from supalab.clients.base import Options
 from supalab.clients.http1 import ReadyRequest
 from supalab.clients.paging import LongTables
@@ -36,9 +36,9 @@ __all__ = ["SupabaseAsync"]
 MARGIN = 0.01
 EVERY_REQUEST = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "supalab"}
 #: Events of httpx's trace, and the phase that the deadline interrupts after each.
-PHASES: dict[str, answers.Phase] = {
+PHASES: dict[str, responses.Phase] = {
     "connection.connect_tcp.started": "connect",
-    "http11.send_request_headers.started": "answer",
+    "http11.send_request_headers.started": "response",
 }
 CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
 
@@ -47,7 +47,7 @@ CLOSED = "this client is closed: make a new one, best with 'async with SupabaseA
 class _Progress:
     """How far one request is, for the message if time runs out."""
 
-    phase: answers.Phase = "slot"
+    phase: responses.Phase = "slot"
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by a transport, see httpx's ``trace`` extension: before connecting, and before anything is sent."""
@@ -105,10 +105,10 @@ class SupabaseAsync(LongTables):
                 return await self._reply(call, here, at, deadline.when() or 0.0)
         except (TimeoutError, ConnectionLost) as error:
             if self._closed:
-                raise answers.closed_meanwhile(call, at.phase) from error
+                raise responses.closed_meanwhile(call, at.phase) from error
             if isinstance(error, ConnectionLost):
                 raise
-            raise answers.late(call, self._settings.timeout, at.phase) from error
+            raise responses.late(call, self._settings.timeout, at.phase) from error
         finally:
             here.under_way.discard(deadline)
 
@@ -119,12 +119,12 @@ class SupabaseAsync(LongTables):
             async with here.gate:
                 if self._closed or here.loop.time() >= deadline - self._margin:
                     raise TimeoutError  # the slot came too late
-                at.phase = "answer"
+                at.phase = "response"
                 call.started()
                 outcome = await self._sent(call, here, at)
-            if self._closed or not answers.worth_another(call.method, outcome, attempt):
+            if self._closed or not responses.worth_another(call.method, outcome, attempt):
                 break
-            seconds = answers.pause(attempt, outcome, here.chance)
+            seconds = responses.pause(attempt, outcome, here.chance)
             if here.loop.time() + seconds >= deadline:
                 break
             at.phase = "pause"
@@ -138,10 +138,10 @@ class SupabaseAsync(LongTables):
         response = None
         try:
             response = await here.transport.handle_async_request(self._made(call, at))
-            body = await answers.read_body(response, self._max_bytes)
+            body = await responses.read_body(response, self._max_bytes)
             return Reply(response.status_code, response.headers, body)
         except (httpx.RequestError, OSError) as error:
-            return answers.lost(error, call, self._settings, answering=response is not None)
+            return responses.lost(error, call, self._settings, begun=response is not None)
 
     def _made(self, call: Call, at: _Progress) -> ReadyRequest:
         """Make the request; headers that many requests share are made once."""

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from supalab.clients.http1 import FIRST_LINE, Answer, ReadyRequest, head_of
+from supalab.clients.http1 import FIRST_LINE, ReadyRequest, ResponseParser, head_of
 from supalab.errors import SettingsError
 from supalab.settings import Settings
 from supalab.wire import Call, nobody_is_watching
@@ -32,6 +32,8 @@ KEEP_ALIVE = 30.0
 MAX_BYTES = 32 * 1024 * 1024
 #: Seconds after which a second address of a name (IPv6, IPv4) is tried in parallel.
 NEXT_ADDRESS_AFTER = 0.25
+#: Turns of the event loop in which it has read what has arrived on a new connection.
+READS = 3
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -58,7 +60,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._head = lru_cache(64)(head_of)  # its own, so that the key in it goes with it
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request and return its answer."""
+        """Send one request and return its response."""
         if not isinstance(request, ReadyRequest):
             await self._check(request)
         trace, timeout = request.extensions.get("trace"), request.extensions.get("timeout") or {}
@@ -67,15 +69,15 @@ class PooledTransport(httpx.AsyncBaseTransport):
             if trace:
                 await trace("http11.send_request_headers.started", {})
             async with asyncio.timeout(timeout.get("read")):
-                answer = await connection.exchange(request, self._encoded)
+                response = await connection.exchange(request, self._encoded)
         except BaseException as error:
             connection.transport.abort()
             if isinstance(error, TimeoutError):
-                raise httpx.ReadTimeout(f"no whole answer within {timeout.get('read')} s") from error
+                raise httpx.ReadTimeout(f"no whole response within {timeout.get('read')} s") from error
             raise
         self._give_back(connection)
-        stream, said = httpx.ByteStream(bytes(answer.body)), {"http_version": b"HTTP/1.1"}
-        return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=said)
+        stream, said = httpx.ByteStream(bytes(response.body)), {"http_version": b"HTTP/1.1"}
+        return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=said)
 
     async def _check(self, request: httpx.Request) -> None:
         """Read the body of a request that somebody else made; raises for what cannot be sent, before it is."""
@@ -141,6 +143,10 @@ class PooledTransport(httpx.AsyncBaseTransport):
         if self._closed:
             connection.transport.abort()
             raise httpx.ConnectError("the transport was closed meanwhile")
+        for _ in range(READS):  # what comes before a request is never its response: the loop reads it and closes
+            if connection.usable():
+                break
+            await asyncio.sleep(0)
         return connection
 
     async def aclose(self) -> None:
@@ -163,31 +169,33 @@ class Connection(asyncio.Protocol):
     """
 
     transport: asyncio.Transport
+    _settled: asyncio.Future[None]
 
     def __init__(self, among: set[Connection]) -> None:
         self._among = among
-        self._answer: Answer | None = None
-        self._whole: asyncio.Future[None] | None = None
+        self._response: ResponseParser | None = None
         self._sending = False
         self.idle_since = 0.0
 
-    async def exchange(self, request: httpx.Request, encoded: Callable[[httpx.Request], bytes]) -> Answer:
+    async def exchange(self, request: httpx.Request, encoded: Callable[[httpx.Request], bytes]) -> ResponseParser:
         """Send a request and return its response; after an error the connection must be closed.
 
         No variable here holds what is sent: the frames of a traceback would show the key in it.
         """
         if self.transport.is_closing():
-            raise httpx.ConnectError("the server closed the connection before anything was sent")
-        answer = self._answer = Answer(request.method, request.extensions.get("max_bytes", MAX_BYTES))
-        self._whole = asyncio.get_running_loop().create_future()
+            raise httpx.ConnectError("the server closed the connection, or sent something, before it was asked")
+        response = self._response = ResponseParser(request.method, request.extensions.get("max_bytes", MAX_BYTES))
+        self._settled = asyncio.get_running_loop().create_future()
         try:
             self.transport.write(encoded(request))
-            await self._whole
+            await self._settled
         finally:
-            self._whole = self._answer = None
-        if not answer.reusable or self._sending:
+            self._response = None
+        if response.error is not None:
+            raise response.error
+        if not response.reusable or self._sending:
             self.transport.abort()
-        return answer
+        return response
 
     def usable(self) -> bool:
         """Whether the connection is still open and nothing has come on it unasked, not even just now."""
@@ -201,25 +209,25 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """From asyncio: bytes."""
-        if self._answer is None or self._answer.done:
-            self.transport.abort()  # unasked, so it must not become the answer to the next request
+        if self._response is None or self._response.done:
+            self.transport.abort()  # unasked, so it must not become the response to the next request
         else:
-            self._answer.feed(data)
-            self._look(self._answer)
+            self._response.feed(data)
+            self._settle(self._response)
 
     def eof_received(self) -> None:
         """From asyncio: the other side sends no more."""
-        if self._answer is not None:
-            self._answer.end(in_order=self._said_so())
-            self._look(self._answer)
+        if self._response is not None:
+            self._response.end(in_order=self._said_so())
+            self._settle(self._response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """From asyncio: the connection has ended, in whatever way."""
         self._among.discard(self)
-        if self._answer is not None and not self._answer.done:
+        if self._response is not None:
             kind = httpx.WriteError if self._sending else httpx.ReadError
-            self._answer.error = self._answer.error or kind(str(exc or "the connection was closed"))
-            self._look(self._answer)
+            self._response.fail(kind(str(exc or "the connection was closed")))
+            self._settle(self._response)
 
     def pause_writing(self) -> None:
         """From asyncio: a part of the request waits to be sent."""
@@ -237,13 +245,10 @@ class Connection(asyncio.Protocol):
         except ssl.SSLError:  # it still waits for more
             return False
 
-    def _look(self, answer: Answer) -> None:
-        if self._whole is None or self._whole.done():
-            return
-        if answer.error is not None:
-            self._whole.set_exception(answer.error)
-        elif answer.done:
-            self._whole.set_result(None)
+    def _settle(self, response: ResponseParser) -> None:
+        """Wake up whoever waits for a response that is complete or has failed."""
+        if (response.done or response.error is not None) and not self._settled.done():
+            self._settled.set_result(None)
 
 
 def _readable(descriptor: int) -> bool:

@@ -8,7 +8,7 @@ because 48 KB on the network can be 50 MB in memory.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
@@ -35,11 +35,11 @@ WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 #: Compressed pieces in one body; servers send one, or a few.
 MOST_MEMBERS = 100
 
-Phase: TypeAlias = Literal["slot", "connect", "answer", "pause"]
+Phase: TypeAlias = Literal["slot", "connect", "response", "pause"]
 WAITING_FOR = {
     "slot": "a slot (all of the client's limit were taken)",
     "connect": "a connection",
-    "answer": "the answer",
+    "response": "the response",
     "pause": "its retry, after the server had refused it",
 }
 #: When one of these is raised, no byte of the request has been sent.
@@ -87,25 +87,25 @@ def closed_meanwhile(call: Call, phase: Phase) -> ClientClosed:
 
 def _doubt(call: Call, phase: Phase) -> str:
     """What a write has to fear: only once it is sent may it have been applied."""
-    return "" if call.method in READS or phase != "answer" else "; it may have been applied"
+    return "" if call.method in READS or phase != "response" else "; it may have been applied"
 
 
-def lost(error: Exception, call: Call, settings: Settings, *, answering: bool) -> ConnectionLost:
+def lost(error: Exception, call: Call, settings: Settings, *, begun: bool) -> ConnectionLost:
     """Return the error for a failed connection: OutcomeUnknown for a write that may have arrived.
 
-    ``answering``: the response had begun, so the request has certainly arrived.
+    ``begun``: the response had begun, so the request has certainly arrived.
     """
     reason = f"{settings.url}: {without(str(error), settings.secrets) or type(error).__name__}"
-    if call.method in READS or (isinstance(error, UNSENT) and not answering):
-        found = ConnectionLost(f"{_what(call)} failed, there was no answer from {reason}")
+    if call.method in READS or (isinstance(error, UNSENT) and not begun):
+        found = ConnectionLost(f"{_what(call)} failed, there was no response from {reason}")
     else:
-        found = OutcomeUnknown(f"{_what(call)} may have been applied: no answer came from {reason}")
+        found = OutcomeUnknown(f"{_what(call)} may have been applied: no response came from {reason}")
     found.__cause__ = None if _tells(error, settings.secrets) else error
     return found
 
 
 def _tells(error: BaseException | None, secrets: Iterable[str]) -> bool:
-    """Whether an error from below, or one of its causes, shows a secret: a broken answer may repeat what was sent."""
+    """Whether an error from below, or one of its causes, shows a secret: a broken response may repeat what was sent."""
     while error is not None:
         shown = f"{error} {error!r}"
         if any(secret in shown for secret in secrets):
@@ -138,7 +138,7 @@ async def read_body(response: httpx.Response, cap: int) -> bytes:
 
 
 def too_large(cap: int) -> ResponseTooLarge:
-    """The answer has more bytes than the client takes."""
+    """The response has more bytes than the client takes."""
     return ResponseTooLarge(
         f"the response is larger than {cap} bytes: ask for fewer rows (limit=, pages) or raise max_bytes"
     )
@@ -147,26 +147,27 @@ def too_large(cap: int) -> ResponseTooLarge:
 def _inflated(body: bytes, encoding: str, cap: int) -> bytes:
     if encoding not in WINDOW:
         raise BadResponse(f"the body is encoded as {encoding!r}, which was not asked for")
-    for keep in (False, True):  # count first: a bomb is refused before it fills any memory
-        whole = _inflate(body, WINDOW[encoding], cap, keep)
-    return whole
+    size = 0
+    for piece in _inflated_pieces(body, WINDOW[encoding]):  # counted first: a bomb is refused before it fills memory
+        size += len(piece)
+        if size > cap:
+            raise too_large(cap)
+    return b"".join(_inflated_pieces(body, WINDOW[encoding]))
 
 
-def _inflate(body: bytes, window: int, cap: int, keep: bool) -> bytes:
-    machine, members, size, pieces = zlib.decompressobj(window), 1, 0, []
+def _inflated_pieces(body: bytes, window: int) -> Iterator[bytes]:
+    machine, members = zlib.decompressobj(window), 1
     try:
         for at in range(0, len(body), STEP):
             rest = body[at : at + STEP]
             while rest:
                 if machine.eof:  # gzip may have several members, one after another
                     machine, members = zlib.decompressobj(window), members + 1
-                piece = machine.decompress(rest, STEP)
-                rest, size = machine.unused_data if machine.eof else machine.unconsumed_tail, size + len(piece)
-                if size > cap or members > MOST_MEMBERS:
-                    raise too_large(cap)
-                pieces += [piece] * keep
+                yield machine.decompress(rest, STEP)
+                rest = machine.unused_data if machine.eof else machine.unconsumed_tail
+                if members > MOST_MEMBERS:
+                    raise BadResponse(f"the compressed body has more than {MOST_MEMBERS} parts")
     except zlib.error as error:
         raise BadResponse(f"the compressed body is broken: {error}") from error
     if not machine.eof:
         raise BadResponse("the compressed body breaks off")
-    return b"".join(pieces)

@@ -13,7 +13,7 @@ import h11
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from supalab.clients.http1 import Answer
+from supalab.clients.http1 import ResponseParser
 
 MOST = 1 << 20
 
@@ -29,7 +29,7 @@ class Read(NamedTuple):
 
 def ours(method: str, pieces: list[bytes], *, ended: bool) -> Read | None:
     """Read by ours; None for a refusal, or where the answer has no end yet."""
-    answer = Answer(method, MOST)
+    answer = ResponseParser(method, MOST)
     for piece in pieces:
         answer.feed(piece)
         if answer.error is not None:
