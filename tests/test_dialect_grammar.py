@@ -70,7 +70,7 @@ def test_select_knows_alias_cast_path_and_embedded_resources() -> None:
 
 def test_order_keys_have_a_direction_and_a_place_for_nulls() -> None:
     """Each sort key may say where it goes and where NULL stands, in this order."""
-    assert parse_query("order=a,b.desc,c.nullsfirst,d.asc.nullslast").order == (
+    assert parse_query("order=a,b.desc,c.nullsfirst,d.asc.nullslast").order == [
         (
             (),
             (
@@ -80,7 +80,7 @@ def test_order_keys_have_a_direction_and_a_place_for_nulls() -> None:
                 Order(Field("d"), False, "last"),
             ),
         ),
-    )
+    ]
 
 
 @pytest.mark.parametrize(

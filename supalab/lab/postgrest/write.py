@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
 
 from supalab.lab.postgrest.http import Asked
-from supalab.lab.postgrest.json_text import JsonText
-from supalab.lab.postgrest.query import Filter
 from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.schema import Column, Table, check_name, q
 from supalab.lab.postgrest.sql import Sql
 from supalab.lab.postgrest.store import Store
-from supalab.lab.postgrest.types import Value, find_type, read_json
+from supalab.lab.postgrest.types import Value
 
 _SHOWN = 64  # bytes of each value that PostgreSQL shows of a failing row
-# The SQL word of each method, the kind of trigger that PostgreSQL names, and how its hint calls it.
-_VERBS = {
-    "POST": ("insert into", "INSERT", "inserting into"),
-    "PUT": ("insert into", "INSERT", "inserting into"),
-    "PATCH": ("update", "UPDATE", "updating"),
-    "DELETE": ("delete from", "DELETE", "deleting from"),
-}
-LARGEST_POWER = 16_383  # of ten in a number of jsonb; PostgreSQL takes some more
+_VERBS = {"POST": "insert into", "PUT": "insert into", "PATCH": "update", "DELETE": "delete from"}
 Row = dict[str, Value]
 
 
@@ -37,12 +26,10 @@ class Write:
     """
 
     def __init__(self, store: Store, asked: Asked, table: Table) -> None:
-        self.verb, kind, doing = _VERBS[asked.method]
+        self.verb = _VERBS[asked.method]
         if not table.base:
             details = "Views that do not select from a single table or view are not automatically updatable."
-            hint = f"To enable {doing} the view, provide an INSTEAD OF {kind} trigger"
-            hint += f" or an unconditional ON {kind} DO INSTEAD rule."
-            raise Refusal("55000", f'cannot {self.verb} view "{table.name}"', details, hint)
+            raise Refusal("55000", f'cannot {self.verb} view "{table.name}"', details)
         self.store, self.asked, self.table = store, asked, store.schema[table.base]
         self.names = {own: name for (source, name), own in table.shown.items() if source == table.base}
         self.columns = {own: self.table.columns[name] for own, name in self.names.items()}
@@ -54,17 +41,24 @@ class Write:
         """Insert, merge or update; for a deletion, only find the rows. ``conditions`` select the rows."""
         method = self.asked.method
         if method in ("POST", "PUT"):
+            self._check_columns()
             self._insert()
+            conditions.top.source = conditions.top.table.every
+            if method == "PUT" and (len(self.ids) != 1 or self._found(conditions) != self.ids):
+                raise Refusal("PGRST115", "Payload values do not match URL in primary key column(s)")
         elif method == "DELETE" or self.asked.columns:  # with nothing to set PostgREST updates nothing
             self._check_columns()
             if not self.asked.query.conditions:  # Supabase's databases refuse a write to all rows
                 message = f"{'UPDATE' if method == 'PATCH' else method} requires a WHERE clause"
                 raise Refusal("21000", message, status=400)
-            level = conditions.top
-            sql = f"SELECT {level.alias}.{level.table.row_id} {conditions.origin(level)}"
-            self.ids = [number for (number,) in self.store.rows(sql, conditions.values)]
+            self.ids = self._found(conditions)
             if method == "PATCH" and self.ids:  # PostgreSQL has no use for the values when it finds no row
                 self.ids = [number for row in self._typed()[:1] for number in self._updated(row)]
+
+    def _found(self, conditions: Sql) -> list[int]:
+        level = conditions.top
+        sql = f"SELECT {level.alias}.{level.table.row_id} {conditions.origin(level)}"
+        return [number for (number,) in self.store.rows(sql, conditions.values)]
 
     # Values
 
@@ -83,17 +77,15 @@ class Write:
 
     def _typed(self) -> list[Row]:
         """Return the rows with every value read by its column's type; what is missing is NULL, or its default."""
+        defaults = self.asked.prefer.get("missing") == "default"
         columns = [(name, self.columns[name]) for name in self.asked.columns]
-        return [{own.name: self._value(own, name, row) for name, own in columns} for row in self.asked.rows]
-
-    def _value(self, column: Column, name: str, row: Mapping[str, Any]) -> Value:
-        value = row.get(name)
-        if self.asked.prefer.get("missing") == "default":
-            if name not in row:
-                return self._default(column)
-            if isinstance(value, JsonText):
-                value = _as_jsonb(value)
-        return column.type.from_body(value)
+        return [
+            {
+                own.name: self._default(own) if defaults and name not in row else own.type.from_body(row.get(name))
+                for name, own in columns
+            }
+            for row in self.asked.rows
+        ]
 
     def _default(self, column: Column) -> Value:
         if column.identity:
@@ -106,58 +98,43 @@ class Write:
 
     # The three kinds of writes
 
+    def _conflict(self) -> Sequence[str]:
+        """Return the columns whose unique key tells which rows are there already; nothing for a plain insert."""
+        names = self.asked.query.on_conflict
+        if self.asked.method != "PUT" and "resolution" not in self.asked.prefer:
+            return ()
+        if self.asked.method == "PUT" or names is None:
+            return self.table.primary_key
+        columns = [self.names.get(name, name) for name in names]
+        for name in columns:
+            if name not in self.table.columns:
+                raise Refusal("42703", f'column "{name}" does not exist')
+        if not self.table.unique(columns):
+            message = "there is no unique or exclusion constraint matching the ON CONFLICT specification"
+            raise Refusal("42P10", message)
+        return columns
+
     def _insert(self) -> None:
         """Insert rows; in an upsert or PUT, rows that are there already are merged or skipped."""
-        query, resolution, put = self.asked.query, self.asked.prefer.get("resolution"), self.asked.method == "PUT"
-        self._check_columns()
-        rows = self._typed()
-        conflict = self.table.primary_key if put or resolution else ()
-        if put:
-            rows = self._named_by_url(rows)
-        elif resolution and query.on_conflict is not None:
-            conflict = tuple(self.names.get(name, name) for name in query.on_conflict)
-            for name in conflict:
-                if name not in self.table.columns:
-                    raise Refusal("42703", f'column "{name}" does not exist')
-            if not self.table.unique(conflict):
-                message = "there is no unique or exclusion constraint matching the ON CONFLICT specification"
-                raise Refusal("42P10", message)
-        self._insert_rows(rows, conflict, merge=put or resolution == "merge-duplicates")
-        if put and len(self.ids) != 1:
-            raise Refusal("PGRST115", "Payload values do not match URL in primary key column(s)")
-
-    def _named_by_url(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows whose key is the one in the URL of a PUT."""
-        key: Row = {}
-        for tree in self.asked.query.conditions:
-            if isinstance(tree, Filter):
-                if tree.field.name not in self.asked.columns:
-                    raise Refusal("42703", f"column pgrst_body.{tree.field.name} does not exist")
-                column = self.columns[tree.field.name]
-                key[column.name] = column.type.read(tree.value)
-        return [row for row in rows if key.items() <= row.items()]
-
-    def _insert_rows(self, rows: Sequence[Row], conflict: Sequence[str], *, merge: bool) -> None:
-        sets = ", ".join(f"{q(name)} = excluded.{q(name)}" for name in map(self.names.get, self.asked.columns) if name)
-        then = f"DO UPDATE SET {sets}" if merge and sets else "DO NOTHING"
-        written = [column for column in self.table.columns.values() if not column.generated]
+        conflict, written = self._conflict(), [one for one in self.table.columns.values() if not one.generated]
         names, marks = ", ".join(q(column.name) for column in written), ", ".join("?" * len(written))
         into = f"INSERT INTO {q(self.table.name)} ({names}) VALUES ({marks})"
         if conflict:
+            sets = ", ".join(f"{q(own)} = excluded.{q(own)}" for own in map(self.names.get, self.asked.columns) if own)
+            skipped = not sets or self.asked.prefer.get("resolution") == "ignore-duplicates"
+            then = "DO NOTHING" if skipped and self.asked.method != "PUT" else f"DO UPDATE SET {sets}"
             into += f" ON CONFLICT ({', '.join(map(q, conflict))}) {then}"
-        seen: set[tuple[Value, ...]] = set()
-        for row in rows:
+        seen: set[int] = set()
+        for row in self._typed():
             full = {c.name: row[c.name] if c.name in row else self._default(c) for c in written}
-            key = tuple(full[name] for name in conflict)
-            known = bool(conflict) and self._exists(self.table, conflict, key)
+            known = bool(conflict) and self._exists(self.table, conflict, [full[name] for name in conflict])
             self._check_not_null(full)
-            if merge and None not in key and key in seen:
+            found = self._run(into, tuple(full.values()), full)
+            if not seen.isdisjoint(found):
                 hint = "Ensure that no rows proposed for insertion within the same command have duplicate constrained "
                 message = "ON CONFLICT DO UPDATE command cannot affect row a second time"
                 raise Refusal("21000", message, hint=f"{hint}values.")
-            if conflict:
-                seen.add(key)
-            found = self._run(into, tuple(full.values()), full, inserted=not conflict)
+            seen.update(found)
             self.ids += found
             self.new += bool(found) and not known
 
@@ -175,11 +152,11 @@ class Write:
         """Delete the rows that were found."""
         self._run(f"DELETE FROM {q(self.table.name)} WHERE {self.among}", (json.dumps(self.ids),), {})
 
-    def _run(self, sql: str, values: Sequence[Value], row: Row, *, inserted: bool = False) -> list[int]:
+    def _run(self, sql: str, values: Sequence[Value], row: Row) -> list[int]:
         try:
             return [number for (number,) in self.store.rows(f"{sql} RETURNING {self.table.row_id}", values)]
         except sqlite3.IntegrityError as error:
-            raise self._broken(str(error), row, inserted=inserted) from None
+            raise self._broken(str(error), row) from None
 
     # Violated constraints: SQLite says little, PostgreSQL names the constraint and shows the key
 
@@ -203,7 +180,7 @@ class Write:
         shown = ", ".join(self.table.columns[name].type.text(value) for name, value in pairs)
         return f"Key ({', '.join(columns)})=({shown})"
 
-    def _broken(self, report: str, row: Row, *, inserted: bool) -> Refusal:
+    def _broken(self, report: str, row: Row) -> Refusal:
         """Return PostgreSQL's error for what SQLite reports of a write; ``row`` is empty for a deletion."""
         name, (kind, _, what) = self.table.name, report.partition(" constraint failed")
         if kind == "CHECK":
@@ -211,7 +188,7 @@ class Write:
             message = f'new row for relation "{name}" violates check constraint "{check}"'
             return Refusal("23514", message, self._row(row))
         if kind == "UNIQUE":
-            return self._duplicate(what.removeprefix(": "), row, inserted=inserted)
+            return self._duplicate(what.removeprefix(": "), row)
         if kind != "FOREIGN KEY":
             return Refusal("P0001", report)  # a trigger of the seed says so
         for key in self.table.keys:
@@ -223,12 +200,8 @@ class Write:
                 return Refusal("23503", message, details)
         return self._still_referenced()
 
-    def _duplicate(self, what: str, row: Row, *, inserted: bool) -> Refusal:
-        """Return 23505; for a plain insert PostgreSQL names the first violated constraint in its order."""
-        unique = [key for key in self.table.keys if key.kind in "pu"]
-        broken = [key for key in unique if self._exists(self.table, key.columns, [row[c] for c in key.columns])]
-        key = broken[0] if inserted and broken else None
-        key = key or self.table.unique([part.rpartition(".")[2] for part in what.split(", ")])
+    def _duplicate(self, what: str, row: Row) -> Refusal:
+        key = self.table.unique([part.rpartition(".")[2] for part in what.split(", ")])
         if key is None:
             return Refusal("23505", "duplicate key value violates unique constraint", self._row(row))
         details = f"{self._key(key.columns, [row[column] for column in key.columns])} already exists."
@@ -250,13 +223,3 @@ class Write:
                         message += f'foreign key constraint "{key.name}" on table "{other.name}"'
                         return Refusal("23503", message, details)
         return Refusal("23503", f"{message}a foreign key constraint")
-
-
-def _as_jsonb(text: JsonText) -> JsonText:
-    """Return a value as jsonb writes it: to fill in defaults, PostgREST turns the body into jsonb."""
-    if text[0] not in "-0123456789":
-        return JsonText(read_json(find_type("jsonb"), text))
-    number = Decimal(text)
-    if abs(number.adjusted()) > LARGEST_POWER:
-        raise Refusal("22003", "value overflows numeric format")
-    return JsonText(format(number, "f"))
