@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from decimal import Decimal
 from io import TextIOWrapper
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,25 +14,33 @@ from supalab.lab.postgrest.types import DIGITS, find_type
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 CELL = 32 * 1024 * 1024  # bytes of the largest value
 BATCH = 5_000
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE = 20  # lines in which the separator is looked for
-DAY, CLOCK, ZONE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?", r"[+-][0-9]{2}"
-KINDS = {
-    "date": re.compile(DAY),
-    "boolean": re.compile(r"true|false", re.I),
-    "uuid": re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-    "timestamptz": re.compile(rf"{DAY}[ T]{CLOCK}(?: ?(?:[Zz]|{ZONE}(?::?[0-9]{{2}})?))?"),
-    "whole": re.compile(r"-?[1-9][0-9]{0,18}|0"),
-    "number": re.compile(  # but not minus zero
-        r"(?!-0(?:\.0*)?(?:[eE]|\Z))-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
-    ),
+DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+MOMENT = rf"{DAY}[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]{{1,6}})?)?"
+ZONE = r" ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
+# The digits before the point. Not minus zero, and no more digits than a number keeps.
+NUMBER = rf"(?!-[0.]*(?:[eE]|\Z))(?!-?[0.]*[1-9](?:\.?[0-9]){{{DIGITS}}})-?(?:0|[1-9][0-9]*)"
+# The types of columns: the first whose pattern fits every value keeps all as they are.
+TYPES = {
+    "date": DAY,
+    "boolean": "(?i:true|false)",
+    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "timestamp without time zone": MOMENT,
+    "timestamp with time zone": f"{MOMENT}(?:{ZONE})?",
+    "integer": "-?[1-9][0-9]{0,9}|0",
+    "bigint": "-?[1-9][0-9]{0,18}|0",
+    "double precision": rf"(?!.*\.[0-9]+0\Z){NUMBER}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{{1,2}})?",
+    # 9.90 and 12.50 are prices, which keep their zeros; 1.10 and 1.9 are versions, which are text.
+    **{f"numeric({DIGITS},{scale})": rf"{NUMBER}\.[0-9]{{{scale}}}" for scale in range(2, DIGITS)},
 }
-ZONED = re.compile(r".*(?:[Zz]|:[0-9.]+ ?[+-][0-9:]+)")
+PATTERNS = {declared: re.compile(pattern) for declared, pattern in TYPES.items()}
+BOUNDED = ("date", "timestamp", "timestamptz", "integer")  # families that lack some of what fits: 2023-02-29
 
 
 class CsvFile:
@@ -51,7 +58,7 @@ class CsvFile:
             header = re.sub(r'"[^"]*"', "", sample[0] if sample else "")
             found = (one for one in SEPARATORS if one in header)
             self.separator = max(found, key=lambda one: _width(sample, one), default=",")
-        self.names = [name.strip() for name in next(self.rows(), [])]
+        self.names = [name.strip() for name in next(self._records(), [])]
         if not any(self.names):
             raise Unusable("has no header line; the first line must name the columns")
         if not all(self.names) or len({name.lower() for name in self.names}) != len(self.names):
@@ -60,14 +67,12 @@ class CsvFile:
 
     def _lines(self) -> Iterator[str]:
         with self.path.open("rb") as binary, TextIOWrapper(binary, "utf-8-sig", newline="") as file:
-            for number, line in enumerate(islice(file, self._first, None), self._first + 1):
-                if "\0" in line:
-                    raise Unusable("holds a NUL character, which no text may; remove it", number)
+            for number, line in enumerate(islice(file, self._first, None)):
                 if not number % 1_000:
                     self.tick(binary.tell())
                 yield line
 
-    def rows(self) -> Iterator[list[str]]:
+    def _records(self) -> Iterator[list[str]]:
         """Yield the header, and then the rows, which must have as many fields."""
         csv.field_size_limit(CELL)
         reader = csv.reader(self._lines(), delimiter=self.separator, strict=True)
@@ -83,6 +88,10 @@ class CsvFile:
         except csv.Error as error:
             words = "a value is larger than 32 MB" if "field limit" in str(error) else error
             raise Unusable(words, reader.line_num + self._first) from None
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield the rows without the header; raises Unusable for one with more or fewer fields."""
+        return islice(self._records(), 1, None)
 
 
 def _width(sample: list[str], separator: str) -> int:
@@ -105,74 +114,41 @@ def load_csv(connection: sqlite3.Connection, path: Path, columns: str | None, ti
     file.tick = lambda done: tick((size + done) // 2)
     connection.execute(f"CREATE TABLE {q(path.stem)} ({columns})")
     connection.execute("BEGIN")
-    rows = ([value or None for value in row] for row in islice(file.rows(), 1, None))
+    rows = ([value or None for value in row] for row in file.rows())
     connection.executemany(f"INSERT INTO {q(path.stem)} VALUES ({', '.join('?' * len(file.names))})", rows)
     connection.execute("COMMIT")
 
 
-class Guess:
-    """What one column can be, after all its values so far."""
-
-    def __init__(self) -> None:
-        self.can = dict(KINDS)
-        self.seen = self.zoned = self.ragged = self.exponents = False
-        self.small = self.digits = 0
-        self.scales: set[int] = set()
-
-    def add(self, values: list[str]) -> None:
-        """Look at more values, none of them empty."""
-        self.seen = True
-        self.can = {kind: one for kind, one in self.can.items() if all(map(one.fullmatch, values))}
-        if "whole" in self.can:
-            numbers = list(map(int, values))
-            self.small = max(self.small, max(numbers), -min(numbers) - 1)
-            self.scales, self.digits = {0}, len(str(self.small))
-        elif "number" in self.can:
-            for value in values:
-                _, digits, exponent = Decimal(value).as_tuple()
-                self.digits = max(self.digits, len(digits))
-                if "e" in value.lower():
-                    self.exponents = True
-                else:
-                    self.scales.add(-int(exponent))
-                    self.ragged = self.ragged or ("." in value and value[-1] == "0" and value[-2:] != ".0")
-        for kind in {"date", "timestamptz"} & self.can.keys():
-            self.zoned = self.zoned or any(map(ZONED.fullmatch, values))
-            try:
-                for value in values:
-                    find_type(kind).read(value)
-            except Refusal:
-                del self.can[kind]
-
-    def declared(self) -> str:
-        """Return the type as which every value stays what it is."""
-        kind = next(iter(self.can), "text") if self.seen else "text"
-        if kind == "timestamptz":
-            return f'"timestamp with{"" if self.zoned else "out"} time zone"'
-        if kind == "whole":
-            return "integer" if self.small < 2**31 else "bigint" if self.small < 2**63 else "text"
-        if kind != "number":
-            return kind
-        if self.digits > DIGITS or (self.exponents and not self.scales - {0}):
-            return "text"  # 1e5 alone may be a name
-        if not self.ragged:
-            return "double precision"
-        # 9.90 and 12.50 are prices; 1.10 and 1.9 are versions
-        return f"numeric({DIGITS},{max(self.scales)})" if len(self.scales) == 1 and not self.exponents else "text"
-
-
 def infer(file: CsvFile) -> dict[str, str]:
     """Return each column's type; ``id`` becomes the key if its values are whole, all there and different."""
-    guesses = {name: Guess() for name in file.names}
-    rows, total, ids = islice(file.rows(), 1, None), 0, set[str]()
+    possible: dict[str, Collection[str]] = {}
+    rows, total, ids, fractions = file.rows(), 0, set[str](), set[str]()
     while batch := list(islice(rows, BATCH)):
         total += len(batch)
-        for (name, guess), values in zip(guesses.items(), zip(*batch, strict=True), strict=True):
+        for name, values in zip(file.names, zip(*batch, strict=True), strict=True):
             if given := [value for value in values if value]:
-                guess.add(given)
-            if name == "id" and "whole" in guess.can:
+                possible[name] = [declared for declared in possible.get(name, TYPES) if _fits(declared, given)]
+                if "double precision" in possible[name] and any("." in value for value in given):
+                    fractions.add(name)
+            if name == "id" and "bigint" in possible.get(name, ()):
                 ids.update(given)
-    types = {name: guess.declared() for name, guess in guesses.items()}
+    types = {
+        name: next((one for one in possible.get(name, ()) if one != "double precision" or name in fractions), "text")
+        for name in file.names  # a column of numbers like 1e5 alone may be one of names
+    }
     if types.get("id") in ("integer", "bigint") and len(ids) == total:
         types["id"] += " primary key" + " not null" * (types["id"] == "bigint")
     return types
+
+
+def _fits(declared: str, values: list[str]) -> bool:
+    """Return whether all values stay what they are in a column of this type."""
+    kind = find_type(declared)
+    if not all(map(PATTERNS[declared].fullmatch, values)):
+        return False
+    try:
+        for value in values if kind.family in BOUNDED else ():
+            kind.read(value)
+    except Refusal:
+        return False
+    return True

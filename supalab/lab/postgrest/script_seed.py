@@ -18,8 +18,8 @@ from sqlglot import exp
 
 from supalab.lab.postgrest.refusal import Refusal, Unusable
 from supalab.lab.postgrest.schema import q, read_schema
-from supalab.lab.postgrest.translate import TableDraft, parse, prepare_column, translate, unescaped, written
-from supalab.lab.postgrest.types import known_type
+from supalab.lab.postgrest.translate import TableDraft, parse, prepare, translate, written
+from supalab.lab.postgrest.types import TEXT, known_type
 
 # What may hold a semicolon; all repetitions are possessive, so that time grows with the length of the text alone.
 ESCAPED = r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'"
@@ -33,21 +33,26 @@ for nests, comment in ((True, NESTING), (False, FLAT)):
     PIECE[nests] = re.compile(
         rf"(?:[^;'\"`$/\-eE]++|{ESCAPED}|'[^']*+'|{NAMES}|{comment}|{DOLLAR}|/(?!\*)|-(?!-)|[$eE])*+", re.S
     )
-LEXEME = re.compile(rf"(?P<escaped>{ESCAPED})|(?P<comment>{NESTING})|{DOLLAR}|'[^']*+'|{NAMES}", re.S)
-STRING = re.compile(rf"(?P<name>{NAMES})|'[^']*+'|{FLAT}", re.S)
-FOREIGN = re.compile(  # PostgreSQL's words which SQLite lacks or reads in another way
-    r"::|\$|/\*|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b"
-    r"|\b(?:public|pg_catalog|extensions)\"?\s*\.|\bat\s+time\s+zone\b|(?<!\w)e'|\bdefault\s*[,)]"
-    r"|\boverriding\s+(?:system|user)\b",
-    re.I,
+# PostgreSQL's words which SQLite lacks or reads in another way, and functions that it has under another name.
+WORDS = (
+    r"::|\$|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b|\bat\s+time\s+zone\b|\bdefault\s*[,)]"
+    r"|\b(?:public|pg_catalog|extensions)\s*\.|\"(?:public|pg_catalog|extensions)\"\s*\."
 )
-# The plain casts of an INSERT are rewritten here: a parser is slow with many rows.
+RENAMED = {
+    "bool_and": "min", "bool_or": "max", "string_agg": "group_concat", "char_length": "length", "btrim": "trim",
+}  # fmt: skip
+FOREIGN = re.compile(rf"{WORDS}|/\*|(?<!\w)e'|\b(?:{'|'.join(RENAMED)})\b", re.I)
+# What is read as one piece. Casts of values are rewritten here, because a parser is slow with many rows.
+PIECES = re.compile(
+    rf"""(?P<comment>{NESTING})|"?\b(?P<call>{"|".join(RENAMED)})"?(?=\s*\()|(?P<foreign>{WORDS})|{NAMES}
+    |(?P<value>{ESCAPED}|{DOLLAR}|'[^']*+(?:''[^']*+)*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)
+    (?:\s*::\s*(?P<type>"?\w+"?(?:\s+precision|\s+varying)?(?:\([\d,\s]+\))?(?:\s+with(?:out)?\s+time\s+zone)?
+    (?:\[\])?+)(?!\s*(?:::|[.\[])))?""",
+    re.I | re.S | re.X,
+)
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", re.S | re.I)
 INSERT = re.compile(r'insert\s+into\s+(?:"?(?:public|main)"?\s*\.\s*)?(?="([^"]+)"|(\w+))', re.I)
-LITERAL_CAST = re.compile(
-    r""""[^"]*+"|(?P<value>'(?:[^']|'')*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)(?:\s*::\s*(?P<type>\w+(?:\s+precision"""
-    r"""|\s+varying)?(?:\([\d,\s]+\))?(?:\s+with(?:out)?\s+time\s+zone)?(?:\[\])?+)(?!\s*(?:::|[.\[])))?""",
-    re.I,
-)
 NAME = r'(?:"?(?:public|main)"?\s*\.\s*)?("[^"]+"|\w+)'
 TRIGGER = re.compile(r"create\s+(?:temp\w*\s+)?trigger\b.*\bbegin\b", re.I | re.S)
 DEFINITION = re.compile(r"create\s+(?:(?:global|local|temp\w*|unlogged)\s+)*table\b|alter\s+table\b", re.I)
@@ -90,16 +95,16 @@ REFUSED = {
     r"copy\b": "COPY with another file; use COPY … FROM stdin, or INSERT",
 }
 REWRITTEN = {  # the beginning or end of a statement, where one word more keeps SQLite from reading it
-    r"\A(create)\s+(?:or\s+replace|materialized)\b": r"\1",
-    r'\A(create\s+view\s+[\w."]+)\s+with\s*\([^)]*\)': r"\1",
-    r"\A(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
-    r"\A(create\s[^(]*\sindex\s[^(]*\son)\s+only\b": r"\1",
-    r"\A(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\"?\w+\"?": r"\1 ",
-    r"\A(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
-    r"\A(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
-    r"\Atruncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
-    r"\A(alter\b.*)\badd\s+generated\s.*\bas\s+identity\b[^;]*": r"\1set default nextval('')",
-    r"\A(create\b.*\))\s*(?:(?:without\s+rowid|strict)\b\s*,?\s*)+;?\s*\Z": r"\1",
+    r"(create)\s+(?:or\s+replace|materialized)\b": r"\1",
+    r'(create\s+view\s+[\w."]+)\s+with\s*\([^)]*\)': r"\1",
+    r"(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
+    r"(create\s[^(]*\sindex\s[^(]*\son)\s+only\b": r"\1",
+    r"(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\"?\w+\"?": r"\1 ",
+    r"(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
+    r"(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
+    r"truncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
+    r"(alter\b.*)\badd\s+generated\s.*\bas\s+identity\b[^;]*": r"\1set default nextval('')",
+    r"(create\b.*\))\s*(?:(?:without\s+rowid|strict)\b\s*,?\s*)+;?\s*\Z": r"\1",
 }
 
 
@@ -206,7 +211,7 @@ class ScriptSeed:
             if re.match(pattern, head, re.I | re.S):
                 raise Unusable(f"a seed for the lab, which runs on SQLite, cannot have {what}")
         if DEFINITION.match(head):
-            tree = parse(_plain(statement.text))
+            tree = parse(_rewritten(plain(statement.text)[0]))
             if isinstance(tree, exp.Create):
                 self.plans[statement.start] = draft = TableDraft(tree)
                 self.drafts.setdefault(draft.name, draft)
@@ -221,7 +226,7 @@ class ScriptSeed:
         changes = []
         for action in actions:
             if isinstance(action, exp.ColumnDef):
-                prepare_column(action, tree.this.name)
+                prepare(action)
             verb = "ADD COLUMN " * isinstance(action, exp.ColumnDef)
             changes.append(f"ALTER TABLE {q(tree.this.name)} {verb}{written(action).removeprefix('IF NOT EXISTS ')}")
         return changes
@@ -253,11 +258,11 @@ class ScriptSeed:
             sql = f"INSERT INTO {sql[found.end() :]}"
         elif view := VIEW.match(sql):
             self.lines[view[1].strip('"')] = statement.line
-        for reading in (str if found else _rewritten, _plain, lambda text: LITERAL_CAST.sub(_call, text)):
-            sql = reading(sql)
-            if not FOREIGN.search(STRING.sub(_blank, sql)):
-                break
-        else:
+        foreign = False
+        if FOREIGN.search(sql):  # where it is not within a string
+            sql, foreign = plain(sql)
+        sql = _rewritten(sql)
+        if foreign:
             sql = translate(sql, self._defaults)
         for _ in self.connection.execute(sql):
             pass
@@ -279,58 +284,64 @@ class ScriptSeed:
         assert found is not None
         if not COPY_OPTIONS.fullmatch(found[3]):
             raise Unusable("the lab reads COPY in PostgreSQL's text format without options; use INSERT or a .csv file")
-        data, line = statement.data or "", statement.line + statement.text.count("\n")
-        width = found[2].count(",") + 1 if found[2] else data.partition("\n")[0].count("\t") + 1
-
-        def values() -> Iterator[list[str | None]]:
-            nonlocal line
-            for one in data.split("\n")[:-1]:
-                line += 1
-                if not line % 1_000:
-                    self.begin()  # rows that arrive are progress
-                fields = one.removesuffix("\r").split("\t")
+        name, data = found[1].strip('"'), (statement.data or "").split("\n")[:-1]
+        width = 1 + (found[2].count(",") if found[2] else "".join(data[:1]).count("\t"))
+        insert = f"INSERT INTO {q(name)} {found[2] or ''} VALUES ({', '.join('?' * width)})"
+        self.filled.setdefault(name, statement.line)
+        for number, line in enumerate(data, statement.line + statement.text.count("\n") + 1):
+            if not number % 1_000:
+                self.begin()  # rows that arrive are progress
+            fields = line.removesuffix("\r").split("\t")
+            try:
                 if len(fields) != width:
                     raise Unusable(f"{len(fields)} values where COPY names {width} columns")
-                yield [None if field == "\\N" else unescaped(field) for field in fields]
-
-        name, inside = found[1].strip('"'), self.connection.in_transaction
-        self.filled.setdefault(name, statement.line)
-        try:
-            if not inside:
-                self.connection.execute("BEGIN")
-            insert = f"INSERT INTO {q(name)} {found[2] or ''} VALUES ({', '.join('?' * width)})"
-            self.connection.executemany(insert, values())
-            if not inside:
-                self.connection.execute("COMMIT")
-        except (sqlite3.Error, ValueError) as error:
-            raise Unusable(self.reason(error), line, statement.text) from None
+                values = [None if field == "\\N" else _unescaped(field) for field in fields]
+                self.connection.execute(insert, values)
+            except (sqlite3.Error, ValueError) as error:
+                raise Unusable(self.reason(error), number, statement.text) from None
 
 
-def _plain(text: str) -> str:
-    """Return SQL as SQLite reads it: without comments, and with plain strings."""
+def plain(text: str) -> tuple[str, bool]:
+    """Return SQL with SQLite's strings and no comments, and whether words remain that only PostgreSQL has."""
+    foreign = False
 
     def one(found: re.Match[str]) -> str:
+        nonlocal foreign
         if found["comment"]:
             return " "
-        inside = unescaped(found["escaped"][2:-1].replace("''", "'")) if found["escaped"] else found["inside"]
-        return found[0] if inside is None else "'" + inside.replace("'", "''") + "'"
+        if found["call"]:
+            return RENAMED[found["call"].lower()]
+        value, declared = found["value"], (found["type"] or "").replace('"', "")
+        if value is None:
+            foreign = foreign or found["foreign"] is not None
+            return found[0]
+        inside = _unescaped(value[2:-1].replace("''", "'")) if value[0] in "eE" else found["inside"]
+        if inside is not None:
+            value = "'" + inside.replace("'", "''") + "'"
+        kind = known_type(declared)
+        if kind is not None and not (kind == TEXT and value[0] == "'"):
+            return f"pg_to({value}, '{kind.declaration}')"
+        if declared and kind is None:
+            foreign, value = True, f"{value}::{declared}"
+        return value
 
-    return _rewritten(LEXEME.sub(one, text))
+    return PIECES.sub(one, text), foreign
 
 
 def _rewritten(text: str) -> str:
     """Return a statement without the words of its beginning and end that SQLite does not know."""
     for pattern, new in REWRITTEN.items():
-        text = re.sub(pattern, new, text, count=1, flags=re.I | re.S)
+        if found := re.match(pattern, text, re.I | re.S):
+            text = found.expand(new) + text[found.end() :]
     return text
 
 
-def _blank(found: re.Match[str]) -> str:
-    """Return a name as it is, and nothing of a string or comment."""
-    return found["name"] or "''"
+def _unescaped(text: str) -> str:
+    """Return a text with backslashes as PostgreSQL reads it."""
 
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return chr(int(found[1], 8))
+        return chr(int(found[2][1:], 16)) if found[2] else ESCAPES.get(found[3], found[3])
 
-def _call(found: re.Match[str]) -> str:
-    """Return a literal with a cast as a call of the lab's function."""
-    kind = known_type(found["type"] or "")
-    return found[0] if kind is None else f"pg_to({found['value']}, '{kind.declaration}')"
+    return ESCAPE.sub(one, text) if "\\" in text else text

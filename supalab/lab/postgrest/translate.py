@@ -7,7 +7,6 @@ replaced by a similar one.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -26,33 +25,15 @@ from supalab.lab.postgrest.types import Type, known_type
 logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
 
 SCHEMAS = ("", "public", "main", "pg_catalog", "extensions")
-SERIAL = {"smallserial": "smallint", "serial2": "smallint", "serial": "integer", "serial4": "integer"}
-SERIAL |= {"bigserial": "bigint", "serial8": "bigint"}
 COLLATIONS = ("nocase", "binary", "rtrim")
 RESERVED_TEXT = "add alter commit delete drop escape index indexed insert nothing set transaction update values"
 RESERVED = set(RESERVED_TEXT.split())  # words that only SQLite does not take as a name
 LEFT_OUT = (exp.TemporaryProperty, exp.UnloggedProperty)
-RULES = (exp.Constraint, exp.PrimaryKey, exp.UniqueColumnConstraint, exp.ForeignKey, exp.CheckColumnConstraint)
-COLUMN_RULES = (
-    exp.PrimaryKeyColumnConstraint, exp.AutoIncrementColumnConstraint, exp.NotNullColumnConstraint, exp.Reference,
-    exp.UniqueColumnConstraint, exp.DefaultColumnConstraint, exp.CheckColumnConstraint, exp.ComputedColumnConstraint,
-    exp.GeneratedAsIdentityColumnConstraint, exp.CollateColumnConstraint,
+RULES = (
+    exp.PrimaryKey, exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.ForeignKey, exp.Reference,
+    exp.CheckColumnConstraint, exp.NotNullColumnConstraint, exp.DefaultColumnConstraint, exp.ComputedColumnConstraint,
+    exp.GeneratedAsIdentityColumnConstraint, exp.AutoIncrementColumnConstraint, exp.CollateColumnConstraint,
 )  # fmt: skip
-
-
-ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", re.S | re.I)
-
-
-def unescaped(text: str) -> str:
-    """Return a text with backslashes as PostgreSQL reads it."""
-
-    def one(found: re.Match[str]) -> str:
-        if found[1]:
-            return chr(int(found[1], 8))
-        return chr(int(found[2][1:], 16)) if found[2] else ESCAPES.get(found[3], found[3])
-
-    return ESCAPE.sub(one, text) if "\\" in text else text
 
 
 def column_type(node: exp.DataType) -> Type:
@@ -88,6 +69,12 @@ class Seed(Postgres):
             exp.AtTimeZone: lambda self, node: self.func("timezone", node.args["zone"], node.this),
             exp.ILike: lambda self, node: self.binary(node, "LIKE"),
             exp.ComputedColumnConstraint: lambda self, node: f"GENERATED ALWAYS AS ({self.sql(node.this.unnest())})",
+            exp.ColumnDef: lambda self, node: self.columndef_sql(node),
+            exp.DefaultColumnConstraint: lambda self, node: f"DEFAULT ({self.sql(node.this.unnest())})",
+            exp.GeneratedAsIdentityColumnConstraint: lambda self, node: self.numbered(node),
+            exp.CollateColumnConstraint: lambda _, node: (
+                f"COLLATE {node.name}" if node.name.lower() in COLLATIONS else ""
+            ),
         }
 
         def datatype_sql(self, expression: exp.DataType) -> str:
@@ -101,10 +88,13 @@ class Seed(Postgres):
             value = self.sql(node, "this")
             if node.to.sql("postgres").lower().removeprefix("pg_catalog.") in ("regclass", "regproc"):
                 return value
-            kind = column_type(node.to)
-            if kind.name == "text" and not kind.limits and node.this.is_string:
-                return value
-            return f"pg_to({value}, '{kind.declaration}')"
+            return f"pg_to({value}, '{column_type(node.to).declaration}')"
+
+        def numbered(self, node: exp.Expression) -> str:
+            """Write that a column numbers itself as a default."""
+            table, column = node.root().find(exp.Table), node.find_ancestor(exp.ColumnDef)
+            sequence = exp.Literal.string(f"{table and table.name}_{column and column.name}_seq")
+            return f"NOT NULL DEFAULT ({self.func('nextval', sequence)})"
 
         def eq_sql(self, expression: exp.EQ) -> str:
             """Write ``= ANY (array)`` as a call, and ``= ANY (SELECT …)`` as IN."""
@@ -186,16 +176,14 @@ class TableDraft:
                 part.replace(part := exp.ColumnDef(this=part.copy(), constraints=[]))
             if isinstance(part, exp.ColumnDef):
                 self.columns[part.name] = part
-                prepare_column(part, self.name)
-            else:
-                _check_rule(part)
+            prepare(part)
 
     def sql(self) -> str:
-        """Return the statement for SQLite: every key is NOT NULL, and every table has row ids."""
-        keys = [name for kind, names, _ in _keys(self.tree) if kind == "p" for name in names]
-        for column in [self.columns[key] for key in keys if key in self.columns]:
-            if len(keys) > 1 or column.kind is None or column_type(column.kind).name != "integer":
-                _replace(column, exp.NotNullColumnConstraint, exp.NotNullColumnConstraint())
+        """Return the statement for SQLite, in which every key is NOT NULL."""
+        for kind, names, _ in _keys(self.tree):
+            for name in names if kind == "p" else ():
+                if name in self.columns:
+                    _set_rule(self.columns[name], exp.NotNullColumnConstraint())
         return written(self.tree)
 
     def alter(self, actions: list[exp.Expression]) -> bool:
@@ -203,12 +191,11 @@ class TableDraft:
         if not all(isinstance(action, exp.AddConstraint | exp.AlterColumn) for action in actions):
             return False
         for action in actions:
-            if isinstance(action, exp.AddConstraint):
-                for rule in action.expressions:
-                    _check_rule(rule)
-                    self.tree.this.append("expressions", rule)
-            else:
+            if isinstance(action, exp.AlterColumn):
                 self._alter_column(action)
+            for rule in action.expressions:
+                prepare(rule)
+                self.tree.this.append("expressions", rule)
         return True
 
     def _alter_column(self, action: exp.Expression) -> None:
@@ -217,54 +204,33 @@ class TableDraft:
             raise Unusable(f"the table {self.name} has no column {action.name}")
         if given.get("dtype"):
             column.set("kind", given["dtype"])
+            prepare(column)
         elif given.get("allow_null") is not None:
-            _replace(column, exp.NotNullColumnConstraint, None if given.get("drop") else exp.NotNullColumnConstraint())
+            _set_rule(column, exp.NotNullColumnConstraint(), drop=bool(given.get("drop")))
         elif given.get("default") or given.get("drop"):
-            default = given.get("default") and exp.DefaultColumnConstraint(this=_in_parentheses(given["default"]))
-            _replace(column, exp.DefaultColumnConstraint, default)
+            _set_rule(column, exp.DefaultColumnConstraint(this=given.get("default")), drop=bool(given.get("drop")))
         else:
             raise Unusable("the lab does not know this change of a column; write it into CREATE TABLE")
 
 
-def prepare_column(column: exp.ColumnDef, table: str) -> None:
-    """Make a column one of SQLite: it numbers itself where PostgreSQL does; raises Unusable."""
-    serial = SERIAL.get(column.kind.sql("postgres").lower()) if column.kind else None
-    if serial:
-        column.set("kind", exp.DataType.build(serial, dialect="postgres"))
-    if column.kind:
-        column_type(column.kind)
-    for rule in list(column.constraints):
-        if not isinstance(rule.kind, COLUMN_RULES):
-            raise Unusable(f"the lab knows no {written(rule)} in a column; remove it")
-        if isinstance(rule.kind, exp.DefaultColumnConstraint):
-            rule.kind.set("this", _in_parentheses(rule.kind.this))
-        elif isinstance(rule.kind, exp.CollateColumnConstraint) and rule.kind.name.lower() not in COLLATIONS:
-            rule.pop()
-    if serial or any(isinstance(rule.kind, exp.GeneratedAsIdentityColumnConstraint) for rule in column.constraints):
-        name = exp.Literal.string(f"{table}_{column.name}_seq")
-        number = exp.Paren(this=exp.Anonymous(this="nextval", expressions=[name]))
-        _replace(column, exp.GeneratedAsIdentityColumnConstraint)
-        _replace(column, exp.NotNullColumnConstraint, exp.NotNullColumnConstraint())
-        _replace(column, exp.DefaultColumnConstraint, exp.DefaultColumnConstraint(this=number))
+def prepare(part: exp.Expression) -> None:
+    """Check a column or a constraint of a table, and let a serial column number itself; raises Unusable."""
+    rules = part.expressions if isinstance(part, exp.Constraint) else [part]
+    if isinstance(part, exp.ColumnDef):
+        rules = [rule.kind for rule in part.constraints]
+        if part.kind and column_type(part.kind) and "serial" in part.kind.sql("postgres").lower():
+            _set_rule(part, exp.GeneratedAsIdentityColumnConstraint())
+    for rule in rules:
+        if not isinstance(rule, RULES):
+            raise Unusable(f"the lab knows no {rule.sql('postgres')[:40]} in a table; remove it")
 
 
-def _replace(column: exp.ColumnDef, kind: type[exp.Expression], new: exp.Expression | None = None) -> None:
-    """Remove a column's rules of one kind, and add the new one."""
-    for rule in [rule for rule in column.constraints if isinstance(rule.kind, kind)]:
+def _set_rule(column: exp.ColumnDef, new: exp.Expression, *, drop: bool = False) -> None:
+    """Put a rule in the place of the column's rules of that kind, or only drop those."""
+    for rule in [rule for rule in column.constraints if isinstance(rule.kind, type(new))]:
         rule.pop()
-    if new is not None:
+    if not drop:
         column.append("constraints", exp.ColumnConstraint(kind=new))
-
-
-def _in_parentheses(value: exp.Expression) -> exp.Expression:
-    plain = isinstance(value, exp.Literal | exp.Boolean | exp.Null | exp.Paren | exp.Column)
-    return value if plain else exp.Paren(this=value)
-
-
-def _check_rule(rule: exp.Expression) -> None:
-    for part in rule.expressions if isinstance(rule, exp.Constraint) else [rule]:
-        if not isinstance(part, RULES):
-            raise Unusable(f"the lab knows no {part.sql('postgres')[:40]} in a table; remove it")
 
 
 Names = dict[tuple[str, tuple[str, ...]], str]
