@@ -116,7 +116,7 @@ def test_a_broken_file_is_named_with_its_line(tmp_path: Path, content: bytes, wo
 
 def test_progress_is_reported_while_a_file_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reports grow up to the size of the file."""
-    monkeypatch.setattr("supalab.lab.postgrest.seed.TICK_S", 0.0)
+    monkeypatch.setattr("supalab.lab.postgrest.loading.TICK_S", 0.0)
     path = tmp_path / "many.csv"
     path.write_text("id,name\n" + "".join(f"{number},name {number}\n" for number in range(20_000)))
     reports: list[tuple[int, int]] = []

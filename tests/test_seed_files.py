@@ -189,7 +189,7 @@ ENDLESS = (
 
 def test_a_script_that_does_not_end_is_refused_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says where the script was, for how long it may run and what to do."""
-    monkeypatch.setattr("supalab.lab.postgrest.seed.STATEMENT_S", 0.2)
+    monkeypatch.setattr("supalab.lab.postgrest.loading.STATEMENT_S", 0.2)
     with pytest.raises(
         SettingsError, match=r"endless\.sql: line 1: this statement takes longer than 0\.2 s; make it smaller"
     ):
@@ -198,7 +198,7 @@ def test_a_script_that_does_not_end_is_refused_in_time(tmp_path: Path, monkeypat
 
 def test_the_time_of_the_script_is_not_the_time_of_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the seed is loaded its limit is over, however long the lab runs."""
-    monkeypatch.setattr("supalab.lab.postgrest.seed.STATEMENT_S", 0.3)
+    monkeypatch.setattr("supalab.lab.postgrest.loading.STATEMENT_S", 0.3)
     rest = serve(tmp_path, "many.sql", "create table many(id integer primary key);")
     time.sleep(0.4)
     assert ask(rest, "POST", "/many", [{"id": number} for number in range(3000)]).status == 201

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
+import sqlite3
 from io import TextIOWrapper
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from supalab.lab.postgrest.loading import CELL, Loading
 from supalab.lab.postgrest.refusal import Refusal, Unusable
 from supalab.lab.postgrest.schema import q
 from supalab.lab.postgrest.types import DIGITS, find_type
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-CELL = 32 * 1024 * 1024  # bytes of the largest value
 BATCH = 5_000
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE = 20  # lines in which the separator is looked for
@@ -104,19 +104,23 @@ def _width(sample: list[str], separator: str) -> int:
     return widths.pop() if len(widths) == 1 else 0
 
 
-def load_csv(connection: sqlite3.Connection, path: Path, columns: str | None, tick: Callable[[int], None]) -> None:
+def load_csv(loading: Loading, columns: str | None) -> None:
     """Make one table of a CSV file, its values as SQLite stores their text; ``columns`` declares its columns if known.
 
     An empty field is NULL. Raises Unusable.
     """
-    file, size = CsvFile(path, lambda done: tick(done // 2)), path.stat().st_size
+    path, connection = loading.path, loading.connection
+    file = CsvFile(path, lambda done: loading.tick(done // 2))
     columns = columns or ", ".join(f"{q(name)} {declared}" for name, declared in infer(file).items())
-    file.tick = lambda done: tick((size + done) // 2)
-    connection.execute(f"CREATE TABLE {q(path.stem)} ({columns})")
-    connection.execute("BEGIN")
+    file.tick = lambda done: loading.tick((loading.size + done) // 2)
     rows = ([value or None for value in row] for row in file.rows())
-    connection.executemany(f"INSERT INTO {q(path.stem)} VALUES ({', '.join('?' * len(file.names))})", rows)
-    connection.execute("COMMIT")
+    try:
+        connection.execute(f"CREATE TABLE {q(path.stem)} ({columns})")
+        connection.execute("BEGIN")
+        connection.executemany(f"INSERT INTO {q(path.stem)} VALUES ({', '.join('?' * len(file.names))})", rows)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise Unusable(f"cannot be loaded ({loading.reason(error)})") from None
 
 
 def infer(file: CsvFile) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Translate PostgreSQL's SQL to SQLite's with sqlglot, and find the types of a view's columns.
+"""Translate PostgreSQL's SQL to SQLite's with sqlglot.
 
 Only grammar is translated. Functions keep their names, so a function that SQLite lacks is refused by its name and not
 replaced by a similar one.
@@ -7,24 +7,63 @@ replaced by a similar one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, cast
 
 from sqlglot import errors, exp
 from sqlglot.dialects.dialect import NormalizationStrategy
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.generators.sqlite import SQLiteGenerator
-from sqlglot.optimizer.annotate_types import annotate_types
-from sqlglot.optimizer.qualify import qualify
 from sqlglot.parsers.postgres import PostgresParser
 
 from supalab.lab.postgrest.refusal import Unusable
-from supalab.lab.postgrest.types import Type, known_type
+from supalab.lab.postgrest.types import TEXT, Type, known_type
 
 logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
 
 SCHEMAS = ("", "public", "main", "pg_catalog", "extensions")
+# What may hold a semicolon; all repetitions are possessive, so that time grows with the length of the text alone.
+ESCAPED = r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'"
+DOLLAR = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$(?P<inside>.*?)\$(?P=tag)\$"
+COMMENT = r"--[^\n]*+|" + r"/\*(?:[^*/]|\*(?!/)|/(?!\*)|" * 3 + r"/\*.*?\*/" + r")*+\*/" * 3
+NAMES = r'"[^"]*+"|`[^`]*+`'
+SPACE = re.compile(rf"(?:[\s;]|{COMMENT})*+", re.S)
+PIECE = re.compile(rf"(?:[^;'\"`$/\-eE]++|{ESCAPED}|'[^']*+'|{NAMES}|{COMMENT}|{DOLLAR}|/(?!\*)|-(?!-)|[$eE])*+", re.S)
+# PostgreSQL's words which SQLite lacks or reads in another way.
+WORDS = (
+    r"::|\$|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b|\bat\s+time\s+zone\b|\bdefault\s*[,)]"
+    r"|\b(?:public|pg_catalog|extensions)\s*\.|\"(?:public|pg_catalog|extensions)\"\s*\."
+)
+# Its functions that SQLite has under another name.
+RENAMED = {"bool_and": "min", "bool_or": "max", "string_agg": "group_concat", "char_length": "length", "btrim": "trim"}
+CALLS = "|".join(RENAMED)
+FOREIGN = re.compile(rf"{WORDS}|/\*|(?<!\w)e'|\b(?:{CALLS})\b", re.I)
+# What is read as one piece. Casts of values are rewritten here, because a parser is slow with many rows.
+PIECES = re.compile(
+    rf"""(?P<comment>{COMMENT})|(?P<foreign>{WORDS})|"?\b(?P<call>{CALLS})\b"?(?=\s*\()|{NAMES}
+    |(?P<value>{ESCAPED}|{DOLLAR}|'[^']*+(?:''[^']*+)*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)
+    (?:\s*::\s*(?P<type>"?\w+"?(?:\s+precision|\s+varying)?(?:\([\d,\s]+\))?(?:\s+with(?:out)?\s+time\s+zone)?
+    (?:\[\])?+)(?!\s*(?:::|[.\[])))?""",
+    re.I | re.S | re.X,
+)
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", re.S | re.I)
+REWRITTEN = {  # the beginning or end of a statement, where one word more keeps SQLite from reading it
+    r"(create)\s+(?:or\s+replace|materialized)\b": r"\1",
+    r'(create\s+view\s+[\w."]+)\s+with\s*\([^)]*\)': r"\1",
+    r"(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
+    r"(create\s[^(]*\sindex\s[^(]*\son)\s+only\b": r"\1",
+    r"(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\"?\w+\"?": r"\1 ",
+    r"(?:begin|start\s+transaction)\b[^;]*": "BEGIN",
+    r"(?:commit|end)\b[^;]*": "COMMIT",
+    r"(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
+    r"(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
+    r"truncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
+    r"(alter\b.*)\badd\s+generated\s.*\bas\s+identity\b[^;]*": r"\1set default nextval('')",
+    r"(create\b.*\))\s*(?:(?:without\s+rowid|strict)\b\s*,?\s*)+;?\s*\Z": r"\1",
+}
+REWRITING = [(re.compile(pattern, re.I | re.S), new) for pattern, new in REWRITTEN.items()]
 COLLATIONS = ("nocase", "binary", "rtrim")
 RESERVED_TEXT = "add alter commit delete drop escape index indexed insert nothing set transaction update values"
 RESERVED = set(RESERVED_TEXT.split())  # words that only SQLite does not take as a name
@@ -80,8 +119,7 @@ class Seed(Postgres):
         def datatype_sql(self, expression: exp.DataType) -> str:
             """Write a type as its columns are declared."""
             words = column_type(expression).declaration
-            plain = all(letter.isalnum() or letter in " (),_" for letter in words)
-            return words if plain else f'"{words}"'
+            return f'"{words}"' if "[" in words else words
 
         def written_cast(self, node: exp.Cast) -> str:
             """Write a cast as a call of the lab's own function."""
@@ -104,16 +142,64 @@ class Seed(Postgres):
             return f"{value} IN ({self.sql(many)})" if many.find(exp.Query) else f"in_list({self.sql(many)}, {value})"
 
 
+def _plain(text: str) -> tuple[str, bool]:
+    """Return SQL with SQLite's strings and no comments, and whether words remain that only PostgreSQL has."""
+    foreign = False
+
+    def one(found: re.Match[str]) -> str:
+        nonlocal foreign
+        if found["comment"]:
+            return " "
+        if found["call"]:
+            return RENAMED[found["call"].lower()]
+        value, declared = found["value"], (found["type"] or "").replace('"', "")
+        if value is None:
+            foreign = foreign or found["foreign"] is not None
+            return found[0]
+        inside = unescaped(value[2:-1].replace("''", "'")) if value[0] in "eE" else found["inside"]
+        if inside is not None:
+            value = "'" + inside.replace("'", "''") + "'"
+        kind = known_type(declared)
+        if kind is not None and not (kind == TEXT and value[0] == "'"):
+            return f"pg_to({value}, '{kind.declaration}')"
+        if declared and kind is None:
+            foreign, value = True, f"{value}::{declared}"
+        return value
+
+    return PIECES.sub(one, text), foreign
+
+
+def _rewritten(text: str) -> str:
+    """Return a statement without the words of its beginning and end that SQLite does not know."""
+    for pattern, new in REWRITING:
+        if found := pattern.match(text):
+            text = found.expand(new) + text[found.end() :]
+    return text
+
+
+def unescaped(text: str) -> str:
+    """Return a text with backslashes as PostgreSQL reads it."""
+
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return chr(int(found[1], 8))
+        return chr(int(found[2][1:], 16)) if found[2] else ESCAPES.get(found[3], found[3])
+
+    return ESCAPE.sub(one, text) if "\\" in text else text
+
+
 def parse(text: str) -> exp.Expression:
     """Return the syntax tree of one statement without the schema ``public``; raises Unusable if it cannot be run."""
+    return _tree(_rewritten(_plain(text)[0]))
+
+
+def _tree(text: str) -> exp.Expression:
     try:
         trees = [tree for tree in Seed().parse(text) if tree is not None]
-    except errors.ParseError as error:
-        found: dict[str, Any] = error.errors[0] if error.errors else {}
-        near = f" near {found['highlight']!r}" if found.get("highlight") else ""
-        raise Unusable(f"not understood as PostgreSQL's SQL ({found.get('description', error)}{near})") from None
     except errors.SqlglotError as error:
-        raise Unusable(str(error).partition("\n")[0]) from None
+        found: dict[str, Any] = {"description": error, "highlight": None} | dict(*getattr(error, "errors", ())[:1])
+        near = f" near {found['highlight']!r}" if found["highlight"] else ""
+        raise Unusable(f"not understood as PostgreSQL's SQL ({found['description']}{near})") from None
     if len(trees) != 1 or isinstance(trees[0], exp.Command | exp.Block):
         raise Unusable("the lab does not know this statement; write it as SQLite does, or remove it")
     return trees[0].transform(_without_schema, copy=False)
@@ -137,19 +223,25 @@ def written(tree: exp.Expression) -> str:
     return tree.sql(Seed, normalize_functions=False, comments=False)
 
 
-def translate(text: str, defaults: Callable[[str], Mapping[str, str | None]]) -> str:
-    """Return a statement as SQLite's SQL; ``defaults`` gives a table's columns with the SQL of their defaults."""
-    tree = parse(text)
+def translate(text: str, columns: Callable[[str], Iterable[tuple[str, str, str | None]]]) -> str:
+    """Return a statement as SQLite's SQL; ``columns`` gives the names, types and defaults of a table's columns."""
+    foreign = False
+    if FOREIGN.search(text):  # where it is not within a string
+        text, foreign = _plain(text)
+    text = _rewritten(text)
+    if not foreign:
+        return text
+    tree = _tree(text)
     for part in tree.find_all(exp.Ordered) if isinstance(tree, exp.Create) and tree.kind == "INDEX" else ():
         part.set("nulls_first", bool(part.args.get("desc")))  # the order that needs no words
     if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Values):
         named = tree.this if isinstance(tree.this, exp.Schema) else None
-        known = defaults(tree.find(exp.Table).name)  # type: ignore[union-attr]
-        columns = [column.name for column in named.expressions] if named else list(known)
+        known = {name: default for name, _, default in columns(tree.find(exp.Table).name)}  # type: ignore[union-attr]
+        filled = [column.name for column in named.expressions] if named else list(known)
         for row in tree.expression.expressions:
             for at, value in enumerate(row.expressions):
-                if isinstance(value, exp.Column | exp.Var) and value.sql().lower() == "default" and at < len(columns):
-                    value.replace(exp.Var(this=known.get(columns[at]) or "NULL"))
+                if isinstance(value, exp.Column | exp.Var) and value.sql().lower() == "default" and at < len(filled):
+                    value.replace(exp.Var(this=known.get(filled[at]) or "NULL"))
     return written(tree)
 
 
@@ -255,94 +347,3 @@ def key_names(text: str) -> Names:
         return {(kind, columns): name for kind, columns, name in _keys(parse(text)) if name}
     except Unusable:
         return {}
-
-
-# Views
-
-JSON_CALLS = ("json", "json_object", "json_array", "json_group_array", "json_group_object")
-RESULTS: dict[type[exp.Expression], str] = {
-    exp.CurrentTimestamp: "timestamptz", exp.Uuid: "uuid", exp.JSONExtract: "jsonb", exp.JSONExtractScalar: "text",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Item:
-    """One column that a view selects: its declared type ("" when unknown) and the table and column that it shows."""
-
-    declared: str
-    origin: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class View:
-    """What the text of a view says: its columns in order (None if they are unknown), and the one table it shows.
-
-    ``alias`` is what it calls that table; ``shown`` its text after SELECT, ``every`` the same without its conditions.
-    """
-
-    items: list[Item] | None
-    base: str = ""
-    alias: str = ""
-    shown: str = ""
-    every: str = ""
-
-
-def read_view(sql: str, find: Callable[[str], Any]) -> View:
-    """Read the columns of a ``CREATE VIEW``; ``find`` gives each ``Table`` that it names, or None."""
-    try:
-        tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
-        known = {table.name.lower(): find(table.name) for table in tree.find_all(exp.Table)}
-        types = {
-            low: {column.name.lower(): column.type.name for column in table.columns.values()}
-            for low, table in known.items()
-            if table
-        }
-        options: dict[str, Any] = {"schema": types, "dialect": Seed}
-        tree = qualify(tree, validate_qualify_columns=False, quote_identifiers=False, **options)
-        tree = annotate_types(tree, **options)
-    except (errors.SqlglotError, AttributeError, RecursionError):
-        return View(None)
-    select = tree
-    while isinstance(select, exp.SetOperation):
-        select = select.this
-    sources = {table.alias_or_name.lower(): known[table.name.lower()] for table in select.find_all(exp.Table)}
-    items = [_item(one, sources) for one in select.selects]
-    if any(isinstance(one.unalias(), exp.Star) for one in select.selects):
-        return View(None)
-    simple = tree is select and len(list(tree.find_all(exp.Table, exp.Query))) == 2
-    simple = simple and not any(tree.args.get(part) for part in ("group", "having", "limit", "offset", "distinct"))
-    simple = simple and not tree.find(exp.AggFunc, exp.Window) and any(item.origin for item in items)
-    if not simple:
-        return View(items)
-    tokens = [(token.token_type.name, token.start, token.end + 1) for token in Postgres().tokenize(sql)]
-    at = next(number for number, (word, *_) in enumerate(tokens) if word == "SELECT")
-    start = tokens[at + (tokens[at + 1][0] == "ALL")][2]
-    end = next((begin for word, begin, _ in tokens if word == "WHERE"), len(sql))
-    base = tree.find(exp.Table)
-    return View(items, base.name, base.alias_or_name, sql[start:], sql[start:end])
-
-
-def _with_type(node: exp.Expression) -> exp.Expression:
-    """Cast an expression to its type if the lab adds it to SQLite or sqlglot does not know its type."""
-    declared = RESULTS.get(type(node), "")
-    if isinstance(node, exp.Anonymous):
-        if node.name.lower() == "pg_to":
-            return exp.cast(node.expressions[0], node.expressions[1].name.replace(" text", ""), dialect="postgres")
-        declared = "jsonb" if node.name.lower() in JSON_CALLS else ""
-    if not declared or isinstance(node.parent, exp.Cast):
-        return node
-    return exp.cast(node.copy(), declared, dialect="postgres")
-
-
-def _item(selected: exp.Expression, sources: Mapping[str, Any]) -> Item:
-    column = selected.unalias()
-    if isinstance(column, exp.Column):
-        table = sources.get(column.table.lower())
-        for own in table.columns.values() if table else ():
-            if own.name.lower() == column.name.lower():
-                return Item(own.declared, own.origin)
-    kind = known_type(selected.type.sql("postgres")) if selected.type else None
-    if kind is None:
-        return Item("")
-    changed = {"character varying": "text", "character": "text", "numeric": "double precision"}
-    return Item(changed.get(kind.name, kind.declaration))

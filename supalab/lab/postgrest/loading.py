@@ -1,0 +1,172 @@
+"""The database that a seed is loaded into: its SQL functions, its limits of time and room, and what it reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from supalab.lab.postgrest.functions import pg_order, pg_zone, register
+from supalab.lab.postgrest.refusal import Refusal
+from supalab.lab.postgrest.types import Value, find_type, read_array
+
+Progress = Callable[[int, int], None]
+CELL = 32 * 1024 * 1024  # bytes of the largest value
+PAGES = 262_144  # of 4 KB each: 1 GB for the whole database
+STATEMENT_S = 20.0  # below the silence after which a Lab's owner gives its child up, so that the reason is heard
+STEPS = 20_000  # SQLite's instructions between two checks of the clock; signals are handled there too
+TICK_S = 0.25
+REASONS = {  # a part of what SQLite says of a statement that it cannot run, and what it means for a seed
+    "is full": "it needs more than the 1 GB that the lab gives a seed; make it smaller",
+    "too big": "a value has more than 32 MB, which the lab does not keep; make it smaller",
+    "parser stack": "the statement nests too deep; make it simpler",
+}
+CAUSES: dict[type[BaseException], str] = {MemoryError: "is full", RecursionError: "parser stack"}
+
+
+class Loading:
+    """The loading of one file into ``connection``, a new database in memory."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        self.path, self.size, self.progress = path, path.stat().st_size, progress
+        self.done, self.told, self.deadline = 0, time.monotonic(), float("inf")
+        self.connection = sqlite3.connect(
+            ":memory:", isolation_level=None, cached_statements=512, check_same_thread=False
+        )
+        self.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, CELL)
+        self.connection.execute(f"PRAGMA max_page_count = {PAGES}")
+        self.connection.execute("PRAGMA foreign_keys = OFF")
+        self.refused = register(self.connection, FUNCTIONS)
+        register(self.connection, {**CHANGING, **_sequences()}, deterministic=False)
+
+    def tick(self, done: int) -> None:
+        """Note how far the work is, and report it when the last report is old enough."""
+        self.done = done
+        if self.progress is not None and time.monotonic() - self.told > TICK_S:
+            self.told = time.monotonic()
+            self.progress(min(done, self.size), self.size)
+
+    def begin(self) -> None:
+        """Give the next statement its time."""
+        self.deadline = time.monotonic() + STATEMENT_S
+        self.connection.set_progress_handler(self._watch, STEPS)
+
+    def _watch(self) -> int:
+        """Return whether SQLite should stop a statement."""
+        self.tick(self.done)
+        return int(time.monotonic() > self.deadline)
+
+    def reason(self, error: BaseException) -> object:
+        """Return why a statement failed: the refusal of a function of ours, the time, the room, or SQLite's words."""
+        refusal = self.refused.pop() if self.refused else error
+        if isinstance(refusal, Refusal):
+            return refusal.shape["message"]
+        if time.monotonic() > self.deadline:
+            return f"this statement takes longer than {STATEMENT_S:g} s; make it smaller"
+        said = CAUSES.get(type(error), str(error))
+        return next((reason for words, reason in REASONS.items() if words in said), said)
+
+
+# What PostgreSQL has and SQLite has not: functions for defaults, checks, views and triggers of seeds, and for arrays
+
+
+def strict(function: Callable[..., Value]) -> Callable[..., Value]:
+    """Return a function that gives NULL when one of its values is NULL."""
+
+    @wraps(function)
+    def call(*values: Value) -> Value:
+        return None if None in values else function(*values)
+
+    return call
+
+
+@strict
+def pg_to(value: Value, declared: str) -> Value:
+    """Return a value read as a type: ``value::type`` in a seed."""
+    kind = find_type(declared)
+    if kind.family == "integer" and isinstance(value, float):
+        return find_type("double precision").cast(value, kind)
+    return kind.read(str(value))
+
+
+@strict
+def in_list(values: str, value: Value) -> bool:
+    """Return whether a value is in a list: ``value = ANY (ARRAY[…])``."""
+    return value in (json.loads(values) if values.startswith("[") else read_array(values))
+
+
+@strict
+def pg_array(value: str, operator: str, other: str) -> bool:
+    """Return whether an array contains another (``cs``), is contained in it (``cd``) or shares an element (``ov``)."""
+    own, its = json.loads(value), json.loads(other)
+    if operator == "ov":
+        return any(item is not None and item in its for item in own)
+    inner, outer = (its, own) if operator == "cs" else (own, its)
+    return all(item is not None and item in outer for item in inner)
+
+
+@strict
+def pg_array_order(value: str) -> str:
+    """Return a text that sorts as PostgreSQL sorts arrays: element by element, NULL last, shorter ones first."""
+    items = (item if item is None else json.dumps(item, ensure_ascii=False) for item in json.loads(value))
+    return "".join(f"\x02{'9' if item is None else pg_order(item)}\x01" for item in items)
+
+
+def pg_scaled(value: Value, scale: int) -> str:
+    """Return a number of the type numeric(p, s) in JSON, with all its decimals."""
+    return "null" if value is None else f"{Decimal(str(value)):.{scale}f}"
+
+
+@strict
+def clock_in_zone(zone: str, value: Value) -> str:
+    """Return what the clock of a time zone shows at a moment: ``moment AT TIME ZONE zone``."""
+    moment = str(find_type("timestamptz").read(str(value)))
+    return str(pg_zone(moment, "UTC" if zone.lower() == "utc" else zone))[: -len("+00:00")]
+
+
+def _given(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if value is not None]
+
+
+def _sequences() -> dict[str, Callable[..., Value]]:
+    """Return the functions that number rows: by the name of a sequence, whatever its schema."""
+    last: dict[str, int] = {}
+
+    def setval(name: str, value: int, called: int = 1) -> int:
+        last[name.replace('"', "").rpartition(".")[2]] = value if called else value - 1
+        return value
+
+    def nextval(name: str) -> int:
+        return setval(name, last.get(name.replace('"', "").rpartition(".")[2], 0) + 1)
+
+    return {"setval": setval, "nextval": nextval}
+
+
+FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "pg_to": pg_to,
+    "in_list": in_list,
+    "pg_array": pg_array,
+    "pg_array_order": pg_array_order,
+    "pg_scaled": pg_scaled,
+    "timezone": clock_in_zone,
+    "concat": lambda *values: "".join(map(str, _given(values))),
+    "greatest": lambda *values: max(_given(values), default=None),
+    "least": lambda *values: min(_given(values), default=None),
+    "left": strict(lambda text, count: str(text)[:count]),
+    "right": strict(lambda text, count: str(text)[-count:] if count else ""),
+    "md5": strict(lambda text: hashlib.md5(str(text).encode(), usedforsecurity=False).hexdigest()),
+}
+CHANGING: dict[str, Callable[..., Value]] = {
+    **dict.fromkeys(
+        ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"),
+        lambda: find_type("timestamptz").read("now"),
+    ),
+    **dict.fromkeys(("gen_random_uuid", "uuid_generate_v4"), lambda: str(uuid.uuid4())),
+}

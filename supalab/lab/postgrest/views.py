@@ -1,0 +1,101 @@
+"""Find what the columns of a view are from its text: their types, and the columns of tables that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlglot import errors, exp
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+
+from supalab.lab.postgrest.schema import Column, Table
+from supalab.lab.postgrest.translate import Seed
+from supalab.lab.postgrest.types import known_type
+
+JSON_CALLS = ("json", "json_object", "json_array", "json_group_array", "json_group_object")
+RESULTS: dict[type[exp.Expression], str] = {
+    exp.CurrentTimestamp: "timestamptz", exp.Uuid: "uuid", exp.JSONExtract: "jsonb", exp.JSONExtractScalar: "text",
+}  # fmt: skip
+# Types whose limits a computed value need not keep.
+UNLIMITED = {"character varying": "text", "character": "text", "numeric": "double precision"}
+GATHERING = ("group", "having", "limit", "offset", "distinct")
+
+
+@dataclass(frozen=True)
+class View:
+    """What the text of a view says: its columns, and the one table that it shows row by row, if it is so simple.
+
+    ``alias`` is what it calls that table; ``shown`` its text after SELECT, ``every`` the same without its conditions.
+    """
+
+    columns: list[Column]
+    base: str = ""
+    alias: str = ""
+    shown: str = ""
+    every: str = ""
+
+
+def read_view(sql: str, columns: list[Column], find: Callable[[str], Table | None]) -> View:
+    """Read a ``CREATE VIEW``; ``columns`` are its columns as SQLite knows them, ``find`` gives a table by its name.
+
+    A type that neither knows stays empty.
+    """
+    try:
+        tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
+        known = {table.name.lower(): find(table.name) for table in tree.find_all(exp.Table)}
+        types = {
+            low: {column.name.lower(): column.type.name for column in table.columns.values()}
+            for low, table in known.items()
+            if table
+        }
+        options: dict[str, Any] = {"schema": types, "dialect": Seed}
+        tree = qualify(tree, validate_qualify_columns=False, quote_identifiers=False, **options)
+        tree = annotate_types(tree, **options)
+    except (errors.SqlglotError, AttributeError, RecursionError):
+        return View(columns)
+    select = tree
+    while isinstance(select, exp.SetOperation):
+        select = select.this
+    if len(select.selects) != len(columns) or any(isinstance(one.unalias(), exp.Star) for one in select.selects):
+        return View(columns)
+    sources = {table.alias_or_name.lower(): known[table.name.lower()] for table in select.find_all(exp.Table)}
+    columns = [_told(own, one.unalias(), sources) for own, one in zip(columns, select.selects, strict=True)]
+    many = tree is not select or len(list(tree.find_all(exp.Table, exp.Query))) != 2
+    gathers = any(tree.args.get(part) for part in GATHERING) or tree.find(exp.AggFunc, exp.Window)
+    if many or gathers or not any(column.origin for column in columns):
+        return View(columns)
+    return _simple(sql, columns, tree.find(exp.Table))
+
+
+def _simple(sql: str, columns: list[Column], table: exp.Table) -> View:
+    tokens = [(token.token_type.name, token.start, token.end + 1) for token in Postgres().tokenize(sql)]
+    at = next(number for number, (word, *_) in enumerate(tokens) if word == "SELECT")
+    start = tokens[at + (tokens[at + 1][0] == "ALL")][2]
+    end = next((begin for word, begin, _ in tokens if word == "WHERE"), len(sql))
+    return View(columns, table.name, table.alias_or_name, sql[start:], sql[start:end])
+
+
+def _with_type(node: exp.Expression) -> exp.Expression:
+    """Cast an expression to its type if the lab adds it to SQLite or sqlglot does not know its type."""
+    declared = RESULTS.get(type(node), "")
+    if isinstance(node, exp.Anonymous):
+        if node.name.lower() == "pg_to":
+            return exp.cast(node.expressions[0], node.expressions[1].name.replace(" text", ""), dialect="postgres")
+        declared = "jsonb" if node.name.lower() in JSON_CALLS else ""
+    if not declared or isinstance(node.parent, exp.Cast):
+        return node
+    return exp.cast(node.copy(), declared, dialect="postgres")
+
+
+def _told(column: Column, selected: exp.Expression, sources: Mapping[str, Table | None]) -> Column:
+    """Return a column of a view with its type, and its origin if it only shows a column of a table."""
+    if isinstance(selected, exp.Column):
+        table = sources.get(selected.table.lower())
+        for own in table.columns.values() if table else ():
+            if own.name.lower() == selected.name.lower():
+                return replace(column, declared=own.declared, origin=own.origin)
+    kind = known_type(selected.type.sql("postgres")) if selected.type else None
+    return replace(column, declared=UNLIMITED.get(kind.name, kind.declaration)) if kind else column
