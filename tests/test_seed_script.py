@@ -178,7 +178,9 @@ VIEWS = """
 create table pets (id serial primary key, owner text, kg real, tame boolean default true, born date);
 insert into pets (owner, kg, born) values ('a', 5, '2020-01-02'), ('a', 50, null), ('b', 7, '2021-01-02');
 create view owners as select owner, count(*) as n, sum(kg) as kg, avg(kg) > 10 as heavy, coalesce(max(kg), 0) as most,
-  case when count(*) > 1 then true else false end as several, count(*)::text as shown from pets group by owner;
+  case when count(*) > 1 then true else false end as several, count(*)::text as shown,
+  bool_and(kg > 4) as all_over, "bool_or"(kg > 40) as any_over, "string_agg"(owner, '+'::"text") as names
+  from pets group by owner;
 create table kept as select owner, count(*) as n, max(tame) as tame from pets group by owner;
 """
 
@@ -193,6 +195,7 @@ create table kept as select owner, count(*) as n, max(tame) as tame from pets gr
         ("owners?heavy=is.true", ["a"]),
         ("owners?several=is.false", ["b"]),
         ("owners?shown=like.2", ["a"]),
+        ("owners?all_over=is.true&any_over=is.false&names=eq.b", ["b"]),
         ("kept?n=lt.10&tame=is.true", ["a", "b"]),
     ],
 )
@@ -217,6 +220,10 @@ def test_a_view_tells_where_its_columns_are_from(tmp_path: Path) -> None:
     [
         ("insert into t values (DEFAULT, 'b'), (7, default)", [(1, "b"), (7, "x")]),
         ("insert into public.t (w, id) values (default, default)", [(1, "x")]),
+        (
+            "insert into t (w) values ($$a'b$$), ($x$ $$ $x$), (left('abc', 2)), (right('abc', -1))",
+            [(1, "a'b"), (2, " $$ "), (3, "ab"), (4, "bc")],
+        ),
         ('insert into "public"."t" (id, w) overriding system value values (4, \'public.a\')', [(4, "public.a")]),
         (
             "insert into t (w) values (E'a\\\\b\\'c\\n'), ($$it's; 'so'$$), ('x::int $ cast(')",

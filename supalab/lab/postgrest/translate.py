@@ -35,16 +35,18 @@ WORDS = (
     r"::|\$|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b|\bat\s+time\s+zone\b|\bdefault\s*[,)]"
     r"|\b(?:public|pg_catalog|extensions)\s*\.|\"(?:public|pg_catalog|extensions)\"\s*\."
 )
-# Its functions that SQLite has under another name.
+# Its functions that SQLite has under another name, or reads as joins.
 RENAMED = {"bool_and": "min", "bool_or": "max", "string_agg": "group_concat", "char_length": "length", "btrim": "trim"}
+RENAMED |= {"left": '"left"', "right": '"right"'}
 CALLS = "|".join(RENAMED)
 FOREIGN = re.compile(rf"{WORDS}|/\*|(?<!\w)e'|\b(?:{CALLS})\b", re.I)
 # What is read as one piece. Casts of values are rewritten here, because a parser is slow with many rows.
 PIECES = re.compile(
-    rf"""(?P<comment>{COMMENT})|(?P<foreign>{WORDS})|"?\b(?P<call>{CALLS})\b"?(?=\s*\()|{NAMES}
+    rf"""(?P<comment>{COMMENT})
     |(?P<value>{ESCAPED}|{DOLLAR}|'[^']*+(?:''[^']*+)*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)
     (?:\s*::\s*(?P<type>"?\w+"?(?:\s+precision|\s+varying)?(?:\([\d,\s]+\))?(?:\s+with(?:out)?\s+time\s+zone)?
-    (?:\[\])?+)(?!\s*(?:::|[.\[])))?""",
+    (?:\[\])?+)(?!\s*(?:::|[.\[])))?
+    |(?P<foreign>{WORDS})|"?\b(?P<call>{CALLS})\b"?(?=\s*\()|{NAMES}""",
     re.I | re.S | re.X,
 )
 ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
