@@ -235,7 +235,7 @@ def agent(
         port: default: the environment's PORT, else a free one
     """
     from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
-    from supalab.process.tuning import on_signals
+    from supalab.process.tuning import ended_by_signals
 
     address = _backend(url, key, latency, lab=lab)
 
@@ -245,25 +245,15 @@ def agent(
 
     ending, announced = Event(), Event()
 
-    def end() -> None:
-        if ending.is_set() or not announced.is_set():
-            ending.set()
-            raise KeyboardInterrupt
-        ending.set()
+    with ended_by_signals(ending, announced), ExitStack() as stack:
+        if address is None:
+            from supalab.lab.handle import Lab
 
-    try:
-        with on_signals(end), ExitStack() as stack:
-            if address is None:
-                from supalab.lab.handle import Lab
-
-                options("http://127.0.0.1", None)  # checked before a lab is started, whose address is not known yet
-                backend = stack.enter_context(Lab(latency=LAB_LATENCY_S if latency is None else latency))
-                _serve_agent(options(backend.url, backend.key), announced, ending)
-            else:
-                _serve_agent(options(address, key or os.environ.get("SUPABASE_KEY") or None), announced, ending)
-    except KeyboardInterrupt:
-        if announced.is_set():
-            raise
+            options("http://127.0.0.1", None)  # checked before a lab is started, whose address is not known yet
+            backend = stack.enter_context(Lab(latency=LAB_LATENCY_S if latency is None else latency))
+            _serve_agent(options(backend.url, backend.key), announced, ending)
+        else:
+            _serve_agent(options(address, key or os.environ.get("SUPABASE_KEY") or None), announced, ending)
     return 0
 
 

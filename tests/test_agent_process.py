@@ -26,6 +26,7 @@ from labwork import soon
 from supalab import Lab
 from supalab.contest_agent.handle import Agent
 from supalab.errors import AgentError, SettingsError
+from supalab.measure.instruments import uss
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 SLOW = 0.4
@@ -49,7 +50,7 @@ def test_a_service_starts_serves_and_ends(client: str, lab: Lab) -> None:
         assert httpx.get(f"{agent.url}/contests/3").json()["id"] == 3
         httpx.get(f"{agent.url}/contests/{lab.key}?q={lab.key}", headers={"X-Request-ID": lab.key})
         if sys.platform != "darwin":  # where another process's memory is not told
-            assert 10 * 2**20 < (agent.memory() or 0) < 500 * 2**20
+            assert 10 * 2**20 < (uss(psutil.Process(agent.pid)) or 0) < 500 * 2**20
         # The lines come after the answers.
         assert soon(lambda: agent.log.read_text(encoding="utf-8").count("\n") == 2)
         log, pid, folder, process = agent.log.read_text(encoding="utf-8"), agent.pid, agent.log.parent, repr(agent)
@@ -76,7 +77,7 @@ def test_three_services_start_at_once(lab: Lab) -> None:
         assert told == ["fake-10", "session-10", "real-3"]
     finally:
         for agent in agents:
-            agent.kill()
+            agent.stop()
 
 
 def test_stopping_and_starting_twice_is_harmless(lab: Lab) -> None:
@@ -87,7 +88,6 @@ def test_stopping_and_starting_twice_is_harmless(lab: Lab) -> None:
     assert agent.start().pid == first
     assert agent.stop() == 0
     assert agent.stop() is None
-    agent.kill()
     for use in ("url", "pid", "log"):
         with pytest.raises(AgentError, match="not running: use it inside"):
             getattr(agent, use)
@@ -144,9 +144,9 @@ def test_a_service_whose_process_died_says_so(lab: Lab) -> None:
         process = psutil.Process(agent.pid)
         process.kill()
         assert soon(lambda: agent._child is not None and agent._child.exit_code() is not None)
-        for use in (agent.memory, lambda: agent.url):
+        for use in ("url", "pid", "log"):
             with pytest.raises(AgentError, match="process is gone"):
-                use()
+                getattr(agent, use)
 
 
 @posix_only

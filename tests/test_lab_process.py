@@ -234,7 +234,7 @@ def test_a_child_that_never_gets_ready_is_ended(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "executable", str(fake))
     lab = Lab()
     with pytest.raises(LabError, match=r"said nothing for 0.3 s before it was ready"):
-        Child(lab._program(), lab._job()).wait_until_ready(0.3)
+        Child(lab._program, lab._job).wait_until_ready(0.3)
     assert children() == []
 
 

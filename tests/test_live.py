@@ -14,7 +14,7 @@ from made_race import made_trial
 from supalab import Lab, race
 from supalab.course.live import HIGH, LiveView, Row, drawn, finished, live_view
 from supalab.errors import LabError
-from supalab.lab.witness import Now, Tally
+from supalab.lab.witness import Tally, Witness
 from supalab.measure.case import Workload
 from supalab.measure.run import Progress
 
@@ -65,15 +65,16 @@ class Clock:
 
 
 class SlowLab:
-    """A lab whose glance takes ``took`` seconds of a made-up clock."""
+    """A lab whose witness takes ``took`` seconds of a made-up clock."""
 
     def __init__(self, clock: Clock, took: float) -> None:
         self._clock, self._took, self.asked = clock, took, list[float]()
 
-    def now(self, after: float = -1.0) -> Now:
+    def witness(self, after: float = -1.0) -> Witness:
         self.asked.append(after)
         self._clock.now += self._took
-        return Now(3, 3, len(self.asked), 7, self._clock.now, ((self._clock.now, 3),))
+        now = self._clock.now
+        return Witness(3, 3, len(self.asked), 7, 0, 3 * now, ((now, 3),), second=now)
 
 
 def watch(view: Callable[[Progress], None], clock: Clock, seconds: float) -> None:
@@ -96,7 +97,7 @@ def test_looking_takes_a_hundredth_of_the_time_at_most(took: float, most: int) -
 
 
 def test_a_look_asks_only_for_what_is_new() -> None:
-    """The first glance asks for all, the next ones for what came after the last change that is known."""
+    """The first look asks for all, the next ones for what came after the last change that is known."""
     clock = Clock()
     lab = SlowLab(clock, 0.001)
     view = LiveView(lab, lambda parts: None, clock=clock)  # type: ignore[arg-type]
@@ -106,10 +107,10 @@ def test_a_look_asks_only_for_what_is_new() -> None:
 
 
 def test_a_lab_that_is_gone_is_the_races_matter() -> None:
-    """A glance that fails draws nothing and raises nothing."""
+    """A look that fails draws nothing and raises nothing."""
 
     class Gone:
-        def now(self, after: float) -> Now:
+        def witness(self, after: float) -> Witness:
             raise LabError("gone")
 
     view = LiveView(Gone(), lambda parts: None)  # type: ignore[arg-type]
@@ -117,16 +118,16 @@ def test_a_lab_that_is_gone_is_the_races_matter() -> None:
     assert view.rows == ()
 
 
-def test_a_glance_counts_what_the_witness_counts() -> None:
+def test_a_later_reading_has_only_what_came_after() -> None:
     """Only the changes after the given second, and the counts of now."""
     clock = Clock()
     tally = Tally(room=8, clock=clock)
-    assert tally.glance(-1.0) == Now(0, 0, 0, 0, 0.0, ())
+    assert tally.reading() == Witness(0, 0, 0, 0, 0, 0.0, ())
     for second in (1.0, 2.0, 3.0):
         clock.now = second
         tally.enter()
     clock.now = 4.5
-    assert tally.glance(0.0) == Now(3, 3, 0, 0, 3.5, ((1.0, 2), (2.0, 3)))
+    assert tally.reading(0.0) == Witness(3, 3, 0, 0, 0, 7.5, ((1.0, 2), (2.0, 3)), second=3.5)
 
 
 def test_a_watched_race_shows_the_labs_own_counts() -> None:

@@ -17,7 +17,7 @@ from labwork import soon
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
-from supalab.process.child import Child, Program, ProgressLine
+from supalab.process.child import Child, Program, progress_line
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -168,9 +168,9 @@ def test_the_progress_line_comes_after_a_second_and_goes_at_the_end() -> None:
     """In a terminal one line says how far it is; a short start shows nothing, nor does a stream that is no terminal."""
     for stream, seconds, shown in ((Terminal(), 2.0, True), (Terminal(), 0.5, False), (io.StringIO(), 2.0, False)):
         moments = iter([0.0, seconds, seconds])
-        with ProgressLine("the lab loads its data", stream, lambda moments=moments: next(moments)) as line:
-            line.show(100_000_000, 250_000_000)
-            line.show(200_000_000, 250_000_000)
+        with progress_line("the lab loads its data", stream, lambda moments=moments: next(moments)) as show:
+            show(100_000_000, 250_000_000)
+            show(200_000_000, 250_000_000)
         said = stream.getvalue()
         assert ("\rthe lab loads its data: 100 of 250 MB\r" in said) is shown
         assert said.rpartition("\r")[2] == ""

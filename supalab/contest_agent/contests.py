@@ -239,11 +239,9 @@ def _last_day(contest: Contest) -> tuple[datetime, int]:
 @contests.post("/contests", status_code=201, responses=declared(408, 409, 413))
 async def add_contest(db: Database, new: NewContest, response: Response) -> Contest:
     """Add a contest."""
-    added = _checked(await db.insert(TABLE, new.row, columns=COLUMNS))
-    if [one.id for one in added] != [new.id]:
-        raise BROKEN
+    added = _the_one(await db.insert(TABLE, new.row, columns=COLUMNS), new.id, none=BROKEN)
     response.headers["Location"] = f"/contests/{new.id}"
-    return added[0]
+    return added
 
 
 @contests.patch("/contests/{contest_id}", responses=declared(404, 408, 409, 413))
@@ -258,10 +256,10 @@ def _checked(rows: Sequence[Row]) -> list[Contest]:
     return [Contest.model_validate(row) for row in rows]
 
 
-def _the_one(rows: Sequence[Row], contest_id: int) -> Contest:
-    """Return the contest with this number; raises HTTPException: 404 for none, 502 for anything else."""
+def _the_one(rows: Sequence[Row], contest_id: int, none: HTTPException | None = None) -> Contest:
+    """Return the contest with this number; raises HTTPException: ``none`` (404) for no row, 502 for another one."""
     if not rows:
-        raise HTTPException(404, f"there is no contest {contest_id}")
+        raise none or HTTPException(404, f"there is no contest {contest_id}")
     found = _checked(rows)
     if [one.id for one in found] != [contest_id]:
         raise BROKEN

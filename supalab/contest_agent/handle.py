@@ -1,4 +1,4 @@
-"""``Agent`` runs a contest agent as a child process: it starts it, gives its address and memory, and stops it."""
+"""``Agent`` runs a contest agent as a child process: it starts it, gives its address, and stops it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ class Agent(Owner):
     Raises SettingsError, here, for a value that cannot work.
     """
 
-    USE = "with Agent(…) as agent:"
-
     def __init__(
         self, *, client: str, url: str, key: str | None, ca_file: str | os.PathLike[str] | None = None,
         rest_path: str = "/rest/v1", timeout: float = TIMEOUT_S, port: int = 0,
@@ -32,12 +30,9 @@ class Agent(Owner):
         file = None if ca_file is None else os.fspath(ca_file)
         settings = Settings(url, key, timeout=timeout, ca_file=file, rest_path=rest_path)
         self._options = AgentOptions(client, settings, port=port)
-
-    def _job(self) -> dict[str, object]:
-        return asdict(self._options)
-
-    def _program(self) -> Program:
-        return Program("supalab.contest_agent", "service", AgentError, self._options.hard_end)
+        hard_end, use = self._options.hard_end, "with Agent(…) as agent:"
+        program = Program("supalab.contest_agent", "service", AgentError, hard_end, use)
+        super().__init__(program, asdict(self._options))
 
     def __repr__(self) -> str:
         child = self._child
@@ -58,16 +53,3 @@ class Agent(Owner):
     def log(self) -> Path:
         """Its log, one JSON line a request; it lives as long as the service."""
         return self._running().log
-
-    def memory(self) -> int | None:
-        """Return its unique set size in bytes (what would be freed if it ended now); None if it is unknown.
-
-        Source: psutil's ``memory_full_info``.
-        """
-        import psutil
-
-        process = psutil.Process(self._running().pid)
-        try:
-            return int(process.memory_full_info().uss)
-        except psutil.AccessDenied:
-            return None

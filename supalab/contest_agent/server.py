@@ -16,24 +16,18 @@ from functools import partial
 from threading import Event
 from typing import Any, cast
 
-import uvicorn
-
 from supalab.contest_agent.app import create_app, start_logging
 from supalab.contest_agent.options import AgentOptions
-from supalab.process.serving import HttpProtocol, ManagedServer, listen
-from supalab.process.tuning import loop_factory, raise_file_limit
+from supalab.process import serving
 
 __all__ = ["serve"]
 
-#: How long an idle connection is kept open, in seconds; longer than the 60 s of common load balancers, so that it is
-#: they who close it.
-KEEP_ALIVE_S = 75
 #: How long an idle connection may still bring a request once the end was asked for, in seconds.
 LAST_CALL_S = 1.0
 LOOK_EVERY_S = 0.02
 
 
-class LosingNothing(ManagedServer):
+class LosingNothing(serving.ManagedServer):
     """uvicorn's server with a graceful stop: see the module's docstring."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -68,22 +62,9 @@ def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) ->
 
     Raises LabError when the port cannot be had.
     """
-    with listen(options.port, options.host) as sock:
-        raise_file_limit()
+    with serving.listen(options.port, options.host) as sock:
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{sock.getsockname()[1]}"
         start_logging(options)
-        config = uvicorn.Config(
-            create_app(options),
-            http=HttpProtocol,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,  # the service has its own line for each request
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(options.grace) + 1,
-        )
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(LosingNothing(config, lambda: ready(address), ending).serve(sockets=[sock]))
+        app, grace = create_app(options), int(options.grace) + 1
+        serving.serve(LosingNothing(app, sock, ending, lambda: ready(address), grace=grace, lifespan="on"))

@@ -176,13 +176,13 @@ class LiveView:
         row = self._rows.get(arm, Row(arm))
         row = Row(arm) if row.done else row
         try:
-            now = self._lab.now(row.changes[-1][0] if row.changes else -1.0)
+            now = self._lab.witness(row.changes[-1][0] if row.changes else -1.0)
         except LabError:  # the race itself reports the error of its lab
             return False
         if row.changes and now.second < row.second:
             return False  # somebody has reset the record
         counts = {name: getattr(now, name) for name in ("second", "served", "peak", "connections")}
-        self._rows[arm] = replace(row, changes=row.changes + now.changes, **counts)
+        self._rows[arm] = replace(row, changes=row.changes + now.timeline, **counts)
         return True
 
     def draw(self) -> None:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 from supalab.process.attach import attach_to_parent
 
-
-def main() -> int:
-    """Run a lab until its parent ends it; returns the exit code."""
+if __name__ == "__main__":
     with attach_to_parent() as parent:
+        # Nothing heavy may be imported before this.
         import logging
 
-        from supalab.lab.server import ServeOptions, run
+        from supalab.lab.conditions import Conditions, ServeOptions
+        from supalab.lab.server import run
 
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-        options = ServeOptions.from_json(parent.options)
+        options = ServeOptions(**parent.options | {"conditions": Conditions(**parent.options["conditions"])})
         run(options, parent.folder, parent.report_ready, parent.ending, parent.progress)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -145,11 +145,7 @@ class LabApp:
 
     def _work_once(self) -> None:
         job = self._jobs.popleft()
-        try:
-            job.answer = self._rest.answer(job.request)
-        except Exception:
-            log.exception("a request failed")
-            job.answer = gateway.INTERNAL_ERROR
+        job.answer = self._rest.answer(job.request)
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from supalab.errors import SettingsError
+from supalab.errors import LabError, SettingsError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 __all__ = ["DEFAULT_MAX_IN_FLIGHT", "Conditions", "LiveConditions", "ServeOptions"]
 
-# More than this is surely milliseconds given for seconds.
-LONGEST = 3600.0
 DEFAULT_MAX_IN_FLIGHT = 5_000
+# More than an hour is surely milliseconds given for seconds.
+SECONDS = 3600.0, "give seconds, from 0 to 3600 (150 ms is 0.15)"
+#: The largest value of each condition that is a number from 0 on, and what to write instead of another.
+BOUNDS = {
+    "latency": SECONDS,
+    "jitter": SECONDS,
+    "rtt": SECONDS,
+    "error_rate": (1.0, "give a share from 0 to 1 (5 % is 0.05)"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +46,21 @@ class Conditions:
     error_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("latency", "jitter", "rtt"):
-            cure = f"give seconds, from 0 to {LONGEST:.0f} (150 ms is 0.15)"
-            object.__setattr__(self, name, _checked(name, getattr(self, name), LONGEST, cure))
-        share = _checked("error_rate", self.error_rate, 1.0, "give a share from 0 to 1 (5 % is 0.05)")
-        object.__setattr__(self, "error_rate", share)
+        for name, (most, cure) in BOUNDS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+                raise SettingsError(f"{name} is {value!r}: {cure}")
+            object.__setattr__(self, name, float(value))
         if not isinstance(self.tls, bool):
             raise SettingsError(f"tls is {self.tls!r}: it must be True or False")
 
-    def changed(self, changes: Mapping[str, object]) -> Conditions:
+    def changed(self, changes: Mapping[str, Any]) -> Conditions:
         """Return these conditions with ``changes`` made; raises SettingsError for an unknown name or a bad value."""
         known = [one.name for one in fields(self)]
         for name in changes:
             if name not in known:
                 raise SettingsError(f"there is no condition {name!r}: choose from {', '.join(known)}")
-        return Conditions(**{**asdict(self), **changes})
-
-    def as_json(self) -> dict[str, object]:
-        """Return the conditions as JSON's values; ``Conditions(**them)`` makes them again."""
-        return asdict(self)
-
-
-def _checked(name: str, value: float, high: float, cure: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= high:
-        raise SettingsError(f"{name} is {value!r}: {cure}")
-    return float(value)
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +86,6 @@ class ServeOptions:
         if self.seed is not None:
             object.__setattr__(self, "seed", _checked_seed(Path(self.seed)))
 
-    def as_json(self) -> dict[str, object]:
-        """Return the options as JSON's values."""
-        return {**asdict(self), "seed": None if self.seed is None else str(self.seed)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ServeOptions:
-        """Make the options again from what ``as_json`` gave."""
-        return cls(**{**values, "conditions": Conditions(**values["conditions"])})
-
 
 def _check_whole(name: str, value: object, low: int, high: int, cure: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -105,8 +94,7 @@ def _check_whole(name: str, value: object, low: int, high: int, cure: str) -> No
 
 def _checked_seed(seed: Path) -> Path:
     if not seed.is_file():
-        wrong = f"seed {str(seed)!r} is not a file" if seed.exists() else f"seed file {str(seed)!r} is not there"
-        raise SettingsError(f"{wrong}: give the path of a .csv or .sql file")
+        raise SettingsError(f"seed {str(seed)!r} is not a file: give the path of a .csv or .sql file")
     try:
         seed.open("rb").close()
     except OSError as error:
@@ -116,15 +104,29 @@ def _checked_seed(seed: Path) -> Path:
 
 
 class LiveConditions:
-    """The conditions of the moment and the seeded chance in them; ``conditions`` may be replaced at any time.
+    """The conditions of the moment, the seeded chance in them, and the certificate once TLS has been switched on.
 
     Delays and failures are drawn from two generators, so that changing the one law never shifts the other's sequence.
+    The certificate's authority is written to ``authority`` then.
     """
 
-    def __init__(self, conditions: Conditions, random_seed: int = 0) -> None:
-        self.conditions = conditions
-        self._random_seed = random_seed
+    tls: ssl.SSLContext | None = None
+
+    def __init__(self, conditions: Conditions, random_seed: int = 0, authority: Path = Path("ca.pem")) -> None:
+        self._random_seed, self._authority = random_seed, authority
+        self.change(conditions)
         self.reseed()
+
+    def change(self, conditions: Conditions) -> None:
+        """Let ``conditions`` apply from now on; raises LabError, and changes nothing, without a certificate for TLS."""
+        if conditions.tls and self.tls is None:
+            self.tls = make_certificate(self._authority)
+        self.conditions = conditions
+
+    @property
+    def ca_file(self) -> str | None:
+        """The authority to trust while TLS is on."""
+        return str(self._authority) if self.conditions.tls else None
 
     def reseed(self) -> None:
         """Start the sequences of chance again, so that the next trial meets what the last one met."""
@@ -140,3 +142,28 @@ class LiveConditions:
         """Return whether the next request is one of those that fail."""
         rate = self.conditions.error_rate
         return rate > 0 and self._failures.random() < rate
+
+
+def make_certificate(ca_file: Path) -> ssl.SSLContext:
+    """Return a server's context with a fresh certificate for this machine; its authority is written to ``ca_file``.
+
+    Raises LabError when the file cannot be written.
+    """
+    # Loaded here because most labs do not use TLS and should start fast.
+    import ssl
+
+    import trustme
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        authority = trustme.CA(organization_name="supalab")
+        # This too writes a file for a moment, because Python reads a key from files alone.
+        authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
+        authority.cert_pem.write_to_path(str(ca_file))
+    except OSError as error:
+        raise LabError(
+            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror or error}): "
+            "make room there, or set TMPDIR to another folder before the lab is started"
+        ) from None
+    return context

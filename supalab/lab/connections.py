@@ -10,23 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any, cast
 
-from supalab.errors import LabError
 from supalab.process.serving import ManagedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from threading import Event
-
-    import uvicorn
 
     from supalab.lab.conditions import Conditions, LiveConditions
     from supalab.lab.witness import Tally
 
-__all__ = ["WINDOW", "Connections", "at_a_distance", "make_certificate"]
+__all__ = ["WINDOW", "Connections", "at_a_distance"]
 
 #: Seconds for a TLS handshake; after that the connection is closed.
 HANDSHAKE_S = 10.0
@@ -38,66 +33,23 @@ ON_THEIR_WAY_S = 1.0
 log = logging.getLogger("supalab.lab")
 
 
-def make_certificate(ca_file: Path) -> ssl.SSLContext:
-    """Return a server's context with a fresh certificate for this machine; its authority is written to ``ca_file``.
-
-    Raises LabError when the file cannot be written.
-    """
-    # Loaded here because most labs do not use TLS and should start fast.
-    import trustme
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        authority = trustme.CA(organization_name="supalab")
-        # This too writes a file for a moment, because Python reads a key from files alone.
-        authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
-        authority.cert_pem.write_to_path(str(ca_file))
-    except OSError as error:
-        raise LabError(
-            f"the certificate's authority cannot be written to {str(ca_file)!r} ({error.strerror or error}): "
-            "make room there, or set TMPDIR to another folder before the lab is started"
-        ) from None
-    return context
-
-
 class Connections(ManagedServer):
-    """uvicorn's server with its own accept loop, because each connection keeps the conditions at its opening.
-
-    ``ca_file`` is the file of the certificate authority; it exists once TLS has been switched on.
-    """
-
-    _context: ssl.SSLContext | None = None
+    """uvicorn's server with its own accept loop, because each connection keeps the conditions at its opening."""
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        ready: Callable[[], None],
-        ending: Event,
-        *,
-        live: LiveConditions,
-        tally: Tally,
-        ca_file: Path,
-    ) -> None:
-        super().__init__(config, ready, ending)
-        self._live, self._tally, self.ca_file = live, tally, ca_file
+        self, app: Any, listener: socket.socket, ending: Event, ready: Callable[[], None],
+        live: LiveConditions, tally: Tally,
+    ) -> None:  # fmt: skip
+        super().__init__(app, listener, ending, ready)
+        self._live, self._tally = live, tally
         self._far_away: set[asyncio.Task[None]] = set()
-
-    def prepare(self, conditions: Conditions) -> None:
-        """Make what new connections need under ``conditions``; call it before they become the live ones.
-
-        Raises LabError when that does not work; then nothing has changed.
-        """
-        if conditions.tls and self._context is None:
-            self._context = make_certificate(self.ca_file)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections, then call ``ready``."""
         await self.lifespan.startup()
-        (listener,) = sockets or []
-        listener.setblocking(False)
+        self.listener.setblocking(False)
         self.servers, self.started = [], True
-        self._accepting = asyncio.create_task(self._accept(listener))
+        self._accepting = asyncio.create_task(self._accept())
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -108,13 +60,13 @@ class Connections(ManagedServer):
         if self._far_away:
             await asyncio.wait(self._far_away, timeout=ON_THEIR_WAY_S)
 
-    async def _accept(self, listener: socket.socket) -> None:
+    async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         failing = False
         async with asyncio.TaskGroup() as entering:
             while True:
                 try:
-                    caller, _ = await loop.sock_accept(listener)
+                    caller, _ = await loop.sock_accept(self.listener)
                 except OSError as error:  # no descriptor left, or a client that disconnected at once
                     if not failing:
                         log.warning("a connection could not be accepted: %s", error.strerror)
@@ -131,7 +83,7 @@ class Connections(ManagedServer):
             caller.setblocking(False)
             if conditions.rtt:
                 served = await at_a_distance(caller, conditions.rtt, self._far_away)
-            context = self._context if conditions.tls else None
+            context = self._live.tls if conditions.tls else None
             limit = {"ssl_handshake_timeout": HANDSHAKE_S + 3 * conditions.rtt} if context else {}
             loop = asyncio.get_running_loop()
             await loop.connect_accepted_socket(self._protocol, served, ssl=context, **limit)
@@ -147,9 +99,9 @@ class Connections(ManagedServer):
 
 # Distance
 
-WINDOW = 256 * 1024
-"""So many bytes may be on their way in one direction; then whoever sends more has to wait."""
-PIECE = 64 * 1024
+PIECE = 4 * 1024
+WINDOW = 64 * PIECE
+"""So many bytes, in 64 pieces, may be on their way in one direction; then whoever sends more has to wait."""
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -177,9 +129,10 @@ async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -
     """Forward bytes in both directions until both have ended or one fails."""
     try:
         async with asyncio.TaskGroup() as group:
-            for way in (_Way(near, far, delay), _Way(far, near, delay)):
-                group.create_task(way.hear(opened))
-                group.create_task(way.hand_on())
+            for source, target in ((near[0], far[1]), (far[0], near[1])):
+                on_their_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(WINDOW // PIECE)
+                group.create_task(_receive(source, on_their_way, delay, opened))
+                group.create_task(_deliver(on_their_way, target))
     except* OSError:
         pass  # a client that has disconnected needs nothing more
     finally:
@@ -187,33 +140,24 @@ async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -
         far[1].close()
 
 
-class _Way:
-    """One direction: what ``hear`` reads, ``hand_on`` writes ``delay`` seconds later, in the same order."""
+async def _receive(
+    source: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float, bytes]], delay: float, opened: float
+) -> None:
+    """Put what comes from ``source`` into ``pieces`` with the time at which it is due; an empty piece is the end."""
+    piece = b"the first"
+    while piece:
+        piece = await source.read(PIECE)
+        now = asyncio.get_running_loop().time()
+        await pieces.put((max(now, opened) + delay, piece))
 
-    def __init__(self, source: Streams, target: Streams, delay: float) -> None:
-        self.reader, self.writer, self.delay = source[0], target[1], delay
-        self.time = asyncio.get_running_loop().time
-        self.pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        self.size, self.room = 0, asyncio.Event()
 
-    async def hear(self, opened: float) -> None:
-        piece = b"the first"
-        while piece:
-            while self.size > WINDOW:
-                self.room.clear()
-                await self.room.wait()
-            piece = await self.reader.read(PIECE)
-            self.size += len(piece)
-            self.pieces.put_nowait((max(self.time(), opened) + self.delay, piece))
-
-    async def hand_on(self) -> None:
-        piece = b"the first"
-        while piece:
-            due, piece = await self.pieces.get()
-            await asyncio.sleep(due - self.time())
-            self.writer.write(piece)
-            await self.writer.drain()
-            self.size -= len(piece)
-            self.room.set()
-        if not self.writer.is_closing():
-            self.writer.write_eof()
+async def _deliver(pieces: asyncio.Queue[tuple[float, bytes]], target: asyncio.StreamWriter) -> None:
+    """Write each piece when it is due, in the same order, and then the end."""
+    piece = b"the first"
+    while piece:
+        due, piece = await pieces.get()
+        await asyncio.sleep(due - asyncio.get_running_loop().time())
+        target.write(piece)
+        await target.drain()
+    if not target.is_closing():
+        target.write_eof()

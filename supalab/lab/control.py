@@ -1,7 +1,8 @@
 """The lab's control API, on its own port with its own token: read the counters, change the conditions.
 
-``GET /witness``, ``GET /now?SECONDS`` (what changed after that time), ``POST /reset``, ``GET /conditions``, ``PATCH
-/conditions``. These requests are not counted, delayed or limited, so reading the counters does not change them.
+``GET /witness``, ``GET /witness?SECONDS`` (of its timeline what came after that time), ``POST /reset``, ``GET
+/conditions``, ``PATCH /conditions``. These requests are not counted, delayed or limited, so reading the counters does
+not change them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from supalab.lab.gateway import headers_of, json_answer, message, too_large
 if TYPE_CHECKING:
     from supalab.lab.app import Receive, Send
     from supalab.lab.conditions import LiveConditions
-    from supalab.lab.connections import Connections
     from supalab.lab.postgrest.http import Answer
     from supalab.lab.witness import Tally
 
@@ -30,9 +30,9 @@ BODY_LIMIT = 64 * 1024
 class ControlApp:
     """The application on the lab's control port."""
 
-    def __init__(self, port: int, token: str, live: LiveConditions, tally: Tally, connections: Connections) -> None:
+    def __init__(self, port: int, token: str, live: LiveConditions, tally: Tally) -> None:
         self._host, self._bearer = f"127.0.0.1:{port}", f"Bearer {token}".encode()
-        self._live, self._tally, self._connections = live, tally, connections
+        self._live, self._tally = live, tally
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request of the handle's."""
@@ -42,15 +42,15 @@ class ControlApp:
             return await send_answer(send, message(403, "not for you"))
         try:
             body = await read_body(receive, headers, BODY_LIMIT)
-        except BodyTooLarge:
-            return await send_answer(send, too_large(BODY_LIMIT))
+            answer = self._answer(scope["method"], scope["path"], body, scope["query_string"])
         except CallerLeft:
             return None
-        try:
-            answer = self._answer(scope["method"], scope["path"], body, scope["query_string"])
-        except (SettingsError, ValueError, RecursionError) as error:
-            words = str(error) if isinstance(error, SettingsError) else "the body or the query cannot be read"
-            answer = message(400, words)
+        except BodyTooLarge:
+            answer = too_large(BODY_LIMIT)
+        except SettingsError as error:
+            answer = message(400, str(error))
+        except (ValueError, RecursionError):
+            answer = message(400, "the body or the query cannot be read")
         except LabError as error:
             answer = message(503, str(error))
         return await send_answer(send, answer)
@@ -58,24 +58,19 @@ class ControlApp:
     def _answer(self, method: str, path: str, body: bytes, query: bytes) -> Answer:
         """Return the answer; raises SettingsError, LabError, or ValueError for what cannot be read."""
         match method, path:
-            case "GET", "/now":
-                return json_answer(200, asdict(self._tally.glance(float(query))))
+            case "GET", "/witness":
+                return json_answer(200, asdict(self._tally.reading(float(query or b"-1"))))
             case "POST", "/reset":
                 self._tally.reset()
                 self._live.reseed()
+                return json_answer(200, asdict(self._tally.reading()))
+            case "GET", "/conditions":
+                pass
             case "PATCH", "/conditions":
                 changes = json.loads(body)
                 if not isinstance(changes, dict):
                     raise SettingsError("the body is not a JSON object")
-                conditions = self._live.conditions.changed(changes)
-                self._connections.prepare(conditions)
-                self._live.conditions = conditions
-            case ("GET", "/witness") | ("GET", "/conditions"):
-                pass
+                self._live.change(self._live.conditions.changed(changes))
             case _:
                 return message(404, f"there is no {method} {path} here")
-        if path != "/conditions":
-            return json_answer(200, self._tally.reading().as_json())
-        conditions = self._live.conditions
-        ca_file = str(self._connections.ca_file) if conditions.tls else None
-        return json_answer(200, {**conditions.as_json(), "ca_file": ca_file})
+        return json_answer(200, {**asdict(self._live.conditions), "ca_file": self._live.ca_file})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import DEFAULT_MAX_IN_FLIGHT, Conditions, ServeOptions
-from supalab.lab.witness import Now, Witness
+from supalab.lab.witness import Witness
 from supalab.process.child import Child, Owner, Program
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Lab"]
 
 CONTROL_TIMEOUT_S = 30.0
-#: Seconds in which a lab stops: a little longer than requests in flight may take to finish.
-HARD_END_S = 2.8
+# It stops in a little longer than requests in flight may take to finish.
+PROGRAM = Program("supalab.lab", "lab", LabError, hard_end=2.8, use="with Lab() as lab:")
 
 
 class Lab(Owner):
@@ -31,8 +32,6 @@ class Lab(Owner):
 
     Raises SettingsError here for a value that cannot work, and at the start for a seed file that cannot be served.
     """
-
-    USE = "with Lab() as lab:"
 
     def __init__(
         self,
@@ -47,19 +46,14 @@ class Lab(Owner):
         random_seed: int = 0,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
     ) -> None:
-        self._options = ServeOptions(
+        options = ServeOptions(
             port=port,
             conditions=Conditions(latency=latency, jitter=jitter, rtt=rtt, tls=tls, error_rate=error_rate),
             seed=None if seed is None else Path(seed),
             random_seed=random_seed,
             max_in_flight=max_in_flight,
         )
-
-    def _job(self) -> dict[str, object]:
-        return self._options.as_json()
-
-    def _program(self) -> Program:
-        return Program("supalab.lab", "lab", LabError, HARD_END_S)
+        super().__init__(PROGRAM, asdict(options))
 
     def __repr__(self) -> str:
         child = self._child
@@ -105,13 +99,12 @@ class Lab(Owner):
         Conditions().changed(changes)
         return self._told(self._ask("PATCH", "/conditions", changes))
 
-    def witness(self) -> Witness:
-        """Return what the lab saw since its start or the last reset; asking is not counted."""
-        return Witness.from_json(self._ask("GET", "/witness"))
+    def witness(self, after: float = -1.0) -> Witness:
+        """Return what the lab saw since its start or the last reset; asking is not counted.
 
-    def now(self, after: float = -1.0) -> Now:
-        """Return a glance: the counts now, and how requests in flight changed later than ``after`` seconds."""
-        return Now.from_json(self._ask("GET", f"/now?{after!r}"))
+        Its timeline begins later than ``after`` seconds, so that it costs little to ask again and again.
+        """
+        return Witness.from_json(self._ask("GET", f"/witness?{after!r}"))
 
     def reset(self) -> None:
         """Start the record and the sequences of chance again; connections and rows stay as they are."""

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import secrets
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
-from supalab.errors import LabError, SettingsError
+from supalab.errors import LabError
 from supalab.lab.app import LabApp
 from supalab.lab.conditions import LiveConditions, ServeOptions
 from supalab.lab.connections import Connections
@@ -25,19 +22,14 @@ from supalab.lab.control import ControlApp
 from supalab.lab.gateway import Gate
 from supalab.lab.postgrest.rest import Rest
 from supalab.lab.witness import Tally, Witness
-from supalab.process.child import ProgressLine, free_folder
-from supalab.process.serving import HttpProtocol, ManagedServer, listen
-from supalab.process.tuning import calm_collector, loop_factory, on_signals, raise_file_limit
+from supalab.process import serving
+from supalab.process.child import free_folder, progress_line
+from supalab.process.tuning import calm_collector, ended_by_signals
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 __all__ = ["ServeOptions", "run", "serve"]
-
-# Longer than any client keeps a connection, so the lab never closes one on which a request was just sent.
-KEEP_ALIVE_S = 75
-GRACE_S = 2
 
 
 def run(
@@ -54,45 +46,18 @@ def run(
     seconds to finish. ``progress`` receives how many bytes of the seed file are read. Raises LabError and SettingsError
     when the lab cannot start.
     """
-    with contextlib.ExitStack() as stack:
-        public, control = stack.enter_context(listen(options.port)), stack.enter_context(listen(0))
-        rest = Rest(options.seed, progress=progress)
-        stack.callback(rest.close)
-        raise_file_limit()
+    listen = serving.listen
+    with listen(options.port) as public, listen(0) as control, closing(Rest(options.seed, progress=progress)) as rest:
         calm_collector()
-        live, tally = LiveConditions(options.conditions, options.random_seed), Tally()
+        live, tally = LiveConditions(options.conditions, options.random_seed, folder / "ca.pem"), Tally()
         port, control_port = public.getsockname()[1], control.getsockname()[1]
         key, token = f"sb_publishable_{secrets.token_urlsafe(24)}", secrets.token_urlsafe(24)
-        ca_file = folder / "ca.pem"
-        words = {"port": port, "key": key, "control_port": control_port, "token": token}
-        words["ca_file"] = str(ca_file) if options.conditions.tls else None
+        words = {"port": port, "key": key, "control_port": control_port, "token": token, "ca_file": live.ca_file}
         app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
-        server = Connections(_config(app), lambda: ready(words), ending, live=live, tally=tally, ca_file=ca_file)
-        server.prepare(options.conditions)
-        controller = ManagedServer(_config(ControlApp(control_port, token, live, tally, server)), lambda: None, ending)
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_serve_all({server: public, controller: control}))
+        server = Connections(app, public, ending, lambda: ready(words), live, tally)
+        controller = serving.ManagedServer(ControlApp(control_port, token, live, tally), control, ending)
+        serving.serve(server, controller)
         return tally.reading()
-
-
-async def _serve_all(servers: Mapping[uvicorn.Server, socket.socket]) -> None:
-    await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers.items()))
-
-
-def _config(app: object) -> uvicorn.Config:
-    return uvicorn.Config(
-        cast("Any", app),
-        http=HttpProtocol,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        workers=1,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-    )
 
 
 def serve(options: ServeOptions) -> int:
@@ -105,11 +70,6 @@ def serve(options: ServeOptions) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     ending, announced = Event(), Event()
 
-    def end() -> None:
-        ending.set()
-        if not announced.is_set():
-            raise KeyboardInterrupt  # the event is not checked yet
-
     def ready(words: dict[str, Any]) -> None:
         announced.set()
         _announce(words)
@@ -118,20 +78,14 @@ def serve(options: ServeOptions) -> int:
         folder = free_folder()
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise LabError(
-            f"no temporary folder ({error.strerror or error}): make room, or set TMPDIR to another"
-        ) from None
+        cure = "make room, or set TMPDIR to another"
+        raise LabError(f"no temporary folder ({error.strerror or error}): {cure}") from None
     try:
-        with on_signals(end), ProgressLine("the lab loads its data") as line:
-            last = run(options, folder, ready, ending, line.show)
-    except (KeyboardInterrupt, SettingsError):
-        # Raised inside a statement of the seed, SQLite swallows the interrupt and calls the statement interrupted.
-        if not ending.is_set():
-            raise
-        return 0
+        with ended_by_signals(ending, announced), progress_line("the lab loads its data") as show:
+            last = run(options, folder, ready, ending, show)
+            sys.stderr.write(f"{last}\n")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    sys.stderr.write(f"{last}\n")
     return 0
 
 

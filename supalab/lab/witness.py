@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Now", "Tally", "Witness"]
+__all__ = ["Tally", "Witness"]
 
 TIMELINE_ROOM = 20_000
 
@@ -30,7 +30,8 @@ class Witness:
     disconnected. ``errors``: responses replaced by an error because of the error rate. ``refused``: requests refused by
     the limit, which were never in flight. ``busy_s``: requests in flight, integrated over time, in seconds; divided by
     a span of seconds it is the mean in flight. ``timeline``: (seconds, requests in flight) at each change, counted from
-    the first request; long records keep only every second, fourth, ... change, and always the last.
+    the first request; long records keep only every second, fourth, ... change, and always the last. ``second``: seconds
+    from the first request to this reading.
     """
 
     peak: int
@@ -42,14 +43,11 @@ class Witness:
     timeline: tuple[tuple[float, int], ...]
     errors: int = 0
     refused: int = 0
-
-    def as_json(self) -> dict[str, object]:
-        """Return the record as JSON's values; ``Witness.from_json`` makes it again."""
-        return asdict(self)
+    second: float = 0.0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Witness:
-        """Make the record again from what ``as_json`` gave."""
+        """Make the record again from what ``dataclasses.asdict`` and JSON made of it."""
         timeline = tuple((float(second), int(number)) for second, number in values["timeline"])
         return cls(**{**values, "timeline": timeline})
 
@@ -58,27 +56,6 @@ class Witness:
         connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
         seen = f"{requests} served, at most {self.peak} in flight, {connections}"
         return f"{seen}, {self.abandoned} finished after their client had disconnected" if self.abandoned else seen
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """A glance at the lab while it works, much cheaper than a whole ``Witness``.
-
-    ``second``: seconds since the first request; ``changes``: (seconds, requests in flight) since the last glance.
-    """
-
-    current: int
-    peak: int
-    served: int
-    connections: int
-    second: float
-    changes: tuple[tuple[float, int], ...]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Now:
-        """Make the glance again from what the lab wrote."""
-        changes = tuple((float(second), int(number)) for second, number in values["changes"])
-        return cls(**{**values, "changes": changes})
 
 
 class Tally:
@@ -135,19 +112,23 @@ class Tally:
         self._numbers[:half] = self._numbers[::2]
         self._kept, self._stride = half, self._stride * 2
 
-    def glance(self, after: float) -> Now:
-        """Return the counts now and the changes later than ``after`` seconds."""
+    def reading(self, after: float = -1.0) -> Witness:
+        """Return the record as it stands now, its timeline with the changes later than ``after`` seconds."""
+        now = self._clock()
         first = bisect_right(self._seconds, after, 0, self._kept)
-        changes = zip(self._seconds[first : self._kept], self._numbers[first : self._kept], strict=True)
-        second = self._clock() - self._origin if self._seen else 0.0
-        return Now(self.current, self.peak, self.served, self.connections, second, tuple(changes))
-
-    def reading(self) -> Witness:
-        """Return the record as it stands now."""
-        busy = self._busy + self.current * (self._clock() - self._last)
-        timeline = list(zip(self._seconds[: self._kept], self._numbers[: self._kept], strict=True))
+        timeline = list(zip(self._seconds[first : self._kept], self._numbers[first : self._kept], strict=True))
         last = (self._last - self._origin, self.current)
         if timeline and timeline[-1] != last:
             timeline.append(last)
-        counts = (self.peak, self.current, self.served, self.connections, self.abandoned)
-        return Witness(*counts, busy, tuple(timeline), self.errors, self.refused)
+        return Witness(
+            peak=self.peak,
+            current=self.current,
+            served=self.served,
+            connections=self.connections,
+            abandoned=self.abandoned,
+            busy_s=self._busy + self.current * (now - self._last),
+            timeline=tuple(timeline),
+            errors=self.errors,
+            refused=self.refused,
+            second=now - self._origin if self._seen else 0.0,
+        )

@@ -56,10 +56,10 @@ def run_worker(
             if seconds > limit_s:
                 raise TrialError(f"a trial had no result after {limit_s:.0f} s: use fewer requests or a larger limit")
             tick(seconds)
-        child.wait(LEAVE_S)
-    except EOFError:
-        tail = child.log_text().splitlines() or ["it said nothing"]
-        raise TrialError(f"{who} broke: {tail[-1]}") from None
+        child.exit_code(LEAVE_S)
+        if not result:
+            tail = child.log_text().splitlines() or ["it said nothing"]
+            raise TrialError(f"{who} broke: {tail[-1]}")
     finally:
         child.kill()
     if "kind" in result and "error" in result:

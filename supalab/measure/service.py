@@ -15,6 +15,8 @@ from importlib.metadata import version
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+import psutil
+
 from supalab.clients.arms import arm
 from supalab.contest_agent.handle import Agent
 from supalab.contest_agent.options import client_arm
@@ -24,7 +26,7 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.measure.case import Case, Number, Span, Workload
 from supalab.measure.child import job, run_worker
-from supalab.measure.instruments import machine, versions
+from supalab.measure.instruments import machine, uss, versions
 from supalab.measure.traffic import Traffic
 from supalab.settings import Settings
 
@@ -134,7 +136,7 @@ def serve(case: Case, context: Context, tick: Tick) -> dict[str, Any]:
         fault.end()
     # The rest of this load must not count for the next one.
     seen, numbers = quiet(lab, 2 * lab.conditions.latency, STILL_S), found["numbers"]
-    more |= {"memory_bytes": agent.memory(), "in_flight_mean": seen.busy_s / numbers["lasted_s"]}
+    more |= {"memory_bytes": uss(psutil.Process(agent.pid)), "in_flight_mean": seen.busy_s / numbers["lasted_s"]}
     more |= {"failed_on_purpose": seen.errors, **fault.window(found["epoch"], traffic)}
     if numbers["errors"] or numbers["disconnected"]:
         agent.stop()

@@ -10,27 +10,32 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from supalab.errors import SupalabError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["Attachment", "attach_to_parent"]
 
 LOOK_EVERY_S = 0.2
 
 
-def attach_to_parent() -> Attachment:
-    """Read the parent's line and exit with the parent from now on; call it before large imports."""
+@contextlib.contextmanager
+def attach_to_parent() -> Iterator[Attachment]:
+    """Read the parent's line and exit with the parent from now on; call it before large imports.
+
+    A SupalabError is reported to the parent, and the exit code is 2. At the end the folder is removed, except after a
+    crash, because the parent then reads the log.
+    """
     # An interrupted cell must not end the child; at once, so that no moment is open to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = b""
@@ -40,15 +45,20 @@ def attach_to_parent() -> Attachment:
         if not byte:
             os._exit(0)  # the parent ended before it wrote everything
         line += byte
-    return Attachment(json.loads(line))
+    parent = Attachment(json.loads(line))
+    try:
+        yield parent
+    except SupalabError as error:
+        parent.report({"kind": type(error).__name__, "error": str(error)})
+        parent.leave(2)
+    parent.remove_folder()
 
 
 class Attachment:
     """The options from the parent, and the methods to report to it.
 
     ``folder``: for files that are needed only while this process runs, its log among them. ``ending``: set when the
-    process should stop. As a context manager it reports a SupalabError to the parent and exits with code 2; at the end
-    it removes the folder, except after a crash, because the parent then reads the log.
+    process should stop.
     """
 
     def __init__(self, job: Mapping[str, Any]) -> None:
@@ -56,24 +66,12 @@ class Attachment:
         self.folder, self.ending = Path(job["folder"]), threading.Event()
         self._alive, self._hard_end = _parent_watch(job["parent"]), job["hard_end"]
         self._reports = os.fdopen(os.dup(1), "wb")
-        self._making_folder = threading.Lock()
         signal.signal(signal.SIGTERM, lambda *_: self.ending.set())
+        self._start_log()
         # One thread where it can be: a measuring worker counts its threads.
         if sys.platform == "win32":
             threading.Thread(target=self._await_end_of_input, name="supalab-input", daemon=True).start()
         threading.Thread(target=self._watch, name="supalab-watch", daemon=True).start()
-        self._start_log()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, SupalabError):
-            self.report({"kind": type(error).__name__, "error": str(error)})
-        if error is None or isinstance(error, SupalabError) or not self._alive():
-            self._remove_folder()
-        if isinstance(error, SupalabError):
-            sys.exit(2)
 
     def report(self, values: Mapping[str, object]) -> None:
         """Send the parent one JSON line."""
@@ -91,10 +89,16 @@ class Attachment:
         """Report that ``done`` of ``total`` bytes are done, so that the parent waits on."""
         self.report({"progress": [done, total]})
 
-    def leave(self) -> None:
-        """End this process at once, with code 0, whatever still runs in it."""
-        self._remove_folder()
-        os._exit(0)
+    def leave(self, code: int = 0) -> None:
+        """Remove the folder and end this process at once, whatever still runs in it."""
+        self.remove_folder()
+        os._exit(code)
+
+    def remove_folder(self) -> None:
+        """Remove the process's files; its log goes nowhere from then on."""
+        if sys.platform == "win32":  # where an open file cannot be removed
+            _print_to(os.devnull)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start_log(self) -> None:
         """Make the folder and send all output from now on to the log file in it.
@@ -102,19 +106,13 @@ class Attachment:
         The parent does not make it, because a parent that is killed just then would leave it behind.
         """
         try:
-            with self._making_folder:
-                self.folder.mkdir(mode=0o700)
+            self.folder.mkdir(mode=0o700)
             _print_to(self.folder / "log")
         except OSError as error:
             where = str(self.folder.parent)
             said = f"no folder can be made in {where!r} ({error.strerror}): make room there, or set TMPDIR to another"
             self.report({"kind": "OSError", "error": said})
             os._exit(2)
-
-    def _remove_folder(self) -> None:
-        if sys.platform == "win32":  # where an open file cannot be removed
-            _print_to(os.devnull)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _watch(self) -> None:
         """Exit at once when the parent has ended, and at the latest some seconds after a stop request.
@@ -126,25 +124,15 @@ class Attachment:
             if self.ending.is_set():
                 latest = min(latest, time.monotonic() + self._hard_end)
                 time.sleep(min(LOOK_EVERY_S / 4, self._hard_end))
-            else:
-                self._look_at_input()
-        with self._making_folder:
-            self._remove_folder()
-            os._exit(1 if self._alive() else 0)
-
-    def _look_at_input(self) -> None:
-        if sys.platform == "win32":
-            self.ending.wait(LOOK_EVERY_S)
-            return
-        import select
-
-        if select.select([0], [], [], LOOK_EVERY_S)[0] and not os.read(0, 1024):
-            self.ending.set()
+            elif sys.platform == "win32":  # where only sockets can be waited for: a thread reads the input
+                self.ending.wait(LOOK_EVERY_S)
+            elif select.select([0], [], [], LOOK_EVERY_S)[0] and not os.read(0, 1024):
+                self.ending.set()
+        self.leave(1 if self._alive() else 0)
 
     def _await_end_of_input(self) -> None:
         with contextlib.suppress(OSError):
-            while os.read(0, 1024):
-                pass
+            os.read(0, 1)  # the parent writes nothing more
         self.ending.set()
 
 

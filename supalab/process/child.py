@@ -19,20 +19,18 @@ import tempfile
 import threading
 import time
 import warnings
-from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TextIO
+from typing import IO, TYPE_CHECKING, Any, Self, TextIO
 
 from supalab.errors import SettingsError, SupalabError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Child", "Owner", "Program", "ProgressLine", "free_folder"]
+__all__ = ["Child", "Owner", "Program", "free_folder", "progress_line"]
 
 SILENCE_LIMIT_S = 30.0
 #: Seconds that a child may take to be gone after it should have killed itself.
@@ -47,13 +45,15 @@ SHOW_AFTER_S = 1.0
 class Program:
     """What a child process runs: ``python -m module``. Messages use ``name`` and are raised as ``error``.
 
-    ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does.
+    ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does. ``use``: how its
+    handle is to be used, for messages.
     """
 
     module: str
     name: str
     error: type[SupalabError]
     hard_end: float = 0.0
+    use: str = ""
 
     def failed(self, what: str) -> SupalabError:
         """Return the program's error, saying ``what`` of it."""
@@ -76,8 +76,10 @@ class Child:
             words = "needs a temporary folder, and none can be written to: set TMPDIR to a folder with room"
             raise program.failed(words) from None
         self.log = self.folder / "log"
+        job = {"parent": self.owner, "folder": self.folder, "hard_end": program.hard_end, "options": options}
+        line = json.dumps(job, default=os.fspath).encode() + b"\n"
         self._stray: deque[bytes] = deque(maxlen=STRAY_LINES)
-        self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._process = self._spawn()
         assert self._process.stdout is not None
         assert self._process.stdin is not None
@@ -85,31 +87,26 @@ class Child:
         # A thread, because not every system can wait for a pipe with a timeout.
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
-        job = {"parent": self.owner, "folder": str(self.folder), "hard_end": program.hard_end, "options": options}
         try:
             with contextlib.suppress(OSError):  # it has ended already, which the reader of its output notices
-                self._input.write(json.dumps(job).encode() + b"\n")
+                self._input.write(line)
                 self._input.flush()
         except BaseException:
             self.kill()
             raise
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        if not sys.executable:
-            raise self.program.failed("could not be started: this Python does not say where it is (sys.executable)")
-        # A session of its own: an interrupt meant for the kernel must not reach the child.
-        apart: dict[str, Any] = {"start_new_session": True}
-        if sys.platform == "win32":
-            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         try:
             return subprocess.Popen(
                 # -P: a learner's own random.py or uvicorn.py in this folder must not be imported in there.
-                [sys.executable, "-P", "-m", self.program.module],
+                [str(sys.executable), "-P", "-m", self.program.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,  # until the child has a log, what it prints comes here
                 env=_environment(),
-                **apart,
+                # A session of its own, on Windows a group: an interrupt meant for the kernel must not reach the child.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
             words = f"could not be started with {sys.executable!r}: {error.strerror}"
@@ -125,19 +122,14 @@ class Child:
                     self._reports.put(report)
                 else:
                     self._stray.append(line)
-        self._reports.put(None)
+        self._reports.put({})
 
     def hear(self, limit: float) -> dict[str, Any] | None:
-        """Return the child's next report, None when there was none for ``limit`` seconds; EOFError when it is over."""
+        """Return the child's next report, an empty one at its end, None when there was none for ``limit`` seconds."""
         try:
-            report = self._reports.get(timeout=limit)
+            return self._reports.get(timeout=limit)
         except queue.Empty:
             return None
-        if report is None:
-            raise EOFError
-        if report.get("kind") == "OSError":
-            raise self.program.failed(f"could not be started: {report['error']}")
-        return report
 
     def wait_until_ready(self, silence_limit: float = SILENCE_LIMIT_S) -> None:
         """Wait while the child makes progress, and store its report in ``ready``.
@@ -146,32 +138,27 @@ class Child:
         when its options are the cause; the child has then ended.
         """
         try:
-            with ProgressLine(f"the {self.program.name} loads its data") as line:
+            with progress_line(f"the {self.program.name} loads its data") as show:
                 while (report := self.hear(silence_limit)) and "progress" in report:
-                    line.show(*report["progress"])
+                    show(*report["progress"])
             if report is None:
                 words = f"said nothing for {silence_limit:g} s before it was ready: try again"
+                raise self.program.failed(words + self.log_tail())
+            if not report:
+                words = f"ended before it was ready (exit code {self._process.wait()})"
                 raise self.program.failed(words + self.log_tail())
             if "error" in report:
                 raise (SettingsError if report["kind"] == "SettingsError" else self.program.error)(report["error"])
             self.ready = report
-        except EOFError:
-            words = f"ended before it was ready (exit code {self._process.wait()})"
-            error = self.program.failed(words + self.log_tail())
-            self.kill()
-            raise error from None
         except BaseException:
             self.kill()
             raise
 
-    def exit_code(self) -> int | None:
-        """Return the code it ended with, or None while it runs."""
-        return self._process.poll()
-
-    def wait(self, limit: float) -> None:
-        """Wait until it has ended by itself, at most ``limit`` seconds."""
+    def exit_code(self, within: float = 0.0) -> int | None:
+        """Return its exit code, or None if it does not end by itself within so many seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(limit)
+            return self._process.wait(within)
+        return None
 
     def log_text(self) -> str:
         """Return the end of what it printed."""
@@ -196,7 +183,7 @@ class Child:
             self._close_input()
             if sys.platform != "win32":
                 self._process.terminate()  # it may be deaf on that ear: a process forked here holds its input open
-            self.wait(self.program.hard_end + STOP_MARGIN_S)
+            self.exit_code(self.program.hard_end + STOP_MARGIN_S)
         finally:
             self.kill()
         return self._process.returncode
@@ -242,46 +229,40 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-class ProgressLine:
-    """A progress line such as ``the lab loads its data: 40 of 250 MB``, shown after a second and cleared at the end.
+@contextlib.contextmanager
+def progress_line(
+    what: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows a line such as ``the lab loads its data: 40 of 250 MB``, from bytes done and in all.
 
-    Nothing is shown where standard error is no terminal.
+    The line comes after a second and is cleared at the end. Nothing is shown where standard error is no terminal.
+    """
+    out = sys.stderr if stream is None else stream  # under pythonw, standard error is None
+    begin, text = clock() + SHOW_AFTER_S, ""
+
+    def show(done: int, total: int) -> None:
+        nonlocal text
+        if out is not None and out.isatty() and clock() >= begin:
+            text = f"{what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+            print(f"\r{text}", end="", file=out, flush=True)
+
+    try:
+        yield show
+    finally:
+        if text:
+            print(f"\r{' ' * len(text)}\r", end="", file=out, flush=True)
+
+
+class Owner:
+    """A handle that starts one child process and ends it: by ``with``, by ``async with``, or by ``start``, ``stop``.
+
+    ``options`` are the child's, as values that JSON can hold.
     """
 
-    def __init__(self, what: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._what, self._clock, self._stream = what, clock, sys.stderr if stream is None else stream
-        self._from, self._width = clock() + SHOW_AFTER_S, 0
-
-    def show(self, done: int, total: int) -> None:
-        """Show how many bytes are done, and of how many."""
-        # Under pythonw, standard error is None.
-        if self._stream is not None and self._stream.isatty() and self._clock() >= self._from:
-            text = f"{self._what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
-            print(f"\r{text:{self._width}}", end="", file=self._stream, flush=True)
-            self._width = len(text)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._width:
-            print(f"\r{'':{self._width}}\r", end="", file=self._stream, flush=True)
-
-
-class Owner(ABC):
-    """A handle that starts one child process and ends it: by ``with``, by ``async with``, or by ``start``, ``stop``."""
-
-    USE: ClassVar[str]
-    """How it is to be used, for messages: ``"with Lab() as lab:"``."""
     _child: Child | None = None
 
-    @abstractmethod
-    def _job(self) -> Mapping[str, object]:
-        """Return the child's options as JSON values."""
-
-    @abstractmethod
-    def _program(self) -> Program:
-        """Return what the child runs."""
+    def __init__(self, program: Program, options: Mapping[str, object]) -> None:
+        self._program, self._job = program, options
 
     def start(self) -> Self:
         """Start the child and return this handle when it is ready; a running child is not started again.
@@ -291,10 +272,9 @@ class Owner(ABC):
         Raises LabError (a lab) or AgentError (a contest agent) when it does not start, with its reason or the end of
         its log.
         """
-        if self._child is not None and self._child.exit_code() is not None:
-            self.kill()
-        if self._child is None:
-            child = Child(self._program(), self._job())
+        if self._child is None or self._child.exit_code() is not None:
+            self.stop()
+            child = Child(self._program, self._job)
             child.wait_until_ready()
             self._child = child
         return self
@@ -307,16 +287,10 @@ class Owner(ABC):
         child, self._child = self._child, None
         return None if child is None else child.stop()
 
-    def kill(self) -> None:
-        """Kill the child at once, as SIGKILL does; requests in flight are lost. Safe to call twice."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
@@ -327,16 +301,15 @@ class Owner(ABC):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await _in_thread(self.stop)
 
     def __del__(self) -> None:
         child = self._child
         if child is not None and child.owner == os.getpid():
             child.kill()
-            warnings.warn(f"{self!r} was never stopped: use `{self.USE}` or call stop()", ResourceWarning, stacklevel=2)
+            use = self._program.use
+            warnings.warn(f"{self!r} was never stopped: use `{use}` or call stop()", ResourceWarning, stacklevel=2)
 
     @property
     def pid(self) -> int:
@@ -344,14 +317,12 @@ class Owner(ABC):
         return self._running().pid
 
     def _running(self) -> Child:
-        child = self._child
+        child, program = self._child, self._program
         if child is None:
-            raise self._program().failed(f"is not running: use it inside `{self.USE}`, or call start()")
+            raise program.failed(f"is not running: use it inside `{program.use}`, or call start()")
         code = child.exit_code()
         if code is not None:
-            raise self._program().error(
-                f"the {child.program.name}'s process is gone (exit code {code}): start it again{child.log_tail()}"
-            )
+            raise program.failed(f"process is gone (exit code {code}): start it again{child.log_tail()}")
         return child
 
 

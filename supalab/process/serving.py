@@ -11,18 +11,19 @@ import errno
 import socket
 import sys
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from supalab.errors import LabError
+from supalab.process.tuning import loop_factory, raise_file_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-__all__ = ["HEAD_LIMIT", "HOST", "HttpProtocol", "ManagedServer", "listen"]
+__all__ = ["HEAD_LIMIT", "HOST", "HttpProtocol", "ManagedServer", "listen", "serve"]
 
 HOST = "127.0.0.1"
 HEAD_LIMIT = 64 * 1024
@@ -31,6 +32,11 @@ HEAD_S = 30.0
 """Seconds in which a request line with its headers must be complete, from the first byte or the connection's start."""
 #: Seconds in which a refused client's bytes are still read and dropped: closing at once could lose the response.
 LINGER_S = 1.0
+#: Seconds that an idle connection is kept open: longer than clients keep one, and than the 60 of common load balancers,
+#: so that the server never closes a connection on which a request was just sent.
+KEEP_ALIVE_S = 75
+#: Seconds that requests in flight have at the end, unless a server says otherwise.
+GRACE_S = 2
 PIECE = 16 * 1024
 REFUSALS = {
     408: (b"Request Timeout", b"the request line and headers took longer than %d seconds: send them at once" % HEAD_S),
@@ -42,9 +48,10 @@ REFUSALS = {
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a limited request head; above the limit the client gets 408, 414 or 431 and is disconnected."""
 
-    _in_head = _refused = False
-    _head = 0
+    #: Bytes of the head that is being received, None between two heads.
+    _head: int | None = None
     _timer: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve; the first request has to come in time."""
@@ -63,16 +70,15 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             piece = data[start : start + PIECE]
             super().data_received(piece)
-            if self._in_head:
+            if self._head is not None:
+                self._limit_time()
                 self._head += len(piece)
                 if self._head > HEAD_LIMIT:
                     self._refuse(414 if len(self.url) > HEAD_LIMIT // 2 else 431)
-                else:
-                    self._limit_time()
 
     def on_message_begin(self) -> None:
         """Start to count a request's head, and give the application its arrival time (``time.perf_counter``)."""
-        self._in_head, self._head = True, 0
+        self._head = 0
         super().on_message_begin()
         scope: Any = self.scope
         scope["arrived"] = perf_counter()
@@ -87,7 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._timer = asyncio.get_running_loop().call_later(HEAD_S, self._refuse, 408)
 
     def _end_head(self) -> None:
-        self._in_head = False
+        self._head = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -110,11 +116,36 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class ManagedServer(uvicorn.Server):
-    """uvicorn's server with a callback when it is ready, and an event instead of signals to stop it."""
+    """uvicorn's server on one listening socket: calls ``ready`` when it is ready, and stops when ``ending`` is set.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Event) -> None:
+    ``grace``: seconds that requests in flight have at the end.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        listener: socket.socket,
+        ending: Event,
+        ready: Callable[[], None] = lambda: None,
+        *,
+        grace: int = GRACE_S,
+        lifespan: Literal["on", "off"] = "off",
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=HttpProtocol,
+            ws="none",
+            lifespan=lifespan,
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=grace,
+        )
         super().__init__(config)
-        self._ready, self._ending = ready, ending
+        self.listener, self._ending, self._ready = listener, ending, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, then call ``ready``."""
@@ -130,6 +161,17 @@ class ManagedServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Install no signal handlers: uvicorn would raise signals again at the end, but a clean exit needs code 0."""
         yield
+
+
+def serve(*servers: ManagedServer) -> None:
+    """Serve on the event loop of a new runner until all servers have stopped."""
+
+    async def serve_all() -> None:
+        await asyncio.gather(*(server.serve(sockets=[server.listener]) for server in servers))
+
+    raise_file_limit()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve_all())
 
 
 def listen(port: int, host: str = HOST) -> socket.socket:

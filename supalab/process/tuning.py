@@ -8,11 +8,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from supalab.errors import SettingsError
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
+    from threading import Event
 
-__all__ = ["calm_collector", "loop_factory", "on_signals", "raise_file_limit"]
+__all__ = ["calm_collector", "ended_by_signals", "loop_factory", "raise_file_limit"]
 
 FILES_WANTED = 8_192
 NEW_OBJECTS = 200_000
@@ -52,14 +55,29 @@ def raise_file_limit() -> None:
 
 
 @contextlib.contextmanager
-def on_signals(action: Callable[[], None]) -> Iterator[None]:
-    """Call ``action`` on Ctrl-C and SIGTERM while the context lasts."""
+def ended_by_signals(ending: Event, announced: Event) -> Iterator[None]:
+    """Set ``ending`` on Ctrl-C and SIGTERM while the context lasts.
+
+    A signal before ``announced`` is set ends the context at once and silently; a second signal later raises
+    KeyboardInterrupt.
+    """
+
+    def end(*_: object) -> None:
+        again = ending.is_set()
+        ending.set()
+        if again or not announced.is_set():
+            raise KeyboardInterrupt
+
     names = [signal.SIGINT, signal.SIGTERM]
     if sys.platform == "win32":
         names.append(signal.SIGBREAK)
-    before = {name: signal.signal(name, lambda *_: action()) for name in names}
+    before = {name: signal.signal(name, end) for name in names}
     try:
         yield
+    except (KeyboardInterrupt, SettingsError):
+        # Raised inside a statement of a seed, SQLite swallows the interrupt and calls the statement interrupted.
+        if announced.is_set() or not ending.is_set():
+            raise
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

@@ -129,7 +129,7 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
         left = await sockets_left(lab, "sockets left open")
         async with asyncio.timeout(SOON_S):
             # Asked, not waited for: the lab is another process.
-            while (await asyncio.to_thread(lab.now)).current:  # noqa: ASYNC110
+            while (await asyncio.to_thread(lab.witness)).current:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         seen = await asyncio.to_thread(lab.witness)
     yield required(
