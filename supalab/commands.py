@@ -135,11 +135,17 @@ def serve(
         error_rate: share of requests that fail (0)
         seed: random seed of jitter and failures (0)
     """
-    from supalab.lab.conditions import Conditions, ServeOptions
-    from supalab.lab.server import serve as run
+    from supalab.lab.handle import Lab
+    from supalab.lab.handle import serve as run
 
-    conditions = Conditions(latency, jitter, rtt, tls, error_rate)
-    return run(ServeOptions(port=port, conditions=conditions, seed=data, random_seed=seed))
+    conditions: dict[str, Any] = {
+        "latency": latency,
+        "jitter": jitter,
+        "rtt": rtt,
+        "tls": tls,
+        "error_rate": error_rate,
+    }
+    return run(Lab(port=port, seed=data, random_seed=seed, **conditions))
 
 
 def course(

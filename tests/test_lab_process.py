@@ -447,7 +447,7 @@ FULL_DISK = """
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        ("from supalab.cli import main; raise SystemExit(main(['serve']))", "no temporary folder"),
+        ("from supalab.cli import main; raise SystemExit(main(['serve']))", "the lab needs a temporary folder"),
         (
             "from supalab.errors import LabError\n    from supalab.lab.handle import Lab\n"
             "    try: Lab().start()\n    except LabError as error: raise SystemExit(2 * (print(error) is None))",

@@ -16,19 +16,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from supalab.errors import LabError, SettingsError
-from supalab.lab.conditions import Conditions
-from supalab.lab.server import ServeOptions, serve
+from supalab.lab.conditions import Conditions, ServeOptions
+from supalab.lab.handle import Lab, serve
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-START = "from supalab.lab.server import *; from supalab.lab.conditions import Conditions; raise SystemExit(serve({}))"
+START = "from supalab.lab.handle import Lab, serve; raise SystemExit(serve({}))"
 
 
-def _serving(options: str = "ServeOptions()", **environ: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", START.format(options)]
+def _serving(lab: str = "Lab()", **environ: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", START.format(lab)]
     environment = os.environ | environ
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -74,7 +75,7 @@ def test_a_seed_that_takes_long_can_be_stopped(name: str, tmp_path: Path) -> Non
     )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    with _serving(f"ServeOptions(seed={str(seed)!r})", TMPDIR=str(temporary)) as server:
+    with _serving(f"Lab(seed={str(seed)!r})", TMPDIR=str(temporary)) as server:
         end = time.monotonic() + 30
         while not list(temporary.iterdir()) and time.monotonic() < end:
             time.sleep(0.05)
@@ -85,6 +86,24 @@ def test_a_seed_that_takes_long_can_be_stopped(name: str, tmp_path: Path) -> Non
     assert (server.returncode, out, err) == (0, "", "")
     assert time.monotonic() - began < 10  # the seed's own limit is 20
     assert not list(temporary.iterdir())
+
+
+@posix_only
+def test_what_the_lab_says_of_a_seed_and_its_end_are_seen(tmp_path: Path) -> None:
+    """Words that were skipped are named on standard error; a lab that breaks is one line and code 2."""
+    seed = tmp_path / "cups.sql"
+    seed.write_text("create table cups(id int primary key); create extension pgcrypto;")
+    command = [sys.executable, "-m", "supalab", "serve", "--data", str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        _two_lines(server)
+        (lab,) = psutil.Process(server.pid).children()
+        lab.kill()
+        _, err = server.communicate(timeout=60)
+    assert server.returncode == 2
+    skipped, *_, last = err.splitlines()
+    assert "cups.sql: skipped, as it means nothing to the lab" in skipped
+    assert "the lab process is gone" in last
+    assert "Traceback" not in err
 
 
 @posix_only
@@ -103,7 +122,7 @@ def test_it_says_how_to_read_the_witness() -> None:
 @posix_only
 def test_with_tls_it_says_whom_to_trust() -> None:
     """The named file makes a client trust the lab."""
-    with _serving("ServeOptions(conditions=Conditions(tls=True))") as server:
+    with _serving("Lab(tls=True)") as server:
         url, key = _two_lines(server)
         assert server.stderr is not None
         server.stderr.readline()
@@ -121,7 +140,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LabError, match=f"port {port} is in use"):
-            serve(ServeOptions(port=port))
+            serve(Lab(port=port))
 
 
 @pytest.mark.parametrize("values", [{"port": 70_000}, {"seed": "nowhere.sql"}, {"max_in_flight": -1}])

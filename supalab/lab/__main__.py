@@ -14,4 +14,4 @@ if __name__ == "__main__":
 
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         options = ServeOptions(**parent.options | {"conditions": Conditions(**parent.options["conditions"])})
-        run(options, parent.folder, parent.report_ready, parent.ending, parent.progress)
+        run(options, parent)

@@ -1,24 +1,29 @@
-"""``Lab`` starts a lab, changes its conditions, reads its counters, and stops it."""
+"""``Lab`` starts a lab, changes its conditions, reads its counters, and stops it; ``serve`` is ``supalab serve``."""
 
 from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import LabError, SettingsError
 from supalab.lab.conditions import DEFAULT_MAX_IN_FLIGHT, Conditions, ServeOptions
 from supalab.lab.witness import Witness
 from supalab.process.child import Child, Owner, Program
+from supalab.process.tuning import ended_by_signals
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["Lab"]
+__all__ = ["Lab", "serve"]
 
 CONTROL_TIMEOUT_S = 30.0
+#: Seconds between two looks at a served lab's process.
+LOOK_S = 0.2
 # It stops in a little longer than requests in flight may take to finish.
 PROGRAM = Program("supalab.lab", "lab", LabError, hard_end=2.8, use="with Lab() as lab:")
 
@@ -137,3 +142,27 @@ class Lab(Owner):
         if status != 200:
             raise (SettingsError if status == 400 else LabError)(f"the lab refused {method} {path}: {words['message']}")
         return words
+
+
+def serve(lab: Lab) -> int:
+    """Run ``lab`` in the foreground until Ctrl-C or SIGTERM and return the exit code, 0.
+
+    When it is ready, this prints two lines to standard output, ``SUPABASE_URL=`` and ``SUPABASE_KEY=``; everything else
+    goes to standard error, what the lab prints included. A signal before that, while a seed file loads, ends it at once
+    and silently, also with 0. Raises LabError and SettingsError when it cannot start, LabError when it breaks.
+    """
+    lab._program = replace(PROGRAM, log=False)
+    ending, announced = Event(), Event()
+    with ended_by_signals(ending, announced), lab:
+        announced.set()
+        ready = lab._running().ready
+        control = f"http://127.0.0.1:{ready['control_port']}/witness"
+        sys.stderr.write(f"what the lab saw: curl -H 'Authorization: Bearer {ready['token']}' {control}\n")
+        if lab.ca_file is not None:
+            sys.stderr.write(f"trust this certificate authority: {lab.ca_file}\n")
+        sys.stdout.write(f"SUPABASE_URL={lab.url}\nSUPABASE_KEY={lab.key}\n")
+        sys.stdout.flush()
+        while not ending.wait(LOOK_S):
+            lab._running()
+        sys.stderr.write(f"{lab.witness()}\n")
+    return 0

@@ -67,7 +67,7 @@ class Attachment:
         self._alive, self._hard_end = _parent_watch(job["parent"]), job["hard_end"]
         self._reports = os.fdopen(os.dup(1), "wb")
         signal.signal(signal.SIGTERM, lambda *_: self.ending.set())
-        self._start_log()
+        self._make_folder(log=job["log"])
         # One thread where it can be: a measuring worker counts its threads.
         if sys.platform == "win32":
             threading.Thread(target=self._await_end_of_input, name="supalab-input", daemon=True).start()
@@ -100,14 +100,17 @@ class Attachment:
             _print_to(os.devnull)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start_log(self) -> None:
-        """Make the folder and send all output from now on to the log file in it.
+    def _make_folder(self, *, log: bool) -> None:
+        """Make the folder and send all output from now on to the log file in it, or to standard error.
 
         The parent does not make it, because a parent that is killed just then would leave it behind.
         """
         try:
             self.folder.mkdir(mode=0o700)
-            _print_to(self.folder / "log")
+            if log:
+                _print_to(self.folder / "log")
+            else:
+                os.dup2(2, 1)
         except OSError as error:
             where = str(self.folder.parent)
             said = f"no folder can be made in {where!r} ({error.strerror}): make room there, or set TMPDIR to another"

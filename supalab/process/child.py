@@ -46,7 +46,7 @@ class Program:
     """What a child process runs: ``python -m module``. Messages use ``name`` and are raised as ``error``.
 
     ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does. ``use``: how its
-    handle is to be used, for messages.
+    handle is to be used, for messages. ``log``: what it prints goes to a file, otherwise to our standard error.
     """
 
     module: str
@@ -54,6 +54,7 @@ class Program:
     error: type[SupalabError]
     hard_end: float = 0.0
     use: str = ""
+    log: bool = True
 
     def failed(self, what: str) -> SupalabError:
         """Return the program's error, saying ``what`` of it."""
@@ -76,8 +77,8 @@ class Child:
             words = "needs a temporary folder, and none can be written to: set TMPDIR to a folder with room"
             raise program.failed(words) from None
         self.log = self.folder / "log"
-        job = {"parent": self.owner, "folder": self.folder, "hard_end": program.hard_end, "options": options}
-        line = json.dumps(job, default=os.fspath).encode() + b"\n"
+        own = {"parent": self.owner, "folder": self.folder, "hard_end": program.hard_end, "log": program.log}
+        line = json.dumps({**own, "options": options}, default=os.fspath).encode() + b"\n"
         self._stray: deque[bytes] = deque(maxlen=STRAY_LINES)
         self._reports: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._process = self._spawn()
@@ -102,7 +103,8 @@ class Child:
                 [str(sys.executable), "-P", "-m", self.program.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,  # until the child has a log, what it prints comes here
+                # Until the child has a log, what it prints comes with its reports.
+                stderr=subprocess.STDOUT if self.program.log else None,
                 env=_environment(),
                 # A session of its own, on Windows a group: an interrupt meant for the kernel must not reach the child.
                 start_new_session=True,

@@ -8,8 +8,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from supalab.errors import SettingsError
-
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
@@ -74,9 +72,8 @@ def ended_by_signals(ending: Event, announced: Event) -> Iterator[None]:
     before = {name: signal.signal(name, end) for name in names}
     try:
         yield
-    except (KeyboardInterrupt, SettingsError):
-        # Raised inside a statement of a seed, SQLite swallows the interrupt and calls the statement interrupted.
-        if announced.is_set() or not ending.is_set():
+    except KeyboardInterrupt:
+        if announced.is_set():
             raise
     finally:
         for name, handler in before.items():
