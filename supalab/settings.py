@@ -123,15 +123,13 @@ def _checked_schema(name: str, schema: Any) -> str | None:
 
 def checked_limit(limit: object) -> int:
     """Return ``limit`` if it is a number of requests that may be in flight, else raise SettingsError."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise SettingsError(f"limit {shown(limit)} is not a whole number from 1 to {MAX_LIMIT} (requests in flight)")
-    return limit
+    return checked_size("limit", limit, most=MAX_LIMIT)
 
 
-def checked_size(name: str, size: object, least: int = 1) -> int:
-    """Return ``size`` if it is a whole number that a machine can count to, else raise SettingsError."""
-    if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= sys.maxsize:
-        raise SettingsError(f"{name} {shown(size)} is not a whole number from {least} to {sys.maxsize}")
+def checked_size(name: str, size: object, least: int = 1, most: int = sys.maxsize) -> int:
+    """Return ``size`` if it is a whole number from ``least`` to ``most``, else raise SettingsError."""
+    if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= most:
+        raise SettingsError(f"{name} {shown(size)} is not a whole number from {least} to {most}")
     return size
 
 

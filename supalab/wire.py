@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args
 from urllib.parse import quote, unquote, urlencode
 
 from supalab.errors import SettingsError, shown
@@ -23,6 +23,13 @@ Return: TypeAlias = Literal["representation", "minimal"]
 Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 
 OBJECT = "application/vnd.pgrst.object+json"
+#: The words that a Prefer header may hold. Checked though typed: a line break would end the header.
+WISHES = {
+    "count": get_args(Count),
+    "return": get_args(Return),
+    "resolution": get_args(Resolution),
+    "missing": ("default",),
+}
 JSON_BODY = {"Content-Type": "application/json"}
 #: httpx sends at most 65,536 characters of address, many servers take less.
 LONGEST = 60_000
@@ -34,6 +41,13 @@ class Embedded(TypedDict, total=False):
     order: Names
     limit: int
     offset: int
+
+
+class Returned(TypedDict, total=False):
+    """What a write returns: ``columns`` of its rows (all), or none with ``return_="minimal"``."""
+
+    columns: Names
+    return_: Return
 
 
 class Query(TypedDict, total=False):
@@ -84,46 +98,45 @@ def select(
     """Write a read request; with ``single`` the server returns one object and refuses any other number of rows."""
     params = [("select", _clause("columns", columns)), *parameters(filters), *_which("", order, limit, offset)]
     params += _embedded(embedded)
-    prefer = {} if count is None else _prefer(_wish("count", count, Count))
-    headers = {"Accept": OBJECT if single else "application/json"} | prefer
-    return Call("HEAD" if head else "GET", _target(_path(table), params), headers, offset=offset or 0, limit=limit)
+    headers = {"Accept": OBJECT if single else "application/json"} | _prefer({} if count is None else {"count": count})
+    return Call("HEAD" if head else "GET", _target(table, params), headers, offset=offset or 0, limit=limit)
 
 
 def insert(
     table: str,
     new: Row | Sequence[Row],
     *,
-    columns: Names = "*",
-    return_: Return = "representation",
     on_conflict: Names | None = None,
     resolution: Resolution | None = None,
     first: int = 1,
+    **returned: Unpack[Returned],
 ) -> Call:
     """Write an insert, or an upsert when ``resolution`` is given; a key that a row lacks takes its default.
 
     ``first`` is the number of the first row, for messages about one.
     """
-    keys = ",".join(map(written_name, _all_keys(new)))
-    conflict = "" if on_conflict is None else _clause("on_conflict", on_conflict)
-    params = _returned(columns, return_) + [(k, v) for k, v in (("on_conflict", conflict), ("columns", keys)) if v]
-    merge = "" if resolution is None else _wish("resolution", resolution, Resolution)
-    prefer = _prefer(_wish("return", return_, Return), merge, "missing=default" if keys else "")
-    return Call("POST", _target(_path(table), params), prefer | JSON_BODY, _json("row", new, first))
+    params, wishes = _returned(**returned)
+    if on_conflict is not None and (columns := _clause("on_conflict", on_conflict)):
+        params.append(("on_conflict", columns))
+    if resolution is not None:
+        wishes["resolution"] = resolution
+    if keys := _all_keys(new):
+        params.append(("columns", ",".join(map(written_name, keys))))
+        wishes["missing"] = "default"
+    return Call("POST", _target(table, params), _prefer(wishes) | JSON_BODY, _json("row", new, first))
 
 
-def update(
-    table: str, values: Row, *, filters: Filters, columns: Names = "*", return_: Return = "representation"
-) -> Call:
+def update(table: str, values: Row, *, filters: Filters, **returned: Unpack[Returned]) -> Call:
     """Write an update of the rows that fit the filters; raises SettingsError without any."""
-    params = _where("update", filters) + _returned(columns, return_)
-    headers = _prefer(_wish("return", return_, Return)) | JSON_BODY
-    return Call("PATCH", _target(_path(table), params), headers, _json("values", _mapping("values", values)))
+    params, wishes = _returned(**returned)
+    body = _json("values", _mapping("values", values))
+    return Call("PATCH", _target(table, _where("update", filters) + params), _prefer(wishes) | JSON_BODY, body)
 
 
-def delete(table: str, *, filters: Filters, columns: Names = "*", return_: Return = "representation") -> Call:
+def delete(table: str, *, filters: Filters, **returned: Unpack[Returned]) -> Call:
     """Write a delete of the rows that fit the filters; raises SettingsError without any."""
-    params = _where("delete", filters) + _returned(columns, return_)
-    return Call("DELETE", _target(_path(table), params), _prefer(_wish("return", return_, Return)))
+    params, wishes = _returned(**returned)
+    return Call("DELETE", _target(table, _where("delete", filters) + params), _prefer(wishes))
 
 
 def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call:
@@ -132,7 +145,8 @@ def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call
     return Call("POST", f"/rpc{_path(name)}", dict(JSON_BODY), _json("arguments", given))
 
 
-def _target(path: str, params: list[tuple[str, str]]) -> str:
+def _target(table: str, params: list[tuple[str, str]]) -> str:
+    path = _path(table)
     target = f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
     if len(target) > LONGEST:
         raise SettingsError(f"the address has {len(target)} characters, {LONGEST} is the most: split the request")
@@ -156,8 +170,10 @@ def _clause(argument: Literal["columns", "order", "on_conflict"], given: object)
     return ",".join(map(written_name if argument == "on_conflict" else partial(clause, argument), parts))
 
 
-def _returned(columns: Names, return_: Return) -> list[tuple[str, str]]:
-    return [("select", _clause("columns", columns))] if return_ == "representation" else []
+def _returned(columns: Names = "*", return_: Return = "representation") -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The parameters and the wish that say what a write returns."""
+    params = [("select", _clause("columns", columns))] if return_ == "representation" else []
+    return params, {"return": return_}
 
 
 def _which(resource: str, order: object = None, limit: object = None, offset: object = None) -> list[tuple[str, str]]:
@@ -178,16 +194,11 @@ def _embedded(given: object) -> list[tuple[str, str]]:
     return params
 
 
-def _wish(name: str, word: object, known: object) -> str:
-    # Checked though typed: it becomes part of a header, which a line break would end.
-    if not isinstance(word, str) or word not in get_args(known):
-        raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
-    return f"{name}={word}"
-
-
-def _prefer(*wishes: str) -> dict[str, str]:
-    said = [wish for wish in wishes if wish]
-    return {"Prefer": ",".join(said)} if said else {}
+def _prefer(wishes: Mapping[str, str]) -> dict[str, str]:
+    for name, word in wishes.items():
+        if not isinstance(word, str) or word not in WISHES[name]:
+            raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, WISHES[name]))}")
+    return {"Prefer": ",".join(map("=".join, wishes.items()))} if wishes else {}
 
 
 def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:

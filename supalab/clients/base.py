@@ -19,7 +19,7 @@ from supalab.errors import ApiError, BadResponse, ClientError, SettingsError
 from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.wire import Call, Names, Query, Return, Row, nobody_is_watching
+from supalab.wire import Call, Names, Query, Resolution, Returned, Row, nobody_is_watching
 
 __all__ = ["BaseClient", "Client", "Options", "slot_taken"]
 
@@ -131,11 +131,12 @@ class Client(BaseClient):
         found = await self._rows(wire.select(table, single=single, **query))
         return _the_one(found, table, must_be=single) if single or maybe_single else found
 
-    async def insert(
-        self, table: str, new: Row | Sequence[Row], *, columns: Names = "*", return_: Return = "representation"
-    ) -> Rows:
-        """Add one row or many at once (all or none); returns them as stored, or nothing with ``return_="minimal"``."""
-        return await self._rows(wire.insert(table, new, columns=columns, return_=return_))
+    async def insert(self, table: str, new: Row | Sequence[Row], **returned: Unpack[Returned]) -> Rows:
+        """Add one row or many at once (all or none); returns them as stored.
+
+        Every write takes ``columns``, which of the rows it returns, and ``return_="minimal"``, which returns none.
+        """
+        return await self._rows(wire.insert(table, new, **returned))
 
     async def upsert(
         self,
@@ -144,31 +145,19 @@ class Client(BaseClient):
         *,
         on_conflict: Names | None = None,
         ignore_duplicates: bool = False,
-        columns: Names = "*",
-        return_: Return = "representation",
+        **returned: Unpack[Returned],
     ) -> Rows:
         """Add rows; if a row with the same key (or ``on_conflict`` columns) exists, update it or keep it."""
-        call = wire.insert(
-            table,
-            new,
-            columns=columns,
-            return_=return_,
-            on_conflict=on_conflict,
-            resolution="ignore-duplicates" if ignore_duplicates else "merge-duplicates",
-        )
-        return await self._rows(call)
+        resolution: Resolution = "ignore-duplicates" if ignore_duplicates else "merge-duplicates"
+        return await self._rows(wire.insert(table, new, on_conflict=on_conflict, resolution=resolution, **returned))
 
-    async def update(
-        self, table: str, values: Row, *, filters: Filters, columns: Names = "*", return_: Return = "representation"
-    ) -> Rows:
+    async def update(self, table: str, values: Row, *, filters: Filters, **returned: Unpack[Returned]) -> Rows:
         """Change the rows that fit the filters; returns them as they are now."""
-        return await self._rows(wire.update(table, values, filters=filters, columns=columns, return_=return_))
+        return await self._rows(wire.update(table, values, filters=filters, **returned))
 
-    async def delete(
-        self, table: str, *, filters: Filters, columns: Names = "*", return_: Return = "representation"
-    ) -> Rows:
+    async def delete(self, table: str, *, filters: Filters, **returned: Unpack[Returned]) -> Rows:
         """Remove the rows that fit the filters; returns them as they were."""
-        return await self._rows(wire.delete(table, filters=filters, columns=columns, return_=return_))
+        return await self._rows(wire.delete(table, filters=filters, **returned))
 
     async def rpc(self, function: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Call a database function with named arguments; returns whatever JSON it answers."""

@@ -12,8 +12,6 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from supalab.clients.fake import FakeSupabaseAsync
-from supalab.replies import Reply
-from supalab.wire import Call
 
 __all__ = ["SessionSupabaseAsync"]
 
@@ -23,28 +21,14 @@ class SessionSupabaseAsync(FakeSupabaseAsync):
 
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
         super().__init__(url, key, **options)
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = self._settings.ca_file or True
+        self._http = requests.Session()
+        self._http.trust_env = False
         # The threads share it, so it keeps no cookies that one caller could send for another.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # The default pool keeps 10: with more threads it would close connections and open new ones.
-        self._session.mount(self._settings.url, HTTPAdapter(pool_maxsize=self._settings.limit))
-
-    def _send(self, call: Call) -> Reply:
-        call.started()
-        r = self._session.request(
-            call.method,
-            self._base + call.target,
-            headers={**self._headers, **call.headers},
-            data=call.body,
-            timeout=self._settings.timeout,
-            allow_redirects=False,
-        )
-        r.raise_for_status()
-        return Reply(r.status_code, r.headers, r.content)
+        self._http.mount(self._settings.url, HTTPAdapter(pool_maxsize=self._settings.limit))
 
     async def aclose(self) -> None:
         """As before, and then close the connections."""
         await super().aclose()
-        self._session.close()
+        self._http.close()
