@@ -99,8 +99,7 @@ def last_row(reply: Reply) -> Row | None:
         if isinstance(row := _as_written(text[start:].removesuffix("]")), dict):
             return row
     found = _as_written(text)
-    row = found[-1] if isinstance(found, list) else found
-    return row if isinstance(row, dict) else None
+    return found[-1] if isinstance(found, list) and isinstance(found[-1], dict) else None
 
 
 def _as_written(text: str) -> Any:

@@ -203,7 +203,7 @@ async def test_the_next_page_is_asked_for_before_this_one_is_decoded(monkeypatch
     slow.go.set()
     async with client(slow) as db:
         assert [page async for page in db.pages("t", size=1)] == [[{"id": 1}], [{"id": 2}], [{"id": 3}]]
-    assert at == [2, 3, 4, 4, 5]
+    assert at == [2, 3, 4, 5, 5]
 
 
 async def test_an_early_end_leaves_no_task() -> None:
@@ -364,3 +364,11 @@ async def test_a_progress_that_cannot_be_called_is_found_before_anything_is_sent
         with pytest.raises(SettingsError, match="progress 5 cannot be called"):
             await db.insert_many("t", counted(3), progress=5)  # type: ignore[arg-type]
     assert inbox.portions == 0
+
+
+async def test_an_empty_table_is_one_request() -> None:
+    """Without a first page there is no row without a key either."""
+    numbers = Numbers()
+    async with client(numbers) as db:
+        assert [page async for page in db.pages("t", key="n")] == []
+    assert numbers.requests == 1

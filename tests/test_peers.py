@@ -17,6 +17,7 @@ from supalab.clients.arms import KINDS, PEER_ARMS, arm, missing
 from supalab.errors import SettingsError
 from supalab.measure.case import Workload
 from supalab.measure.child import job, run_worker
+from supalab.measure.record import Record
 
 OURS_AND_THEIRS = [*PEER_ARMS, "real-httpx-10", "httpx-over-ours-10"]
 SMALL = [name.replace("-10", "-4") for name in OURS_AND_THEIRS]
@@ -119,8 +120,8 @@ def test_race_peers_runs_the_default_arms_and_the_peers(tmp_path: Path) -> None:
         [sys.executable, "-m", "supalab", *words.split()], cwd=tmp_path, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["summary"]
+    rows = Record.load(tmp_path / "out.json", "race").rows
     wanted = ["real-10", "aiohttp-10", *(name for name in PEER_ARMS if name != "aiohttp-10")]
-    assert [row["arm"] for row in rows] == wanted
-    assert [row["errors"] for row in rows] == [0] * len(wanted)
-    assert max(row["peak_in_flight"] for row in rows) <= 10
+    assert list(rows["arm"]) == wanted
+    assert list(rows["errors"]) == [0] * len(wanted)
+    assert rows["peak"].max() <= 10

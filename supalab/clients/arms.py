@@ -32,14 +32,6 @@ class Kind:
     about: str
     needs: str | None = None
 
-    def load(self) -> Callable[..., BaseClient]:
-        """Import the client's class and its library."""
-        if self.needs:
-            import_module(self.needs)
-        module, _, name = self.home.partition(":")
-        client: Callable[..., BaseClient] = getattr(import_module(f"supalab.clients.{module}"), name)
-        return client
-
 
 KINDS = {
     "fake": Kind("fake:FakeSupabaseAsync", "requests in threads, a new connection for each request"),
@@ -75,11 +67,16 @@ class Arm:
 
     def build(self, settings: Settings) -> BaseClient:
         """Make this arm's client for a project; the arm's limit replaces that of the settings."""
-        return KINDS[self.kind].load()(**asdict(replace(settings, limit=self.limit)))
+        return self.load()(**asdict(replace(settings, limit=self.limit)))
 
-    def load(self) -> None:
-        """Import what the client needs and nothing else, so that its imports are not measured as its work."""
-        KINDS[self.kind].load()
+    def load(self) -> Callable[..., BaseClient]:
+        """Import the client's class and its library, and nothing else: a trial does it before it measures."""
+        kind = KINDS[self.kind]
+        if kind.needs:
+            import_module(kind.needs)
+        module, _, name = kind.home.partition(":")
+        client: Callable[..., BaseClient] = getattr(import_module(f"supalab.clients.{module}"), name)
+        return client
 
 
 def arm(name: str) -> Arm:

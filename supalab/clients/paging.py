@@ -13,7 +13,7 @@ from supalab import replies, wire
 from supalab.clients.base import Client
 from supalab.errors import BadResponse, ClientError, SettingsError, shown
 from supalab.filters import all_of, gt
-from supalab.query_values import Filters, Group, parameters, text_of, unquoted, written_name
+from supalab.query_values import Filters, text_of, unquoted, written_name
 from supalab.replies import Reply, Rows
 from supalab.settings import checked_size
 from supalab.wire import Call, Embedded, Names, Row
@@ -46,12 +46,11 @@ class LongTables(Client):
         checked_size("size", size)
         if not isinstance(ahead, int) or ahead not in (0, 1):
             raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on one, or 0")
-        parameters(filters)  # raises for an invalid filter: below, an empty one would count as no filter
-        wanted = [filters] if isinstance(filters, (Mapping, Group)) else list(filters or [])
         column = unquoted(key)
-        select = partial(wire.select, table, columns=columns, embedded=embedded, order=written_name(column))
+        name = written_name(column)
+        select = partial(wire.select, table, columns=columns, embedded=embedded, order=name, limit=size)
         short: Rows | None = None
-        async with aclosing(self._in_order(partial(select, limit=size), column, wanted, ahead=bool(ahead))) as found:
+        async with aclosing(self._in_order(select, column, filters, ahead=bool(ahead))) as found:
             async for reply in found:
                 page = self._keyed(reply, column)
                 if short is not None:
@@ -62,15 +61,13 @@ class LongTables(Client):
                 if short is None:
                     page.truncated = False
                     yield page
-        # NULL comes after no key, so rows without a key are searched for at the end: none is lost silently.
-        nulls = select(filters=[all_of({written_name(column): None}), *wanted], limit=1)
-        self._keyed(await self._ask(nulls), column)
 
     async def _in_order(
-        self, select: Callable[..., Call], key: str, wanted: list[Any], *, ahead: bool
+        self, select: Callable[..., Call], key: str, filters: Any, *, ahead: bool
     ) -> AsyncGenerator[Reply, None]:
         """Yield the responses with the pages, each behind the last key of the one before; the last one has no rows."""
-        call, following = select(filters=wanted), None
+        name = written_name(key)
+        call, following = select(filters=filters), None
         seen: set[str] = set()
         try:
             while True:
@@ -82,11 +79,14 @@ class LongTables(Client):
                     found = f"pages of {call.target.partition('?')[0]}: a second page ends at {key} {place[:40]!r}"
                     raise BadResponse(f"{found}: the server ignores filters or order")
                 seen.add(place)
-                call = select(filters=[{written_name(key): gt(place)}, *wanted])
+                call = select(filters=[{name: gt(place)}, filters])
                 if ahead:  # the server works on the next page while this one is decoded, and while the caller uses it
                     following = asyncio.create_task(self._ask(call))
                     await asyncio.sleep(0)  # the request is sent
                 yield reply
+            if seen:
+                # NULL comes after no key, so rows without a key are searched for at the end: none is lost silently.
+                self._keyed(await self._ask(select(filters=[all_of({name: None}), filters], limit=1)), key)
             yield reply
         finally:
             if following is not None:  # the caller may have stopped early

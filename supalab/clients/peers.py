@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import ssl
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -30,6 +31,10 @@ class Peer(BaseClient):
     phase of a request; the wait for a slot is unlimited, because a race measures how long it takes.
     """
 
+    #: The library's client, and what closes its connections.
+    _client: Any = None
+    _close: Callable[[], Awaitable[None]] | None = None
+
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
         super().__init__(url, key, **options)
         self._headers["Accept"] = "application/json"
@@ -50,16 +55,20 @@ class Peer(BaseClient):
         query = {"select": columns} | ({} if limit is None else {"limit": str(limit)})
         return {"url": f"{self._base}/{table}", "params": query}
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._close is not None:
+            await self._close()
+
 
 class BareAiohttp(Peer):
     """``aiohttp.ClientSession`` with a connector of ``limit`` connections."""
 
-    _session: Any = None
-
     async def _read(self, table: str, columns: str, limit: int | None) -> Any:
-        if self._session is None:  # at the first request, because it wants a running loop
-            self._session = self._opened()
-        async with self._session.get(**self._request(table, columns, limit)) as response:
+        if self._client is None:  # at the first request, because it wants a running loop
+            self._client = self._opened()
+            self._close = self._client.close
+        async with self._client.get(**self._request(table, columns, limit)) as response:
             response.raise_for_status()
             return await response.json()
 
@@ -75,11 +84,6 @@ class BareAiohttp(Peer):
             trust_env=False,
         )
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
 
 class BareHttpx(Peer):
     """``httpx.AsyncClient`` with all connections kept alive and without our semaphore: its queue is inside its pool."""
@@ -89,11 +93,13 @@ class BareHttpx(Peer):
 
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
         super().__init__(url, key, **options)
-        self._client = self._opened(import_module(self.library))
+        library = import_module(self.library)
+        how = self._how(library) | {"timeout": library.Timeout(self._settings.timeout, pool=None)}
+        self._client = library.AsyncClient(headers=self._headers, **how)
+        self._close = self._client.aclose
 
-    def _opened(self, library: Any) -> Any:
-        patience = {"timeout": library.Timeout(self._settings.timeout, pool=None)}
-        return library.AsyncClient(headers=self._headers, **httpx_options(self._settings, library) | patience)
+    def _how(self, library: Any) -> dict[str, Any]:
+        return httpx_options(self._settings, library)
 
     async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
         """Read rows."""
@@ -104,10 +110,6 @@ class BareHttpx(Peer):
         response = await self._client.get(**self._request(table, columns, limit), extensions=watching)
         response.raise_for_status()
         return response.json()
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
 
 class BareHttpx2(BareHttpx):
@@ -121,9 +123,8 @@ class OwnTransport(BareHttpx):
 
     select = Peer.select
 
-    def _opened(self, library: Any) -> Any:
-        timeout = self._settings.timeout
-        return httpx.AsyncClient(headers=self._headers, timeout=timeout, transport=pooled_transport(self._settings))
+    def _how(self, library: Any) -> dict[str, Any]:
+        return {"transport": pooled_transport(self._settings)}
 
 
 class OfficialAsync(Peer):
@@ -142,6 +143,7 @@ class OfficialAsync(Peer):
         self._http = getattr(httpx, self.http)(follow_redirects=True, **httpx_options(self._settings))
         how = getattr(supabase, self.how)(httpx_client=self._http)
         self._client = getattr(supabase, self.client)(url, self._settings.key, how)
+        self._close = getattr(self._http, "aclose", None)
 
     def _query(self, table: str, columns: str, limit: int | None) -> Any:
         query = self._client.table(table).select(columns)
@@ -149,10 +151,6 @@ class OfficialAsync(Peer):
 
     async def _read(self, table: str, columns: str, limit: int | None) -> Any:
         return (await self._query(table, columns, limit).execute()).data
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
 
 class OfficialInThreads(OfficialAsync):

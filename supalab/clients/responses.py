@@ -48,7 +48,7 @@ UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, h
 
 def worth_another(method: str, outcome: Reply | ConnectionLost, attempt: int) -> bool:
     """Return whether to retry a request whose ``attempt``-th try (from 1) had this outcome."""
-    passing = outcome.status in PASSING if isinstance(outcome, Reply) else isinstance(outcome, ConnectionLost)
+    passing = isinstance(outcome, ConnectionLost) or outcome.status in PASSING
     return passing and method in READS and attempt < TRIES
 
 

@@ -65,7 +65,7 @@ def client_arm(name: str) -> Arm:
     chosen = arm(f"{name}-{USUAL_LIMIT.get(name, DEFAULT_LIMIT)}" if name in KINDS else name)
     from supalab.clients.base import Client
 
-    kind = KINDS[chosen.kind].load()
+    kind = chosen.load()
     if not (isinstance(kind, type) and issubclass(kind, Client)):
         raise SettingsError(
             f"client {name!r} only reads, and the service filters and writes: use fake, session, article or real"
