@@ -1,7 +1,4 @@
-"""The commands that are not experiments (probe, agent, serve, record, course, progress), and options of experiments.
-
-The help of a command is its docstring.
-"""
+"""The commands that are no experiment: probe, agent, serve, record, course, progress. The docstrings are the help."""
 
 from __future__ import annotations
 
@@ -10,9 +7,10 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,94 +18,48 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from supalab.errors import SettingsError
-from supalab.settings import Settings
+from supalab.output import (
+    FigureFile,
+    Key,
+    Quick,
+    RecordFile,
+    RestPath,
+    check_outputs,
+    key_for,
+    progress_bar,
+    say,
+    with_addition,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from supalab.contest_agent.options import AgentOptions
-    from supalab.lab.handle import Lab
 
-__all__ = ["OTHERS", "SPECIAL"]
+__all__ = ["OTHERS", "all_costs"]
 
-KEY = "its key (default: the environment's SUPABASE_KEY, which unlike an option is not visible in ps)"
-REST_PATH = 'the prefix of its API, "" for plain PostgREST (/rest/v1)'
 LAB_LATENCY_S, STEPS, WATCH_S = 0.15, 5, 5.0
 FACTORY = "supalab probe my_client:make, where my_client.py has `def make(url, key): return MyClient(url, key)`"
-LAB_ONLY = ("latency", "rtt", "tls", "jitter", "error_rate")
 
 
-def _race(
-    asked: dict[str, Any],
-    *,
-    url: Annotated[str | None, "race on a real project instead of the lab"] = None,
-    key: Annotated[str | None, KEY] = None,
-    rest_path: Annotated[str, REST_PATH] = "/rest/v1",
-    peers: Annotated[bool, 'other people\'s clients too: pip install -e ".[peers]"'] = False,
-) -> dict[str, Any]:
-    """A real project instead of the lab, and other people's clients."""
-    if peers:
-        from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS
+def all_costs(*, quick: Quick = False, json: Path | None = None, figure: Path | None = None) -> int:
+    """Measure what each client costs: memory, loop lag, cancellation, throughput.
 
-        asked["arms"] = tuple(dict.fromkeys([*asked.get("arms", DEFAULT_ARMS), *PEER_ARMS]))
-    if url is None:
-        if key is not None:
-            raise SettingsError("--key goes with --url: give the project's address too, or neither for the lab")
-        return {}
-    ours = ", ".join(f"--{name.replace('_', '-')}" for name in LAB_ONLY if name in asked)
-    if ours:
-        raise SettingsError(f"{ours}: only a lab's conditions can be chosen, not those of --url: leave one of them out")
-    asked["latency"] = None
-    return {"settings": Settings(url, key or os.environ.get("SUPABASE_KEY") or None, rest_path=rest_path)}
+    Example: supalab costs --quick
 
+    Args:
+        json: write the records: FILE-memory.json and so on
+        figure: draw the figures: FILE-memory.png and so on
+    """
+    from supalab.cli import COSTS
+    from supalab.experiment_command import measure
+    from supalab.experiments import experiment
 
-def _load(
-    asked: dict[str, Any],
-    *,
-    url: Annotated[str | None, "the service (default: our own over a lab, see --client)"] = None,
-    rate: Annotated[str | None, "requests per second: 20, 5,10,15 or 5..40 (5..40)"] = None,
-    step: Annotated[float | None, "by how much a range goes up (default: it doubles)"] = None,
-) -> dict[str, Any]:
-    """A service of any address instead of our own, and rates in words."""
-    from supalab.experiments.load import RATES, rates
-    from supalab.measure.service import PATH, Private
-
-    if "callers" in asked and (rate is not None or step is not None):
-        raise SettingsError("--callers and --rate: a closed loop sends after each response, give one of the two")
-    asked["rates"] = RATES if rate is None and step is None else rates(rate or "5..40", step)
-    if url is None:
-        return {}
-    if "client" in asked:
-        raise SettingsError("--client is for our own service: leave it out, or the url")
-    if "?" in url or "#" in url:  # Not named: a query may hold a key.
-        raise SettingsError("the url holds a query: give the service's address alone, and the query with --path")
-    settings = Settings(url, None, rest_path="")
-    asked |= {"service": settings.url, "path": Private(asked.get("path", PATH))}
-    return {"settings": settings}
-
-
-def _claims(
-    asked: dict[str, Any],
-    *,
-    table: Annotated[
-        list[str] | None,
-        "check a table's numbers by Little's law and measure nothing, e.g. "
-        "limit=3,response=450ms,rate=6.7,n=100,total=15; twice for before and after",
-    ] = None,
-) -> dict[str, Any] | int:
-    """A blog's table, read by Little's law without measuring anything."""
-    if table is None:
-        return {}
-    from supalab.measure.littles_law import blog_table, row_of
-
-    if asked:
-        raise SettingsError(f"--{', --'.join(asked)}: --table measures nothing: leave one of them out")
-    if len(table) > 2:
-        raise SettingsError(f"--table was given {len(table)} times: once, or twice for before and after")
-    sys.stdout.write(f"{blog_table(*map(row_of, table))}\n")
-    return 0
-
-
-#: Experiments with options of their own, and what these do.
-SPECIAL: Mapping[str, Callable[..., Any]] = {"race": _race, "load": _load, "claims": _claims}
+    check_outputs(json, figure)
+    code = 0
+    for one in map(experiment, COSTS):
+        if code != 130:
+            files = [None if path is None else with_addition(path, f"-{one.name}") for path in (json, figure)]
+            code = max(code, measure(one, one.quick if quick else one.full, *files))
+    return code
 
 
 def serve(
@@ -126,26 +78,20 @@ def serve(
     Example: supalab serve --data contests.csv
 
     Args:
-        port: 0 chooses a free one (0)
+        port: 0 chooses a free one
         data: .sql script or .csv table to serve (contests)
-        latency: seconds for each request (0)
-        jitter: random variation of the latency, ± seconds (0)
-        rtt: seconds of a network round trip (0)
+        latency: seconds for each request
+        jitter: random variation of the latency, ± seconds
+        rtt: seconds of a network round trip
         tls: https with a certificate of the lab's own authority
-        error_rate: share of requests that fail (0)
-        seed: random seed of jitter and failures (0)
+        error_rate: share of requests that fail
+        seed: random seed of jitter and failures
     """
     from supalab.lab.handle import Lab
     from supalab.lab.handle import serve as run
 
-    conditions: dict[str, Any] = {
-        "latency": latency,
-        "jitter": jitter,
-        "rtt": rtt,
-        "tls": tls,
-        "error_rate": error_rate,
-    }
-    return run(Lab(port=port, seed=data, random_seed=seed, **conditions))
+    how = {"latency": latency, "jitter": jitter, "rtt": rtt, "error_rate": error_rate}
+    return run(Lab(port=port, tls=tls, seed=data, random_seed=seed, **how))
 
 
 def course(
@@ -193,6 +139,8 @@ def progress(*folders: Path, watch: bool = False) -> int:
         folders: working copies, or folders that hold them (supalab-course)
         watch: print the table again every few seconds, until Ctrl-C
     """
+    from rich.console import Console
+
     from supalab.course.attempts import attempts, copies_in, host_table, learner_text, short_names
     from supalab.course.copies import default
     from supalab.course.exercises import EXERCISES
@@ -204,6 +152,8 @@ def progress(*folders: Path, watch: bool = False) -> int:
         found = dict(zip(short_names(copies), map(attempts, copies), strict=True))
         alone = not watch and len(copies) == 1 and tuple(copies) == places
         said = learner_text(attempts(copies[0]), [*EXERCISES]) if alone else ""
+        if watch:
+            Console().clear()  # a file or a pipe gets nothing of this
         sys.stdout.write(f"{said or host_table(found, [*EXERCISES], datetime.now(UTC))}\n")
         if not watch:
             return 0
@@ -218,9 +168,9 @@ def agent(
     lab: bool = False,
     latency: float | None = None,
     url: str | None = None,
-    key: Annotated[str | None, Parameter(help=KEY)] = None,
-    rest_path: Annotated[str, Parameter(help=REST_PATH)] = "/rest/v1",
-    timeout: float | None = None,
+    key: Key = None,
+    rest_path: RestPath = "/rest/v1",
+    timeout: float = 5.0,
     host: str = "127.0.0.1",
     port: int | None = None,
 ) -> int:
@@ -232,47 +182,38 @@ def agent(
     Ctrl-C or SIGTERM, and then finishes what is in flight. A second Ctrl-C ends it at once.
 
     Args:
-        client: fake, article, real, or an arm such as fake-10 (real)
+        client: fake, article, real, or an arm such as fake-10
         lab: use a lab of its own (default without an address)
         latency: server time of that lab in seconds (0.15)
         url: on a real project (default: $SUPABASE_URL, else a lab)
-        timeout: seconds the client waits for the backend (5)
-        host: address to listen on; 0.0.0.0 in a container (127.0.0.1)
+        timeout: seconds the client waits for the backend
+        host: address to listen on; 0.0.0.0 in a container
         port: default: the environment's PORT, else a free one
     """
-    from supalab.contest_agent.options import TIMEOUT_S, AgentOptions
+    from supalab.contest_agent.options import AgentOptions
+    from supalab.lab.handle import Lab
     from supalab.process.tuning import ended_by_signals
+    from supalab.settings import Settings
 
-    address = _backend(url, key, latency, lab=lab)
-
-    def options(url: str, key: str | None) -> AgentOptions:
-        settings = Settings(url, key, timeout=TIMEOUT_S if timeout is None else timeout, rest_path=rest_path)
-        return AgentOptions(client, settings, host, _port(port))
-
-    ending, announced = Event(), Event()
-
-    with ended_by_signals(ending, announced), ExitStack() as stack:
-        if address is None:
-            from supalab.lab.handle import Lab
-
-            options("http://127.0.0.1", None)  # checked before a lab is started, whose address is not known yet
-            backend = stack.enter_context(Lab(latency=LAB_LATENCY_S if latency is None else latency))
-            _serve_agent(options(backend.url, backend.key), announced, ending)
-        else:
-            _serve_agent(options(address, key or os.environ.get("SUPABASE_KEY") or None), announced, ending)
-    return 0
-
-
-def _backend(url: str | None, key: str | None, latency: float | None, *, lab: bool) -> str | None:
-    """The backend's address, None for a lab of its own."""
     if lab and url is not None:
         raise SettingsError("--lab and --url exclude each other: choose the backend")
     address = None if lab else url or os.environ.get("SUPABASE_URL") or None
-    if address is None and key is not None:
-        raise SettingsError("--key goes with --url: give the project's address too, or neither for the lab")
+    key = key_for(address, key)
     if address is not None and latency is not None:
         raise SettingsError("--latency: only a lab's can be chosen: leave it out, or give --lab and no --url")
-    return address
+
+    def options(url: str, key: str | None) -> AgentOptions:
+        return AgentOptions(client, Settings(url, key, timeout=timeout, rest_path=rest_path), host, _port(port))
+
+    # Checked before a lab is started, whose address is not known yet.
+    chosen = options(address or "http://127.0.0.1", key)
+    ending, announced = Event(), Event()
+    with ended_by_signals(ending, announced), ExitStack() as stack:
+        if address is None:
+            backend = stack.enter_context(Lab(latency=LAB_LATENCY_S if latency is None else latency))
+            chosen = options(backend.url, backend.key)
+        _serve_agent(chosen, announced, ending)
+    return 0
 
 
 def _port(given: int | None) -> int:
@@ -302,8 +243,8 @@ def probe(
     *,
     method: str | None = None,
     args: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    json: Path | None = None,
-    figure: Path | None = None,
+    json: RecordFile = None,
+    figure: FigureFile = None,
 ) -> int:
     """Find out what your client really is: real async, fake async or blocking.
 
@@ -313,21 +254,25 @@ def probe(
         factory: module:factory, called with (url, key) or without arguments
         method: the client's method that makes a request (select)
         args: its arguments (contests)
-        json: write the record to this file
-        figure: draw the figure to this file: .png, .svg or .pdf
     """
     import asyncio
 
     from supalab.lab.handle import Lab
     from supalab.measure.run import Progress
-    from supalab.output import ProgressBar, check_outputs, say
     from supalab.probe import VERDICT
     from supalab.probe import probe as run
     from supalab.report.table import WIDTH, show
 
     check_outputs(json, figure)
-    module, name = _parted(factory)
-    with ProgressBar("steps") as tell, Lab() as lab, _importable(lab):
+    module, colon, name = factory.partition(":")
+    if module.endswith(".py") or "/" in module or "\\" in module:
+        raise SettingsError(f"{factory!r} names a file: give the module instead, from its folder, e.g. {FACTORY}")
+    if not (colon and module and name):
+        raise SettingsError(f"{factory!r} is not module:factory: e.g. {FACTORY}")
+    with progress_bar("steps") as tell, Lab() as lab:
+        # Where clients look for it, and where modules are looked for: until this process ends.
+        os.environ.update(SUPABASE_URL=lab.url, SUPABASE_KEY=lab.key)
+        sys.path.insert(0, str(Path.cwd()))
         verdict = asyncio.run(
             run(
                 _found(module, name), lab=lab, in_environment=True, method=method, args=args, name=factory,
@@ -345,55 +290,20 @@ def probe(
     return 0
 
 
-def _parted(words: str) -> tuple[str, str]:
-    module, colon, name = words.partition(":")
-    if module.endswith(".py") or "/" in module or "\\" in module:
-        raise SettingsError(f"{words!r} names a file: give the module instead, from its folder, e.g. {FACTORY}")
-    if not colon or not module or not name:
-        raise SettingsError(f"{words!r} is not module:factory: e.g. {FACTORY}")
-    return module, name
-
-
 def _found(module: str, name: str) -> Any:
     """Import the named object; raises SettingsError that says what does not exist."""
     try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module and not module.startswith(f"{error.name}."):
-            raise SettingsError(f"module {module!r} needs {error.name!r}, which is not installed here") from error
-        raise SettingsError(f"there is no module {module!r} in this folder, nor installed: e.g. {FACTORY}") from None
+        found = importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        raise SettingsError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise SettingsError(f"{module} has no {name!r}{_instead(found, part)}")
-        found = getattr(found, part)
-    return found
-
-
-def _instead(owner: Any, part: str) -> str:
-    named = getattr(owner, "__name__", None)
-    public = {one: thing for one, thing in vars(owner).items() if not one.startswith("_") and callable(thing)}
-    # What it has imported is hardly meant.
-    there = [one for one, thing in public.items() if getattr(thing, "__module__", named) == named]
-    near = difflib.get_close_matches(part, there, n=1)
-    return f": did you mean {near[0]!r}?" if near else f"; it has {', '.join(there[:8]) or 'nothing to call'}"
-
-
-@contextmanager
-def _importable(lab: Lab) -> Iterator[None]:
-    """Put the lab's url and key where clients look for them, and let this folder be imported from; then undo it."""
-    path, before = list(sys.path), {name: os.environ.get(name) for name in ("SUPABASE_URL", "SUPABASE_KEY")}
-    os.environ.update(SUPABASE_URL=lab.url, SUPABASE_KEY=lab.key)
-    sys.path.insert(0, str(Path.cwd()))
+        why = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"cannot import {module!r} here ({why}): go to its folder, e.g. {FACTORY}") from error
     try:
-        yield
-    finally:
-        sys.path[:] = path
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        return attrgetter(name)(found)
+    except AttributeError:
+        there = [one for one, thing in vars(found).items() if callable(thing) and not one.startswith("_")]
+        near = difflib.get_close_matches(name, there, n=1)
+        instead = f": did you mean {near[0]!r}?" if near else f"; it has {', '.join(there[:8]) or 'nothing to call'}"
+        raise SettingsError(f"{module} has no {name!r}{instead}") from None
 
 
 def record(*, only: str | None = None, list: bool = False, compare: bool = False, into: Path | None = None) -> int:

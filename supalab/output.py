@@ -1,41 +1,65 @@
-"""What the commands share: one line of progress, messages on stderr, and an early check of output paths."""
+"""What the commands share: options, one line of progress, messages on stderr, and an early check of output paths."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from cyclopts import Parameter
 
 from supalab.errors import SettingsError
 
 if TYPE_CHECKING:
     from supalab.measure.run import Progress
 
-__all__ = ["ProgressBar", "check_outputs", "say"]
+__all__ = [
+    "FigureFile", "Key", "Quick", "RecordFile", "RestPath", "check_outputs", "key_for", "progress_bar", "say",
+    "with_addition",
+]  # fmt: skip
+
+Quick: TypeAlias = Annotated[bool, Parameter(help="a first look: fewer and shorter trials")]
+RecordFile: TypeAlias = Annotated[Path | None, Parameter(help="write the record to this file")]
+FigureFile: TypeAlias = Annotated[Path | None, Parameter(help="draw the figure to this file: .png, .svg or .pdf")]
+RestPath: TypeAlias = Annotated[str, Parameter(help='the prefix of its API, "" for plain PostgREST')]
+Key: TypeAlias = Annotated[
+    str | None,
+    Parameter(help="its key (default: the environment's SUPABASE_KEY, which unlike an option is not visible in ps)"),
+]
 
 
-def check_outputs(*paths: Path | None) -> None:
-    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two.
+def key_for(url: str | None, key: str | None) -> str | None:
+    """Return the key of the project at ``url``, from the environment if none is given; None without an address."""
+    if url is None and key is not None:
+        raise SettingsError("--key goes with --url: give the project's address too, or neither for the lab")
+    return key or os.environ.get("SUPABASE_KEY") or None
 
-    The first path is the record's, the others are figures'.
-    """
+
+def check_outputs(record: Path | None, *figures: Path | None) -> None:
+    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two."""
     from supalab.report.files import check_place
 
-    record, *figures = paths
     drawn = [path for path in figures if path is not None]
     if drawn:
         from supalab.report.plot import check_suffix
 
         for path in drawn:
             check_suffix(path)
-    given = [path for path in (record, *drawn) if path is not None]
-    places = [os.path.normcase(path.absolute()) for path in given]
-    for path, place in zip(given, places, strict=True):
-        if places.count(place) > 1:
+    places = set[str]()
+    for path in drawn if record is None else [record, *drawn]:
+        place = os.path.normcase(path.absolute())
+        if place in places:
             raise SettingsError(f"{str(path)!r} would be written twice: use different names for record and figures")
+        places.add(place)
         check_place(path)
+
+
+def with_addition(path: Path, addition: str) -> Path:
+    """Return a path with an addition to its name, before the ending."""
+    return path.parent / f"{path.stem}{addition}{path.suffix}"
 
 
 def say(line: str) -> None:
@@ -43,34 +67,33 @@ def say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-class ProgressBar:
-    """One line on stderr while something is measured, of which ``unit`` is counted; tables go to stdout.
+@contextmanager
+def progress_bar(unit: str = "trials", about: str = "") -> Iterator[Callable[[Progress], None]]:
+    """One line on stderr while something is measured, of which ``unit`` is counted; yields what is told of progress.
 
     ``about`` is printed when measuring has begun, so that a refused command prints only the reason.
     """
+    from rich import progress
+    from rich.console import Console
 
-    def __init__(self, unit: str = "trials", about: str = "") -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    console = Console(stderr=True)
+    columns = (
+        progress.TextColumn("{task.description:<12}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.fields[done]}"),
+    )
+    # To a file it would write nothing but an empty line.
+    silent = not console.is_terminal
+    unsaid = [about] if about else []
+    with progress.Progress(
+        *columns, progress.TimeRemainingColumn(), console=console, transient=True, disable=silent
+    ) as bar:
+        task = bar.add_task("lab", total=1.0, done="")
 
-        columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.fields[done]}"))
-        console = Console(stderr=True)
-        # To a file it would write nothing but an empty line.
-        silent = not console.is_terminal
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent)
-        self._task = self._bar.add_task("lab", total=1.0, done="")
-        self._unit, self._about = unit, about
+        def tell(so_far: Progress) -> None:
+            if unsaid:
+                say(unsaid.pop())
+            counted = f"{so_far.done} of {so_far.total} {unit}"
+            bar.update(task, completed=so_far.fraction, description=so_far.arm, done=counted)
 
-    def __enter__(self) -> Callable[[Progress], None]:
-        self._bar.start()
-        return self._tell
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def _tell(self, so_far: Progress) -> None:
-        if self._about:
-            say(self._about)
-            self._about = ""
-        done = f"{so_far.done} of {so_far.total} {self._unit}"
-        self._bar.update(self._task, completed=so_far.fraction, description=so_far.arm, done=done)
+        yield tell

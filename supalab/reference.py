@@ -9,21 +9,20 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any
+
+import pandas as pd
 
 from supalab.errors import SettingsError
 from supalab.experiments import MODULES, Experiment, experiment
 from supalab.measure.record import Record
-from supalab.output import ProgressBar, check_outputs, say
+from supalab.output import check_outputs, progress_bar, say
 from supalab.report.files import write
 from supalab.report.format import count, estimate
-from supalab.report.table import Column, Table, text
+from supalab.report.table import Table, text
 from supalab.shipped import shipped
 
-if TYPE_CHECKING:
-    from supalab.measure.run import Progress
-
-__all__ = ["PAGES", "RECORDED", "Pair", "chosen", "listed", "marked", "measured", "pairs", "refreshed", "table"]
+__all__ = ["PAGES", "RECORDED", "chosen", "listed", "marked", "measured", "pairs", "refreshed", "table"]
 
 #: Experiments with a reference record: all but the load, whose service is the user's.
 RECORDED = tuple(name for name in MODULES if name != "load")
@@ -55,42 +54,25 @@ def measured(experiments: Sequence[Experiment], into: Path | None = None, *, com
     if not folder.is_dir():
         raise SettingsError(f"{str(folder)!r} is not a folder: create it, or name another one with --into")
     # Read before anything is measured: a reference that is not there must not cost minutes.
-    old = {one.name: _recorded(one.name, folder) for one in experiments} if compare else {}
+    old = {one.name: Record.load(folder / f"{one.name}.json", one.name) for one in experiments} if compare else {}
     for one in () if compare else experiments:
         check_outputs(folder / f"{one.name}.json", *(folder / f"{name}.png" for name in one.figures))
-    seconds = [one.expected_s(**one.full) for one in experiments]
+    seconds = sum(one.expected_s(**one.full) for one in experiments)
     names = ", ".join(one.name for one in experiments)
-    say(f"{count(len(experiments), 'recording')}, {estimate(sum(seconds))}: {names}")
+    say(f"{count(len(experiments), 'recording')}, {estimate(seconds)}: {names}")
     try:
-        with ProgressBar("recordings") as tell:
-            for place, one in enumerate(experiments):
-                found = one.run(progress=_part(tell, one.name, seconds, place), **one.full)
-                if compare:
-                    rows = pairs(one.name, one.compared(old[one.name]), one.compared(found))
-                    sys.stdout.write(f"\n{text(table(rows))}")
-                    sys.stdout.flush()
-                else:
-                    _write(one, found, folder)
+        for one in experiments:
+            with progress_bar(about=f"{one.name}: {estimate(one.expected_s(**one.full))}") as tell:
+                found = one.run(progress=tell, **one.full)
+            if compare:
+                rows = pairs(one.compared(old[one.name]), one.compared(found))
+                sys.stdout.write(f"\n{text(table(one.name, rows))}")
+                sys.stdout.flush()
+            else:
+                _write(one, found, folder)
     finally:  # whatever was finished is on the pages too
         if not compare and into is None:
             _refresh()
-
-
-def _recorded(name: str, folder: Path) -> Record:
-    return Record.load(folder / f"{name}.json", name)
-
-
-def _part(
-    tell: Callable[[Progress], None], name: str, seconds: Sequence[float], place: int
-) -> Callable[[Progress], None]:
-    """Return what turns one experiment's progress into that of all, by expected seconds."""
-    from supalab.measure.run import Progress
-
-    def told(so_far: Progress) -> None:
-        fraction = (sum(seconds[:place]) + so_far.fraction * seconds[place]) / (sum(seconds) or 1.0)
-        tell(Progress(fraction, name, place + (so_far.fraction >= 1), len(seconds)))
-
-    return told
 
 
 def _write(one: Experiment, found: Record, folder: Path) -> None:
@@ -113,7 +95,8 @@ def refreshed(page: str, folder: Path) -> str:
     def shown(found: re.Match[str]) -> str:
         if found[2] not in MODULES:
             raise SettingsError(f"a page shows a record {found[2]!r}: choose from {', '.join(MODULES)}")
-        return f"{found[1]}{text(_recorded(found[2], folder).table()).rstrip()}\n{found[4]}"
+        record = Record.load(folder / f"{found[2]}.json", found[2])
+        return f"{found[1]}{text(record.table()).rstrip()}\n{found[4]}"
 
     return BLOCK.sub(shown, page)
 
@@ -124,41 +107,33 @@ def _refresh() -> None:
             write(refreshed(page.read_text(encoding="utf-8"), shipped("data", "reference")), page)
 
 
-class Pair(NamedTuple):
-    """One number of an experiment in both runs."""
+def pairs(reference: Mapping[str, float], today: Mapping[str, float]) -> pd.DataFrame:
+    """Return the numbers that both runs have, in the reference's order, with today's over the reference's.
 
-    experiment: str
-    name: str
-    reference: float
-    today: float
-
-    @property
-    def ratio(self) -> float | None:
-        """Today's over the reference's; ``None`` where the reference is 0."""
-        return self.today / self.reference if self.reference else None
-
-    @property
-    def apart(self) -> bool:
-        """Whether they differ by more than a quarter of the smaller one."""
-        small, large = sorted((abs(self.reference), abs(self.today)))
-        return self.reference * self.today < 0 or large - small > APART * small
+    ``apart``: whether they differ by more than a quarter of the smaller one.
+    """
+    both = [name for name in reference if name in today]
+    numbers: dict[str, list[float]] = {
+        "reference": [reference[name] for name in both],
+        "today": [today[name] for name in both],
+    }
+    rows = pd.DataFrame(numbers, index=both, dtype=float)
+    small, large = rows.abs().min(axis=1), rows.abs().max(axis=1)
+    apart = (rows["reference"] * rows["today"] < 0) | (large - small > APART * small)
+    return rows.assign(ratio=rows["today"] / rows["reference"].where(rows["reference"] != 0), apart=apart)
 
 
-def pairs(name: str, reference: Mapping[str, float], today: Mapping[str, float]) -> list[Pair]:
-    """Return the numbers that both runs have, in the reference's order."""
-    return [Pair(name, number, was, today[number]) for number, was in reference.items() if number in today]
-
-
-def table(rows: Sequence[Pair]) -> Table:
-    """Return the rows of one experiment as a table; large differences are marked and counted below."""
-    shown = []
-    for place, row in enumerate(rows):
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        numbers = [f"{row.reference:.4g}", f"{row.today:.4g}", ratio]
-        shown.append(["" if place else row.experiment, row.name, *numbers, "<- apart" if row.apart else ""])
-    far = sum(row.apart for row in rows)
+def table(name: str, rows: pd.DataFrame) -> Table:
+    """Return the pairs of one experiment as a table; large differences are marked and counted below."""
+    far = int(rows["apart"].sum())
     said = f"{far} of {len(rows)} numbers are more than {APART:.0%} apart."
     why = " Seconds, milliseconds and megabytes depend on the machine; counts and ratios should not." if far else ""
+    columns: Mapping[str, str | Callable[[Any], str]] = {
+        "number": lambda row: row.name,
+        "reference": "{reference:.4g}",
+        "today": "{today:.4g}",
+        "today / reference": "{ratio:.2f}",
+        " ": lambda row: "<- apart" if row.apart else "",
+    }
     empty = "Nothing to compare: the reference has no number that was measured today."
-    titles: list[str | Column] = ["", Column("number"), "reference", "today", "today / reference", Column("")]
-    return Table(titles, shown, notes=[said + why], empty=empty)
+    return Table.of(rows, columns, headline=name, notes=[said + why], empty=empty)

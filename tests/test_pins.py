@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from test_explain import made_explanation
 
 from supalab.cli import COSTS, EXPERIMENTS
 from supalab.experiments import Experiment, claims, recorded
+from supalab.measure.run import Progress
 from supalab.reference import chosen
 from supalab.report.plot import description
 from supalab.report.table import text
@@ -198,14 +200,14 @@ def test_a_figure_that_lacks_something_says_what(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("name", STOPPED)
 def test_ctrl_c_keeps_what_is_finished(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first finished step: its table and its record are there, and the exit code is 130."""
-    from supalab.output import ProgressBar
+    from supalab import experiment_command
 
-    def stop(_: ProgressBar, so_far: object) -> None:
-        if getattr(so_far, "done", 0) >= 1:
+    def stop(so_far: Progress) -> None:
+        if so_far.done >= 1:
             raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ProgressBar, "_tell", stop)
+    monkeypatch.setattr(experiment_command, "progress_bar", lambda **_: nullcontext(stop))
     words, row = STOPPED[name]
     code, out, err = _said(*words, "--json", "found.json")
     assert code == 130, err

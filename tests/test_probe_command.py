@@ -109,8 +109,8 @@ def test_every_form_of_factory_works(words: list[str], headline: str, folder: Pa
     [
         (["my_clients"], "is not module:factory"),
         (["my_clients.py:make"], "names a file"),
-        (["nowhere:make"], "no module 'nowhere'"),
-        (["half_baked:make"], "needs 'not_there_at_all'"),
+        (["nowhere:make"], "No module named 'nowhere'"),
+        (["half_baked:make"], "No module named 'not_there_at_all'"),
         (["wrong:make"], "ZeroDivisionError"),
         (["script:make"], "SystemExit: 3"),
         (["my_clients:leaves"], "SystemExit: 3"),

@@ -64,7 +64,7 @@ def test_every_experiment_has_its_reference_and_can_be_compared_with_it() -> Non
         assert max(map(len, text(one.table(found)).splitlines())) <= 100, one.name
         numbers = one.compared(found)
         assert numbers, one.name
-        assert not any(pair.apart for pair in pairs(one.name, numbers, numbers))
+        assert not pairs(numbers, numbers)["apart"].any()
         for name, draw in one.figures.items():
             assert (folder / f"{name}.png").is_file(), one.name
             assert len(getattr(draw(found), "supalab_description", "")) > 40, one.name
@@ -173,13 +173,13 @@ def test_compare_shows_both_runs_and_writes_nothing(experiments: dict[str, Exper
 def test_numbers_are_far_apart_by_a_quarter_of_the_smaller() -> None:
     """The mark does not depend on which run is the reference; a change of sign is far, two zeros are not."""
     rows = pairs(
-        "r",
         {"a": 4.0, "b": 5.0, "c": 0.0, "d": 1.0, "e": -1.0, "gone": 1.0},
         {"a": 5.0, "b": 3.9, "c": 0.0, "d": 0.0, "e": 1.0},
     )
-    assert [row.apart for row in rows] == [False, True, False, True, True]
-    assert [row.ratio for row in rows][2] is None
-    assert table([]).empty.startswith("Nothing to compare")
+    assert [*rows.index] == ["a", "b", "c", "d", "e"]
+    assert [*rows["apart"]] == [False, True, False, True, True]
+    assert [*rows["ratio"].isna()] == [False, False, True, False, False]
+    assert table("r", pairs({"gone": 1.0}, {})).empty.startswith("Nothing to compare")
 
 
 def test_a_page_shows_what_is_recorded(tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ from pydantic import BaseModel, Field
 from pythonjsonlogger.json import JsonFormatter
 from starlette.exceptions import HTTPException
 
+from supalab import __version__
 from supalab.contest_agent.contests import Database, contests
 from supalab.contest_agent.journal import Journal, log
 from supalab.contest_agent.options import AgentOptions, client_arm
 from supalab.contest_agent.problems import MEDIA_TYPE, NOT_VALID, RETRY, declared, problem
 from supalab.replies import without
-from supalab.version import __version__
 
 __all__ = ["JsonLines", "create_app", "start_logging"]
 

@@ -104,10 +104,15 @@ WHO_IS_WHO = {
 
 
 def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, quick: bool = False) -> Plan:
-    """Each client in each case, taking turns, ``repeat`` times: 5 by default, once for a ``quick`` look.
+    """Each client in each case, taking turns, ``repeat`` times.
 
     Slow cases are run less often or left out, and default clients whose package is not installed are left out; remarks
     say which. Raises SettingsError for invalid values and for a named client that is not available.
+
+    Args:
+        clients: kinds of client, separated by commas (default: all that are installed)
+        repeat: trials of each, taking turns (5, or 1 for a quick look)
+        quick: once, and only the short cases
     """
     times = checked_repeat((1 if quick else REPEAT) if repeat is None else repeat)
     for kind in clients or ():

@@ -47,6 +47,13 @@ def plan(
     """Cancel all callers of each arm after ``at_s`` seconds; then send a new request, or close the client, or exit.
 
     Raises SettingsError for values that cannot work.
+
+    Args:
+        arms: clients with their limits, separated by commas
+        callers: callers that are cancelled, each of which has made one request
+        latency: seconds that the server takes for a request; the article's: 0.45
+        at_s: seconds after which the callers are cancelled
+        repeat: trials of each, taking turns
     """
     checked_repeat(repeat)
     load = Workload(callers, latency)

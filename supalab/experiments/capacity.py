@@ -64,10 +64,20 @@ def plan(
 ) -> Plan:
     """Run each service when idle, then at rising rates; the arms take turns at each rate and get the same arrivals.
 
-    ``steps``: rates that are tried until one is too high (doubled behind the last up to ``most``); then the gap is
-    halved until it is no wider than ``fine``. ``duration``: seconds of a step, longer where that brings fewer than
-    ``requests``; ``timeout``: of the services' clients. Raises SettingsError for values that cannot work, TrialError if
-    a service fails when idle.
+    ``steps`` are tried until one is too high (doubled behind the last up to ``most``); then the gap is halved until it
+    is no wider than ``fine``. A step is longer where ``duration`` brings fewer than ``requests``. Raises SettingsError
+    for values that cannot work, TrialError if a service fails when idle.
+
+    Args:
+        arms: clients with their limits, separated by commas
+        steps: rates that are tried, separated by commas
+        latency: seconds that the server takes for a request; the article's: 0.45
+        duration: seconds of each rate
+        requests: the fewest requests of a rate
+        fine: precision of the capacity, as a share
+        most: highest rate that is tried
+        seed: random seed of the arrival times
+        timeout: seconds after which a client gives up
     """
     climb = tuple(float(rate) for rate in steps)
     if not climb or sorted(set(climb)) != list(climb) or climb[0] <= 0:

@@ -122,9 +122,13 @@ def _claim(row: dict[str, Any], where: str) -> Claim:
 
 
 def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
-    """What the claims of a table (``claims``: its path) need: bursts under several conditions, facts, a service.
+    """What the claims of a table need: bursts under several conditions, facts, a service.
 
-    ``quick``: in small, in less than a minute, and without the service. Raises SettingsError for a table that is none.
+    Raises SettingsError for a table that is none.
+
+    Args:
+        quick: in small, in less than a minute, and without the service
+        claims: another table of claims (data/claims.csv)
     """
     needed = {name for claim in catalogue(claims) for name in claim.experiment.split()}
     # As many callers as slots: a request that only waits for its slot would count as memory in flight.

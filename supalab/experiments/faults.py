@@ -82,9 +82,19 @@ def plan(
 ) -> Plan:
     """Each fault on the service of each client: seconds ``before`` it, of the ``fault``, and ``after`` it.
 
-    ``rate``: requests per second all the time, the same for all; ``flood``: how many per second come in addition in
-    the fault ``left``, and disconnect after ``flood_timeout`` seconds; ``timeout``: of the services' clients. Raises
-    SettingsError for values that cannot work.
+    The flood comes in the fault ``left``. Raises SettingsError for values that cannot work.
+
+    Args:
+        arms: clients with their limits, separated by commas
+        faults: faults, separated by commas
+        before: seconds before the fault
+        fault: seconds of the fault
+        after: seconds after the fault
+        rate: requests per second all the time, the same for all
+        flood: requests per second that come in addition and disconnect
+        flood_timeout: seconds after which those disconnect
+        timeout: seconds after which a client gives up
+        seed: random seed of the arrival times
     """
     names = [service_arm(name) for name in checked_names("arms", arms, ARMS)]
     kinds = checked_names("faults", faults, tuple(FAULTS))

@@ -41,6 +41,11 @@ def plan(arms: Sequence[str] = ARMS, *, latency: float = 0.15, repeat: int = 3) 
     """A loop with nothing to do, then each arm with as many closed-loop callers as its limit; ``repeat`` times.
 
     Raises SettingsError for values that cannot work.
+
+    Args:
+        arms: clients with their limits, separated by commas
+        latency: seconds that the server takes for a request; the article's: 0.45
+        repeat: trials of each, taking turns
     """
     checked_repeat(repeat)
     chosen = [arm(name) for name in checked_names("arms", arms, ARMS)]

@@ -61,8 +61,15 @@ def plan(
 ) -> Plan:
     """One load after another: an open loop at each of the ``rates``, or a closed loop of ``callers``.
 
-    ``duration``: seconds of each; ``timeout``: a caller's. ``client``: that of our own agent; ``service``: the address
-    of another one. Raises SettingsError for values that cannot work.
+    ``service``: the address of another service than our own agent. Raises SettingsError for values that cannot work.
+
+    Args:
+        callers: instead of a rate, so many callers, each of which sends its next request after a response
+        duration: seconds of each rate
+        path: the path that is requested
+        timeout: seconds after which a caller gives up
+        seed: random seed of the arrival times
+        client: the client of our own service
     """
     name = client_arm(client).name if service is None else service
     latency = LATENCY_S if service is None else None

@@ -42,6 +42,11 @@ def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, 
 
     Where the machine was too slow for all to be in flight together, it is read again with twice the server time. Raises
     SettingsError for values that cannot work.
+
+    Args:
+        kinds: kinds of client, separated by commas
+        in_flight: numbers of requests in flight, separated by commas
+        repeat: trials of each, taking turns
     """
     checked_repeat(repeat)
     if not in_flight or any(isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST for n in in_flight):

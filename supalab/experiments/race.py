@@ -99,6 +99,20 @@ def plan(
     """Every arm once, then all again, ``repeat`` times, each time another one first.
 
     Raises SettingsError for values that cannot work.
+
+    Args:
+        arms: clients with their limits, separated by commas
+        requests: requests of a trial
+        callers: so many callers, each of which sends its next request after a response (default: all requests at once)
+        latency: seconds that the server takes for a request; the article's: 0.45
+        repeat: trials of each, taking turns
+        table: the table that is read
+        columns: the columns that are read
+        rows: rows of a response
+        rtt: seconds of a network round trip to the server
+        tls: use TLS
+        jitter: seconds by which the server's time varies at random
+        error_rate: share of requests that the server fails
     """
     checked_repeat(repeat)
     names = [ALIASES.get(name, name) for name in checked_names("arms", arms, DEFAULT_ARMS[:2])]

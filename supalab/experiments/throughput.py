@@ -45,6 +45,12 @@ def plan(
     """Each kind of client at each limit, ascending, ``repeat`` times; the pace at one limit sets the size of the next.
 
     Raises SettingsError for values that cannot work.
+
+    Args:
+        kinds: kinds of client, separated by commas
+        limits: limits, separated by commas
+        latency: seconds that the server takes for a request; the article's: 0.45
+        repeat: trials of each, taking turns
     """
     checked_repeat(repeat)
     if not Workload(1, latency).latency:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from supalab import __version__
 from supalab.measure.compare import percentile
-from supalab.version import __version__
 
 __all__ = ["TICKER_S", "LoopLag", "Sampler", "machine", "uss", "versions", "written"]
 

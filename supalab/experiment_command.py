@@ -1,0 +1,233 @@
+"""The command of an experiment: its options are the arguments of the plan, whose docstring is their help."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from supalab.errors import SettingsError, SupalabError, TrialError
+from supalab.experiments import Experiment, experiment
+from supalab.measure.record import Record
+from supalab.measure.run import Interrupted
+from supalab.output import (
+    FigureFile,
+    Key,
+    Quick,
+    RecordFile,
+    RestPath,
+    check_outputs,
+    key_for,
+    progress_bar,
+    say,
+    with_addition,
+)
+from supalab.report.format import estimate
+from supalab.report.table import show
+from supalab.settings import Settings
+
+__all__ = ["command", "measure"]
+
+#: In a wider terminal the numbers would stand too far from their names.
+WIDEST = 130
+#: Arguments of plans that the words after ``--rate`` and the url become.
+INNER = {"rates", "service"}
+LAB_ONLY = ("latency", "rtt", "tls", "jitter", "error_rate")
+
+
+def command(name: str) -> Callable[..., int]:
+    """Make the command of an experiment, with its own options first."""
+    one = experiment(name)
+    prepare: Callable[..., dict[str, Any] | int] = SPECIAL.get(name, _nothing)
+    special = _parameters(prepare, "asked")
+    usual = _parameters(_usual, *([] if one.quick else ["quick"]))
+    planned = _parameters(one.plan, *INNER, *special, "quick")
+    options = special | {name: _option(given) for name, given in planned.items()} | usual
+
+    def run(*url: str, **given: Any) -> int:
+        given |= {"url": url[0]} if url else {}
+        json, figure, quick = (given.pop(name, None) for name in ("json", "figure", "quick"))
+        chosen = {name: given.pop(name) for name in special if name in given}
+        asked = {**(one.quick if quick else {}), **given}
+        how = prepare(asked, **chosen)
+        return how if isinstance(how, int) else measure(one, asked, json, figure, **how)
+
+    run.__doc__ = one.plan.__doc__
+    run.__annotations__ = {name: given.annotation for name, given in options.items()}
+    run.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
+    return run
+
+
+def _parameters(function: Callable[..., Any], *but: str) -> dict[str, inspect.Parameter]:
+    found = inspect.signature(function, eval_str=True).parameters
+    return {name: given for name, given in found.items() if name not in but}
+
+
+def _option(given: inspect.Parameter) -> inspect.Parameter:
+    """Return a plan's argument as an option: a sequence is written with commas, and what is on can be switched off."""
+    kind, how = given.annotation, dict[str, Any]()
+    if given.default is True:
+        how = {"negative": f"--no-{given.name}"}
+    for part in (kind, *typing.get_args(kind)):
+        if typing.get_origin(part) is Sequence:
+            (item,) = typing.get_args(part)
+            how = {"converter": partial(_items, item), "n_tokens": 1, "metavar": f"{item.__name__.upper()},..."}
+    return given.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, Parameter(**how)])
+
+
+def _items(item: Callable[[str], Any], kind: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
+    text = ",".join(token.value for token in tokens)
+    try:
+        return tuple(item(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"{text!r} is not a list of numbers: write e.g. 3,10") from None
+
+
+def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure: Path | None, **how: Any) -> int:
+    """Run an experiment, print its tables, write record and figures; return the exit code.
+
+    ``asked``: the plan's arguments; ``how``: what ``Experiment.run`` takes besides. Whatever happens to the files, the
+    tables are printed.
+    """
+    # Another figure than the first one has an addition to its name: FILE-timeline.png.
+    first = next(iter(one.figures), "")
+    figures = {name: with_addition(figure, name.removeprefix(first)) for name in one.figures if figure is not None}
+    check_outputs(json, *figures.values())
+    about = f"{one.name}: {estimate(one.expected_s(**asked))} on a quiet machine; Ctrl-C keeps what is finished"
+    found: Any = None
+    code, broken = 0, ""
+    try:
+        with progress_bar(about=about) as tell:
+            found = one.run(progress=tell, **how, **asked)
+    except Interrupted as interrupted:
+        found, code = interrupted.found, 130
+        if found is None:
+            say("supalab: stopped before the first trial was finished")
+    except SupalabError as error:
+        found, code, broken = error.partial, 2, f"supalab: {error}"
+        if found is None:
+            raise
+    if found is not None and not _reported(one, found, json, figures):
+        code = 2
+    if broken:
+        say(broken)
+    return code
+
+
+def _reported(one: Experiment, found: Record, json: Path | None, figures: Mapping[str, Path]) -> bool:
+    """Write the record, print the tables, draw; return whether all could be written."""
+    # The record first: a table can end in a closed pipe, and minutes of measuring with it.
+    written = [_written(found.save, json)] if json is not None else []
+    show(one.table(found), at_most=WIDEST)
+    sys.stdout.flush()
+    return all([*written, *(_written(partial(_draw, found, name), path) for name, path in figures.items())])
+
+
+def _draw(found: Record, name: str, path: Path) -> Path:
+    from supalab.report.plot import save
+
+    return save(found.figure(name), path)
+
+
+def _written(write: Callable[[Path], Path], path: Path) -> bool:
+    """Write a file and say so; a figure for which too little was measured is no failure."""
+    try:
+        say(f"written: {write(path)}")
+    except TrialError as error:
+        say(f"not drawn: {path}: {error}")
+    except SupalabError as error:
+        say(f"supalab: {error}")
+        return False
+    return True
+
+
+def _usual(*, quick: Quick = False, json: RecordFile = None, figure: FigureFile = None) -> None:
+    """The options of every experiment."""
+
+
+def _nothing(asked: dict[str, Any]) -> dict[str, Any]:
+    """Most experiments have no options but those of their plan."""
+    return {}
+
+
+def _race(
+    asked: dict[str, Any],
+    url: Annotated[str | None, Parameter(help="race on a real project instead of the lab")] = None,
+    *,
+    key: Key = None,
+    rest_path: RestPath = "/rest/v1",
+    peers: Annotated[bool, Parameter(help='other people\'s clients too: pip install -e ".[peers]"')] = False,
+) -> dict[str, Any]:
+    """A real project instead of the lab, and other people's clients."""
+    if peers:
+        from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS
+
+        asked["arms"] = tuple(dict.fromkeys([*asked.get("arms", DEFAULT_ARMS), *PEER_ARMS]))
+    key = key_for(url, key)
+    if url is None:
+        return {}
+    ours = ", ".join(f"--{name.replace('_', '-')}" for name in LAB_ONLY if name in asked)
+    if ours:
+        raise SettingsError(f"{ours}: only a lab's conditions can be chosen, not those of --url: leave one of them out")
+    asked["latency"] = None
+    return {"settings": Settings(url, key, rest_path=rest_path)}
+
+
+def _load(
+    asked: dict[str, Any],
+    url: Annotated[str | None, Parameter(help="the service (default: our own over a lab, see --client)")] = None,
+    *,
+    rate: Annotated[str | None, Parameter(help="requests per second: 20, 5,10,15 or 5..40 (5..40)")] = None,
+    step: Annotated[float | None, Parameter(help="by how much a range goes up (default: it doubles)")] = None,
+) -> dict[str, Any]:
+    """A service of any address instead of our own, and rates in words."""
+    from supalab.experiments.load import RATES, rates
+    from supalab.measure.service import PATH, Private
+
+    if "callers" in asked and (rate is not None or step is not None):
+        raise SettingsError("--callers and --rate: a closed loop sends after each response, give one of the two")
+    asked["rates"] = RATES if rate is None and step is None else rates(rate or "5..40", step)
+    if url is None:
+        return {}
+    if "client" in asked:
+        raise SettingsError("--client is for our own service: leave it out, or the url")
+    if "?" in url or "#" in url:  # Not named: a query may hold a key.
+        raise SettingsError("the url holds a query: give the service's address alone, and the query with --path")
+    settings = Settings(url, None, rest_path="")
+    asked |= {"service": settings.url, "path": Private(asked.get("path", PATH))}
+    return {"settings": settings}
+
+
+def _claims(
+    asked: dict[str, Any],
+    *,
+    table: Annotated[
+        list[str] | None,
+        Parameter(
+            help="check a table's numbers by Little's law and measure nothing, e.g. "
+            "limit=3,response=450ms,rate=6.7,n=100,total=15; twice for before and after"
+        ),
+    ] = None,
+) -> dict[str, Any] | int:
+    """A blog's table, read by Little's law without measuring anything."""
+    if table is None:
+        return {}
+    from supalab.measure.littles_law import blog_table, row_of
+
+    if asked:
+        raise SettingsError(f"--{', --'.join(asked)}: --table measures nothing: leave one of them out")
+    if len(table) > 2:
+        raise SettingsError(f"--table was given {len(table)} times: once, or twice for before and after")
+    sys.stdout.write(f"{blog_table(*map(row_of, table))}\n")
+    return 0
+
+
+#: Experiments with options of their own. The function changes what is asked of the plan, and returns what ``measure``
+#: takes besides, or an exit code if all is done.
+SPECIAL: Mapping[str, Callable[..., dict[str, Any] | int]] = {"race": _race, "load": _load, "claims": _claims}
