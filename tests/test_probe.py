@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from supalab.errors import LabError, SettingsError
 from supalab.probe import Verdict, look, probe
 from supalab.probe import run as running
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
+from supalab.probe.seen import Burst
 
 
 @pytest.fixture
@@ -115,6 +117,26 @@ def test_a_lab_with_tls_and_a_round_trip_is_one_too(brief: None) -> None:
 
             assert asyncio.run(probed()).kind == expect
         assert lab.conditions.rtt == 0.02
+
+
+async def test_what_was_missed_on_a_busy_machine_is_looked_at_once_more(
+    lab: Lab, db: SupabaseAsync, brief: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two bursts in which nothing was seen waiting are followed by a third one, which decides."""
+    whole = running._Probe._burst
+
+    async def half_blind(probing: running._Probe, size: int, latency: float) -> Burst:
+        seen = await whole(probing, size, latency)
+        bursts = probing._seen.bursts
+        if len(bursts) <= 2:
+            blind = replace(seen, numbers={**seen.numbers, "loop_sockets": 0, "own": 0})
+            probing._seen = replace(probing._seen, bursts=(*bursts[:-1], blind))
+        return seen
+
+    monkeypatch.setattr(running._Probe, "_burst", half_blind)
+    verdict = await probe(lambda: db.select("contests", limit=1), lab=lab)
+    assert verdict.kind == REAL
+    assert [one["calls"] for one in verdict.seen.bursts] == [20, 50, 50]
 
 
 async def test_progress_only_goes_up(lab: Lab, db: SupabaseAsync, brief: None) -> None:

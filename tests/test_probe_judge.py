@@ -198,7 +198,7 @@ def test_a_verdict_shows_itself() -> None:
     assert repr(verdict) == str(verdict)
     page = verdict._repr_html_()
     assert "&lt;mine&gt;: fake async (threads)" in page
-    assert all(escape(row.seen) in page and row.speaks_for in page for row in verdict.evidence)
+    assert all(escape(row.seen) in page and escape(row.meaning) in page for row in verdict.evidence)
     assert "threads, one for each request" in page
 
 

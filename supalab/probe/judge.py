@@ -8,6 +8,8 @@ has a low one, and CPU work makes any loop late.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
+from typing import TypeAlias
 
 from supalab.probe.seen import Row
 
@@ -15,6 +17,8 @@ __all__ = [
     "BLOCKING", "CANNOT_TELL", "FAKE", "KINDS", "MIXED", "NEW_EACH", "NO_REUSE", "OUTSIDE", "PROCESSES", "REAL",
     "SOMEBODY_ELSE", "judge",
 ]  # fmt: skip
+
+Rule: TypeAlias = tuple[object, str, str]
 
 BLOCKING, FAKE, REAL = "blocking", "fake async (threads)", "real async"
 PROCESSES, OUTSIDE, MIXED = "worker processes", "concurrent, outside Python", "mixed"
@@ -42,88 +46,84 @@ BLOCK_S, WORK_S = 0.01, 0.25
 
 def judge(n: Row) -> tuple[str, tuple[str, ...]]:
     """Return what kind of client this is, and the remarks; for ``cannot tell`` the reason alone."""
-    kind, said = next(rule for rules in (_useless, _blocked, _waited, _unseen) for rule in rules(n))
-    return kind, (said,) if kind == CANNOT_TELL else (*([said] if said else []), *_remarks(n, kind))
+    rules = chain(_useless(n), _blocked(n), _waited(n), _unseen(n))
+    kind, said = next((kind, said) for holds, kind, said in rules if holds)
+    remarks = () if kind == CANNOT_TELL else (said for holds, said in _remarks(n, kind) if holds)
+    return kind, (*([said] if said else []), *remarks)
 
 
-def _useless(n: Row) -> Iterator[tuple[str, str]]:
+# Rules in order: whether it holds, the kind, and what else is said. The first that holds decides.
+
+
+def _useless(n: Row) -> Iterator[Rule]:
     """Why nothing can be concluded from these bursts."""
-    if n.trouble:
-        yield CANNOT_TELL, n.trouble
-    if not n.bursts:
-        yield CANNOT_TELL, UNSEEN
-    if refused := n.total["refused"]:
-        yield CANNOT_TELL, f"the lab refused {refused} requests, being full: start it with a larger max_in_flight"
-    if any(one["peak"] > 1.3 * one["calls"] * n.requests_per_call + 3 for one in n.bursts):
-        yield CANNOT_TELL, SOMEBODY_ELSE
+    yield n.trouble, CANNOT_TELL, n.trouble
+    yield not n.bursts, CANNOT_TELL, UNSEEN
+    full = f"the lab refused {n.total['refused']} requests, being full: start it with a larger max_in_flight"
+    yield n.total["refused"], CANNOT_TELL, full
+    most = max(one["peak"] - 1.3 * one["calls"] * n.requests_per_call for one in n.bursts)
+    yield most > 3, CANNOT_TELL, SOMEBODY_ELSE
     failed, ended = n.failed.total(), n.failed.total() + n.total["finished"]
-    if failed > ended / 2:
-        most = n.failed.most_common(1)[0][0]
-        yield CANNOT_TELL, f"most calls of the bursts fail: {failed} of {ended}, most with {most}"
-    if all(one["busy"] < one["latency_s"] for one in n.bursts) and n.total["requests"] > 2:
-        yield CANNOT_TELL, AT_ONCE
+    error = max(n.failed, key=n.failed.__getitem__, default="")
+    fail = f"most calls of the bursts fail: {failed} of {ended}, most with {error}"
+    yield failed > ended / 2, CANNOT_TELL, fail
+    at_once = all(one["busy"] < one["latency_s"] for one in n.bursts)
+    yield at_once and n.total["requests"] > 2, CANNOT_TELL, AT_ONCE
 
 
-def _blocked(n: Row) -> Iterator[tuple[str, str]]:
+def _blocked(n: Row) -> Iterator[Rule]:
     """A loop that is held up by starting threads or processes still has many requests waited for elsewhere."""
     several = n.peak_of_calls > 1
-    seen_waiting = n.share_loop_sockets + n.share_threads_read
-    if several and SOME < n.share_loop_read < 1 - 2 * SOME and seen_waiting > 2 * SOME:
-        yield MIXED, "some calls block the event loop, others do not"
-    if n.share_loop_read > SOME:
-        yield BLOCKING, ""
-    elsewhere = max(n.share_threads_read, n.share_processes)
+    some = SOME < n.share_loop_read < 1 - 2 * SOME and n.share_loop_sockets + n.share_threads_read > 2 * SOME
+    yield several and some, MIXED, "some calls block the event loop, others do not"
+    yield n.share_loop_read > SOME, BLOCKING, ""
     still = n.mean["blocked"] > STILL and n.mean["loop_rest"] < AWAKE and n.mean["loop_stuck"] > STUCK
-    if still and n.peak_of_calls <= FEW and not (several and elsewhere > SEEN):
-        what = "for other threads or processes" if elsewhere > CLEAR else "in code that is no read of the lab"
-        yield BLOCKING, f"the event loop's thread waits {what}{'' if elsewhere > CLEAR else ' as far as Python sees'}"
+    elsewhere = max(n.share_threads_read, n.share_processes)
+    still = still and n.peak_of_calls <= FEW and not (several and elsewhere > SEEN)
+    yield still and elsewhere > CLEAR, BLOCKING, "the event loop's thread waits for other threads or processes"
+    unread = "the event loop's thread waits in code that is no read of the lab as far as Python sees"
+    yield still, BLOCKING, unread
 
 
-def _waited(n: Row) -> Iterator[tuple[str, str]]:
+def _waited(n: Row) -> Iterator[Rule]:
     """Whoever was seen waiting did wait: what was missed on a busy machine is more of the same."""
-    loops = n.share_loop_sockets + n.share_other_loops
-    if n.most_threads > SOME and max(loops, n.share_processes) > 2 * SOME:
-        yield MIXED, "some requests are waited for by threads, others are not"
-    if min(n.share_processes, loops) > 2 * SOME:
-        yield MIXED, "some requests are made by worker processes, others are not"
-    if n.most_threads >= SEEN:
-        yield FAKE, ""
-    by_python = n.total["connects_loop"] + n.total["connects_threads"]
-    if loops >= SEEN and n.connects_heard and n.total["connections"] and not by_python:
-        yield OUTSIDE, "its sockets are watched by the event loop, as those of real async are"
-    if loops >= SEEN:
-        yield REAL, "in an event loop of another thread" if n.share_other_loops > n.share_loop_sockets else ""
-    if n.share_processes >= SEEN:
-        yield PROCESSES, ""
+    loops, threads, processes = n.share_loops, n.most_threads, n.share_processes
+    some = threads > SOME and max(loops, processes) > 2 * SOME
+    yield some, MIXED, "some requests are waited for by threads, others are not"
+    some = min(processes, loops) > 2 * SOME
+    yield some, MIXED, "some requests are made by worker processes, others are not"
+    yield threads >= SEEN, FAKE, ""
+    hidden = n.connects_heard and n.total["connections"] and not n.total["connects_loop"] + n.total["connects_threads"]
+    watched = "its sockets are watched by the event loop, as those of real async are"
+    yield loops >= SEEN and hidden, OUTSIDE, watched
+    elsewhere = "in an event loop of another thread" if n.share_other_loops > n.share_loop_sockets else ""
+    yield loops >= SEEN, REAL, elsewhere
+    yield processes >= SEEN, PROCESSES, ""
 
 
-def _unseen(n: Row) -> Iterator[tuple[str, str]]:
+def _unseen(n: Row) -> Iterator[Rule]:
     """Nothing visible to Python waited: code outside Python, another kind of loop, or another process."""
-    if n.share_threads_outside and n.most["own"]:
-        yield FAKE, "each thread waits inside code outside Python"
-    if n.share_unseen > CLEAR and n.most["own"]:
-        yield OUTSIDE if n.loop_shows_sockets else REAL, ""
-    if n.share_processes > 0:
-        yield PROCESSES, ""  # they were seen with a connection, at least in some of the samples
-    yield CANNOT_TELL, f"{n.share_unseen + n.share_threads_outside:.0%} of the requests have no visible waiter"
+    ours = n.most["own"]
+    yield ours and n.share_threads_outside, FAKE, "each thread waits inside code outside Python"
+    yield ours and n.share_unseen > CLEAR, OUTSIDE if n.loop_shows_sockets else REAL, ""
+    yield n.share_processes, PROCESSES, ""  # they were seen with a connection, at least in some of the samples
+    unseen = n.share_unseen + n.share_threads_outside
+    yield True, CANNOT_TELL, f"{unseen:.0%} of the requests have no visible waiter"
 
 
-def _remarks(n: Row, kind: str) -> Iterator[str]:
-    if n.limit is not None and kind not in {BLOCKING, MIXED}:
-        yield f"limited to {n.limit}"
-    if n.shared:
-        yield f"calls share requests ({n.shared})"
-    if (n.new_connections_per_request or 0) >= NEW_EACH:
-        yield NO_REUSE
-    elif any(one["connections"] > RECONNECTS * one["peak"] for one in n.bursts):
-        yield "drops connections under load"
-    if n.requests_per_call >= 1.5:
-        yield f"{n.requests_per_call:.0f} requests for each call"
-    if kind != BLOCKING and n.call_blocks_s >= BLOCK_S:
-        yield f"blocks the event loop for {1000 * n.call_blocks_s:.0f} ms in each call"
-    elif kind != BLOCKING and n.most["gap_cpu_s"] > WORK_S:
-        yield f"blocks the event loop for {n.most['gap_cpu_s']:.1f} s of CPU work at a stretch"
-    if n.background:
-        yield f"other threads of this process send requests too: {', '.join(n.background)}"
-    if failed := n.failed.total() + n.total["lost"]:
-        yield f"{failed} of {n.total['calls']} calls of the bursts failed"
+def _remarks(n: Row, kind: str) -> Iterator[tuple[object, str]]:
+    """What else is said of a client, each with whether it holds."""
+    yield n.limit is not None and kind not in {BLOCKING, MIXED}, f"limited to {n.limit}"
+    yield n.shared, f"calls share requests ({n.shared})"
+    new_each = (n.new_connections_per_request or 0) >= NEW_EACH
+    yield new_each, NO_REUSE
+    drops = any(one["connections"] > RECONNECTS * one["peak"] for one in n.bursts)
+    yield drops and not new_each, "drops connections under load"
+    yield n.requests_per_call >= 1.5, f"{n.requests_per_call:.0f} requests for each call"
+    each, work_s = n.call_blocks_s >= BLOCK_S, n.most["gap_cpu_s"]
+    blocks = "blocks the event loop for"
+    yield kind != BLOCKING and each, f"{blocks} {1000 * n.call_blocks_s:.0f} ms in each call"
+    yield kind != BLOCKING and not each and work_s > WORK_S, f"{blocks} {work_s:.1f} s of CPU work at a stretch"
+    yield n.background, f"other threads of this process send requests too: {', '.join(n.background)}"
+    failed = n.failed.total() + n.total["lost"]
+    yield failed, f"{failed} of {n.total['calls']} calls of the bursts failed"

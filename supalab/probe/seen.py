@@ -97,9 +97,11 @@ def row(seen: Seen) -> Row:
         most |= Counter(one.numbers)
         failed.update(one.failed)
     shared = _shared(bursts, each)
+    waited = shares(bursts)
     return Row(
         **{name: value for name, value in asdict(seen).items() if name != "bursts"},
-        **shares(bursts),
+        **waited,
+        share_loops=waited["share_loop_sockets"] + waited["share_other_loops"],
         bursts=bursts,
         total=total,
         most=most,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from supalab.errors import SettingsError, SupalabError
@@ -70,11 +70,13 @@ class Subject:
             yield self._call_on(self._what)
             return
         made = await self._made(self._make, url, key)
-        entered = await made.__aenter__() if hasattr(made, "__aenter__") else None
-        try:
-            yield self._call_on(made if entered is None else entered)
-        finally:
-            await _close(made)
+        async with AsyncExitStack() as stack:
+            if hasattr(made, "__aexit__"):
+                entered = await stack.enter_async_context(made)
+                made = made if entered is None else entered
+            else:
+                stack.push_async_callback(_close, made)
+            yield self._call_on(made)
 
     async def _made(self, make: Callable[[str, str], Any], url: str, key: str) -> Any:
         """Return the client; or, if an async function made a request instead of one, the call of that function."""
@@ -95,8 +97,7 @@ class Subject:
             made = await asyncio.wait_for(_safely(made), MAKE_S)
         except Exception:  # the first call will give a better error
             return lambda: make(url, key)
-        is_client = callable(made) or callable(getattr(made, self._method or METHOD, None))
-        is_client = is_client or _is_query(made) or _builds_queries(made)
+        is_client = callable(made) or callable(getattr(made, METHOD, None)) or _is_query(made) or _builds_queries(made)
         return made if is_client or self._method else lambda: make(url, key)
 
     def _call_on(self, client: Any) -> Call:
@@ -163,11 +164,8 @@ async def _safely(made: Any) -> Any:
 
 
 async def _close(made: Any) -> None:
-    if hasattr(made, "__aexit__"):
-        await made.__aexit__(None, None, None)
-        return
-    close = next((getattr(made, name) for name in ("aclose", "close") if callable(getattr(made, name, None))), None)
-    closing = close() if close else None
+    close = getattr(made, "aclose", None) or getattr(made, "close", None)
+    closing = close() if callable(close) else None
     if inspect.isawaitable(closing):
         await closing
 

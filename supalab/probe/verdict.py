@@ -7,19 +7,16 @@ from dataclasses import dataclass
 
 from supalab.measure.instruments import machine, versions
 from supalab.measure.record import Form, rounded
-from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, NEW_EACH, NO_REUSE, OUTSIDE, PROCESSES, REAL, judge
+from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, NO_REUSE, OUTSIDE, PROCESSES, REAL, judge
 from supalab.probe.seen import Row, Seen, row
 from supalab.report.table import Cell, Column, Table, html, text
 
 __all__ = ["VERDICT", "WAITERS", "Evidence", "Verdict", "concluded"]
 
 BAR = 30
-BLOCKED = "it is blocked"
-NO_THREADS, NO_LOOP = "threads do not wait for the requests", "no event loop waits for the requests"
+SOCKETS = "sockets that the loop watches"
 ALWAYS = {"share_loop_sockets", "share_threads_read", "share_loop_read"}
 STYLES = {REAL: "good", FAKE: "other", BLOCKING: "bad", CANNOT_TELL: "other"}
-# A share of the waiting, or of the time, from which on it decides; a smaller one from which on it is worth a word.
-MUCH, LITTLE = 0.5, 0.08
 #: What can wait for a request, by the number's name in a verdict.
 WAITERS = {
     "share_loop_sockets": "the event loop, for events",
@@ -42,22 +39,39 @@ MEANING = {
     MIXED: "Not all of its requests are made in the same way: some are waited for by the event loop, others by a "
     "thread, by a process, or while the loop is blocked.",
 }
-#: What is often misread, and is no evidence: a number of a burst, its title, and what the threads do.
-MISLEADING = {
-    "threads_elsewhere": ("threads at other servers", "in a read of another server"),
-    "threads_work": ("threads at other work", "at work that is no read of the lab"),
-    "threads_resolving": ("name look-ups", "looking up a name"),
-    "background": ("threads with own requests", "waiting for requests that no call made"),
-}
+#: Rows of evidence: what was looked at, how to read it, and what was seen there, as a form for the numbers of a row.
+EVIDENCE = (
+    ("other threads", "one for each request: fake async",
+     "on average {mean[threads_read]:.1f} waiting to read from the lab, {mean[threads_work]:.1f} at other work, for "
+     "{mean[busy]:.1f} requests in flight there"),
+    ("the event loop's thread", "time in a read: blocking",
+     "{mean[loop_rest]:.0%} of the time waiting for events, {mean[loop_read]:.0%} in a read from the lab"),
+    ("the event loop's delays", "long ones without CPU work: blocking",
+     "blocked for {loop_blocked:.0%} of the time; the longest pause was {worst[gap_s]:.2f} s, {worst[gap_cpu_s]:.2f} s "
+     "of it CPU work; each call blocks it for {call_blocks_s:.3f} s"),
+    (SOCKETS, "one for each request: real async",
+     "on average {mean[loop_sockets]:.1f} to the lab, {mean[other_loops]:.1f} in loops of other threads"),
+    ("who holds connections", "others': worker processes",
+     "on average {mean[own]:.1f} to the lab are this process's, {mean[processes]:.1f} others'"),
+    ("who opens connections", "none by Python: code outside Python",
+     "the lab saw {total[connections]} new ones; Python opened {total[connects_loop]} in the loop's thread, "
+     "{total[connects_threads]} in others"),
+    ("peak in flight at the lab", "a limit, but not the kind", "{peaks} calls at once"),
+    ("one call after another", "a new connection each: no reuse",
+     "{requests} requests on {connections} new connections"),
+    ("threads at other things", "nothing: real async has those too",
+     "on average {mean[threads_elsewhere]:.1f} in a read of another server, {mean[threads_resolving]:.1f} looking up a "
+     "name, {mean[background]:.1f} waiting for requests that no call made"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One row of evidence: what was checked, what was observed, and what it indicates."""
+    """One row of evidence: what was checked, what was observed, and how to read it."""
 
     looked_at: str
     seen: str
-    speaks_for: str
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +116,8 @@ class Verdict:
         bursts = " and ".join(f"{burst['calls']} calls at once" for burst in self.seen.bursts)
         waited = f"requests waited for {self.numbers.get('waiting_s') or 0.0:.0f} s in all"
         note = f"The probe took {self.seconds:.1f} s. Evidence from {bursts}: {waited}."
-        rows = [[row.looked_at, row.seen, row.speaks_for] for row in self.evidence]
-        columns = [Column("looked at"), Column("seen", wide=True), Column("speaks for", wide=True)]
+        rows = [[row.looked_at, row.seen, row.meaning] for row in self.evidence]
+        columns = [Column("looked at"), Column("seen", wide=True), Column("how to read it", wide=True)]
         waiters = Table(["who waited for the requests", Column(""), Column("")], bars)
         return [*above, waiters, Table(columns, rows, notes=[note])]
 
@@ -117,7 +131,7 @@ class Verdict:
     __repr__ = __str__
 
 
-VERDICT = Form("supalab-probe", 3, Verdict, "supalab probe --json")
+VERDICT = Form("supalab-probe", 4, Verdict, "supalab probe --json")
 
 
 def concluded(name: str, seen: Seen, seconds: float, when: str) -> Verdict:
@@ -125,7 +139,7 @@ def concluded(name: str, seen: Seen, seconds: float, when: str) -> Verdict:
     n = row(seen)
     kind, remarks = judge(n)
     numbers = {name: rounded(value) for name, value in vars(n).items() if isinstance(value, int | float | None)}
-    evidence = (*_waiting(n), *_counts(n)) if n.bursts else ()
+    evidence = tuple(_evidence(n)) if n.bursts else ()
     if kind == CANNOT_TELL:
         said: tuple[str, ...] = (f"This client could not be judged: {remarks[0].rstrip('.?!')}.",)
         remarks = ()
@@ -153,52 +167,9 @@ def _sentences(n: Row, kind: str, remarks: tuple[str, ...]) -> Iterator[str]:
             yield f"{remark[:1].upper()}{remark[1:]}."
 
 
-def _waiting(n: Row) -> Iterator[Evidence]:
-    """What waited: threads, the loop's thread, the loop."""
-    mean, loops = n.mean, n.share_loop_sockets + n.share_other_loops
-    said = f"on average {mean['threads_read']:.1f} threads were waiting to read from the lab"
-    said += f", {mean['threads_work']:.1f} were in code outside Python" if n.share_threads_outside else ""
-    speaks = "threads wait for some of the requests" if n.most_threads > LITTLE else NO_THREADS
-    if n.share_threads_read > MUCH or n.share_threads_outside:
-        speaks = "a thread waits for each request"
-    yield Evidence("other threads", f"{said}, for {mean['busy']:.1f} requests in flight there", speaks)
-    said = f"{mean['loop_rest']:.0%} of the time waiting for events, {mean['loop_read']:.0%} in a read from the lab"
-    yield Evidence("the event loop's thread", said, BLOCKED if n.share_loop_read > MUCH else "it is not in a read")
-    gap_ms, work_ms = 1000 * n.worst["gap_s"], 1000 * n.worst["gap_cpu_s"]
-    said = (
-        f"blocked for {n.loop_blocked:.0%} of the time; the longest pause was {gap_ms:.0f} ms, {work_ms:.0f} ms of it "
-    )
-    said += f"CPU work; each call blocks it for {1000 * n.call_blocks_s:.0f} ms"
-    busy = gap_ms > 1000 * LITTLE and work_ms > MUCH * gap_ms
-    speaks = "it was busy with CPU work, not blocked" if busy else "it is not blocked"
-    yield Evidence("the event loop's delays", said, BLOCKED if n.loop_blocked > MUCH else speaks)
-    said = f"on average {mean['loop_sockets']:.1f} sockets to the lab were watched by the loop"
-    said += f", {mean['other_loops']:.1f} by loops in other threads" if n.share_other_loops else ""
-    speaks = "an event loop waits for some of the requests" if loops > LITTLE else NO_LOOP
-    speaks = "the event loop waits for the requests" if loops > MUCH else speaks
-    hidden = (f"{n.loop} does not show them", "nothing")
-    yield Evidence("sockets in the loop", *((said, speaks) if n.loop_shows_sockets else hidden))
-
-
-def _counts(n: Row) -> Iterator[Evidence]:
-    """Connections, requests in flight, how connections are reused, and what is often misread."""
-    mean, total = n.mean, n.total
-    said = f"on average {mean['own']:.1f} connections to the lab are this process's, {mean['processes']:.1f} others'"
-    speaks = "other processes make requests" if mean["processes"] > LITTLE else "no other process makes requests"
-    yield Evidence("who holds connections", said, speaks)
-    opened, by_loop, by_threads = (total[name] for name in ("connections", "connects_loop", "connects_threads"))
-    said = f"the lab saw {opened} new connections; Python opened {by_loop} in the loop's thread, {by_threads} in others"
-    speaks = "threads connect" if by_threads > by_loop else "the loop's thread connects"
-    if not by_loop and not by_threads:
-        speaks = "somebody outside this Python connects" if opened and n.connects_heard else "nothing"
-    yield Evidence("who opens connections", said, speaks)
+def _evidence(n: Row) -> Iterator[Evidence]:
     peaks = ", ".join(f"{one['peak']} of {one['calls']}" for one in n.bursts)
-    limit = f"at most {n.limit} at once" if n.limit else "no limit below the last burst"
-    yield Evidence("peak in flight at the lab", f"{peaks} calls at once", f"{limit}; does not show the kind")
-    said, speaks = f"{n.requests} requests on {n.connections} new connections", "too few to say"
-    if n.new_connections_per_request is not None:
-        speaks = "a new connection each" if n.new_connections_per_request >= NEW_EACH else "connections are kept"
-    yield Evidence("one call after another", said, speaks)
-    for name, (title, doing) in MISLEADING.items():
-        if mean[name] > LITTLE and not (name == "threads_work" and n.share_threads_outside):
-            yield Evidence(title, f"on average {mean[name]:.1f} threads {doing}", "nothing: real async has those too")
+    for title, meaning, form in EVIDENCE:
+        hidden = title == SOCKETS and not n.loop_shows_sockets
+        said = f"{n.loop} does not show them" if hidden else form.format(**vars(n), peaks=peaks)
+        yield Evidence(title, said, meaning)
