@@ -17,19 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from supalab import output
 from supalab.errors import SettingsError
-from supalab.output import (
-    FigureFile,
-    Key,
-    Quick,
-    RecordFile,
-    RestPath,
-    check_outputs,
-    key_for,
-    progress_bar,
-    say,
-    with_addition,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from supalab.contest_agent.options import AgentOptions
@@ -40,7 +29,7 @@ LAB_LATENCY_S, STEPS, WATCH_S = 0.15, 5, 5.0
 FACTORY = "supalab probe my_client:make, where my_client.py has `def make(url, key): return MyClient(url, key)`"
 
 
-def all_costs(*, quick: Quick = False, json: Path | None = None, figure: Path | None = None) -> int:
+def all_costs(*, quick: output.Quick = False, json: Path | None = None, figure: Path | None = None) -> int:
     """Measure what each client costs: memory, loop lag, cancellation, throughput.
 
     Example: supalab costs --quick
@@ -53,11 +42,11 @@ def all_costs(*, quick: Quick = False, json: Path | None = None, figure: Path | 
     from supalab.experiment_command import measure
     from supalab.experiments import experiment
 
-    check_outputs(json, figure)
+    output.check_outputs(json, figure)
     code = 0
     for one in map(experiment, COSTS):
         if code != 130:
-            files = [None if path is None else with_addition(path, f"-{one.name}") for path in (json, figure)]
+            files = [None if path is None else output.with_addition(path, f"-{one.name}") for path in (json, figure)]
             code = max(code, measure(one, one.quick if quick else one.full, *files))
     return code
 
@@ -168,8 +157,8 @@ def agent(
     lab: bool = False,
     latency: float | None = None,
     url: str | None = None,
-    key: Key = None,
-    rest_path: RestPath = "/rest/v1",
+    key: output.Key = None,
+    rest_path: output.RestPath = "/rest/v1",
     timeout: float = 5.0,
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -198,7 +187,7 @@ def agent(
     if lab and url is not None:
         raise SettingsError("--lab and --url exclude each other: choose the backend")
     address = None if lab else url or os.environ.get("SUPABASE_URL") or None
-    key = key_for(address, key)
+    key = output.key_for(address, key)
     if address is not None and latency is not None:
         raise SettingsError("--latency: only a lab's can be chosen: leave it out, or give --lab and no --url")
 
@@ -243,8 +232,8 @@ def probe(
     *,
     method: str | None = None,
     args: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    json: RecordFile = None,
-    figure: FigureFile = None,
+    json: output.RecordFile = None,
+    figure: output.FigureFile = None,
 ) -> int:
     """Find out what your client really is: real async, fake async or blocking.
 
@@ -263,13 +252,13 @@ def probe(
     from supalab.probe import probe as run
     from supalab.report.table import WIDTH, show
 
-    check_outputs(json, figure)
+    output.check_outputs(json, figure)
     module, colon, name = factory.partition(":")
     if module.endswith(".py") or "/" in module or "\\" in module:
         raise SettingsError(f"{factory!r} names a file: give the module instead, from its folder, e.g. {FACTORY}")
     if not (colon and module and name):
         raise SettingsError(f"{factory!r} is not module:factory: e.g. {FACTORY}")
-    with progress_bar("steps") as tell, Lab() as lab:
+    with output.progress_bar("steps") as tell, Lab() as lab:
         # Where clients look for it, and where modules are looked for: until this process ends.
         os.environ.update(SUPABASE_URL=lab.url, SUPABASE_KEY=lab.key)
         sys.path.insert(0, str(Path.cwd()))
@@ -280,13 +269,13 @@ def probe(
             )
         )  # fmt: skip
     if json is not None:
-        say(f"written: {VERDICT.save(verdict, json)}")
+        output.say(f"written: {VERDICT.save(verdict, json)}")
     show(verdict.tables(), at_most=WIDTH)
     if figure is not None:
         from supalab.probe.figure import evidence
         from supalab.report.plot import save
 
-        say(f"written: {save(evidence(verdict), figure)}")
+        output.say(f"written: {save(evidence(verdict), figure)}")
     return 0
 
 

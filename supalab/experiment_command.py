@@ -12,22 +12,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from supalab import output
 from supalab.errors import SettingsError, SupalabError, TrialError
 from supalab.experiments import Experiment, experiment
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted
-from supalab.output import (
-    FigureFile,
-    Key,
-    Quick,
-    RecordFile,
-    RestPath,
-    check_outputs,
-    key_for,
-    progress_bar,
-    say,
-    with_addition,
-)
 from supalab.report.format import estimate
 from supalab.report.table import show
 from supalab.settings import Settings
@@ -97,26 +86,24 @@ def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure
     """
     # Another figure than the first one has an addition to its name: FILE-timeline.png.
     first = next(iter(one.figures), "")
-    figures = {name: with_addition(figure, name.removeprefix(first)) for name in one.figures if figure is not None}
-    check_outputs(json, *figures.values())
+    paths = {name: figure and output.with_addition(figure, name.removeprefix(first)) for name in one.figures}
+    figures = {name: path for name, path in paths.items() if path}
+    output.check_outputs(json, *figures.values())
     about = f"{one.name}: {estimate(one.expected_s(**asked))} on a quiet machine; Ctrl-C keeps what is finished"
     found: Any = None
-    code, broken = 0, ""
+    code, why = 0, ""
     try:
-        with progress_bar(about=about) as tell:
+        with output.progress_bar(about=about) as tell:
             found = one.run(progress=tell, **how, **asked)
-    except Interrupted as interrupted:
-        found, code = interrupted.found, 130
-        if found is None:
-            say("supalab: stopped before the first trial was finished")
+    except Interrupted as stopped:
+        found, code = stopped.found, 130
+        why = "stopped before the first trial was finished" if found is None else ""
     except SupalabError as error:
-        found, code, broken = error.partial, 2, f"supalab: {error}"
-        if found is None:
-            raise
+        found, code, why = error.partial, 2, str(error)
     if found is not None and not _reported(one, found, json, figures):
         code = 2
-    if broken:
-        say(broken)
+    if why:
+        output.say(f"supalab: {why}")
     return code
 
 
@@ -138,16 +125,16 @@ def _draw(found: Record, name: str, path: Path) -> Path:
 def _written(write: Callable[[Path], Path], path: Path) -> bool:
     """Write a file and say so; a figure for which too little was measured is no failure."""
     try:
-        say(f"written: {write(path)}")
+        output.say(f"written: {write(path)}")
     except TrialError as error:
-        say(f"not drawn: {path}: {error}")
+        output.say(f"not drawn: {path}: {error}")
     except SupalabError as error:
-        say(f"supalab: {error}")
+        output.say(f"supalab: {error}")
         return False
     return True
 
 
-def _usual(*, quick: Quick = False, json: RecordFile = None, figure: FigureFile = None) -> None:
+def _usual(*, quick: output.Quick = False, json: output.RecordFile = None, figure: output.FigureFile = None) -> None:
     """The options of every experiment."""
 
 
@@ -160,8 +147,8 @@ def _race(
     asked: dict[str, Any],
     url: Annotated[str | None, Parameter(help="race on a real project instead of the lab")] = None,
     *,
-    key: Key = None,
-    rest_path: RestPath = "/rest/v1",
+    key: output.Key = None,
+    rest_path: output.RestPath = "/rest/v1",
     peers: Annotated[bool, Parameter(help='other people\'s clients too: pip install -e ".[peers]"')] = False,
 ) -> dict[str, Any]:
     """A real project instead of the lab, and other people's clients."""
@@ -169,7 +156,7 @@ def _race(
         from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS
 
         asked["arms"] = tuple(dict.fromkeys([*asked.get("arms", DEFAULT_ARMS), *PEER_ARMS]))
-    key = key_for(url, key)
+    key = output.key_for(url, key)
     if url is None:
         return {}
     ours = ", ".join(f"--{name.replace('_', '-')}" for name in LAB_ONLY if name in asked)

@@ -200,14 +200,14 @@ def test_a_figure_that_lacks_something_says_what(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("name", STOPPED)
 def test_ctrl_c_keeps_what_is_finished(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first finished step: its table and its record are there, and the exit code is 130."""
-    from supalab import experiment_command
+    from supalab import output
 
     def stop(so_far: Progress) -> None:
         if so_far.done >= 1:
             raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment_command, "progress_bar", lambda **_: nullcontext(stop))
+    monkeypatch.setattr(output, "progress_bar", lambda **_: nullcontext(stop))
     words, row = STOPPED[name]
     code, out, err = _said(*words, "--json", "found.json")
     assert code == 130, err
