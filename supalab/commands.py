@@ -79,8 +79,8 @@ def serve(
     from supalab.lab.handle import Lab
     from supalab.lab.handle import serve as run
 
-    how = {"latency": latency, "jitter": jitter, "rtt": rtt, "error_rate": error_rate}
-    return run(Lab(port=port, tls=tls, seed=data, random_seed=seed, **how))
+    conditions: dict[str, Any] = {"latency": latency, "jitter": jitter, "rtt": rtt, "tls": tls}
+    return run(Lab(port=port, error_rate=error_rate, seed=data, random_seed=seed, **conditions))
 
 
 def course(
