@@ -213,13 +213,10 @@ class Write:
         for other in self.store.schema.values():
             for key in other.keys if other.writable else ():
                 if key.kind == "f" and key.target == name:
-                    pairs = zip(key.columns, key.its, strict=True)
-                    test = " AND ".join(f"c.{q(own)} = t.{q(its)}" for own, its in pairs)
-                    held = f"EXISTS (SELECT 1 FROM {q(other.name)} AS c WHERE {test})"
-                    shown = ", ".join(f"t.{q(column)}" for column in key.its)
-                    sql = f"SELECT {shown} FROM {q(name)} AS t WHERE t.{self.among} AND {held} LIMIT 1"
-                    for found in self.store.rows(sql, (json.dumps(self.ids),)):
-                        details = f'{self._key(key.its, found)} is still referenced from table "{other.name}".'
-                        message += f'foreign key constraint "{key.name}" on table "{other.name}"'
-                        return Refusal("23503", message, details)
+                    sql = f"SELECT {', '.join(map(q, key.its))} FROM {q(name)} WHERE {self.among}"
+                    for values in self.store.rows(sql, (json.dumps(self.ids),)):
+                        if self._exists(other, key.columns, values):
+                            details = f'{self._key(key.its, values)} is still referenced from table "{other.name}".'
+                            message += f'foreign key constraint "{key.name}" on table "{other.name}"'
+                            return Refusal("23503", message, details)
         return Refusal("23503", f"{message}a foreign key constraint")
