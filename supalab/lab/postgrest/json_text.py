@@ -109,7 +109,7 @@ def _complaint(text: str) -> str:
 # Values as they were written
 
 _decode = json.JSONDecoder().raw_decode
-_OPENING, _SIGN = re.compile(r"\s*[\[{]\s*"), re.compile(r"\s*[:,]?\s*")
+_OPENING, _SIGN = re.compile(r"\s*[\[{]?\s*"), re.compile(r"\s*[:,]?\s*")
 
 
 def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
@@ -118,7 +118,10 @@ def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def members(text: str) -> Iterator[tuple[str | int, str]]:
-    """Yield the keys of a JSON object, or the indexes of an array, each with its value as it was written."""
+    """Yield the keys of a JSON object, or the indexes of an array, each with its value as it was written.
+
+    A lone number, text or word is read as an array of one, as PostgreSQL does.
+    """
     at, index, is_object = _past(_OPENING, text, 0), 0, text.lstrip().startswith("{")
     while text[at : at + 1] not in ("}", "]", ""):
         key: str | int = index
