@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +76,6 @@ class Loading:
 # What PostgreSQL has and SQLite has not: functions for defaults, checks, views and triggers of seeds, and for arrays
 
 
-def strict(function: Callable[..., Value]) -> Callable[..., Value]:
-    """Return a function that gives NULL when one of its values is NULL."""
-
-    @wraps(function)
-    def call(*values: Value) -> Value:
-        return None if None in values else function(*values)
-
-    return call
-
-
-@strict
 def pg_to(value: Value, declared: str) -> Value:
     """Return a value read as a type: ``value::type`` in a seed."""
     kind = find_type(declared)
@@ -96,13 +84,11 @@ def pg_to(value: Value, declared: str) -> Value:
     return kind.read(str(value))
 
 
-@strict
 def in_list(values: str, value: Value) -> bool:
     """Return whether a value is in a list: ``value = ANY (ARRAY[…])``."""
     return value in (json.loads(values) if values.startswith("[") else read_array(values))
 
 
-@strict
 def pg_array(value: str, operator: str, other: str) -> bool:
     """Return whether an array contains another (``cs``), is contained in it (``cd``) or shares an element (``ov``)."""
     own, its = json.loads(value), json.loads(other)
@@ -112,7 +98,6 @@ def pg_array(value: str, operator: str, other: str) -> bool:
     return all(item is not None and item in outer for item in inner)
 
 
-@strict
 def pg_array_order(value: str) -> str:
     """Return a text that sorts as PostgreSQL sorts arrays: element by element, NULL last, shorter ones first."""
     items = (item if item is None else json.dumps(item, ensure_ascii=False) for item in json.loads(value))
@@ -121,14 +106,13 @@ def pg_array_order(value: str) -> str:
 
 def pg_scaled(value: Value, scale: int) -> str:
     """Return a number of the type numeric(p, s) in JSON, with all its decimals."""
-    return "null" if value is None else f"{Decimal(str(value)):.{scale}f}"
+    return f"{Decimal(str(value)):.{scale}f}"
 
 
-@strict
 def clock_in_zone(zone: str, value: Value) -> str:
     """Return what the clock of a time zone shows at a moment: ``moment AT TIME ZONE zone``."""
     moment = str(find_type("timestamptz").read(str(value)))
-    return str(pg_zone(moment, "UTC" if zone.lower() == "utc" else zone))[: -len("+00:00")]
+    return pg_zone(moment, "UTC" if zone.lower() == "utc" else zone)[: -len("+00:00")]
 
 
 def _given(values: Iterable[Any]) -> list[Any]:
@@ -159,9 +143,9 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "concat": lambda *values: "".join(map(str, _given(values))),
     "greatest": lambda *values: max(_given(values), default=None),
     "least": lambda *values: min(_given(values), default=None),
-    "left": strict(lambda text, count: str(text)[:count]),
-    "right": strict(lambda text, count: str(text)[-count:] if count else ""),
-    "md5": strict(lambda text: hashlib.md5(str(text).encode(), usedforsecurity=False).hexdigest()),
+    "left": lambda text, count: str(text)[:count],
+    "right": lambda text, count: str(text)[-count:] if count else "",
+    "md5": lambda text: hashlib.md5(str(text).encode(), usedforsecurity=False).hexdigest(),
 }
 CHANGING: dict[str, Callable[..., Value]] = {
     **dict.fromkeys(
