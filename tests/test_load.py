@@ -282,9 +282,9 @@ def test_a_record_of_loads_is_the_same_after_the_file() -> None:
 def test_the_figure_of_a_load_counts_failures() -> None:
     """Each rate is in the description with its percentiles, or that they never came, and its failures."""
     said = description(figure(made((5.0, GOOD), (10.0, [Span(0.0, 0.0, 10.0, TIMEOUT)]))))
-    assert "5 per second: median 175 ms" in said
+    assert "5/s: median 175 ms" in said
     assert "0 of 2 failed" in said
-    assert "10 per second: median never, p95 never, p99 never, 1 of 1 failed" in said
+    assert "10/s: median never, p95 never, p99 never, 1 of 1 failed" in said
 
 
 def test_closed_callers_have_no_rate_to_draw_against() -> None:

@@ -8,7 +8,7 @@ search is run over an ideal queue: the same arrivals, and as many slots, with no
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
-from supalab.experiments.load import percentiles
+from supalab.experiments.load import late, percentiles, starred
 from supalab.experiments.race import control_of
 from supalab.measure.compare import percentile
 from supalab.measure.record import Record, each
@@ -39,14 +39,21 @@ DURATION_S, IDLE_S, REQUESTS = 10.0, 2.0, 150
 TRIES = 2
 #: Quick enough: p95 below so many idle response times.
 TOO_SLOW = 2.0
-#: The article's row about production, before and after: what it is there and here, and its column in ``services``.
+#: The article's numbers about production, before and after, and the column of ``services`` with ours, times a factor.
 ARTICLE: Mapping[str, tuple[float, float, str, float]] = {
     "response time, ms (ours: idle)": (450, 150, "idle_s", 1000),
     "memory, MB (ours: most)": (250, 180, "memory_bytes", 1e-6),
     "capacity (article: concurrent; ours: /s)": (3, 10, "capacity", 1),
 }
-#: What a step has, and a run that was stopped after the idle services lacks.
-STEP_NUMBERS = [f"response_p{q}_s" for q in (50, 95, 99)] + ["peak", "in_flight_mean", "memory_bytes", "errors"]
+FOOT = "The article says of its own service: 450 to 150 ms, 250 to 180 MB, 3 to 10 at once."
+ABOUT = (
+    "Capacity: the highest rate of open-loop load with p95 below twice the idle response time (of one caller); a rate "
+    "that was {fine:.0%} higher, or less than that, was too high.",
+    "Ideal queue: the capacity of as many slots as the client has for the same arrivals, simulated: no client, no "
+    "thread, no event loop.",
+    f"GET {PATH}, one request of the backend ({{latency}}) for each; a client's timeout is {{timeout:g}} s, a caller's "
+    f"{CALLER_TIMEOUT_S:g} s; a failed request counts as one never answered.",
+)
 MARKERS = ("X", "s", "D", "o", "^", "v", "P")
 
 
@@ -161,8 +168,7 @@ def ideal_capacity(slots: int, idle_s: float, asked: Mapping[str, Any]) -> float
 
 def steps_of(found: Record) -> pd.DataFrame:
     """Return a row for each arm and rate, in order of rate; of a rate that was tried twice, the last time counts."""
-    every = found.rows.reindex(columns=list(dict.fromkeys([*found.rows, *STEP_NUMBERS])))
-    rows = every[every["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
+    rows = found.rows[found.rows["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
     return rows.sort_values(["arm", "rate"], key=lambda of: of.map(found.arms.index) if of.name == "arm" else of)
 
 
@@ -170,36 +176,36 @@ def services(found: Record) -> pd.DataFrame:
     """Return a row for each arm, in the order in which they ran: what its service did when idle and at its capacity.
 
     ``capacity`` and ``ideal``: its own and that of an ideal queue with as many slots, in requests per second;
-    ``too_much``: the lowest rate that was too high. ``idle_s``, ``too_slow_s``: response times. ``memory_bytes``: of
-    its process, at most. The other numbers are those of the trial at its capacity. What was not found is NaN.
+    ``too_much``: the lowest rate that was too high. ``times``: its capacity over that of fake-3. ``idle_s``,
+    ``too_slow_s``: response times. ``memory_bytes``: of its process, at most. The other numbers are those of the trial
+    at its capacity. What was not found is NaN.
     """
-    steps, rows = steps_of(found), []
-    for idle in found.trials:
-        if idle["rate"] is not None:
-            continue
-        mine, idle_s = steps[steps["arm"] == idle.arm].set_index("rate"), idle["response_p50_s"]
+    rows = []
+    for idle in (trial for trial in found.trials if trial["rate"] is None):
+        steps, idle_s = steps_of(found), idle["response_p50_s"]
+        mine = steps[steps["arm"] == idle.arm].set_index("rate")
         quick = mine["response_p95_s"].astype(float) < TOO_SLOW * idle_s
         good, bad = bracket(dict(zip(mine.index, quick, strict=True)))
-        there = mine.reindex([good]).iloc[0].to_dict()
-        rows.append(there | {
-            "arm": idle.arm, "limit": idle.limit, "idle_s": idle_s, "too_slow_s": TOO_SLOW * idle_s, "capacity": good,
-            "too_much": bad, "ideal": ideal_capacity(idle.limit, idle_s, found.asked), "steps": len(mine),
-            "errors": int(mine["errors"].sum()), "idle_bytes": idle["memory_bytes"],
-            "memory_bytes": mine["memory_bytes"].max(),
+        memory = [idle["memory_bytes"], mine["memory_bytes"].max()]
+        rows.append({
+            **mine.reindex([good]).iloc[0], "arm": idle.arm, "limit": idle.limit, "idle_s": idle_s,
+            "too_slow_s": TOO_SLOW * idle_s, "capacity": good, "too_much": bad,
+            "ideal": ideal_capacity(idle.limit, idle_s, found.asked), "errors": int(mine["errors"].sum()),
+            "idle_bytes": memory[0], "memory_bytes": memory[1],
         })  # fmt: skip
-    whole = pd.DataFrame(rows).set_index("arm", drop=False)
-    return whole.assign(times=whole["capacity"].astype(float) / (whole["capacity"].get("fake-3") or float("nan")))
+    every = pd.DataFrame(rows).set_index("arm", drop=False)
+    numbers = every.astype(dict.fromkeys(["capacity", "too_much", "ideal", "idle_bytes", "memory_bytes"], float))
+    return numbers.assign(times=numbers["capacity"] / numbers["capacity"].get("fake-3", float("nan")))
 
 
-def ratio(found: Record, arm: str, other: str) -> float | None:
-    """Return one arm's capacity over another's, ``None`` if either is not known."""
-    one, two = services(found)["capacity"].astype(float).reindex([arm, other])
-    return None if pd.isna(one / two) else float(one / two)
+def _capacities(found: Record) -> pd.Series[float]:
+    """Return the capacities of three threads, of ten, and of ten at once with async; NaN for what was not found."""
+    return services(found)["capacity"].reindex(["fake-3", "fake-10", "real-10"])
 
 
 def headline(found: Record) -> str:
     """Say the capacities of three threads, of ten, and of ten at once with async."""
-    few, control, real = services(found)["capacity"].astype(float).reindex(["fake-3", "fake-10", "real-10"])
+    few, control, real = _capacities(found)
     if pd.isna(few + control + real):
         return "What a service can take, by its client"
     return f"3 threads: {few:.3g} requests per second.  10 threads: {control:.3g}.  10 at once with async: {real:.3g}."
@@ -212,161 +218,116 @@ def notes(found: Record) -> list[str]:
         there = "" if pd.isna(one.capacity) else f", {one.in_flight_mean:.1f} in flight on average there"
         weight = "" if pd.isna(one.memory_bytes) else f", {size(one.memory_bytes)} of memory at most"
         failed = f", {one.errors} requests failed in all steps" if one.errors else ""
-        said.append(f"{_label(one)}, idle {duration(one.idle_s)}{there}{weight}{failed}.")
-    apart = ratio(found, "real-10", "fake-10")
-    control = f"fake-10 is the control of real-10 with the same limit; real-10's capacity is {apart or 0:.2f} times it."
-    return [*said, control] if apart is not None else said
+        said.append(f"{one.arm}: {_capacity(one)}, idle {duration(one.idle_s)}{there}{weight}{failed}.")
+    _, control, real = _capacities(found)
+    if not pd.isna(real / control):
+        apart = f"real-10's capacity is {real / control:.2f} times it."
+        said.append(f"fake-10 is the control of real-10 with the same limit; {apart}")
+    return said
 
 
-def _label(one: Any) -> str:
-    least = "at least " if pd.isna(one.too_much) else ""
-    return f"{one.arm}: " + ("no rate was good" if pd.isna(one.capacity) else f"{least}{one.capacity:.1f}/s")
+def _capacity(one: Any) -> str:
+    """Return ``60.0/s``, or ``>= 60.0/s`` if no rate was too high."""
+    if pd.isna(one.capacity):
+        return "not found"
+    return f"{'>= ' if pd.isna(one.too_much) else ''}{one.capacity:.1f}/s"
 
 
 def tables(found: Record) -> list[Table]:
     """Return the clients, p95 at each rate that was climbed, and the article's row next to ours."""
+    every, steps = services(found), steps_of(found)
     columns: dict[str, str | Callable[[Any], Content]] = {
         "client": "{arm}",
         "idle\nms": lambda one: ms(one.idle_s),
-        "capacity\n/s": _capacity,
+        "capacity": _capacity,
         "ideal\nqueue": "{ideal:.1f}",
         "x\nfake-3": "{times:.1f}",
         "response there, ms\np50 / p95 / p99": lambda one: "" if pd.isna(one.capacity) else percentiles(one),
         "in flight\npeak/mean": "{peak:.0f}/{in_flight_mean:.1f}",
-        "memory MB\nidle/most": lambda one: f"{_megabytes(one.idle_bytes)}/{_megabytes(one.memory_bytes)}",
-        "errors": lambda one: str(one.errors) + "*" * bool(one.errors),
+        "memory MB\nidle/most": "{idle_mb:.0f}/{most_mb:.0f}",
+        "errors": starred,
     }
-    p95 = {arm: mine.set_index("rate")["response_p95_s"] for arm, mine in steps_of(found).groupby("arm", sort=False)}
+    megabytes = {"idle_mb": every["idle_bytes"] / 1e6, "most_mb": every["memory_bytes"] / 1e6}
+    asked = {**found.asked, "latency": stated(found.asked["latency"])}
+    p95 = {arm: mine.set_index("rate")["response_p95_s"] for arm, mine in steps.groupby("arm", sort=False)}
     climb = [
         [f"{rate:g}/s", *(ms(mine[rate], NEVER) if rate in mine else "" for mine in p95.values())]
-        for rate in found.asked["steps"]
+        for rate in asked["steps"]
         if any(rate in mine for mine in p95.values())
     ]
+    named = {f"{one.arm} at {one.rate:g}/s": one for one in each(steps)}
+    said = [f"* {name}: {one.failures}" for name, one in named.items() if one.errors]
+    said += late(name for name, one in named.items() if one.send_delay_p99_s > LATE_S)
+    said += ["Interrupted: steps are missing."] * (not found.finished)
     article = ("in production", "article\nbefore -> after", "here\nfake-3 -> real-10", "control\nfake-10")
     return [
-        Table.of(services(found), columns, notes=_about(found)),
+        Table.of(every.assign(**megabytes), columns, notes=[about.format(**asked) for about in ABOUT]),
         Table(["p95 ms at", *map(str, p95)], climb),
-        Table(article, _with_article(found), notes=_remarks(found)),
+        Table(article, _with_article(every), notes=said),
     ]
 
 
-def _capacity(one: Any) -> str:
-    if pd.isna(one.capacity):
-        return "none" if one.steps else "?"
-    return f"{'>= ' if pd.isna(one.too_much) else ''}{one.capacity:.1f}"
-
-
-def _about(found: Record) -> list[str]:
-    asked = found.asked
-    return [
-        "Capacity: the highest rate of open-loop load with p95 below twice the idle response time (of one caller); "
-        f"a rate that was {asked['fine']:.0%} higher, or less than that, was too high.",
-        "Ideal queue: the capacity of as many slots as the client has for the same arrivals, simulated: no client, no "
-        "thread, no event loop.",
-        f"GET {PATH}, one request of the backend ({stated(asked['latency'])}) for each; a client's timeout is "
-        f"{asked['timeout']:g} s, a caller's {CALLER_TIMEOUT_S:g} s; a failed request counts as one never answered.",
-    ]
-
-
-def _with_article(found: Record) -> list[list[str]]:
-    every, rows = services(found).reindex(["fake-3", "real-10", "fake-10"]), []
-    for name, (before, after, column, scale) in ARTICLE.items():
-        few, real, control = scale * every[column].astype(float)
-        rows.append([name, _change(before, after), _change(few, real), _one(control)])
+def _with_article(every: pd.DataFrame) -> list[list[str]]:
+    """Return the article's numbers before and after, ours, and those of the control; ``?`` for what was not found."""
+    rows = []
+    for name, (before, after, column, factor) in ARTICLE.items():
+        few, real, control = factor * every[column].reindex(["fake-3", "real-10", "fake-10"])
+        changes = [f"{one:.3g} -> {two:.3g}  (x {two / one:.2f})" for one, two in ((before, after), (few, real))]
+        rows.append([name, *(cell.replace("nan", "?") for cell in (*changes, f"{control:.3g}"))])
     return rows
 
 
-def _change(before: float, after: float) -> str:
-    factor = "" if pd.isna(after / before) else f"  (x {after / before:.2f})"
-    return f"{_one(before)} -> {_one(after)}{factor}"
-
-
-def _one(value: float) -> str:
-    return "?" if pd.isna(value) else f"{value:.3g}"
-
-
-def _megabytes(number: float) -> str:
-    return "?" if pd.isna(number) else f"{number / 1e6:.0f}"
-
-
-def _remarks(found: Record) -> list[str]:
-    steps = {f"{one.arm} at {one.rate:g}/s": one for one in each(steps_of(found))}
-    said = [f"* {name}: {one.failures}" for name, one in steps.items() if one.errors]
-    said += late(name for name, one in steps.items() if one.send_delay_p99_s > LATE_S)
-    return said if found.finished else [*said, "Interrupted: steps are missing."]
-
-
-def late(names: Iterable[str]) -> list[str]:
-    """Say of which trials the generator was late, if it was."""
-    said = ", ".join(names)
-    return [f"A busy machine: more than {1000 * LATE_S:.0f} ms late (p99) were sent {said}."] if said else []
-
-
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw p95 against arrival rate, a line for each client with its capacity marked, and what was in flight.
 
-    A response that never came is drawn at the top edge. Draws on ``fig`` if one is given.
+    A response that never came is drawn at the top edge.
     """
     every, steps = services(found), steps_of(found)
     service = f"contest-agent, a service on each client in turn, over a backend of {duration(found.asked['latency'])}"
     what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
+    weights = ", ".join(f"{one.arm} {size(one.memory_bytes)}" for one in each(every.dropna(subset="memory_bytes")))
     with sheet(
         headline(found), f"{service}; the same open-loop load for all", [what, headline(found), *notes(found)], (1, 2),
-        3.5, foot=_foot(every), fig=fig, head_in=1.65, foot_in=1.4, left=0.075, right=0.975, width_ratios=(2.1, 1),
-        wspace=0.2,
+        3.5, foot=f"Memory of the service at most: {weights}.\n{FOOT}", head_in=1.65, foot_in=1.4, left=0.075,
+        right=0.975, width_ratios=(2.1, 1), wspace=0.2,
     ) as (fig, (left, right)):  # fmt: skip
-        p95 = steps["response_p95_s"].astype(float).fillna(CALLER_TIMEOUT_S).clip(upper=CALLER_TIMEOUT_S)
-        _lines(left, every, steps.assign(shown=p95))
-        _lines(right, every, steps.assign(shown=steps["in_flight_mean"]))
+        _lines(left, every, steps, steps["response_p95_s"].astype(float).fillna(CALLER_TIMEOUT_S))
         response_axes(left, list(steps["rate"]), 0.1, CALLER_TIMEOUT_S)
-        _marks(left, every)
+        diamond: dict[str, Any] = {"marker": "d", "markersize": 11, "markeredgecolor": INK, "markeredgewidth": 1.2}
+        for one in each(every.dropna(subset="capacity")):
+            left.plot(one.capacity, one.too_slow_s, color=colour(one.arm), zorder=12, **diamond)
+        rule(left, every["too_slow_s"].mean(), "twice the idle response time", 0.31)
+        below: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.14), "ncols": len(every)}
+        left.legend(**below, frameon=False, borderpad=0, fontsize=10)
+        panel_title(left, "Response time", "p95 from the intended start, seconds; a diamond marks the capacity")
+        _lines(right, every, steps, steps["in_flight_mean"])
         for limit in sorted(set(every["limit"])):
             rule(right, limit, f"limit {limit}")
         right.set(xlim=left.get_xlim(), ylim=(0, 1.15 * every["limit"].max()))
         right.set_xlabel("requests per second", loc="left")
         right.grid(visible=True)
-        panel_title(left, "Response time", "p95 from the intended start, seconds; a diamond marks the capacity")
         panel_title(right, "In flight at the backend", "mean of a step, as the lab counted")
     return fig
 
 
-def _lines(ax: Axes, every: pd.DataFrame, steps: pd.DataFrame) -> None:
-    """Draw one line for each client against the rate; a control is dashed, with hollow marks."""
+def _lines(ax: Axes, every: pd.DataFrame, steps: pd.DataFrame, values: pd.Series[float]) -> None:
+    """Draw a line of values for each client against the rate; a control is dashed, with hollow marks."""
     for place, one in enumerate(each(every)):
-        mine, shade, control = steps[steps["arm"] == one.arm], colour(one.arm), control_of(one.arm, list(every["arm"]))
+        mine, shade, control = steps["arm"] == one.arm, colour(one.arm), control_of(one.arm, list(every["arm"]))
         ax.plot(
-            mine["rate"], mine["shown"], "--" if control else "-", color=shade, marker=MARKERS[place % len(MARKERS)],
-            markersize=7, markeredgewidth=0.8, linewidth=2.4, markeredgecolor=INK if control else "white",
-            markerfacecolor="white" if control else shade, clip_on=False, zorder=3 + place,
-            label=_label(one) + (f", control of {control}" if control else ""),
+            steps["rate"][mine], values[mine].clip(upper=CALLER_TIMEOUT_S), "--" if control else "-", color=shade,
+            marker=MARKERS[place % len(MARKERS)], markersize=7, markeredgewidth=0.8, linewidth=2.4,
+            markeredgecolor=INK if control else "white", markerfacecolor="white" if control else shade, clip_on=False,
+            zorder=3 + place, label=f"{one.arm}: {_capacity(one)}" + (f", control of {control}" if control else ""),
         )  # fmt: skip
-
-
-def _marks(ax: Axes, every: pd.DataFrame) -> None:
-    """Mark each capacity, draw what is too slow, and name the lines."""
-    how: dict[str, Any] = {"marker": "d", "markersize": 11, "markeredgecolor": INK, "markeredgewidth": 1.2}
-    for one in each(every[every["capacity"].notna()]):
-        ax.plot(one.capacity, one.too_slow_s, color=colour(one.arm), zorder=12, **how)
-    rule(ax, every["too_slow_s"].mean(), "twice the idle response time", 0.31)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.14), ncols=len(every), frameon=False, borderpad=0, fontsize=10)
-
-
-def _foot(every: pd.DataFrame) -> str:
-    weights = ", ".join(f"{one.arm} {size(one.memory_bytes)}" for one in each(every[every["memory_bytes"].notna()]))
-    (slow, quick, *_), (heavy, light, *_), (few, many, *_) = ARTICLE.values()
-    article = f"{slow:.0f} to {quick:.0f} ms, {heavy:.0f} to {light:.0f} MB, {few:.0f} to {many:.0f} at once"
-    return f"Memory of the service at most: {weights}.\nThe article says of its own service: {article}."
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return the ratios of capacities, then capacities and idle response times."""
-    every = list(each(services(found)))
-    numbers = {
-        "capacity real-10 / fake-3": ratio(found, "real-10", "fake-3"),
-        "capacity real-10 / fake-10, the control": ratio(found, "real-10", "fake-10"),
-        **{f"{one.arm}: capacity /s": one.capacity for one in every},
-        **{f"{one.arm}: idle s": one.idle_s for one in every},
-    }
+    few, control, real = _capacities(found)
+    numbers = {"capacity real-10 / fake-3": real / few, "capacity real-10 / fake-10, the control": real / control}
+    for column, unit in (("capacity", "capacity /s"), ("idle_s", "idle s")):
+        numbers |= {f"{arm}: {unit}": value for arm, value in services(found)[column].items()}
     return {name: float(value) for name, value in numbers.items() if pd.notna(value)}
 
 

@@ -253,10 +253,10 @@ def compared(found: Record) -> dict[str, float]:
     return {f"claim {line.id}": line.value for line in _with_figures(found)}
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw every verdict, and below each value found here over the article's, on a scale of ratios.
 
-    Draws on ``fig`` if one is given. A value of zero or below, such as memory that grew although it should shrink, is
+    A value of zero or below, such as memory that grew although it should shrink, is
     drawn at the left end of the scale with its number.
     """
     lines = _with_figures(found)
@@ -266,8 +266,8 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
     with sheet(
         headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}",
-        ["The results table of the claims.", notes(found)[0], *said], (2, 1), 1.0 + rows_in, fig=fig, head_in=1.0,
-        foot_in=0.62, left=0.44, right=0.965, hspace=0.0, height_ratios=(1.0, rows_in),
+        ["The results table of the claims.", notes(found)[0], *said], (2, 1), 1.0 + rows_in, head_in=1.0, foot_in=0.62,
+        left=0.44, right=0.965, hspace=0.0, height_ratios=(1.0, rows_in),
     ) as (fig, (marks, rows)):  # fmt: skip
         _draw_verdicts(marks, _counts(verdicts(found)))
         _draw_values(rows, lines)

@@ -64,7 +64,10 @@ def near(value: float, figure: float) -> bool:
     return figure / FACTOR <= value <= figure * FACTOR
 
 
-COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+#: The operators of a rule, from those that bind least to those that bind most.
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "or": lambda one, other: one or other,
+    "and": lambda one, other: one and other,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -72,8 +75,10 @@ COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "~": near,
     "!~": lambda value, figure: not near(value, figure),
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
 }
-STEPS: Mapping[str, Callable[[Any, Any], Any]] = {"*": operator.mul, "/": operator.truediv, "-": operator.sub}
 
 
 class NotSeen(Exception):
@@ -99,12 +104,12 @@ class Evidence:
         return cls({key: numbers_of(found, found[0].case.tags.get("scale", scale)) for key, found in grouped.items()})
 
     def __call__(self, asked: str) -> Any:
-        """Return a number, or a product, ratio or difference; raises NotSeen if a part was not measured or failed."""
-        for sign in ("-", "*", "/"):
+        """Return a number, or the result of a calculation or comparison; raises NotSeen if a part was not measured."""
+        for sign, operation in OPERATORS.items():
             left, found, right = asked.rpartition(f" {sign} ")
             if found:
                 try:
-                    return STEPS[sign](self(left), self(right))
+                    return operation(self(left), self(right))
                 except ZeroDivisionError:
                     raise NotSeen(f"there is no ratio {asked}") from None
         return self._one(asked)
@@ -124,12 +129,8 @@ class Evidence:
         return found[name]
 
     def meets(self, condition: str) -> bool:
-        """Return whether comparisons are true that are joined by ``and`` and ``or``; no condition is never met."""
-        return bool(condition) and any(all(map(self._compares, one.split(" and "))) for one in condition.split(" or "))
-
-    def _compares(self, comparison: str) -> bool:
-        left, sign, right = re.split(r" ([<>]=?|==|!?~) ", comparison)
-        return COMPARED[sign](self(left), self(right))
+        """Return whether comparisons, joined by ``and`` and ``or``, are true; no condition is never met."""
+        return bool(condition) and bool(self(condition))
 
 
 def numbers_of(trials: Sequence[Trial], scale: float = 1.0) -> dict[str, Any]:

@@ -190,18 +190,15 @@ def compared(found: Record) -> dict[str, float]:
     }
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
-    """Draw a row for each hypothesis and a column for each number, before and after; the article's own stand on top.
-
-    Draws on ``fig`` if one is given.
-    """
+def figure(found: Record) -> Figure:
+    """Draw a row for each hypothesis and a column for each number, before and after; the article's own stand on top."""
     every = _matrix(found)
     size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at full size"
     about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
     words = ["The matrix of hypotheses.", solution(found), *map(_sentence, every)]
     with sheet(
-        headline(found), about, words, (1, 1), ROW_IN * (len(every) + 2), fig=fig, head_in=0.95, foot_in=0.12,
-        left=0.0, right=1.0,
+        headline(found), about, words, (1, 1), ROW_IN * (len(every) + 2), head_in=0.95, foot_in=0.12, left=0.0,
+        right=1.0,
     ) as (fig, [ax]):  # fmt: skip
         # In inches from its top left, so that words keep their size; a row of the grid is a row of the matrix.
         ax.set(xlim=(0, WIDTH_IN), ylim=(len(every) + 2, 0))

@@ -19,18 +19,19 @@ from matplotlib.ticker import NullLocator
 
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.experiments.capacity import ARMS, TOO_SLOW, late
+from supalab.experiments.capacity import ARMS, TOO_SLOW
+from supalab.experiments.load import late
 from supalab.experiments.race import control_of
 from supalab.measure.case import Span, Trial
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, failures, response, stayed
-from supalab.report.format import NEVER, counts, duration, listed, ms, stated
+from supalab.report.format import NEVER, counts, duration, listed, ms
 from supalab.report.plot import INK, MUTED, colour, label, not_seen, row_label, sheet
 from supalab.report.table import Content, Table
 
-__all__ = ["FAULTS", "draw_window", "faults", "figure", "headline", "notes", "plan", "recovery", "tables", "windows"]
+__all__ = ["FAULTS", "faults", "figure", "headline", "notes", "plan", "recovery", "tables", "windows"]
 
 LATENCY_S, SLOW_S = 0.15, 2.0
 #: The faults by name: what they are, and the lab's conditions meanwhile.
@@ -53,11 +54,25 @@ REASONS = {
     ("article", "left"): "callers cancelled in the queue of httpx's pool break it forever (encode/httpcore issue 1093)"
 }
 COLUMNS: Mapping[str, str | Callable[[Any], Content]] = {
-    "client": "{arm}", "p95 ms\nbefore": lambda one: ms(one.before_s, NEVER),
-    "p95 ms\nduring": lambda one: ms(one.during_s, NEVER), "recovered\nafter": "{recovered}", "lost": "{lost}",
-    "of them\nafter": "{lost_after}", "dis-\nconnected": "{disconnected}", "wasted\nwork": "{wasted}",
-    "client\ngone": "{noticed}", "in flight\npeak": "{peak}",
-}  # fmt: skip
+    "client": "{arm}",
+    "p95 ms\nbefore": lambda one: ms(one.before_s, NEVER),
+    "p95 ms\nduring": lambda one: ms(one.during_s, NEVER),
+    "recovered\nafter": "{recovered}",
+    "lost\nin all": "{lost}",
+    "lost after\nthe fault": "{lost_after}",
+    "dis-\nconnected": "{disconnected}",
+    "wasted\nwork": "{wasted}",
+    "client\ngone": "{noticed}",
+    "in flight\npeak": "{peak}",
+}
+NOTES = (
+    "{rate:g} requests per second at random, the same for all; clients time out after {timeout:g} s.",
+    f"Recovered: the first of {ENOUGH} requests in a row below twice the idle response time.",
+    "Lost: callers who stayed and had no response. Wasted work: good responses of the backend that reached no caller. "
+    "Client gone: requests, failed ones too, whose client had closed the connection before the backend was done with "
+    "them, so that it could have stopped.",
+    "Disconnected: a flood of {flood:g} clients per second in addition, which disconnect after {flood_ms:.0f} ms.",
+)
 ROW_IN, LOW_S, MARGIN, LOST = 1.3, 0.1, 1.9, 1.25
 TICKS = (0.1, 0.3, 1.0, 3.0, 10.0)
 SHADE = "#e9ecef"
@@ -98,21 +113,18 @@ def plan(
     """
     names = [service_arm(name) for name in checked_names("arms", arms, ARMS)]
     kinds = checked_names("faults", faults, tuple(FAULTS))
-    for kind in kinds:
-        if kind not in FAULTS:
-            raise SettingsError(f"no fault is called {kind!r}: use {', '.join(FAULTS)}")
+    if unknown := set(kinds) - set(FAULTS):
+        raise SettingsError(f"no fault is called {min(unknown)!r}: use {', '.join(FAULTS)}")
     ends = before + fault
     for kind in kinds:
         traffic = Traffic(ends + after, rate, seed=seed, timeout=CALLER_TIMEOUT_S)
         if kind == "left":
             traffic = replace(traffic, flood=flood, flood_from=before, flood_until=ends, flood_timeout=flood_timeout)
-        how = {"from": before, "until": ends, "conditions": FAULTS[kind][1]}
+        change = {"from": before, "until": ends, "conditions": FAULTS[kind][1]}
+        how: dict[str, Any] = {"client_timeout": timeout, "idle": IDLE_S, "fault": change}
         # The arms take turns: what disturbs the machine for a minute disturbs one fault of each.
         for name in names:
-            tags = {"fault": kind}
-            yield case_of(
-                name, LATENCY_S, traffic, tags=tags, detail=True, client_timeout=timeout, idle=IDLE_S, fault=how
-            )
+            yield case_of(name, LATENCY_S, traffic, tags={"fault": kind}, detail=True, **how)
 
 
 def windows(found: Record) -> pd.DataFrame:
@@ -188,30 +200,22 @@ def tables(found: Record) -> list[Table]:
         Table.of(mine, COLUMNS, headline=f"{FAULTS[str(kind)][0]}, {(mine['end'] - mine['begin']).iloc[0]:.0f} s")
         for kind, mine in by_fault
     ]
-    asked = found.asked
-    said = [
-        f"{asked['rate']:g} requests per second at random, the same for all; clients time out after "
-        f"{asked['timeout']:g} s.",
-        f"Recovered: the first of {ENOUGH} requests in a row below twice the idle response time.",
-        "Lost: callers who stayed and had no response. Wasted work: good responses of the backend that reached no "
-        "caller. Client gone: requests, failed ones too, whose client had closed the connection before the backend was "
-        "done with them, so that it could have stopped.",
-        f"Disconnected: a flood of {asked['flood']:g} clients per second in addition, which disconnect after "
-        f"{stated(asked['flood_timeout'])}.",
-    ]
+    said = [note.format(**found.asked, flood_ms=1000 * found.asked["flood_timeout"]) for note in NOTES]
     for kind, mine in by_fault:
         lost = "; ".join(f"{one.arm} {one.failures}" for one in each(mine) if one.lost)
         said += [f"{kind}, lost: {lost}"] * bool(lost)
     for one in each(every[every["recovery_s"].isna()]):
-        said += [f"{one.arm} did not recover: {REASONS[of]}." for of in [(one.kind, one.fault)] if of in REASONS]
+        if (one.kind, one.fault) in REASONS:
+            said.append(f"{one.arm} did not recover: {REASONS[one.kind, one.fault]}.")
     said += late(f"{one.arm} {one.fault}" for one in each(every[every["late"]]))
-    return [*made, Table((), (), notes=[*said, *["Interrupted: faults are missing."] * (not found.finished)])]
+    said += ["Interrupted: faults are missing."] * (not found.finished)
+    return [*made, Table((), (), notes=said)]
 
 
-def figure(found: Record, *, fig: Figure | None = None) -> Figure:
+def figure(found: Record) -> Figure:
     """Draw every request of every fault: a row for each client, a column for each fault, on shared scales.
 
-    Draws on ``fig`` if one is given. For a fault that did not run, its panel says so.
+    For a fault that did not run, its panel says so.
     """
     every = {(one.arm, one.fault): one for one in each(windows(found))}
     arms, kinds = found.arms, list(dict.fromkeys(kind for _, kind in every))
@@ -221,15 +225,15 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
     with sheet(
         headline(found), f"{service} at random; a client's timeout is {found.asked['timeout']:g} s",
-        [what, *notes(found)], (len(arms), len(kinds)), ROW_IN * len(arms), foot=FOOT, fig=fig, head_in=1.5,
-        foot_in=0.95, left=0.16, right=0.975, hspace=0.3, wspace=0.1,
+        [what, *notes(found)], (len(arms), len(kinds)), ROW_IN * len(arms), foot=FOOT, head_in=1.5, foot_in=0.95,
+        left=0.16, right=0.975, hspace=0.3, wspace=0.1,
     ) as (fig, axes):  # fmt: skip
         for ax, (arm, kind) in zip(axes, product(arms, kinds), strict=True):
             if (arm, kind) not in every:
                 not_seen(ax, "not run")
                 continue
             control, lowest = control_of(arm, arms), arm == arms[-1]
-            draw_window(ax, every[arm, kind], top, hollow=control is not None)
+            _draw_window(ax, every[arm, kind], top, hollow=control is not None)
             ax.tick_params(labelbottom=lowest, labelleft=kind == kinds[0])
             ax.set_title(FAULTS[kind][0] if arm == arms[0] else "", pad=8)
             ax.set_xlabel("seconds" if lowest else "", loc="left")
@@ -238,31 +242,29 @@ def figure(found: Record, *, fig: Figure | None = None) -> Figure:
     return fig
 
 
-def draw_window(ax: Axes, one: Any, top: float, *, hollow: bool = False) -> None:
+def _draw_window(ax: Axes, one: Any, top: float, *, hollow: bool) -> None:
     """Draw the requests of one fault; those that were lost are put just below ``top`` seconds."""
     ax.axvspan(one.begin, one.end, color=SHADE, zorder=0)
     ax.axhline(one.too_slow_s, color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-    good, shade = [span for span in one.spans if span.ok], colour(one.arm)
-    marks: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0.9, "zorder": 3}
-    face = "white" if hollow else shade
-    at, latency = [span.asked for span in good], [span.latency for span in good]
-    ax.plot(at, latency, marker="o", markersize=3.6, color=shade, markerfacecolor=face, **marks)
-    lost = [span.asked for span in one.spans if not span.ok]
-    ax.plot(lost, [top / LOST] * len(lost), marker="x", markersize=4.5, color=INK, **marks)
+    if one.recovery_s > 0:
+        ax.axvline(one.end + one.recovery_s, color=INK, linewidth=1.2, zorder=2)
+    good, lost = ([span for span in one.spans if span.ok is answered] for answered in (True, False))
+    shade, marks = colour(one.arm), {"linestyle": "none", "markeredgewidth": 0.9, "zorder": 3}
+    dots: dict[str, Any] = {"marker": "o", "markersize": 3.6, "markerfacecolor": "white" if hollow else shade, **marks}
+    ax.plot([span.asked for span in good], [span.latency for span in good], color=shade, **dots)
+    crosses: dict[str, Any] = {"marker": "x", "markersize": 4.5, **marks}
+    ax.plot([span.asked for span in lost], [top / LOST] * len(lost), color=INK, **crosses)
     ax.set(yscale="log", ylim=(LOW_S, top), xlim=(0, max((span.asked for span in one.spans), default=1.0)))
     ticks = [tick for tick in TICKS if tick < top / 2]
     ax.set_yticks([*ticks, top / LOST], [*(f"{tick:g}" for tick in ticks), "lost"])
     ax.yaxis.set_minor_locator(NullLocator())
-    if one.recovery_s > 0:
-        ax.axvline(one.end + one.recovery_s, color=INK, linewidth=1.2, zorder=2)
-    label(ax, _verdict(one), (1, 0.62), (-5, 0), xycoords="axes fraction", fontsize=9.5, zorder=6)
-
-
-def _verdict(one: Any) -> str:
     if one.recovered == "not seen":
-        return f"not recovered in {one.watched_s:.0f} s"
-    untouched = one.during_s < one.too_slow_s and one.recovery_s == 0
-    return "quick all the time" if untouched else f"recovered: {one.recovered}"
+        said = f"not recovered in {one.watched_s:.0f} s"
+    elif one.during_s < one.too_slow_s and one.recovery_s == 0:
+        said = "quick all the time"
+    else:
+        said = f"recovered: {one.recovered}"
+    label(ax, said, (1, 0.62), (-5, 0), xycoords="axes fraction", fontsize=9.5, zorder=6)
 
 
 def compared(found: Record) -> dict[str, float]:

@@ -7,8 +7,7 @@ lab, or any address.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -16,23 +15,33 @@ from matplotlib.figure import Figure
 from supalab.contest_agent.options import client_arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.case import Trial
 from supalab.measure.record import Record
 from supalab.measure.run import Plan, Progress
 from supalab.measure.service import PATH, Private, case_of
 from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic
 from supalab.report.format import NEVER, duration, ms, stated
 from supalab.report.plot import INK, label, not_seen, response_axes, sheet
-from supalab.report.table import Table
+from supalab.report.table import Content, Table
 from supalab.settings import Settings
 
-__all__ = ["figure", "headline", "load", "notes", "percentiles", "plan", "rates", "table"]
+__all__ = [
+    "elsewhere",
+    "figure",
+    "headline",
+    "late",
+    "load",
+    "notes",
+    "percentiles",
+    "plan",
+    "rates",
+    "starred",
+    "table",
+]
 
 NAME, ABOUT = "load", "response time of a service at rising rates of requests"
 RATES, LATENCY_S = (5.0, 10.0, 20.0, 40.0), 0.15
 PERCENTILES = ((50, "median", "-", "o"), (95, "p95", "--", "s"), (99, "p99", ":", "^"))
 CURE = "give one rate (20), a list (5,10,20) or a range (5..40)"
-COLUMNS = ("asked", "sent\n/s", "answered\n/s", "response ms\np50 / p95 / p99", "requests", "errors", "late ms\np99")
 
 
 def load(
@@ -44,8 +53,14 @@ def load(
     """
     if url is None:
         return EXPERIMENT.run(path=path, progress=progress, **asked)
+    settings, where = elsewhere(url, path)
+    return EXPERIMENT.run(settings=settings, progress=progress, **where, **asked)
+
+
+def elsewhere(url: str, path: str = PATH) -> tuple[Settings, dict[str, Any]]:
+    """Return the settings of a service at an address, and the plan's arguments, which do not show the path's query."""
     settings = Settings(url, None, rest_path="")
-    return EXPERIMENT.run(path=Private(path), service=settings.url, settings=settings, progress=progress, **asked)
+    return settings, {"service": settings.url, "path": Private(path)}
 
 
 def plan(
@@ -86,18 +101,17 @@ def rates(text: str, step: float | None = None) -> tuple[float, ...]:
 
     Raises SettingsError for other words, and for a rate that is not above 0 or more than one process can send.
     """
-    found = re.fullmatch(r"([\d.]+?)\.\.([\d.]+)", text.strip())
-    given = tuple(_rate(part) for part in (found.groups() if found else text.split(",")))
-    if step is not None and (not found or not math.isfinite(step) or step <= 0):
+    low, is_range, high = text.partition("..")
+    given = [_rate(part) for part in ([low, high] if is_range else text.split(","))]
+    if step is not None and not (is_range and 0 < step < math.inf):
         raise SettingsError(f"step {step!r} with rate {text!r}: a step is above 0 and goes with a range such as 5..40")
-    if not found:
-        return given
-    low, high = given
-    if low > high:
+    if not is_range:
+        return tuple(given)
+    if given[0] > given[1]:
         raise SettingsError(f"rate {text!r} goes down: write the lower rate first")
-    way = [low]
-    while way[-1] < high and len(way) <= MOST_PER_S:
-        way.append(min(way[-1] * 2 if step is None else way[-1] + step, high))
+    way = given[:1]
+    while way[-1] < given[1] and len(way) <= MOST_PER_S:
+        way.append(min(2 * way[-1] if step is None else way[-1] + step, given[1]))
     return tuple(way)
 
 
@@ -128,39 +142,47 @@ def notes(found: Record) -> list[str]:
     """Say for each load how long responses took and how many requests failed."""
     said = []
     for trial in found.trials:
-        asked = f"{trial['rate']:g} per second" if trial["rate"] is not None else trial["asked"]
         times = [f"{name} {duration(trial[f'response_p{q}_s'])}" for q, name, *_ in PERCENTILES]
-        said.append(f"{asked}: {', '.join(times)}, {trial['errors']} of {trial['requests']} failed.")
+        said.append(f"{trial['asked']}: {', '.join(times)}, {trial['errors']} of {trial['requests']} failed.")
     return said
 
 
 def table(found: Record) -> Table:
     """Return one row for each load."""
-    rows = [
-        [
-            *(trial["asked"], f"{trial['sent_per_s']:.1f}", f"{trial['answered_per_s']:.1f}", percentiles(trial)),
-            *(str(trial["requests"]), str(trial["errors"]) + "*" * bool(trial["errors"])),
-            f"{1000 * trial['send_delay_p99_s']:.1f}" + "!" * (trial["send_delay_p99_s"] > LATE_S),
-        ]
-        for trial in found.trials
-    ]
-    return Table(COLUMNS, rows, notes=_below(found))
-
-
-def percentiles(trial: Trial) -> str:
-    """Return response times as ``151 / 163 / 190`` milliseconds; one that never came is ``never``."""
-    return " / ".join(ms(trial[f"response_p{q}_s"], NEVER) for q, *_ in PERCENTILES)
-
-
-def _below(found: Record) -> list[str]:
+    columns: dict[str, str | Callable[[Any], Content]] = {
+        "asked": "{asked}",
+        "sent\n/s": "{sent_per_s:.1f}",
+        "answered\n/s": "{answered_per_s:.1f}",
+        "response ms\np50 / p95 / p99": percentiles,
+        "requests": "{requests}",
+        "errors": starred,
+        "late ms\np99": lambda one: f"{1000 * one.send_delay_p99_s:.1f}",
+    }
     said = [
         f"{found.asked['duration']:g} s each, {_about(found)}.",
         "Response time runs from the intended start; a failed request counts as one that never was answered.",
     ]
-    said += [f"* {trial.case.tags['asked']}: {trial['failures']}" for trial in found.trials if trial["errors"]]
-    if any(trial["send_delay_p99_s"] > LATE_S for trial in found.trials):
-        said.append(f"! sent more than {1000 * LATE_S:.0f} ms late: the generator did not keep up, run it again")
-    return said if found.finished else [*said, "Interrupted: loads are missing."]
+    said += [f"* {trial['asked']}: {trial['failures']}" for trial in found.trials if trial["errors"]]
+    said += late(trial["asked"] for trial in found.trials if trial["send_delay_p99_s"] > LATE_S)
+    said += ["Interrupted: loads are missing."] * (not found.finished)
+    return Table.of(found.rows, columns, notes=said)
+
+
+def percentiles(load: Mapping[str, Any]) -> str:
+    """Return response times as ``151 / 163 / 190`` milliseconds; one that never came is ``never``."""
+    return " / ".join(ms(load[f"response_p{q}_s"], NEVER) for q, *_ in PERCENTILES)
+
+
+def starred(load: Mapping[str, Any]) -> str:
+    """Return the number of errors; a star refers to the note below the table that says which they are."""
+    return f"{load['errors']}*" if load["errors"] else "0"
+
+
+def late(loads: Iterable[str]) -> list[str]:
+    """Say in which loads requests were sent late, if there are any."""
+    said = ", ".join(loads)
+    how = f"The load generator did not keep up (p99 more than {1000 * LATE_S:.0f} ms late)"
+    return [f"{how}: {said}. Run it again when the machine is less busy."] if said else []
 
 
 def figure(found: Record) -> Figure:
