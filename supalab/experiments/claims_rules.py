@@ -34,15 +34,6 @@ CANNOT: Verdict = "cannot be tested here"
 REQUESTS = 100
 #: A value is near another one if it is within this factor of it.
 FACTOR = 1.5
-#: Short names of the article's client before its change and after, and of the fair control: threads, limit as after.
-SHORT = {
-    "before": "burst fake-3",
-    "after": "burst article-10",
-    "control": "burst fake-10",
-    "old service": "production fake-3",
-    "new service": "production article-10",
-    "control service": "production fake-10",
-}
 #: Evidence that belongs to the claim that is judged: its figure, and the value of its rule.
 OWN = "the claim"
 SHOWN: Mapping[str, Callable[[Any], str]] = {
@@ -118,7 +109,7 @@ class Evidence:
         if re.fullmatch(r"[\d.]+(e\d+)?", path):
             return float(path)
         short, _, name = (f"{OWN}.{path}" if path in {"value", "figure"} else path).rpartition(".")
-        where = SHORT.get(short, short)
+        where = _file()["names"].get(short, short)
         found = self.numbers.get(where)
         if found is None:
             raise NotSeen(f"{where} was not measured in this run")
@@ -181,9 +172,14 @@ class Rule:
 
 
 @cache
+def _file() -> Mapping[str, Any]:
+    return tomllib.loads(shipped_text("data", "rules.toml"))
+
+
+@cache
 def rules() -> Mapping[str, Rule]:
     """Return all rules by their names."""
-    return {name: Rule(**rule) for name, rule in tomllib.loads(shipped_text("data", "rules.toml")).items()}
+    return {name: Rule(**rule) for name, rule in _file()["rule"].items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,18 +25,8 @@ from supalab.report.table import Content, Table
 from supalab.settings import Settings
 
 __all__ = [
-    "elsewhere",
-    "figure",
-    "headline",
-    "late",
-    "load",
-    "notes",
-    "percentiles",
-    "plan",
-    "rates",
-    "starred",
-    "table",
-]
+    "elsewhere", "figure", "headline", "late", "load", "notes", "percentiles", "plan", "rates", "starred", "table",
+]  # fmt: skip
 
 NAME, ABOUT = "load", "response time of a service at rising rates of requests"
 RATES, LATENCY_S = (5.0, 10.0, 20.0, 40.0), 0.15

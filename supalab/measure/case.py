@@ -233,11 +233,6 @@ class Trial:
         return tuple(span for span in self.spans if span.ok)
 
     @property
-    def outcomes(self) -> Mapping[str, int]:
-        """How often each outcome came, the most frequent first."""
-        return dict(Counter(span.outcome for span in self.spans).most_common())
-
-    @property
     def row(self) -> dict[str, Any]:
         """One flat row of a tidy table."""
         one, load = self.case, self.case.workload

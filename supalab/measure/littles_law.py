@@ -7,23 +7,22 @@ three numbers do not give the third, one of them is wrong.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from supalab.errors import SettingsError
 from supalab.report.format import stated
+from supalab.report.table import Column, Content, Table
 
-__all__ = ["Finding", "Reading", "Row", "blog_table", "row_of"]
+__all__ = ["Row", "blog_table", "row_of"]
 
-WIDTH = 100
 #: How far apart two numbers may be, as a part of the smaller, and still agree.
 TOLERANCE = 0.15
 WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
 LACK = "Too little is given: it takes two of response time, throughput (or n and total) and limit."
-Kind = Literal["agree", "imply", "contradict", "lack"]
-Said: TypeAlias = Iterator[tuple[Kind, str]]
+#: Findings: numbers ``agree``, ``imply`` something, ``contradict`` each other, or are lacking; and a sentence.
+Said: TypeAlias = Iterator[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +42,18 @@ class Row:
     def __post_init__(self) -> None:
         for part in fields(self):
             value = getattr(self, part.name)
-            good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if value is not None and (not good or value <= 0):
+            if value is not None and not 0 < value < math.inf:
                 raise SettingsError(f"{part.name} {value!r} is not a number above 0: leave out what the table lacks")
+
+    @property
+    def burst(self) -> float | None:
+        """Requests per second of the burst."""
+        return self.n / self.total_s if self.n and self.total_s else None
 
     @property
     def rate(self) -> float | None:
         """Requests per second: as given, else those of the burst."""
-        return self.per_s or (self.n / self.total_s if self.n and self.total_s else None)
-
-
-class Finding(NamedTuple):
-    """One sentence about a column: its numbers ``agree``, ``imply`` something, ``contradict`` each other, or lack."""
-
-    kind: Kind
-    column: str
-    sentence: str
-
-
-class Reading(NamedTuple):
-    """The findings about a table; ``str`` of it has one line per finding."""
-
-    findings: tuple[Finding, ...]
-
-    def __str__(self) -> str:
-        wide = max(len(found.column) for found in self.findings)
-        heads = [f"{found.column:<{wide}}  {found.kind:<10}  " for found in self.findings]
-        return "\n".join(
-            textwrap.fill(found.sentence, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
-            for head, found in zip(heads, self.findings, strict=True)
-        )
+        return self.per_s or self.burst
 
 
 def row_of(words: str) -> Row:
@@ -89,24 +70,22 @@ def row_of(words: str) -> Row:
     return Row(**given)
 
 
-def blog_table(before: Row, after: Row | None = None) -> Reading:
-    """Find what a table's numbers imply and which contradict each other, in each column and between the two."""
+def blog_table(before: Row, after: Row | None = None) -> Table:
+    """Say what a table's numbers imply and which contradict each other, in each column and between the two."""
     columns = {"before": before, "after": after} if after else {"table": before}
-    found: list[Finding] = []
+    rows: list[list[Content]] = []
     for name, row in columns.items():
-        said = [*_burst(row), *_slots(row)] or [("lack", LACK)]
-        found += [Finding(kind, name, sentence) for kind, sentence in said]
+        rows += [[name, kind, sentence] for kind, sentence in [*_burst(row), *_slots(row)] or [("lack", LACK)]]
     if after:
-        found += [Finding(kind, "both", sentence) for kind, sentence in _between(before, after)]
-    return Reading(tuple(found))
+        rows += [["both", kind, sentence] for kind, sentence in _between(before, after)]
+    return Table(["column", Column("numbers", width=10), Column("what follows", wide=True)], rows)
 
 
 def _burst(row: Row) -> Said:
     """Compare the throughput with that of the burst."""
-    if row.per_s and row.n and row.total_s:
-        burst = row.n / row.total_s
-        said = f"{row.n:g} requests in {stated(row.total_s)} are {burst:.3g} per second"
-        if _alike(burst, row.per_s):
+    if row.per_s and row.n and row.total_s and row.burst:
+        said = f"{row.n:g} requests in {stated(row.total_s)} are {row.burst:.3g} per second"
+        if _alike(row.burst, row.per_s):
             yield "agree", f"{said}, as stated ({row.per_s:g})."
         else:
             yield "contradict", f"{said}, but {row.per_s:g} are stated: they cannot be of one run."
@@ -134,7 +113,7 @@ def _in_slots(row: Row, rate: float, response: float) -> Said:
         return
     full_s = _full_s(row.n or 0, limit, response)
     # A burst that does not fill its last round has less in flight on average than its slots, and is sound all the same.
-    sound = row.n and row.total_s and _alike(row.total_s, full_s)
+    sound = row.burst and row.total_s and _alike(row.total_s, full_s)
     if sound or _alike(busy, limit):
         yield "agree", f"{said}: the limit of {limit:g} is what held it back."
     elif busy > limit:

@@ -111,10 +111,6 @@ class Record:
 
         return pd.DataFrame([trial.row for trial in self.trials])
 
-    def median(self, *by: str) -> pd.DataFrame:
-        """Return the medians of the repeats, as ``medians`` does: a row for each combination of ``by``."""
-        return medians(self.rows, *by)
-
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms' names, in the order in which they first ran."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from supalab.clients.arms import arm
@@ -162,24 +163,55 @@ def timeline(seen: Sequence[tuple[float, int]], numbers: Raw, warm_s: float) -> 
     return tuple((round(at + shift, 6), in_flight) for at, in_flight in seen[ready + 1 :])
 
 
-class _Found:
-    """What there is of a record so far."""
+class _SoFar:
+    """What there is of a record so far; it reports how far the run is, by expected seconds.
 
-    def __init__(self, name: str, asked: Mapping[str, Any]) -> None:
+    ``cases``: those that are expected; none where nobody knows them, and then progress is that of each trial alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        asked: Mapping[str, Any],
+        progress: Callable[[Progress], None] | None,
+        cases: Sequence[Case] = (),
+    ) -> None:
         # A sequence as a list, as a record keeps it.
         plain = {key: list(one) if isinstance(one, (tuple, range)) else one for key, one in asked.items()}
-        self._about: dict[str, Any] = {"name": name, "asked": plain}
-        self._about |= {"when": datetime.now(UTC).isoformat(timespec="seconds"), "machine": {}, "versions": {}}
-        self.trials, self.remarks = list[Trial](), dict[str, None]()
+        self._about: dict[str, Any] = {"name": name, "asked": plain, "machine": {}, "versions": {}}
+        self._about["when"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._trials, self._remarks = list[Trial](), dict[str, None]()
+        self._progress, self._total = progress, len(cases)
+        self._begun_s, self._whole_s = 0.0, sum(map(_seconds, cases))
 
-    def trial(self, case: Case, raw: Raw, seen: Witness | None) -> Trial:
-        """Return the trial of what was measured; its machine and versions go into the record."""
+    def remark(self, words: str) -> None:
+        """Keep a remark of the plan, once."""
+        self._remarks[words] = None
+
+    def runs(self, case: Case, seconds: float) -> None:
+        """Report that a case has run for some seconds; it counts as finished only when it has ended."""
+        whole_s = self._whole_s or _seconds(case)
+        self._tell(case, (self._begun_s + min(seconds, 0.99 * _seconds(case))) / whole_s)
+
+    def finished(self, case: Case, raw: Raw, seen: Witness | None) -> Trial:
+        """Keep, report and return the trial of what was measured; its machine and versions go into the record."""
         for name in ("machine", "versions"):
             self._about[name] |= raw[name]
-        return trial_of(case, raw, seen)
+        self._trials.append(trial_of(case, raw, seen))
+        self._begun_s = min(self._begun_s + _seconds(case), self._whole_s)
+        last = len(self._trials) >= self._total
+        self._tell(case, 1.0 if last else self._begun_s / self._whole_s, self._trials[-1])
+        return self._trials[-1]
+
+    def _tell(self, case: Case, fraction: float, trial: Trial | None = None) -> None:
+        if self._progress is not None:
+            done = len(self._trials)
+            total = max(self._total, done) if self._total else 0
+            self._progress(Progress(min(fraction, 1.0), case.arm, done, total, trial))
 
     def record(self, *, finished: bool) -> Record:
-        return Record(trials=tuple(self.trials), remarks=tuple(self.remarks), finished=finished, **self._about)
+        """Return the record of what is finished."""
+        return Record(trials=tuple(self._trials), remarks=tuple(self._remarks), finished=finished, **self._about)
 
     @contextmanager
     def saved(self) -> Iterator[None]:
@@ -187,9 +219,9 @@ class _Found:
         try:
             yield
         except KeyboardInterrupt:
-            raise Interrupted(self.record(finished=False) if self.trials else None) from None
+            raise Interrupted(self.record(finished=False) if self._trials else None) from None
         except SupalabError as error:
-            error.partial = self.record(finished=False) if self.trials else None
+            error.partial = self.record(finished=False) if self._trials else None
             raise
 
 
@@ -213,25 +245,17 @@ def run(
     """
     bound = inspect.signature(plan).bind(**asked)
     bound.apply_defaults()
-    found, cases = _Found(name, bound.arguments), _cases(plan(**asked))
-    tell = _Teller(list(map(_seconds, cases)), progress)
-    with found.saved(), ExitStack() as stack:
+    cases = _cases(plan(**asked))
+    so_far = _SoFar(name, bound.arguments, progress, cases)
+    with so_far.saved(), ExitStack() as stack:
         context = _context(stack, lab, settings)
         if checked and cases:
-            if context.lab is not None:
-                _prepare(cases[0], context.lab, context.base)
-            check(context.settings, cases[0].workload, in_lab=context.lab is not None)
-
-        def measure(case: Case) -> Trial:
-            return found.trial(case, *_measured(case, context, lambda seconds: tell.runs(case, seconds)))
-
-        for step in trials_of(plan(**asked), measure):
+            backend = context.settings if context.lab is None else _prepared(cases[0], context.lab, context.base)
+            check(backend, cases[0].workload, in_lab=context.lab is not None)
+        for step in trials_of(plan(**asked), lambda case: _measured(case, context, so_far)):
             if isinstance(step, str):
-                found.remarks[step] = None
-            else:
-                found.trials.append(step)
-                tell.finished(step)
-    return found.record(finished=True)
+                so_far.remark(step)
+    return so_far.record(finished=True)
 
 
 def _context(stack: ExitStack, lab: Lab | None, settings: Settings | None) -> Context:
@@ -255,43 +279,23 @@ def put_back(lab: Lab, before: Conditions) -> None:
         lab.set(**asdict(before))
 
 
-class _Teller:
-    """Report the progress of a run by expected seconds; a case counts as finished only when it has ended."""
-
-    def __init__(self, weights: Sequence[float], progress: Callable[[Progress], None] | None) -> None:
-        self._whole, self._total, self._progress = sum(weights), len(weights), progress
-        self._begun, self._done = 0.0, 0
-
-    def runs(self, case: Case, seconds: float) -> None:
-        self._tell(case, self._begun + min(seconds, 0.99 * _seconds(case)))
-
-    def finished(self, trial: Trial) -> None:
-        self._begun += _seconds(trial.case)
-        self._done += 1
-        self._tell(trial.case, self._begun if self._done < self._total else self._whole, trial)
-
-    def _tell(self, case: Case, seconds: float, trial: Trial | None = None) -> None:
-        if self._progress is not None:
-            total = max(self._total, self._done)
-            self._progress(Progress(min(seconds / self._whole, 1.0), case.arm, self._done, total, trial))
-
-
-def _measured(case: Case, context: Context, tick: Tick) -> tuple[Raw, Witness | None]:
-    """Measure one case against a quiet lab with a fresh witness; return what was found and what the lab saw."""
-    measure = ELSEWHERE.get(case.job, in_worker)
+def _measured(case: Case, context: Context, so_far: _SoFar) -> Trial:
+    """Measure one case against a quiet lab with a fresh witness, or against a real project, which has none."""
+    measure, tick = ELSEWHERE.get(case.job, in_worker), partial(so_far.runs, case)
     lab = context.lab
     if lab is None:
-        return measure(case, context, tick), None
-    _prepare(case, lab, context.base)
-    return measure(case, replace(context, settings=_settings_of(lab)), tick), quiet(lab, case.workload.latency or 0.0)
+        return so_far.finished(case, measure(case, context, tick), None)
+    raw = measure(case, replace(context, settings=_prepared(case, lab, context.base)), tick)
+    return so_far.finished(case, raw, quiet(lab, case.workload.latency or 0.0))
 
 
-def _prepare(case: Case, lab: Lab, base: Conditions) -> None:
-    """Give the lab its conditions for the case, and its witness a fresh start."""
+def _prepared(case: Case, lab: Lab, base: Conditions) -> Settings:
+    """Give the lab its conditions for the case, and its witness a fresh start; return how to reach it then."""
     latency = base.latency if case.workload.latency is None else case.workload.latency
     quiet(lab, latency)
     lab.set(**{**asdict(base), "latency": latency, **case.conditions})
     lab.reset()
+    return _settings_of(lab)
 
 
 async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Progress], None] | None = None) -> Record:
@@ -301,49 +305,47 @@ async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Prog
     and loop lag. ``progress`` is called on this loop, about ten times a second. The lab's conditions are restored.
     Raises SettingsError for another job.
     """
-    found = _Found(name, inspect.getgeneratorlocals(plan))
+    so_far = _SoFar(name, inspect.getgeneratorlocals(plan), progress)
     before = await asyncio.to_thread(lambda: lab.conditions)
-    tell = progress or (lambda _: None)
     sent: Trial | None = None
     with suppress(StopIteration), ExitStack() as stack:
         stack.callback(put_back, lab, before)
         while True:
             step = plan.send(sent)
-            if isinstance(step, str):
-                found.remarks[step], sent = None, None
-                continue
-            ticking = asyncio.create_task(_tick(step, tell, len(found.trials)))
-            try:
-                raw = await _in_kernel(step, lab, before)
-            finally:
-                ticking.cancel()
-            sent = found.trial(step, raw, await asyncio.to_thread(quiet, lab, step.workload.latency or 0.0))
-            found.trials.append(sent)
-            tell(Progress(1.0, step.arm, len(found.trials), 0, sent))
-    return found.record(finished=True)
+            if isinstance(step, Case):
+                sent = await _in_kernel(step, lab, before, so_far)
+            else:
+                so_far.remark(step)
+                sent = None
+    return so_far.record(finished=True)
 
 
-async def _tick(case: Case, tell: Callable[[Progress], None], done: int) -> None:
-    began = time.perf_counter()
-    while True:
-        part = min((time.perf_counter() - began) / max(case.ideal_s, TELL_EVERY_S), 0.99)
-        tell(Progress(part, case.arm, done, 0))
-        await asyncio.sleep(TELL_EVERY_S)
-
-
-async def _in_kernel(case: Case, lab: Lab, base: Conditions) -> Raw:
+async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar) -> Trial:
     if case.job not in {"burst", "bare"}:
         raise SettingsError(f"job {case.job!r} needs a process of its own: use run() instead of here()")
-    await asyncio.to_thread(_prepare, case, lab, base)
-    async with arm(case.arm).build(await asyncio.to_thread(_settings_of, lab)) as client:
-        if warm_up := case.options.get("warm_up", 0):
-            await burst(client, replace(case.workload, requests=warm_up), watch=False)
-            await asyncio.to_thread(lab.reset)
-        cpu = time.process_time()
-        spans = await burst(client, case.workload, watch=case.job == "burst")
-        cpu = time.process_time() - cpu
+    settings = await asyncio.to_thread(_prepared, case, lab, base)
+    ticking = asyncio.create_task(_tick(case, so_far))
+    try:
+        async with arm(case.arm).build(settings) as client:
+            if warm_up := case.options.get("warm_up", 0):
+                await burst(client, replace(case.workload, requests=warm_up), watch=False)
+                await asyncio.to_thread(lab.reset)
+            cpu = time.process_time()
+            spans = await burst(client, case.workload, watch=case.job == "burst")
+            cpu = time.process_time() - cpu
+        seen = await asyncio.to_thread(quiet, lab, case.workload.latency or 0.0)
+    finally:
+        ticking.cancel()
     numbers = {"cpu_ms": 1000 * cpu / case.workload.requests}
-    return {"numbers": numbers, "spans": spans, "machine": machine(), "versions": versions()}
+    raw = {"numbers": numbers, "spans": spans, "machine": machine(), "versions": versions()}
+    return so_far.finished(case, raw, seen)
+
+
+async def _tick(case: Case, so_far: _SoFar) -> None:
+    began = time.perf_counter()
+    while True:
+        so_far.runs(case, time.perf_counter() - began)
+        await asyncio.sleep(TELL_EVERY_S)
 
 
 def checked_repeat(repeat: int) -> int:
