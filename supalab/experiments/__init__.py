@@ -32,9 +32,7 @@ from supalab.shipped import shipped
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from supalab.lab.handle import Lab
-    from supalab.measure.run import Plan, Progress
-    from supalab.settings import Settings
+    from supalab.measure.run import Plan
 
 __all__ = ["MODULES", "Experiment", "drawn_by", "experiment", "recorded"]
 
@@ -77,19 +75,14 @@ class Experiment:
     quick: Mapping[str, Any] = field(default_factory=dict)
     checked: bool = False
 
-    def run(
-        self,
-        *,
-        lab: Lab | None = None,
-        settings: Settings | None = None,
-        progress: Callable[[Progress], None] | None = None,
-        **asked: Any,
-    ) -> Record:
-        """Run the plan and return its record; ``asked`` are the plan's arguments, the rest and errors as in ``run``."""
+    def run(self, **asked: Any) -> Record:
+        """Run the plan and return its record.
+
+        ``asked``: the plan's arguments, and ``lab``, ``settings`` and ``progress``; they and errors as in ``run``.
+        """
         from supalab.measure.run import run
 
-        how: Any = {"lab": lab, "settings": settings, "progress": progress, "checked": self.checked}
-        return run(self.plan, name=self.name, **how, **asked)
+        return run(self.plan, name=self.name, checked=self.checked, **asked)
 
     def expected_s(self, **asked: Any) -> float:
         """Return the seconds that the plan with these arguments should take on a quiet machine."""

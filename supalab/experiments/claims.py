@@ -49,6 +49,7 @@ UNTESTABLE = "untestable"
 BEFORE_S, FAR_RTT_S = 0.45, 0.15
 # Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
 QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 50, 2.0, 3.0
+QUICK_NOTE = "Quick: fewer requests and shorter times; the numbers are scaled back, so trust ratios."
 #: Each verdict in the plural, its mark and style in a table, its marker and colour in a figure: shapes differ as well.
 LOOKS: Mapping[rules.Verdict, tuple[str, str, str, str, str]] = {
     rules.HOLDS: ("hold", "●", "good", "o", "#1d4f91"),
@@ -218,14 +219,9 @@ def notes(found: Record) -> list[str]:
     said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in _counts(judged).items())
     other = "it is as claimed, but the cause is not the one that the article names."
     every = [f"Of {len(judged)} claims {said}.", f"{LOOKS[rules.OTHER][1]} for another reason: {other}"]
-    if found.asked.get("quick"):
-        scales = {trial.case.tags["experiment"]: trial.case.tags.get("scale", 1.0) for trial in found.trials}
-        by = ", ".join(f"{name} x {scale:g}" for name, scale in scales.items() if scale != 1)
-        every.append(
-            f"Quick: fewer requests and shorter times; the numbers are scaled back ({by}), so trust ratios. No service "
-            "was put under load."
-        )
-    return [*every, *["Interrupted: claims whose experiments did not run are not tested."] * (not found.finished)]
+    every += [QUICK_NOTE, "No service was put under load."] * bool(found.asked.get("quick"))
+    every += ["Interrupted: claims whose experiments did not run are not tested."] * (not found.finished)
+    return every
 
 
 def table(found: Record) -> Table:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from supalab.experiments import Experiment
-from supalab.experiments.claims import FAR_RTT_S, burst, bursts, far
+from supalab.experiments.claims import FAR_RTT_S, QUICK_NOTE, burst, bursts, far
 from supalab.experiments.claims_rules import REQUESTS, Evidence, NotSeen, near
 from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each
@@ -162,8 +162,7 @@ def solution(found: Record) -> str:
 
 def notes(found: Record) -> list[str]:
     """Say the solution, how things were counted, and how it was measured."""
-    small = f"Quick: fewer requests and shorter times; the numbers are scaled back (x {QUICK:g}), so trust ratios."
-    return [solution(found), SEEN_BY, *[small] * bool(found.asked.get("quick"))]
+    return [solution(found), SEEN_BY, *[QUICK_NOTE] * bool(found.asked.get("quick"))]
 
 
 def table(found: Record) -> Table:

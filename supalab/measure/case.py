@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from supalab.errors import SettingsError, TrialError, shown
 from supalab.measure.compare import percentile
+from supalab.report.format import counts
 
 __all__ = ["Case", "Number", "Span", "Trial", "Workload", "check_number", "span_numbers"]
 
@@ -121,8 +122,7 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
         if values:
             found |= {f"{name}_p{q}_s": percentile(values, q) for q in (50, 99)}
     if len(good) < len(spans):
-        failed = Counter(span.outcome for span in spans if not span.ok).most_common()
-        found["failures"] = ", ".join(f"{times} x {outcome}" for outcome, times in failed)
+        found["failures"] = counts(dict(Counter(span.outcome for span in spans if not span.ok).most_common()))
     if good:
         found["latency_mean_s"] = sum(span.latency for span in good) / len(good)
     served = [span.service for span in spans if span.service is not None]

@@ -136,14 +136,11 @@ class LoopLag:
 
     async def calibrate(self, seconds: float = 0.15) -> None:
         """Tick on an otherwise idle loop for a while, to measure what a tick costs."""
-        every, self._every = self._every, CALIBRATE_EVERY_S
-        before = time.thread_time()
-        self.start()
+        other, before = LoopLag(CALIBRATE_EVERY_S), time.thread_time()
+        other.start()
         await asyncio.sleep(seconds)
-        self.stop()
-        self._every = every
-        self.cpu_per_tick = (time.thread_time() - before) / max(len(self._late), 1)
-        self._late.clear()
+        other.stop()
+        self.cpu_per_tick = (time.thread_time() - before) / max(len(other._late), 1)
 
     def start(self) -> None:
         """Start ticking; needs a running event loop."""

@@ -67,6 +67,10 @@ class Progress:
     trial: Any = None
 
 
+#: Called with the progress in the caller's thread, about ten times a second.
+Tell: TypeAlias = Callable[[Progress], None]
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C: nothing runs any more; ``found`` is the record of what was finished, ``None`` if nothing was."""
 
@@ -169,19 +173,13 @@ class _SoFar:
     ``cases``: those that are expected; none where nobody knows them, and then progress is that of each trial alone.
     """
 
-    def __init__(
-        self,
-        name: str,
-        asked: Mapping[str, Any],
-        progress: Callable[[Progress], None] | None,
-        cases: Sequence[Case] = (),
-    ) -> None:
+    def __init__(self, name: str, asked: Mapping[str, Any], tell: Tell | None, cases: Sequence[Case] = ()) -> None:
         # A sequence as a list, as a record keeps it.
         plain = {key: list(one) if isinstance(one, (tuple, range)) else one for key, one in asked.items()}
         self._about: dict[str, Any] = {"name": name, "asked": plain, "machine": {}, "versions": {}}
         self._about["when"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._trials, self._remarks = list[Trial](), dict[str, None]()
-        self._progress, self._total = progress, len(cases)
+        self._tells, self._total = tell, len(cases)
         self._begun_s, self._whole_s = 0.0, sum(map(_seconds, cases))
 
     def remark(self, words: str) -> None:
@@ -204,10 +202,10 @@ class _SoFar:
         return self._trials[-1]
 
     def _tell(self, case: Case, fraction: float, trial: Trial | None = None) -> None:
-        if self._progress is not None:
+        if self._tells is not None:
             done = len(self._trials)
             total = max(self._total, done) if self._total else 0
-            self._progress(Progress(min(fraction, 1.0), case.arm, done, total, trial))
+            self._tells(Progress(min(fraction, 1.0), case.arm, done, total, trial))
 
     def record(self, *, finished: bool) -> Record:
         """Return the record of what is finished."""
@@ -231,7 +229,7 @@ def run(
     name: str,
     lab: Lab | None = None,
     settings: Settings | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Tell | None = None,
     checked: bool = False,
     **asked: Any,
 ) -> Record:
@@ -298,7 +296,7 @@ def _prepared(case: Case, lab: Lab, base: Conditions) -> Settings:
     return _settings_of(lab)
 
 
-async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Callable[[Progress], None] | None = None) -> Record:
+async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Tell | None = None) -> Record:
     """Run a plan in the caller's own event loop, such as a notebook's, and return its record.
 
     The jobs ``burst`` and ``bare`` run here, without the instruments that need a process of their own: memory, threads

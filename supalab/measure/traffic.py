@@ -18,16 +18,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from random import Random
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from supalab.clients.base import slot_taken
+from supalab.clients.base import BaseClient, slot_taken
 from supalab.errors import ResponseTooLarge, SettingsError
 from supalab.measure.case import Number, Span, Workload, check_number
 from supalab.measure.compare import percentile
 from supalab.process.tuning import calm_collector, loop_factory, raise_file_limit
+from supalab.report.format import counts
 
 __all__ = [
-    "CAPPED", "DISCONNECTED", "LATE_S", "LOST", "MOST_PER_S", "REFUSED", "TIMEOUT", "Selects", "Send", "Traffic",
+    "CAPPED", "DISCONNECTED", "LATE_S", "LOST", "MOST_PER_S", "REFUSED", "TIMEOUT", "Send", "Traffic",
     "burst", "closed_loop", "failures", "open_loop", "poisson", "response", "run_traffic", "stayed", "traffic_numbers",
 ]  # fmt: skip
 
@@ -53,15 +54,8 @@ Clock: TypeAlias = Callable[[], float]
 T = TypeVar("T")
 
 
-class Selects(Protocol):
-    """Any client that can be measured: all it needs is ``select``."""
-
-    async def select(self, table: str, *, columns: str, limit: int | None) -> Any:
-        """Return rows of a table."""
-
-
 async def burst(
-    client: Selects, workload: Workload, *, rate: float | None = None, seed: int = 1, watch: bool = True
+    client: BaseClient, workload: Workload, *, rate: float | None = None, seed: int = 1, watch: bool = True
 ) -> list[Span]:
     """Run the workload through the client and return its spans in the order of the requests.
 
@@ -144,7 +138,7 @@ async def _timed(send: Send, now: Clock, intended: float | None = None, *, watch
     return Span(began if intended is None else intended, min(taken[0], done) if taken else started, done, outcome)
 
 
-def _selecting(client: Selects, workload: Workload) -> Send:
+def _selecting(client: BaseClient, workload: Workload) -> Send:
     """Return what sends one request of the workload through the client."""
 
     async def send() -> str:
@@ -307,7 +301,7 @@ def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Number]:
         "lasted_s": lasted,
         **{f"response_p{q}_s": response(spans, q) for q in (50, 95, 99)},
         "errors": sum(lost.values()),
-        "failures": ", ".join(f"{times} x {kind}" for kind, times in lost.items()),
+        "failures": counts(lost),
         "disconnected": sum(span.outcome == DISCONNECTED for span in spans),
         "send_delay_p99_s": percentile((span.wait or 0.0 for span in spans), 99) or 0.0,
     }
