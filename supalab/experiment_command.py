@@ -174,8 +174,8 @@ def _load(
     step: Annotated[float | None, Parameter(help="by how much a range goes up (default: it doubles)")] = None,
 ) -> dict[str, Any]:
     """A service of any address instead of our own, and rates in words."""
-    from supalab.experiments.load import RATES, rates
-    from supalab.measure.service import PATH, Private
+    from supalab.experiments.load import RATES, elsewhere, rates
+    from supalab.measure.service import PATH
 
     if "callers" in asked and (rate is not None or step is not None):
         raise SettingsError("--callers and --rate: a closed loop sends after each response, give one of the two")
@@ -186,8 +186,8 @@ def _load(
         raise SettingsError("--client is for our own service: leave it out, or the url")
     if "?" in url or "#" in url:  # Not named: a query may hold a key.
         raise SettingsError("the url holds a query: give the service's address alone, and the query with --path")
-    settings = Settings(url, None, rest_path="")
-    asked |= {"service": settings.url, "path": Private(asked.get("path", PATH))}
+    settings, where = elsewhere(url, asked.get("path", PATH))
+    asked |= where
     return {"settings": settings}
 
 
@@ -211,7 +211,7 @@ def _claims(
         raise SettingsError(f"--{', --'.join(asked)}: --table measures nothing: leave one of them out")
     if len(table) > 2:
         raise SettingsError(f"--table was given {len(table)} times: once, or twice for before and after")
-    sys.stdout.write(f"{blog_table(*map(row_of, table))}\n")
+    sys.stdout.write(str(blog_table(*map(row_of, table))))
     return 0
 
 
