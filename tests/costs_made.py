@@ -39,7 +39,8 @@ def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: fl
     limit = int(arm.rpartition("-")[2])
     load = Workload(20 if arm.startswith("blocking") else 10 * limit, 0.15)
     lags = {"lag_p50_s": 0.0002, "lag_p99_s": p99, "lag_max_s": longest}
-    numbers = {"threads": 1 + limit if arm.startswith("fake") else 1, "cpu_ms": cpu_ms, "errors": errors, **lags}
+    failed = {"errors": errors, "failures": f"{errors} x ReadError"}
+    numbers = {"threads": 1 + limit if arm.startswith("fake") else 1, "cpu_ms": cpu_ms, **failed, **lags}
     return Trial(Case(arm, load, "burst", repeat), numbers)
 
 
@@ -94,7 +95,7 @@ def cancellations(*arms: str) -> Record:
 def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Trial:
     """One run of two seconds."""
     load = Workload(round(2 * per_s), 0.1, callers=limit)
-    numbers = {"makespan_s": 2.0, "per_s": per_s, "errors": errors, "cpu_ms": 1.0}
+    numbers = {"makespan_s": 2.0, "per_s": per_s, "errors": errors, "failures": f"{errors} x ReadError", "cpu_ms": 1.0}
     return Trial(Case(f"{kind}-{limit}", load, repeat=repeat), numbers)
 
 

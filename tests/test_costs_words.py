@@ -106,7 +106,7 @@ def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
 def test_lag_counts_failures() -> None:
     """Requests that failed are beside the figures they are in."""
     failing = lag(lag_run("fake-10", 0.1, 0.1, errors=1), lag_run("fake-10", 0.1, 0.1, repeat=1, errors=2))
-    assert "fake-10: 3 requests failed" in said(failing)
+    assert "fake-10: 2 of 100 requests failed in the worst trial (2 x ReadError)" in said(failing)
 
 
 def test_cancellation_says_who_works_on() -> None:
@@ -160,7 +160,7 @@ def test_the_knee_takes_medians_and_counts_failures() -> None:
     """Three repeats at one limit give their middle; failed requests are said."""
     found = knee(point("fake", 30, 500.0, repeat=1), point("fake", 30, 260.0, repeat=2, errors=7))
     assert throughput.lines(found)["fake"][30] == 260.0
-    assert "fake: 7 requests failed" in said(found)
+    assert "fake-30: 7 of 520 requests failed" in said(found)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from test_explain import LEVELS, made_explanation
 from test_figures import _drawn, _meet
 
 from supalab.errors import TrialError
-from supalab.experiments.explain import by_link, explained, link_notes, notes, waterfall
+from supalab.experiments.explain import explained, link_notes, notes
+from supalab.experiments.explain_figure import by_link, waterfall
 from supalab.measure.record import Record
 from supalab.report.plot import description, save
 

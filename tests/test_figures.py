@@ -20,7 +20,7 @@ from supalab.experiments.race import describe
 from supalab.experiments.race_figure import in_lanes, side_by_side, timeline
 from supalab.measure.case import Span, Trial, Workload
 from supalab.measure.record import Record
-from supalab.report.plot import COLOURS, description, save
+from supalab.report.plot import colour, description, save
 
 
 def raced(*trials: Trial) -> Record:
@@ -209,13 +209,13 @@ def _meet(a: Any, b: Any) -> bool:
 def test_kinds_differ_in_lightness():
     """In grey the kinds of client are still apart, fake and real by far."""
 
-    def grey(colour: str) -> float:
-        red, green, blue = matplotlib.colors.to_rgb(colour)
+    def grey(arm: str) -> float:
+        red, green, blue = matplotlib.colors.to_rgb(colour(arm))
         return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    greys = sorted(map(grey, COLOURS.values()))
+    greys = sorted(grey(arm) for arm in ("fake-3", "session-3", "article-3", "real-3"))
     assert min(b - a for a, b in pairwise(greys)) > 0.02
-    assert grey(COLOURS["fake"]) - grey(COLOURS["real"]) > 0.3
+    assert grey("fake-3") - grey("real-3") > 0.3
 
 
 def test_as_many_lanes_as_slots():

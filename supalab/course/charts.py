@@ -19,7 +19,7 @@ from supalab.course.heartbeat import Heartbeat
 from supalab.course.predict import Guess
 from supalab.course.service import Served
 from supalab.errors import SettingsError, TrialError
-from supalab.experiments.changes import LOST, NOISE, SAVED, key_of, look_of
+from supalab.experiments.explain_figure import LOST, NOISE, SAVED, key_of, look_of
 from supalab.experiments.race import control_of
 from supalab.experiments.race_figure import side_by_side, timeline
 from supalab.lab.witness import Witness

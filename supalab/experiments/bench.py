@@ -17,9 +17,9 @@ from supalab.clients.arms import arm, missing
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.case import Case, Workload
-from supalab.measure.record import Record, each, medians
+from supalab.measure.record import Record, each, failures, medians
 from supalab.measure.run import Plan, checked_repeat, rotated
-from supalab.report.format import stated
+from supalab.report.format import runs, stated
 from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Cell, Column, Content, Table
 
@@ -93,14 +93,10 @@ GOALS = (
     Goal("errors, 2,000 at once, limit 1,000: SupabaseAsync", 0, "limit-1000", "errors"),
 )
 WHAT = "CPU time per request, and total time over the ideal, against the concurrency limit."
-WHO_IS_WHO = {
-    "real": "real: SupabaseAsync",
-    "real-httpx": "real-httpx: over httpx's own pool",
-    "supabase": "supabase: official, with semaphore",
-    "to-thread": "to-thread: official sync",
-    "fake": "fake, session: requests in threads",
-    "httpx": "all others: bare",
-}
+FOOT = (
+    "real: SupabaseAsync; real-httpx: over httpx's own pool; supabase: official, with semaphore; to-thread: official "
+    "sync;\nfake, session: requests in threads; all others: bare. A line that ends early: the next limit is too slow."
+)
 
 
 def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, quick: bool = False) -> Plan:
@@ -191,9 +187,7 @@ def notes(found: Record) -> list[str]:
     """Say how often each was run, what was left out, and what failed."""
     times = "one trial of each" if found.repeats == 1 else f"medians of {found.repeats} trials of each, taking turns"
     said = [f"{times}; CPU time of the client's process after a warm-up (cold: none); -: did not run.", *found.remarks]
-    failing = sorted((trial for trial in found.trials if trial.errors), key=lambda trial: trial.errors)
-    worst = {f"{trial.arm} ({trial['case']})": trial["failures"] for trial in failing}
-    said += [f"* {name}, the worst trial: {failures}" for name, failures in worst.items()]
+    said += [f"* {sentence}" for sentence in failures(found, "case")]
     return said if found.finished else [*said, "Interrupted: cases and repeats are missing."]
 
 
@@ -251,11 +245,8 @@ def figure(found: Record) -> Figure:
     failed = {kind: mine["errors"].sum() for kind, mine in points.items()}
     marks = {kind: f" ({number} failed)" * bool(number) for kind, number in failed.items()}
     said = [f"{kind}{marks[kind]}: {', '.join(map(_point, each(mine)))}." for kind, mine in points.items()]
-    who = "; ".join(text for kind, text in WHO_IS_WHO.items() if kind in marks)
-    early = any("left out" in remark and "(limit" in remark for remark in found.remarks)
-    foot = who + "\nA line that ends early: the next limit would take too long." * early
     words = [f"{WHAT} {headline(found)}.", *said]
-    with sheet(headline(found), _about(found, names), words, (1, 2), 4.0, foot=foot, wspace=0.14) as (
+    with sheet(headline(found), _about(found, names), words, (1, 2), 4.0, foot=FOOT, wspace=0.14) as (
         fig,
         (cpu, ratio),
     ):
@@ -273,9 +264,8 @@ def _point(one: Any) -> str:
 def _about(found: Record, names: Sequence[str]) -> str:
     loads = [(case.limit, case.workload) for name, case in _cases(found).items() if name in names]
     sizes = [f"{load.requests:,} requests of {stated(load.latency or 0)} (limit {limit:,})" for limit, load in loads]
-    fewer = "up to " * any("times only" in remark for remark in found.remarks)
-    again = f"median of {fewer}{found.repeats} runs" if found.repeats > 1 else "one run of each"
-    return ", ".join([*sizes, again])
+    fewer = ["slow clients fewer"] if any("times only" in remark for remark in found.remarks) else []
+    return ", ".join([*sizes, runs(found.repeats), *fewer])
 
 
 def compared(found: Record) -> dict[str, float]:

@@ -40,6 +40,12 @@ CALLED = ("for a caller", INK, "", INK)
 WASTED = ("wasted: the client keeps working", "#c9ced4", "////", MUTED)
 LEFT = ("client disconnected: only the lab works", "#eef0f2", "....", MUTED)
 
+FOOT = (
+    "The lab finishes every request even if its client has gone, as many servers do; only a client that disconnects "
+    "tells it.\nTriangle: process exit of a program that just ends. Times next to marks count from the cancellation; "
+    "the numbers are medians of the runs."
+)
+
 
 def plan(
     arms: Sequence[str] = ARMS, *, callers: int = 20, latency: float = 0.5, at_s: float = 0.1, repeat: int = 3
@@ -160,7 +166,7 @@ def figure(found: Record) -> Figure:
     about += f"all are cancelled after {duration(asked['at_s'])}, and a new caller sends a request right then"
     words, shape = [WHAT, *notes(found)], (len(every), 1)
     with sheet(
-        headline(found), about, words, shape, 1.25 * len(every), foot=_foot(found), foot_in=1.15, left=0.16, hspace=0.42
+        headline(found), about, words, shape, 1.25 * len(every), foot=FOOT, foot_in=1.15, left=0.16, hspace=0.42
     ) as (fig, panels):  # fmt: skip
         for ax, one, trial in zip(panels, every, shown, strict=True):
             ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[0, *[trial.limit] * (trial.limit <= top)])
@@ -231,15 +237,6 @@ def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
 def _beside(ax: Axes, said: str, x: float, y: float, up: float, **how: Any) -> None:
     """Write words at the right of a mark, or at its left where its right has no room."""
     label(ax, said, (x, y), (-9 if x > 0.8 * ax.get_xlim()[1] else 9, up), zorder=6, **how)
-
-
-def _foot(found: Record) -> str:
-    medians = f"; the numbers are medians of {found.repeats} runs" * (found.repeats > 1)
-    told = "only a client that disconnects tells it."
-    triangle = "Triangle: process exit of a program that just ends. Times next to marks count from the cancellation"
-    return (
-        f"The lab finishes every request even if its client has gone, as many servers do; {told}\n{triangle}{medians}."
-    )
 
 
 def compared(found: Record) -> dict[str, float]:

@@ -17,9 +17,9 @@ from matplotlib.ticker import NullLocator
 from supalab.clients.arms import arm
 from supalab.experiments import Experiment
 from supalab.measure.case import Case, Workload
-from supalab.measure.record import Record, each, medians
+from supalab.measure.record import Record, each, failures, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.report.format import count, duration
+from supalab.report.format import count, duration, runs
 from supalab.report.plot import INK, MUTED, dots, label, look, panel_title, sheet
 from supalab.report.table import Cell, Table
 
@@ -34,6 +34,10 @@ PARTS = {"lag_p50_s": ("o", "p50"), "lag_p99_s": ("D", "p99"), "lag_max_s": (">"
 TICKS = {1e-4: "0.1 ms", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms", 1.0: "1 s", 10.0: "10 s"}
 LEAST_S = 5e-5
 IDLE = "idle loop"
+FOOT = (
+    f"Each slot is used {ROUNDS} times, that of a blocking client {BLOCKING_ROUNDS} times.\nThe client is made within "
+    "the measurement; the ticker's own CPU time is subtracted."
+)
 WHAT = "How late the event loop is with each client (median, 99th percentile, longest), and CPU time per request."
 
 
@@ -64,36 +68,36 @@ def _runs(found: Record) -> pd.DataFrame:
     rows, idle = found.rows, pd.Series([trial.case.job == "idle" for trial in found.trials])
     rows = rows.reindex(columns=[*rows, *({"cpu_ms", "errors", "threads"} - {*rows})])
     rows.loc[idle, ["arm", "kind"]] = IDLE
-    return rows.assign(requests=rows["requests"].mask(idle))
+    # The axis is logarithmic, and a clock that is not fine enough would read 0.
+    return rows.assign(requests=rows["requests"].mask(idle), **rows[list(PARTS)].clip(lower=LEAST_S))
 
 
 def arms(found: Record) -> pd.DataFrame:
-    """Return a row for each arm, in the order in which they are compared, the idle loop first: medians of its repeats.
-
-    ``errors`` are those of all repeats.
-    """
+    """Return a row for each arm, the idle loop first, then in the order asked for: medians of its repeats."""
     order = {name: place for place, name in enumerate([IDLE, *found.asked["arms"]])}
-    seen = medians(_runs(found), "arm", "kind", errors="sum")
+    seen = medians(_runs(found), "arm", "kind")
     return seen.sort_values("arm", key=lambda names: names.map(order), ignore_index=True)
 
 
 def headline(found: Record) -> str:
     """Say how long the loop was blocked at most: with the worst arm, and with the best."""
-    seen = arms(found).query("arm != @IDLE").sort_values("lag_max_s", ascending=False, kind="stable")
-    said = [f"up to {duration(one.lag_max_s)} with {one.arm}" for one in each(seen)]
-    return (
-        f"The event loop was blocked for {', '.join(dict.fromkeys([*said[:1], *said[-1:]]))}" if said else "No arm ran"
-    )
+    seen = _asked(arms(found)).sort_values("lag_max_s", ascending=False, kind="stable")
+    if seen.empty:
+        return "No arm ran"
+    said = [f"up to {duration(one.lag_max_s)} with {one.arm}" for one in each(seen.iloc[[0, -1]])]
+    return f"The event loop was blocked for {', '.join(dict.fromkeys(said))}"
+
+
+def _asked(seen: pd.DataFrame) -> pd.DataFrame:
+    """The rows of clients, without that of the idle loop."""
+    return seen[seen["arm"] != IDLE]
 
 
 def notes(found: Record) -> list[str]:
     """Say what blocking does, how threads and async compare at each limit, what an idle loop has, and what failed."""
     seen = arms(found)
-    asked = seen[seen["requests"].notna()]
-    failed = [
-        f"{one.arm}: {one.errors:.0f} requests failed; they are in its numbers." for one in each(asked) if one.errors
-    ]
-    return [*_by_limit(asked), *_idle(seen), *failed]
+    idle = [_idle(one) for one in each(seen[seen["arm"] == IDLE])]
+    return [*_by_limit(_asked(seen)), *idle, *failures(found)]
 
 
 def _by_limit(asked: pd.DataFrame) -> Iterator[str]:
@@ -108,13 +112,10 @@ def _by_limit(asked: pd.DataFrame) -> Iterator[str]:
         yield f"Limit {limit:.0f}: p99/longest {', '.join(lags)}; CPU time per request in ms: {cpu}."
 
 
-def _idle(seen: pd.DataFrame) -> Iterator[str]:
-    for one in each(seen[seen["arm"] == IDLE]):
-        p50, p99, longest = (duration(getattr(one, name)) for name in PARTS)
-        yield (
-            f"A loop with nothing to do, for comparison: p50 {p50}, p99 {p99}, longest {longest}. The ticker's own CPU "
-            "time is subtracted."
-        )
+def _idle(one: Any) -> str:
+    p50, p99, longest = (duration(getattr(one, name)) for name in PARTS)
+    lag = f"p50 {p50}, p99 {p99}, longest {longest}"
+    return f"A loop with nothing to do, for comparison: {lag}. The ticker's own CPU time is subtracted."
 
 
 def table(found: Record) -> Table:
@@ -130,7 +131,7 @@ def table(found: Record) -> Table:
 
 def compared(found: Record) -> dict[str, float]:
     """Return CPU of a request and the 99th percentile of the lag, of each arm."""
-    every = [one for one in each(arms(found)) if one.arm != IDLE]
+    every = list(each(_asked(arms(found))))
     cpu = {f"{one.arm}: CPU ms/request": one.cpu_ms for one in every}
     return cpu | {f"{one.arm}: lag p99, ms": 1000 * one.lag_p99_s for one in every}
 
@@ -140,22 +141,18 @@ def figure(found: Record) -> Figure:
 
     A large mark is the median of the repeats, a small one each repeat.
     """
-    seen, runs = arms(found), _runs(found)
-    again = f"; median of {found.repeats} runs, a small mark for each" if found.repeats > 1 else ""
-    each_s = duration(found.asked["latency"])
-    about = f"Closed loop: as many callers as the limit, each request {each_s} at the server{again}"
+    seen, every = arms(found), _runs(found)
+    every = every.assign(place=every["arm"].map({arm: place for place, arm in seen["arm"].items()}))
+    load = f"as many callers as the limit, each request {duration(found.asked['latency'])} at the server"
+    about = f"Closed loop: {load}; {runs(found.repeats)}, a small mark for each"
     with sheet(
-        headline(found), about, [WHAT, *notes(found)], (1, 2), 0.5 * len(seen), foot=_foot(seen), head_in=1.5,
+        headline(found), about, [WHAT, *notes(found)], (1, 2), 0.5 * len(seen), foot=FOOT, head_in=1.5,
         foot_in=1.05, left=0.115, right=0.965, width_ratios=(7, 3), wspace=0.05,
     ) as (fig, (lags, costs)):  # fmt: skip
         panel_title(lags, "How late the event loop is", "delay of a timer that is due every 5 ms")
         panel_title(costs, "CPU time per request", "milliseconds, and threads")
-        for place, one in enumerate(each(seen)):
-            mine = runs[runs["arm"] == one.arm]
-            _lag_row(lags, place, one, mine)
-            _cost_row(costs, place, one, mine)
-        _lag_axis(lags, runs["lag_max_s"].max())
-        costs.set_xlim(0, 2.1 * (runs["cpu_ms"].fillna(0).max() or 1.0))
+        _draw_lags(lags, seen, every)
+        _draw_costs(costs, seen, every)
         for ax in (lags, costs):
             ax.set(ylim=(len(seen) - 0.5, -0.5), yticks=range(len(seen)))
             ax.set_yticklabels(seen["arm"] if ax is lags else [""] * len(seen))
@@ -164,40 +161,31 @@ def figure(found: Record) -> Figure:
     return fig
 
 
-def _lag_axis(ax: Axes, longest: float) -> None:
+def _draw_lags(ax: Axes, seen: pd.DataFrame, every: pd.DataFrame) -> None:
+    shades, longest = [look(kind)[0] for kind in seen["kind"]], every["lag_max_s"].max()
+    ax.hlines(seen.index, seen["lag_p50_s"], seen["lag_max_s"], color=shades, linewidth=2.2, zorder=2)
+    for part, (marker, name) in PARTS.items():
+        ax.plot([], [], marker, color=MUTED, markersize=8, label=name)
+        ax.scatter(every[part], every["place"], s=9, color=INK, marker=marker, alpha=0.55, zorder=3)
+        ax.scatter(seen[part], seen.index, s=100, color=shades, marker=marker, edgecolors="white", zorder=4)
+    for one in each(seen):
+        label(ax, duration(one.lag_max_s), (every["lag_max_s"][every["place"] == one.Index].max(), one.Index), (11, 0))
     ticks = [at for at in TICKS if at <= longest * 3]
     ax.set(xscale="log", xlim=(LEAST_S, max(longest, 0.1) * 3.5))
     ax.set_xticks(ticks, [TICKS[at] for at in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
-    for marker, name in PARTS.values():
-        ax.plot([], [], marker, color=MUTED, markersize=8, label=name)
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, handletextpad=0.1, fontsize=9.5)
 
 
-def _lag_row(ax: Axes, place: int, one: Any, mine: pd.DataFrame) -> None:
-    shade = look(one.kind)[0]
-    ax.hlines(place, max(one.lag_p50_s, LEAST_S), one.lag_max_s, color=shade, linewidth=2.2, zorder=2)
-    for part, (marker, _) in PARTS.items():
-        if len(mine) > 1:
-            ax.plot(mine[part].clip(LEAST_S), [place] * len(mine), marker, color=INK, markersize=3, alpha=0.55)
-        at = max(getattr(one, part), LEAST_S)
-        ax.plot(at, place, marker, color=shade, markersize=10, markeredgecolor="white", zorder=4)
-    label(ax, duration(one.lag_max_s), (mine["lag_max_s"].max(), place), (11, 0))
-
-
-def _cost_row(ax: Axes, place: int, one: Any, mine: pd.DataFrame) -> None:
-    if pd.notna(one.cpu_ms):
-        ax.barh(place, one.cpu_ms, 0.5, color=look(one.kind)[0])
-        dots(ax, list(mine["cpu_ms"]), place, 3)
+def _draw_costs(ax: Axes, seen: pd.DataFrame, every: pd.DataFrame) -> None:
+    for one in each(_asked(seen)):
+        mine = every["cpu_ms"][every["place"] == one.Index]
         failed = f", {one.errors:.0f} failed" if one.errors else ""
+        ax.barh(one.Index, one.cpu_ms, 0.5, color=look(one.kind)[0])
+        dots(ax, list(mine), one.Index, 3)
         said = f"{one.cpu_ms:.2f}, {count(int(one.threads), 'thread')}{failed}"
-        label(ax, said, (mine["cpu_ms"].max(), place), fontsize=9.5)
-
-
-def _foot(seen: pd.DataFrame) -> str:
-    sizes = seen.groupby("requests", sort=False)["arm"].agg(", ".join)
-    asked = "; ".join(f"{number:,.0f} requests: {names}" for number, names in sizes.items())
-    return f"{asked}.\nThe client is made within the measurement; the ticker's own CPU time is subtracted."
+        label(ax, said, (mine.max(), one.Index), fontsize=9.5)
+    ax.set_xlim(0, 2.1 * (every["cpu_ms"].fillna(0).max() or 1.0))
 
 
 EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick={"repeat": 1})

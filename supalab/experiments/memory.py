@@ -19,7 +19,7 @@ from supalab.experiments import Experiment
 from supalab.measure.case import Case, Trial, Workload
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.report.format import listed, size
+from supalab.report.format import listed, runs, size
 from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Table
 
@@ -35,6 +35,9 @@ FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
 #: The coefficient of variation that memory should not exceed.
 GOAL = 0.05
 WHAT = "Memory held while all requests are in flight, in all and per request, one line for each client."
+MARKS = "Bars from the lowest to the highest process. Hollow: not all were in flight together."
+#: The notes that stand under the figure as well begin like this.
+UNDER = ("Each additional request", "Coefficient of variation")
 
 
 def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = 5) -> Plan:
@@ -71,31 +74,29 @@ def _sound(trial: Trial) -> bool:
 
 
 def _readings(found: Record) -> pd.DataFrame:
-    """Every process, ``sound`` or not; a second try replaces the first."""
+    """Every process, ``sound`` or not, with its megabytes and kilobytes a request; a second try replaces the first."""
     rows = found.rows.assign(sound=list(map(_sound, found.trials)))
+    rows = rows.assign(mb=rows["held_bytes"] / 1e6, kb=rows["held_bytes"] / rows["limit"] / 1e3)
     return rows.drop_duplicates(["arm", "repeat"], keep="last")
 
 
 def cells(found: Record) -> pd.DataFrame:
-    """Return a row for each client and number in flight: the bytes that its processes held, ascending.
+    """Return a row for each client and number in flight: the megabytes that its processes held, ascending.
 
-    ``variation`` is their coefficient of variation, NaN for a single process; ``uss_variation`` that of the plain
-    unique set size.
+    ``variation`` is their coefficient of variation, NaN for a single process.
     """
     seen = _readings(found).groupby(["kind", "limit"], sort=False, as_index=False).agg(
-        mean=("held_bytes", "mean"), low=("held_bytes", "min"), high=("held_bytes", "max"), sd=("held_bytes", "std"),
-        uss=("uss_bytes", "mean"), uss_sd=("uss_bytes", "std"), n=("repeat", "size"), peak=("peak", "min"),
-        answered=("answered", "max"), sound=("sound", "all"),
+        mb=("mb", "mean"), low=("mb", "min"), high=("mb", "max"), sd=("mb", "std"), kb=("kb", "mean"),
+        n=("repeat", "size"), peak=("peak", "min"), answered=("answered", "max"), sound=("sound", "all"),
     )  # fmt: skip
-    seen = seen.assign(variation=seen["sd"] / seen["mean"], uss_variation=seen["uss_sd"] / seen["uss"])
-    return seen.assign(kb=seen["mean"] / seen["limit"] / 1000).sort_values("limit", kind="stable")
+    return seen.assign(variation=seen["sd"] / seen["mb"]).sort_values("limit", kind="stable")
 
 
 def headline(found: Record) -> str:
     """Say what the clients hold at the largest number in flight."""
     seen = cells(found)
     most = seen["limit"].max()
-    held = [f"{cell.kind} {size(cell.mean)}" for cell in each(seen[seen["limit"] == most])]
+    held = [f"{cell.kind} {size(1e6 * cell.mb)}" for cell in each(seen[seen["limit"] == most])]
     return f"{most:,} requests in flight: {listed(held)}"
 
 
@@ -111,12 +112,12 @@ def notes(found: Record) -> list[str]:
 
 
 def _each_more(seen: pd.DataFrame) -> Iterator[str]:
-    ends = seen.groupby("kind", sort=False)[["mean", "limit"]]
+    ends = seen.groupby("kind", sort=False)[["mb", "limit"]]
     more = ends.last() - ends.first()
-    said = [f"{kind} {held / 1000:.0f} KB" for kind, held in (more["mean"] / more["limit"]).dropna().items()]
+    said = [f"{kind} {1000 * held:.0f} KB" for kind, held in (more["mb"] / more["limit"]).dropna().items()]
     if said:
         span = f"from {seen['limit'].min():,} to {seen['limit'].max():,}"
-        yield f"Each additional request in flight, {span}, takes {listed(said)}."
+        yield f"{UNDER[0]} in flight, {span}, takes {listed(said)}."
 
 
 def _differences(seen: pd.DataFrame) -> Iterator[str]:
@@ -134,7 +135,7 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
         yield f"No difference: {'; '.join(alike)} (their repeats overlap)."
     elif pairs:
         yield "All clients differ at every number in flight: their repeats never overlap."
-    orders = seen.sort_values("mean").groupby("limit")["kind"].agg(" < ".join)
+    orders = seen.sort_values("mb").groupby("limit")["kind"].agg(" < ".join)
     where = [f"{order} at {listed(f'{n:,}' for n in orders.index[orders == order])}" for order in orders.unique()]
     if len(where) > 1:
         yield f"Which client holds least depends on the number in flight: {'; '.join(where)}."
@@ -146,11 +147,8 @@ def _spread(seen: pd.DataFrame) -> Iterator[str]:
     worst = seen.nlargest(1, "variation").iloc[0]
     above = [f"{cell.kind} at {cell.limit:,}" for cell in each(seen[seen["variation"] > GOAL])]
     verdict = f"above the goal of {GOAL:.0%}: {listed(above)}" if above else f"the goal is {GOAL:.0%}"
-    yield (
-        f"Coefficient of variation over {seen['n'].max()} processes: at most {worst['variation']:.1%} "
-        f"({worst['kind']} at {worst['limit']:,}; {verdict}). With the clean pages of program files, which count only "
-        f"while nothing else that runs shares them, it would be {seen['uss_variation'].max():.1%}."
-    )
+    where = f"{worst['kind']} at {worst['limit']:,}"
+    yield f"{UNDER[1]} over {seen['n'].max()} processes: at most {worst['variation']:.1%} ({where}; {verdict})."
 
 
 def table(found: Record) -> Table:
@@ -165,8 +163,8 @@ def table(found: Record) -> Table:
 
 def _megabytes(cell: Any) -> str:
     """Mean and standard deviation; a question mark where not all were in flight."""
-    sd = f" ± {cell.sd / 1e6:.2f}" if cell.n > 1 else ""
-    return f"{cell.mean / 1e6:.2f}{sd}{'' if cell.sound else ' ?'}"
+    sd = f" ± {cell.sd:.2f}" if cell.n > 1 else ""
+    return f"{cell.mb:.2f}{sd}{'' if cell.sound else ' ?'}"
 
 
 def figure(found: Record) -> Figure:
@@ -176,37 +174,28 @@ def figure(found: Record) -> Figure:
     cell whose requests were not all in flight together.
     """
     seen, rows, said = cells(found), _readings(found), notes(found)
-    rows = rows.assign(mb=rows["held_bytes"] / 1e6, kb=rows["held_bytes"] / rows["limit"] / 1e3)
     hollow = {(cell.kind, cell.limit) for cell in each(seen[~seen["sound"]])}
-    again = f"mean of {found.repeats} fresh processes" if found.repeats > 1 else "one fresh process for each point"
-    about = f"Memory that no other process shares, read once while all wait for their responses; {again}"
+    held = "Memory that no other process shares, read once while all wait for their responses"
     clients = [f"{kind}: {', '.join(map(_at, each(mine)))}." for kind, mine in seen.groupby("kind", sort=False)]
-    foot = "\n".join([note for note in said if note.startswith("Each additional")] + [_marks(seen)])
-    words = [WHAT, *clients, *said]
+    about, words = f"{held}; {runs(found.repeats, 'mean')}", [WHAT, *clients, *said]
+    foot = "\n".join([*(note for note in said if note.startswith(UNDER)), MARKS])
     with sheet(
-        headline(found), about, words, (1, 2), 3.45, foot=foot, foot_in=1.1, wspace=0.15
-    ) as (fig, (held, of_one)):  # fmt: skip
-        panel_title(held, "Memory held", "megabytes above the process without a client")
+        headline(found), about, words, (1, 2), 3.45, foot=foot, foot_in=1.25, wspace=0.15
+    ) as (fig, (total, of_one)):  # fmt: skip
+        panel_title(total, "Memory held", "megabytes above the process without a client")
         panel_title(of_one, "Memory per request", "kilobytes for each request in flight")
-        for ax, unit in ((held, "mb"), (of_one, "kb")):
-            against(ax, rows, unit, "requests in flight at once", log=ax is held, middle="mean", hollow=hollow)
+        for ax, unit in ((total, "mb"), (of_one, "kb")):
+            against(ax, rows, unit, "requests in flight at once", log=ax is total, middle="mean", hollow=hollow)
     return fig
 
 
 def _at(cell: Any) -> str:
-    return f"{size(cell.mean)} at {cell.limit:,} ({cell.kb:.0f} KB per request)"
-
-
-def _marks(seen: pd.DataFrame) -> str:
-    """What the marks of the figure mean."""
-    worst = f"coefficient of variation at most {seen['variation'].max():.1%}"
-    spread = [f"Bars from the lowest to the highest process; {worst}."] * bool(seen["n"].max() > 1)
-    return " ".join([*spread, *["Hollow: not all were in flight together."] * (not seen["sound"].all())])
+    return f"{size(1e6 * cell.mb)} at {cell.limit:,} ({cell.kb:.0f} KB per request)"
 
 
 def compared(found: Record) -> dict[str, float]:
     """Return the megabytes of each client at each number in flight."""
-    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mean / 1e6 for cell in each(cells(found))}
+    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mb for cell in each(cells(found))}
 
 
 EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick=QUICK)

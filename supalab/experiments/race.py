@@ -14,7 +14,7 @@ from supalab.errors import TrialError
 from supalab.experiments import Experiment, drawn_by
 from supalab.lab.handle import Lab
 from supalab.measure.case import Case, Trial, Workload
-from supalab.measure.record import Record, each, medians
+from supalab.measure.record import Record, each, failures, medians
 from supalab.measure.run import Plan, Progress, checked_names, checked_repeat, rotated
 from supalab.report.format import count, duration, size
 from supalab.report.table import Cell, Table
@@ -188,7 +188,7 @@ def notes(found: Record) -> list[str]:
     lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
     missing = f"Ended early. Missing: {', '.join(lacking) or 'repeats'}."
     return [
-        *(*_control(seen), *_law(found, seen), *[apart] * bool(shaky), *_errors(found)),
+        *(*_control(seen), *_law(found, seen), *[apart] * bool(shaky), *failures(found)),
         *([blank] * bool(seen["peak"].isna().any()) + [missing] * (not found.finished)),
     ]
 
@@ -213,14 +213,6 @@ def _law(found: Record, seen: pd.DataFrame) -> Iterator[str]:
         yield f"{LAW} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; {'; '.join(why)}."
     else:
         yield f"{LAW}: {law.min():.2f} to {law.max():.2f}, it holds."
-
-
-def _errors(found: Record) -> Iterator[str]:
-    for name in found.arms:
-        worst = max(found.of(name), key=lambda trial: trial.errors)
-        if worst.errors:
-            failed = f"{worst.errors} of {worst.workload.requests} failed ({worst['failures']})"
-            yield f"{name}: {failed}; queue and service times leave them out."
 
 
 def shown_arms(found: Record, names: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.case import Case, Workload
-from supalab.measure.record import Record
+from supalab.measure.record import Record, failures
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.report.format import duration, listed
+from supalab.report.format import duration, listed, runs
 from supalab.report.plot import MUTED, against, panel_title, sheet
 from supalab.report.table import Table
 
@@ -37,6 +37,12 @@ ROUNDS, FEWEST_ROUNDS = 5, 2
 QUICK = {"repeat": 1, "limits": (3, 10, 30, 100, 300)}
 TICKS = (3, 5, 10, 20, 30, 50, 100, 200, 400)
 WHAT = "Requests per second against the concurrency limit, with each client's best limit, and CPU time per request."
+
+FOOT = (
+    f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest; +: it still grew at the "
+    "largest limit.\nfake, session: requests in threads; kept: httpx over its own pool, keep-alive for all "
+    "connections; real: SupabaseAsync.\nA line that ends early: the client had become too slow for the next limit."
+)
 
 
 def plan(
@@ -121,10 +127,8 @@ def headline(found: Record) -> str:
 
 def notes(found: Record) -> list[str]:
     """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
-    errors = found.rows.groupby("kind", sort=False)["errors"].sum()
-    failed = [f"{kind}: {n} requests failed, which its throughput leaves out." for kind, n in errors.items() if n]
     shared = f"Client and lab shared {found.machine.get('cpus', '?')} processors: with more of them, the peaks move."
-    return [*(_said(found, kind, one) for kind, one in lines(found).items()), *found.remarks, *failed, shared]
+    return [*(_said(found, kind, one) for kind, one in lines(found).items()), *found.remarks, *failures(found), shared]
 
 
 def _said(found: Record, kind: str, one: pd.Series[float]) -> str:
@@ -169,12 +173,12 @@ def figure(found: Record) -> Figure:
     ticks = [limit for limit in sorted(set(rows["limit"])) if limit in {*TICKS, low, high}]
     names = {kind: f", best {best(one)}{'+' * at_its_end(one)}" for kind, one in every.items()}
     stars = {kind: best(one) for kind, one in every.items()}
-    cpus, each = found.machine.get("cpus", "?"), f"each request {duration(found.asked['latency'])} at the server"
-    again = f"median of {found.repeats} runs" if found.repeats > 1 else "one run of each"
-    about = f"Closed loop: as many callers as the limit, {each}; {again}; client and lab on {cpus} processors"
+    closed = f"Closed loop: as many callers as the limit, each request {duration(found.asked['latency'])} at the server"
+    shared = f"client and lab on {found.machine.get('cpus', '?')} processors"
+    about = f"{closed}; {runs(found.repeats)}; {shared}"
     words = [WHAT, *notes(found)]
     with sheet(
-        headline(found), about, words, (1, 2), 3.5, foot=_foot(found), foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17
+        headline(found), about, words, (1, 2), 3.5, foot=FOOT, foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17
     ) as (fig, (rate, cpu)):  # fmt: skip
         panel_title(rate, "Throughput", "answered requests per second; dotted: if only server time counted")
         panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
@@ -182,17 +186,6 @@ def figure(found: Record) -> Figure:
         against(cpu, rows, "cpu_ms", "concurrency limit", ticks=ticks)
         rate.plot([low, high], [ideal(found, low), ideal(found, high)], ":", color=MUTED, linewidth=1.6, zorder=1)
     return fig
-
-
-def _foot(found: Record) -> str:
-    every = lines(found)
-    grew = "; +: it still grew at the largest limit" * any(map(at_its_end, every.values()))
-    threads = [", ".join(kind for kind in ("fake", "session") if kind in every) + ": requests in threads"]
-    about = {"kept": "kept: httpx over its own pool, keep-alive for all connections", "real": "real: SupabaseAsync"}
-    who = threads * bool({"fake", "session"} & {*every}) + [said for kind, said in about.items() if kind in every]
-    early = "\nA line that ends early: the client had become too slow for the next limit." * bool(found.remarks)
-    star = f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest"
-    return f"{star}{grew}.\n{'; '.join(who)}.{early}"
 
 
 EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick=QUICK)

@@ -18,7 +18,7 @@ from supalab.report import files
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "SHOWN_BY", "Form", "Record", "each", "medians", "rounded"]
+__all__ = ["FORM", "SHOWN_BY", "Form", "Record", "each", "failures", "medians", "rounded"]
 
 DECIMALS = 6
 #: How to find an experiment by name. The package of experiments, which is built on records, puts itself in here.
@@ -165,11 +165,11 @@ class Record:
         return found
 
 
-def medians(rows: pd.DataFrame, *by: str, errors: str = "max") -> pd.DataFrame:
+def medians(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
     """Return the medians of repeated trials: a row for each combination of ``by``, in the order in which they ran.
 
     A number that was not measured is NaN. ``errors`` are those of the worst repeat, so that no failure hides in a
-    median, or the ``sum`` of all.
+    median.
     """
     if rows.empty:
         return rows
@@ -177,8 +177,20 @@ def medians(rows: pd.DataFrame, *by: str, errors: str = "max") -> pd.DataFrame:
     groups = rows.assign(**unknown).groupby(list(by), sort=False)
     found = groups.median(numeric_only=True)
     if "errors" in rows:
-        found = found.assign(errors=groups["errors"].agg(errors))
+        found = found.assign(errors=groups["errors"].max())
     return found.reset_index()
+
+
+def failures(found: Record, *tags: str) -> list[str]:
+    """Return a sentence for each arm that failed, and each value of these tags: its worst trial, the worst one last."""
+    failing = sorted((trial for trial in found.trials if trial.get("errors")), key=lambda trial: trial.errors)
+    worst = {", ".join([trial.arm, *(trial[tag] for tag in tags)]): trial for trial in failing}
+    left_out = "response times and throughput leave them out"
+    return [
+        f"{name}: {trial.errors} of {trial.workload.requests} requests failed in the worst trial "
+        f"({trial['failures']}); {left_out}."
+        for name, trial in worst.items()
+    ]
 
 
 def each(rows: pd.DataFrame) -> Iterator[Any]:

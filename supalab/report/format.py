@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-__all__ = ["NEVER", "count", "counts", "duration", "estimate", "listed", "ms", "number", "size", "stated"]
+__all__ = ["NEVER", "count", "counts", "duration", "estimate", "listed", "ms", "number", "runs", "size", "stated"]
 
 NEVER = "never"
 
@@ -60,6 +60,11 @@ def count(value: float, noun: str) -> str:
     """Return a number with its noun: ``1 request``, ``2,000 requests``."""
     written = f"{value:,}" if isinstance(value, int) else number(value)
     return f"{written} {noun}{'' if value == 1 else 's'}"
+
+
+def runs(number: int, middle: str = "median") -> str:
+    """Return of how many runs a number is the middle: ``median of 5 runs``, ``one run of each``."""
+    return f"{middle} of {number} runs" if number > 1 else "one run of each"
 
 
 def counts(found: Mapping[str, int]) -> str:

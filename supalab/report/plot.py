@@ -8,6 +8,7 @@ import io
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -24,34 +25,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ABOVE", "CLEAR", "COLOURS", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "against", "check_suffix", "colour",
+    "ABOVE", "CLEAR", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "against", "check_suffix", "colour",
     "describe_on", "description", "dots", "head", "key", "label", "look", "not_seen", "nothing", "pale", "panel_title",
     "response_axes", "row_label", "rule", "save", "sheet", "styled",
 ]  # fmt: skip
 
 STYLE = Path(__file__).parent.parent / "supalab.mplstyle"
 INK, MUTED = "#1b2733", "#5b6773"
-# By kind of client; light and dark, so that they differ in grey too; no pair differs only in red and green.
-COLOURS = {"fake": "#f0a02f", "session": "#c9772b", "article": "#6f8fd0", "real": "#1d4f91"}
 OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
 CLEAR = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
 #: The width of every figure, and of the margin next to its words, in inches.
 WIDTH_IN, MARGIN_IN = 11.0, 16 / 72
-# By kind of client: colour, marker, dash. Lightness differs as well as hue; ours is the thick one.
+# By kind of client: colour, marker, dash. Lightness differs as well as hue, so that they differ in grey too; no pair
+# differs only in red and green. Ours is the thick one.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
-    "real": (COLOURS["real"], "o", "-"),
-    "real-httpx": (COLOURS["real"], "o", "--"),
-    "article": (COLOURS["article"], "s", "-"),
-    "httpx": (COLOURS["article"], "s", "-"),
+    "real": ("#1d4f91", "o", "-"),
+    "real-httpx": ("#1d4f91", "o", "--"),
+    "article": ("#6f8fd0", "s", "-"),
+    "httpx": ("#6f8fd0", "s", "-"),
     "httpx2": ("#a9bde6", "D", "-"),
     "kept": ("#8463a8", "P", "-."),
     "aiohttp": ("#2a9d8f", "^", "-"),
     "supabase": ("#b3446c", "P", "-"),
     "to-thread": ("#d48aa6", "P", ":"),
-    "session": (COLOURS["session"], "D", "-"),
-    "fake": (COLOURS["fake"], "X", "--"),
+    "session": ("#c9772b", "D", "-"),
+    "fake": ("#f0a02f", "X", "--"),
     "blocking": ("#3d4650", "v", ":"),
 }
 # Names at the ends of lines are at least so many points apart.
@@ -61,7 +61,7 @@ SUFFIXES = {".png", ".svg", ".pdf"}
 
 def colour(arm: str) -> str:
     """Return the colour of an arm: that of its kind."""
-    return COLOURS.get(arm.rpartition("-")[0], OTHER)
+    return look(arm.rpartition("-")[0])[0]
 
 
 def look(kind: str) -> tuple[str, str, str]:
@@ -304,13 +304,11 @@ def rule(ax: Axes, height: float, text: str, left: float = 0.0) -> None:
 def _draw(ax: Axes, kind: str, line: pd.Series[float], hollow: Collection[int]) -> None:
     shade, marker, dash = look(kind)
     thick = kind == "real"
-    ax.plot(line.index, line, dash, color=shade, linewidth=3.2 if thick else 1.9, zorder=3 + thick)
-    for x, y in zip(line.index, line, strict=True):
-        empty = x in hollow
-        ax.plot(
-            x, y, marker, color="white" if empty else shade, markersize=7.5 if thick else 6.5, zorder=4 + thick,
-            markeredgecolor=shade if empty else "white", markeredgewidth=1.5 if empty else 0.7,
-        )  # fmt: skip
+    points: dict[str, Any] = {"marker": marker, "markersize": 7.5 if thick else 6.5, "zorder": 3 + thick}
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+    ax.plot(line.index, line, dash, color=shade, linewidth=3.2 if thick else 1.9, **points, **edge)
+    empty, edge = line[line.index.isin(hollow)], {"markeredgecolor": shade, "markeredgewidth": 1.5}
+    ax.plot(empty.index, empty, linestyle="none", color="white", **points, **edge)
 
 
 def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:
@@ -349,15 +347,13 @@ def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, float]], notes: Mappin
 
 
 def _apart(heights: Sequence[float], floor: float) -> list[float]:
-    """Move ascending heights apart to ``GAP_PT``: those too close share their middle, and none is below ``floor``."""
-    groups: list[list[float]] = []
-    for height in heights:
-        groups.append([height])
-        while len(groups) > 1 and _spread(groups[-2], floor)[-1] + GAP_PT > _spread(groups[-1], floor)[0]:
-            groups[-2:] = [groups[-2] + groups[-1]]
-    return [place for group in groups for place in _spread(group, floor)]
+    """Move ascending heights apart to ``GAP_PT``, none below ``floor``, as little as possible in all.
 
-
-def _spread(group: Sequence[float], floor: float) -> list[float]:
-    bottom = max(sum(group) / len(group) - GAP_PT * (len(group) - 1) / 2, floor)
-    return [bottom + GAP_PT * place for place in range(len(group))]
+    Without the gaps this is the closest sequence that never falls (isotonic regression, by its min-max formula).
+    """
+    bare = [height - GAP_PT * place for place, height in enumerate(heights)]
+    found = []
+    for place in range(len(bare)):
+        least = [min(mean(bare[low:high]) for high in range(place + 1, len(bare) + 1)) for low in range(place + 1)]
+        found.append(max(*least, floor) + GAP_PT * place)
+    return found

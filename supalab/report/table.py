@@ -12,7 +12,6 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from string import Formatter
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 
 #: Columns of a table in a file, and the fewest in a terminal: cut numbers would be worse than wrapped lines.
-WIDTH, NARROW = 100, 80
+WIDTH, NARROW, UNLIMITED = 100, 80, 10_000
 MONO = "white-space:pre-wrap;font-family:monospace"
 #: A style's look in a terminal, and whether a notebook shows it in bold; symbols and words say the same.
 STYLES = {
@@ -120,17 +119,14 @@ def show(tables: Table | Iterable[Table], file: IO[str] | None = None, *, at_mos
         console.file.write(text(tables))
         return
     width = max(console.width, NARROW)
-    width = width if at_most is None else min(width, at_most)
-    Console(file=console.file, width=width).print(_all(tables, width))
+    _print(tables, Console(file=console.file, width=width if at_most is None else min(width, at_most)))
 
 
 def text(tables: Table | Iterable[Table], width: int = WIDTH) -> str:
     """Return plain text with lines of at most ``width`` letters; the same in a notebook's kernel as in a terminal."""
     out = io.StringIO()
-    console = Console(
-        file=out, force_jupyter=False, width=width, color_system=None, legacy_windows=False, highlight=False
-    )
-    console.print(_all(tables, width))
+    plain: dict[str, Any] = {"color_system": None, "legacy_windows": False, "highlight": False}
+    _print(tables, Console(file=out, force_jupyter=False, width=width, **plain))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 
@@ -143,19 +139,23 @@ def _several(tables: Table | Iterable[Table]) -> list[Table]:
     return [tables] if isinstance(tables, Table) else list(tables)
 
 
-def _all(tables: Table | Iterable[Table], width: int) -> Group:
-    """The tables, with an empty line between two parts."""
-    parts = [part for one in _several(tables) for part in _parts(one, width)]
-    return Group(*(piece for part in parts for piece in (part, Text())))
+def _print(tables: Table | Iterable[Table], console: Console) -> None:
+    """Print the tables, with an empty line between two parts."""
+    for one in _several(tables):
+        for part in _parts(one, console):
+            console.print(part)
+            console.print()
 
 
-def _parts(one: Table, width: int) -> list[RenderableType]:
+def _above(one: Table) -> list[Line]:
+    return [*([Cell(one.headline, "bold")] if one.headline else []), *one.about]
+
+
+def _parts(one: Table, console: Console) -> list[RenderableType]:
     if not one.rows and one.empty:
         return [Text(one.empty)]
-    above = [Text(one.headline, "bold")] if one.headline else []
-    parts = [Group(*above, *map(_line, one.about))] if above or one.about else []
-    grids = [_grid(one, width)] if one.columns else []
-    return [*parts, *grids, *([Group(*map(_line, one.notes))] if one.notes else [])]
+    above, below = ([Group(*map(_line, lines))] if lines else [] for lines in (_above(one), one.notes))
+    return [*above, *([_grid(one, console)] if one.columns else []), *below]
 
 
 def _line(line: Line) -> RenderableType:
@@ -185,17 +185,14 @@ def _columns(one: Table) -> list[Column]:
     ]
 
 
-def _grid(one: Table, width: int) -> rich_table.Table:
+def _grid(one: Table, console: Console) -> rich_table.Table:
     columns = _columns(one)
     wide = any(column.wide for column in columns)
-    # The columns move closer together if otherwise one would be cut.
-    gap = 1 if wide or _letters(one) + 2 * len(columns) > width else 2
-    grid = rich_table.Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", expand=wide)
+    grid = rich_table.Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", expand=wide)
     deep = max(column.title.count("\n") for column in columns)
     for column in columns:
-        title = "\n" * (deep - column.title.count("\n")) + column.title
         grid.add_column(
-            title,
+            "\n" * (deep - column.title.count("\n")) + column.title,
             justify="left" if column.words else "right",
             width=column.width,
             ratio=1 if column.wide else None,
@@ -203,46 +200,31 @@ def _grid(one: Table, width: int) -> rich_table.Table:
         )
     for row in one.rows:
         grid.add_row(*map(_content, row))
+    # The columns move closer together if otherwise one would be cut.
+    if wide or console.measure(grid, options=console.options.update(width=UNLIMITED)).maximum > console.width:
+        grid.padding = (0, 1, 0, 0)
     return grid
 
 
-def _letters(one: Table) -> int:
-    """Return how many letters the columns need, without the gaps between them."""
-    titles = [column.title for column in _columns(one)]
-    cells = zip_longest(titles, *([_lines(found) for found in row] for row in one.rows), fillvalue="")
-    return sum(max(len(line) for text in column for line in text.splitlines() or [""]) for column in cells)
-
-
-def _lines(found: Content) -> str:
-    parts = [found] if isinstance(found, (str, Cell)) else found
-    return "\n".join(part if isinstance(part, str) else " " * part.indent + part.text for part in parts)
-
-
 def _as_html(one: Table) -> str:
-    above = [f"<p><strong>{escaping.escape(one.headline)}</strong></p>"] if one.headline else []
     if not one.rows and one.empty:
         return f"<p>{escaping.escape(one.empty)}</p>"
-    above += [f"<p>{_html_line(line)}</p>" for line in one.about]
-    below = [f"<p>{_html_line(line)}</p>" for line in one.notes]
-    return "".join([*above, _html_table(one) if one.columns else "", *below])
+    above, below = ("".join(f"<p>{_html_line(line)}</p>" for line in lines) for lines in (_above(one), one.notes))
+    return above + (_html_table(one) if one.columns else "") + below
 
 
 def _html_table(one: Table) -> str:
     titles = [column.title.replace("\n", " ").strip() for column in _columns(one)]
     head = "".join(f'<th style="{LEFT}">{escaping.escape(title)}</th>' for title in titles)
-    body = "".join(_html_row(row, len(titles)) for row in one.rows)
+    body = "".join(f"<tr>{_html_row(row, len(titles))}</tr>" for row in one.rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _html_row(row: Sequence[Content], columns: int) -> str:
-    over = columns - len(row) + 1
-    cells = [_html_content(found) for found in row]
-    spans = [""] * (len(cells) - 1) + [f' colspan="{over}"' if over > 1 else ""]
-    return (
-        "<tr>"
-        + "".join(f'<td{span} style="{LEFT}">{cell}</td>' for cell, span in zip(cells, spans, strict=True))
-        + "</tr>"
-    )
+    """The cells of a row; the last one of a row that is shorter than the table takes the rest of it."""
+    spans = [""] * (len(row) - 1) + [f' colspan="{columns - len(row) + 1}"' if len(row) < columns else ""]
+    cells = zip(spans, map(_html_content, row), strict=True)
+    return "".join(f'<td{span} style="{LEFT}">{cell}</td>' for span, cell in cells)
 
 
 def _html_content(found: Content) -> str:
