@@ -36,7 +36,7 @@ def cell(*trials: Trial) -> Any:
 def test_a_cells_spread_is_that_of_its_repeats() -> None:
     """Mean, kilobytes for each request and coefficient of variation, by hand; one repeat has no spread."""
     found = cell(*held("fake", 10, 900_000, 1_000_000, 1_100_000))
-    assert (found.mean, found.kb) == (1_000_000, 100)
+    assert (found.mb, found.kb) == (1.0, 100)
     assert found.variation == pytest.approx(0.1)
     assert math.isnan(cell(*held("fake", 10, 900_000)).variation)
 
@@ -79,7 +79,7 @@ def test_a_slow_machine_is_given_twice_the_time_and_the_last_try_counts() -> Non
     first = FIRST_S + 2 * EACH_S
     assert [trial.case.workload.latency for trial in trials] == [first, 2 * first, first, 2 * first, 4 * first]
     (found,) = each(cells(record(trials)))
-    assert (found.n, found.mean, found.sound) == (2, 15, False)
+    assert (found.n, found.mb, found.sound) == (2, pytest.approx(15e-6), False)
 
 
 async def rested(seconds_of_cpu: list[float], patience: float) -> tuple[bool, int]:
@@ -119,7 +119,7 @@ def test_small_cells_hold_what_they_should(tmp_path: Path) -> None:
     with Lab(latency=0.02) as lab:
         found = memory(kinds=["fake", "real"], in_flight=[50, 10], repeat=1, lab=lab, progress=told.append)
         assert lab.conditions.latency == 0.02
-    mean = {(one.kind, one.limit): one.mean for one in each(cells(found))}
+    mean = {(one.kind, one.limit): one.mb for one in each(cells(found))}
     assert list(mean) == [("fake", 10), ("real", 10), ("fake", 50), ("real", 50)]
     assert cells(found)["sound"].all()
     for trial in found.trials:

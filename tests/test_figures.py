@@ -87,20 +87,6 @@ def test_the_title_says_threads_or_async_only_if_the_control_kept_pace():
         assert not any("with threads or with async" in text for text in texts(side_by_side(trials)))
 
 
-def test_the_title_of_one_or_two_arms_says_how_many_were_at_once():
-    """One that is sooner because it has broken its limit is not praised; unwitnessed, there is nothing to say."""
-    two = texts(timeline(raced(made_trial("fake-3"), made_trial("real-10"))))
-    assert any(text.startswith("fake-3: at most 3 at once, ") and "real-10: at most 10 at once" in text for text in two)
-    blind = texts(timeline(made_race("fake-3", "real-10", witnessed=False)))
-    assert not any("at most" in text for text in blind)
-
-
-def test_the_title_of_a_far_lab_does_not_say_how_many_were_at_once():
-    """Requests that are on the way are in flight, and the lab has not seen them yet."""
-    far = [made_trial(name, conditions={"rtt": 1.0}) for name in ("fake-3", "real-10")]
-    assert not any("at most" in text for text in texts(timeline(far)))
-
-
 def _slower(arm: str, factor: float) -> Trial:
     trial = made_trial(arm)
     return of_spans(trial, [span._replace(done=round(span.done * factor, 6)) for span in trial.spans])

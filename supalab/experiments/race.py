@@ -45,7 +45,7 @@ USUAL, MOST_ROWS = ("fake-3", "fake-10", "real-10"), 6
 REAL_KINDS = ("real", "article")
 #: Total times within this share count as equal; repeats that differ by more count as unstable.
 SAME, UNSTABLE = 0.10, 0.10
-MOST_IN_TITLE, WITH_PEAKS = 3, 2
+MOST_IN_TITLE = 3
 LAW = "Little's law (throughput x service time / in flight as witnessed)"
 LAW_WITHIN = 0.10
 ABOVE_ONE = "above 1, the rest is work in addition to the latency"
@@ -149,8 +149,7 @@ def arms(found: Record) -> pd.DataFrame:
 
     ``errors`` are the worst repeat's, so that no failure hides in a median. ``ideal_ratio``: total time over what the
     server time alone would take; ``law``: throughput times service time over the mean in flight that the lab saw, 1
-    when they agree; ``spread``: (slowest - fastest) / median of the total times; ``most``: the highest peak. A value
-    that was not measured is NaN.
+    when they agree; ``spread``: (slowest - fastest) / median of the total times. A value that was not measured is NaN.
     """
     rows = found.rows
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *LACKING])))
@@ -162,7 +161,7 @@ def arms(found: Record) -> pd.DataFrame:
     groups = rows.groupby("arm", sort=False)
     times = groups["makespan_s"]
     spread = ((times.max() - times.min()) / times.median()).where(times.count() > 1)
-    more = groups[WHOLE].quantile(0.5, interpolation="higher").assign(spread=spread, most=groups["peak"].max())
+    more = groups[WHOLE].quantile(0.5, interpolation="higher").assign(spread=spread)
     return medians(rows, "arm").set_index("arm").assign(**more).reset_index()
 
 
@@ -246,21 +245,15 @@ def _apart(times: pd.Series[float]) -> float:
 def headline(found: Record, names: Sequence[str] | None = None) -> str:
     """Say the total times; "threads or async" is said only if the control was as fast."""
     rows = _shown(found, names)
-    took, failed, case = rows["makespan_s"], int(rows["errors"].sum()), found.trials[0].case
+    took, failed = rows["makespan_s"], int(rows["errors"].sum())
     if len(rows) > MOST_IN_TITLE:
-        return f"{len(rows)} arms: {duration(took.min())} to {duration(took.max())}" + f", {failed} failures" * bool(
-            failed
-        )
+        failures = f", {failed} failures" if failed else ""
+        return f"{len(rows)} arms: {duration(took.min())} to {duration(took.max())}{failures}"
     pair = next(iter(_controlled(list(rows.index))), None)
     slow = [name for name in rows.index if pair and name not in pair]
     if pair and len(slow) == 1 and not failed and _apart(took[list(pair)]) <= SAME:
         few, many = (f"{rows['limit'][name]:.0f} at a time: {duration(took[name])}" for name in (slow[0], pair[1]))
         return f"{few}.  {many}, with threads or with async."
-    # Over a long way a request is on the way for most of its time, and not yet, or no longer, at the lab.
-    far = case.conditions.get("rtt", 0.0) > (case.workload.latency or 0.0)
-    if len(rows) <= WITH_PEAKS and not failed and not far and rows["most"].notna().all():
-        said = [f"{one.Index}: at most {one.most:.0f} at once, {duration(one.makespan_s)}" for one in each(rows)]
-        return ".  ".join(said)
     ends = {one.Index: f" ({one.errors:.0f} failed)" * bool(one.errors) for one in each(rows)}
     return ", ".join(f"{name} {duration(took[name])}{end}" for name, end in ends.items())
 

@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from supalab.experiments.race import control_of, describe, headline, shown_arms, subtitle, together
@@ -19,7 +18,7 @@ from supalab.report.format import duration, size
 from supalab.report.plot import INK, MUTED, colour, dots, key, label, not_seen, pale, panel_title, row_label, sheet
 
 __all__ = [
-    "draw_bars", "draw_in_flight", "draw_lanes", "draw_latency", "draw_memory", "draw_waiting", "in_lanes",
+    "draw_in_flight", "draw_lanes", "draw_latency", "draw_memory", "draw_waiting", "in_lanes",
     "side_by_side", "timeline",
 ]  # fmt: skip
 
@@ -225,14 +224,6 @@ def in_lanes(spans: Sequence[Span], limit: int) -> list[tuple[int, Span]]:
     return placed
 
 
-def draw_bars(ax: Axes, placed: Iterable[tuple[int, Span]], **look: Any) -> None:
-    """Draw a bar for each request in its lane; ``look`` as in matplotlib's collections."""
-    up, down = LANE_BAR / 2, -LANE_BAR / 2
-    ends = [(lane, span.started or 0.0, span.done) for lane, span in placed]
-    boxes = [[(a, lane + up), (b, lane + up), (b, lane + down), (a, lane + down)] for lane, a, b in ends]
-    ax.add_collection(PolyCollection(boxes, **look))
-
-
 def draw_lanes(ax: Axes, trial: Trial) -> None:
     """Draw one trial's lanes from the top down; failed requests are hollow."""
     placed = in_lanes(trial.spans, trial.limit)
@@ -244,10 +235,12 @@ def draw_lanes(ax: Axes, trial: Trial) -> None:
         mine = [(lane, span) for lane, span in placed if span.ok is good]
         # Edges part the bars; in a crowd they would hide them.
         edged = lanes <= MOST_LANES and len(mine) <= 40 * lanes
-        look = {"facecolor": colour(trial.arm), "edgecolor": "white"}
+        look: dict[str, Any] = {"facecolor": colour(trial.arm), "edgecolor": "white"}
         if not good:
             look = {"facecolor": "white", "edgecolor": INK, "hatch": "xxxx"} if edged else {"facecolor": INK}
-        draw_bars(ax, mine, linewidth=float(edged), **look)
+        for lane in range(lanes):
+            bars = [(span.started or 0.0, span.service or 0.0) for at, span in mine if at == lane]
+            ax.broken_barh(bars, (lane - LANE_BAR / 2, LANE_BAR), linewidth=float(edged), **look)
     ax.set(yticks=[], ylim=(lanes - 0.4, -0.6))
     return None
 

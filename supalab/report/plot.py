@@ -308,7 +308,8 @@ def _draw(ax: Axes, kind: str, line: pd.Series[float], hollow: Collection[int]) 
     edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.7}
     ax.plot(line.index, line, dash, color=shade, linewidth=3.2 if thick else 1.9, **points, **edge)
     empty, edge = line[line.index.isin(hollow)], {"markeredgecolor": shade, "markeredgewidth": 1.5}
-    ax.plot(empty.index, empty, linestyle="none", color="white", **points, **edge)
+    if len(empty):
+        ax.plot(empty.index, empty, linestyle="none", color="white", **points, **edge)
 
 
 def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:
