@@ -23,13 +23,6 @@ Return: TypeAlias = Literal["representation", "minimal"]
 Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 
 OBJECT = "application/vnd.pgrst.object+json"
-#: The words that a Prefer header may hold. Checked though typed: a line break would end the header.
-WISHES = {
-    "count": get_args(Count),
-    "return": get_args(Return),
-    "resolution": get_args(Resolution),
-    "missing": ("default",),
-}
 JSON_BODY = {"Content-Type": "application/json"}
 #: httpx sends at most 65,536 characters of address, many servers take less.
 LONGEST = 60_000
@@ -98,7 +91,8 @@ def select(
     """Write a read request; with ``single`` the server returns one object and refuses any other number of rows."""
     params = [("select", _clause("columns", columns)), *parameters(filters), *_which("", order, limit, offset)]
     params += _embedded(embedded)
-    headers = {"Accept": OBJECT if single else "application/json"} | _prefer({} if count is None else {"count": count})
+    wishes = [] if count is None else [_wish("count", count, Count)]
+    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(wishes)
     return Call("HEAD" if head else "GET", _target(table, params), headers, offset=offset or 0, limit=limit)
 
 
@@ -119,10 +113,10 @@ def insert(
     if on_conflict is not None and (columns := _clause("on_conflict", on_conflict)):
         params.append(("on_conflict", columns))
     if resolution is not None:
-        wishes["resolution"] = resolution
+        wishes.append(_wish("resolution", resolution, Resolution))
     if keys := _all_keys(new):
         params.append(("columns", ",".join(map(written_name, keys))))
-        wishes["missing"] = "default"
+        wishes.append("missing=default")
     return Call("POST", _target(table, params), _prefer(wishes) | JSON_BODY, _json("row", new, first))
 
 
@@ -170,10 +164,10 @@ def _clause(argument: Literal["columns", "order", "on_conflict"], given: object)
     return ",".join(map(written_name if argument == "on_conflict" else partial(clause, argument), parts))
 
 
-def _returned(columns: Names = "*", return_: Return = "representation") -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The parameters and the wish that say what a write returns."""
+def _returned(columns: Names = "*", return_: Return = "representation") -> tuple[list[tuple[str, str]], list[str]]:
+    """The parameters and the wishes that say what a write returns."""
     params = [("select", _clause("columns", columns))] if return_ == "representation" else []
-    return params, {"return": return_}
+    return params, [_wish("return", return_, Return)]
 
 
 def _which(resource: str, order: object = None, limit: object = None, offset: object = None) -> list[tuple[str, str]]:
@@ -194,11 +188,15 @@ def _embedded(given: object) -> list[tuple[str, str]]:
     return params
 
 
-def _prefer(wishes: Mapping[str, str]) -> dict[str, str]:
-    for name, word in wishes.items():
-        if not isinstance(word, str) or word not in WISHES[name]:
-            raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, WISHES[name]))}")
-    return {"Prefer": ",".join(map("=".join, wishes.items()))} if wishes else {}
+def _wish(name: str, word: object, known: object) -> str:
+    # Checked though typed: it becomes part of a header, which a line break would end.
+    if not isinstance(word, str) or word not in get_args(known):
+        raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
+    return f"{name}={word}"
+
+
+def _prefer(wishes: list[str]) -> dict[str, str]:
+    return {"Prefer": ",".join(wishes)} if wishes else {}
 
 
 def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
