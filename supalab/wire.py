@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote
 
 from supalab.errors import SettingsError, shown
 from supalab.query_values import Filters, clause, field_name, json_bytes, listed, members_of, parameters, written_name
@@ -24,6 +24,8 @@ Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 
 OBJECT = "application/vnd.pgrst.object+json"
 JSON_BODY = {"Content-Type": "application/json"}
+#: What has no meaning of its own in an address, so that it stays readable.
+SAFE = "*,.:()"
 #: httpx sends at most 65,536 characters of address, many servers take less.
 LONGEST = 60_000
 
@@ -141,10 +143,16 @@ def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call
 
 def _target(table: str, params: list[tuple[str, str]]) -> str:
     path = _path(table)
-    target = f"{path}?{urlencode(params, quote_via=quote, safe='*,.:()')}" if params else path
+    query = "&".join(f"{_quoted_name(name)}={quote(value, SAFE)}" for name, value in params)
+    target = f"{path}?{query}" if query else path
     if len(target) > LONGEST:
         raise SettingsError(f"the address has {len(target)} characters, {LONGEST} is the most: split the request")
     return target
+
+
+@lru_cache(maxsize=1024)
+def _quoted_name(name: str) -> str:
+    return quote(name, SAFE)
 
 
 def _path(name: object) -> str:

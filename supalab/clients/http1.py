@@ -75,14 +75,14 @@ class ResponseParser:
         self._method, self._max_bytes = method, max_bytes
         self._parser = httptools.HttpResponseParser(self)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the connection."""
         if self.done or (not self._arrived and data[:1] != b"H"):
             self._refuse("bytes that are no HTTP response")
             return
         self._arrived += len(data)
         try:
-            self._parser.feed_data(memoryview(data)[:-1])
+            self._parser.feed_data(data[:-1])
             if self.done:  # a byte after the end of the response, which is not part of it
                 self.reusable = False
             else:

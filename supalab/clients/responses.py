@@ -123,18 +123,27 @@ async def read_body(response: httpx.Response, cap: int) -> bytes:
 
     Raises ResponseTooLarge beyond ``cap`` bytes, BadResponse for an encoding that was not asked for and is not known.
     """
-    pieces, size = [], 0
-    try:
-        async for piece in response.stream:  # type: ignore[union-attr]  # an async transport's stream
-            size += len(piece)
-            if size > cap:
-                raise too_large(cap)
-            pieces.append(piece)
-    finally:
-        await response.aclose()
-    body = b"".join(pieces)
+    if isinstance(response.stream, httpx.ByteStream):  # all of it is here, and there is nothing to close
+        body = b"".join(response.stream)
+    else:
+        body = await _streamed(response, cap)
+    if len(body) > cap:
+        raise too_large(cap)
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     return body if encoding in {"", "identity"} or not body else _inflated(body, encoding, cap)
+
+
+async def _streamed(response: httpx.Response, cap: int) -> bytes:
+    """Read a response to its end, or to a little more than ``cap`` bytes."""
+    body = bytearray()
+    try:
+        async for piece in response.stream:  # type: ignore[union-attr]  # an async transport's stream
+            body += piece
+            if len(body) > cap:
+                break
+    finally:
+        await response.aclose()
+    return bytes(body)
 
 
 def too_large(cap: int) -> ResponseTooLarge:

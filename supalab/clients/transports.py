@@ -12,6 +12,7 @@ import asyncio
 import select
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -32,6 +33,8 @@ KEEP_ALIVE = 30.0
 MAX_BYTES = 32 * 1024 * 1024
 #: Seconds after which a second address of a name (IPv6, IPv4) is tried in parallel.
 NEXT_ADDRESS_AFTER = 0.25
+#: Bytes that are read from a socket in one call.
+READ_AT_ONCE = 256 * 1024
 #: Turns of the event loop in which it has read what has arrived on a new connection.
 READS = 3
 
@@ -57,6 +60,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._open: set[Connection] = set()
         self._expiry: asyncio.TimerHandle | None = None
         self._closed = False
+        self._buffer = memoryview(bytearray(READ_AT_ONCE))
         self._head = lru_cache(64)(head_of)  # its own, so that the key in it goes with it
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -64,16 +68,17 @@ class PooledTransport(httpx.AsyncBaseTransport):
         if not isinstance(request, ReadyRequest):
             await self._check(request)
         trace, timeout = request.extensions.get("trace"), request.extensions.get("timeout") or {}
+        patience = timeout.get("read")
         connection = self._taken() or await self._connected(trace, timeout.get("connect"))
         try:
             if trace:
                 await trace("http11.send_request_headers.started", {})
-            async with asyncio.timeout(timeout.get("read")):
+            async with nullcontext() if patience is None else asyncio.timeout(patience):
                 response = await connection.exchange(request, self._encoded)
         except BaseException as error:
             connection.transport.abort()
             if isinstance(error, TimeoutError):
-                raise httpx.ReadTimeout(f"no whole response within {timeout.get('read')} s") from error
+                raise httpx.ReadTimeout(f"no whole response within {patience} s") from error
             raise
         self._give_back(connection)
         stream, said = httpx.ByteStream(bytes(response.body)), {"http_version": b"HTTP/1.1"}
@@ -134,7 +139,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(patience):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._open), host, port, ssl=self._context, **how
+                    lambda: Connection(self._open, self._buffer), host, port, ssl=self._context, **how
                 )
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error) or f"no connection to {host} in time") from error
@@ -162,17 +167,18 @@ class PooledTransport(httpx.AsyncBaseTransport):
             await asyncio.sleep(0)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection for one request at a time; it is in the set ``among`` while it is open.
 
-    It is closed as soon as unexpected bytes arrive.
+    It is closed as soon as unexpected bytes arrive. What arrives is read into ``buffer`` and parsed at once, so all
+    connections of an event loop can share it.
     """
 
     transport: asyncio.Transport
     _settled: asyncio.Future[None]
 
-    def __init__(self, among: set[Connection]) -> None:
-        self._among = among
+    def __init__(self, among: set[Connection], buffer: memoryview) -> None:
+        self._among, self._buffer = among, buffer
         self._response: ResponseParser | None = None
         self._sending = False
         self.idle_since = 0.0
@@ -207,12 +213,16 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(0)  # so that pause_writing is called for every byte that is not yet sent
         self._among.add(self)
 
-    def data_received(self, data: bytes) -> None:
-        """From asyncio: bytes."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """From asyncio: where may bytes be written?"""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """From asyncio: there are bytes."""
         if self._response is None or self._response.done:
             self.transport.abort()  # unasked, so it must not become the response to the next request
         else:
-            self._response.feed(data)
+            self._response.feed(self._buffer[:nbytes])
             self._settle(self._response)
 
     def eof_received(self) -> None:
