@@ -57,7 +57,7 @@ async def test_the_lines_a_learner_writes_all_work(lab: Lab, db: SupabaseAsync, 
         (made_later, {"lab": lab}),
         (lambda url, key: SupabaseAsync(url, key, limit=10), {"lab": lab}),
         (lambda: db.select("contests", limit=3), {"lab": lab}),
-        (db, {"lab": lab, "method": "select", "args": ("contests",), "kwargs": {"limit": 3}}),
+        (db, {"lab": lab, "method": "select", "args": ("contests",)}),
     ]
     verdicts = [await probe(what, **how) for what, how in given]
     assert {one.headline for one in verdicts} == {"real async, limited to 10"}

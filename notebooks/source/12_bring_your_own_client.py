@@ -40,7 +40,7 @@ fake_3 = await probe(FakeSupabaseAsync, lab=lab, name="fake-3")
 fake_3
 
 # %% [markdown]
-# The first line is the verdict. The bars show who waited. Each row of the lower table says what was looked at, what was seen, and what it suggests.
+# The first line is the verdict. The bars show who waited. Each row of the lower table says what was looked at, what was seen, and how to read it.
 #
 # ## What misleads
 #

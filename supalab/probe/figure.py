@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
 from supalab.probe.verdict import WAITERS, Verdict
-from supalab.report.plot import CLEAR, INK, MUTED, key, panel_title, sheet
+from supalab.report.plot import INK, MUTED, key, label, panel_title, sheet
 
 __all__ = ["evidence"]
 
@@ -30,15 +29,15 @@ LOOKS: Mapping[str, tuple[str, str, str]] = {
     "share_processes": ("#2a9d8f", "--", "white"),
     "share_unseen": ("#d5dae0", "", INK),
 }
-BURSTS = ("#a9bde6", "#1d4f91")
+BURSTS = ("#a9bde6", "#1d4f91", "#1d4f91")
 # Narrower parts have no room for their number.
 ROOM = 0.09
 
 
-def evidence(*verdicts: Verdict, fig: Figure | None = None) -> Figure:
+def evidence(*verdicts: Verdict) -> Figure:
     """Draw the evidence of verdicts, one row for each; a client that could not be judged has its reason in its row.
 
-    Draws on ``fig`` if one is given. Raises SettingsError without a verdict.
+    Raises SettingsError without a verdict.
     """
     if not verdicts:
         raise SettingsError("evidence() draws verdicts: give at least one, e.g. evidence(await probe(SupabaseAsync))")
@@ -47,8 +46,8 @@ def evidence(*verdicts: Verdict, fig: Figure | None = None) -> Figure:
     about = "What the probe saw while 20 and 50 calls were started at once"
     what = "Evidence of the probe: who waited for the requests, and how many were in flight."
     with sheet(
-        title, about, [what, *map(_sentence, verdicts)], (rows, 2), ROW_IN * rows, fig=fig, head_in=HEAD_IN,
-        foot_in=FOOT_IN, left=0.025, right=0.975, width_ratios=(5, 3), wspace=0.12, hspace=0.5,
+        title, about, [what, *map(_sentence, verdicts)], (rows, 2), ROW_IN * rows, head_in=HEAD_IN, foot_in=FOOT_IN,
+        left=0.025, right=0.975, width_ratios=(5, 3), wspace=0.12, hspace=0.5,
     ) as (drawn, panels):  # fmt: skip
         for verdict, ax in zip(verdicts, panels[::2], strict=True):
             _draw_waiters(ax, verdict)
@@ -74,9 +73,8 @@ def _draw_waiters(ax: Axes, verdict: Verdict) -> None:
         face, hatch, ink = LOOKS[name]
         ax.barh(0, share, 0.72, left, color=face, edgecolor="white", hatch=hatch, linewidth=0.6)
         if share >= ROOM:
-            box = {"boxstyle": "round,pad=0.2", "facecolor": face, "edgecolor": "none"}
-            how: dict[str, Any] = {"ha": "center", "va": "center", "fontweight": "bold", "bbox": box}
-            ax.text(left + share / 2, 0, f"{share:.0%}", color=ink, **how)
+            ground = {"boxstyle": "round,pad=0.2", "facecolor": face, "edgecolor": "none"}
+            label(ax, f"{share:.0%}", (left + share / 2, 0), (0, 0), color=ink, fontweight="bold", bbox=ground)
         left += share
 
 
@@ -91,12 +89,11 @@ def _draw_bursts(axes: Sequence[Axes], verdicts: Sequence[Verdict]) -> None:
     long = max((burst["watched"] for burst in bursts), default=1.0)
     for ax, verdict in zip(axes, verdicts, strict=True):
         for burst, shade in zip(verdict.seen.bursts, BURSTS, strict=False):
-            shown = [(second, number) for second, number in burst.timeline if second <= burst["watched"]]
-            if shown:
-                times, numbers = zip(*((0.0, 0), *shown, (burst["watched"], shown[-1][1])), strict=True)
-                ax.step(times, numbers, where="post", color=shade, linewidth=1.6)
+            shown = [(0.0, 0), *(step for step in burst.timeline if step[0] <= burst["watched"])]
+            times, numbers = zip(*shown, (burst["watched"], shown[-1][1]), strict=True)
+            ax.step(times, numbers, where="post", color=shade, linewidth=1.6)
         said = f"at most {_peaks(verdict, ', ')}" if verdict.seen.bursts else "not measured"
-        ax.text(0.985, 0.94, said, transform=ax.transAxes, ha="right", va="top", fontsize=9.5, color=INK, bbox=CLEAR)
+        label(ax, said, (0.985, 0.94), (-1, -1), xycoords="axes fraction", fontsize=9.5, color=INK)
         ax.set(xlim=(0, 1.02 * long), ylim=(0, 1.3 * high))
         ax.tick_params(labelbottom=ax is axes[-1])
         ax.grid(visible=True)

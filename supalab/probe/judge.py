@@ -73,29 +73,31 @@ def _useless(n: Row) -> Iterator[Rule]:
 
 def _blocked(n: Row) -> Iterator[Rule]:
     """A loop that is held up by starting threads or processes still has many requests waited for elsewhere."""
-    several = n.peak_of_calls > 1
-    some = SOME < n.share_loop_read < 1 - 2 * SOME and n.share_loop_sockets + n.share_threads_read > 2 * SOME
-    yield several and some, MIXED, "some calls block the event loop, others do not"
-    yield n.share_loop_read > SOME, BLOCKING, ""
+    several, in_read = n.peak_of_calls > 1, n.share_loop_read
+    others = n.share_loop_sockets + n.share_threads_read > 2 * SOME
+    some = several and others and SOME < in_read < 1 - 2 * SOME
+    yield some, MIXED, "some calls block the event loop, others do not"
+    yield in_read > SOME, BLOCKING, ""
     still = n.mean["blocked"] > STILL and n.mean["loop_rest"] < AWAKE and n.mean["loop_stuck"] > STUCK
     elsewhere = max(n.share_threads_read, n.share_processes)
-    still = still and n.peak_of_calls <= FEW and not (several and elsewhere > SEEN)
-    yield still and elsewhere > CLEAR, BLOCKING, "the event loop's thread waits for other threads or processes"
-    unread = "the event loop's thread waits in code that is no read of the lab as far as Python sees"
-    yield still, BLOCKING, unread
+    blocked = still and n.peak_of_calls <= FEW and not (several and elsewhere > SEEN)
+    waits = "the event loop's thread waits"
+    yield blocked and elsewhere > CLEAR, BLOCKING, f"{waits} for other threads or processes"
+    yield blocked, BLOCKING, f"{waits} in code that is no read of the lab as far as Python sees"
 
 
 def _waited(n: Row) -> Iterator[Rule]:
     """Whoever was seen waiting did wait: what was missed on a busy machine is more of the same."""
     loops, threads, processes = n.share_loops, n.most_threads, n.share_processes
-    some = threads > SOME and max(loops, processes) > 2 * SOME
-    yield some, MIXED, "some requests are waited for by threads, others are not"
-    some = min(processes, loops) > 2 * SOME
-    yield some, MIXED, "some requests are made by worker processes, others are not"
+    beside_threads = threads > SOME and max(loops, processes) > 2 * SOME
+    yield beside_threads, MIXED, "some requests are waited for by threads, others are not"
+    beside_processes = min(processes, loops) > 2 * SOME
+    yield beside_processes, MIXED, "some requests are made by worker processes, others are not"
     yield threads >= SEEN, FAKE, ""
-    hidden = n.connects_heard and n.total["connections"] and not n.total["connects_loop"] + n.total["connects_threads"]
+    by_python = n.total["connects_loop"] + n.total["connects_threads"]
+    foreign = n.connects_heard and n.total["connections"] and not by_python
     watched = "its sockets are watched by the event loop, as those of real async are"
-    yield loops >= SEEN and hidden, OUTSIDE, watched
+    yield loops >= SEEN and foreign, OUTSIDE, watched
     elsewhere = "in an event loop of another thread" if n.share_other_loops > n.share_loop_sockets else ""
     yield loops >= SEEN, REAL, elsewhere
     yield processes >= SEEN, PROCESSES, ""

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -67,7 +67,6 @@ async def probe(
     lab: Lab | None = None,
     method: str | None = None,
     args: Sequence[Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
     name: str | None = None,
     progress: Tell | None = None,
     in_environment: bool = False,
@@ -76,7 +75,7 @@ async def probe(
 
     ``what`` is a class or function that makes the client from a url and a key (``await probe(SupabaseAsync)``); or an
     async callable without arguments that makes one request each time; or a client object, of which ``method``
-    (``select``) is called with ``args`` (``("contests",)``) and ``kwargs``. The last two send requests to your ``lab``,
+    (``select``) is called with ``args`` (``("contests",)``). The last two send requests to your ``lab``,
     so pass it: ``await probe(lambda: db.select("contests"), lab=lab)``. A client that the probe made is closed.
     ``in_environment``: SUPABASE_URL and SUPABASE_KEY are set to the lab's, so a factory may do without arguments.
 
@@ -89,7 +88,7 @@ async def probe(
     """
     if lab is not None and not isinstance(lab, Lab):
         raise SettingsError(f"lab is a {type(lab).__name__}: give the Lab that your client uses, as lab=lab")
-    subject = Subject(what, lab is not None, in_environment, method, args, kwargs, name)
+    subject = Subject(what, lab is not None, in_environment, method, args, name)
     began, when = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     tell = progress or (lambda share, doing: None)
     # Two probes at once would take each other's threads for the client's.

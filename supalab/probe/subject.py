@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -38,7 +38,7 @@ class Subject:
 
     def __init__(
         self, what: Any, lab_given: bool, in_environment: bool, method: str | None, args: Sequence[Any] | None,
-        kwargs: Mapping[str, Any] | None, name: str | None,
+        name: str | None,
     ) -> None:  # fmt: skip
         if inspect.iscoroutine(what):
             what.close()
@@ -49,8 +49,7 @@ class Subject:
         if isinstance(args, str):
             raise SettingsError(f"args {args!r} is a text: write args=({args!r},)")
         self.name = name or _name_of(what)
-        self._what, self._method = what, method
-        self._args, self._kwargs = (TABLE,) if args is None else tuple(args), dict(kwargs or {})
+        self._what, self._method, self._args = what, method, (TABLE,) if args is None else tuple(args)
         self._make = _factory(what, lab_given, in_environment)
         if self._make is None and not lab_given:
             raise SettingsError(
@@ -107,7 +106,7 @@ class Subject:
         name = self._method or METHOD
         method = getattr(client, name, None)
         if callable(method):
-            return lambda: method(*self._args, **self._kwargs)
+            return lambda: method(*self._args)
         kind = type(client).__name__
         if _is_query(client):
             raise SettingsError(f"{self.name} is a {kind}, {QUERY}")
