@@ -73,7 +73,7 @@ async def test_everything_is_put_back(as_it_was: None, brief: None) -> None:
             before = lab.conditions, set(asyncio.all_tasks()), dict(vars(loop)), set(threading.enumerate())
             verdict = await probe(lambda: db.select("contests", limit=1), lab=lab)
             assert (lab.conditions, asyncio.all_tasks()) == before[:2]
-            assert set(threading.enumerate()) == before[3]
+            assert set(threading.enumerate()) <= before[3]  # one of an earlier test may end meanwhile
             after = dict(vars(loop))
             changed = {name for name in before[2] | after if before[2].get(name) is not after.get(name)}
             # Its clockwork: what is scheduled and ready changes with every step of any program.
