@@ -325,7 +325,9 @@ def test_values_inside_jsonb_compare_as_postgresql_compares_them(tmp_path: Path)
 def test_a_function_of_null_is_null_unless_it_takes_any_number_of_values(tmp_path: Path) -> None:
     """PostgreSQL's strict functions are not called with NULL; those of a list of values leave it out."""
     view = "select concat('a', null, 'b') as c, greatest(1, null, 3) as g, left(null, 2) as l, md5(null) as m"
-    rest = open_rest(tmp_path, f"create view v as {view}; create table t (n numeric(5, 2)); insert into t values (null);")
+    rest = open_rest(
+        tmp_path, f"create view v as {view}; create table t (n numeric(5, 2)); insert into t values (null);"
+    )
     assert rows(ask(rest, "GET", "/v")) == [{"c": "ab", "g": 3, "l": None, "m": None}]
     assert rows(ask(rest, "GET", "/t")) == [{"n": None}]
     rest.close()
