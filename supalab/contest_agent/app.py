@@ -91,9 +91,11 @@ def create_app(options: AgentOptions) -> FastAPI:
     app.include_router(contests)
     app.include_router(operations)
     app.add_middleware(Journal, seconds=options.deadline, state=app.state)
-    secrets = options.settings.secrets
-    sane = lambda given: SANE_ID.fullmatch(given) is not None and without(given, secrets) == given  # noqa: E731
-    app.add_middleware(CorrelationIdMiddleware, validator=sane)
+
+    def is_sane(given: str) -> bool:
+        return SANE_ID.fullmatch(given) is not None and without(given, options.settings.secrets) == given
+
+    app.add_middleware(CorrelationIdMiddleware, validator=is_sane)
     # The document is made now, since it takes tens of milliseconds and no request should wait for it. In it errors get
     # the media type that they have.
     for operation in [one for path in app.openapi()["paths"].values() for one in path.values()]:

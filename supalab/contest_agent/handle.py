@@ -32,22 +32,12 @@ class Agent(Owner):
         self._options = AgentOptions(client, settings, port=port)
         hard_end, use = self._options.hard_end, "with Agent(…) as agent:"
         program = Program("supalab.contest_agent", "service", AgentError, hard_end, use)
-        super().__init__(program, asdict(self._options))
-
-    def __repr__(self) -> str:
-        child = self._child
-        where = "not running" if child is None else f"{child.ready['url']}, process {child.pid}"
-        return f"<Agent {self._options.client}, {where}>"
+        super().__init__(program, asdict(self._options), f"Agent {self._options.client}")
 
     @property
     def client(self) -> str:
         """The name of the arm whose client it uses, e.g. ``fake-3``."""
         return self._options.client
-
-    @property
-    def url(self) -> str:
-        """The address to give to callers."""
-        return str(self._running().ready["url"])
 
     @property
     def log(self) -> Path:

@@ -12,7 +12,6 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable
-from functools import partial
 from threading import Event
 from typing import Any, cast
 
@@ -32,14 +31,13 @@ class LosingNothing(serving.ManagedServer):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept waiting connections, take last requests, then stop as uvicorn does."""
-        config, loop = self.config, asyncio.get_running_loop()
-        cast("Any", config.app).state.leaving = True
+        loop = asyncio.get_running_loop()
+        cast("Any", self.config.app).state.leaving = True
         queues = [sock.dup() for sock in sockets or []]
         for server in self.servers:
             server.close()
-        how = {"config": config, "server_state": self.server_state, "app_state": self.lifespan.state}
         for connection in [one for queue in queues for one in _waiting_in(queue)]:
-            await loop.connect_accepted_socket(partial(cast("Any", config.http_protocol_class), **how), connection)
+            await loop.connect_accepted_socket(self.new_protocol, connection)
         end = loop.time() + LAST_CALL_S
         # There is no event for a closed connection, so they are checked regularly.
         while self.server_state.connections and loop.time() < end and not self.force_exit:  # noqa: ASYNC110

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from supalab.process.serving import ManagedServer
 
@@ -86,15 +86,11 @@ class Connections(ManagedServer):
             context = self._live.tls if conditions.tls else None
             limit = {"ssl_handshake_timeout": HANDSHAKE_S + 3 * conditions.rtt} if context else {}
             loop = asyncio.get_running_loop()
-            await loop.connect_accepted_socket(self._protocol, served, ssl=context, **limit)
+            await loop.connect_accepted_socket(self.new_protocol, served, ssl=context, **limit)
         except BaseException as error:
             served.close()
             if not isinstance(error, OSError):  # no TLS, too slow or disconnected; or no descriptor is left
                 raise
-
-    def _protocol(self) -> asyncio.Protocol:
-        make = cast("Any", self.config.http_protocol_class)
-        return cast("asyncio.Protocol", make(config=self.config, server_state=self.server_state, app_state={}))
 
 
 # Distance

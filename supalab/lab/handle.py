@@ -58,16 +58,7 @@ class Lab(Owner):
             random_seed=random_seed,
             max_in_flight=max_in_flight,
         )
-        super().__init__(PROGRAM, asdict(options))
-
-    def __repr__(self) -> str:
-        child = self._child
-        return "<Lab, not running>" if child is None else f"<Lab {self._address(child)}, process {child.pid}>"
-
-    @property
-    def url(self) -> str:
-        """The address to give to a client; https while TLS is on."""
-        return self._address(self._running())
+        super().__init__(PROGRAM, asdict(options), "Lab")
 
     @property
     def key(self) -> str:
@@ -116,6 +107,7 @@ class Lab(Owner):
         self._ask("POST", "/reset")
 
     def _address(self, child: Child) -> str:
+        # It is https while TLS is on.
         return f"{'https' if child.ready['ca_file'] else 'http'}://127.0.0.1:{child.ready['port']}"
 
     def _told(self, words: dict[str, Any]) -> Conditions:

@@ -77,8 +77,8 @@ class Child:
             words = "needs a temporary folder, and none can be written to: set TMPDIR to a folder with room"
             raise program.failed(words) from None
         self.log = self.folder / "log"
-        own = {"parent": self.owner, "folder": self.folder, "hard_end": program.hard_end, "log": program.log}
-        line = json.dumps({**own, "options": options}, default=os.fspath).encode() + b"\n"
+        job = {"parent": self.owner, "folder": self.folder, "hard_end": program.hard_end, "log": program.log}
+        line = json.dumps(job | {"options": options}, default=os.fspath).encode() + b"\n"
         self._stray: deque[bytes] = deque(maxlen=STRAY_LINES)
         self._reports: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._process = self._spawn()
@@ -258,13 +258,18 @@ def progress_line(
 class Owner:
     """A handle that starts one child process and ends it: by ``with``, by ``async with``, or by ``start``, ``stop``.
 
-    ``options`` are the child's, as values that JSON can hold.
+    ``options`` are the child's, as values that JSON can hold. ``title`` is what the handle is called when it is shown.
     """
 
     _child: Child | None = None
 
-    def __init__(self, program: Program, options: Mapping[str, object]) -> None:
-        self._program, self._job = program, options
+    def __init__(self, program: Program, options: Mapping[str, object], title: str) -> None:
+        self._program, self._job, self._title = program, options, title
+
+    def __repr__(self) -> str:
+        child = self._child
+        where = "not running" if child is None else f"{self._address(child)}, process {child.pid}"
+        return f"<{self._title}, {where}>"
 
     def start(self) -> Self:
         """Start the child and return this handle when it is ready; a running child is not started again.
@@ -314,9 +319,17 @@ class Owner:
             warnings.warn(f"{self!r} was never stopped: use `{use}` or call stop()", ResourceWarning, stacklevel=2)
 
     @property
+    def url(self) -> str:
+        """The address to send requests to."""
+        return self._address(self._running())
+
+    @property
     def pid(self) -> int:
         """The number of the child's process."""
         return self._running().pid
+
+    def _address(self, child: Child) -> str:
+        return str(child.ready["url"])
 
     def _running(self) -> Child:
         child, program = self._child, self._program

@@ -152,6 +152,10 @@ class ManagedServer(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
 
+    def new_protocol(self) -> HttpProtocol:
+        """Return what serves one more connection."""
+        return HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
     async def on_tick(self, counter: int) -> bool:
         """Check ten times a second whether to stop."""
         self.should_exit = self.should_exit or self._ending.is_set()
