@@ -65,14 +65,10 @@ _WORD = re.compile(r"\s*(\".*|-?\w+[.\w]*|.)", re.DOTALL)
 _VALUE, _FIRST_ITEM, _MORE_ITEMS, _END = "JSON value", "", '"," or "]"', "end of input"
 _FIRST_KEY, _KEY, _COLON, _MORE_KEYS = 'string or "}"', "string", '":"', '"," or "}"'
 # The grammar of JSON: what is wanted, in PostgreSQL's words; what may come there; what is wanted then, the next last.
+_VALUES: dict[str | None, tuple[str, ...]] = {"string": (), "scalar": (), "{": (_FIRST_KEY,), "[": (_FIRST_ITEM,)}
 _GRAMMAR: dict[str, dict[str | None, tuple[str, ...]]] = {
-    _VALUE: {"string": (), "scalar": (), "{": (_FIRST_KEY,), "[": (_FIRST_ITEM,)},
-    _FIRST_ITEM: {
-        "]": (),
-        **dict.fromkeys(("string", "scalar"), (_MORE_ITEMS,)),
-        "{": (_MORE_ITEMS, _FIRST_KEY),
-        "[": (_MORE_ITEMS, _FIRST_ITEM),
-    },
+    _VALUE: _VALUES,
+    _FIRST_ITEM: {"]": (), **{sign: (_MORE_ITEMS, *then) for sign, then in _VALUES.items()}},
     _MORE_ITEMS: {"]": (), ",": (_MORE_ITEMS, _VALUE)},
     _FIRST_KEY: {"}": (), "string": (_MORE_KEYS, _VALUE, _COLON)},
     _KEY: {"string": (_MORE_KEYS, _VALUE, _COLON)},
