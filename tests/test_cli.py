@@ -22,6 +22,7 @@ from processes import running
 
 from supalab import Lab
 from supalab.cli import main
+from supalab.course import copies
 from supalab.measure import run
 from supalab.measure.case import Case
 
@@ -318,6 +319,28 @@ def test_lab_opens_jupyterlab_on_the_first_notebook(tmp_path: Path) -> None:
     finally:
         opening.terminate()
         opening.communicate(timeout=30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_that_is_watched_clears_a_terminal_and_nothing_else(terminal: bool, tmp_path: Path) -> None:
+    """Each table takes the place of the one before; in a pipe or a file they stand below each other."""
+    import pty
+
+    copies.working_copy(tmp_path / "ann")
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "supalab", "progress", "--watch", str(tmp_path)],
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"},
+    ) as watching:  # fmt: skip
+        os.close(theirs)
+        said = more = os.read(ours, 4096)
+        while more and b"\n" not in said:
+            said += (more := os.read(ours, 4096))
+        watching.terminate()
+    os.close(ours)
+    assert said.startswith(b"\x1b[2J") is terminal
+    assert (b"\x1b" in said) is terminal
 
 
 def test_a_record_is_written_though_nobody_reads_the_table(tmp_path: Path) -> None:
