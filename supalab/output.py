@@ -77,17 +77,11 @@ def progress_bar(unit: str = "trials", about: str = "") -> Iterator[Callable[[Pr
     from rich.console import Console
 
     console = Console(stderr=True)
-    columns = (
-        progress.TextColumn("{task.description:<12}"),
-        progress.BarColumn(),
-        progress.TextColumn("{task.fields[done]}"),
-    )
+    columns = ("{task.description:<12}", progress.BarColumn(), "{task.fields[done]}", progress.TimeRemainingColumn())
     # To a file it would write nothing but an empty line.
     silent = not console.is_terminal
     unsaid = [about] if about else []
-    with progress.Progress(
-        *columns, progress.TimeRemainingColumn(), console=console, transient=True, disable=silent
-    ) as bar:
+    with progress.Progress(*columns, console=console, transient=True, disable=silent) as bar:
         task = bar.add_task("lab", total=1.0, done="")
 
         def tell(so_far: Progress) -> None:

@@ -52,7 +52,7 @@ def evidence(*verdicts: Verdict) -> Figure:
         for verdict, ax in zip(verdicts, panels[::2], strict=True):
             _draw_waiters(ax, verdict)
         _draw_bursts(panels[1::2], verdicts)
-        there = [name for name in LOOKS if any(name in _shares(verdict) for verdict in verdicts)]
+        there = [name for name in LOOKS if any(name in verdict.waited for verdict in verdicts)]
         if there:
             parts = [(f"waited: {WAITERS[name]}", *LOOKS[name][:2], "white") for name in there]
             key(drawn, parts, ncols=2, bbox_to_anchor=(0.018, 0.0), handlelength=1.6, columnspacing=1.6)
@@ -69,7 +69,7 @@ def _draw_waiters(ax: Axes, verdict: Verdict) -> None:
         ax.text(0, 0.45, _filled(verdict.sentences[0], 3), fontsize=10, color=INK, va="center")
         return
     left = 0.0
-    for name, share in _shares(verdict).items():
+    for name, share in verdict.waited.items():
         face, hatch, ink = LOOKS[name]
         ax.barh(0, share, 0.72, left, color=face, edgecolor="white", hatch=hatch, linewidth=0.6)
         if share >= ROOM:
@@ -101,10 +101,6 @@ def _draw_bursts(axes: Sequence[Axes], verdicts: Sequence[Verdict]) -> None:
     axes[-1].set_xlabel("seconds", loc="left")
 
 
-def _shares(verdict: Verdict) -> dict[str, float]:
-    return {name: share for name in LOOKS if (share := verdict.numbers.get(name) or 0.0) >= 0.005}
-
-
 def _peaks(verdict: Verdict, between: str) -> str:
     return between.join(f"{burst['peak']} of {burst['calls']}" for burst in verdict.seen.bursts)
 
@@ -112,6 +108,6 @@ def _peaks(verdict: Verdict, between: str) -> str:
 def _sentence(verdict: Verdict) -> str:
     if not verdict.seen.bursts:
         return f"{verdict.name}: {verdict.kind}; {verdict.sentences[0]}"
-    parts = ", ".join(f"{share:.0%} {WAITERS[name]}" for name, share in _shares(verdict).items()) or "nothing"
+    parts = ", ".join(f"{share:.0%} {WAITERS[name]}" for name, share in verdict.waited.items()) or "nothing"
     peaks = _peaks(verdict, " and ")
     return f"{verdict.name}: {verdict.headline}; waited for by {parts}; at most {peaks} in flight."

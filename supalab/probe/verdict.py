@@ -101,18 +101,19 @@ class Verdict:
         """The kind and the remarks in one line."""
         return ", ".join((self.kind, *self.remarks))
 
+    @property
+    def waited(self) -> dict[str, float]:
+        """What waited for the requests, as shares of all waiting; what was hardly there is left out."""
+        return {name: share for name in WAITERS if (share := self.numbers.get(name) or 0.0) >= 0.005}
+
     def tables(self) -> list[Table]:
         """Return the headline with its sentences, bars for what waited, and the evidence."""
         head = Cell(f"{self.name}: {self.headline}", STYLES.get(self.kind, "bold"))
         above = [Table((), (), about=[head]), Table((), (), about=[Cell(" ".join(self.sentences))])]
         if not self.evidence:
             return above
-        found = {name: self.numbers.get(name) or 0.0 for name in WAITERS}
-        bars = [
-            [WAITERS[name], f"{share:.0%}", "█" * round(BAR * share)]
-            for name, share in found.items()
-            if share >= 0.005 or name in ALWAYS
-        ]
+        shares = {name: self.waited.get(name, 0.0) for name in WAITERS if name in ALWAYS or name in self.waited}
+        bars = [[WAITERS[name], f"{share:.0%}", "█" * round(BAR * share)] for name, share in shares.items()]
         bursts = " and ".join(f"{burst['calls']} calls at once" for burst in self.seen.bursts)
         waited = f"requests waited for {self.numbers.get('waiting_s') or 0.0:.0f} s in all"
         note = f"The probe took {self.seconds:.1f} s. Evidence from {bursts}: {waited}."
