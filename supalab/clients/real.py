@@ -35,11 +35,6 @@ __all__ = ["SupabaseAsync"]
 #: Seconds before the deadline in which no slot is taken: the outcome of a write sent then would be unknown.
 MARGIN = 0.01
 EVERY_REQUEST = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "supalab"}
-#: Events of httpx's trace, and the phase that the deadline interrupts after each.
-PHASES: dict[str, responses.Phase] = {
-    "connection.connect_tcp.started": "connect",
-    "http11.send_request_headers.started": "response",
-}
 CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
 
 
@@ -50,8 +45,8 @@ class _Progress:
     phase: responses.Phase = "slot"
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by a transport, see httpx's ``trace`` extension: before connecting, and before anything is sent."""
-        self.phase = PHASES.get(event, self.phase)
+        """Called by a transport, see httpx's ``trace`` extension: while it connects, then from the first byte sent."""
+        self.phase = "connect" if event.startswith("connection.") else "response"
 
 
 class SupabaseAsync(LongTables):
