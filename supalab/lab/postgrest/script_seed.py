@@ -118,11 +118,10 @@ def run_script(loading: Loading) -> dict[str, int]:
     return script.filled
 
 
-def _authorize(action: int, *arguments: str | None) -> int:
-    if action == sqlite3.SQLITE_PRAGMA and arguments[0] in DESCRIBING:
-        return sqlite3.SQLITE_OK
-    refused = action in FORBIDDEN or (action == sqlite3.SQLITE_FUNCTION and arguments[1] == "load_extension")
-    return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
+def _authorize(action: int, what: str | None, name: str | None, *_: str | None) -> int:
+    describes = action == sqlite3.SQLITE_PRAGMA and what in DESCRIBING
+    refused = action in FORBIDDEN or name == "load_extension"
+    return sqlite3.SQLITE_DENY if refused and not describes else sqlite3.SQLITE_OK
 
 
 class _Script:
@@ -220,9 +219,10 @@ class _Script:
     def _check_defaults(self, table: str) -> None:
         """Refuse a default that gives no value of its column's type."""
         for column, declared, default in self._columns(table):
+            if default is None or "nextval" in default.lower():
+                continue
             try:
-                numbered = default is None or "nextval" in default.lower()
-                for (value,) in () if numbered else self.connection.execute(f"SELECT {default}"):
+                for (value,) in self.connection.execute(f"SELECT {default}"):
                     if value is not None:
                         find_type(declared).read(str(value))
             except (sqlite3.Error, Refusal) as error:

@@ -311,12 +311,14 @@ def prepare(part: exp.Expression) -> None:
     """Check a column or a constraint of a table, and let a serial column number itself; raises Unusable."""
     rules = part.expressions if isinstance(part, exp.Constraint) else [part]
     if isinstance(part, exp.ColumnDef):
-        rules = [rule.kind for rule in part.constraints]
-        if part.kind and column_type(part.kind) and "serial" in part.kind.sql("postgres").lower():
-            _set_rule(part, exp.GeneratedAsIdentityColumnConstraint())
+        rules = [rule.args.get("kind", rule) for rule in part.constraints]
     for rule in rules:
         if not isinstance(rule, RULES):
             raise Unusable(f"the lab knows no {rule.sql('postgres')[:40]} in a table; remove it")
+    if isinstance(part, exp.ColumnDef) and part.kind:
+        column_type(part.kind)
+        if "serial" in part.kind.sql("postgres").lower():
+            _set_rule(part, exp.GeneratedAsIdentityColumnConstraint())
 
 
 def _set_rule(column: exp.ColumnDef, new: exp.Expression, *, drop: bool = False) -> None:
