@@ -102,7 +102,7 @@ def test_a_dump_of_postgresql_is_served(tmp_path: Path, capsys: pytest.CaptureFi
         ("create table t(a int);\ncreate table u(like t);", ("line 2", "LIKE", "remove it")),
         ("create table t(a int);\ncreate table u() inherits (t);", ("line 2", "INHERITS", "plain table")),
         ("create table t(a int, exclude using gist (a with =));", ("line 1", "EXCLUDE")),
-        ("create table t(a int);\ncreate table u(a int constraint null);", ("line 2", "NULL in a table")),
+        ("create table t(a int);\ncreate table u(a int constraint null);", ("line 2", "null in a table")),
         ("create table t(a int);\n\nalter table t alter column a type inet;", ("line 3", "inet")),
         ("create table t(a int);\nalter table t add column b int default 'x';", ("line 2", "default of t.b")),
         (

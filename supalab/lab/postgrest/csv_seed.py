@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import sqlite3
@@ -15,7 +16,7 @@ from supalab.lab.postgrest.schema import q
 from supalab.lab.postgrest.types import DIGITS, find_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
     from pathlib import Path
 
 BATCH = 5_000
@@ -65,7 +66,7 @@ class CsvFile:
             what = f"every column needs a name of its own, got {','.join(self.names)[:200]}"
             raise Unusable(what, self._first + 1)
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self) -> Generator[str, None, None]:
         with self.path.open("rb") as binary, TextIOWrapper(binary, "utf-8-sig", newline="") as file:
             for number, line in enumerate(islice(file, self._first, None)):
                 if not number % 1_000:
@@ -75,19 +76,20 @@ class CsvFile:
     def _records(self) -> Iterator[list[str]]:
         """Yield the header, and then the rows, which must have as many fields."""
         csv.field_size_limit(CELL)
-        reader = csv.reader(self._lines(), delimiter=self.separator, strict=True)
         width = 0
-        try:
-            for row in filter(None, reader):
-                width = width or len(row)
-                if len(row) != width:
-                    what = f"{len(row)} fields where the header has {width}"
-                    separated = f"columns are separated by {SEPARATORS[self.separator]}"
-                    raise Unusable(f"{what} ({separated})", reader.line_num + self._first)
-                yield row
-        except csv.Error as error:
-            words = "a value is larger than 32 MB" if "field limit" in str(error) else error
-            raise Unusable(words, reader.line_num + self._first) from None
+        with contextlib.closing(self._lines()) as lines:
+            reader = csv.reader(lines, delimiter=self.separator, strict=True)
+            try:
+                for row in filter(None, reader):
+                    width = width or len(row)
+                    if len(row) != width:
+                        what = f"{len(row)} fields where the header has {width}"
+                        separated = f"columns are separated by {SEPARATORS[self.separator]}"
+                        raise Unusable(f"{what} ({separated})", reader.line_num + self._first)
+                    yield row
+            except csv.Error as error:
+                words = "a value is larger than 32 MB" if "field limit" in str(error) else error
+                raise Unusable(words, reader.line_num + self._first) from None
 
     def rows(self) -> Iterator[list[str]]:
         """Yield the rows without the header; raises Unusable for one with more or fewer fields."""
