@@ -51,7 +51,8 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
     """
     found = value(reply, hide)
     prefer = call.headers.get("Prefer", "")
-    if found is None and (call.method == "HEAD" or (call.method != "GET" and _asked_for_none(call))):
+    asked_for_none = call.method == "HEAD" or (call.method != "GET" and "return=representation" not in prefer)
+    if found is None and asked_for_none:
         found = []
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not set(map(type, found)) <= {dict}:
@@ -64,10 +65,6 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
         asked = result.total - call.offset if call.limit is None else min(call.limit, result.total - call.offset)
         result.truncated = call.method == "GET" and len(result) < asked
     return result
-
-
-def _asked_for_none(call: Call) -> bool:
-    return "return=representation" not in call.headers.get("Prefer", "")
 
 
 def value(reply: Reply, hide: Iterable[str] = ()) -> Any:

@@ -83,16 +83,15 @@ class Secrets(tuple[str, ...]):
 def _checked_url(name: str, url: object) -> str:
     if not isinstance(url, str):
         raise SettingsError(f"url must be text, not {type(url).__name__}: {URL_CURE}")
+    if "@" in url:  # before anything may print the address: it may hold a password
+        raise SettingsError("url contains a user name or password: put the key into key=, not into the address")
     try:
         parts = urlsplit(url)
         (parts.hostname or "").encode("idna")  # what no name server takes: an empty or too long label
-        port_is_valid = parts.port is None or parts.port > 0
+        is_valid = url.isascii() and url.isprintable() and " " not in url and parts.port != 0
     except ValueError:
-        parts, port_is_valid = urlsplit(""), False
-    # Before anything may print the address: it may hold a password.
-    if parts.username is not None or parts.password is not None:
-        raise SettingsError("url contains a user name or password: put the key into key=, not into the address")
-    if not url.isascii() or not url.isprintable() or " " in url or not port_is_valid:
+        is_valid = False
+    if not is_valid:
         raise SettingsError(f"url {shown(url)} is not a valid address: {URL_CURE}")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise SettingsError(f"url {shown(url)} is not an http(s) address, or it has a query or fragment: {URL_CURE}")
