@@ -347,7 +347,7 @@ def test_the_notebooks_table_is_html_with_nothing_unescaped(found: Record, tmp_p
     ("rows", "said"),
     [
         ("a,b\n1,2\n", "they must be id, section"),
-        (f"{','.join(COLUMNS)}\nx,s,c,,,burst,peak_before,\nx,s,c,,,burst,peak_before,\n", "two claims 'x'"),
+        (f"{','.join(COLUMNS)}\nx,s,c,,,burst,peak_before,\nx,s,c,,,burst,peak_before,\n", "2 claims 'x'"),
         (f"{','.join(COLUMNS)}\nx,s,c,three,,burst,peak_before,\n", "figure 'three' is not a number"),
         (f"{','.join(COLUMNS)}\nx,s,c,3,,burst,peak_before,a,b\n", "not one field for each column"),
         (f"{','.join(COLUMNS)}\nx,s,c,3,,blast,peak_before,\n", "experiment 'blast'"),

@@ -201,7 +201,7 @@ def test_arrivals_over_a_distance_use_few_connections_and_slots(lab: Lab) -> Non
     def plan() -> Plan:
         conditions = {"rtt": 0.05, "tls": True}
         for name in ("fake-3", "real-10"):
-            yield Case(name, Workload(20, 0.0), "arrive", 0, conditions, {}, {"rate": 20.0, "seconds": 1.0})
+            yield Case(name, Workload(20, 0.0), conditions=conditions, options={"rate": 20.0, "seconds": 1.0})
 
     found = run(plan, name="detective", lab=lab)
     fake, real = found.trials

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -97,15 +98,13 @@ def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
     rows = csv.DictReader(io.StringIO(files.read(path, "a text editor") if path else shipped_text("data", name)))
     if tuple(rows.fieldnames or ()) != COLUMNS:
         raise SettingsError(f"{name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
-    found: dict[str, Claim] = {}
-    for number, row in enumerate(rows, 2):
-        claim = _claim(row, f"{name}, line {number}")
-        if claim.id in found:
-            raise SettingsError(f"{name} has two claims {claim.id!r}: give each an id of its own")
-        found[claim.id] = claim
+    found = [_claim(row, f"{name}, line {number}") for number, row in enumerate(rows, 2)]
     if not found:
         raise SettingsError(f"{name} has no claims: write one in each line")
-    return tuple(found.values())
+    for ident, times in Counter(claim.id for claim in found).items():
+        if times > 1:
+            raise SettingsError(f"{name} has {times} claims {ident!r}: give each an id of its own")
+    return tuple(found)
 
 
 def _claim(row: dict[str, Any], where: str) -> Claim:

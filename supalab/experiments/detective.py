@@ -90,7 +90,7 @@ def _open(experiment: str, arms: Sequence[str], latency: float, conditions: Mapp
     for name in arms:
         # Three threads that open a connection for each request fall behind: they take three times as long.
         options = {"rate": rate, "seconds": REQUESTS / rate * (3 if name == "fake-3" else 1)}
-        yield Case(name, Workload(REQUESTS, latency), "arrive", 0, conditions, tags, options)
+        yield Case(name, Workload(REQUESTS, latency), conditions=conditions, tags=tags, options=options)
 
 
 def cells(found: Record) -> pd.DataFrame:

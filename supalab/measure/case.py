@@ -145,9 +145,9 @@ class Case:
 
     ``job``: a name from the worker's table of jobs. ``tags`` are added to the trial's row. ``detail``: keep every
     request's span and the lab's timeline, for a figure that draws them. ``options`` are for the job: ``warm_up``,
-    requests that do not count; ``ticker``, seconds between the ticks that measure the loop's lag; ``at_s`` and
-    ``then``, when callers are cancelled and what follows; ``timeout``, the client's, in seconds; ``seconds``, how long
-    the case should take, if the server time does not determine it.
+    requests that do not count; ``rate``, requests per second, instead of all at once; ``ticker``, seconds between the
+    ticks that measure the loop's lag; ``at_s`` and ``then``, when callers are cancelled and what follows; ``timeout``,
+    the client's, in seconds; ``seconds``, how long the case should take, if the server time does not determine it.
     """
 
     arm: str

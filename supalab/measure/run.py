@@ -329,7 +329,8 @@ async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar) -> 
                 await burst(client, replace(case.workload, requests=warm_up), watch=False)
                 await asyncio.to_thread(lab.reset)
             cpu = time.process_time()
-            spans = await burst(client, case.workload, watch=case.job == "burst")
+            rate = case.options.get("rate")
+            spans = await burst(client, case.workload, rate=rate, watch=case.job == "burst" or rate is not None)
             cpu = time.process_time() - cpu
         seen = await asyncio.to_thread(quiet, lab, case.workload.latency or 0.0)
     finally:

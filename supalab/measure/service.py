@@ -111,27 +111,34 @@ def serve(case: Case, context: Context, tick: Tick) -> dict[str, Any]:
 
     Without a lab the settings have the service's address.
     """
-    made_on = {"machine": machine(), "versions": {name: version(name) for name in ELSEWHERE} | versions()}
-    options, traffic, lab, kept = case.options, Traffic(**case.options["traffic"]), context.lab, context.kept
-    if lab is None:
-        if not kept:
-            kept["reached"] = _reach(context.settings.url)
-        found = send(context.settings, options["path"], traffic, tick=tick)
-        return made_on | found | ({} if case.detail else {"spans": ()})
-    if case.arm not in kept:
-        timeout = options.get("client_timeout", TIMEOUT_S)
-        kept[case.arm] = context.stack.enter_context(Agent(client=case.arm, url=lab.url, key=lab.key, timeout=timeout))
-    agent, more = kept[case.arm], dict[str, Any]()
+    if context.lab is None:
+        if not context.kept:
+            context.kept["reached"] = _reach(context.settings.url)
+        found = send(context.settings, case.options["path"], Traffic(**case.options["traffic"]), tick=tick)
+    else:
+        found = _serve_ours(case, context, context.lab, tick)
+    ran_on = {"machine": machine(), "versions": {name: version(name) for name in ELSEWHERE} | versions()}
+    return {"numbers": found["numbers"], "spans": found["spans"] if case.detail else (), **ran_on}
+
+
+def _serve_ours(case: Case, context: Context, lab: Lab, tick: Tick) -> dict[str, Any]:
+    """Put a contest agent over the lab under the traffic of the case."""
+    path, traffic, more = case.options["path"], Traffic(**case.options["traffic"]), dict[str, Any]()
+    if case.arm not in context.kept:
+        timeout = case.options.get("client_timeout", TIMEOUT_S)
+        made = Agent(client=case.arm, url=lab.url, key=lab.key, timeout=timeout)
+        context.kept[case.arm] = context.stack.enter_context(made)
+    agent = context.kept[case.arm]
     address = Settings(agent.url, None, rest_path="")
-    if "idle" in options:
-        before = send(address, options["path"], Traffic(options["idle"], callers=1))["numbers"]
+    if "idle" in case.options:
+        before = send(address, path, Traffic(case.options["idle"], callers=1))["numbers"]
         if before["errors"]:
             raise TrialError(f"the service on {case.arm} fails when idle: {before['failures']}")
         more["idle_s"] = before["response_p50_s"]
         lab.reset()
-    fault = _Fault(lab, options.get("fault"), time.time() + START_S)
+    fault = _Fault(lab, case.options.get("fault"), time.time() + START_S)
     try:
-        found = send(address, options["path"], traffic, start=fault.start, tick=lambda now: tick(fault.look(now)))
+        found = send(address, path, traffic, start=fault.start, tick=lambda now: tick(fault.look(now)))
     finally:
         fault.end()
     # The rest of this load must not count for the next one.
@@ -141,7 +148,7 @@ def serve(case: Case, context: Context, tick: Tick) -> dict[str, Any]:
     if numbers["errors"] or numbers["disconnected"]:
         agent.stop()
         agent.start()
-    return made_on | {"numbers": numbers | more, "spans": found["spans"] if case.detail else ()}
+    return {"numbers": numbers | more, "spans": found["spans"]}
 
 
 def send(

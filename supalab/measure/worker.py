@@ -154,10 +154,11 @@ async def bare(asked: Asked) -> dict[str, Any]:
     """Run one burst with the process's CPU clock as the only instrument.
 
     First come ``warm_up`` requests that are not counted, because costs that occur once per process, such as loading
-    certificates, are not a request's cost. Without a warm-up, making the client is counted, as in a script. Slots are
-    not recorded, because with some pools that is slow.
+    certificates, are not a request's cost. Without a warm-up, making the client is counted, as in a script. With a
+    ``rate``, requests start at random times, so many per second, whether others are answered or not; only then slots
+    are recorded, because with some pools that is slow.
     """
-    warm_up = asked.options.get("warm_up", 0)
+    warm_up, rate = asked.options.get("warm_up", 0), asked.options.get("rate")
     raise_file_limit()
     gc.collect()
     cpu = time.process_time()
@@ -166,15 +167,9 @@ async def bare(asked: Asked) -> dict[str, Any]:
             await burst(client, replace(asked.workload, requests=warm_up), watch=False)
             gc.collect()
             cpu = time.process_time()
-        spans = await burst(client, asked.workload, watch=False)
+        spans = await burst(client, asked.workload, rate=rate, watch=rate is not None)
         cpu = time.process_time() - cpu
     return {"numbers": {"cpu_ms": 1000 * cpu / asked.workload.requests}, "spans": spans}
-
-
-async def arrive(asked: Asked) -> dict[str, Any]:
-    """Start requests at ``rate`` per second, at random times, whether others are answered or not."""
-    async with asked.client() as client:
-        return {"numbers": {}, "spans": await burst(client, asked.workload, rate=asked.options["rate"])}
 
 
 async def held(asked: Asked) -> None:
@@ -308,7 +303,6 @@ JOBS: Mapping[str, Callable[[Asked], Any]] = {
     "idle": idle,
     "held": held,
     "cancel": cancelled,
-    "arrive": arrive,
     "facts": facts,
     "traffic": traffic,
 }
