@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from threading import Event
@@ -268,15 +269,14 @@ def probe(
                 progress=lambda share, doing: tell(Progress(share, doing, round(share * STEPS), STEPS)),
             )
         )  # fmt: skip
-    if json is not None:
-        output.say(f"written: {VERDICT.save(verdict, json)}")
+    fine = json is None or output.written(partial(VERDICT.save, verdict), json)
     show(verdict.tables(), at_most=WIDTH)
     if figure is not None:
         from supalab.probe.figure import evidence
         from supalab.report.plot import save
 
-        output.say(f"written: {save(evidence(verdict), figure)}")
-    return 0
+        fine = output.written(partial(save, evidence(verdict)), figure) and fine
+    return 0 if fine else 2
 
 
 def _found(module: str, name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 from supalab import output
-from supalab.errors import SettingsError, SupalabError, TrialError
+from supalab.errors import SettingsError, SupalabError
 from supalab.experiments import Experiment, experiment
 from supalab.measure.record import Record
 from supalab.measure.run import Interrupted
@@ -110,28 +110,16 @@ def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure
 def _reported(one: Experiment, found: Record, json: Path | None, figures: Mapping[str, Path]) -> bool:
     """Write the record, print the tables, draw; return whether all could be written."""
     # The record first: a table can end in a closed pipe, and minutes of measuring with it.
-    written = [_written(found.save, json)] if json is not None else []
+    written = [output.written(found.save, json)] if json is not None else []
     show(one.table(found), at_most=WIDEST)
     sys.stdout.flush()
-    return all([*written, *(_written(partial(_draw, found, name), path) for name, path in figures.items())])
+    return all([*written, *(output.written(partial(_draw, found, name), path) for name, path in figures.items())])
 
 
 def _draw(found: Record, name: str, path: Path) -> Path:
     from supalab.report.plot import save
 
     return save(found.figure(name), path)
-
-
-def _written(write: Callable[[Path], Path], path: Path) -> bool:
-    """Write a file and say so; a figure for which too little was measured is no failure."""
-    try:
-        output.say(f"written: {write(path)}")
-    except TrialError as error:
-        output.say(f"not drawn: {path}: {error}")
-    except SupalabError as error:
-        output.say(f"supalab: {error}")
-        return False
-    return True
 
 
 def _usual(*, quick: output.Quick = False, json: output.RecordFile = None, figure: output.FigureFile = None) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from supalab.errors import SettingsError
+from supalab.errors import SettingsError, SupalabError, TrialError
 
 if TYPE_CHECKING:
     from supalab.measure.run import Progress
 
 __all__ = [
     "FigureFile", "Key", "Quick", "RecordFile", "RestPath", "check_outputs", "key_for", "progress_bar", "say",
-    "with_addition",
+    "with_addition", "written",
 ]  # fmt: skip
 
 Quick: TypeAlias = Annotated[bool, Parameter(help="a first look: fewer and shorter trials")]
@@ -65,6 +65,21 @@ def with_addition(path: Path, addition: str) -> Path:
 def say(line: str) -> None:
     """To stderr, where the progress bar is: stdout is for what was found."""
     sys.stderr.write(f"{line}\n")
+
+
+def written(write: Callable[[Path], Path], path: Path) -> bool:
+    """Write a file and say so, or why not; return whether it worked.
+
+    A figure for which too little was measured is no failure.
+    """
+    try:
+        say(f"written: {write(path)}")
+    except TrialError as error:
+        say(f"not drawn: {path}: {error}")
+    except SupalabError as error:
+        say(f"supalab: {error}")
+        return False
+    return True
 
 
 @contextmanager

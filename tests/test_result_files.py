@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from commandwork import refused, said
 from made_race import made_race
+from test_probe_judge import CASES, made_verdict
 
+import supalab.probe
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.record import Record
+from supalab.probe import Verdict
 from supalab.report import files
 from supalab.report.files import check_place, write
 
@@ -106,6 +109,31 @@ def test_a_place_is_checked_without_leaving_anything(tmp_path: Path) -> None:
     assert check_place(tmp_path / "new.json") == tmp_path / "new.json"
     assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
     assert old.read_text(encoding="utf-8") == "old"
+
+
+def test_the_probes_table_is_printed_whatever_happens_to_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record and its figure cannot be written: table, two reasons, exit code 2."""
+
+    def broken(data: bytes, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def probed(*_: object, **__: object) -> Verdict:
+        return made_verdict(CASES["threads"][0])
+
+    monkeypatch.setattr(supalab.probe, "probe", probed)
+    monkeypatch.setattr(files, "_replace", broken)
+    for name in ("SUPABASE_URL", "SUPABASE_KEY"):
+        monkeypatch.setenv(name, "")  # the command sets them
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    code, out, err = said(
+        "probe", "supalab:SupabaseAsync", "--json", tmp_path / "v.json", "--figure", tmp_path / "v.png"
+    )
+    assert code == 2
+    assert "fake async (threads)" in out
+    assert err.count("No space left on device") == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_table_is_printed_whatever_happens_to_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 How to make one, in a module of its own (``throughput`` is a good example):
 
 1. ``plan(…)``: a generator that yields a ``Case`` for each thing to run and is sent its ``Trial``. Its arguments are
-   those of the experiment's command; it checks them first and raises SettingsError.
+   those of the experiment's command, and what its docstring says of them under ``Args`` is the command's help; it
+   checks them first and raises SettingsError.
 2. ``headline(found)``, ``notes(found)``: what the record says, in one line and in a list of sentences.
 3. ``tables(found)``, ``figures``: the tables, and the figures by name. Both begin with ``found.rows`` (a DataFrame, a
    row for each trial), with ``measure.record.medians`` of such rows, or with ``found.trials``. ``Table.of`` makes a
