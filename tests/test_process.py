@@ -36,7 +36,7 @@ def test_a_child_that_makes_progress_may_take_long(monkeypatch: pytest.MonkeyPat
     code = (
         "with attach_to_parent() as parent:\n"
         "    for done in range(15): parent.progress(done, 15); time.sleep(0.2)\n"
-        "    parent.report_ready({'rows': parent.options['rows']})\n"
+        "    parent.report({'rows': parent.options['rows']}, last=True)\n"
         "    parent.ending.wait()\n"
     )
     child = started(monkeypatch, tmp_path, code)
@@ -63,7 +63,7 @@ def test_what_a_child_prints_is_no_report(monkeypatch: pytest.MonkeyPatch, tmp_p
         "print('before')\n"
         "with attach_to_parent() as parent:\n"
         "    print('{\"after\": 1}', flush=True)\n"
-        "    parent.report_ready({'ok': True})\n"
+        "    parent.report({'ok': True}, last=True)\n"
         "    parent.ending.wait()\n"
     )
     child = started(monkeypatch, tmp_path, code)

@@ -12,4 +12,4 @@ if __name__ == "__main__":
         from supalab.settings import Settings
 
         options = AgentOptions(**parent.options | {"settings": Settings(**parent.options["settings"])})
-        serve(options, lambda url: parent.report_ready({"url": url}), parent.ending)
+        serve(options, lambda url: parent.report({"url": url}, last=True), parent.ending)

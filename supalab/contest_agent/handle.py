@@ -30,8 +30,7 @@ class Agent(Owner):
         file = None if ca_file is None else os.fspath(ca_file)
         settings = Settings(url, key, timeout=timeout, ca_file=file, rest_path=rest_path)
         self._options = AgentOptions(client, settings, port=port)
-        hard_end, use = self._options.hard_end, "with Agent(…) as agent:"
-        program = Program("supalab.contest_agent", "service", AgentError, hard_end, use)
+        program = Program("supalab.contest_agent", "service", AgentError, self._options.hard_end)
         super().__init__(program, asdict(self._options), f"Agent {self._options.client}")
 
     @property

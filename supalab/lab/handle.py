@@ -25,7 +25,7 @@ CONTROL_TIMEOUT_S = 30.0
 #: Seconds between two looks at a served lab's process.
 LOOK_S = 0.2
 # It stops in a little longer than requests in flight may take to finish.
-PROGRAM = Program("supalab.lab", "lab", LabError, hard_end=2.8, use="with Lab() as lab:")
+PROGRAM = Program("supalab.lab", "lab", LabError, hard_end=2.8)
 
 
 class Lab(Owner):

@@ -43,6 +43,6 @@ def run(options: ServeOptions, parent: Attachment) -> None:
         app = LabApp(rest, live, tally, Gate(port, key), max_in_flight=options.max_in_flight)
         controller = ControlApp(control_port, token, live, tally)
         serve(
-            Connections(app, public, parent.ending, lambda: parent.report_ready(words), live, tally),
+            Connections(app, public, parent.ending, lambda: parent.report(words, last=True), live, tally),
             ManagedServer(controller, control, parent.ending),
         )

@@ -73,17 +73,13 @@ class Attachment:
             threading.Thread(target=self._await_end_of_input, name="supalab-input", daemon=True).start()
         threading.Thread(target=self._watch, name="supalab-watch", daemon=True).start()
 
-    def report(self, values: Mapping[str, object]) -> None:
-        """Send the parent one JSON line."""
+    def report(self, values: Mapping[str, object], *, last: bool = False) -> None:
+        """Send the parent one JSON line; ``last``: it waits for no other."""
         with contextlib.suppress(OSError):  # the parent is gone; the watch sees to that
             self._reports.write(json.dumps(values).encode() + b"\n")
             self._reports.flush()
-
-    def report_ready(self, values: Mapping[str, object]) -> None:
-        """Send the parent the last thing it waits for."""
-        self.report(values)
-        with contextlib.suppress(OSError):
-            self._reports.close()
+            if last:
+                self._reports.close()
 
     def progress(self, done: int, total: int) -> None:
         """Report that ``done`` of ``total`` bytes are done, so that the parent waits on."""

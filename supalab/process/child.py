@@ -45,15 +45,14 @@ SHOW_AFTER_S = 1.0
 class Program:
     """What a child process runs: ``python -m module``. Messages use ``name`` and are raised as ``error``.
 
-    ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does. ``use``: how its
-    handle is to be used, for messages. ``log``: what it prints goes to a file, otherwise to our standard error.
+    ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does. ``log``: what it
+    prints goes to a file, otherwise to our standard error.
     """
 
     module: str
     name: str
     error: type[SupalabError]
     hard_end: float = 0.0
-    use: str = ""
     log: bool = True
 
     def failed(self, what: str) -> SupalabError:
@@ -315,8 +314,8 @@ class Owner:
         child = self._child
         if child is not None and child.owner == os.getpid():
             child.kill()
-            use = self._program.use
-            warnings.warn(f"{self!r} was never stopped: use `{use}` or call stop()", ResourceWarning, stacklevel=2)
+            words = f"{self!r} was never stopped: use it in a `with` block, or call stop()"
+            warnings.warn(words, ResourceWarning, stacklevel=2)
 
     @property
     def url(self) -> str:
@@ -334,7 +333,7 @@ class Owner:
     def _running(self) -> Child:
         child, program = self._child, self._program
         if child is None:
-            raise program.failed(f"is not running: use it inside `{program.use}`, or call start()")
+            raise program.failed("is not running: use it inside a `with` block, or call start()")
         code = child.exit_code()
         if code is not None:
             raise program.failed(f"process is gone (exit code {code}): start it again{child.log_tail()}")
