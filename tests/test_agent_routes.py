@@ -113,7 +113,7 @@ async def test_deadlines_are_asked_for_at_once(lab: Lab) -> None:
     """The six queries of one call are in flight together, as far as the client lets them."""
     for client, most in (("fake-3", 3), ("real-10", 6)):
         lab.reset()
-        lab.set(latency=0.05)
+        lab.set(latency=0.3)
         try:
             async with caller_of(options_for(lab, client)) as calling:
                 await got(calling, "/deadlines")
