@@ -30,9 +30,6 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
 class FakeSupabaseAsync(Client):
     """The client to migrate from: at most ``limit`` requests at once, each in a thread with its own connection."""
 
-    #: Sends the requests: the library itself, which opens a connection for each of them.
-    _http: Any = requests
-
     def __init__(self, url: str, key: str | None, *, limit: int = 3, **options: Any) -> None:
         super().__init__(url, key, limit=limit, **options)
         self._executor = ThreadPoolExecutor(max_workers=limit)
@@ -43,7 +40,7 @@ class FakeSupabaseAsync(Client):
 
     def _send(self, call: Call) -> Reply:
         call.started()
-        r = self._http.request(
+        r = requests.request(
             call.method,
             self._base + call.target,
             headers={**self._headers, **call.headers},

@@ -12,6 +12,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from supalab.clients.fake import FakeSupabaseAsync
+from supalab.replies import Reply
+from supalab.wire import Call
 
 __all__ = ["SessionSupabaseAsync"]
 
@@ -21,14 +23,28 @@ class SessionSupabaseAsync(FakeSupabaseAsync):
 
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
         super().__init__(url, key, **options)
-        self._http = requests.Session()
-        self._http.trust_env = False
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = self._settings.ca_file or True
         # The threads share it, so it keeps no cookies that one caller could send for another.
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # The default pool keeps 10: with more threads it would close connections and open new ones.
-        self._http.mount(self._settings.url, HTTPAdapter(pool_maxsize=self._settings.limit))
+        self._session.mount(self._settings.url, HTTPAdapter(pool_maxsize=self._settings.limit))
+
+    def _send(self, call: Call) -> Reply:
+        call.started()
+        r = self._session.request(
+            call.method,
+            self._base + call.target,
+            headers={**self._headers, **call.headers},
+            data=call.body,
+            timeout=self._settings.timeout,
+            allow_redirects=False,
+        )
+        r.raise_for_status()
+        return Reply(r.status_code, r.headers, r.content)
 
     async def aclose(self) -> None:
         """As before, and then close the connections."""
         await super().aclose()
-        self._http.close()
+        self._session.close()
