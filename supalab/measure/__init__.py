@@ -1,5 +1,5 @@
 """Measure clients: run arms and other jobs, count and time what they do, and keep the results.
 
 This file is empty on purpose: a worker imports it before its memory baseline. Import each name from its module
-(``trial``, ``burst``, ``race``, ``records``, ``summary``, ``table``, ``littles_law``).
+(``case``, ``run``, ``record``, ``compare``, ``traffic``, ``littles_law``).
 """
