@@ -247,6 +247,7 @@ def test_a_view_tells_where_its_columns_are_from(tmp_path: Path) -> None:
             "begin; insert into t (w) values ('a'); commit; start transaction; insert into t (w) values ('b'); end",
             [(1, "a"), (2, "b")],
         ),
+        ("begin; begin; insert into t (w) values ('a'); commit; commit", [(1, "a")]),
     ],
 )
 def test_statements_of_postgresql_do_what_they_say(tmp_path: Path, statement: str, found: list[object]) -> None:

@@ -22,6 +22,7 @@ from supalab.lab.postgrest.translate import PIECE, SPACE, TableDraft, parse, pre
 from supalab.lab.postgrest.types import find_type
 
 INSERT = re.compile(r'insert\s+into\s+(?:"?(?:public|main)"?\s*\.\s*)?(?="([^"]+)"|(\w+))', re.I)
+TRANSACTION = re.compile(r"(?P<begin>begin|start\s+transaction)\b|(?:commit|end)\b", re.I)
 VIEW = re.compile(r"create\s+(?:\w+\s+){0,3}view\b", re.I)
 NAME = r'(?:"?(?:public|main)"?\s*\.\s*)?("[^"]+"|\w+)'
 TRIGGER = re.compile(r"create\s+(?:temp\w*\s+)?trigger\b.*\bbegin\b", re.I | re.S)
@@ -188,6 +189,10 @@ class _Script:
         plan = self.plans.get(statement.start)
         if statement.data is not None:
             self._copy(statement)
+        elif found := TRANSACTION.match(statement.text):
+            # PostgreSQL only warns of a second BEGIN, and of a COMMIT without one.
+            if self.connection.in_transaction is not bool(found["begin"]):
+                self.connection.execute("BEGIN" if found["begin"] else "COMMIT")
         elif isinstance(plan, TableDraft) and plan.select is not None:
             self._create_as(plan.name, written(plan.select))
         elif isinstance(plan, TableDraft):

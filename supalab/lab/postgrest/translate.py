@@ -57,8 +57,6 @@ REWRITTEN = {  # the beginning or end of a statement, where one word more keeps 
     r"(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
     r"(create\s[^(]*\sindex\s[^(]*\son)\s+only\b": r"\1",
     r"(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\"?\w+\"?": r"\1 ",
-    r"(?:begin|start\s+transaction)\b[^;]*": "BEGIN",
-    r"(?:commit|end)\b[^;]*": "COMMIT",
     r"(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
     r"(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
     r"truncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
