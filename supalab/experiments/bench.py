@@ -56,19 +56,13 @@ CASES = (
     Size("zero-10", 10, Workload(1500, 0.0, callers=10), warm_up=100),
 )
 REPEAT, QUICK_REQUESTS = 5, 400
-#: CPU in ms for a request from a limit of so many on (a 2-core machine, November 2026): good for guessing how long a
-#: trial takes, and for nothing else.
-COST_MS: Mapping[str, Mapping[int, float]] = {
-    "real": {1: 0.6, 1000: 1.0},
-    "real-httpx": {1: 1.0, 100: 10.0, 1000: 18.0},
-    "httpx": {1: 2.5, 100: 9.5, 1000: 17.5},
-    "httpx2": {1: 1.0, 1000: 8.0},
-    "supabase": {1: 1.5, 100: 9.5, 1000: 20.0},
-    "to-thread": {1: 1.0, 100: 5.0, 1000: 7.0},
-}
-USUAL_MS = {1: 1.0, 1000: 3.0}
-#: A trial that takes longer than this many seconds is run at most twice, or is left out.
-LONG_S, TOO_LONG_S, QUICK_TOO_LONG_S, LONG_REPEATS = 15.0, 60.0, 25.0, 2
+#: Seconds of a trial, without its process, of those that take much longer than the server time (a 2-core machine,
+#: November 2026); and milliseconds of work for a request of all others. Good for guessing, and for nothing else.
+LONG = {"httpx2-1000": 16.0, "real-httpx-1000": 36.0, "httpx-1000": 35.0, "supabase-1000": 40.0, "to-thread-1000": 14.0}
+LONG |= dict.fromkeys(("real-httpx-100", "httpx-100", "supabase-100"), 10.0)
+USUAL_MS = 1.5
+#: A trial that takes longer than this many seconds is run at most twice, and not for a quick look.
+LONG_S, LONG_REPEATS = 15.0, 2
 
 
 class Goal(NamedTuple):
@@ -135,22 +129,18 @@ def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, qui
 
 def _how_often(kind: str, size: Size, times: int, *, quick: bool) -> Generator[str, None, int]:
     """Return how often a client is run in a case, and say why if that is less often than asked."""
-    seconds, name = trial_s(kind, size), f"{kind}-{size.limit} ({size.name})"
-    if seconds > (QUICK_TOO_LONG_S if quick else TOO_LONG_S):
-        yield f"{name} left out: one trial would take about {seconds:.0f} s"
-        return 0
-    if seconds > LONG_S and times > LONG_REPEATS:
-        yield f"{name} run {LONG_REPEATS} times only: one trial takes about {seconds:.0f} s"
-        return LONG_REPEATS
-    return times
+    seconds, most = trial_s(kind, size), 0 if quick else LONG_REPEATS
+    if seconds <= LONG_S or times <= most:
+        return times
+    less = f"run {most} times only" if most else "left out"
+    yield f"{kind}-{size.limit} ({size.name}) {less}: one trial takes about {seconds:.0f} s"
+    return most
 
 
 def trial_s(kind: str, size: Size) -> float:
     """Return the seconds that one trial should take, without starting its process."""
-    steps = COST_MS.get(kind, USUAL_MS)
-    work = steps[max(step for step in steps if step <= size.limit)] / 1000 * (size.workload.requests + size.warm_up)
-    # Half of it overlaps with the latency, give or take: only the sum's size matters.
-    return round(max(work, (size.workload.ideal_s(size.limit) or 0.0) + work / 2), 3)
+    usual = (size.workload.ideal_s(size.limit) or 0.0) + USUAL_MS / 1000 * (size.workload.requests + size.warm_up)
+    return round(LONG.get(f"{kind}-{size.limit}", usual), 3)
 
 
 def _runs(found: Record) -> pd.DataFrame:
@@ -242,15 +232,15 @@ def figure(found: Record) -> Figure:
     rows = rows[rows["case"].isin(names)]
     # A single point is no line, unless there is only one case.
     rows = rows[rows.groupby("kind")["case"].transform("nunique") >= min(2, len(names))]
-    points = {str(kind): mine for kind, mine in medians(rows, "case", "kind").groupby("kind", sort=False)}
-    failed = {kind: mine["errors"].sum() for kind, mine in points.items()}
-    marks = {kind: f" ({number} failed)" * bool(number) for kind, number in failed.items()}
-    said = [f"{kind}{marks[kind]}: {', '.join(map(_point, each(mine)))}." for kind, mine in points.items()]
-    words = [f"{WHAT} {headline(found)}.", *said]
-    with sheet(headline(found), _about(found, names), words, (1, 2), 4.0, foot=FOOT, foot_in=1.2, wspace=0.14) as (
-        fig,
-        (cpu, ratio),
-    ):
+    marks, said = {}, []
+    for kind, mine in medians(rows, "case", "kind").groupby("kind", sort=False):
+        failed = mine["errors"].sum()
+        marks[str(kind)] = f" ({failed} failed)" if failed else ""
+        said.append(f"{kind}{marks[str(kind)]}: {', '.join(map(_point, each(mine)))}.")
+    about, words = _about(found, names), [f"{WHAT} {headline(found)}.", *said]
+    with sheet(
+        headline(found), about, words, (1, 2), 4.0, foot=FOOT, foot_in=1.2, wspace=0.14
+    ) as (fig, (cpu, ratio)):  # fmt: skip
         for ax, number in ((cpu, "cpu_ms"), (ratio, "ratio")):
             against(ax, rows, number, "concurrency limit", room=0.33, notes=marks)
         panel_title(cpu, "CPU time per request", "milliseconds of the client's process")

@@ -169,7 +169,7 @@ def figure(found: Record) -> Figure:
         headline(found), about, words, shape, 1.25 * len(every), foot=FOOT, foot_in=1.15, left=0.16, hspace=0.42
     ) as (fig, panels):  # fmt: skip
         for ax, one, trial in zip(panels, every, shown, strict=True):
-            ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[0, *[trial.limit] * (trial.limit <= top)])
+            ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[tick for tick in (0, trial.limit) if tick <= top])
             _requests(ax, one, trial)
             _ends(ax, one, trial, found)
             ax.grid(visible=True, axis="x")

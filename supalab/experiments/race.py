@@ -181,15 +181,19 @@ def table(found: Record) -> Table:
 def notes(found: Record) -> list[str]:
     """Return the sentences under the table: controls, Little's law, spread, errors, blanks, and what is missing."""
     seen = arms(found)
+    said = [*_control(seen), *_law(found, seen)]
     shaky = [f"{one.arm} {one.spread:.0%}" for one in each(seen[seen["spread"] > UNSTABLE])]
-    apart = f"May be unstable, the total times of the repeats are far apart: {', '.join(shaky)}. Is the machine busy?"
-    blank = "Blank: only a lab can witness it (in flight, connections), or the ideal is unknown."
-    lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
-    missing = f"Ended early. Missing: {', '.join(lacking) or 'repeats'}."
-    return [
-        *(*_control(seen), *_law(found, seen), *[apart] * bool(shaky), *failures(found)),
-        *([blank] * bool(seen["peak"].isna().any()) + [missing] * (not found.finished)),
-    ]
+    if shaky:
+        said.append(
+            f"May be unstable, the total times of the repeats are far apart: {', '.join(shaky)}. Is the machine busy?"
+        )
+    said += failures(found)
+    if seen["peak"].isna().any():
+        said.append("Blank: only a lab can witness it (in flight, connections), or the ideal is unknown.")
+    if not found.finished:
+        lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
+        said.append(f"Ended early. Missing: {', '.join(lacking) or 'repeats'}.")
+    return said
 
 
 def _control(seen: pd.DataFrame) -> Iterator[str]:

@@ -261,9 +261,7 @@ def timeline(
     names = shown_arms(found, arms)
     expected = _made_guesses(guesses, names)
     chosen = [middle(found.of(arm)) for arm in names]
-    about = (
-        f"Every bar is a request, every lane a slot. {subtitle(found.trials[0].workload)}."  # of repeats, one is drawn
-    )
+    about = f"Every bar is a request, every lane a slot. {subtitle(found.trials[0].workload)}."
     words = [ABOUT_TIMELINE, describe(found, names), *_guessed(expected)]
     heights = [*(max(LANE_IN * min(_lanes(trial), MOST_LANES), 0.45) for trial in chosen), QUEUE_IN]
     right, gaps = _right(chosen, expected), GAP_IN * len(heights) / sum(heights)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABOVE", "CLEAR", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "against", "check_suffix", "colour",
-    "describe_on", "description", "dots", "head", "key", "label", "look", "not_seen", "nothing", "pale", "panel_title",
+    "describe_on", "description", "dots", "key", "label", "look", "not_seen", "nothing", "pale", "panel_title",
     "response_axes", "row_label", "rule", "save", "sheet", "styled",
 ]  # fmt: skip
 
@@ -97,7 +97,8 @@ def sheet(
         fig = fig or Picture(figsize=(WIDTH_IN, head_in + body_in + foot_in))
         high = fig.get_figheight()
         places = fig.add_gridspec(*shape, left=left, right=right, top=1 - head_in / high, bottom=foot_in / high, **grid)
-        head(fig, title, about)
+        fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.42 / high, title, fontsize=16, fontweight="bold", color=INK)
+        fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / high, about, fontsize=11, color=MUTED)
         fig.text(MARGIN_IN / WIDTH_IN, 0.16 / high, foot, fontsize=9.5, color=MUTED, va="bottom")
         describe_on(fig, " ".join(words))
         yield fig, [fig.add_subplot(places[at]) for at in range(shape[0] * shape[1])]
@@ -186,13 +187,6 @@ def _write(fig: Figure, buffer: io.BytesIO, kind: str) -> None:
     }
     with styled():
         fig.savefig(buffer, format=kind, metadata=metadata[kind])
-
-
-def head(fig: Figure, title: str, about: str) -> None:
-    """Write a title and a subtitle at the top left."""
-    height = fig.get_figheight()
-    fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.42 / height, title, fontsize=16, fontweight="bold", color=INK)
-    fig.text(MARGIN_IN / WIDTH_IN, 1 - 0.72 / height, about, fontsize=11, color=MUTED)
 
 
 def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], *, line: float = 0.0, **how: Any) -> None:
