@@ -19,7 +19,7 @@ from supalab.experiments import Experiment
 from supalab.measure.case import Case, Workload
 from supalab.measure.record import Record, each, failures, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
-from supalab.report.format import count, duration, runs
+from supalab.report.format import count, duration, runs, stated
 from supalab.report.plot import INK, MUTED, dots, label, look, panel_title, sheet
 from supalab.report.table import Cell, Table
 
@@ -31,7 +31,7 @@ TICKER_S, IDLE_S = 0.005, 1.5
 # Every arm uses each slot equally often; a blocking arm, which has only one slot, a little more.
 ROUNDS, BLOCKING_ROUNDS = 10, 20
 PARTS = {"lag_p50_s": ("o", "p50"), "lag_p99_s": ("D", "p99"), "lag_max_s": (">", "longest")}
-TICKS = {1e-4: "0.1 ms", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms", 1.0: "1 s", 10.0: "10 s"}
+TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 LEAST_S = 5e-5
 IDLE = "idle loop"
 FOOT = (
@@ -172,7 +172,7 @@ def _draw_lags(ax: Axes, seen: pd.DataFrame, every: pd.DataFrame) -> None:
         label(ax, duration(one.lag_max_s), (every["lag_max_s"][every["place"] == one.Index].max(), one.Index), (11, 0))
     ticks = [at for at in TICKS if at <= longest * 3]
     ax.set(xscale="log", xlim=(LEAST_S, max(longest, 0.1) * 3.5))
-    ax.set_xticks(ticks, [TICKS[at] for at in ticks])
+    ax.set_xticks(ticks, list(map(stated, ticks)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, handletextpad=0.1, fontsize=9.5)
 
