@@ -36,8 +36,6 @@ FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
 GOAL = 0.05
 WHAT = "Memory held while all requests are in flight, in all and per request, one line for each client."
 MARKS = "Bars from the lowest to the highest process. Hollow: not all were in flight together."
-#: The notes that stand under the figure as well begin like this.
-UNDER = ("Each additional request", "Coefficient of variation")
 
 
 def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = 5) -> Plan:
@@ -117,7 +115,7 @@ def _each_more(seen: pd.DataFrame) -> Iterator[str]:
     said = [f"{kind} {1000 * held:.0f} KB" for kind, held in (more["mb"] / more["limit"]).dropna().items()]
     if said:
         span = f"from {seen['limit'].min():,} to {seen['limit'].max():,}"
-        yield f"{UNDER[0]} in flight, {span}, takes {listed(said)}."
+        yield f"Each additional request in flight, {span}, takes {listed(said)}."
 
 
 def _differences(seen: pd.DataFrame) -> Iterator[str]:
@@ -147,8 +145,8 @@ def _spread(seen: pd.DataFrame) -> Iterator[str]:
     worst = seen.nlargest(1, "variation").iloc[0]
     above = [f"{cell.kind} at {cell.limit:,}" for cell in each(seen[seen["variation"] > GOAL])]
     verdict = f"above the goal of {GOAL:.0%}: {listed(above)}" if above else f"the goal is {GOAL:.0%}"
-    where = f"{worst['kind']} at {worst['limit']:,}"
-    yield f"{UNDER[1]} over {seen['n'].max()} processes: at most {worst['variation']:.1%} ({where}; {verdict})."
+    most = f"{worst['variation']:.1%} ({worst['kind']} at {worst['limit']:,}; {verdict})"
+    yield f"Coefficient of variation over {seen['n'].max()} processes: at most {most}."
 
 
 def table(found: Record) -> Table:
@@ -178,7 +176,7 @@ def figure(found: Record) -> Figure:
     held = "Memory that no other process shares, read once while all wait for their responses"
     clients = [f"{kind}: {', '.join(map(_at, each(mine)))}." for kind, mine in seen.groupby("kind", sort=False)]
     about, words = f"{held}; {runs(found.repeats, 'mean')}", [WHAT, *clients, *said]
-    foot = "\n".join([*(note for note in said if note.startswith(UNDER)), MARKS])
+    foot = "\n".join([*_each_more(seen), *_spread(seen), MARKS])
     with sheet(
         headline(found), about, words, (1, 2), 3.45, foot=foot, foot_in=1.25, wspace=0.15
     ) as (fig, (total, of_one)):  # fmt: skip
