@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "arms", "control_of", "describe", "headline", "notes", "plan", "race", "shown_arms", "subtitle", "table", "together",
+    "arms", "control_of", "describe", "headline", "notes", "plan", "race", "shown_arms", "subtitle", "table",
+    "together",
 ]  # fmt: skip
 
 NAME, ABOUT = "race", "six arms, five times: a span for every request, what the lab witnessed, memory, CPU, loop lag"
