@@ -267,8 +267,8 @@ class Owner:
 
     def __repr__(self) -> str:
         child = self._child
-        where = "not running" if child is None else f"{self._address(child)}, process {child.pid}"
-        return f"<{self._title}, {where}>"
+        where = ", not running" if child is None else f" {self._address(child)}, process {child.pid}"
+        return f"<{self._title}{where}>"
 
     def start(self) -> Self:
         """Start the child and return this handle when it is ready; a running child is not started again.
