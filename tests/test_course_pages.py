@@ -133,7 +133,7 @@ def test_every_notebook_has_words_for_the_instructor() -> None:
     assert [title for title, _ in said] == [title for title, _, _ in openings().values()]
     for _, words in said:
         assert 2 <= words.count("\n") <= 5
-        assert re.search(r"^Usual guess: .+ Comes out: .*\d.*\.$", words, re.MULTILINE)
+        assert re.search(r"^Usual guess: .+ Result: .*\d.*\.$", words, re.MULTILINE)
 
 
 def test_a_hub_opens_the_working_copy_that_its_accounts_begin_with() -> None:

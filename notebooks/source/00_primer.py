@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 00 · Primer
 #
-# **14 minutes.** Optional, for people who never studied asyncio. You meet the seven words of Python's async code, each with a few lines that you can run.
+# **14 minutes.** Optional, for people who have never studied asyncio. You meet the seven words of Python's async code, each with a few lines that you can run.
 #
 # - **You will** call a coroutine and see that nothing happens; run two tasks at the same time; limit how many run at once.
 # - **You need** ordinary Python: functions, loops, exceptions. If you know `asyncio.gather` and `asyncio.Semaphore`, go to [00 · Start here](00_start_here.ipynb).
@@ -124,7 +124,7 @@ print(rows)
 # %% [markdown]
 # ## Executor
 #
-# Many libraries, such as `requests`, know nothing of `await`. They block: nothing else on the event loop can run until they return. An
+# Many libraries, such as `requests`, do not support `await`. They block: nothing else on the event loop can run until the call returns. An
 # [**executor**](glossary.md#executor) runs such a function in a thread, and your coroutine awaits the result. *Fake async* clients do this with every request.
 
 
@@ -190,7 +190,7 @@ await check("00a", fetch_all)
 # The call returns a coroutine. It runs when you <code>await</code> it, or when you make a task of it.
 # </details>
 #
-# <details><summary>Does <code>await a()</code> and then <code>await b()</code> run them at the same time?</summary>
+# <details><summary>Do <code>await a()</code> and then <code>await b()</code> run at the same time?</summary>
 #
 # No. The second one starts after the first one has ended. Use tasks or <code>gather</code>.
 # </details>

@@ -117,8 +117,8 @@ print(f"The witness for fake-10: {lab.witness()}")
 charts.timeline([fake_3, fake_10, real_10])
 
 # %% [markdown]
-# From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference: `fake-10` and
-# `real-10` finish at about the same time.
+# From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference, because `fake-10`
+# and `real-10` finish at about the same time.
 #
 # So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of this difference either.
 # Threads that share one `requests.Session` reuse connections too. [Notebook 08](08_what_made_it_faster.ipynb) measures each change by itself.
@@ -150,7 +150,7 @@ trials
 # %% [markdown]
 # ## Your turn
 #
-# Change the limit and the number in the name, and run the cell again. From which limit on does a higher limit no longer help?
+# Change the limit and the number in the name, and run the cell again. Above which limit does the burst not get any faster?
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=20) as db:
@@ -160,8 +160,8 @@ print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 # %% [markdown]
 # <details><summary>Have you tried three or four limits? Then compare.</summary>
 #
-# Any limit from 50 to 99 needs two waves, and 100 needs one. You cannot have fewer than one wave, so 300 changes nothing. The time above 0.15 s is the
-# work of the client and the lab, which have a hundred connections to open.
+# Any limit from 50 to 99 needs two waves, and 100 needs one. You cannot have fewer than one wave, so 300 changes nothing. The rest of the time, above
+# 0.15 s, is work of the client and the lab, which open a hundred connections.
 # </details>
 #
 # ## In practice
@@ -177,4 +177,4 @@ print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 #
 # From now on there are exercises. `!supalab progress` in a cell shows which of them you have done.
 #
-# **Next:** in [01 · See the ceiling](01_see_the_ceiling.ipynb) you compute such a result before you measure it.
+# **Next:** in [01 · See the ceiling](01_see_the_ceiling.ipynb) you compute the duration of a burst before you measure it.

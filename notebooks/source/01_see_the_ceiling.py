@@ -34,7 +34,7 @@ print(f"{n} requests; the server takes {lab.conditions.latency:g} s for each")
 # ## Predict
 #
 # The server takes 0.15 s for each request, and 3 requests run at a time. How many seconds pass from the first request to the last response?
-# Replace `None` by a number. You can also leave it and just watch.
+# Replace `None` with a number. You can also leave it and just watch.
 
 # %%
 guess = predict(f"{n} requests, 3 at a time", None)
@@ -117,7 +117,7 @@ print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on a
 # %% exercise 01a
 # hint: All threads start together and end together. Think in waves, with one request for each thread.
 # hint: The number of waves is requests / threads, rounded up with math.ceil. Each wave takes `latency` seconds.
-# unit: Return the bare number, without a unit.
+# unit: Return only the number, without a unit.
 # one_by_one: This is the time of one request after another. The threads work at the same time. How many waves is that?
 # idle: With fewer requests than threads, some threads stay idle. There is always at least one wave.
 # waves: This looks like the number of waves. How many seconds does one wave take?

@@ -44,7 +44,7 @@ async def worker(name, pause):
 _ = await asyncio.gather(worker("A", nothing), worker("B", nothing))
 
 # %% [markdown]
-# A ran to its end before B began, although it had an `await` on the way. Now the same two workers, with a pause that really waits:
+# A ran to its end before B began, although it had an `await` on the way. Now run the same two workers with a pause that really waits:
 
 
 # %%
@@ -55,8 +55,8 @@ async def a_moment():
 _ = await asyncio.gather(worker("A", a_moment), worker("B", a_moment))
 
 # %% [markdown]
-# So `await` means: "run this, and *if* something inside has to wait, other tasks may run meanwhile". Something inside must be a thing that the loop
-# can wait for: a timer, a socket, or the result of a thread. If there is no such thing, your coroutine runs like a plain function.
+# So `await` means: "run this, and *if* something inside has to wait, other tasks may run meanwhile". The loop can wait for only a few things:
+# a timer, a socket, or the result of a thread. If your coroutine awaits none of these, it runs like a plain function.
 
 # %% [markdown]
 # ## Measure it with a few lines
@@ -90,7 +90,7 @@ print(f"Nothing else to do: {1000 * await longest_lag(asyncio.sleep(0.2)):.0f} m
 # A client can say `async` in every method and still block the loop. The next cell changes one method of the fake client: it calls `requests` directly
 # instead of in a thread.
 #
-# Twelve callers start at once, and the server takes 0.1 s for each request. How late will the ticker be at most? Replace `None` by a number of seconds,
+# Twelve callers start at once, and the server takes 0.1 s for each request. How late will the ticker be at most? Replace `None` with a number of seconds,
 # or leave it. (A few seconds.)
 
 
@@ -113,7 +113,7 @@ print(guess.compare(lag))
 # %% [markdown]
 # ## Fake and real
 #
-# Now compare it with the fake client, which runs the same `requests.get` in 3 threads, and with the real client at the same limit. `heartbeat`
+# Now compare the blocking client with the fake client, which runs the same `requests.get` in 3 threads, and with the real client at the same limit. `heartbeat`
 # measures as above and records every tick, so that a chart can show them. Which client keeps the loop responsive? (About 5 seconds.)
 
 # %%
@@ -184,7 +184,7 @@ await check("02a", fetch)
 #
 # <details><summary>A coroutine has five <code>await</code>s. How often does it yield?</summary>
 #
-# It depends on what is inside, and it may be never. Only something that suspends the task lets others run: a timer, a socket, or another task that is
+# It depends on what they await, and the answer may be never. Only something that suspends the task lets others run: a timer, a socket, or another task that is
 # not done.
 # </details>
 #
@@ -193,7 +193,7 @@ await check("02a", fetch)
 # No. Other tasks run once, before the call. The call itself still blocks the thread until it ends.
 # </details>
 #
-# <details><summary>Somebody replaces threads by httpx "because threads block the event loop". Is that right?</summary>
+# <details><summary>Somebody replaces threads with httpx "because threads block the event loop". Is that right?</summary>
 #
 # No. The chart shows that threads do not block it. There are good reasons for the change; this is not one of them.
 # </details>
@@ -217,7 +217,7 @@ except RuntimeError as error:
 
 # %% [markdown]
 # The kernel's thread already runs a loop, the one that reads your cells. A second loop would block the first one until it ended, so Python refuses.
-# A cell can `await`. A plain function cannot; if you need one, run the coroutine on a loop in another thread. `anyio`, which httpx installs, has this ready:
+# A cell can `await`. A plain function cannot; if you need one, run the coroutine on a loop in another thread. `anyio`, which is installed with httpx, can do this:
 
 
 # %%
@@ -241,7 +241,7 @@ first_title()
 # of its own, because a client that you used in a cell belongs to the notebook's loop (see notebook 03).
 #
 # Search engines suggest `nest_asyncio` for the same error. It patches asyncio so that a running loop can run another coroutine to its end. Cells with
-# `asyncio.run` then work one at a time. But *Run All* sends all cells at once. The next cell tries this in two fresh kernels, the second one with the
+# `asyncio.run` then work if you run them one by one. But *Run All* sends all cells together. The next cell tries this in two fresh kernels, the second one with the
 # maintained fork, and then measures the CPU time of plain tasks. The line "no patch" is the control. (About 7 seconds.)
 
 # %%
@@ -251,7 +251,7 @@ print(await try_nest_asyncio())
 
 # %% [markdown]
 # A star marks a cell that never ran. With `nest_asyncio`, cells that are queued behind a patched one are lost without an error; with the fork,
-# `nest_asyncio2`, they run. Up to Python 3.13, both replace asyncio's fast C tasks by slower Python ones in the whole process. So this course never applies
+# `nest_asyncio2`, they run. Up to Python 3.13, both replace asyncio's fast C tasks with slower Python tasks in the whole process. So this course never applies
 # them: in a patched kernel you would measure the patch. Use the first row that fits:
 #
 # | where you are | what to do |

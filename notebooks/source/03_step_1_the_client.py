@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 03 · Step 1: the client
 #
-# **19 minutes.** The migration begins. You replace the thread pool by one `httpx` client, and you learn when to create it.
+# **19 minutes.** The migration begins. You replace the thread pool with one `httpx` client, and you learn when to create it.
 #
 # - **You will** read step 1 as a diff; break a lazily created client in three ways and count the damage; write one that works.
 # - **You need** notebook [02](02_inside_the_loop.ipynb): when an `await` lets other tasks run.
@@ -25,7 +25,7 @@ lab = start_lab(latency=0.15)
 # %% [markdown]
 # ## What step 1 changes
 #
-# Lines with `-` are from the client that you leave, lines with `+` from the client of the article.
+# Lines with `-` are from the client that you replace. Lines with `+` are from the article's client.
 
 
 # %%
@@ -48,7 +48,7 @@ print("\n".join(difflib.unified_diff(*sides, lineterm="", n=20)))
 # db = ArticleSupabaseAsync(url, key)     # runs at import
 # ```
 #
-# What would this cost at import?
+# What would it cost to create the `httpx` client at import?
 
 
 # %%
@@ -67,7 +67,7 @@ timed("ArticleSupabaseAsync(...), lazy", lambda: ArticleSupabaseAsync(lab.url, l
 # Nearly all of the time goes into reading certificates. Every test run and every `--help` would pay for it. So the client is created at its first use.
 # (`httpx` needs a running loop only when it opens a connection.)
 #
-# Does the client keep its [limit](glossary.md#limit)? Twenty callers start at once, before any client exists.
+# Does the client respect its [limit](glossary.md#limit)? Twenty callers start at once, before any client exists.
 
 # %%
 async with ArticleSupabaseAsync(lab.url, lab.key, limit=10) as db:
@@ -122,7 +122,7 @@ print(f"{len(made) - earlier} clients created; {open_sockets() - before} sockets
 
 # %% [markdown]
 # All twenty tasks saw `None`, so each one created its own client with its own limit of 10. Only the last client was stored and later closed. The others
-# keep their sockets open, and no code will close them. To fix it, move one line up. This is also our control, because nothing else changes.
+# keep their sockets open, and no code will close them. To fix it, move the `await` above the `if`. This is also our control, because nothing else changes.
 
 
 # %%
@@ -141,7 +141,7 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
 charts.timeline([careful, racy])
 
 # %% [markdown]
-# If `racy-10` finished faster, then only because it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
+# If `racy-10` finished faster, the only reason is that it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
 # list, so we can close them:
 
 # %%
@@ -151,7 +151,7 @@ for client in made:
 # %% [markdown]
 # ## The second way: close before the first use
 #
-# A service fails during its start, and its clean-up code closes a client that was never used. Then a late task uses it. The first client below is the
+# A service fails while it starts, and its clean-up code closes a client that was never used. Then a task that is still running uses it. The first client below is the
 # article's, the second is the client at the end of this course.
 
 # %%
@@ -219,17 +219,17 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # in_init: __init__ creates a client. Leave it at None there, and create it in _get_client.
 # no_key: The lab refused these requests: each needs self._headers, which hold the key.
 # no_return: _get_client must return a client every time. Is there a path through it without a return?
-# blocking: httpx.Client blocks; the one to await is httpx.AsyncClient.
+# blocking: httpx.Client blocks; the client that you can await is httpx.AsyncClient.
 # plain: select awaits the result of _get_client: it must stay `async def`.
 # no_limits: limits= takes an object, not a number: httpx.Limits(max_connections=self._limit).
 # not_used: select must get its client from _get_client.
 # await_between: Other tasks ran between the check of self._client and its assignment. Is there an await between the two? Without one, no other task can run there.
-# loop_not_set: Each call of _get_client creates a client, although one is stored: self._loop was never set, so every loop looks like another one. Set it together with self._client.
+# loop_not_set: Each call of _get_client creates a client, although one is stored: self._loop was never set, so every call seems to come from a new loop. Set it together with self._client.
 # each_time: Each call of _get_client creates a client: keep the first in self._client.
 # fewer: Fewer requests were in flight than the limit allows: max_connections should be self._limit.
 # unlimited: Pass httpx.Limits(max_connections=self._limit): without it, a client takes up to 100.
 # not_stored: Every request opens a new connection, because the client, which holds the connections, is not stored.
-# closes_the_old: _get_client tried to use or close the old client, whose loop has ended: nobody can close it any more. Drop it, and create a new one.
+# closes_the_old: _get_client tried to use or close the old client, whose loop has ended: it can no longer be closed. Replace it with a new client.
 # other_loop: The stored client belongs to the loop that created it, and its connections ended with it. Remember the loop together with the client, and create a new client if asyncio.get_running_loop() is another loop.
 class LazyClient:
     def __init__(self, url: str, key: str, limit: int = 10) -> None:
@@ -265,8 +265,8 @@ await check("03a", LazyClient)
 #
 # - **Create the client where its loop runs.** In a web service, use the start-up hook (FastAPI's `lifespan`): the client is created on the loop, closed
 #   on the loop, and shared by all requests. Libraries have no such hook, so they create it lazily.
-# - **Two loops at the same time** would keep replacing each other's client. In this case `SupabaseAsync` raises an error
-#   for the second loop.
+# - **Two loops at the same time** would replace each other's client again and again. In this case `SupabaseAsync` raises an
+#   error for the second loop.
 # - **If awaiting on every call is too expensive**, protect the check and the `await` with an `asyncio.Lock`. A lock also belongs to one loop.
 
 # %% [markdown]

@@ -22,7 +22,7 @@ async with ArticleSupabaseAsync(lab.url, lab.key) as db:
 # ## The same code in four methods
 #
 # A client usually grows one method at a time. `select` calls `requests.get` and `insert` calls `requests.post`. Each method builds the address, adds the
-# key, sets a timeout, checks the status and reads the JSON. Sooner or later one of the methods forgets one of these steps.
+# key, sets a timeout, checks the status and reads the JSON. Sooner or later one of the methods lacks one of these steps.
 #
 # Step 2 of the migration fixes this: **one `_request`, and everything goes through it**. Here is the `_request` of `SmallClient`, a client that can
 # read and cannot write yet. You will add the writing.
@@ -82,7 +82,7 @@ async with ArticleSupabaseAsync(lab.url, lab.key) as db:
 
 # %% [markdown]
 # Three requests used one connection. We did not send a `status`: the table filled it in, and `return=representation` brought it back. With `minimal` the
-# server sends nothing back. Choose it if you do not need the rows.
+# server sends nothing back. Choose `minimal` if you do not need the rows.
 #
 # ## Filters are data
 #
@@ -110,7 +110,7 @@ everything = [row["id"] for row in await small.select("contests", select="id", o
 print(guess.compare(len(await glued("x,id.gt.0"))))
 
 # %% [markdown]
-# The comma ended one condition and began another: `id.gt.0` means "the id is greater than 0", and this is true for every row. In a DELETE, the same text
+# The comma ended one condition and began another. `id.gt.0` means "the id is greater than 0", which is true for every row. In a DELETE, the same text
 # would have emptied the table. It is the same mistake as SQL injection: text from a user became part of the query.
 #
 # Now the same search with the text passed as data. `any_of` puts it in quotation marks (`%22` in an address). Inside quotation marks a comma has no
@@ -253,16 +253,16 @@ await check("04b", WithUpdate)
 #
 # - **An update without filters changes every row.** Supabase's API and this lab refuse it; a plain PostgREST does it. Our `wire.update` raises before
 #   anything is sent.
-# - **`raise_for_status()` loses the reason.** It reports the status and ignores PostgREST's code, message and hint, which are in the body. Read the body
-#   in the one place that has it.
-# - **A write without a response may have been applied.** You may send a read again. Send a write again only if it does no harm to apply it twice.
+# - **`raise_for_status()` loses the reason.** It reports the status and ignores PostgREST's code, message and hint, which are in the body. Read the body in
+#   `_request`, the one place that has it.
+# - **A write without a response may have been applied.** You may send a read again. Send a write again only if applying it twice does no harm.
 
 # %% [markdown]
 # ## Recap
 #
 # <details><summary>You need a new header on all requests. How many places change?</summary>
 #
-# One: `_request`. With four separate methods there would be four places, and you might forget one.
+# One: `_request`. With four separate methods there would be four places, and you might miss one of them.
 # </details>
 #
 # <details><summary>Is <code>params={"title": f"eq.{typed}"}</code> safe, although it has an f-string?</summary>

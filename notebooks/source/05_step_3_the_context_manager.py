@@ -44,8 +44,8 @@ print(f"{open_sockets() - before} more socket is open, although the request has 
 # %% [markdown]
 # ## How many sockets stay open?
 #
-# A service creates a client for each job and keeps it in a list. How many sockets are open after 20 jobs? Replace `None` by a number, or leave it.
-# Compare it with a service that forgets each client, and with one that uses `async with`. (About 5 seconds.)
+# A service creates a client for each job and keeps it in a list. How many sockets are open after 20 jobs? Replace `None` with a number, or leave it.
+# Compare this with a service that forgets each client, and with a service that uses `async with`. (About 5 seconds.)
 
 # %%
 guess = predict("20 clients in a list", None, unit="sockets")
@@ -82,7 +82,7 @@ print(guess.compare(ways["kept in a list"][-1]))
 charts.sockets(ways)
 
 # %% [markdown]
-# Clients in a list keep their sockets open, on your side and on the server's, until one of the two runs out of sockets. Python's garbage collector closes the
+# Clients in a list keep their sockets open, on your side and on the server's, until one side runs out of sockets. Python's garbage collector closes the
 # sockets of forgotten clients, at a time that you cannot choose. (Reference counting alone does not free them.) `async with` leaves no socket open.
 
 # %%
@@ -150,7 +150,7 @@ await check("05a", Closing)
 # ## Part 2: cancelling
 #
 # A caller may give up before its response arrives: a timeout expires, a sibling task fails, the service shuts down. In asyncio this is
-# [**cancellation**](glossary.md#cancellation): the `await` raises `CancelledError`, and the caller can continue at once. What happens to the request that
+# [**cancellation**](glossary.md#cancellation): the `await` raises `CancelledError`, and the caller can continue immediately. What happens to the request that
 # was already sent?
 #
 # The lab now takes half a second, and each client has 3 [slots](glossary.md#slot). We fill the slots, cancel all callers after 0.1 s, and then a new
@@ -189,14 +189,14 @@ print(f"fake-3: {fake_3[2]}\nreal-3: {real_3[2]}")
 charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 
 # %% [markdown]
-# **fake-3:** the callers were free at once, but the threads were not. Cancelling does not stop a thread; only its own socket timeout would. Each thread
+# **fake-3:** the callers were free immediately, but the threads were not. Cancelling does not stop a thread; only its own socket timeout would. Each thread
 # finished a request that nobody needed, and its slot stayed occupied. The new caller first waited for a slot, and then half a second for its rows.
 #
-# **real-3:** each cancelled request closed its connection and released its slot. The new request was sent at once.
+# **real-3:** each cancelled request closed its connection and released its slot. The new request was sent immediately.
 #
 # The witness also saw **4** requests in flight for `real-3`, although the client has 3 slots: the server continued with the three cancelled requests.
-# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (It counts three new connections, because one
-# had been open since the warm-up.)
+# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (The witness counts three new connections, because
+# one had been open since the warm-up.)
 
 # %% [markdown]
 # ## Exercise 05b · Cancel and continue
@@ -207,7 +207,7 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # 2. Start 3 reads of the table `contests`, wait 0.1 s, and cancel them.
 # 3. Read once more, and return how many seconds this last read took.
 #
-# Leave out the warm-up, because the check counts the requests. It uses a lab of its own, with a server time of 0.4 s.
+# Leave out the warm-up, because the check counts the requests. The check uses its own lab, with a server time of 0.4 s.
 #
 # | what the check looks at | expected |
 # |---|---|
@@ -297,7 +297,7 @@ async with Migrated(lab.url, lab.key) as db:
 # - **One client per process, not per request.** Open it where the service starts and close it where the service ends. In FastAPI this is the `lifespan`
 #   function; notebook [10](10_in_production.ipynb) shows it.
 # - **Never swallow `CancelledError`.** `except Exception` lets it pass. `except BaseException` and a bare `except` do not.
-# - **A cancelled write may have been applied.** The server may have applied it before it noticed the disconnect.
+# - **Do not assume that a cancelled write failed.** The server may have applied it before it noticed the disconnect.
 # - **Run your tests with `python -X dev`.** Python then warns about each socket that the garbage collector had to close.
 
 # %% [markdown]

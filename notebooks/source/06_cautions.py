@@ -5,7 +5,7 @@
 #
 # **21 minutes.** Three things change when you move from `requests` to `httpx`: the names of errors, the number of connections that stay open, and the timeouts.
 #
-# - **You will** raise each error for real; fix a function that misses some of them; find a request that no read timeout ends.
+# - **You will** raise each error for real; fix a function that misses some of them; find a request that no read timeout stops.
 # - **You need** notebook [05](05_step_3_the_context_manager.ipynb), or an `httpx.AsyncClient` of your own.
 
 # %%
@@ -97,7 +97,7 @@ print(guess.compare(sum(isinstance(after, OSError) for _, after in errors.values
 # %% [markdown]
 # - The article's line changes what is caught. `requests.HTTPError` means an error status, which httpx calls `HTTPStatusError`. `httpx.HTTPError` is the
 #   *base class* of this error and of all transport errors, such as a refused connection or a timeout.
-# - Every error of `requests` is an `OSError`, and no error of httpx is. A handler that says `except OSError` no longer catches anything.
+# - Every error of `requests` is an `OSError`, and no error of httpx is. A handler that says `except OSError` no longer catches any of them.
 # - The same fault can change its kind. A stalled TLS handshake is a *read* timeout in `requests` and a *connect* timeout in httpx.
 # - Two rows are not subclasses of `httpx.HTTPError`: a body that is not JSON, and an invalid URL.
 #
@@ -116,8 +116,8 @@ for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, request
 # %% [markdown]
 # The first two lines are the article's. A handler that meant "this row does not exist" now also handles "the server does not answer".
 #
-# Nothing crashes on the day of the migration. The handlers stay and the tests pass. Then a connection is refused for the first time, and an old handler such
-# as `except OSError` no longer catches the error.
+# Nothing crashes on the day of the migration. The handlers are still there and the tests pass. Then a connection is refused for the first time, and an old handler
+# such as `except OSError` does not catch the error.
 #
 # ## Exercise 06a · Catch what httpx raises
 #
@@ -173,8 +173,8 @@ await check("06a", contests)
 # ## Part 2: "connection pooling is automatic"
 #
 # This is true: you never open connections yourself. But the article's client has `max_connections=10` and `max_keepalive_connections=5`. Ten connections
-# may be open, and five may stay open while they are idle. We send sixty requests, ten at a time. How many connections will the lab see? And how many from
-# `kept-10`, the same client with one number changed, so that ten may stay open?
+# may be open, and five may stay open while they are idle. We send sixty requests, ten at a time. How many connections will the lab see? And how many will it
+# see from `kept-10`, the same client with one number changed, so that ten may stay open?
 
 # %%
 opened = predict("60 requests through article-10", None, unit="connections")
@@ -200,8 +200,8 @@ print("article-10:", article_10["connections"], "  kept-10:", kept_10["connectio
 
 # %% [markdown]
 # While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each connection as soon as it is idle, even if callers are
-# waiting (seen in httpcore 1.0.9). So nearly every request opens a new one. On a real network this costs [round trips](glossary.md#round-trip), and more with
-# TLS. So set both limits to the same number.
+# waiting (seen in httpcore 1.0.9). So nearly every request opens a new connection. On a real network this costs [round trips](glossary.md#round-trip), and more with
+# TLS. Therefore set both limits to the same number.
 #
 # If all connections are busy, callers wait in the pool. They give up after a [**pool timeout**](glossary.md#pool-timeout), which `requests` does not have:
 
@@ -213,7 +213,7 @@ async with httpx.AsyncClient(headers=headers, **few) as two:
 print([type(error).__name__ if error else "rows" for error in found])
 
 # %% [markdown]
-# (Even this does not limit your time in the queue. If another caller gets the idle connection first, your 0.1 s start again. Seen in httpcore 1.0.9.)
+# (Even a pool timeout does not limit your time in the queue. If another caller gets the idle connection first, your 0.1 s start again. Seen in httpcore 1.0.9.)
 #
 # ## Part 3: four timeouts, and no total limit
 #
@@ -274,7 +274,7 @@ print(f"{type(error).__name__} after {time.perf_counter() - began:.1f} s: {error
 # - **Before you migrate, search for `requests.` in your `except` clauses.** Also search for `OSError`, `IOError` and `ConnectionError`.
 # - **Translate errors once**, in `_request`, into your own exception classes. Then the next migration changes one place.
 # - **A quiet service opens new connections too.** httpx closes a connection that was idle for 5 s (`keepalive_expiry` in `Limits`).
-# - **Set a total time for each request.** Make it shorter than your own caller's timeout.
+# - **Set one deadline for each request.** Make it shorter than your own caller's timeout.
 
 # %% [markdown]
 # ## Recap
@@ -287,7 +287,7 @@ print(f"{type(error).__name__} after {time.perf_counter() - began:.1f} s: {error
 #
 # <details><summary>"We set <code>timeout=30</code>, so no request takes longer than 30 s." Is that right?</summary>
 #
-# No. It limits each wait, and a request may have any number of waits. A server that sends one byte every 29 s never reaches this timeout.
+# No. The timeout limits each wait, and a request may have any number of waits. A server that sends one byte every 29 s never reaches this timeout.
 # </details>
 #
 # <details><summary>Your pool may open 10 connections and keep 5 of them idle. Which traffic is not affected?</summary>

@@ -42,7 +42,7 @@ n = sized(40, at_least=20)
 # | `fake-3` | the article's "before": `requests.get` in 3 threads |
 # | `fake-10` | the same in 10 threads: the [**fair control**](glossary.md#fair-control) |
 # | `session-10` | 10 threads that share one `requests.Session` |
-# | `article-10` | the article's "after", as printed: httpx without threads |
+# | `article-10` | the article's "after", as published: httpx without threads |
 # | `real-10` | the client at the end of this course, also without threads |
 #
 # Each arm runs in a fresh process that has loaded only its own client. Otherwise you cannot compare memory. (Sharing a Session between threads is safe here
@@ -52,7 +52,7 @@ n = sized(40, at_least=20)
 # ## Predict
 #
 # We send fewer than a hundred requests, and the server takes 0.15 s for each. How many seconds will `fake-3` take, and `article-10`? How large is
-# `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Replace `None` by numbers, or leave them.
+# `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Replace `None` with numbers, or leave them.
 
 # %%
 before = predict(f"{n} requests through fake-3", None)
@@ -63,8 +63,8 @@ print(before, after, memory, sep="\n")
 # %% [markdown]
 # ## Run, and watch
 #
-# Each row fills while its arm runs: it shows the requests that the lab has in flight. (About 10 seconds. Half of this time is needed to start processes; during
-# it a row is empty.)
+# Each row fills while its arm runs: it shows the requests that the lab has in flight. (About 10 seconds. Half of this time is for starting processes. A row is empty until
+# its process has started.)
 
 # %%
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
@@ -107,7 +107,7 @@ print(memory.compare(100 * whole["article-10"] / whole["fake-3"]))
 # ## In the table: connections
 #
 # httpx can reuse connections. But `article-10` opened about as many as `fake-10`. The article lets five of ten connections stay open, and while more than
-# five are open, httpx closes each one that becomes idle (notebook [06](06_cautions.ipynb)). You need this for the exercise.
+# five are open, httpx closes each connection that becomes idle (notebook [06](06_cautions.ipynb)). You need this for the exercise.
 
 # %% [markdown]
 # ## Compare with the article
@@ -126,7 +126,7 @@ here, control = (ours.loc["article-10"] / ours.loc[before] for before in ("fake-
 pd.DataFrame({"the article": article, "here": here, "fair control": control}).astype(float).round(2)
 
 # %% [markdown]
-# A ratio of 1 means: no change. Read the two right columns together:
+# A ratio of 1 means that nothing changed. Read the two right columns together:
 #
 # - **In flight, throughput, total time:** the article's factor of about three appears here too, or most of it. Compared with the control, the gain
 #   disappears, or it becomes a loss. The limit made the difference; `max_workers=10` would have saved as much.
@@ -195,7 +195,7 @@ await check("07a", isolates)
 # %% [markdown]
 # ## In practice
 #
-# - **Ask for the control of a table.** Which rows would be the same if only the limit had changed?
+# - **When you see such a table, ask for the control.** Which rows would be the same if only the limit had changed?
 # - **A burst is not your traffic.** If you never have more than three requests to send at once, a limit of 10 does not help you.
 # - **In a terminal,** `supalab race --arms fake-3,fake-10,session-10,article-10,real-10` runs this experiment.
 
@@ -209,7 +209,7 @@ await check("07a", isolates)
 #
 # <details><summary>Which of the five would you choose for 10 requests in flight, if this race were all you knew?</summary>
 #
-# One with a limit of 10. Choose among those four by connections and CPU time. The table says nothing about callers who give up; notebook
+# An arm with a limit of 10. Choose among those four by connections and CPU time. The table says nothing about callers who give up; notebook
 # <a href="05_step_3_the_context_manager.ipynb">05</a> was about them.
 # </details>
 #

@@ -39,7 +39,7 @@ rounds = sized(5, at_least=3)
 # %% [markdown]
 # ## Predict
 #
-# The whole step, from `fake-3` to `article-10`, is 100 %. How much of it does each factor save? Replace `None` by numbers, all or some of them.
+# The whole step, from `fake-3` to `article-10`, is 100 %. How much of it does each factor save? Replace `None` with numbers, all or some of them.
 
 # %%
 guesses = {
@@ -187,7 +187,7 @@ charts.savings(far_saved, guesses={"reuse": far_guess})
 # %% [markdown]
 # ## At full size
 #
-# `supalab explain` runs each pair in fresh processes, and it continues to our client (notebook [09](09_find_the_peak.ipynb) explains these steps). It takes
+# `supalab explain` runs each pair in fresh processes, and it continues from the article's client to our client (notebook [09](09_find_the_peak.ipynb) explains these steps). It takes
 # minutes, so here is a recorded run:
 
 # %%
@@ -195,7 +195,7 @@ explained = recorded("explain")
 explained.figure()
 
 # %% [markdown]
-# Each bar starts where the bar above it ended. The factors should add up to the whole. This is the test of an [**ablation**](glossary.md#ablation); see the
+# Each bar starts where the bar above it ended. The factors should add up to the whole. This tests the [**ablation**](glossary.md#ablation); see the
 # last line of the chart. The record has three rounds, so trust long bars and not short ones.
 #
 # The right side shows CPU time. Each pair ran separately, so compare only *within* a row. A step that costs no seconds may cost CPU time.
@@ -213,7 +213,7 @@ explained.figure("explain-links")
 #
 # - **Change one thing per measurement**, even if you need an arm that you will never ship.
 # - **Run one arm against itself.** If you do not know your noise, you will report it as a gain.
-# - **Measure on the network that you have**, not next to your database.
+# - **Measure on the network that you use in production**, not next to your database.
 
 # %% [markdown]
 # ## Recap
@@ -223,9 +223,9 @@ explained.figure("explain-links")
 # Report that five rounds cannot distinguish it from noise. Do not report 12 ms, and do not report that there is no effect.
 # </details>
 #
-# <details><summary>Limit and reuse change together, and the batch is three times as fast on a slow network. Which one made it faster?</summary>
+# <details><summary>Limit and reuse change together, and the batch is three times as fast on a slow network. Which of them made it faster?</summary>
 #
-# You cannot say. On such a network each of them could do it alone. Run the arm between: the old limit with a Session.
+# You cannot say. On such a network each of them could do it alone. Run the arm between the two: the old limit with a Session.
 # </details>
 #
 # **Next:** in [09 · Find the peak](09_find_the_peak.ipynb) more connections make a client slower.

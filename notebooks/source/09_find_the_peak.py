@@ -81,8 +81,8 @@ for name in ("session-75", "kept-75", "real-75"):
     print(f"{name:10} {seconds[name]:.2f} s per request; on average {in_flight[name]:4.1f} in flight at the lab")
 
 # %% [markdown]
-# Look at `kept-75`. Of 75 requests, only a few are at the server. The rest wait in your own process, although connections are idle: the event loop
-# is busy *inside the connection pool*. The server is nearly idle, and its dashboard shows nothing wrong.
+# Look at `kept-75`. Far fewer than 75 requests are at the server. The rest wait in your own process, although connections are idle: the event loop
+# is busy *inside the connection pool*. The server has little to do, and its dashboard shows nothing wrong.
 
 # %% [markdown]
 # ## The pool, the gate, the transport
@@ -119,13 +119,13 @@ queued.rows[["arm", "requests", "errors", "per_s", "cpu_ms"]].round(1)
 
 # %% [markdown]
 # Ten slots are below every client's peak, so on a quiet machine the throughput is nearly the same. But look at the CPU time. Many waiting callers make each
-# request expensive in the pool, and the gate prevents this. *Many connections* make it expensive too, and only another transport prevents that. Without a
-# gate, cancelled callers can also break httpx's pool permanently (notebook [10](10_in_production.ipynb)).
+# request expensive in the pool, and the gate prevents this. *Many connections* make it expensive too, and only another transport prevents this. Without
+# a gate, cancelled callers can also break httpx's pool permanently (notebook [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## The whole curve
 #
-# This is the same measurement, recorded up to 400 slots. It also has `fake`: threads that open a new connection for each request.
+# This is the same measurement, recorded up to 400 slots. It also includes `fake`: threads that open a new connection for each request.
 
 # %%
 curve = recorded("throughput")
@@ -138,8 +138,8 @@ for kind, line in curve.rows.groupby("kind", sort=False):
     print(f"with {last.limit} slots: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU time per second")
 
 # %% [markdown]
-# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too.) Where the peak is depends on the client,
-# the processor and the server time. Measure yours with `supalab costs throughput`. *Well below* the peak, the throughput is about limit / server time for
+# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too, because of the GIL.) The peak depends on the client, the processor
+# and the server time. Measure the peak on your machine with `supalab costs throughput`. *Well below* the peak, the throughput is about limit / server time for
 # every client, and you choose the limit by arithmetic.
 
 # %% [markdown]
@@ -170,7 +170,7 @@ for kind, line in curve.rows.groupby("kind", sort=False):
 # zero: With a limit of 0 no request is ever sent. One slot is the minimum.
 # far: This is far more than is ever in flight. In flight = throughput x time: multiply. The latency is in seconds.
 # left_over: {per_s} x {latency} is exactly {exactly}: nothing is left over, so there is nothing to add.
-# busy: By arithmetic this limit is enough, so your rule is not the reason: this machine was busy. Run the check again when it has less to do.
+# busy: By arithmetic this limit is enough, so your rule is not the reason: this machine was busy. Run the check again when the machine has less to do.
 # full: With a limit of {limit} and {latency} s per request, the slots are full before this rate is reached, and callers queue. If you rounded, round up.
 # spare: It reaches the rate, but one slot fewer reaches it as well. Slots that you do not need have a cost: every slot is a connection that the server keeps open.
 def limit_for(per_s: float, latency: float) -> int:

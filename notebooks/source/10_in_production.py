@@ -3,7 +3,7 @@
 # %% [markdown]
 # # 10 · In production
 #
-# **16 minutes.** You put a whole service under load and see what its client means for its callers, on good days and on bad days.
+# **16 minutes.** You put a whole service under load and see how its client affects its callers, on good days and on bad days.
 #
 # - **You will** load a service with open-loop load; read its capacity; find out which client keeps working for cancelled callers; set a limit and a deadline.
 # - **You need** notebooks [05](05_step_3_the_context_manager.ipynb) and [09](09_find_the_peak.ipynb), or: in flight = throughput × time, and
@@ -58,7 +58,7 @@ fake_3 = await put_under_load("fake-3", lab, rate=25, seconds=2.5)
 print(guess.compare(fake_3.p95_s))
 
 # %% [markdown]
-# Now ten slots and the same arrivals: first threads (the fair control), then the real client. (10 seconds.)
+# Now use ten slots and the same arrivals: first with threads (the fair control), then with the real client. (10 seconds.)
 
 # %%
 fake_10 = await put_under_load("fake-10", lab, rate=25, seconds=2.5)
@@ -68,8 +68,8 @@ real_10 = await put_under_load("real-10", lab, rate=25, seconds=2.5)
 charts.responses([fake_3, fake_10, real_10], guesses={"fake-3": guess.value})
 
 # %% [markdown]
-# **fake-3:** five more requests per second arrive than can be served. The queue grows as long as the load lasts. The right panel shows that never more
-# than three requests reach the lab: the queue is inside the service.
+# **fake-3:** five more requests per second arrive than can be served. The queue grows as long as the load lasts. The right panel shows that the lab
+# never sees more than three requests: the queue is inside the service.
 #
 # **fake-10 and real-10:** 25 × 0.15 = 3.75 requests are in flight on average, and ten slots have room for them. On a quiet
 # machine the callers see no difference between threads and async.
@@ -85,7 +85,7 @@ capacity = recorded("capacity")
 capacity.figure()
 
 # %% [markdown]
-# The chart shows that it is lower. How busy are the slots at this lower rate? The record has a row for each load. The table below also has an *ideal queue*:
+# Their capacity is lower, as the chart shows. How busy are the slots at this lower rate? The record has a row for each load. The table below also has an *ideal queue*:
 # the same arrivals and the same number of slots, each busy for the arm's idle response time.
 
 # %%
@@ -104,7 +104,7 @@ capacity.table()[0]
 # %% [markdown]
 # ## Three bad days
 #
-# On a good day ten threads are as good as ten connections. Now three bad days, recorded by `supalab faults`: the backend takes 2 s; the backend answers 503; a
+# On a good day ten threads are as good as ten connections. Now look at three bad days, recorded by `supalab faults`: the backend takes 2 s; the backend answers 503; a
 # flood of clients disconnects after 50 ms. Which client suffers most, and from what?
 
 # %%
@@ -118,15 +118,15 @@ faults.figure()
 #
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
-# **The flood of clients.** Which client works on for cancelled callers? The witness counted. *Wasted work* counts responses of the backend that
+# **The flood of clients.** Which client keeps working for cancelled callers? The witness counted this. *Wasted work* counts responses of the backend that
 # reached no caller. *Client gone* counts requests whose client had closed the connection by then.
 
 # %%
 faults.table()[2]
 
 # %% [markdown]
-# A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects at once, so its slot is free for the
-# next request. Therefore even *more* requests reach a backend that does not notice disconnects. Cancelling helps the service; the backend must stop by itself.
+# A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects immediately, so its slot is free for
+# the next request. Therefore even *more* requests reach a backend that does not notice disconnects. Cancelling helps the service; the backend must stop by itself.
 #
 # And `article-10`? Its queue is inside httpx's pool, and callers that are cancelled there can break the pool permanently
 # ([httpcore's issue 1093](https://github.com/encode/httpcore/issues/1093)). In the chart it had not recovered 12 s later. This is why our client has a gate.
@@ -164,7 +164,7 @@ await check("10a", chosen)
 
 # %% [markdown]
 # The check also shows the most requests in flight at the slow backend. This number has no target. With ten slots it is more than ten, and with a thousand
-# slots it is about the same: a request that you give up frees *your* slot, and the backend works on. A deadline protects your callers and not your
+# slots it is about the same: a request that you give up frees *your* slot, and the backend continues to work on it. A deadline protects your callers and not your
 # backend. The limit protects the backend, as long as no caller gives up.
 
 # %% [markdown]

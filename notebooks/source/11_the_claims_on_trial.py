@@ -30,8 +30,8 @@ print(f"{len(claims)} claims, measured on {record.when[:10]}")
 # | throughput | 6.7 requests/s | 20 requests/s |
 # | 100 requests at once | 15 s | 5 s |
 #
-# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict). All that can be
-# tested here were measured once and recorded.
+# Its text makes more claims. Each [claim](glossary.md#claim) has an experiment, and a rule that gives a [verdict](glossary.md#verdict). All claims that
+# can be tested here were measured once and recorded.
 
 # %% [markdown]
 # ## Predict
@@ -48,8 +48,8 @@ record.figure()
 
 # %% [markdown]
 # Each claim with a number has a row. The middle line means "as claimed"; inside the grey band a number counts as reproduced. Look at the diamonds: *the
-# number is right, but the reason is another one*. The first claim blames thread pools for the limit of 3. But that is only `max_workers=3`: a pool of 10 runs
-# 10 at a time. Here is one claim in full:
+# number is right, but the reason is different*. The first claim blames thread pools for the limit of 3. But the limit is only `max_workers=3`: a pool of 10 threads runs 10
+# requests at a time. Here is one claim in full:
 
 # %%
 line = claims.loc["table-faster"]
@@ -74,7 +74,7 @@ for line in verdicts(mine, names, scale=2).itertuples():
     print(f"    {line.sentence}")
 
 # %% [markdown]
-# Now a counterfactual. *Suppose* that in the recorded race ten threads had been as slow as three. This did not happen, and everything else stays as it
+# Now a counterfactual. *Suppose* that in the recorded race ten threads had been as slow as three. It is not true, and everything else stays as it
 # was. Which verdicts change?
 
 # %%
@@ -116,8 +116,8 @@ for column, limit, response, per_s, total in (("before", 3, 0.45, 6.7, 15), ("af
 # %% [markdown]
 # ## Test a hypothesis
 #
-# The hypothesis: **three threads before, and the same three threads after, with a `requests.Session`**. The lab moves away: TLS, a round trip of 50 ms, and
-# no server time. What will the old response time divided by the new one be? (4 seconds.)
+# The hypothesis: **three threads before, and the same three threads after, with a `requests.Session`**. The lab now behaves like a distant server: TLS, a round trip of 50
+# ms, and no server time. What will the old response time divided by the new one be? (4 seconds.)
 
 # %%
 ratio = predict("old response / new response", None, unit="x")
@@ -144,12 +144,12 @@ charts.timeline(far)
 # This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this machine's own
 # work is part of every response. With a round trip of 150 ms the response would take 450 ms on a new connection and 150 ms on a reused one; three in flight
 # give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One cell contradicts this hypothesis: "10 at once".
-# (The lab itself never sees three in flight: it responds at once, and the other requests are on the network.)
+# (The lab itself hardly ever sees three in flight: it responds immediately, and the other requests are on the network.)
 
 # %% [markdown]
 # ## All hypotheses
 #
-# Here are nine hypotheses, A to I, each measured under its own conditions. A tick means: within a factor of 1.5.
+# Here are nine hypotheses, A to I, each measured under its own conditions. A tick means that a number fits within a factor of 1.5.
 
 # %%
 recorded("detective").figure()
@@ -186,7 +186,7 @@ recorded("detective").figure()
 # hint: 50 requests/s x 0.1 s = 5 in flight: doubt the limit. Or 25 / 50 per second = 0.5 s: doubt the response. Both are right.
 # names: Keep the three names 'doubted', 'limit' and 'response', each with a value.
 # limit: A limit is a whole number of requests in flight, from 1.
-# response: The response is in seconds: 100 ms are 0.1.
+# response: The response is in seconds: write 0.1 for 100 ms.
 # as_in_the_blog: These are the blog's own numbers: 25 in flight at 0.1 s each would be done far sooner. The throughput and the time for 50 requests agree with each other. Which of the two other numbers contradicts them?
 # one_is_enough: You changed the limit and the response. One is enough: keep the other as in the blog.
 # third: This is {faster}. In flight = throughput x response: take two of the blog's numbers and compute the third.

@@ -98,13 +98,13 @@ print(guess.compare(looks_async.numbers["peak"]))
 looks_async
 
 # %% [markdown]
-# The headline names three faults: threads; *limited to 1*, because of the lock; and *no connection reuse*, because of `requests.get`. The caller sees none of
+# The headline names three faults: *threads*; *limited to 1*, because of the lock; and *no connection reuse*, because of `requests.get`. The caller sees none of
 # them: calls can be awaited, rows come back, and a test that makes one request at a time passes.
 #
 # ## Exercise 12a · Get the verdict *real async*
 #
-# The class below has the same three faults and fewer methods. Fix them so that every row holds. You can fix one at a time and check after each; the words
-# change with the verdict. The check uses your client once and closes it. If no socket stays open, it runs the probe. (2 to 5 seconds.)
+# The class below has the same three faults and fewer methods. Fix them so that every row holds. You can fix one fault at a time and run the check after each;
+# its text changes with the verdict. The check uses your client once and closes it. If no socket stays open, it runs the probe. (2 to 5 seconds.)
 #
 # | what the check looks at | expected |
 # |---|---|
@@ -187,7 +187,7 @@ else:
 # | one deadline for the whole request | no: httpx's timeouts | yes |
 # | retries, and a warning that a write may have been applied | no | yes |
 #
-# The next cell shows what each costs, as recorded by `supalab bench`.
+# The next cell shows what each client costs, as recorded by `supalab bench`.
 
 # %%
 recorded("bench").figure()
@@ -211,14 +211,14 @@ from IPython.display import display
 
 yours = None  # for instance: lambda url, key: MyClient(url, key)
 if yours is None:
-    print("Replace None by what makes your client, and run this cell again.")
+    print("Replace None with a function that makes your client, and run this cell again.")
 else:
     display(await probe(yours, lab=lab))
 
 # %% [markdown]
 # ## A real project
 #
-# A real server has no witness for us, so there is no verdict. But the race runs there, with its control: three arms with 30 reads each. Use a terminal. The
+# A real server does not show us its counters, so the probe cannot give a verdict. But the race runs there, with its control: three arms with 30 reads each. Use a terminal. The
 # key comes from the environment, and it is never printed; `--table` names your table.
 #
 # ```
@@ -245,7 +245,7 @@ else:
 # 1. Count at the server. Do not trust what a client says about its own concurrency.
 # 2. Check every table with throughput × time = in flight, and start with your own.
 # 3. Change one thing at a time. If you compare a limit of 3 with a limit of 10, you compare limits.
-# 4. Reuse connections. A new one over TLS 1.3 needs two round trips before the request begins.
+# 4. Reuse connections. A new connection over TLS 1.3 needs two round trips before the request begins.
 # 5. Put one limit in front of the pool and choose it by measurement. Put one deadline around everything.
 # 6. Close what you open. Cancel some requests and check what keeps running.
 # 7. Ask who waits while the server works.
@@ -257,7 +257,7 @@ else:
 #
 # <details><summary>A client never has more than 3 requests in flight. Is it fake async?</summary>
 #
-# You cannot know yet. A pool of three threads does this, and so does an `asyncio.Semaphore(3)` around a real client. Ask who waits.
+# You cannot know yet. A pool of three threads limits it to 3, and so does an `asyncio.Semaphore(3)` around a real client. Ask who waits.
 # </details>
 #
 # <details><summary>You wrap a blocking library in <code>asyncio.to_thread</code>. What happens to the verdict?</summary>
@@ -271,5 +271,5 @@ else:
 # On the same machine, hardly. Over TLS each request needs three round trips instead of one: notebook [11](11_the_claims_on_trial.ipynb) measured it.
 # </details>
 #
-# **Next:** this is the end of the course. Write `show_source(SupabaseAsync)` in a new cell to read the client that you would ship, and run `supalab claims` on your own machine. You can
+# **Next:** you have reached the end of the course. Write `show_source(SupabaseAsync)` in a new cell to read the client that you would ship, and run `supalab claims` on your own machine. You can
 # also go back to [00](00_start_here.ipynb).
