@@ -141,10 +141,11 @@ def progress(*folders: Path, watch: bool = False) -> int:
         copies = copies_in(places)
         found = dict(zip(short_names(copies), map(attempts, copies), strict=True))
         alone = not watch and len(copies) == 1 and tuple(copies) == places
-        said = learner_text(attempts(copies[0]), [*EXERCISES]) if alone else ""
+        notebooks = {number: exercise.task.notebook for number, exercise in EXERCISES.items()}
+        said = learner_text(attempts(copies[0]), notebooks) if alone else ""
         if watch:
             Console().clear()  # a file or a pipe gets nothing of this
-        sys.stdout.write(f"{said or host_table(found, [*EXERCISES], datetime.now(UTC))}\n")
+        sys.stdout.write(f"{said}\n" if said else str(host_table(found, [*EXERCISES], datetime.now(UTC))))
         if not watch:
             return 0
         sys.stdout.write("\n")

@@ -79,7 +79,7 @@ def test_run_all_shows_every_figure_and_no_error(page: Page, address: str) -> No
 
 
 def test_the_first_picture_of_the_course_comes_with_the_first_measurement(page: Page, address: str) -> None:
-    """Nobody waits for a later cell to see something: it is there while the first hundred requests still run."""
+    """Nobody waits for a later cell to see something: it is there while the first requests still run."""
     book = Book.opened(page, address, "00_start_here.ipynb")
     states = list(book.run_all())
     first = next(cells for cells in states if images(cells))
@@ -190,13 +190,13 @@ def test_knobs_are_turned_with_the_keyboard_alone(page: Page, address: str) -> N
         page.keyboard.press("Shift+Enter")
     assert soon(lambda: len(book.cells()[panel]["images"]) == 1 and book.cells()[panel]["count"], 60)
     knobs, below = book.cells()[panel]["images"][0]["alt"], said(book.cells()[panel])
-    assert "3 at a time" in knobs
+    assert "6 at a time" in knobs
     book.code(panel).click()
     page.keyboard.press("Escape")
     assert soon(lambda: _tabbed(page) == "number")
     page.keyboard.press("ArrowUp")
     assert soon(lambda: book.cells()[panel]["images"][0]["alt"] != knobs)
-    assert "4 at a time" in book.cells()[panel]["images"][0]["alt"]
+    assert "7 at a time" in book.cells()[panel]["images"][0]["alt"]
     assert "A limit of n - 1 is as slow as n / 2." in below
     assert said(book.cells()[panel]) == below, "the table of settings stays"
 

@@ -15,13 +15,13 @@ import pytest
 from supalab.cli import main
 from supalab.course import NotDone, check
 from supalab.course.attempts import Attempt, attempts, copies_in, host_table, learner_text, note, short_names
-from supalab.course.build import solution_of
 from supalab.course.copies import MARKER, brought_back, jupyter_options, working_copy
 from supalab.course.exercises import EXERCISES
 from supalab.course.feedback import State
 from supalab.errors import SettingsError
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = {number: exercise.task.notebook for number, exercise in EXERCISES.items()}
 NOW = datetime(2026, 6, 6, 12, 0, tzinfo=UTC)
 
 
@@ -99,7 +99,7 @@ async def test_a_check_writes_one_line_in_a_working_copy_and_nothing_elsewhere(
     assert list(tmp_path.iterdir()) == []
     working_copy(tmp_path)
     scope: dict[str, object] = {}
-    exec(f"import math\n{solution_of('01a')}", scope)
+    exec(f"import math\n{EXERCISES['01a'].task.solution}", scope)
     for answer in (stub, lambda requests, threads, latency: 0.0, scope["makespan"]):
         await check("01a", answer)
     lines = [json.loads(line) for line in (tmp_path / MARKER).read_text(encoding="utf-8").splitlines()]
@@ -125,10 +125,10 @@ def test_a_learner_sees_what_is_done_and_what_is_next() -> None:
         Attempt("01a", State.LOOK_AGAIN, NOW),
         Attempt("02a", State.LOOK_AGAIN, NOW),
     ]
-    said = learner_text(tries, list(EXERCISES))
+    said = learner_text(tries, NOTEBOOKS)
     assert said.startswith(f"Done: 1 of {len(EXERCISES)} exercises. Next: 02a, in 02_inside_the_loop.ipynb.\n")
     assert "\n○ 00a  ● 01a  ◐ 02a" in said
-    assert "All of them are done" in learner_text([Attempt(one, State.DONE, NOW) for one in EXERCISES], list(EXERCISES))
+    assert "All of them are done" in learner_text([Attempt(one, State.DONE, NOW) for one in EXERCISES], NOTEBOOKS)
 
 
 def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
@@ -140,12 +140,10 @@ def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
             note("01a", State.DONE if turn == 2 else State.LOOK_AGAIN, copy)
     copies = copies_in([tmp_path])
     assert len(copies) == 30
-    table = host_table(
-        dict(zip(short_names(copies), map(attempts, copies), strict=True)),
-        list(EXERCISES),
-        datetime.now(UTC) + timedelta(minutes=7),
-    ).splitlines()
-    assert len(table) == 32
+    found = dict(zip(short_names(copies), map(attempts, copies), strict=True))
+    later = datetime.now(UTC) + timedelta(minutes=7)
+    table = str(host_table(found, list(EXERCISES), later)).splitlines()
+    assert len(table) == 33  # titles, copies, an empty line and the key
     assert max(map(len, table)) <= 110, "a projector shows no wider lines"
     assert table[1].split()[0] == "learner-00"
     assert table[1].endswith("never")
@@ -181,11 +179,11 @@ def test_a_wheel_carries_the_course(tmp_path: Path) -> None:
     code = """
 import supalab
 from pathlib import Path
-from supalab.course.build import solution_of
+from supalab.course.exercises import EXERCISES
 from supalab.course.copies import working_copy
 from supalab.shipped import shipped
 assert ".whl" not in supalab.__file__
-print(len(working_copy(Path("supalab-course"))), "def makespan" in solution_of("01a"))
+print(len(working_copy(Path("supalab-course"))), "def makespan" in EXERCISES["01a"].task.solution)
 print(shipped("data", "reference", "race.json").is_file(), shipped("data", "claims.csv").is_file())
 print(supalab.__file__)
 """

@@ -26,8 +26,6 @@ async def test_what_blocks_silences_the_ticker_and_what_waits_does_not() -> None
     assert blocked.longest_lag > 0.25
     assert waited.longest_lag < blocked.longest_lag / 2
     assert waited.took < blocked.took
-    assert blocked.results == (0.1, 0.1, 0.1)
-    assert waited.results == ("slept",) * 3
     assert [end > start for start, end in blocked.callers + waited.callers] == [True] * 6
 
 

@@ -16,7 +16,6 @@ import requests
 from supalab import ArticleSupabaseAsync, Lab
 from supalab.course import charts
 from supalab.course.exercises.clients import open_sockets
-from supalab.course.exercises.concurrency import last_reached
 from supalab.course.faulty_servers import faulty_server
 from supalab.course.small import SmallClient
 from supalab.errors import ApiError, SettingsError
@@ -171,7 +170,7 @@ def test_a_new_callers_wait_for_a_slot_is_read_off_the_labs_record() -> None:
     """The last request to arrive is the new caller's, whatever else comes and goes."""
     fake = 0.1, 0.9, seen((0.0, 1), (0.01, 2), (0.5, 1), (0.51, 2), (0.52, 1), (1.0, 0))
     real = 0.1, 0.5, seen((0.0, 1), (0.01, 2), (0.099, 3), (0.5, 2), (0.5, 1), (0.6, 0), abandoned=2)
-    assert (last_reached(fake[2]), last_reached(real[2])) == (0.51, 0.099)
+    assert (fake[2].last_arrival_s, real[2].last_arrival_s) == (0.51, 0.099)
     said = describe(charts.cancellation({"fake-2": fake, "real-2": real}))
     assert "fake-2: all callers are cancelled after 100 ms; a new caller's request reaches the lab 410 ms later" in said
     assert "the lab saw 2 clients disconnect" in said

@@ -6,6 +6,7 @@ import base64
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,8 +31,8 @@ def corners(svg: str) -> list[list[tuple[float, float]]]:
 
 def test_the_drawing_has_the_number_in_flight_and_its_words() -> None:
     """One stepped area for each arm, an outline while it runs; twice as many in flight are twice as high."""
-    row = Row("a<b-3", ((0.0, 1), (0.1, 2), (0.5, 1)), 0.7, 1, 2, 2)
-    svg = drawn([row, Row("real-3", row.changes, 0.7, 3, 2, 2, done=True)])
+    row = Row("a<b-3", Witness(2, 1, 1, 2, 0, 0.9, ((0.0, 1), (0.1, 2), (0.5, 1)), second=0.7))
+    svg = drawn([row, Row("real-3", replace(row.seen, served=3), done=True)])
     assert [one.get("fill") == "none" for one in shapes(svg, "polygon")] == [True, False]
     heights = sorted({y for _, y in corners(svg)[0]})
     assert heights[2] - heights[0] == pytest.approx(2 * (heights[2] - heights[1]))
@@ -43,7 +44,7 @@ def test_the_drawing_has_the_number_in_flight_and_its_words() -> None:
 def test_any_number_in_flight_and_any_length_fit_on_a_screen() -> None:
     """A hundred in flight are not higher than the row, however long the record is."""
     changes = tuple((k / 1000, k % 96) for k in range(10_000))
-    svg = drawn([Row("real-100", changes, 10.0, 5000, 96, 100)])
+    svg = drawn([Row("real-100", Witness(96, 0, 5000, 100, 0, 480.0, changes, second=10.0))])
     heights = [y for _, y in corners(svg)[0]]
     assert max(heights) - min(heights) <= HIGH
     assert len(svg) < 50_000
@@ -52,7 +53,11 @@ def test_any_number_in_flight_and_any_length_fit_on_a_screen() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.04, 0.9, 7.0, 130.0, 5000.0])
 def test_every_length_has_an_axis_of_a_few_round_seconds(seconds: float) -> None:
     """Between two and seven marks, whatever the race takes."""
-    marks = [text for text in shapes(drawn([Row("real-3", second=seconds)]), "text") if text.get("text-anchor")]
+    marks = [
+        text
+        for text in shapes(drawn([Row("real-3", Witness(0, 0, 0, 0, 0, 0.0, (), second=seconds))]), "text")
+        if text.get("text-anchor")
+    ]
     assert 2 <= len(marks) <= 7
 
 
@@ -103,7 +108,7 @@ def test_a_look_asks_only_for_what_is_new() -> None:
     view = LiveView(lab, lambda parts: None, clock=clock)  # type: ignore[arg-type]
     watch(view, clock, 1.0)
     assert lab.asked[0] == -1.0
-    assert lab.asked[1:] == [second for second, _ in view.rows[0].changes[:-1]]
+    assert lab.asked[1:] == [second for second, _ in view.rows[0].seen.timeline[:-1]]
 
 
 def test_a_lab_that_is_gone_is_the_races_matter() -> None:
@@ -136,7 +141,7 @@ def test_a_watched_race_shows_the_labs_own_counts() -> None:
     with Lab() as lab:
         view = LiveView(lab, shown.append)
         trials = race(["fake-2", "real-5"], Workload(20, 0.1), lab=lab, progress=view)
-    assert [(row.arm, row.peak, row.served, row.done) for row in view.rows] == [
+    assert [(row.arm, row.seen.peak, row.seen.served, row.done) for row in view.rows] == [
         ("fake-2", 2, 20, True),
         ("real-5", 5, 20, True),
     ]
@@ -153,7 +158,7 @@ def test_without_a_witness_the_row_says_what_is_known() -> None:
     """A trial against a real project has a time and answers, and no lanes."""
     row = finished(made_trial("real-3", witnessed=False))
     assert row.done
-    assert f"{row.served} answered, done after " in row.words
+    assert f"{row.seen.served} answered, done after " in row.words
 
 
 def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(

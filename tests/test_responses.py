@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from supalab.course.charts import responses
-from supalab.course.service import Served, put_under_load
+from supalab.course.service import put_under_load
 from supalab.lab.handle import Lab
-from supalab.lab.witness import Witness
-from supalab.measure.case import Span
-from supalab.measure.traffic import Traffic, failures
+from supalab.measure.case import Span, Trial
+from supalab.measure.service import case_of
+from supalab.measure.traffic import Traffic, traffic_numbers
 from supalab.report.plot import description
 
 
-def served(arm: str, *, lost: int = 0) -> Served:
+def served(arm: str, *, lost: int = 0) -> Trial:
     spans = tuple(Span(i / 10, i / 10, i / 10 + 0.2, "HTTP 504" if i < lost else "ok") for i in range(20))
-    return Served(arm, Traffic(2.0, 10.0), spans, Witness(2, 0, 20, 2, 0, 3.0, ((0.0, 1), (0.5, 2), (1.0, 0))))
+    case = case_of(arm, None, Traffic(2.0, 10.0), tags={}, detail=True)
+    return Trial(case, traffic_numbers(spans, 2.0) | {"peak": 2}, spans, ((0.0, 1), (0.5, 2), (1.0, 0)))
 
 
 def test_responses_are_drawn_with_the_lost_and_the_guess() -> None:
@@ -32,7 +33,6 @@ async def test_a_service_under_load_is_witnessed_and_gone_afterwards() -> None:
     """Each request of it is one at the lab, never more in flight than the client's limit."""
     async with Lab(latency=0.05) as lab:
         found = await put_under_load("real-2", lab, rate=20, seconds=1.0)
-        assert (found.arm, found.limit) == ("real-2", 2)
-        assert not failures(found.spans)
-        assert found.witness.served == len(found.spans) > 0
-        assert 1 <= found.witness.peak <= 2
+        assert (found.arm, found.limit, found.errors) == ("real-2", 2, 0)
+        assert found["served"] == len(found.spans) > 0
+        assert max(number for _, number in found.timeline) == found["peak"] in (1, 2)

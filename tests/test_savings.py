@@ -32,7 +32,7 @@ def test_a_change_is_judged_by_its_rounds_and_by_the_noise() -> None:
     assert "limit: +0.310 s, saved, 151% of the whole (+0.300 to +0.310)" in said
     for change in ("nothing", "reuse", "small"):
         assert "within noise" in said.partition(f"{change}: ")[2].partition(")")[0]
-    assert "async: \N{MINUS SIGN}0.110 s, lost" in said
+    assert "async: -0.110 s, lost" in said
     alone = description(savings(SAVED[["small"]]))
     assert "small: +0.005 s, saved, 100% of the whole" in alone
 

@@ -5,7 +5,7 @@
 #
 # **11 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
-# - **You will** run a hundred requests through a fake async client and a real one; read a request timeline; make a fair comparison.
+# - **You will** run sixty requests through a fake async client and a real one; read a request timeline; make a fair comparison.
 # - **You need** only this notebook. It needs no network and no account. If *coroutine*, *task* and `gather` are new words, begin
 #   with the [primer](00_primer.ipynb).
 #
@@ -16,7 +16,7 @@
 import asyncio
 import time
 
-from supalab import FakeSupabaseAsync, SupabaseAsync, race
+from supalab import FakeSupabaseAsync, SupabaseAsync, Workload, race
 from supalab.course import charts, live_view, observe, start_lab
 
 # %% [markdown]
@@ -59,9 +59,9 @@ async with SupabaseAsync(lab.url, lab.key) as db:
 rows
 
 # %% [markdown]
-# ## A hundred requests through the fake client
+# ## Sixty requests through the fake client
 #
-# `asyncio.gather` starts a hundred calls at once and waits for all of them. Such a load is called a **burst**. The client has 3 threads.
+# `asyncio.gather` starts sixty calls at once and waits for all of them. Such a load is called a **burst**. The client has 3 threads.
 #
 # **Guess before you run the cell:** how many seconds will the burst take, if the server needs 0.15 s for each request? How many connections will the
 # server see?
@@ -70,17 +70,17 @@ rows
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:  # 3 threads
     lab.reset()  # the witness counts from here
     began = time.perf_counter()
-    await asyncio.gather(*(db.select("contests", limit=10) for _ in range(100)))
-    print(f"100 requests took {time.perf_counter() - began:.2f} s")
+    await asyncio.gather(*(db.select("contests", limit=10) for _ in range(60)))
+    print(f"60 requests took {time.perf_counter() - began:.2f} s")
 print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
-# The server never saw more than 3 requests at once. With 3 at a time, 100 requests need 34 waves, and 34 waves of 0.15 s take 5.1 s. The three threads
-# set this ceiling; `async def` does not change it. The rest of the time is work of the client and the lab. The server also saw a hundred connections,
+# The server never saw more than 3 requests at once. With 3 at a time, 60 requests need 20 waves, and 20 waves of 0.15 s take 3.0 s. The three threads
+# set this ceiling; `async def` does not change it. The rest of the time is work of the client and the lab. The server also saw sixty connections,
 # because `requests.get` opens a new one for each request.
 
 # %% [markdown]
-# ## A hundred requests through the real client
+# ## Sixty requests through the real client
 #
 # This is the client at the end of the course. It has the same methods, it is built on `httpx`, and it has at most 10 requests in flight. `observe` does
 # the same as the cell above and draws a chart while it runs: how many requests the lab has in flight at each moment. The name
@@ -88,7 +88,7 @@ print(f"The witness: {lab.witness()}")
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=10) as db:  # 10 requests in flight
-    real_10 = await observe(db, lab, "real-10", watch=True)
+    real_10 = await observe(db, lab, "real-10", requests=60, watch=True)
 print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
@@ -102,9 +102,9 @@ print(f"The witness: {lab.witness()}")
 
 # %%
 async with FakeSupabaseAsync(lab.url, lab.key, limit=3) as db:
-    fake_3 = await observe(db, lab, "fake-3", watch=True)
+    fake_3 = await observe(db, lab, "fake-3", requests=60, watch=True)
 async with FakeSupabaseAsync(lab.url, lab.key, limit=10) as db:
-    fake_10 = await observe(db, lab, "fake-10", watch=True)
+    fake_10 = await observe(db, lab, "fake-10", requests=60, watch=True)
 print(f"The witness for fake-10: {lab.witness()}")
 
 # %% [markdown]
@@ -120,16 +120,16 @@ charts.timeline([fake_3, fake_10, real_10])
 # From `fake-3` to `fake-10` only the limit changes. From `fake-10` to `real-10` only the client changes. The limit made the difference, because `fake-10`
 # and `real-10` finish at about the same time.
 #
-# So what did the new client change? Compare the connections: about 10 for `real-10`, 100 for `fake-10`. Async is not the cause of this difference either.
+# So what did the new client change? Compare the connections: about 10 for `real-10`, 60 for `fake-10`. Async is not the cause of this difference either.
 # Threads that share one `requests.Session` reuse connections too. [Notebook 08](08_what_made_it_faster.ipynb) measures each change by itself.
 
 # %% [markdown]
 # ## Side by side
 #
-# What else differs? `race` runs each arm in a fresh process, so that it can measure memory and CPU time. (About 12 seconds.)
+# What else differs? `race` runs each arm in a fresh process, so that it can measure memory and CPU time. (About 8 seconds.)
 
 # %%
-trials = race(["fake-3", "fake-10", "real-10"], lab=lab, progress=live_view(lab))
+trials = race(["fake-3", "fake-10", "real-10"], Workload(60, 0.15), lab=lab, progress=live_view(lab))
 
 # %%
 trials.figure()
@@ -154,14 +154,14 @@ trials
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=20) as db:
-    yours = await observe(db, lab, "real-20", watch=True)
+    yours = await observe(db, lab, "real-20", requests=60, watch=True)
 print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 
 # %% [markdown]
 # <details><summary>Have you tried three or four limits? Then compare.</summary>
 #
-# Any limit from 50 to 99 needs two waves, and 100 needs one. You cannot have fewer than one wave, so 300 changes nothing. The rest of the time, above
-# 0.15 s, is work of the client and the lab, which open a hundred connections.
+# Any limit from 30 to 59 needs two waves, and 60 needs one. You cannot have fewer than one wave, so 200 changes nothing. The rest of the time, above
+# 0.15 s, is work of the client and the lab, which open sixty connections.
 # </details>
 #
 # ## In practice

@@ -147,7 +147,7 @@ await check("01a", makespan)
 # it. The table below the knobs has six settings to try. Everything here is computed from the server time alone.
 
 # %%
-burst = turn_the_knobs(n)
+burst = turn_the_knobs(n, limit=6)
 burst
 
 # %% [markdown]

@@ -104,14 +104,14 @@ for name in ("session-75", "kept-75", "real-75"):
 #
 # - Another [**transport**](glossary.md#transport) replaces the part below httpx that sends the bytes. `SupabaseAsync` has its own, with its own pool.
 #
-# `gated` is `kept` with a gate; `real` has both. If there are as many callers as slots, a gate has nothing to do. So now 150 callers start at once, and
-# there are 10 slots. Which remedy helps more? (About 6 seconds.)
+# `gated` is `kept` with a gate; `real` has both. If there are as many callers as slots, a gate has nothing to do. So now 100 callers start at once, and
+# there are 10 slots. Which remedy helps more? (About 5 seconds.)
 
 
 # %%
 def many_callers(kinds):
     for kind in kinds:
-        yield Case(f"{kind}-10", Workload(150, 0.1), options={"warm_up": 10})
+        yield Case(f"{kind}-10", Workload(100, 0.1), options={"warm_up": 10})
 
 
 queued = await here(many_callers(("kept", "gated", "real")), lab, progress=live_view())

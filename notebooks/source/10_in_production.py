@@ -55,7 +55,7 @@ guess
 
 # %%
 fake_3 = await put_under_load("fake-3", lab, rate=25, seconds=2.5)
-print(guess.compare(fake_3.p95_s))
+print(guess.compare(fake_3["response_p95_s"]))
 
 # %% [markdown]
 # Now use ten slots and the same arrivals: first with threads (the fair control), then with the real client. (10 seconds.)

@@ -6,6 +6,7 @@ A line holds the exercise, the state and the time. It holds no name and no code.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from supalab.course.copies import MARKER
 from supalab.course.feedback import MARKS, State
 from supalab.errors import SettingsError
+from supalab.report.table import Column, Table
 
 __all__ = ["Attempt", "attempts", "copies_in", "host_table", "learner_text", "note", "short_names"]
 
@@ -86,38 +88,36 @@ def _last(tries: Sequence[Attempt]) -> Mapping[str, State]:
     return best
 
 
-def learner_text(tries: Sequence[Attempt], exercises: Sequence[str]) -> str:
-    """Return a learner's own progress in a few lines: how many exercises are done, each one's state, what is next."""
-    from supalab.course.build import notebook_of  # here, so that `python -m supalab.course.build` loads it once
+def learner_text(tries: Sequence[Attempt], notebooks: Mapping[str, str]) -> str:
+    """Return a learner's own progress in a few lines: how many exercises are done, each one's state, what is next.
 
-    states = _last(tries)
+    ``notebooks``: the file name of each exercise's notebook, in the order of the course.
+    """
+    states, exercises = _last(tries), list(notebooks)
     done = [number for number in exercises if states.get(number) is State.DONE]
     # The primer is optional, and who began with a later notebook does not need those before it.
-    begun = [number for number in exercises if number in states][:1] or list(exercises[1:2])
+    begun = [number for number in exercises if number in states][:1] or exercises[1:2]
     order = [number for number in exercises if not begun or number >= begun[0]]
     rest = [number for number in (*order, *exercises) if number not in done]
     marks = "  ".join(f"{MARKS[states.get(number, State.NOT_DONE)]} {number}" for number in exercises)
-    then = f"Next: {rest[0]}, in {notebook_of(rest[0])}." if rest else "All of them are done."
+    then = f"Next: {rest[0]}, in {notebooks[rest[0]]}." if rest else "All of them are done."
     return f"Done: {len(done)} of {len(exercises)} exercises. {then}\n{marks}"
 
 
-def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str], now: datetime) -> str:
+def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str], now: datetime) -> Table:
     """Return a table for a host: a working copy a row, an exercise a column, minutes since the last check.
 
     A cell has the state's mark and, after the first try, the number of tries.
     """
-    wide = max([len("folder"), *map(len, copies)])
-    head = f"{'folder':<{wide}}  " + "".join(f"{number:>4}" for number in exercises) + "   done  last check"
-    lines = [head]
+    rows = []
     for name, tries in copies.items():
         states = _last(tries)
-        cells = []
-        for number in exercises:
-            times = sum(one.exercise == number and one.state is not State.NOT_DONE for one in tries)
-            mark = MARKS[states[number]] if number in states else "·"
-            cells.append(f"{mark}{times if times > 1 else ''}".rjust(4))
-        done = sum(state is State.DONE for number, state in states.items() if number in exercises)
+        times = Counter(one.exercise for one in tries if one.state is not State.NOT_DONE)
+        cells = [MARKS[states[number]] if number in states else "·" for number in exercises]
+        counts = [str(times[number]) if times[number] > 1 else "" for number in exercises]
+        done = sum(states.get(number) is State.DONE for number in exercises)
         ago = f"{max(int((now - tries[-1].when).total_seconds() // 60), 0)} min ago" if tries else "never"
-        lines.append(f"{name:<{wide}}  {''.join(cells)}  {done:>2}/{len(exercises)}  {ago}")
+        rows.append([name, *map("".join, zip(cells, counts, strict=True)), f"{done}/{len(exercises)}", ago])
     key = ", ".join(f"{mark} {state.value}" for state, mark in MARKS.items())
-    return "\n".join([*lines, f"{key}, · not tried; a number is the number of tries."])
+    notes = [f"{key}, · not tried; a number is the number of tries."]
+    return Table([Column("folder", wide=True), *exercises, "done", "last check"], rows, notes=notes)

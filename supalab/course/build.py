@@ -28,14 +28,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = [
-    "Cell", "built", "cells", "main", "minutes", "notebook", "notebook_of", "solution_of", "sources", "told",
-]  # fmt: skip
+__all__ = ["Cell", "Task", "built", "cells", "main", "minutes", "notebook", "sources", "tasks"]
 
 MARKER = re.compile(r"^# %%( \[markdown\])?(?: exercise (\d\d[a-z]))?[ ]*\n", re.MULTILINE)
 SOLUTION = re.compile(r"^ *# <solution>\n.*?^ *# </solution>(?:\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -126,37 +123,29 @@ def sources() -> list[Path]:
     return sorted(shipped("notebooks", "source").glob("*.py"))
 
 
-def solution_of(exercise: str) -> str:
-    """Return the code of an exercise's solution; raises SettingsError for an exercise that no notebook has."""
-    return _found(exercise)[1].text(solved=True)
+class Task(NamedTuple):
+    """An exercise as its notebook's source has it: ``hints``, the vaguer one first; ``reasons`` by their names."""
+
+    number: str
+    title: str
+    hints: tuple[str, ...]
+    reasons: Mapping[str, str]
+    solution: str
+    notebook: str
 
 
-def notebook_of(exercise: str) -> str:
-    """Return the file name of an exercise's notebook; raises SettingsError for an exercise that no notebook has."""
-    return f"{_found(exercise)[0].stem}.ipynb"
-
-
-def _found(exercise: str) -> tuple[Path, Cell]:
-    for path, cell in _all_cells():
-        if cell.exercise == exercise:
-            return path, cell
-    raise SettingsError(f"no notebook has an exercise {exercise!r}: its number stands above its cell, such as 01a")
-
-
-def told() -> Mapping[str, tuple[str, list[tuple[str, str]]]]:
-    """Return what the sources say of every exercise, by number: its title, and its check's texts by name."""
-    found, titles = dict[str, tuple[str, list[tuple[str, str]]]](), dict[str, str]()
-    for _, cell in _all_cells():
-        if cell.prose:
-            titles |= dict(HEADING.findall(cell.text(solved=False).replace("*", "")))
-        if cell.exercise:
-            found[cell.exercise] = titles[cell.exercise], cell.said
-    return found
-
-
-def _all_cells() -> Iterator[tuple[Path, Cell]]:
+def tasks() -> Iterator[Task]:
+    """Yield every exercise, in the order of the course."""
+    titles = dict[str, str]()
     for path in sources():
-        yield from ((path, cell) for cell in cells(path.read_text(encoding="utf-8")))
+        for cell in cells(path.read_text(encoding="utf-8")):
+            if cell.prose:
+                titles |= dict(HEADING.findall(cell.text(solved=False).replace("*", "")))
+            if cell.exercise:
+                hints = tuple(text for name, text in cell.said if name == "hint")
+                reasons = {name: text for name, text in cell.said if name != "hint"}
+                title, solution = titles[cell.exercise], cell.text(solved=True)
+                yield Task(cell.exercise, title, hints, reasons, solution, f"{path.stem}.ipynb")
 
 
 def built() -> Mapping[Path, str]:

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from supalab.course.exercises.concurrency import last_reached
-from supalab.course.heartbeat import Heartbeat
+from supalab.course.heartbeat import EVERY_S, Heartbeat
 from supalab.course.predict import Guess
-from supalab.course.service import Served
 from supalab.errors import SettingsError, TrialError
 from supalab.experiments.explain_figure import LOST, NOISE, SAVED, key_of, look_of
 from supalab.experiments.race import control_of
 from supalab.experiments.race_figure import side_by_side, timeline
 from supalab.lab.witness import Witness
+from supalab.measure.case import Trial
 from supalab.measure.compare import Difference
 from supalab.probe.figure import evidence
 from supalab.report.format import count, duration
 from supalab.report.plot import INK, MUTED, colour, dots, label, look, pale, panel_title, row_label, rule, sheet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "cancellation", "chunks", "evidence", "lag", "responses", "rows_found", "savings", "side_by_side", "sockets",
@@ -68,7 +69,7 @@ def lag(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figure:
         for beat in beats
     ]
     said += [f"The guess for {beats[0].name} was {duration(guess)}."] if guess is not None else []
-    about = f"Each stroke is a tick; one is due every {duration(beats[0].every)}."
+    about = f"Each stroke is a tick; one is due every {duration(EVERY_S)}."
     about += " Each line below is a call, from its start to its response."
     tall = [TICKS_IN + CALLER_IN * min(len(beat.callers), MOST_CALLERS) for beat in beats]
     body, right = sum(tall) + GAP_IN * (len(beats) - 1), 1.01 * max(beat.ticks[-1] for beat in beats)
@@ -94,7 +95,7 @@ def _ticks(ax: Axes, beat: Heartbeat, ceiling: float, right: float) -> None:
     ends = tuple(max(end, start + right / 400) for start, end in lines)
     ax.hlines(heights, starts, ends, color=colour(beat.name), linewidth=3.2)
     start, end = max(itertools.pairwise(beat.ticks), key=lambda pair: pair[1] - pair[0])
-    if end - start > SHADED * beat.every:
+    if end - start > SHADED * EVERY_S:
         ax.axvspan(
             start, end, ymin=1 - 0.8 * ceiling, facecolor=pale("fake-3"), hatch="//", edgecolor="white", linewidth=0
         )
@@ -172,7 +173,7 @@ def cancellation(found: Mapping[str, tuple[float, float, Witness]]) -> Figure:
     """
     right = 1.05 * max(max(at + waited, seen.timeline[-1][0]) for at, waited, seen in found.values())
     top = 1.9 * max(seen.peak for *_, seen in found.values())
-    slots = {arm: max(last_reached(seen) - at, 0.0) for arm, (at, _, seen) in found.items()}  # waits for a slot
+    slots = {arm: max(seen.last_arrival_s - at, 0.0) for arm, (at, _, seen) in found.items()}  # waits for a slot
     title = "The callers are cancelled. Which requests continue?"
     about = "dashed: all callers are cancelled; arrow: a new caller, from its request to its rows"
     said = ["Requests at the lab over time."]
@@ -256,10 +257,7 @@ def savings(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = None) 
     given = {change: _seconds(guess, whole) for change, guess in (guesses or {}).items() if change in found}
     expected = {change: seconds for change, seconds in given.items() if seconds is not None}
     title, about = _title(found), f"Seconds saved: median of {count(len(saved), 'round')}; a dot is one round"
-    said = [
-        f"{name}: {_words(got, whole)} ({_signed(got.lowest)} to {_signed(got.highest)})."
-        for name, got in found.items()
-    ]
+    said = [f"{name}: {_words(got, whole)} ({got.lowest:+.3f} to {got.highest:+.3f})." for name, got in found.items()]
     said += [f"The guess for {change} was {duration(seconds)}." for change, seconds in expected.items()]
     foot = "Pale band: the noise, an arm against itself. " * bool(noise) + "Dashed: your guess." * bool(expected)
     places: dict[str, Any] = {"foot": foot, "head_in": 1.05, "foot_in": 1.35, "left": 0.13}
@@ -290,14 +288,9 @@ def _seconds(guess: Guess, whole: float) -> float | None:
 
 def _words(got: Difference, whole: float) -> str:
     if not got.above_noise:
-        return f"{_signed(got.median)} s, {NOISE.name}"
+        return f"{got.median:+.3f} s, {NOISE.name}"
     part = f", {abs(got.median) / whole:.0%} of the whole" if whole > 0 else ""
-    return f"{_signed(got.median)} s, {look_of(got).name}{part}"
-
-
-def _signed(seconds: float) -> str:
-    """Return seconds with a sign and three decimals; what rounds to nothing is ``+0.000``."""
-    return f"{round(seconds, 3) + 0.0:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{got.median:+.3f} s, {look_of(got).name}{part}"
 
 
 def _title(found: Mapping[str, Difference]) -> str:
@@ -316,60 +309,55 @@ def _title(found: Mapping[str, Difference]) -> str:
 ROOM, LOST_AT = 1.5, 0.76
 
 
-def responses(served: Sequence[Served], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
+def responses(services: Sequence[Trial], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
     """Draw response time against the intended start, and requests in flight at the lab, a row for each service.
 
     ``guesses``: p95 of the response time that somebody expected, in seconds by arm, ``None`` for no guess.
     """
-    arms, expected = [one.arm for one in served], {arm: s for arm, s in (guesses or {}).items() if s is not None}
-    slowest = [span.latency for one in served for span in one.spans if span.ok]
+    arms, expected = [one.arm for one in services], {arm: s for arm, s in (guesses or {}).items() if s is not None}
+    slowest = [span.latency for one in services for span in one.answered]
     top = ROOM * max([*slowest, *expected.values()], default=1.0)
-    right = max(span.done for one in served for span in one.spans)
-    first = served[0].traffic
-    each = "each in turn, the same arrivals" if len(served) > 1 else "one service"
-    about = f"{first.rate:g} requests per second at random for {first.duration:g} s; a dot is a request; {each}"
-    title = "p95: " + ", ".join(f"{one.arm} {duration(one.p95_s)}" for one in served)
+    right = max(span.done for one in services for span in one.spans)
+    traffic = services[0].case.options["traffic"]
+    each = "each in turn, the same arrivals" if len(services) > 1 else "one service"
+    about = f"{traffic['rate']:g} requests per second at random for {traffic['duration']:g} s; "
+    about += f"a dot is a request; {each}"
+    title = "p95: " + ", ".join(f"{one.arm} {duration(one['response_p95_s'])}" for one in services)
     said = [f"Response time against when each request was asked, and requests in flight at the lab. {about}."]
     said += [
-        f"{one.arm}: {count(len(one.spans), 'request')}, p95 {duration(one.p95_s)}, {one.lost} lost; "
-        f"at most {one.witness.peak} in flight at the lab."
-        for one in served
+        f"{one.arm}: {count(len(one.spans), 'request')}, p95 {duration(one['response_p95_s'])}, {one.errors} lost; "
+        f"at most {one['peak']} in flight at the lab."
+        for one in services
     ]
     said += [f"The guess for {arm} was {duration(second)}." for arm, second in expected.items()]
     places = {**NAMED, "head_in": 1.45, "hspace": 0.3, "wspace": 0.12}
-    with sheet(title, about, said, (len(served), 2), 1.6 * len(served), **places) as (fig, axes):
+    with sheet(title, about, said, (len(services), 2), 1.6 * len(services), **places) as (fig, axes):
         left, at_lab = axes[::2], axes[1::2]
-        for ax, lab, one in zip(left, at_lab, served, strict=True):
+        for ax, lab, one in zip(left, at_lab, services, strict=True):
             control = control_of(one.arm, arms)
             _answers(ax, one, top, control is not None, expected.get(one.arm))
             row_label(ax, one.arm, ["fair control", f"of {control}"] if control else [])
             began = min((span.started or 0.0 for span in one.spans), default=0.0)
-            _in_flight(lab, one.arm, [(0.0, 0), *((began + second, n) for second, n in one.witness.timeline)])
+            _in_flight(lab, one.arm, [(0.0, 0), *((began + second, n) for second, n in one.timeline)])
             rule(lab, one.limit, f"limit {one.limit}")
-            lab.set(ylim=(0, 1.3 * max(each.limit for each in served)), yticks=sorted({0, one.limit}))
-        _on_one_axis(left, first.duration, "intended start, seconds")
+            lab.set(ylim=(0, 1.3 * max(each.limit for each in services)), yticks=sorted({0, one.limit}))
+        _on_one_axis(left, traffic["duration"], "intended start, seconds")
         _on_one_axis(at_lab, right)
         panel_title(left[0], "Response time", "seconds")
         panel_title(at_lab[0], "In flight at the lab", "requests")
     return fig
 
 
-def _answers(ax: Axes, one: Served, top: float, hollow: bool, guess: float | None) -> None:
+def _answers(ax: Axes, one: Trial, top: float, hollow: bool, guess: float | None) -> None:
     """Draw a dot for each response and a cross for each lost request."""
-    good, lost = [span for span in one.spans if span.ok], [span for span in one.spans if not span.ok]
-    face = "white" if hollow else colour(one.arm)
-    dots: dict[str, Any] = {
-        "markersize": 4.5,
-        "color": colour(one.arm),
-        "markerfacecolor": face,
-        "clip_on": False,
-        "zorder": 3,
-    }
-    ax.plot([span.asked for span in good], [span.latency for span in good], "o", **dots)
+    lost = [span for span in one.spans if not span.ok]
+    how: dict[str, Any] = {"color": colour(one.arm), "markerfacecolor": "white" if hollow else colour(one.arm)}
+    asked, took = [span.asked for span in one.answered], [span.latency for span in one.answered]
+    ax.plot(asked, took, "o", markersize=4.5, clip_on=False, zorder=3, **how)
     ax.plot([span.asked for span in lost], [LOST_AT * top] * len(lost), "x", markersize=5, color=INK, zorder=3)
     if guess is not None:
         ax.axhline(guess, zorder=2, **GUESS)
-        label(ax, "your guess", (one.traffic.duration, guess), (-4, 3), zorder=4)
-    note = f"p95: {duration(one.p95_s)}" + (f", {one.lost} lost (x)" if lost else "")
+        label(ax, "your guess", (one.case.options["traffic"]["duration"], guess), (-4, 3), zorder=4)
+    note = f"p95: {duration(one['response_p95_s'])}" + (f", {one.errors} lost (x)" if lost else "")
     label(ax, note, (0, top), (6, -5), zorder=5)
     ax.set(ylim=(0, top))

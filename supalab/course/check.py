@@ -13,18 +13,22 @@ import re
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from supalab.course.attempts import note
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
+from supalab.report.format import listed
+
+if TYPE_CHECKING:
+    from supalab.course.build import Task  # what `python -m supalab.course.build` runs is loaded once
 
 __all__ = [
     "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "asked", "awaited", "called", "described",
-    "equal", "finding", "forget", "is_number", "judged", "named", "outcome", "required", "stop",
+    "equal", "filled", "finding", "is_number", "judged", "named", "outcome", "required", "stop",
 ]  # fmt: skip
 
 #: A check that needs a few seconds needs many on a busy machine; what never completes takes all of these.
@@ -45,7 +49,8 @@ REASONS = {
 #: Tries an answer and yields what it finds, one thing after another; it ends early with ``stop`` or ``required``.
 Judge: TypeAlias = Callable[[Any], AsyncIterator[Finding]]
 
-_tries: Counter[str] = Counter()
+#: How often each exercise was tried since it was done.
+tried: Counter[str] = Counter()
 
 
 class NotDone(Exception):  # it says where somebody is, not that something broke
@@ -62,28 +67,16 @@ class StopCheck(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """One exercise: its judge tries an answer at a lab; ``said`` are the texts of the notebook's source, by name."""
+    """One exercise: what the notebook's source says of it, and the judge that tries an answer at a lab."""
 
-    number: str
-    title: str
+    task: Task
     judge: Judge
-    said: tuple[tuple[str, str], ...]
-
-    @property
-    def hints(self) -> tuple[str, ...]:
-        """What helps, the vaguer hint first."""
-        return tuple(text for name, text in self.said if name == "hint")
-
-    @property
-    def reasons(self) -> Mapping[str, str]:
-        """What is said of a difference, by the name of its reason."""
-        return {name: text for name, text in self.said if name != "hint"}
 
     def explained(self, found: Finding) -> Finding:
         """Return a finding with the text of its reason."""
         if not found.reason:
             return found
-        return replace(found, words={**REASONS, **self.reasons}[found.reason].format(**found.facts))
+        return replace(found, words={**REASONS, **self.task.reasons}[found.reason].format(**found.facts))
 
 
 class Asked:
@@ -110,26 +103,20 @@ def asked(exercises: Mapping[str, Exercise], number: str, answer: Any) -> Asked:
 
 async def _feedback(exercise: Exercise, answer: Any) -> Feedback:
     """Judge the answer, note the attempt, and choose how much help is given."""
-    from supalab.course.build import solution_of
-
-    number, findings = exercise.number, await judged(exercise, answer)
+    task, number, title = exercise.task, exercise.task.number, exercise.task.title
+    findings = await judged(exercise, answer)
     if isinstance(findings, NotDone):
-        found = Feedback(number, exercise.title, State.NOT_DONE, left=str(findings))
+        found = Feedback(number, title, State.NOT_DONE, left=str(findings))
     elif all(one.ok for one in findings):
-        _tries[number] = 0
-        found = Feedback(number, exercise.title, State.DONE, findings)
+        tried[number] = 0
+        found = Feedback(number, title, State.DONE, findings)
     else:
-        _tries[number] += 1
-        hints = exercise.hints if _tries[number] >= SECOND_HINT else exercise.hints[:1]
-        solution = solution_of(number) if _tries[number] >= SOLUTION else ""
-        found = Feedback(number, exercise.title, State.LOOK_AGAIN, findings, hints, solution)
+        tried[number] += 1
+        hints = task.hints if tried[number] >= SECOND_HINT else task.hints[:1]
+        solution = task.solution if tried[number] >= SOLUTION else ""
+        found = Feedback(number, title, State.LOOK_AGAIN, findings, hints, solution)
     note(number, found.state)
     return found
-
-
-def forget(number: str) -> None:
-    """Start an exercise's hints again."""
-    _tries[number] = 0
 
 
 async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDone:
@@ -229,6 +216,15 @@ def stop(what: str, expected: str, observed: str, reason: str, **say: object) ->
 def a_function(answer: Any) -> Any:
     """Return a function; anything else ends the check."""
     return answer if callable(answer) else stop("the answer", "a function", described(answer), "no_function")
+
+
+def filled(answer: Any, names: Sequence[str], reason: str) -> list[Any]:
+    """Return the values of a dict with these names; another answer ends the check, dots mean that it is not done."""
+    if not isinstance(answer, Mapping) or set(answer) != set(names):
+        stop("your answer", f"a dict with {listed(names)}", repr(answer), reason)
+    if ... in answer.values():
+        raise NotDone("replace all dots")
+    return [answer[name] for name in names]
 
 
 def called(function: Any, *arguments: Any, expected: str) -> Any:

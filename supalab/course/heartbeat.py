@@ -10,14 +10,15 @@ import asyncio
 import itertools
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from supalab.errors import SettingsError
 from supalab.report.format import duration
 
-__all__ = ["Heartbeat", "heartbeat"]
+__all__ = ["EVERY_S", "Heartbeat", "heartbeat"]
 
+#: Seconds between two ticks.
 EVERY_S = 0.01
 #: Ticks before the first coroutine and after the last, so that the chart shows the undisturbed loop.
 AROUND_S = 0.1
@@ -25,21 +26,16 @@ AROUND_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """When a loop ticked, and from when to when each coroutine ran, from its first step to its end; seconds.
-
-    ``results`` has what the coroutines returned, in their order.
-    """
+    """When a loop ticked, and from when to when each coroutine ran, from its first step to its end; seconds."""
 
     name: str
     ticks: tuple[float, ...]
     callers: tuple[tuple[float, float], ...]
-    every: float = EVERY_S
-    results: tuple[Any, ...] = field(default=(), repr=False)
 
     @property
     def longest_lag(self) -> float:
         """The latest that a tick came, in seconds after it was due."""
-        return max(0.0, max(end - start for start, end in itertools.pairwise(self.ticks)) - self.every)
+        return max(0.0, max(end - start for start, end in itertools.pairwise(self.ticks)) - EVERY_S)
 
     @property
     def took(self) -> float:
@@ -50,10 +46,10 @@ class Heartbeat:
         return f"{self.name}: done after {duration(self.took)}, loop lag up to {duration(self.longest_lag)}"
 
 
-async def heartbeat(name: str, *coroutines: Coroutine[Any, Any, Any], every: float = EVERY_S) -> Heartbeat:
+async def heartbeat(name: str, *coroutines: Coroutine[Any, Any, Any]) -> Heartbeat:
     """Run coroutines at once on this loop together with a ticker; if one raises, the others are cancelled first.
 
-    ``name`` is for the chart; one such as ``fake-3`` gets its arm's colour. ``every``: seconds between ticks.
+    ``name`` is for the chart; one such as ``fake-3`` gets its arm's colour.
     """
     if not coroutines:
         raise SettingsError("heartbeat needs at least one coroutine to listen to")
@@ -62,18 +58,19 @@ async def heartbeat(name: str, *coroutines: Coroutine[Any, Any, Any], every: flo
     async def tick() -> None:
         while True:
             ticks.append(time.perf_counter() - origin)
-            await asyncio.sleep(every)
+            await asyncio.sleep(EVERY_S)
 
-    async def timed(coroutine: Coroutine[Any, Any, Any]) -> tuple[float, Any, float]:
+    async def timed(coroutine: Coroutine[Any, Any, Any]) -> tuple[float, float]:
         began = time.perf_counter() - origin
-        return began, await coroutine, time.perf_counter() - origin
+        await coroutine
+        return began, time.perf_counter() - origin
 
     tasks = [asyncio.create_task(tick())]
     try:
         await asyncio.sleep(AROUND_S)
         calls = [asyncio.create_task(timed(one)) for one in coroutines]
         tasks += calls  # type: ignore[arg-type]
-        ended = await asyncio.gather(*calls)
+        callers = await asyncio.gather(*calls)
         await asyncio.sleep(AROUND_S)
     finally:
         for task in tasks:
@@ -81,5 +78,4 @@ async def heartbeat(name: str, *coroutines: Coroutine[Any, Any, Any], every: flo
         await asyncio.gather(*tasks, return_exceptions=True)
         for one in coroutines:
             one.close()
-    callers, results = tuple((began, end) for began, _, end in ended), tuple(result for _, result, _ in ended)
-    return Heartbeat(name, tuple(ticks), callers, every, results)
+    return Heartbeat(name, tuple(ticks), tuple(callers))

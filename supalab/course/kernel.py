@@ -14,12 +14,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from supalab.course.live import watched
+from supalab.course.live import live_view
 from supalab.errors import LabError, SettingsError
 from supalab.lab.handle import Lab
 from supalab.measure.case import Case, Trial, Workload
-from supalab.measure.run import trial_of
-from supalab.measure.traffic import burst
+from supalab.measure.run import Plan, here
 
 if TYPE_CHECKING:
     from supalab.clients.base import Client
@@ -70,20 +69,15 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, wa
     """
     _check_limit(arm, client)
     # In a thread, as every wait on a notebook's loop should be.
-    conditions = await asyncio.to_thread(lambda: lab.conditions)
-    others = {name: value for name, value in asdict(conditions).items() if name != "latency" and value}
-    case = Case(arm, Workload(requests, conditions.latency), "burst", conditions=others, detail=True)
-    await asyncio.to_thread(lab.reset)
-    if not watch:
-        return await _observed(client, lab, case)
-    async with watched(lab, arm) as show:
-        show(trial := await _observed(client, lab, case))
-    return trial
+    conditions = asdict(await asyncio.to_thread(lambda: lab.conditions))
+    work = Workload(requests, conditions.pop("latency"))
+    others = {name: value for name, value in conditions.items() if value}
 
+    def plan() -> Plan:
+        yield Case(arm, work, "burst", conditions=others, detail=True)
 
-async def _observed(client: Client, lab: Lab, case: Case) -> Trial:
-    spans = await burst(client, case.workload)
-    return trial_of(case, {"numbers": {}, "spans": spans}, await asyncio.to_thread(lab.witness))
+    record = await here(plan(), lab, client=client, progress=live_view(lab) if watch else None)
+    return record.trials[0]
 
 
 def _check_limit(arm: str, client: object) -> None:

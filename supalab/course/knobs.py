@@ -1,20 +1,15 @@
 """Show sliders for a computed burst: a learner changes its limit and server time and sees how long it takes.
 
-The knobs need ipywidgets. Without it, and in a saved notebook that is not running, the table below the knobs shows six
-settings of the same burst.
+In a saved notebook that is not running, the table below the knobs shows six settings of the same burst.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from supalab.errors import SettingsError
-from supalab.experiments.race_figure import in_lanes
-from supalab.measure.case import Span
+from supalab.measure.case import Span, Workload, check_number
 from supalab.report.format import count, duration
 from supalab.report.plot import INK, OTHER, Picture, sheet
 from supalab.report.table import Table
@@ -26,7 +21,6 @@ MOST = 1000
 #: The range of the slider for the server time, in milliseconds, and its step.
 LOW_MS, HIGH_MS, STEP_MS = 50, 500, 10
 COMPUTED = "Computed from the server time alone."
-NO_KNOBS = "There are no knobs here, because ipywidgets is not installed in this kernel: pip install ipywidgets."
 ASLEEP = "The knobs work after you have run this cell in JupyterLab. The table below shows six settings without them."
 
 
@@ -42,22 +36,19 @@ class Setting:
     latency: float
 
     def __post_init__(self) -> None:
-        for name, least in (("requests", 2), ("limit", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-                raise SettingsError(f"{name} is {value!r}: give a whole number from {least} to {MOST}")
-        if isinstance(self.latency, bool) or not 0 < self.latency < math.inf:
-            raise SettingsError(f"latency is {self.latency!r}: give seconds above 0 (150 ms is 0.15)")
-
-    @property
-    def waves(self) -> int:
-        """How many requests the busiest slot serves, one after another."""
-        return math.ceil(self.requests / self.limit)
+        check_number("requests", self.requests, 2, MOST, "give e.g. 60")
+        check_number("limit", self.limit, 1, MOST, "give e.g. 3")
+        check_number("latency", self.latency, 0.001, 30, "give e.g. 0.15 for 150 ms", "seconds")
 
     @property
     def makespan_s(self) -> float:
         """Seconds from the first request to the last response, if only the server time counts."""
-        return self.waves * self.latency
+        return Workload(self.requests, self.latency).ideal_s(self.limit) or 0.0
+
+    @property
+    def waves(self) -> int:
+        """How many requests the busiest slot serves, one after another."""
+        return -(-self.requests // self.limit)
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -70,8 +61,8 @@ class Setting:
         """What is left over: requests in a last wave that is not full, or slots that are never used."""
         if self.limit > self.requests:
             return f"{count(self.limit - self.requests, 'slot')} never used"
-        last = self.requests - (self.waves - 1) * self.limit
-        return f"the last one has {count(last, 'request')}" if last < self.limit else ""
+        last = self.requests % self.limit
+        return f"the last one has {count(last, 'request')}" if last else ""
 
     def __str__(self) -> str:
         rest = f"; {self.rest}" if self.rest else ""
@@ -100,13 +91,12 @@ class Panel:
     def picture(self) -> Picture:
         """Draw the burst of the setting now; dashed: when it was done at the start."""
         now, ended = self.setting, self.start.makespan_s
-        placed = in_lanes(now.spans, now.limit)
+        starts, lanes = [span.started or 0.0 for span in now.spans], [at % now.limit for at in range(now.requests)]
         edge = "white" if now.limit <= 20 else "none"
         about = f"{COMPUTED} Each row is a slot, each bar a request; dashed: the end at first."
         words = [f"Timeline. {COMPUTED} {count(now.requests, 'request')}, {now}."]
         with sheet(str(now), about, words, (1, 1), 2.4, head_in=1.1, foot_in=0.7) as (fig, (ax,)):
-            starts = [span.started or 0.0 for _, span in placed]
-            ax.barh([lane for lane, _ in placed], now.latency, 0.84, starts, color=OTHER, edgecolor=edge, linewidth=1.0)
+            ax.barh(lanes, now.latency, 0.84, starts, color=OTHER, edgecolor=edge, linewidth=1.0)
             ax.axvline(ended, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
             ax.set(xlim=(0, 1.02 * max(ended, now.makespan_s)), ylim=(now.limit - 0.4, -0.6), yticks=[])
             ax.set_xlabel("seconds")
@@ -117,9 +107,8 @@ class Panel:
     def settings(self) -> Table:
         """Return a table of six settings of the burst: what the knobs are there to show, without a knob."""
         start, n = self.start, self.start.requests
-        limits = (start.limit, start.limit, -(-n // 2), max(n - 1, 1), n, self.most)
-        shown = [replace(start, limit=limit) for limit in limits]
-        shown[1] = replace(start, latency=2 * start.latency)
+        limits = (-(-n // 2), max(n - 1, 1), n, self.most)
+        shown = [start, replace(start, latency=2 * start.latency), *(replace(start, limit=limit) for limit in limits)]
         rows = [
             [str(one.limit), duration(one.latency), str(one.waves), duration(one.makespan_s), one.rest] for one in shown
         ]
@@ -128,46 +117,36 @@ class Panel:
         return Table(columns, rows, headline=title, notes=[f"{n} requests at once. {COMPUTED}"])
 
     def widget(self) -> Any:
-        """Return the knobs over their chart as one widget, ``None`` where there is no ``ipywidgets``."""
-        try:
-            import ipywidgets as widgets  # type: ignore[import-untyped]
-        except ImportError:
-            return None
-        if self._view is None:
-            self._view = widgets.HTML()
-            at = round(1000 * self.setting.latency)
-            self.fields = {
-                "limit": _field(widgets, "limit", self.setting.limit, 1, self.most, 1),
-                "latency": _field(widgets, "server time (ms)", at, min(at, LOW_MS), max(at, HIGH_MS), STEP_MS),
-            }
-            self.fields["limit"].observe(lambda change: self.turn("limit", change["new"]), "value")
-            self.fields["latency"].observe(lambda change: self.turn("latency", change["new"] / 1000), "value")
-        self._view.value = self.picture().html()
-        rows = [_with_slider(widgets, field) for field in self.fields.values()]
-        return widgets.VBox([widgets.HBox(rows, layout={"flex_flow": "row wrap"}), self._view])
+        """Return the knobs over their chart as one widget."""
+        import ipywidgets as widgets  # type: ignore[import-untyped]
+
+        at = round(1000 * self.setting.latency)
+        rows = {
+            "limit": _knob(widgets, "limit", self.setting.limit, 1, self.most, 1),
+            "latency": _knob(widgets, "server time (ms)", at, min(at, LOW_MS), max(at, HIGH_MS), STEP_MS),
+        }
+        self.fields = {part: row.children[0] for part, row in rows.items()}
+        self.fields["limit"].observe(lambda change: self.turn("limit", change["new"]), "value")
+        self.fields["latency"].observe(lambda change: self.turn("latency", change["new"] / 1000), "value")
+        self._view = widgets.HTML(self.picture().html())
+        return widgets.VBox([widgets.HBox([*rows.values()], layout={"flex_flow": "row wrap"}), self._view])
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        view = self.widget()
-        if view is None:
-            sys.stdout.write(f"{NO_KNOBS}\n")
-        else:
-            words = {"text/plain": ASLEEP, "text/html": f"<p>{ASLEEP}</p>"}
-            display({**(view._repr_mimebundle_() or {}), **words}, raw=True)  # type: ignore[no-untyped-call]
+        words = {"text/plain": ASLEEP, "text/html": f"<p>{ASLEEP}</p>"}
+        display({**self.widget()._repr_mimebundle_(), **words}, raw=True)  # type: ignore[no-untyped-call]
         display(self.settings())  # type: ignore[no-untyped-call]  # an output of its own: it outlives the knobs
 
 
-def _field(widgets: Any, label: str, value: int, low: int, high: int, step: int) -> Any:
-    """A number field, for JupyterLab's command mode takes the arrow keys from sliders, lists and radio buttons."""
-    return widgets.BoundedIntText(
-        value=value, min=low, max=high, step=step, description=label, style={"description_width": "initial"}
-    )
+def _knob(widgets: Any, label: str, value: int, low: int, high: int, step: int) -> Any:
+    """A number field with a slider for the mouse; the two are linked in the browser.
 
-
-def _with_slider(widgets: Any, field: Any) -> Any:
-    """The field with a slider for the mouse; the two are linked in the browser."""
-    slider = widgets.IntSlider(value=field.value, min=field.min, max=field.max, step=field.step, readout=False)
+    The field is for the keyboard: JupyterLab's command mode takes the arrow keys from a slider.
+    """
+    about: dict[str, Any] = {"value": value, "min": low, "max": high, "step": step}
+    field = widgets.BoundedIntText(description=label, style={"description_width": "initial"}, **about)
+    slider = widgets.IntSlider(readout=False, **about)
     box = widgets.HBox([field, slider], layout={"margin": "0 1.5em 0 0"})
     box.link = widgets.jslink((slider, "value"), (field, "value"))  # lives as long as the box does
     return box

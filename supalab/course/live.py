@@ -6,13 +6,11 @@ drawing is SVG, written as text, because it is drawn again several times a secon
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import html
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +18,12 @@ from matplotlib.ticker import MaxNLocator
 
 from supalab.errors import LabError
 from supalab.lab.handle import Lab
+from supalab.lab.witness import Witness
 from supalab.measure.case import Trial
 from supalab.measure.run import Progress
 from supalab.report.plot import INK, MUTED, colour
 
-__all__ = ["LiveView", "Row", "drawn", "finished", "live_view", "watched"]
+__all__ = ["LiveView", "Row", "drawn", "finished", "live_view"]
 
 EVERY_S = 0.25
 #: A reading may take this share of the time between two readings, so that watching does not change the race.
@@ -34,6 +33,7 @@ WIDTH, LEFT, RIGHT, TOP, GAP, HIGH, LEAST = 900, 150, 24, 12, 34, 90, 9
 MOST_STEPS = 600
 TICKS = MaxNLocator(6, steps=[1, 2, 5, 10])
 LINE = 30
+NOTHING = Witness(0, 0, 0, 0, 0, 0.0, ())
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -80,49 +80,43 @@ def _line(so_far: Progress) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the lab has counted of one arm so far.
-
-    ``changes`` are (second, requests in flight); ``second`` is now, or the total time once the arm is ``done``.
-    """
+    """What the lab has counted of one arm so far; once the arm is ``done``, its last second is its total time."""
 
     arm: str
-    changes: tuple[tuple[float, int], ...] = ()
-    second: float = 0.0
-    served: int = 0
-    peak: int = 0
-    connections: int = 0
+    seen: Witness = NOTHING
     done: bool = False
 
     @property
     def words(self) -> str:
         """What the lab has counted, in a few words."""
+        seen = self.seen
         if self.done:
-            now = f"{self.served} answered, done after {self.second:.1f} s"
+            now = f"{seen.served} answered, done after {seen.second:.1f} s"
         else:
-            current = self.changes[-1][1] if self.changes else 0
-            now = f"{current} in flight, {self.served} answered after {self.second:.1f} s"
-        return f"{now}, at most {self.peak} in flight over {self.connections} connections"
+            now = f"{seen.current} in flight, {seen.served} answered after {seen.second:.1f} s"
+        return f"{now}, at most {seen.peak} in flight over {seen.connections} connections"
 
 
 def finished(trial: Trial) -> Row:
     """Return the row of a finished trial; without a witness it has only its time and its responses."""
-    served, peak, connections = (trial.get(name) for name in ("served", "peak", "connections"))
-    answered = len(trial.answered) if served is None else served
-    return Row(trial.arm, trial.timeline, trial.makespan_s, answered, peak or 0, connections or 0, done=True)
+    known = {name: trial.get(name) or 0 for name in ("peak", "served", "connections")}
+    if trial.get("served") is None:
+        known["served"] = len(trial.answered)
+    return Row(trial.arm, replace(NOTHING, **known, second=trial.makespan_s, timeline=trial.timeline), done=True)
 
 
 def drawn(rows: Sequence[Row]) -> str:
     """Return the rows as SVG on a white ground, on one scale of seconds, which grows with the slowest arm."""
-    until = max([row.second for row in rows] + [0.5])
+    until = max([row.seen.second for row in rows] + [0.5])
     scale, height, parts = (WIDTH - LEFT - RIGHT) / until, TOP, list[str]()
-    each = min(HIGH / max([row.peak for row in rows] + [1]), LEAST)
+    each = min(HIGH / max([row.seen.peak for row in rows] + [1]), LEAST)
     for row in rows:
-        floor = height + max(round(each * row.peak), LEAST)
+        floor = height + max(round(each * row.seen.peak), LEAST)
         # A row that is not done yet is an outline: it can be distinguished without colour.
         fill = colour(row.arm) if row.done else "none"
         parts += [
             f'<text x="12" y="{height + 11}" font-weight="bold" fill="{INK}">{html.escape(row.arm)}</text>',
-            f'<polygon points="{_steps(row, floor, each, scale)}" fill="{fill}" stroke="{colour(row.arm)}"/>',
+            f'<polygon points="{_steps(row.seen, floor, each, scale)}" fill="{fill}" stroke="{colour(row.arm)}"/>',
             f'<text x="{LEFT}" y="{floor + 13}" fill="{MUTED}">{row.words}</text>',
         ]
         height = floor + GAP
@@ -138,11 +132,11 @@ def drawn(rows: Sequence[Row]) -> str:
     )
 
 
-def _steps(row: Row, floor: int, each: float, scale: float) -> str:
+def _steps(seen: Witness, floor: int, each: float, scale: float) -> str:
     """The number in flight as the corners of one stepped area; of a long record, as many as a screen has room for."""
-    every = max(len(row.changes) // MOST_STEPS, 1)
+    every = max(len(seen.timeline) // MOST_STEPS, 1)
     points, last = [(0.0, 0)], 0
-    for second, number in [*row.changes[::every], (row.second, 0)]:
+    for second, number in [*seen.timeline[::every], (seen.second, 0)]:
         points += [(second, last), (second, number)]
         last = number
     return " ".join(f"{LEFT + scale * x:.1f},{floor - each * n:.1f}" for x, n in points)
@@ -174,15 +168,14 @@ class LiveView:
     def look(self, arm: str) -> bool:
         """Ask the lab what it has seen of an arm since the last look; return whether there is something to draw."""
         row = self._rows.get(arm, Row(arm))
-        row = Row(arm) if row.done else row
+        known = () if row.done else row.seen.timeline
         try:
-            now = self._lab.witness(row.changes[-1][0] if row.changes else -1.0)
+            now = self._lab.witness(known[-1][0] if known else -1.0)
         except LabError:  # the race itself reports the error of its lab
             return False
-        if row.changes and now.second < row.second:
+        if known and now.second < row.seen.second:
             return False  # somebody has reset the record
-        counts = {name: getattr(now, name) for name in ("second", "served", "peak", "connections")}
-        self._rows[arm] = replace(row, changes=row.changes + now.timeline, **counts)
+        self._rows[arm] = Row(arm, replace(now, timeline=known + now.timeline))
         return True
 
     def draw(self) -> None:
@@ -191,28 +184,3 @@ class LiveView:
         data = base64.b64encode(drawn(self.rows).encode()).decode("ascii")
         image = f'<img alt="{html.escape(words, quote=True)}" src="data:image/svg+xml;base64,{data}">'
         self._show({"text/plain": words, "text/html": image})
-
-
-@asynccontextmanager
-async def watched(lab: Lab, arm: str) -> AsyncIterator[Callable[[Trial], None]]:
-    """Draw the requests in flight while the body of this block awaits them; call what it yields with the trial.
-
-    The lab is asked in a thread, so that the notebook's loop never waits. Outside a notebook nothing is shown.
-    """
-    show = displayed()
-    if show is None:
-        yield lambda trial: None
-        return
-    view = LiveView(lab, show)
-
-    async def look_again() -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            if await asyncio.to_thread(view.look, arm):
-                view.draw()
-
-    looking = asyncio.create_task(look_again())
-    try:
-        yield lambda trial: view(Progress(1.0, arm, 1, 1, trial))
-    finally:
-        looking.cancel()

@@ -7,14 +7,13 @@ JupyterLab's Run All, and small programs that measure the CPU time of the same t
 from __future__ import annotations
 
 import asyncio
-import queue
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from queue import Empty
 
-__all__ = ["CELLS", "PATCHES", "Queued", "queue_all", "slower_by", "try_nest_asyncio"]
+__all__ = ["CELLS", "PATCHES", "answered", "line", "slower_by", "try_nest_asyncio"]
 
 PATCHES = ("nest_asyncio", "nest_asyncio2")
 #: What each kernel is sent after the patch: a cell with asyncio.run, and three that are as simple as can be.
@@ -45,76 +44,51 @@ print(best() / before)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """What became of the cells that were queued at once in a kernel with this patch, in their order."""
-
-    patch: str
-    answered: tuple[bool, ...]
-
-    def __str__(self) -> str:
-        marks = "  ".join(
-            f"[{number if ok else '*'}] {cell}"
-            for number, (cell, ok) in enumerate(zip(CELLS, self.answered, strict=True), 2)
-        )
-        return f"{self.patch:<14}{sum(self.answered)} of {len(CELLS)} cells answered:  {marks}"
-
-
 async def try_nest_asyncio() -> str:
     """Return a few lines on what the patches do: the cells that a kernel runs, and the CPU time of plain tasks.
 
     Takes about seven seconds.
     """
-    cells = [str(seen) for seen in await queue_all()]
-    slower = [(patch or "no patch", await slower_by(patch)) for patch in (None, *PATCHES)]
-    return "\n".join([*cells, *(f"{name:<14}{times:.1f} x the CPU time for the same tasks" for name, times in slower)])
+    cells = await asyncio.gather(*map(answered, PATCHES))
+    lines = [line(patch, found) for patch, found in zip(PATCHES, cells, strict=True)]
+    lines += [
+        f"{patch or 'no patch':<14}{await slower_by(patch):.1f} x the CPU time for the same tasks"
+        for patch in ("", *PATCHES)
+    ]
+    return "\n".join(lines)
 
 
-async def queue_all(patches: Sequence[str] = PATCHES) -> tuple[Queued, ...]:
-    """Start a kernel for each patch, apply it, send all cells at once and see which are answered; takes seconds.
-
-    The kernels are gone when it returns.
-    """
-    return tuple(await asyncio.gather(*(_queued(patch) for patch in patches)))
+def line(patch: str, found: Sequence[bool]) -> str:
+    """Say which cells were answered in a kernel with this patch; a star stands for one that never ran."""
+    marks = (f"[{place if ok else '*'}] {cell}" for place, (cell, ok) in enumerate(zip(CELLS, found, strict=True), 2))
+    return f"{patch:<14}{sum(found)} of {len(CELLS)} cells answered:  {'  '.join(marks)}"
 
 
-async def _queued(patch: str) -> Queued:
-    from jupyter_client.manager import AsyncKernelManager
+async def answered(patch: str) -> tuple[bool, ...]:
+    """Start a kernel, apply the patch, send all cells at once, and return which were answered; takes seconds."""
+    from jupyter_client.manager import start_new_async_kernel
 
-    manager = AsyncKernelManager(kernel_name="python3")
-    await manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    client = manager.client()
-    client.start_channels()
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    manager, client = await start_new_async_kernel(READY_S, "python3", **silent)
+    found = set[str]()
     try:
-        await client.wait_for_ready(timeout=READY_S)
-        asked = [client.execute(text) for text in (f"import asyncio, {patch}; {patch}.apply()", *CELLS)]
-        answered = await _answers(client, set(asked))
+        _, *asked = [client.execute(text) for text in (f"import asyncio, {patch}; {patch}.apply()", *CELLS)]
+        with suppress(Empty):  # the kernel has gone quiet, and will not answer what is left
+            while not found.issuperset(asked):
+                message = await client.get_shell_msg(timeout=QUIET_S)
+                if message["content"]["status"] == "ok":
+                    found.add(message["parent_header"]["msg_id"])
     finally:
         client.stop_channels()
         await manager.shutdown_kernel(now=True)
-    return Queued(patch, tuple(one in answered for one in asked[1:]))
+    return tuple(one in found for one in asked)
 
 
-async def _answers(client: Any, asked: set[str]) -> set[str]:
-    """The requests that were answered without an error, until all are or the kernel has gone quiet."""
-    found: dict[str, bool] = {}
-    while not asked <= found.keys():  # greetings of the start may be answered late, too
-        try:
-            message = await client.get_shell_msg(timeout=QUIET_S)
-        except queue.Empty:
-            break
-        found[message["parent_header"].get("msg_id")] = message["content"]["status"] == "ok"
-    return {request for request, ok in found.items() if ok}
-
-
-async def slower_by(patch: str | None = None) -> float:
-    """Return how many times more CPU the same tasks take after ``apply()``; ``None`` patches nothing, for comparison.
+async def slower_by(patch: str) -> float:
+    """Return how many times more CPU the same tasks take after ``apply()``; ``""`` patches nothing, for comparison.
 
     In a fresh process that times both, the best of twenty runs each; takes half a second.
     """
-    return await asyncio.to_thread(_ratio, [] if patch is None else [patch])
-
-
-def _ratio(arguments: list[str]) -> float:
-    done = subprocess.run([sys.executable, "-c", WORK, *arguments], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", WORK, *filter(None, [patch])]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -1,4 +1,4 @@
-"""Put a service on one client under a short load, for a notebook; return every request and the lab's counts.
+"""Put a service on one client under a short load, for a notebook; return its trial, with every request.
 
 For the measured version, with many rates and faults, see ``supalab.experiments.capacity`` and ``faults``.
 """
@@ -6,53 +6,27 @@ For the measured version, with many rates and faults, see ``supalab.experiments.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import replace
 
 from supalab.contest_agent.handle import Agent
 from supalab.course.live import live_view
 from supalab.lab.handle import Lab
-from supalab.lab.witness import Witness
-from supalab.measure.case import Span
-from supalab.measure.run import START_S, Progress
-from supalab.measure.service import PATH, send
-from supalab.measure.traffic import Traffic, failures, response
+from supalab.measure.case import Trial
+from supalab.measure.run import START_S, Progress, trial_of
+from supalab.measure.service import PATH, case_of, send
+from supalab.measure.traffic import Traffic
 from supalab.settings import Settings
 
-__all__ = ["Served", "put_under_load"]
+__all__ = ["put_under_load"]
 
 TOLD_EVERY_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A contest agent that was put under load: its client's arm, every request, and what the lab witnessed."""
-
-    arm: str
-    traffic: Traffic
-    spans: tuple[Span, ...]
-    witness: Witness
-
-    @property
-    def limit(self) -> int:
-        """The client's limit."""
-        return int(self.arm.rpartition("-")[2])
-
-    @property
-    def p95_s(self) -> float | None:
-        """The time within which 95 % of the callers had a response; ``None`` (never) if more than 5 % got none."""
-        return response(self.spans, 95)
-
-    @property
-    def lost(self) -> int:
-        """The number of callers without a response."""
-        return sum(failures(self.spans).values())
-
-
-async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, seed: int = 1) -> Served:
+async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, seed: int = 1) -> Trial:
     """Start a contest agent on an arm's client, send it open-loop load for some ``seconds``, end it.
 
-    ``rate``: requests per second on average; ``seed``: of the arrival times, the same for all. Safe to run again.
-    Raises SettingsError, AgentError.
+    ``rate``: requests per second on average; ``seed``: of the arrival times, the same for all. The trial has the span
+    of every request, and its numbers, such as ``response_p95_s``. Safe to run again. Raises SettingsError, AgentError.
     """
     traffic, tell, so_far = Traffic(seconds, rate, seed=seed), live_view(), [0.0]
     async with Agent(client=arm, url=lab.url, key=lab.key) as agent:
@@ -63,4 +37,6 @@ async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, see
         while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:
             tell(Progress(min(so_far[-1] / (START_S + seconds), 0.99), arm, 0, 1))
         tell(Progress(1.0, arm, 1, 1))
-        return Served(arm, traffic, tuple((await job)["spans"]), await asyncio.to_thread(lab.witness))
+        seen = await asyncio.to_thread(lab.witness)
+    case = case_of(arm, None, traffic, tags={"rate": rate}, detail=True)
+    return replace(trial_of(case, await job, seen), timeline=seen.timeline)

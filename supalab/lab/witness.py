@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,12 @@ class Witness:
     errors: int = 0
     refused: int = 0
     second: float = 0.0
+
+    @property
+    def last_arrival_s(self) -> float:
+        """When the last request reached the lab, in seconds from the first."""
+        changes = pairwise([(0.0, 0), *self.timeline])
+        return max(second for (_, before), (second, number) in changes if number > before)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Witness:

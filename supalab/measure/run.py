@@ -12,13 +12,14 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from supalab.clients.arms import arm
+from supalab.clients.base import BaseClient
 from supalab.errors import LabError, SettingsError, SupalabError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
@@ -296,12 +297,14 @@ def _prepared(case: Case, lab: Lab, base: Conditions) -> Settings:
     return _settings_of(lab)
 
 
-async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Tell | None = None) -> Record:
+async def here(
+    plan: Plan, lab: Lab, *, name: str = "", progress: Tell | None = None, client: BaseClient | None = None
+) -> Record:
     """Run a plan in the caller's own event loop, such as a notebook's, and return its record.
 
     The jobs ``burst`` and ``bare`` run here, without the instruments that need a process of their own: memory, threads
-    and loop lag. ``progress`` is called on this loop, about ten times a second. The lab's conditions are restored.
-    Raises SettingsError for another job.
+    and loop lag. ``progress`` is called on this loop, about ten times a second. ``client``: an open client to use
+    instead of one that is made for each case. The lab's conditions are restored. Raises SettingsError for another job.
     """
     so_far = _SoFar(name, inspect.getgeneratorlocals(plan), progress)
     before = await asyncio.to_thread(lambda: lab.conditions)
@@ -311,20 +314,20 @@ async def here(plan: Plan, lab: Lab, *, name: str = "", progress: Tell | None = 
         while True:
             step = plan.send(sent)
             if isinstance(step, Case):
-                sent = await _in_kernel(step, lab, before, so_far)
+                sent = await _in_kernel(step, lab, before, so_far, client)
             else:
                 so_far.remark(step)
                 sent = None
     return so_far.record(finished=True)
 
 
-async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar) -> Trial:
+async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar, given: BaseClient | None) -> Trial:
     if case.job not in {"burst", "bare"}:
         raise SettingsError(f"job {case.job!r} needs a process of its own: use run() instead of here()")
     settings = await asyncio.to_thread(_prepared, case, lab, base)
     ticking = asyncio.create_task(_tick(case, so_far))
     try:
-        async with arm(case.arm).build(settings) as client:
+        async with arm(case.arm).build(settings) if given is None else nullcontext(given) as client:
             if warm_up := case.options.get("warm_up", 0):
                 await burst(client, replace(case.workload, requests=warm_up), watch=False)
                 await asyncio.to_thread(lab.reset)

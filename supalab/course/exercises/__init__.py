@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supalab.course.build import told
+from supalab.course.build import tasks
 from supalab.course.check import Exercise, Judge
 from supalab.course.exercises import clients, comparing, concurrency, formulas, requests_and_errors, service
 
@@ -27,6 +27,4 @@ JUDGES: Mapping[str, Judge] = {
     "11a": formulas.contradiction,
     "12a": clients.really_async,
 }
-EXERCISES: Mapping[str, Exercise] = {
-    number: Exercise(number, title, JUDGES[number], tuple(said)) for number, (title, said) in told().items()
-}
+EXERCISES: Mapping[str, Exercise] = {task.number: Exercise(task, JUDGES[task.number]) for task in tasks()}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +18,7 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.settings import Settings
 
-__all__ = ["continued", "last_reached", "limited", "unblocked"]
+__all__ = ["continued", "limited", "unblocked"]
 
 # 00a: calls that run together, with a limit.
 
@@ -121,7 +119,7 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
     """Cancel the learner's callers; read at the lab which disconnected and when the new request arrived."""
     async with Lab(latency=SERVER_S) as lab:
         try:
-            with _clients_made() as made:
+            with patch.object(BaseClient, "__init__", autospec=True, side_effect=BaseClient.__init__) as made:
                 took = await awaited(a_function(answer)(lab.url, lab.key), "what your function returned", "seconds")
         except (asyncio.CancelledError, TimeoutError, AttributeError) as error:
             _broke_off(error)
@@ -139,10 +137,10 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
         )
     )  # fmt: skip
     # A client of another library does not say its limit; then what the lab saw is all that is judged.
-    others = sorted({client._settings.limit for client in made} - {CANCELLED})
+    others = sorted({call.args[0]._settings.limit for call in made.call_args_list} - {CANCELLED})
     yield equal("the client's limit", CANCELLED, (others or [CANCELLED])[0], "limit")
     yield equal("clients that disconnected", CANCELLED, seen.abandoned, "none_left")
-    came = last_reached(seen)
+    came = seen.last_arrival_s
     soon, expected = came < 0.8 * SERVER_S, f"before the others' {SERVER_S:g} s were over"
     observed = f"after {came:.2f} s"
     yield finding("the last request reached the lab", expected, observed, soon).because("waited_for_a_slot")
@@ -152,20 +150,6 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
         observed = f"{took:.2f} s" if number else described(took)
         yield finding("what your function returned", f"about {SERVER_S:g} s", observed, ok).because("seconds")
     yield left
-
-
-@contextmanager
-def _clients_made() -> Iterator[list[BaseClient]]:
-    """Note the clients of this package that are made in the block."""
-    made: list[BaseClient] = []
-    make = BaseClient.__init__
-
-    def noted(self: BaseClient, *values: Any, **options: Any) -> None:
-        make(self, *values, **options)
-        made.append(self)
-
-    with patch.object(BaseClient, "__init__", noted):
-        yield made
 
 
 def _broke_off(error: BaseException) -> None:
@@ -179,9 +163,3 @@ def _broke_off(error: BaseException) -> None:
         stop("your code", "to run", named(error), "own_timeout")
     if getattr(error, "name", "") == "cancel":
         stop("your code", "to run", named(error), "no_task")
-
-
-def last_reached(seen: Witness) -> float:
-    """Return when the last request reached the lab, in seconds from the first."""
-    changes = itertools.pairwise([(0.0, 0), *seen.timeline])
-    return max(second for (_, before), (second, number) in changes if number > before)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from supalab.contest_agent.handle import Agent
-from supalab.course.check import NotDone, finding, stop
+from supalab.course.check import filled, finding, stop
 from supalab.course.feedback import Finding
 from supalab.errors import SettingsError
 from supalab.lab.handle import Lab
@@ -32,32 +32,20 @@ MILLISECONDS = 100
 
 async def settings(answer: Mapping[str, Any]) -> AsyncIterator[Finding]:
     """Start a service with ``answer``'s limit and timeout, and judge what its callers and the lab saw."""
+    limit, timeout = filled(answer, ("limit", "timeout"), "limit_and_timeout")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        stop("limit", "a whole number from 1", repr(limit), "limit_and_timeout")
+    began = time.monotonic()
     try:
-        limit, timeout = _read(answer)
-        began = time.monotonic()
         findings, in_doubt = await _tried(limit, timeout)
         if in_doubt and time.monotonic() - began < AGAIN_WITHIN_S:
             findings, in_doubt = await _tried(limit, timeout)
     except SettingsError as error:
-        stop("the settings", "a limit and a timeout", str(error), "limit_and_timeout")
+        stop("timeout", "seconds", str(error), "limit_and_timeout")
     for one in findings:
         yield one
     if in_doubt:
         yield finding("the load", "sent in time", "late", False).because("busy")
-
-
-def _read(answer: Any) -> tuple[int, float]:
-    if not isinstance(answer, Mapping) or not {"limit", "timeout"} <= set(answer):
-        raise SettingsError(f"{answer!r} does not have both: write e.g. {{'limit': 3, 'timeout': 5.0}}")
-    more = ", ".join(repr(name) for name in answer if name not in {"limit", "timeout"})
-    if more:
-        raise SettingsError(f"{more} has no effect here: give only limit and timeout")
-    limit, timeout = answer["limit"], answer["timeout"]
-    if limit is ... or timeout is ...:
-        raise NotDone("choose both")
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise SettingsError(f"limit is {limit!r}")
-    return limit, timeout
 
 
 async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
