@@ -80,7 +80,7 @@ def reasons_of(path: Path) -> set[str]:
             found |= {ast.literal_eval(key) for key in getattr(call.value, "keys", ()) if key}
         name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
         name = "because" if name.endswith(".because") else name
-        place = {"because": 0, "_fault": 2, "equal": 3, "stop": 3, "Rounds": 3}.get(name)
+        place = {"because": 0, "_fault": 2, "filled": 2, "equal": 3, "stop": 3, "Rounds": 3}.get(name)
         if place is None or not isinstance(call, ast.Call):
             continue
         given = call.args[place : place + 1]
