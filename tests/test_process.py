@@ -57,6 +57,20 @@ def test_a_child_that_stops_making_progress_is_ended(monkeypatch: pytest.MonkeyP
     assert not child.folder.exists()
 
 
+def test_a_child_keeps_what_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Otherwise each child compiles all modules, and the memory which that leaves free hides what a client needs."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    code = (
+        "with attach_to_parent() as parent:\n"
+        "    parent.report({'compiles again': sys.dont_write_bytecode}, last=True)\n"
+        "    parent.ending.wait()\n"
+    )
+    child = started(monkeypatch, tmp_path, code)
+    child.wait_until_ready()
+    assert child.ready == {"compiles again": False}
+    child.stop()
+
+
 def test_what_a_child_prints_is_no_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Words printed before and after it is attached are kept for messages, and never taken for its report."""
     code = (

@@ -266,7 +266,8 @@ def about(step: Step) -> str:
     again = f"medians of {rounds} rounds" if rounds > 1 else "one round"
     network = " and the network's round trips" if step.link else ""
     each = f"{stated(one['latency'])} each at the server{network}"
-    return f"{one['requests']:,} requests at once, {each}; {again}, after a warm-up"
+    sent = f"{one['limit']} at a time" if step.link else "at once"
+    return f"{one['requests']:,} requests, {sent}, {each}; {again}, after a warm-up"
 
 
 def effect(got: Difference, form: str) -> str:
