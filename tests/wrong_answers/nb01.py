@@ -28,7 +28,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (lambda requests, threads, latency: math.ceil(requests / threads), "seconds does one wave take"),
         (lambda requests, threads, latency: math.ceil(requests / 3) * 0.15, "Is a number of the burst above"),
         (nothing_back, "Is there a return?"),
-        (with_a_unit, "the bare number"),
+        (with_a_unit, "Return only the number"),
         (a_coroutine, "use a plain def"),
         (lambda requests, threads, latency: round(requests / threads) * latency, "at least one wave"),
         (lambda requests, threads, latency: requests // threads, "How many seconds does one wave take"),

@@ -8,7 +8,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "11a": (
         ({"doubted": "throughput", "limit": 25, "response": 0.1}, "agree with each other"),
         ({"doubted": "limit", "limit": 5, "response": 0.5}, "One is enough"),
-        ({"doubted": "limit", "limit": 5, "response": 100}, "100 ms are 0.1"),
+        ({"doubted": "limit", "limit": 5, "response": 100}, "write 0.1 for 100 ms"),
         ({"doubted": "limit", "limit": 10, "response": 0.1}, "too fast. In flight = throughput x response"),
         ({"doubted": "limit", "limit": 2.5, "response": 0.1}, "a whole number of requests in flight"),
         ({"doubted": "memory", "limit": 5, "response": 0.1}, "Doubt one of these"),
@@ -17,7 +17,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
             "You doubt the response, but your numbers change limit",
         ),
         ({"doubted": "limit", "limit": 10, "response": 0.2}, "your numbers change limit and response"),
-        ({"doubted": "limit", "limit": 5, "response": "100 ms"}, "100 ms are 0.1"),
+        ({"doubted": "limit", "limit": 5, "response": "100 ms"}, "write 0.1 for 100 ms"),
         ("limit", "Keep the three names"),
         ({"limit": 5}, "Keep the three names"),
         ({"doubted": "response", "limit": 5, "response": 0.1}, "make the two agree"),
