@@ -28,7 +28,7 @@ EXPERIMENTS: Mapping[str, tuple[str, str]] = {
     "memory": ("Measure the memory of a client with many requests in flight.", "costs memory --in-flight 10,100"),
     "lag": ("Measure how late the event loop is with each client.", "costs lag --arms fake-10,real-10"),
     "cancel": ("Cancel all callers and see which requests keep running.", "costs cancel --repeat 1"),
-    "throughput": ("Find the limit from which on more slots stop helping.", "costs throughput --kinds fake,real"),
+    "throughput": ("Find the limit above which more slots do not help.", "costs throughput --kinds fake,real"),
     "bench": ("Compare the CPU time of many clients in fixed cases.", "bench --quick --clients real,httpx"),
     "load": ("Send requests to a service and measure its response times.", "load http://127.0.0.1:8000 --rate 5..40"),
     "capacity": ("Find how much load a service can take with each client.", "capacity --quick"),
@@ -83,7 +83,7 @@ def made(words: Sequence[str]) -> App:
     # No --no-tls: what is off by default is only ever switched on.
     usual = Parameter(show_default=_default, negative=())
     how: dict[str, Any] = {"help_format": "plaintext", "result_action": "return_value", "default_parameter": usual}
-    about = "Fake async against real async, measured by a server that counts."
+    about = "Compare fake async with real async, measured by a server that counts requests."
     app = App(name="supalab", help=about, version=f"supalab {__version__}", **how)
     costs = App(name="costs", sort_key=len(EXPERIMENTS))
     for place, (name, (about, example)) in enumerate(EXPERIMENTS.items()):

@@ -191,7 +191,9 @@ def agent(
     address = None if lab else url or os.environ.get("SUPABASE_URL") or None
     key = output.key_for(address, key)
     if address is not None and latency is not None:
-        raise SettingsError("--latency: only a lab's can be chosen: leave it out, or give --lab and no --url")
+        raise SettingsError(
+            "--latency: only a lab's server time can be chosen: leave it out, or give --lab and no --url"
+        )
 
     def options(url: str, key: str | None) -> AgentOptions:
         return AgentOptions(client, Settings(url, key, timeout=timeout, rest_path=rest_path), host, _port(port))

@@ -137,9 +137,9 @@ def _race(
     *,
     key: output.Key = None,
     rest_path: output.RestPath = "/rest/v1",
-    peers: Annotated[bool, Parameter(help='other people\'s clients too: pip install -e ".[peers]"')] = False,
+    peers: Annotated[bool, Parameter(help='third-party clients too: pip install -e ".[peers]"')] = False,
 ) -> dict[str, Any]:
-    """A real project instead of the lab, and other people's clients."""
+    """A real project instead of the lab, and third-party clients."""
     if peers:
         from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS
 

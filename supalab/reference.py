@@ -36,7 +36,7 @@ def chosen(names: Sequence[str] | None = None) -> list[Experiment]:
     """Return the experiments of these names, in the order of recording; raises SettingsError for an unknown name."""
     unknown = next((name for name in names or () if name not in RECORDED), None)
     if unknown is not None:
-        raise SettingsError(f"nothing recorded is called {unknown!r}: choose from {', '.join(RECORDED)}")
+        raise SettingsError(f"no record is called {unknown!r}: choose from {', '.join(RECORDED)}")
     return [experiment(name) for name in RECORDED if names is None or name in names]
 
 

@@ -194,7 +194,7 @@ def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
 def test_the_figure_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:
     """Both panels in words, with the numbers; a PNG of the project's width; same bench, same bytes."""
     said = description(figure(made_bench()))
-    assert all(part in said for part in ("CPU time per request", "bare httpx x", "real: 0.60 ms", "httpx: 3.00 ms"))
+    assert all(part in said for part in ("CPU time per request", "plain httpx x", "real: 0.60 ms", "httpx: 3.00 ms"))
     data = [save(figure(made_bench()), tmp_path / f"{i}.png").read_bytes() for i in (1, 2)]
     assert data[0] == data[1]
     assert struct.unpack(">I", data[0][16:20]) == (2200,)

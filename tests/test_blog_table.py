@@ -21,10 +21,10 @@ def test_the_articles_table_contradicts_itself_after_and_not_before() -> None:
     assert kinds(reading, "before") == ["agree", "agree"]
     assert kinds(reading, "after") == ["agree", "imply", "contradict"]
     said = " ".join(str(reading).split())
-    assert "are 3 in flight: a limit of 10 is not what held it back" in said
+    assert "are 3 in flight: a limit of 10 is not the bottleneck" in said
     assert "66.7 per second, done in 1.5 s, not 5 s" in said
     assert "each took 500 ms" in said
-    assert "The limit, 3.3x, had no part in it" in said
+    assert "The limit is 3.3x, but it had no effect" in said
     assert max(map(len, str(reading).splitlines())) <= 100
 
 
@@ -57,7 +57,7 @@ def test_throughput_of_another_run_is_told_from_that_of_the_burst() -> None:
         ("limit=10,response=500ms", "20 per second at most"),
         ("limit=10,response=0.5,n=100", "100 requests take 5 s at least"),
         ("rate=20,response=0.15", "are 3 in flight."),
-        ("limit=3,response=0.45,n=4,total=0.9", "the limit of 3 is what held it back"),
+        ("limit=3,response=0.45,n=4,total=0.9", "the limit of 3 is the bottleneck"),
     ],
 )
 def test_two_figures_imply_the_third(words: str, said: str) -> None:

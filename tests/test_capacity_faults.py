@@ -140,7 +140,7 @@ def test_table_and_figure_say_when_each_recovered() -> None:
     for said in ("at once", "2.0 s", "not seen", "real-10 40 x HTTP 504", "Interrupted", "issue 1093"):
         assert said in " ".join(words.split())
     told = description(figure(found))
-    assert "real-10, the backend takes 2 s for 3.0 s: recovered at once" in told
+    assert "real-10, the backend takes 2 s for 3.0 s: recovered immediately" in told
     assert "fake-3, a flood of clients disconnects for 3.0 s: recovered later than was watched" in told
 
 

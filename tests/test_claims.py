@@ -136,7 +136,7 @@ def test_every_claim_is_bound_and_every_rule_is_used() -> None:
     needed = {name for claim in CLAIMS.values() for name in claim.experiment.split()}
     assert needed == set(EXPERIMENTS)
     assert {case.tags["experiment"] for case in cases(quick=False)} == needed - {"none"}
-    table = [claim for claim in CLAIMS.values() if claim.section == "Figures claimed"]
+    table = [claim for claim in CLAIMS.values() if claim.section == "Numbers claimed"]
     assert {claim.figure for claim in table} == {3, 10, 450, 150, 250, 180, 6.7, 20, 15, 5}
 
 

@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_place_for_it_is_refused_in_one_line(tmp_path: Path)
         (lambda: working_copy(tmp_path / "other"), "holds other files"),
         (lambda: working_copy(tmp_path / "other" / "thesis.txt"), "is a file"),
         (lambda: brought_back(tmp_path / "other", "05"), "no working copy"),
-        (lambda: copies_in([tmp_path / "nowhere"]), "is no folder"),
+        (lambda: copies_in([tmp_path / "nowhere"]), "is not a folder"),
         (lambda: copies_in([tmp_path]), "no working copy"),
     ):
         with pytest.raises(SettingsError, match=said) as refused:

@@ -159,7 +159,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(how: dict[str, Any], s
 
 def test_the_headline_names_what_saved_most() -> None:
     """One factor that saved nearly all, or the two that saved much; a losing factor is never called one of them."""
-    assert headline(made_explanation()) == ("15.4 s to 4.7 s to 4.6 s: almost all of it comes from 10 threads")
+    assert headline(made_explanation()) == ("15.4 s to 4.7 s to 4.6 s: almost all of the gain comes from 10 threads")
     dear = tuple(s + 30 for s in LEVELS[4:8])
     said = headline(made_explanation(levels=(*LEVELS[:4], *dear, LEVELS[8])))
     assert said.startswith("15.4 s to 34.7 s to 4.6 s: ")
@@ -252,7 +252,7 @@ def test_the_table_shows_all_and_fits() -> None:
     assert all(len(line) <= 100 and line.isascii() for line in text.splitlines())
     assert all(f"{one.before} -> {one.after}" in text for one in chain())
     assert "= the article's step" in text
-    assert "= the way to SupabaseAsync" in text
+    assert "= the whole step to SupabaseAsync" in text
     assert text.count("not explained by the factors") == 2
     assert "TLS, 40 ms" in text
     assert "~" in text.split("depending on the network")[1]

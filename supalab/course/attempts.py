@@ -58,7 +58,7 @@ def copies_in(folders: Sequence[Path]) -> list[Path]:
     found: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            raise SettingsError(f"{str(folder)!r} is no folder: give a working copy, or a folder that holds several")
+            raise SettingsError(f"{str(folder)!r} is not a folder: give a working copy, or a folder that holds several")
         for pattern in (MARKER, f"*/{MARKER}", f"*/*/{MARKER}"):
             found.update(path.parent for path in folder.glob(pattern))
     if not found:

@@ -319,11 +319,11 @@ def responses(services: Sequence[Trial], *, guesses: Mapping[str, float | None] 
     top = ROOM * max([*slowest, *expected.values()], default=1.0)
     right = max(span.done for one in services for span in one.spans)
     traffic = services[0].case.options["traffic"]
-    each = "each in turn, the same arrivals" if len(services) > 1 else "one service"
+    each = "one after another, the same arrivals" if len(services) > 1 else "one service"
     about = f"{traffic['rate']:g} requests per second at random for {traffic['duration']:g} s; "
     about += f"a dot is a request; {each}"
     title = "p95: " + ", ".join(f"{one.arm} {duration(one['response_p95_s'])}" for one in services)
-    said = [f"Response time against when each request was asked, and requests in flight at the lab. {about}."]
+    said = [f"Response time against each request's intended start, and requests in flight at the lab. {about}."]
     said += [
         f"{one.arm}: {count(len(one.spans), 'request')}, p95 {duration(one['response_p95_s'])}, {one.errors} lost; "
         f"at most {one['peak']} in flight at the lab."

@@ -122,7 +122,7 @@ async def _feedback(exercise: Exercise, answer: Any) -> Feedback:
 async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDone:
     """Return the judge's findings, or what a stub says is left to do; an error in the answer is a finding too."""
     if answer is ...:
-        return NotDone("replace the three dots by your answer")
+        return NotDone("replace the three dots with your answer")
     found: list[Finding] = []
     with warnings.catch_warnings():
         # A forgotten await is a finding, in plain words; Python's own warning would stand red below another cell.

@@ -93,7 +93,7 @@ class Panel:
         now, ended = self.setting, self.start.makespan_s
         starts, lanes = [span.started or 0.0 for span in now.spans], [at % now.limit for at in range(now.requests)]
         edge = "white" if now.limit <= 20 else "none"
-        about = f"{COMPUTED} Each row is a slot, each bar a request; dashed: the end at first."
+        about = f"{COMPUTED} Each row is a slot, each bar a request; dashed: the end before you changed it."
         words = [f"Timeline. {COMPUTED} {count(now.requests, 'request')}, {now}."]
         with sheet(str(now), about, words, (1, 1), 2.4, head_in=1.1, foot_in=0.7) as (fig, (ax,)):
             ax.barh(lanes, now.latency, 0.84, starts, color=OTHER, edgecolor=edge, linewidth=1.0)

@@ -20,7 +20,7 @@ class Guess:
 
     def __repr__(self) -> str:
         if self.value is None:
-            return f"No guess for {self.about}. You can run on without one."
+            return f"No guess for {self.about}. You can continue without a guess."
         return f"Noted: {self.value:g} {self.unit} for {self.about}."
 
     def compare(self, measured: float) -> str:

@@ -25,7 +25,7 @@ from supalab.report.table import Cell, Column, Content, Table
 
 __all__ = ["CASES", "CLIENTS", "EXPERIMENT", "GOALS", "Size", "bench", "figure", "plan", "reached", "seen", "tables"]
 
-NAME, ABOUT = "bench", "CPU time and total time of our client and of other people's, in six cases"
+NAME, ABOUT = "bench", "CPU time and total time of our client and of third-party clients, in six cases"
 #: The kinds of client that are compared, as in ``supalab.clients.arms``.
 CLIENTS = (
     *("real", "real-httpx", "httpx", "httpx2", "httpx-over-ours", "aiohttp"),
@@ -80,16 +80,17 @@ GOALS = (
     Goal("CPU time, limit 100: SupabaseAsync / official client", 0.12, "limit-100", "cpu_ms", "supabase"),
     Goal("total time / ideal, limit 10: SupabaseAsync", 1.08, "limit-10", "ratio"),
     Goal("total time / ideal, limit 100: SupabaseAsync", 2.0, "limit-100", "ratio"),
-    Goal("CPU time, limit 10: SupabaseAsync / bare aiohttp", 1.9, "limit-10", "cpu_ms", "aiohttp"),
+    Goal("CPU time, limit 10: SupabaseAsync / plain aiohttp", 1.9, "limit-10", "cpu_ms", "aiohttp"),
     Goal(
-        "CPU time, no latency: SupabaseAsync / bare httpx on its transport", 1.20, "zero-10", "cpu_ms", NO_LATENCY_ONLY
+        "CPU time, no latency: SupabaseAsync / plain httpx on its transport", 1.20, "zero-10", "cpu_ms", NO_LATENCY_ONLY
     ),
     Goal("errors, 2,000 at once, limit 1,000: SupabaseAsync", 0, "limit-1000", "errors"),
 )
 WHAT = "CPU time per request, and total time over the ideal, against the concurrency limit."
 FOOT = (
     "real: SupabaseAsync; real-httpx: over httpx's own pool; supabase: official, with semaphore; to-thread: official "
-    "sync;\nfake, session: requests in threads; all others: bare. A line that ends early: the next limit is too slow.\n"
+    "sync;\nfake, session: requests in threads; all others: used directly. A line that ends early: the next "
+    "limit is too slow.\n"
     f"Where one trial takes more than {LONG_S:.0f} s: {LONG_REPEATS} runs at most."
 )
 
@@ -171,7 +172,7 @@ def headline(found: Record) -> str:
     few, many, our_few, our_many = ends
     plain, ours = many.cpu_ms / few.cpu_ms, our_many.cpu_ms / our_few.cpu_ms
     limits = f"limit {few.limit:.0f} to {many.limit:.0f}"
-    return f"CPU time per request, {limits}: bare httpx x {plain:.1f}, SupabaseAsync x {ours:.1f}"
+    return f"CPU time per request, {limits}: plain httpx x {plain:.1f}, SupabaseAsync x {ours:.1f}"
 
 
 def notes(found: Record) -> list[str]:

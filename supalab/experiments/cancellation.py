@@ -130,7 +130,7 @@ def _said(one: Any, found: Record) -> Iterator[str]:
     if one.still_running:
         yield f"{one.still_running:.0f} of its requests kept running;"
     else:
-        yield f"it disconnected from {one.abandoned:.0f} requests, which only the lab finished;"
+        yield f"it disconnected {one.abandoned:.0f} requests, which the lab finished anyway;"
     if pd.notna(one.late_s):
         yield f"a new caller had a response after {duration(one.late_s)}, {one.late_ratio:.1f} times the server time;"
     if one.failed:

@@ -48,11 +48,11 @@ ARTICLE: Mapping[str, tuple[float, float, str, float]] = {
 FOOT = "The article says of its own service: 450 to 150 ms, 250 to 180 MB, 3 to 10 at once."
 ABOUT = (
     "Capacity: the highest rate of open-loop load with p95 below twice the idle response time (of one caller); a rate "
-    "that was {fine:.0%} higher, or less than that, was too high.",
-    "Ideal queue: the capacity of as many slots as the client has for the same arrivals, simulated: no client, no "
-    "thread, no event loop.",
+    "at most {fine:.0%} higher was too high.",
+    "Ideal queue: the capacity of the same number of slots for the same arrivals, simulated without a client, threads "
+    "or an event loop.",
     f"GET {PATH}, one request of the backend ({{latency}}) for each; a client's timeout is {{timeout:g}} s, a caller's "
-    f"{CALLER_TIMEOUT_S:g} s; a failed request counts as one never answered.",
+    f"{CALLER_TIMEOUT_S:g} s; a failed request counts as never answered.",
 )
 MARKERS = ("X", "s", "D", "o", "^", "v", "P")
 
@@ -207,7 +207,7 @@ def headline(found: Record) -> str:
     """Say the capacities of three threads, of ten, and of ten at once with async."""
     few, control, real = _capacities(found)
     if pd.isna(few + control + real):
-        return "What a service can take, by its client"
+        return "How much load a service can take with each client"
     return f"3 threads: {few:.3g} requests per second.  10 threads: {control:.3g}.  10 at once with async: {real:.3g}."
 
 
@@ -283,7 +283,8 @@ def figure(found: Record) -> Figure:
     A response that never came is drawn at the top edge.
     """
     every, steps = services(found), steps_of(found)
-    service = f"contest-agent, a service on each client in turn, over a backend of {duration(found.asked['latency'])}"
+    backend = f"with a backend of {duration(found.asked['latency'])}"
+    service = f"contest-agent, a service on each client, one after another, {backend}"
     what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
     weights = ", ".join(f"{one.arm} {size(one.memory_bytes)}" for one in each(every.dropna(subset="memory_bytes")))
     with sheet(
@@ -333,7 +334,7 @@ def compared(found: Record) -> dict[str, float]:
 
 EXPERIMENT = Experiment(
     name="capacity",
-    about="what a service can take by its client: response time against arrival rate, and the capacity",
+    about="how much load a service can take with each client: response time against arrival rate, and the capacity",
     plan=plan, headline=headline, notes=notes, tables=tables, figures={"capacity": figure}, compared=compared,
     quick={"steps": (10.0, 20.0, 40.0, 80.0), "duration": 4.0, "requests": 60, "fine": 0.15},
 )  # fmt: skip

@@ -257,7 +257,7 @@ def figure(found: Record) -> Figure:
     lines = _with_figures(found)
     rows_in = ROW_IN * max(len(lines), 1)
     size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at the article's size"
-    band = f"grey band: within a factor of {rules.FACTOR:g} of the article's figure"
+    band = f"grey band: within a factor of {rules.FACTOR:g} of the article's number"
     said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
     with sheet(
         headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}",
@@ -311,7 +311,7 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
     ax.minorticks_off()
     ax.tick_params(axis="y", length=0, labelsize=10)
     ax.grid(visible=True, axis="x")
-    ax.set_xlabel("found here, as a multiple of the article's figure", loc="left")
+    ax.set_xlabel("found here, as a multiple of the article's number", loc="left")
     return None
 
 

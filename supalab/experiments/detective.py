@@ -34,8 +34,8 @@ __all__ = ["ARTICLE", "EXPERIMENT", "cells", "detective", "figure", "headline", 
 QUICK, QUICK_NEAR = 2.0, 60
 NEAR_S, OPEN_RATE = 0.15, 20.0
 SEEN_BY = (
-    "At once: the arm's limit, and how many slots were used at most, as the client counts them, because over a "
-    "distance the lab counts a request only while it serves it. Response: from slot to response, without queue time."
+    "At once: the arm's limit, and the most slots that were in use. The client counts them, because over a long round "
+    "trip the lab counts a request only while it serves it. Response: from slot to response, without queue time."
 )
 #: How a number that fits is drawn, and one that does not: edge, face and sign.
 LOOKS = {True: ("#1d4f91", "#e3ebf5", "✓"), False: ("#b3446c", "#f7e9ef", "✕")}
@@ -155,7 +155,7 @@ def solution(found: Record) -> str:
         return " ".join([f"In none of {len(every)} hypotheses are all numbers true at once.", *map(_sentence, best)])
     named = "; ".join(f"{one.letter}, {one.said} ({one.means})" for one in (mine.iloc[0] for mine in best))
     others = [NUMBERS - int(mine["fits"].sum()) for mine in every if not mine["fits"].all()]
-    rest = f" Each of the others misses at least {min(others)}." if others else ""
+    rest = f" Every other hypothesis misses at least {min(others)}." if others else ""
     how_many = "one hypothesis" if len(best) == 1 else f"{len(best)} hypotheses"
     return f"All {NUMBERS} numbers are true at once in {how_many}: {named}.{rest}"
 

@@ -31,7 +31,7 @@ __all__ = [
     "explained", "headline", "link_headline", "link_notes", "notes", "plan", "tables",
 ]  # fmt: skip
 
-NAME, ABOUT = "explain", "the step from the article's client to ours, a factor at a time, over several links"
+NAME, ABOUT = "explain", "the step from the article's client to ours, one factor at a time, over several networks"
 #: The key of the trials that lead the whole way at once, and the number of factors that make the article's own step.
 WHOLE, ARTICLE_FACTORS = "whole", 4
 #: Seconds of the article's server time; of the usual one up to a limit of ``CROWD``, and of one with more slots.
@@ -98,7 +98,7 @@ def plan(
         before: threads before the change
         limit: concurrency limit after the change
         repeat: trials of each, taking turns
-        links: measure over TLS and distance too
+        links: measure over TLS and long round trips too
     """
     checked_repeat(repeat)
     factors = chain(before, limit)
@@ -191,7 +191,8 @@ def explained(found: Record) -> Explained:
     links = [step(one, link) for one in factors for link in LINKS if (link, one.key, one.before) in sides]
     start, middle, end = factors[0].before, factors[ARTICLE_FACTORS].before, factors[-1].after
     article = Factor(WHOLE, start, "= the article's step", "the article's step", "the article's after", middle)
-    ours = Factor(WHOLE, start, "= the way to SupabaseAsync", "the way to SupabaseAsync", "SupabaseAsync", end)
+    whole = "the whole step to SupabaseAsync"
+    ours = Factor(WHOLE, start, f"= {whole}", whole, "SupabaseAsync", end)
     return Explained([step(one) for one in factors], links, step(article), step(ours))
 
 
@@ -208,7 +209,7 @@ def headline(found: Record) -> str:
     if not best:
         return f"{ends}: no factor is above noise"
     if len(best) == 1 and best[0][0] >= NEARLY:
-        return f"{ends}: almost all of it comes from {best[0][1]}"
+        return f"{ends}: almost all of the gain comes from {best[0][1]}"
     return f"{ends}: saved {', '.join(f'{share:.0%} by {brief}' for share, brief in best)}"
 
 
@@ -245,7 +246,7 @@ def _sum(way: Step, seen: Explained) -> str:
     saved, summed, rest = (duration(number, places=2) for number in (whole, whole - left, left))
     said = f"Measured directly, {way.factor.said} ({ends}) saves {saved}; its factors sum to {summed}"
     apart = abs(left) > SUM_WITHIN * whole > 0
-    verdict = ": they do not add up, was the machine busy? Run it again" if apart else ""
+    verdict = ": they do not add up. If the machine was busy, run it again" if apart else ""
     return f"{said}, which leaves {rest}{verdict}."
 
 
@@ -347,7 +348,7 @@ def _links(seen: Explained) -> Table:
     }
     changes = dict.fromkeys(change for change, _ in cells)
     rows = [[change, *(cells.get((change, link), "-") for link in LINKS)] for change in changes]
-    unit = "Milliseconds saved of the time for which a request holds its slot, by network (20 ms: its round trip)"
+    unit = "Milliseconds saved per request, of the time that it holds its slot, by network (20 ms is the round trip)"
     said = ["~: within noise, -: not measured", "", *(f"- {line}" for line in link_notes(seen))]
     words = [unit, about(seen.links[0])]
     return Table(["factor", *LINKS], rows, headline=link_headline(seen), about=words, notes=said)

@@ -51,13 +51,13 @@ BEFORE_S, FAULT_S, AFTER_S, IDLE_S = 4.0, 10.0, 12.0, 1.5
 ENOUGH = 10
 #: Why a kind of client does not recover; shown only if that was measured.
 REASONS = {
-    ("article", "left"): "callers cancelled in the queue of httpx's pool break it forever (encode/httpcore issue 1093)"
+    ("article", "left"): "callers cancelled in httpx's queue break its pool permanently (encode/httpcore issue 1093)"
 }
 COLUMNS: Mapping[str, str | Callable[[Any], Content]] = {
     "client": "{arm}",
     "p95 ms\nbefore": lambda one: ms(one.before_s, NEVER),
     "p95 ms\nduring": lambda one: ms(one.during_s, NEVER),
-    "recovered\nafter": "{recovered}",
+    "recovered": "{recovered}",
     "lost\nin all": "{lost}",
     "lost after\nthe fault": "{lost_after}",
     "dis-\nconnected": "{disconnected}",
@@ -151,7 +151,7 @@ def _window(trial: Trial) -> dict[str, Any]:
         "before_s": response((span for span in stay if span.asked < begin), 95),
         "during_s": response((span for span in stay if begin <= span.asked < end), 95),
         "recovery_s": seconds,
-        "recovered": "not seen" if seconds is None else "at once" if seconds == 0 else f"{seconds:.1f} s",
+        "recovered": "not seen" if seconds is None else "immediately" if seconds == 0 else f"{seconds:.1f} s",
         "watched_s": max((span.asked for span in trial.spans), default=end) - end,
         "lost": sum(failed.values()), "failures": counts(failed),
         "lost_after": sum(not span.ok for span in stay if span.asked >= end),
@@ -173,17 +173,17 @@ def recovery(spans: Sequence[Span], end: float, too_slow_s: float) -> float | No
 
 
 def headline(found: Record) -> str:
-    """Say which services do not recover at once."""
+    """Say which services do not recover immediately."""
     every = windows(found)
     ill = [arm for arm in found.arms if (every[every["arm"] == arm]["recovery_s"] != 0).any()]
     if not ill:
-        return "When a fault is over, every client's service recovers at once"
-    return f"When a fault is over, {listed(ill)} {'do' if ill[1:] else 'does'} not recover at once"
+        return "When a fault is over, every client's service recovers immediately"
+    return f"When a fault is over, {listed(ill)} {'do' if ill[1:] else 'does'} not recover immediately"
 
 
 def notes(found: Record) -> list[str]:
     """Say for each fault and client when it recovered, how many callers were lost, and how much work was wasted."""
-    words = {"at once": "at once", "not seen": "later than was watched"}
+    words = {"immediately": "immediately", "not seen": "later than we watched"}
     return [
         f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: recovered "
         f"{words.get(one.recovered, f'after {one.recovered}')}, {one.lost} of {len(one.spans)} callers who stayed were "
@@ -279,7 +279,7 @@ def compared(found: Record) -> dict[str, float]:
 
 EXPERIMENT = Experiment(
     name="faults",
-    about="a slow backend, a failing one, a flood of clients that disconnect: when each client's service recovers",
+    about="a slow backend, a failing backend, a flood of clients that disconnect: when each client's service recovers",
     plan=plan, headline=headline, notes=notes, tables=tables, figures={"faults": figure}, compared=compared,
     quick={"before": 2.0, "fault": 3.0, "after": 6.0},
 )  # fmt: skip

@@ -28,7 +28,7 @@ __all__ = [
     "elsewhere", "figure", "headline", "late", "load", "notes", "percentiles", "plan", "rates", "starred", "table",
 ]  # fmt: skip
 
-NAME, ABOUT = "load", "response time of a service at rising rates of requests"
+NAME, ABOUT = "load", "response time of a service at rising request rates"
 RATES, LATENCY_S = (5.0, 10.0, 20.0, 40.0), 0.15
 PERCENTILES = ((50, "median", "-", "o"), (95, "p95", "--", "s"), (99, "p99", ":", "^"))
 CURE = "give one rate (20), a list (5,10,20) or a range (5..40)"
@@ -69,7 +69,7 @@ def plan(
     ``service``: the address of another service than our own agent. Raises SettingsError for values that cannot work.
 
     Args:
-        callers: instead of a rate, so many callers, each of which sends its next request after a response
+        callers: instead of a rate, a number of callers; each sends its next request after a response
         duration: seconds of each rate
         path: the path that is requested
         timeout: seconds after which a caller gives up
@@ -150,7 +150,7 @@ def table(found: Record) -> Table:
     }
     said = [
         f"{found.asked['duration']:g} s each, {_about(found)}.",
-        "Response time runs from the intended start; a failed request counts as one that never was answered.",
+        "Response time runs from the intended start; a failed request counts as never answered.",
     ]
     said += [f"* {trial['asked']}: {trial['failures']}" for trial in found.trials if trial["errors"]]
     said += late(trial["asked"] for trial in found.trials if trial["send_delay_p99_s"] > LATE_S)

@@ -94,7 +94,7 @@ def plan(
     Args:
         arms: clients with their limits, separated by commas
         requests: requests of a trial
-        callers: so many callers, each of which sends its next request after a response (default: all requests at once)
+        callers: number of callers; each sends its next request after a response (default: all requests at once)
         latency: seconds that the server takes for a request; the article's: 0.45
         repeat: trials of each, taking turns
         table: the table that is read

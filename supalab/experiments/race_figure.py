@@ -29,7 +29,7 @@ Guesses: TypeAlias = "Mapping[str, float | None] | None"
 CONTROL_HATCH = ".."
 # Nearer to 0 than this part of the scale, a number would run into the 0.
 CLOSE = 0.15
-ABOUT_SIDE = "Side by side: requests in flight over time, latency split into wait and service, memory added."
+ABOUT_SIDE = "Side by side: requests in flight over time, latency split into queue time and service time, memory added."
 ROW_IN = 1.28
 PANELS = (
     ("Requests in flight", "over time, as the lab counted them", "seconds"),
@@ -39,7 +39,7 @@ PANELS = (
 ABOUT = {
     "fake": "requests, {n} threads",
     "session": "Session, {n} threads",
-    "article": "httpx, as printed",
+    "article": "httpx, as published",
     "real": "async, limit {n}",
 }
 WAITING_HATCH, BAR, UNKNOWN = "////", 0.52, "#c3c9d0"

@@ -127,7 +127,7 @@ def headline(found: Record) -> str:
 
 def notes(found: Record) -> list[str]:
     """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
-    shared = f"Client and lab shared {found.machine.get('cpus', '?')} processors: with more of them, the peaks move."
+    shared = f"Client and lab shared {found.machine.get('cpus', '?')} processors: with more processors, the peaks move."
     return [*(_said(found, kind, one) for kind, one in lines(found).items()), *found.remarks, *failures(found), shared]
 
 
@@ -136,7 +136,7 @@ def _said(found: Record, kind: str, one: pd.Series[float]) -> str:
     share = one[top] / ideal(found, top)
     said = f"{kind}: best at {top} in flight with {one[top]:.0f} requests/s, {share:.0%} of the ideal there"
     if at_its_end(one):
-        return f"{said}; it was still growing, so the peak may lie further on."
+        return f"{said}; it was still growing, so the peak may be at a higher limit."
     if one[last] < (1 - NEAR) * one[top]:
         return f"{said}; at {last} it is down to {one[last]:.0f} requests/s."
     return f"{said}; more slots, up to {last}, add nothing."

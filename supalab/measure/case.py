@@ -53,11 +53,11 @@ class Workload:
     def __post_init__(self) -> None:
         check_number("requests", self.requests, 1, MOST, "use e.g. 100")
         if self.callers is not None:
-            check_number("callers", self.callers, 1, MOST, "use e.g. 10, or None for all requests at once")
+            check_number("callers", self.callers, 1, MOST, "use e.g. 10, or leave it out for all requests at once")
         if self.limit is not None:
-            check_number("limit", self.limit, 1, MOST_ROWS, "give the rows of a response, or None for all")
+            check_number("limit", self.limit, 1, MOST_ROWS, "give the rows of a response, or leave it out for all")
         if self.latency is not None:
-            check_number("latency", self.latency, 0, LONGEST_S, "it is in seconds, so 150 ms are 0.15", "seconds")
+            check_number("latency", self.latency, 0, LONGEST_S, "it is in seconds, so write 0.15 for 150 ms", "seconds")
             object.__setattr__(self, "latency", float(self.latency))
         for name in ("table", "columns"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():

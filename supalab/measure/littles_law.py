@@ -20,7 +20,7 @@ __all__ = ["Row", "blog_table", "row_of"]
 #: How far apart two numbers may be, as a part of the smaller, and still agree.
 TOLERANCE = 0.15
 WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
-LACK = "Too little is given: it takes two of response time, throughput (or n and total) and limit."
+LACK = "Too little is given: give at least two of response time, throughput (or n and total) and limit."
 #: Findings: numbers ``agree``, ``imply`` something, ``contradict`` each other, or are lacking; and a sentence.
 Said: TypeAlias = Iterator[tuple[str, str]]
 
@@ -88,7 +88,7 @@ def _burst(row: Row) -> Said:
         if _alike(row.burst, row.per_s):
             yield "agree", f"{said}, as stated ({row.per_s:g})."
         else:
-            yield "contradict", f"{said}, but {row.per_s:g} are stated: they cannot be of one run."
+            yield "contradict", f"{said}, but {row.per_s:g} are stated: the numbers cannot come from one run."
 
 
 def _slots(row: Row) -> Said:
@@ -101,8 +101,8 @@ def _slots(row: Row) -> Said:
         time = f", so {row.n:g} requests take {stated(_full_s(row.n, limit, response))} at least" if row.n else ""
         yield "imply", f"{most}{time}."
     elif rate and limit:
-        said = f"{rate:.3g} per second through {limit:g} slots: if all are always taken, a request takes "
-        yield "imply", f"{said}{stated(limit / rate)}; if it takes less, they are not."
+        said = f"{rate:.3g} per second through {limit:g} slots: if all slots are always busy, a request takes "
+        yield "imply", f"{said}{stated(limit / rate)}; if it takes less, some slots are idle."
 
 
 def _in_slots(row: Row, rate: float, response: float) -> Said:
@@ -115,14 +115,14 @@ def _in_slots(row: Row, rate: float, response: float) -> Said:
     # A burst that does not fill its last round has less in flight on average than its slots, and is sound all the same.
     sound = row.burst and row.total_s and _alike(row.total_s, full_s)
     if sound or _alike(busy, limit):
-        yield "agree", f"{said}: the limit of {limit:g} is what held it back."
+        yield "agree", f"{said}: the limit of {limit:g} is the bottleneck."
     elif busy > limit:
         yield "contradict", f"{said}, more than the limit of {limit:g} allows."
     else:
-        yield "imply", f"{said}: a limit of {limit:g} is not what held it back."
+        yield "imply", f"{said}: a limit of {limit:g} is not the bottleneck."
         if row.n and row.total_s and row.n > limit:
             full = f"{row.n:g} at once keep {limit:g} in flight: {limit / response:.3g} per second, done in "
-            full += f"{stated(full_s)}, not {stated(row.total_s)}; or each took {stated(limit / rate)}"
+            full += f"{stated(full_s)}, not {stated(row.total_s)}; or each request took {stated(limit / rate)}"
             yield "contradict", f"{full} and not what is stated."
 
 
@@ -131,11 +131,11 @@ def _between(before: Row, after: Row) -> Said:
     if before.rate and after.rate and before.response_s and after.response_s:
         faster, sooner = after.rate / before.rate, before.response_s / after.response_s
         wider = faster / sooner
-        parts = f"{wider:.2g}x by more in flight and {sooner:.2g}x by less time for each"
+        parts = f"{wider:.2g}x because more requests are in flight and {sooner:.2g}x because each takes less time"
         yield "imply", f"Throughput is {faster:.2g}x: {parts}."
         part = after.limit / before.limit if before.limit and after.limit else 1.0
         if not _alike(part, 1) and _alike(wider, 1):
-            yield "imply", f"The limit, {part:.2g}x, had no part in it: nothing more was in flight."
+            yield "imply", f"The limit is {part:.2g}x, but it had no effect: no more requests were in flight."
 
 
 def _full_s(requests: float, limit: float, response: float) -> float:

@@ -83,7 +83,7 @@ def _blocked(n: Row) -> Iterator[Rule]:
     blocked = still and n.peak_of_calls <= FEW and not (several and elsewhere > SEEN)
     waits = "the event loop's thread waits"
     yield blocked and elsewhere > CLEAR, BLOCKING, f"{waits} for other threads or processes"
-    yield blocked, BLOCKING, f"{waits} in code that is no read of the lab as far as Python sees"
+    yield blocked, BLOCKING, f"{waits} in code that, as far as Python sees, does not read from the lab"
 
 
 def _waited(n: Row) -> Iterator[Rule]:

@@ -52,14 +52,14 @@ EVIDENCE = (
     (SOCKETS, "one for each request: real async",
      "on average {mean[loop_sockets]:.1f} to the lab, {mean[other_loops]:.1f} in loops of other threads"),
     ("who holds connections", "others': worker processes",
-     "on average {mean[own]:.1f} to the lab are this process's, {mean[processes]:.1f} others'"),
+     "on average {mean[own]:.1f} to the lab belong to this process, {mean[processes]:.1f} to others"),
     ("who opens connections", "none by Python: code outside Python",
      "the lab saw {total[connections]} new ones; Python opened {total[connects_loop]} in the loop's thread, "
      "{total[connects_threads]} in others"),
-    ("peak in flight at the lab", "a limit, but not the kind", "{peaks} calls at once"),
+    ("peak in flight at the lab", "a limit, but not the kind of client", "{peaks} calls at once"),
     ("one call after another", "a new connection each: no reuse",
      "{requests} requests on {connections} new connections"),
-    ("threads at other things", "nothing: real async has those too",
+    ("threads with other work", "nothing: real async has such threads too",
      "on average {mean[threads_elsewhere]:.1f} in a read of another server, {mean[threads_resolving]:.1f} looking up a "
      "name, {mean[background]:.1f} waiting for requests that no call made"),
 )  # fmt: skip
@@ -156,11 +156,11 @@ def _sentences(n: Row, kind: str, remarks: tuple[str, ...]) -> Iterator[str]:
         yield f"Of the waiting: {'; '.join(parts)}."
     limit = f"limited to {n.limit}"
     if limit in remarks:
-        yield f"It keeps at most {n.limit} in flight; further calls wait in a queue of its own."
+        yield f"It keeps at most {n.limit} in flight; further calls wait in its own queue."
     if n.shared:
         yield "Calls for the same data at the same time share a request, so its limit, if it has one, was not reached."
     if NO_REUSE in remarks:
-        yield "It opens a new connection for each request, which costs one more round trip, with TLS two."
+        yield "It opens a new connection for each request, which costs one more round trip, or two with TLS."
     elif n.new_connections_per_request == 0:
         yield "It reuses its connections."
     for remark in remarks:
