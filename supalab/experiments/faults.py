@@ -183,11 +183,11 @@ def headline(found: Record) -> str:
 
 def notes(found: Record) -> list[str]:
     """Say for each fault and client when it recovered, how many callers were lost, and how much work was wasted."""
-    words = {"immediately": "immediately", "not seen": "later than we watched"}
+    words = {"immediately": "recovered immediately", "not seen": "did not recover while we watched"}
     return [
-        f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: recovered "
-        f"{words.get(one.recovered, f'after {one.recovered}')}, {one.lost} of {len(one.spans)} callers who stayed were "
-        f"lost, {one.wasted} responses of the backend were wasted."
+        f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: "
+        f"{words.get(one.recovered, f'recovered after {one.recovered}')}, {one.lost} of {len(one.spans)} callers who "
+        f"stayed were lost, {one.wasted} responses of the backend were wasted."
         for one in each(windows(found))
     ]
 
