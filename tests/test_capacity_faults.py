@@ -145,7 +145,7 @@ def test_table_and_figure_say_when_each_recovered() -> None:
 
 
 def test_a_flood_that_disconnects_holds_threads_and_not_slots() -> None:
-    """Every client of the flood disconnects: fake's threads work on unnoticed, async closes the connection immediately."""
+    """Every client of the flood disconnects: fake's threads work on unnoticed, async closes the connection."""
     found = faults(arms=("fake-3", "real-10"), faults=("left",), before=0.5, fault=3.0, after=2.5, rate=12.0)
     fake, real = windows(found).itertuples()
     assert fake.disconnected == real.disconnected > 100
