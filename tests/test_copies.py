@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from supalab import SupabaseAsync
 from supalab.cli import main
-from supalab.course import NotDone, check
+from supalab.course import NotDone, check, show_source
 from supalab.course.attempts import Attempt, attempts, copies_in, host_table, learner_text, note, short_names
 from supalab.course.copies import MARKER, brought_back, jupyter_options, working_copy
 from supalab.course.exercises import EXERCISES
@@ -196,7 +199,7 @@ print(supalab.__file__)
     assert done.returncode == 0, done.stderr
     first, second, where = done.stdout.splitlines()
     books = ROOT / "notebooks"
-    assert first == f"{sum(len([*books.glob(kind)]) for kind in ('*.ipynb', '[gH]*.md', 'board-*.svg'))} True"
+    assert first == f"{sum(len([*books.glob(kind)]) for kind in ('*.ipynb', '[gH]*.md', 'board-*.png'))} True"
     assert second == "True True"
     assert str(tmp_path / "site") in where
     assert follow_links(tmp_path / "empty" / "supalab-course") > 100
@@ -223,6 +226,23 @@ def page_text(path: Path) -> str:
     if path.suffix == ".md":
         return text
     return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+
+
+def test_a_learner_reads_the_code_behind_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole and as it is, for a class, a method, a function or a module; for anything else a sentence that helps."""
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: seen.append(data))
+    for thing in (SupabaseAsync, SupabaseAsync.select, working_copy, sys.modules["supalab.wire"]):
+        show_source(thing)
+        code = seen[-1]["text/plain"]
+        assert code == textwrap.dedent(inspect.getsource(thing))
+        assert code.endswith("\n")
+        assert "~~~~" not in code
+        assert seen[-1]["text/markdown"] == f"~~~~python\n{code}~~~~"
+    for other in (5, len, SupabaseAsync("http://127.0.0.1:1", "secret-key")):
+        with pytest.raises(SettingsError, match=r"has no Python source: name a class.*show_source") as no:
+            show_source(other)
+        assert "secret" not in str(no.value)
 
 
 def test_a_copy_is_made_without_jupyterlab(

@@ -17,13 +17,13 @@ import asyncio
 import time
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, Workload, race
-from supalab.course import charts, live_view, observe, start_lab
+from supalab.course import charts, live_view, observe, show_source, start_lab
 
 # %% [markdown]
 # ## A client that only looks concurrent
 #
 # Many code bases contain a class like this one. It is shortened. To read the whole class, write
-# `FakeSupabaseAsync??` in a new cell.
+# `show_source(FakeSupabaseAsync)` in a new cell.
 #
 # ```python
 # class FakeSupabaseAsync:

@@ -16,7 +16,7 @@ import httpx
 import requests
 
 from supalab import FakeSupabaseAsync, SupabaseAsync, probe, recorded
-from supalab.course import NotDone, charts, check, predict, start_lab
+from supalab.course import NotDone, charts, check, predict, show_source, start_lab
 
 lab = start_lab()
 
@@ -271,5 +271,5 @@ else:
 # On the same machine, hardly. Over TLS each request needs three round trips instead of one: notebook [11](11_the_claims_on_trial.ipynb) measured it.
 # </details>
 #
-# **Next:** you have reached the end of the course. Write `SupabaseAsync??` in a new cell to read the client that you would ship, and run `supalab claims` on your own machine. You can
+# **Next:** you have reached the end of the course. Write `show_source(SupabaseAsync)` in a new cell to read the client that you would ship, and run `supalab claims` on your own machine. You can
 # also go back to [00](00_start_here.ipynb).

@@ -19,6 +19,7 @@ HOME = {
     "live_view": "live",
     "observe": "kernel",
     "put_under_load": "service",
+    "show_source": "source",
     "sized": "size",
     "start_lab": "kernel",
     "try_nest_asyncio": "nested",
