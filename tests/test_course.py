@@ -342,21 +342,29 @@ def test_sizes_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert size.cpus(quota) == 0.5
     quota.write_text("max 100000\n", encoding="ascii")
     assert size.cpus(quota) == size.cpus(tmp_path / "none") >= 1
-    monkeypatch.setattr(size, "cpus", lambda: 1.5)
+    limit = tmp_path / "memory.max"
+    limit.write_text("1000000\n", encoding="ascii")
+    assert size.memory_bytes(limit) == 1_000_000
+    assert size.memory_bytes(tmp_path / "none") > 100_000_000
+    monkeypatch.setattr(size, "small", lambda: True)
     assert (size.sized(60), size.sized(60, at_least=30)) == (20, 30)
-    monkeypatch.setattr(size, "cpus", lambda: 2.0)
+    monkeypatch.setattr(size, "small", lambda: False)
     assert size.sized(60) == 60
 
 
-def test_a_hubs_limit_counts_where_no_container_shows_it(tmp_path: Path) -> None:
-    """JupyterHub and Binder tell it in the environment; the smallest share holds, and what is no number is none."""
-    quota = tmp_path / "cpu.max"
-    whole = size.cpus(quota, {})
+def test_a_hubs_limits_count_where_no_container_shows_them(tmp_path: Path) -> None:
+    """JupyterHub and Binder tell them in the environment; the smallest share holds, and what is no number is none."""
+    quota, limit = tmp_path / "cpu.max", tmp_path / "memory.max"
+    whole, all_of_it = size.cpus(quota, {}), size.memory_bytes(limit, {})
     assert size.cpus(quota, {"CPU_LIMIT": "0.5"}) == 0.5
+    assert size.memory_bytes(limit, {"MEM_LIMIT": "1073741824"}) == 1024**3
     for nonsense in ("", "much", "0", "nan", "1e9999"):
         assert size.cpus(quota, {"CPU_LIMIT": nonsense}) == whole
+        assert size.memory_bytes(limit, {"MEM_LIMIT": nonsense}) == all_of_it
     quota.write_text("25000 100000\n", encoding="ascii")
+    limit.write_text("1000000\n", encoding="ascii")
     assert size.cpus(quota, {"CPU_LIMIT": "0.5"}) == 0.25
+    assert size.memory_bytes(limit, {"MEM_LIMIT": "1073741824"}) == 1_000_000
 
 
 def test_minutes_are_declared_by_every_notebook() -> None:

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 import yaml
+from PIL import Image
 
+from supalab.course.board import DRAWINGS
 from supalab.course.build import Cell, cells, minutes, sources
 from supalab.course.copies import DEFAULT, FIRST
+from supalab.report.plot import description
 
 ROOT = Path(__file__).parents[1]
 BOOKS = ROOT / "notebooks"
@@ -297,8 +299,8 @@ def test_actions_are_pinned_by_major_version() -> None:
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", name) for name in used)
 
 
-def test_the_handout_is_one_page_with_the_code_of_the_course_and_two_described_drawings() -> None:
-    """The client is the one of notebook 05; each drawing is well-formed, and its own description is the page's."""
+def test_the_handout_is_one_page_with_the_code_of_the_course_and_generated_drawings() -> None:
+    """The client is the one of notebook 05, the drawings are what the code draws, and their words are their own."""
     page = (BOOKS / "HANDOUT.md").read_text(encoding="utf-8")
     assert len(page.splitlines()) <= 70
     code = re.search(r"```python\n(.*?)```", page, re.S)
@@ -307,7 +309,10 @@ def test_the_handout_is_one_page_with_the_code_of_the_course_and_two_described_d
         "".join(cell["source"])
         for cell in json.loads((BOOKS / "05_step_3_the_context_manager.ipynb").read_text(encoding="utf-8"))["cells"]
     )
-    shown = {name: words for words, name in re.findall(r"!\[(.+?)\]\((board-\w+\.svg)\)", page)}
-    drawings = {path.name: ElementTree.parse(path).getroot() for path in BOOKS.glob("board-*.svg")}
-    assert len(drawings) == 2
-    assert shown == {name: drawing.findtext("{*}desc") for name, drawing in drawings.items()}
+    shown = dict(re.findall(r"!\[(.+?)\]\((board-\w+\.png)\)", page))
+    assert {name: words for words, name in shown.items()} == {
+        name: description(draw()) for name, draw in DRAWINGS.items()
+    }
+    for name, draw in DRAWINGS.items():
+        with Image.open(BOOKS / name) as kept:
+            assert kept.info["Description"] == description(draw())

@@ -1,7 +1,8 @@
-"""The knobs of notebook 01: a computed burst that is right, compared with the lab."""
+"""The knobs of notebook 01: a computed burst that is right, with widgets or without, compared with the lab."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import IPython.display
@@ -78,9 +79,15 @@ def test_with_widgets_the_knobs_come_first_and_six_settings_below(shown: list[An
     assert len(six.rows) == 6
 
 
-def test_the_setting_can_be_changed_from_code_before_the_knobs_are_shown() -> None:
-    """A script turns a knob, too."""
+def test_without_widgets_one_sentence_says_why_and_the_rest_works(
+    shown: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where ipywidgets cannot be imported nothing fails, and the setting can still be changed from code."""
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
     panel = turn_the_knobs()
+    panel._ipython_display_()
+    assert [len(one.rows) for one in shown] == [6]
+    assert "pip install ipywidgets" in capsys.readouterr().out
     panel.turn("limit", 30)
     assert "30 at a time" in panel.picture().description
 

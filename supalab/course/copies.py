@@ -28,7 +28,7 @@ def _originals() -> list[Path]:
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise SettingsError(f"{folder} holds no notebooks: install supalab again, from a wheel or a checkout")
-    return [*found, folder / "glossary.md", folder / "HANDOUT.md", *sorted(folder.glob("board-*.svg"))]
+    return [*found, folder / "glossary.md", folder / "HANDOUT.md", *sorted(folder.glob("board-*.png"))]
 
 
 def default() -> Path:

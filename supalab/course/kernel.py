@@ -27,6 +27,9 @@ __all__ = ["observe", "start_lab"]
 
 INTERRUPTED = "Interrupted. What this cell had started was cancelled; you can run the cell again."
 
+#: Looking at a burst may take this share of the time: a short burst is over after three looks.
+WATCHED = 0.1
+
 _lab: Lab | None = None
 
 
@@ -76,7 +79,7 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, wa
     def plan() -> Plan:
         yield Case(arm, work, "burst", conditions=others, detail=True)
 
-    record = await here(plan(), lab, client=client, progress=live_view(lab) if watch else None)
+    record = await here(plan(), lab, client=client, progress=live_view(lab, share=WATCHED) if watch else None)
     return record.trials[0]
 
 

@@ -1,10 +1,12 @@
 """Show sliders for a computed burst: a learner changes its limit and server time and sees how long it takes.
 
-In a saved notebook that is not running, the table below the knobs shows six settings of the same burst.
+Without ipywidgets, and in a saved notebook that is not running, the table below the knobs shows six settings of the
+same burst.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +23,7 @@ MOST = 1000
 #: The range of the slider for the server time, in milliseconds, and its step.
 LOW_MS, HIGH_MS, STEP_MS = 50, 500, 10
 COMPUTED = "Computed from the server time alone."
+NO_KNOBS = "There are no knobs here, because ipywidgets is not installed in this kernel: pip install ipywidgets."
 ASLEEP = "The knobs work after you have run this cell in JupyterLab. The table below shows six settings without them."
 
 
@@ -134,8 +137,11 @@ class Panel:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        words = {"text/plain": ASLEEP, "text/html": f"<p>{ASLEEP}</p>"}
-        display({**self.widget()._repr_mimebundle_(), **words}, raw=True)  # type: ignore[no-untyped-call]
+        try:
+            words = {"text/plain": ASLEEP, "text/html": f"<p>{ASLEEP}</p>"}
+            display({**self.widget()._repr_mimebundle_(), **words}, raw=True)  # type: ignore[no-untyped-call]
+        except ImportError:
+            sys.stdout.write(f"{NO_KNOBS}\n")
         display(self.settings())  # type: ignore[no-untyped-call]  # an output of its own: it outlives the knobs
 
 

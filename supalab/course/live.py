@@ -50,15 +50,16 @@ def displayed() -> Show | None:
     return lambda parts: handle.update(parts, raw=True)  # type: ignore[no-untyped-call]
 
 
-def live_view(lab: Lab | None = None) -> Callable[[Progress], None]:
+def live_view(lab: Lab | None = None, *, share: float = SHARE) -> Callable[[Progress], None]:
     """Return something for ``progress=`` of a race or a plan, which shows below the cell how far it is.
 
     With ``lab`` it draws the requests that the lab has in flight while they run; without, it fills one line. In a
-    terminal it is a line of the terminal, and where output goes into a file it is silent.
+    terminal it is a line of the terminal, and where output goes into a file it is silent. ``share``: the part of the
+    time that looking at the lab may take.
     """
     show = displayed()
     if show is not None and lab is not None:
-        return LiveView(lab, show)
+        return LiveView(lab, show, share=share)
 
     def tell(so_far: Progress) -> None:
         words = _line(so_far)
@@ -145,8 +146,10 @@ def _steps(seen: Witness, floor: int, each: float, scale: float) -> str:
 class LiveView:
     """Draw a race while it runs, from its progress and the lab's counts; ``rows`` is what was drawn last."""
 
-    def __init__(self, lab: Lab, show: Show, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._lab, self._show, self._clock, self._next = lab, show, clock, clock()
+    def __init__(
+        self, lab: Lab, show: Show, *, share: float = SHARE, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._lab, self._show, self._share, self._clock, self._next = lab, show, share, clock, clock()
         self._rows: dict[str, Row] = {}
 
     @property
@@ -163,7 +166,7 @@ class LiveView:
         elif began >= self._next:
             if self.look(so_far.arm):
                 self.draw()
-            self._next = began + max(EVERY_S, (self._clock() - began) / SHARE)
+            self._next = began + max(EVERY_S, (self._clock() - began) / self._share)
 
     def look(self, arm: str) -> bool:
         """Ask the lab what it has seen of an arm since the last look; return whether there is something to draw."""

@@ -303,7 +303,7 @@ async def here(
     """Run a plan in the caller's own event loop, such as a notebook's, and return its record.
 
     The jobs ``burst`` and ``bare`` run here, without the instruments that need a process of their own: memory, threads
-    and loop lag. ``progress`` is called on this loop, about ten times a second. ``client``: an open client to use
+    and loop lag. ``progress`` is called in a thread, about ten times a second. ``client``: an open client to use
     instead of one that is made for each case. The lab's conditions are restored. Raises SettingsError for another job.
     """
     so_far = _SoFar(name, inspect.getgeneratorlocals(plan), progress)
@@ -325,7 +325,8 @@ async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar, giv
     if case.job not in {"burst", "bare"}:
         raise SettingsError(f"job {case.job!r} needs a process of its own: use run() instead of here()")
     settings = await asyncio.to_thread(_prepared, case, lab, base)
-    ticking = asyncio.create_task(_tick(case, so_far))
+    over = asyncio.Event()
+    ticking = asyncio.create_task(_tick(case, so_far, over))
     try:
         async with arm(case.arm).build(settings) if given is None else nullcontext(given) as client:
             if warm_up := case.options.get("warm_up", 0):
@@ -337,17 +338,20 @@ async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar, giv
             cpu = time.process_time() - cpu
         seen = await asyncio.to_thread(quiet, lab, case.workload.latency or 0.0)
     finally:
-        ticking.cancel()
+        over.set()
+        await ticking  # what it still draws is not to come after the end
     numbers = {"cpu_ms": 1000 * cpu / case.workload.requests}
     raw = {"numbers": numbers, "spans": spans, "machine": machine(), "versions": versions()}
     return so_far.finished(case, raw, seen)
 
 
-async def _tick(case: Case, so_far: _SoFar) -> None:
+async def _tick(case: Case, so_far: _SoFar, over: asyncio.Event) -> None:
+    """Tell how far the case is until it is over. In a thread: a live view asks the lab, and this loop is measured."""
     began = time.perf_counter()
-    while True:
-        so_far.runs(case, time.perf_counter() - began)
-        await asyncio.sleep(TELL_EVERY_S)
+    while not over.is_set():
+        await asyncio.to_thread(so_far.runs, case, time.perf_counter() - began)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), TELL_EVERY_S)
 
 
 def checked_repeat(repeat: int) -> int:
