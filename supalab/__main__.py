@@ -1,4 +1,4 @@
-"""``python -m supalab`` is the command line too."""
+"""Run the command line with ``python -m supalab``."""
 
 import sys
 

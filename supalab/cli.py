@@ -1,4 +1,4 @@
-"""The command line: bad input ends in one line on stderr and exit code 2; Ctrl-C keeps the finished trials: 130.
+"""The command line. Bad input ends in one line on stderr and exit code 2; Ctrl-C keeps finished trials, exit code 130.
 
 Large libraries are imported only when a command needs them.
 """

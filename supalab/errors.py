@@ -8,7 +8,7 @@
     ├── AgentError         the contest agent could not start, or has ended
     ├── TrialError         a record of trials that cannot be read, or trials that must not be compared
     └── ClientError        a request failed
-        ├── ApiError           the server answered with an error
+        ├── ApiError           the server returned an error
         ├── BadResponse        the server's response is not valid PostgREST
         │   └── ResponseTooLarge   the response is larger than the client accepts
         ├── DeadlineExceeded   the timeout expired (also a TimeoutError)
@@ -92,7 +92,7 @@ class ClientError(SupalabError):
 
 
 class ApiError(ClientError):
-    """The server answered with an error; the attributes are those of its body.
+    """The server returned an error; the attributes are those of its body.
 
     ``status``: HTTP's. ``code``: PostgREST's or PostgreSQL's, None when a gateway answered.
     ``details``, ``hint``: may be None.

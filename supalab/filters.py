@@ -35,7 +35,7 @@ def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition
     for part in groups:
         inner = members_of(part)
         if not inner and joined_by == "or":
-            raise SettingsError(f"any_of(…, {shown(part)}): no condition fits every row, as any_of would; leave it out")
+            raise SettingsError(f"any_of(…, {shown(part)}): without a condition this part fits every row; leave it out")
         # Several columns in one mapping form one group: inside an "or" the group needs its own parentheses.
         members += [Group("and", tuple(inner))] if joined_by == "or" and len(inner) > 1 else inner
     if not members:

@@ -52,7 +52,7 @@ class Filter:
         return f"{'not.' if self.negated else ''}{self.operator}.{self.operand}"
 
     def in_group(self) -> str:
-        """The form inside ``or=(…)``, where commas and brackets mean something, so texts are quoted."""
+        """The form inside ``or=(…)``, where commas and parentheses have a meaning, so texts are quoted."""
         return (replace(self, operand=quoted(self.operand)) if self.form == "text" else self).as_parameter()
 
 
@@ -166,7 +166,7 @@ def text_of(value: object, what: str = "a filter's value") -> str:
     if isinstance(value, (str, int, float, Decimal, UUID)):
         return str(value)
     if hasattr(value, "tolist"):
-        raise SettingsError(f"{what} is a {type(value).__name__} of NumPy: pass .item(), or .tolist() of an array")
+        raise SettingsError(f"{what} is a NumPy {type(value).__name__}: pass .item(), or .tolist() for an array")
     raise SettingsError(f"{what} cannot be {shown(value)}: use text, a number, True/False, None, a date or a time")
 
 
@@ -271,7 +271,7 @@ def field_name(name: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1024)
 def clause(argument: Literal["columns", "order", "on_conflict"], text: str) -> str:
-    """Write an argument in PostgREST's grammar, every name in it as it must be; raises SettingsError."""
+    """Write an argument in PostgREST's grammar, with every name quoted where needed; raises SettingsError."""
     written, at = [], 0
     while at < len(text) and (found := _GRAMMAR[argument].match(text, at)):
         symbol, arrow, key, name = (part and part.strip() for part in found.groups())

@@ -69,7 +69,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message may hold: the key and the token, as far as there are any."""
+        """The key and the token, if given: no message may contain them."""
         return Secrets(secret for secret in (self.token, self.key) if secret)
 
 
@@ -109,14 +109,16 @@ def _checked_key(name: str, key: object) -> str | None:
     if key is not None and (not isinstance(key, str) or not key):
         raise SettingsError(f"{name} is empty or not text: pass the project's key, or a user's JWT")
     if key is not None and not re.fullmatch("[!-~]+", key):
-        raise SettingsError(f"{name} has a space, a line break or a letter outside ASCII: copy it again without it")
+        raise SettingsError(
+            f"{name} has a space, a line break or a letter outside ASCII: copy it again without such characters"
+        )
     return key
 
 
 def _checked_schema(name: str, schema: Any) -> str | None:
     # It is sent as a header, which allows only these characters; a comma would separate two values.
     if schema is not None and not (isinstance(schema, str) and re.fullmatch(r"(?! )[ -+\x2d-~]{1,63}(?<! )", schema)):
-        raise SettingsError(f"schema {shown(schema)} cannot be sent: use 1 to 63 ASCII signs, no comma")
+        raise SettingsError(f"schema {shown(schema)} cannot be sent: use 1 to 63 ASCII characters, no comma")
     return schema
 
 

@@ -58,7 +58,7 @@ class Query(TypedDict, total=False):
     head: bool
 
 
-def nobody_is_watching() -> None:
+def no_op() -> None:
     """The default for ``Call.started``: no one times this request."""
 
 
@@ -71,7 +71,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     #: Called by the client when the request leaves the queue and takes a slot; a trial measures the queue time with it.
-    started: Callable[[], None] = nobody_is_watching
+    started: Callable[[], None] = no_op
     #: The first requested row and how many, to find out whether a response was cut.
     offset: int = 0
     limit: int | None = None
@@ -93,8 +93,8 @@ def select(
     """Write a read request; with ``single`` the server returns one object and refuses any other number of rows."""
     params = [("select", _clause("columns", columns)), *parameters(filters), *_which("", order, limit, offset)]
     params += _embedded(embedded)
-    wishes = [] if count is None else [_wish("count", count, Count)]
-    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(wishes)
+    preferences = [] if count is None else [_preference("count", count, Count)]
+    headers = {"Accept": OBJECT if single else "application/json"} | _prefer(preferences)
     return Call("HEAD" if head else "GET", _target(table, params), headers, offset=offset or 0, limit=limit)
 
 
@@ -109,30 +109,30 @@ def insert(
 ) -> Call:
     """Write an insert, or an upsert when ``resolution`` is given; a key that a row lacks takes its default.
 
-    ``first`` is the number of the first row, for messages about one.
+    ``first`` is the number of the first row, for error messages.
     """
-    params, wishes = _returned(**returned)
+    params, preferences = _returned(**returned)
     if on_conflict is not None and (columns := _clause("on_conflict", on_conflict)):
         params.append(("on_conflict", columns))
     if resolution is not None:
-        wishes.append(_wish("resolution", resolution, Resolution))
+        preferences.append(_preference("resolution", resolution, Resolution))
     if keys := _all_keys(new):
         params.append(("columns", ",".join(map(written_name, keys))))
-        wishes.append("missing=default")
-    return Call("POST", _target(table, params), _prefer(wishes) | JSON_BODY, _json("row", new, first))
+        preferences.append("missing=default")
+    return Call("POST", _target(table, params), _prefer(preferences) | JSON_BODY, _json("row", new, first))
 
 
 def update(table: str, values: Row, *, filters: Filters, **returned: Unpack[Returned]) -> Call:
     """Write an update of the rows that fit the filters; raises SettingsError without any."""
-    params, wishes = _returned(**returned)
+    params, preferences = _returned(**returned)
     body = _json("values", _mapping("values", values))
-    return Call("PATCH", _target(table, _where("update", filters) + params), _prefer(wishes) | JSON_BODY, body)
+    return Call("PATCH", _target(table, _where("update", filters) + params), _prefer(preferences) | JSON_BODY, body)
 
 
 def delete(table: str, *, filters: Filters, **returned: Unpack[Returned]) -> Call:
     """Write a delete of the rows that fit the filters; raises SettingsError without any."""
-    params, wishes = _returned(**returned)
-    return Call("DELETE", _target(table, _where("delete", filters) + params), _prefer(wishes))
+    params, preferences = _returned(**returned)
+    return Call("DELETE", _target(table, _where("delete", filters) + params), _prefer(preferences))
 
 
 def call_function(name: str, arguments: Mapping[str, Any] | None = None) -> Call:
@@ -146,7 +146,7 @@ def _target(table: str, params: list[tuple[str, str]]) -> str:
     query = "&".join(f"{_quoted_name(name)}={quote(value, SAFE)}" for name, value in params)
     target = f"{path}?{query}" if query else path
     if len(target) > LONGEST:
-        raise SettingsError(f"the address has {len(target)} characters, {LONGEST} is the most: split the request")
+        raise SettingsError(f"the address has {len(target)} characters, and the limit is {LONGEST}: split the request")
     return target
 
 
@@ -173,9 +173,9 @@ def _clause(argument: Literal["columns", "order", "on_conflict"], given: object)
 
 
 def _returned(columns: Names = "*", return_: Return = "representation") -> tuple[list[tuple[str, str]], list[str]]:
-    """The parameters and the wishes that say what a write returns."""
+    """The parameters and the preferences that say what a write returns."""
     params = [("select", _clause("columns", columns))] if return_ == "representation" else []
-    return params, [_wish("return", return_, Return)]
+    return params, [_preference("return", return_, Return)]
 
 
 def _which(resource: str, order: object = None, limit: object = None, offset: object = None) -> list[tuple[str, str]]:
@@ -196,15 +196,15 @@ def _embedded(given: object) -> list[tuple[str, str]]:
     return params
 
 
-def _wish(name: str, word: object, known: object) -> str:
+def _preference(name: str, word: object, known: object) -> str:
     # Checked though typed: it becomes part of a header, which a line break would end.
     if not isinstance(word, str) or word not in get_args(known):
         raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
     return f"{name}={word}"
 
 
-def _prefer(wishes: list[str]) -> dict[str, str]:
-    return {"Prefer": ",".join(wishes)} if wishes else {}
+def _prefer(preferences: list[str]) -> dict[str, str]:
+    return {"Prefer": ",".join(preferences)} if preferences else {}
 
 
 def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
@@ -237,7 +237,7 @@ def _json(what: str, given: Row | Sequence[Row], first: int = 1) -> bytes:
     """Write one mapping or many as JSON; raises SettingsError, which names the row and the column."""
     rows = [given] if isinstance(given, Mapping) else given
     if not all(isinstance(key, str) for key in set().union(*rows)):
-        raise SettingsError(f"{what}: each key must be the text of a column's name")
+        raise SettingsError(f"{what}: each key must be a column's name, as text")
     try:
         return json_bytes(given, what)
     except SettingsError:

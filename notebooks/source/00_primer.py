@@ -53,8 +53,8 @@ print(f"{time.perf_counter() - began:.1f} s")
 # %% [markdown]
 # ## Task
 #
-# A [**task**](glossary.md#task) starts a coroutine without waiting for it. The event loop runs it as soon as your code awaits something. Now both run at
-# the same time:
+# A [**task**](glossary.md#task) starts a coroutine without waiting for it. The event loop runs it as soon as your code awaits something. Here two tasks run
+# at the same time:
 
 # %%
 began = time.perf_counter()
@@ -125,7 +125,7 @@ print(rows)
 # ## Executor
 #
 # Many libraries, such as `requests`, do not support `await`. They block: nothing else on the event loop can run until the call returns. An
-# [**executor**](glossary.md#executor) runs such a function in a thread, and your coroutine awaits the result. *Fake async* clients do this with every request.
+# [**executor**](glossary.md#executor) runs such a function in a thread, and your coroutine awaits the result. *Fake async* clients do this for every request.
 
 
 # %%
@@ -158,7 +158,7 @@ print(f"{time.perf_counter() - began:.1f} s")
 # hint: Two cells above have what you need: the one with gather, and the one with the semaphore.
 # hint: Make gate = asyncio.Semaphore(3). Write an inner `async def limited(number)` that awaits fetch(number) inside `async with gate`. Then return await asyncio.gather(*(limited(number) for number in numbers)).
 # unawaited: The result is something to await, not a list. Put an await in front of asyncio.gather(…).
-# coroutines: These are coroutines that never ran. fetch(number) only makes one; asyncio.gather runs them.
+# coroutines: These are coroutines that never ran. fetch(number) only makes a coroutine; asyncio.gather runs all of them.
 # results: Return the list of results: gather returns them in the order of its arguments.
 # never_run: fetch was never run.
 # one_by_one: The calls run one after another. asyncio.gather starts them together.

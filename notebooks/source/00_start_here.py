@@ -5,7 +5,7 @@
 #
 # **11 minutes.** You send the same requests through two clients, count them at the server, and see what `async def` changed and what it did not.
 #
-# - **You will** run sixty requests through a fake async client and a real one; read a request timeline; make a fair comparison.
+# - **You will** run sixty requests through a fake async client and a real async client; read a request timeline; make a fair comparison.
 # - **You need** only this notebook. It needs no network and no account. If *coroutine*, *task* and `gather` are new words, begin
 #   with the [primer](00_primer.ipynb).
 #
@@ -76,15 +76,15 @@ print(f"The witness: {lab.witness()}")
 
 # %% [markdown]
 # The server never saw more than 3 requests at once. With 3 at a time, 60 requests need 20 waves, and 20 waves of 0.15 s take 3.0 s. The three threads
-# set this ceiling; `async def` does not change it. The rest of the time is work of the client and the lab. The server also saw sixty connections,
-# because `requests.get` opens a new one for each request.
+# set this ceiling; `async def` does not change it. The rest of the time is the client's and the lab's own work. The server also saw sixty connections,
+# because `requests.get` opens a new connection for each request.
 
 # %% [markdown]
 # ## Sixty requests through the real client
 #
 # This is the client at the end of the course. It has the same methods, it is built on `httpx`, and it has at most 10 requests in flight. `observe` does
 # the same as the cell above and draws a chart while it runs: how many requests the lab has in flight at each moment. The name
-# `"real-10"` is an [**arm**](glossary.md#arm): one configuration, a kind of client and its concurrency limit. Guess again, then run the cell.
+# `"real-10"` stands for an [**arm**](glossary.md#arm): one configuration, a kind of client and its concurrency limit. Guess again, then run the cell.
 
 # %%
 async with SupabaseAsync(lab.url, lab.key, limit=10) as db:  # 10 requests in flight
@@ -161,13 +161,13 @@ print(f"Done after {yours.makespan_s:.2f} s. The witness: {lab.witness()}")
 # <details><summary>Have you tried three or four limits? Then compare.</summary>
 #
 # Any limit from 30 to 59 needs two waves, and 60 needs one. You cannot have fewer than one wave, so 200 changes nothing. The rest of the time, above
-# 0.15 s, is work of the client and the lab, which open sixty connections.
+# 0.15 s, is the client's and the lab's own work, for example opening sixty connections.
 # </details>
 #
 # ## In practice
 #
 # - More slots help only if your service has more requests to send at once than it has slots.
-# - Compare an old client and a new one at the same limit. "Faster" needs this control.
+# - Compare an old client and a new client at the same limit. "Faster" needs this control.
 # - In a terminal, `supalab race` does all of this. With `--url …`, and your key in the environment variable `SUPABASE_KEY`, it measures a real
 #   project.
 #

@@ -114,7 +114,7 @@ print(guess.compare(lag))
 # ## Fake and real
 #
 # Now compare the blocking client with the fake client, which runs the same `requests.get` in 3 threads, and with the real client at the same limit. `heartbeat`
-# measures as above and records every tick, so that a chart can show them. Which client keeps the loop responsive? (About 5 seconds.)
+# measures in the same way and records every tick, so that a chart can show them. Which client keeps the loop responsive? (About 5 seconds.)
 
 # %%
 found = []
@@ -216,8 +216,9 @@ except RuntimeError as error:
 
 
 # %% [markdown]
-# The kernel's thread already runs a loop, the one that reads your cells. A second loop would block the first one until it ended, so Python refuses.
-# A cell can `await`. A plain function cannot; if you need one, run the coroutine on a loop in another thread. `anyio`, which is installed with httpx, can do this:
+# The kernel's thread already runs a loop, the one that reads your cells. A second loop would block the first one until it ended, so Python refuses. A cell
+# can `await`. A plain function cannot. If you need a plain function, run the coroutine on a loop in another thread. `anyio`, which is installed with httpx,
+# can do this:
 
 
 # %%
@@ -241,8 +242,8 @@ first_title()
 # of its own, because a client that you used in a cell belongs to the notebook's loop (see notebook 03).
 #
 # Search engines suggest `nest_asyncio` for the same error. It patches asyncio so that a running loop can run another coroutine to its end. Cells with
-# `asyncio.run` then work if you run them one by one. But *Run All* sends all cells together. The next cell tries this in two fresh kernels, the second one with the
-# maintained fork, and then measures the CPU time of plain tasks. The line "no patch" is the control. (About 7 seconds.)
+# `asyncio.run` then work if you run them one by one. But *Run All* sends all cells together. The next cell tries this in two fresh kernels, the second one
+# with the maintained fork, and then measures the CPU time of plain tasks. The line "no patch" is the control. (About 7 seconds.)
 
 # %%
 from supalab.course import try_nest_asyncio
@@ -250,7 +251,7 @@ from supalab.course import try_nest_asyncio
 print(await try_nest_asyncio())
 
 # %% [markdown]
-# A star marks a cell that never ran. With `nest_asyncio`, cells that are queued behind a patched one are lost without an error; with the fork,
+# A star marks a cell that never ran. With `nest_asyncio`, cells that are queued behind a patched cell are lost without an error; with the fork,
 # `nest_asyncio2`, they run. Up to Python 3.13, both replace asyncio's fast C tasks with slower Python tasks in the whole process. So this course never applies
 # them: in a patched kernel you would measure the patch. Use the first row that fits:
 #

@@ -5,7 +5,7 @@
 #
 # **19 minutes.** The migration begins. You replace the thread pool with one `httpx` client, and you learn when to create it.
 #
-# - **You will** read step 1 as a diff; break a lazily created client in three ways and count the damage; write one that works.
+# - **You will** read step 1 as a diff; break a lazily created client in three ways and count the damage; write a lazy client that works.
 # - **You need** notebook [02](02_inside_the_loop.ipynb): when an `await` lets other tasks run.
 
 # %%
@@ -141,8 +141,8 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
 charts.timeline([careful, racy])
 
 # %% [markdown]
-# If `racy-10` finished faster, the only reason is that it broke the limit that protects your server. A test with one caller shows none of this. We kept the clients in a
-# list, so we can close them:
+# If `racy-10` finished faster, the only reason is that it broke the limit that protects your server. A test with one caller shows none of this. We kept the
+# clients in a list, so we can close them:
 
 # %%
 for client in made:
@@ -151,8 +151,8 @@ for client in made:
 # %% [markdown]
 # ## The second way: close before the first use
 #
-# A service fails while it starts, and its clean-up code closes a client that was never used. Then a task that is still running uses it. The first client below is the
-# article's, the second is the client at the end of this course.
+# A service fails while it starts, and its clean-up code closes a client that was never used. Then a task that is still running uses it. The first client
+# below is the article's, the second is the client at the end of this course.
 
 # %%
 for kind in (ArticleSupabaseAsync, SupabaseAsync):
@@ -199,7 +199,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 #
 # Write `_get_client` for this small class. Do this:
 #
-# 1. The first caller creates `httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit))`. Later callers get the same one.
+# 1. The first caller creates `httpx.AsyncClient(headers=self._headers, limits=httpx.Limits(max_connections=self._limit))`. Later callers get the same client.
 # 2. If `asyncio.get_running_loop()` is not `self._loop`, create a new client, replace the old one and store the new loop. Do not close
 #    the old one: its loop has already ended.
 #
@@ -223,7 +223,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # plain: select awaits the result of _get_client: it must stay `async def`.
 # no_limits: limits= takes an object, not a number: httpx.Limits(max_connections=self._limit).
 # not_used: select must get its client from _get_client.
-# await_between: Other tasks ran between the check of self._client and its assignment. Is there an await between the two? Without one, no other task can run there.
+# await_between: Other tasks ran between the check of self._client and its assignment. Is there an await between the two? Without an await, no other task can run there.
 # loop_not_set: Each call of _get_client creates a client, although one is stored: self._loop was never set, so every call seems to come from a new loop. Set it together with self._client.
 # each_time: Each call of _get_client creates a client: keep the first in self._client.
 # fewer: Fewer requests were in flight than the limit allows: max_connections should be self._limit.

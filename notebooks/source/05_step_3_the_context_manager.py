@@ -118,7 +118,7 @@ for one in [*kept, small]:
 # swallowed: A true value from __aexit__ swallows the error of the block. Let __aexit__ return None.
 # still_open: Close in any case, also after an error in the block.
 # nothing_to_close: Nothing was opened yet, so there is nothing to close. Check whether self._client is None.
-# opened_again: After closing, the next request created a new httpx client, and nobody will close that one. Keep the closed client in self._client: httpx refuses to use it.
+# opened_again: After closing, the next request created a new httpx client, which nobody will close. Keep the closed client in self._client: httpx refuses to use it.
 class Closing(SmallClient):
     async def close(self):
         # <solution>
@@ -195,15 +195,15 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # **real-3:** each cancelled request closed its connection and released its slot. The new request was sent immediately.
 #
 # The witness also saw **4** requests in flight for `real-3`, although the client has 3 slots: the server continued with the three cancelled requests.
-# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (The witness counts three new connections, because
-# one had been open since the warm-up.)
+# Cancelling frees the *client*. Many servers, like this one, notice a disconnect only when they have finished. (The witness counts three new connections,
+# because one connection had been open since the warm-up.)
 
 # %% [markdown]
 # ## Exercise 05b · Cancel and continue
 #
 # Write `cancel_and_continue(url, key)`. It does this:
 #
-# 1. Open a client **with `limit=3`**. Choose one whose slots are free after a cancellation.
+# 1. Open a client **with `limit=3`**. Choose a client whose slots are free after a cancellation.
 # 2. Start 3 reads of the table `contests`, wait 0.1 s, and cancel them.
 # 3. Read once more, and return how many seconds this last read took.
 #
@@ -228,7 +228,7 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # elsewhere: No request reached the check's lab. Use the url and key that your function receives, not the notebook's own lab.
 # never_ran: Only the last request came. A task that is cancelled before it ever ran sends nothing: await asyncio.sleep(0.1) in between.
 # no_last: The last request never came. Is there an await before its select?
-# warm_up: One request too many: cancel_three begins with a read of its own, to warm up. Leave that one out.
+# warm_up: One request too many: cancel_three begins with a read of its own, to warm up. Leave that read out.
 # start_and_cancel: Start 3 reads, wait 0.1 s, cancel them, and then read once more.
 # limit: Open the client with limit=3: with more slots than reads, nobody waits for a slot.
 # none_left: No client disconnected. Either the reads were not cancelled, or threads finished their requests: a thread cannot be cancelled. Which client can disconnect?

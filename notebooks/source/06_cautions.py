@@ -116,8 +116,8 @@ for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, request
 # %% [markdown]
 # The first two lines are the article's. A handler that meant "this row does not exist" now also handles "the server does not answer".
 #
-# Nothing crashes on the day of the migration. The handlers are still there and the tests pass. Then a connection is refused for the first time, and an old handler
-# such as `except OSError` does not catch the error.
+# Nothing crashes on the day of the migration. The handlers are still there and the tests pass. Then a connection is refused for the first time, and an old
+# handler such as `except OSError` does not catch the error.
 #
 # ## Exercise 06a · Catch what httpx raises
 #
@@ -200,8 +200,8 @@ print("article-10:", article_10["connections"], "  kept-10:", kept_10["connectio
 
 # %% [markdown]
 # While more than five connections are open, httpx's [pool](glossary.md#connection-pool) closes each connection as soon as it is idle, even if callers are
-# waiting (seen in httpcore 1.0.9). So nearly every request opens a new connection. On a real network this costs [round trips](glossary.md#round-trip), and more with
-# TLS. Therefore set both limits to the same number.
+# waiting (seen in httpcore 1.0.9). So nearly every request opens a new connection. On a real network this costs [round trips](glossary.md#round-trip), and
+# more with TLS. Therefore set both limits to the same number.
 #
 # If all connections are busy, callers wait in the pool. They give up after a [**pool timeout**](glossary.md#pool-timeout), which `requests` does not have:
 

@@ -63,8 +63,8 @@ print(before, after, memory, sep="\n")
 # %% [markdown]
 # ## Run, and watch
 #
-# Each row fills while its arm runs: it shows the requests that the lab has in flight. (About 10 seconds. Half of this time is for starting processes. A row is empty until
-# its process has started.)
+# Each row fills while its arm runs: it shows the requests that the lab has in flight. (About 10 seconds. Half of this time is for starting processes. A row
+# is empty until its process has started.)
 
 # %%
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
@@ -106,8 +106,8 @@ print(memory.compare(100 * whole["article-10"] / whole["fake-3"]))
 #
 # ## In the table: connections
 #
-# httpx can reuse connections. But `article-10` opened about as many as `fake-10`. The article lets five of ten connections stay open, and while more than
-# five are open, httpx closes each connection that becomes idle (notebook [06](06_cautions.ipynb)). You need this for the exercise.
+# httpx can reuse connections. But `article-10` opened about as many connections as `fake-10`. The article lets five of ten connections stay open, and while
+# more than five are open, httpx closes each connection that becomes idle (notebook [06](06_cautions.ipynb)). You need this for the exercise.
 
 # %% [markdown]
 # ## Compare with the article
@@ -148,7 +148,7 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 
 # %% [markdown]
 # The result is three in both columns, where the article says three and ten. With ten requests in flight and 0.15 s for each, the rate would be 67 requests
-# per second, and 100 requests would take 1.5 s, not 5 s. So the numbers in its column "httpx(10)" cannot all come from one [burst](glossary.md#burst)
+# per second, and 100 requests would take 1.5 s, not 5 s. So the numbers in the column "httpx(10)" cannot all come from one [burst](glossary.md#burst)
 # through ten slots. Was something else faster, for example connection reuse over a slow network? [Notebook 11](11_the_claims_on_trial.ipynb) investigates.
 
 # %% [markdown]

@@ -98,9 +98,9 @@ charts.savings(saved, guesses=guesses)
 # saved. No other factor changes the number of waves. (If a factor shows more than 100 %, other factors lost some time.)
 # If the band covers even the longest bar, another program disturbed one round: run the measuring cell again.
 #
-# The pale band is the noise: it is as wide as the largest difference between two runs of the same arm. A bar that stays inside the band is not "a small gain"; you cannot
-# distinguish it from noise. From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other ways (notebooks
-# [05](05_step_3_the_context_manager.ipynb) and [10](10_in_production.ipynb)).
+# The pale band is the noise: it is as wide as the largest difference between two runs of the same arm. A bar that stays inside the band is not "a small
+# gain"; you cannot distinguish it from noise. From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other
+# ways (notebooks [05](05_step_3_the_context_manager.ipynb) and [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## When is it more than noise?
@@ -181,14 +181,14 @@ charts.savings(far_saved, guesses={"reuse": far_guess})
 # The table counts the connections that were opened after the warm-up. Two round trips of 40 ms in each of two waves are 0.16 s. The rest is mostly
 # the CPU work of TLS handshakes. **How much a change saves depends on the conditions.**
 #
-# The article's client loses what the Session had saved. It lets 5 of 10 connections stay open, so it keeps opening new ones (notebook
+# The article's client loses what the Session had saved. It lets 5 of 10 connections stay open, so it keeps opening new connections (notebook
 # [06](06_cautions.ipynb)).
 
 # %% [markdown]
 # ## At full size
 #
-# `supalab explain` runs each pair in fresh processes, and it continues from the article's client to our client (notebook [09](09_find_the_peak.ipynb) explains these steps). It takes
-# minutes, so here is a recorded run:
+# `supalab explain` runs each pair in fresh processes, and it continues from the article's client to our client (notebook [09](09_find_the_peak.ipynb)
+# explains these steps). It takes minutes, so here is a recorded run:
 
 # %%
 explained = recorded("explain")

@@ -138,9 +138,9 @@ for kind, line in curve.rows.groupby("kind", sort=False):
     print(f"with {last.limit} slots: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU time per second")
 
 # %% [markdown]
-# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too, because of the GIL.) The peak depends on the client, the processor
-# and the server time. Measure the peak on your machine with `supalab costs throughput`. *Well below* the peak, the throughput is about limit / server time for
-# every client, and you choose the limit by arithmetic.
+# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too, because of the GIL.) The peak depends on
+# the client, the processor and the server time. Measure the peak on your machine with `supalab costs throughput`. *Well below* the peak, the throughput is
+# about limit / server time for every client, and you choose the limit by arithmetic.
 
 # %% [markdown]
 # ## How many slots do you need?
@@ -172,7 +172,7 @@ for kind, line in curve.rows.groupby("kind", sort=False):
 # left_over: {per_s} x {latency} is exactly {exactly}: nothing is left over, so there is nothing to add.
 # busy: By arithmetic this limit is enough, so your rule is not the reason: this machine was busy. Run the check again when the machine has less to do.
 # full: With a limit of {limit} and {latency} s per request, the slots are full before this rate is reached, and callers queue. If you rounded, round up.
-# spare: It reaches the rate, but one slot fewer reaches it as well. Slots that you do not need have a cost: every slot is a connection that the server keeps open.
+# spare: This limit reaches the rate, but one slot fewer reaches it as well. Slots that you do not need have a cost: every slot is a connection that the server keeps open.
 def limit_for(per_s: float, latency: float) -> int:
     """The smallest limit that reaches a throughput, if only the server time counts."""
     # <solution>
@@ -208,7 +208,7 @@ await check("09a", limit_for)
 #
 # <details><summary>A colleague shows that 100 threads are faster than 100 connections of httpx. Are threads better than async?</summary>
 #
-# It shows one pool beyond its peak. `real` is async too, and its throughput continues to rise.
+# No. The comparison shows one pool beyond its peak. `real` is async too, and its throughput continues to rise.
 # </details>
 #
 # **Next:** in [10 · In production](10_in_production.ipynb) requests arrive at any time, and callers give up.

@@ -85,8 +85,8 @@ capacity = recorded("capacity")
 capacity.figure()
 
 # %% [markdown]
-# Their capacity is lower, as the chart shows. How busy are the slots at this lower rate? The record has a row for each load. The table below also has an *ideal queue*:
-# the same arrivals and the same number of slots, each busy for the arm's idle response time.
+# Their capacity is lower, as the chart shows. How busy are the slots at this lower rate? The record has a row for each load. The table below also has an
+# *ideal queue*: the same arrivals and the same number of slots, each busy for the arm's idle response time.
 
 # %%
 rows = capacity.rows
@@ -104,8 +104,8 @@ capacity.table()[0]
 # %% [markdown]
 # ## Three bad days
 #
-# On a good day ten threads are as good as ten connections. Now look at three bad days, recorded by `supalab faults`: the backend takes 2 s; the backend answers 503; a
-# flood of clients disconnects after 50 ms. Which client suffers most, and from what?
+# On a good day ten threads are as good as ten connections. Now look at three bad days, recorded by `supalab faults`: the backend takes 2 s; the backend
+# answers 503; a flood of clients disconnects after 50 ms. Which client suffers most, and from what?
 
 # %%
 faults = recorded("faults")
@@ -126,7 +126,8 @@ faults.table()[2]
 
 # %% [markdown]
 # A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects immediately, so its slot is free for
-# the next request. Therefore even *more* requests reach a backend that does not notice disconnects. Cancelling helps the service; the backend must stop by itself.
+# the next request. Therefore even *more* requests reach a backend that does not notice disconnects. Cancelling helps the service; the backend must stop by
+# itself.
 #
 # And `article-10`? Its queue is inside httpx's pool, and callers that are cancelled there can break the pool permanently
 # ([httpcore's issue 1093](https://github.com/encode/httpcore/issues/1093)). In the chart it had not recovered 12 s later. This is why our client has a gate.
@@ -164,8 +165,8 @@ await check("10a", chosen)
 
 # %% [markdown]
 # The check also shows the most requests in flight at the slow backend. This number has no target. With ten slots it is more than ten, and with a thousand
-# slots it is about the same: a request that you give up frees *your* slot, and the backend continues to work on it. A deadline protects your callers and not your
-# backend. The limit protects the backend, as long as no caller gives up.
+# slots it is about the same: a request that you give up frees *your* slot, and the backend continues to work on it. A deadline protects your callers and not
+# your backend. The limit protects the backend, as long as no caller gives up.
 
 # %% [markdown]
 # ## In practice

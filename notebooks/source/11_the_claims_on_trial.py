@@ -48,8 +48,8 @@ record.figure()
 
 # %% [markdown]
 # Each claim with a number has a row. The middle line means "as claimed"; inside the grey band a number counts as reproduced. Look at the diamonds: *the
-# number is right, but the reason is different*. The first claim blames thread pools for the limit of 3. But the limit is only `max_workers=3`: a pool of 10 threads runs 10
-# requests at a time. Here is one claim in full:
+# number is right, but the reason is different*. The first claim blames thread pools for the limit of 3. But the limit is only `max_workers=3`: a pool of 10
+# threads runs 10 requests at a time. The next cell prints one claim in full:
 
 # %%
 line = claims.loc["table-faster"]
@@ -110,14 +110,14 @@ for column, limit, response, per_s, total in (("before", 3, 0.45, 6.7, 15), ("af
 # The "before" column fits. The "after" column does not: with ten requests in flight at 150 ms each, 100 requests would take 1.5 s. There is a clue:
 # **450 ms is three times 150 ms**.
 #
-# A request on a new TLS connection needs three round trips: one for TCP, one for TLS 1.3, one for itself. On a connection that is already open it needs one.
-# What if the server was never slow but far away, and responses became faster because connections were *reused*?
+# A request on a new TLS connection needs three round trips: one for TCP, one for TLS 1.3, and one for the request itself. On a connection that is already
+# open, a request needs only one. What if the server was never slow but far away, and responses became faster because connections were *reused*?
 
 # %% [markdown]
 # ## Test a hypothesis
 #
-# The hypothesis: **three threads before, and the same three threads after, with a `requests.Session`**. The lab now behaves like a distant server: TLS, a round trip of 50
-# ms, and no server time. What will the old response time divided by the new one be? (4 seconds.)
+# The hypothesis: **three threads before, and the same three threads after, with a `requests.Session`**. The lab now behaves like a distant server: TLS, a
+# round trip of 50 ms, and no server time. What will the old response time divided by the new one be? (4 seconds.)
 
 # %%
 ratio = predict("old response / new response", None, unit="x")
@@ -143,8 +143,8 @@ charts.timeline(far)
 # %% [markdown]
 # This gain needs neither async nor a higher limit. It is less than 3x because the first three requests open connections in both runs, and this machine's own
 # work is part of every response. With a round trip of 150 ms the response would take 450 ms on a new connection and 150 ms on a reused one; three in flight
-# give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One cell contradicts this hypothesis: "10 at once".
-# (The lab itself hardly ever sees three in flight: it responds immediately, and the other requests are on the network.)
+# give 3 / 0.15 = **20 requests/s, and 5 s for 100 requests**. This is nearly the whole table. One number in the table contradicts this hypothesis: "10 at
+# once". (The lab itself hardly ever sees three in flight: it responds immediately, and the other requests are on the network.)
 
 # %% [markdown]
 # ## All hypotheses
@@ -156,11 +156,11 @@ recorded("detective").figure()
 
 # %% [markdown]
 # You tested C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by
-# one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Each had another cause too: a
-# faster server (G), or reused connections (H and I). I has no async at all.
+# one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Each hypothesis also has another
+# cause: a faster server (G), or reused connections (H and I). I has no async at all.
 #
-# Which one is true? The table cannot tell. One more number, **counted at the server**, could help: the server's own processing time would distinguish G from
-# H. Nothing on the server can distinguish H from I.
+# Which hypothesis is true? The table cannot tell. One more number, **counted at the server**, could help: the server's own processing time would distinguish
+# G from H. Nothing on the server can distinguish H from I.
 
 # %% [markdown]
 # ## Exercise 11a · Check another table
@@ -179,7 +179,7 @@ recorded("detective").figure()
 # |---|---|
 # | throughput | about 50 requests/s |
 # | 50 requests at once | about 1 s |
-# | numbers that you change | one, the one you doubt |
+# | numbers that you change | one: the number that you doubt |
 
 # %% exercise 11a
 # hint: Throughput and the time for 50 requests agree, so keep them. Which limit, or which response, would give them?

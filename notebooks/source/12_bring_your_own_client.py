@@ -44,8 +44,8 @@ fake_3
 #
 # ## What misleads
 #
-# "At most 3 at once" looks like proof, but it only shows a limit. A real client may have a limit too. So here are two more clients: the fake one with 200
-# threads, and the real one with a limit of 10. What will the probe call each of them? (About 5 seconds.)
+# "At most 3 at once" looks like proof, but it only shows a limit. A real client may have a limit too. So here are two more clients: the fake client with 200
+# threads, and the real client with a limit of 10. What will the probe call each of them? (About 5 seconds.)
 
 # %%
 fake_200 = await probe(partial(FakeSupabaseAsync, limit=200), lab=lab, name="fake-200")
@@ -125,9 +125,9 @@ looks_async
 # no_verdict: {why}
 # blocking: While one of its requests is in flight, the whole loop is blocked. Look for code that waits without an await: requests, time.sleep, a plain httpx.Client.
 # fake: A thread still waits for each request. Look for to_thread, run_in_executor or requests: httpx.AsyncClient has the same get, and you can await it.
-# mixed: Part of it is real async, and part is not: it sends requests in two ways. Which one is the old way?
+# mixed: Part of the client is real async, and part is not: it sends requests in two ways. Which one is the old way?
 # pool: {peak} at once is the size of its thread pool. If no size is given, it depends on the number of processors.
-# costly: It {why}, and no other call can run during this time. Is a client created in select? Each new one reads the certificates again.
+# costly: It {why}, and no other call can run during this time. Is a client created in select? Each new client reads the certificates again.
 # in_turn: Its callers wait for one another. Does a call hold a lock or a semaphore while it waits for the server?
 # not_reused: It opens a connection for each request: requests.get does this, and so does a client that is created in select. Create one httpx.AsyncClient in __init__, and keep it.
 class Fixed:
@@ -218,8 +218,8 @@ else:
 # %% [markdown]
 # ## A real project
 #
-# A real server does not show us its counters, so the probe cannot give a verdict. But the race runs there, with its control: three arms with 30 reads each. Use a terminal. The
-# key comes from the environment, and it is never printed; `--table` names your table.
+# A real server does not show us its counters, so the probe cannot give a verdict. But the race runs there, with its control: three arms with 30 reads each.
+# Use a terminal. The key comes from the environment, and it is never printed; `--table` names your table.
 #
 # ```
 # SUPABASE_KEY=... supalab race --url https://YOUR-PROJECT.supabase.co --table contests --arms fake-3,fake-10,real-10 --requests 30
@@ -271,5 +271,5 @@ else:
 # On the same machine, hardly. Over TLS each request needs three round trips instead of one: notebook [11](11_the_claims_on_trial.ipynb) measured it.
 # </details>
 #
-# **Next:** you have reached the end of the course. Write `show_source(SupabaseAsync)` in a new cell to read the client that you would ship, and run `supalab claims` on your own machine. You can
-# also go back to [00](00_start_here.ipynb).
+# **Next:** you have reached the end of the course. Write `show_source(SupabaseAsync)` in a new cell to read the client that you would ship, and run
+# `supalab claims` on your own machine. You can also go back to [00](00_start_here.ipynb).

@@ -1,4 +1,4 @@
-"""The article's "after", as printed: a lazily made ``httpx.AsyncClient`` that keeps half of its connections alive.
+"""The article's "after", as published: a lazily made ``httpx.AsyncClient`` that keeps half of its connections alive.
 
 Its faults are the lesson, so they are kept: under load it closes connections and opens new ones; its queue is inside
 httpx's pool, where cancelled callers can break the pool permanently; one client fails in two event loops; and
@@ -23,7 +23,7 @@ __all__ = ["ArticleSupabaseAsync"]
 class ArticleSupabaseAsync(Client):
     """The client that the article migrates to: real async, at most ``limit`` connections."""
 
-    _client: Optional[httpx.AsyncClient] = None  # noqa: UP045  # as printed
+    _client: Optional[httpx.AsyncClient] = None  # noqa: UP045  # as published
 
     async def _get_client(self) -> httpx.AsyncClient:
         if self._client is None:

@@ -19,12 +19,12 @@ from supalab.errors import ApiError, BadResponse, ClientError, SettingsError
 from supalab.query_values import Filters
 from supalab.replies import Reply, Rows
 from supalab.settings import Settings
-from supalab.wire import Call, Names, Query, Resolution, Returned, Row, nobody_is_watching
+from supalab.wire import Call, Names, Query, Resolution, Returned, Row, no_op
 
 __all__ = ["BaseClient", "Client", "Options", "slot_taken"]
 
 #: Set by the code that times a request: the client calls it when the request leaves the queue and takes a slot.
-slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=nobody_is_watching)
+slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=no_op)
 
 
 class Options(TypedDict, total=False):
@@ -94,7 +94,7 @@ class Client(BaseClient):
                 "no asyncio event loop is running here: this client needs asyncio (asyncio.run, Jupyter), not trio"
             ) from None
         started = slot_taken.get()
-        return await self._request(call if started is nobody_is_watching else replace(call, started=started))
+        return await self._request(call if started is no_op else replace(call, started=started))
 
     async def _rows(self, call: Call) -> Rows:
         return replies.rows(call, await self._ask(call), self._settings.secrets)
@@ -160,7 +160,7 @@ class Client(BaseClient):
         return await self._rows(wire.delete(table, filters=filters, **returned))
 
     async def rpc(self, function: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """Call a database function with named arguments; returns whatever JSON it answers."""
+        """Call a database function with named arguments; returns the JSON of the response."""
         return replies.value(await self._ask(wire.call_function(function, arguments)), self._settings.secrets)
 
 

@@ -53,7 +53,7 @@ def worth_another(method: str, outcome: Reply | ConnectionLost, attempt: int) ->
 
 
 def pause(attempt: int, outcome: Reply | ConnectionLost, chance: Random) -> float:
-    """Return the pause in seconds after the ``attempt``-th try: the server's wish, else a random, growing one.
+    """Return the pause in seconds after the ``attempt``-th try: the server's Retry-After, else a random, growing one.
 
     It is random because clients that failed together would otherwise retry together.
     """

@@ -21,7 +21,7 @@ import httpx
 from supalab.clients.http1 import FIRST_LINE, ReadyRequest, ResponseParser, head_of
 from supalab.errors import SettingsError
 from supalab.settings import Settings
-from supalab.wire import Call, nobody_is_watching
+from supalab.wire import Call, no_op
 
 __all__ = ["PooledTransport", "Transport", "httpx_options", "httpx_transport", "pooled_transport", "tls", "watched"]
 
@@ -214,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
         self._among.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """From asyncio: where may bytes be written?"""
+        """From asyncio: return where to write the next bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -324,4 +324,4 @@ def watched(call: Call) -> dict[str, Any]:
     async def trace(event: str, info: dict[str, Any]) -> None:
         call.started()  # at every step from connecting on; the watcher keeps the first
 
-    return {} if call.started is nobody_is_watching else {"trace": trace}
+    return {} if call.started is no_op else {"trace": trace}

@@ -1,7 +1,7 @@
 """The FastAPI application: its routes share one client for its whole lifetime, and every request is logged.
 
-A log line is one JSON object with the fields that Cloud Run's log viewer knows. No secret stands in any: lines hold
-no headers and no query, and a key that gets into a path or a traceback is taken out.
+A log line is one JSON object with the fields that Cloud Run's log viewer knows. No line contains a secret: lines hold
+no headers and no query, and a key that gets into a path or a traceback is removed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """ASGI middleware that limits each request, logs and counts it, and handles errors that nothing else handled.
 
 A request ends by the service's deadline, or by its body's size. Frameworks continue a request after its client has
-disconnected; here a read is cancelled, so that a client which can stop does; one that cannot (fake async) keeps its
-slot and its backend busy with wasted work. A write, once begun, is finished.
+disconnected; here a read is cancelled. A client that can stop then does so; a client that cannot (fake async) keeps its
+slot and its backend busy with wasted work. A write that has begun is finished.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class AgentOptions:
 
     @property
     def hard_end(self) -> float:
-        """Seconds after which the process is gone once told to end: threads of cancelled requests may hold it up."""
+        """Seconds from the stop request to a forced exit: threads of cancelled requests may keep the process alive."""
         return self.grace + self.settings.timeout + 1.0
 
 

@@ -2,7 +2,7 @@
 
 The table has four numbers before and four after the change. A hypothesis is two arms, each under conditions of its own,
 that the article could have measured (``data/hypotheses.csv``). It explains a number if its arm shows it within a factor
-of 1.5; the limit must be the very number. Over a distance the lab sees a request only while it serves it, so "at once"
+of 1.5; the limit must be equal. Over a long round trip the lab sees a request only while it serves it, so "at once"
 is the client's count.
 """
 

@@ -1,8 +1,8 @@
 """Explain: which part of the change from fake to real made the difference?
 
 Each factor is a pair of arms that differ in one thing (``data/factors.csv``); the second arm of one is the first arm of
-the next. Pairs and the whole way are measured apart, so it is a finding if the factors add up to the whole. Differences
-are taken within a round, between trials that ran next to each other.
+the next. Pairs and the whole step are measured separately, so that the factors add up is a result and not a definition.
+Differences are taken within a round, between trials that ran next to each other.
 """
 
 from __future__ import annotations

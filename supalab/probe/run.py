@@ -1,7 +1,7 @@
 """Probe a client: make a few calls in three ways, watch the process meanwhile, and give the verdict.
 
-A quiet moment → one warm call → some calls one after another → 20 calls at once → 50 at once → 50 once more, if nothing
-can be told so far → everything is put back.
+A quiet moment → one warm call → some calls one after another → 20 calls at once → 50 at once → 50 once more, if there
+is no verdict yet → everything is put back.
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ async def _played(limit: int, response: float) -> tuple[float, str]:
 def _one_changed(changed: Sequence[str], doubted: str) -> Finding:
     ok, names = list(changed) == [doubted], " and ".join(changed)
     observed = f"{doubted}; {OTHER_WAY[doubted]}" if ok else names or "none"
-    return finding("numbers that you change", "one, the one you doubt", observed, ok).because(
+    return finding("numbers that you change", "one: the number that you doubt", observed, ok).because(
         "disagree",
         say={"doubted": doubted, "changed": names or "neither limit nor response"},
         unknown=doubted not in OTHER_WAY,
