@@ -82,7 +82,7 @@ print(lab.witness())
 # ## The first way to break it: an `await` in the wrong place
 #
 # Look at the method again. Between `if self._client is None` and `self._client = …` there is no `await`, so no other task can run between the two lines.
-# Only this protects the client, and it is easy to lose: somebody adds one `await` between the two lines. Suppose that the key comes from a secret store:
+# Only this protects the client, and it is easy to lose: somebody adds one `await` between the two lines. Suppose the key comes from a secret store:
 
 
 # %%
@@ -141,7 +141,7 @@ async with WaitThenLook(lab.url, lab.key, limit=10) as db:
 charts.timeline([careful, racy])
 
 # %% [markdown]
-# If `racy-10` finished faster, the only reason is that it broke the limit that protects your server. A test with one caller shows none of this. We kept the
+# If `racy-10` finished faster, it did so only by breaking the limit that protects your server. A test with one caller shows none of this. We kept the
 # clients in a list, so we can close them:
 
 # %%
@@ -151,7 +151,7 @@ for client in made:
 # %% [markdown]
 # ## The second way: close before the first use
 #
-# A service fails while it starts, and its clean-up code closes a client that was never used. Then a task that is still running uses it. The first client
+# A service fails at start-up, and its clean-up code closes a client that was never used. Then a late task uses it. The first client
 # below is the article's, the second is the client at the end of this course.
 
 # %%
@@ -173,7 +173,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # ## The third way: two event loops
 #
 # Each `asyncio.run` makes a loop and closes it at the end. You meet this in scripts that call it twice, in job queues, and in tests with one loop each.
-# The next cell calls it three times with the same client. It does so in another thread, because the notebook's main thread already runs a loop. What
+# The next cell calls it three times with the same client. This happens in another thread, because the notebook's main thread already runs a loop. What
 # will happen on the second loop? And on the third?
 
 

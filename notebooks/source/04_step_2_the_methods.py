@@ -46,7 +46,7 @@ await small.select("contests", select="id,title", limit="2")
 # ## What each argument becomes
 #
 # The methods translate your Python call into HTTP. In our clients, [**pure** functions](glossary.md#pure-function) in the module `supalab.wire` do this.
-# Each one takes the arguments and returns a `Call`. It sends nothing.
+# Each function takes the arguments and returns a `Call`. It sends nothing.
 
 # %%
 mine = {"id": 900_001, "title": "My contest", "url": "https://contests.test/mine"}

@@ -180,7 +180,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (Swallows, "swallows the error of the block"),
         (ClosesInGoodTimesOnly, "Close in any case"),
         (DoesNotLook, "there is nothing to close"),
-        (OpensAgain, "nobody will close that one"),
+        (OpensAgain, "which nobody will close"),
         (CallsItClose, "its own method is aclose()"),
         (ClosesAfterErrorsOnly, "with an error in the block or without"),
         (NotAsync, "all three must exist and be async def"),
