@@ -38,7 +38,7 @@ def gate_and_pool() -> Figure:
     )
     return _drawn(
         said, [(0.9, "callers", ("1", "2", "3", "4")), (3.4, "pool", ("1", "2", "3"))], "real-3",
-        "Callers wait at the gate, not in the pool.\nA cancelled caller frees its slot at once.", gate=True,
+        "Callers wait at the gate, not in the pool.\nA cancelled caller frees its slot immediately.", gate=True,
     )  # fmt: skip
 
 
