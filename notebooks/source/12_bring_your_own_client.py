@@ -103,8 +103,8 @@ looks_async
 #
 # ## Exercise 12a · Get the verdict *real async*
 #
-# The class below has the same three faults and fewer methods. Fix them so that every row holds. You can fix one fault at a time and run the check after each;
-# its text changes with the verdict. The check uses your client once and closes it. If no socket stays open, it runs the probe. (2 to 5 seconds.)
+# The class below has the same three faults and fewer methods. Fix them so that every row holds. You can fix one fault at a time and check after each fix; what the
+# check says changes with the verdict. The check uses your client once and closes it. If no socket stays open, it runs the probe. (2 to 5 seconds.)
 #
 # | what the check looks at | expected |
 # |---|---|

@@ -95,7 +95,9 @@ class Claim:
 def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
     """Read the claims of a table (``data/claims.csv``); raises SettingsError, in one line, for any other table."""
     name = Path(path or "claims.csv").name
-    rows = csv.DictReader(io.StringIO(files.read(path, "a text editor") if path else shipped_text("data", name)))
+    rows = csv.DictReader(
+        io.StringIO(files.read(path, "a spreadsheet or a text editor") if path else shipped_text("data", name))
+    )
     if tuple(rows.fieldnames or ()) != COLUMNS:
         raise SettingsError(f"{name} has columns {rows.fieldnames}: they must be {', '.join(COLUMNS)}")
     found = [_claim(row, f"{name}, line {number}") for number, row in enumerate(rows, 2)]

@@ -87,4 +87,5 @@ def read(path: str | Path, command: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot read {str(path)!r}: {error}; choose a file that {command} wrote") from None
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"cannot read {str(path)!r} ({reason}): choose a file that {command} wrote") from None
