@@ -113,7 +113,7 @@ faults.figure()
 
 # %% [markdown]
 # **The slow backend.** The timeout is 1 s and the backend needs 2 s, so nearly every request fails with every client. The difference appears *afterwards*. At
-# 5 requests per second and 1 s each, 5 slots are busy. Ten slots have room for this. `fake-3` needs 0.6 s to recover: its queue must drain, and its threads
+# 5 requests per second and 1 s each, 5 slots are busy. Ten slots have room for this. `fake-3` needs most of a second to recover: its queue must drain, and its threads
 # finish requests whose callers have already timed out. (Is this caused by threads, or by the limit of three? Without a `real-3` we cannot say.)
 #
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.

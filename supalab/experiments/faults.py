@@ -42,8 +42,9 @@ FAULTS: Mapping[str, tuple[str, Mapping[str, float]]] = {
 }
 #: Half of what three slots of 150 ms can take, and what ten can take even while each request runs into a timeout.
 RATE = 5.0
-#: Like users who keep reloading a page: too much for ten slots to finish, but not if cancelled requests free them.
-FLOOD, FLOOD_TIMEOUT_S = 80.0, 0.05
+#: Like users who keep reloading a page: twelve of them wait at any time, more than ten slots take at once. So some are
+#: cancelled while they wait in a pool's queue.
+FLOOD, FLOOD_TIMEOUT_S = 240.0, 0.05
 #: One second is what a caller of an interactive service may wait; the same for every client.
 TIMEOUT_S, CALLER_TIMEOUT_S = 1.0, 10.0
 BEFORE_S, FAULT_S, AFTER_S, IDLE_S = 4.0, 10.0, 12.0, 1.5
