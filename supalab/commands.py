@@ -145,7 +145,7 @@ def progress(*folders: Path, watch: bool = False) -> int:
         said = learner_text(attempts(copies[0]), notebooks) if alone else ""
         if watch:
             Console().clear()  # a file or a pipe gets nothing of this
-        sys.stdout.write(f"{said}\n" if said else str(host_table(found, [*EXERCISES], datetime.now(UTC))))
+        sys.stdout.write(f"{said}\n" if said else host_table(found, [*EXERCISES], datetime.now(UTC)))
         if not watch:
             return 0
         sys.stdout.write("\n")

@@ -145,7 +145,7 @@ def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
     assert len(copies) == 30
     found = dict(zip(short_names(copies), map(attempts, copies), strict=True))
     later = datetime.now(UTC) + timedelta(minutes=7)
-    table = str(host_table(found, list(EXERCISES), later)).splitlines()
+    table = host_table(found, list(EXERCISES), later).splitlines()
     assert len(table) == 33  # titles, copies, an empty line and the key
     assert max(map(len, table)) <= 110, "a projector shows no wider lines"
     assert table[1].split()[0] == "learner-00"
@@ -154,6 +154,8 @@ def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
     assert "●3" in table[4]
     assert table[4].endswith(f"1/{len(EXERCISES)}  7 min ago")
     assert len({len(line) for line in table[1:-1] if line.endswith("min ago")}) == 1
+    long = "a-learner-with-a-name-that-is-longer-than-what-is-left-of-a-line"
+    assert host_table({long: []}, list(EXERCISES), later).splitlines()[1].startswith(f"{long}  ")
 
 
 @pytest.mark.parametrize(

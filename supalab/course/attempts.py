@@ -16,7 +16,7 @@ from pathlib import Path
 from supalab.course.copies import MARKER
 from supalab.course.feedback import MARKS, State
 from supalab.errors import SettingsError
-from supalab.report.table import Column, Table
+from supalab.report.table import UNLIMITED, Table, text
 
 __all__ = ["Attempt", "attempts", "copies_in", "host_table", "learner_text", "note", "short_names"]
 
@@ -104,10 +104,10 @@ def learner_text(tries: Sequence[Attempt], notebooks: Mapping[str, str]) -> str:
     return f"Done: {len(done)} of {len(exercises)} exercises. {then}\n{marks}"
 
 
-def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str], now: datetime) -> Table:
+def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str], now: datetime) -> str:
     """Return a table for a host: a working copy a row, an exercise a column, minutes since the last check.
 
-    A cell has the state's mark and, after the first try, the number of tries.
+    A cell has the state's mark and, after the first try, the number of tries. A folder's name is never cut.
     """
     rows = []
     for name, tries in copies.items():
@@ -120,4 +120,4 @@ def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str]
         rows.append([name, *map("".join, zip(cells, counts, strict=True)), f"{done}/{len(exercises)}", ago])
     key = ", ".join(f"{mark} {state.value}" for state, mark in MARKS.items())
     notes = [f"{key}, · not tried; a number is the number of tries."]
-    return Table([Column("folder", wide=True), *exercises, "done", "last check"], rows, notes=notes)
+    return text(Table(["folder", *exercises, "done", "last check"], rows, notes=notes), UNLIMITED)

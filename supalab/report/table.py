@@ -23,7 +23,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
+__all__ = ["UNLIMITED", "WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 
 #: Columns of a table in a file, and the fewest in a terminal: cut numbers would be worse than wrapped lines.
 WIDTH, NARROW, UNLIMITED = 100, 80, 10_000
