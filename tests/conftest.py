@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,23 @@ from supalab import Lab
 # A shell that runs the tests in the background has them ignore Ctrl-C, and all their children would inherit that.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+#: Tests that take long because they wait; whoever begins them last is waited for at the end.
+LONG = ("test_run_all_as_shipped", "test_plausible_wrong_answers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process of pytest-xdist, which begins with an even share of this order, run some long tests first."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.name.startswith(LONG)]
+    rest = [item for item in items if not item.name.startswith(LONG)]
+    share = -(-len(rest) // processes)
+    items[:] = [
+        item
+        for process in range(processes)
+        for item in (*long[process::processes], *rest[process * share : (process + 1) * share])
+    ]
 
 
 def pytest_collection_finish() -> None:

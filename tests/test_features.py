@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from faultserver import FaultServer, in_turn, reply, slow
+from labwork import soon
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab import filters as f
@@ -232,6 +233,7 @@ async def test_the_first_page_is_there_at_once() -> None:
         async with SupabaseAsync(server.url, KEY) as client:
             pages = client.pages("t", size=2)
             assert await anext(pages) == [{"id": 1}, {"id": 2}]
+            assert await asyncio.to_thread(soon, lambda: server.finished)  # the server notes it a moment later
             assert len(server.finished) == 1
             last = await anext(pages)
             assert (last, last.truncated) == ([{"id": 3}], False)
