@@ -310,6 +310,7 @@ def test_a_put_on_a_view_goes_by_the_key_that_it_shows(tmp_path: Path) -> None:
     assert "PUT" in (header(ask(rest, "OPTIONS", "/dogs"), "allow") or "")
     made = ask(rest, "POST", "/dogs", {"number": 3, "name": "Bo", "kg": 5}, prefer="return=headers-only")
     assert header(made, "location") == "/dogs?number=eq.3"
+    rest.close()
 
 
 KEYLESS = """

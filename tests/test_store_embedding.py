@@ -177,3 +177,4 @@ def test_resources_may_be_embedded_eight_levels_deep_and_beyond_the_error_says_w
         said = rows(answer)
         assert answer.status == 200 or (answer.status == 400 and (said["hint"] or said["details"]))
         assert answer.status == 200 or said["code"] in ("54001", "PGRST100")
+    rest.close()
