@@ -17,7 +17,7 @@ from supalab.errors import SupalabError
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
 
-__all__ = ["COSTS", "EXPERIMENTS", "made", "main"]
+__all__ = ["EXPERIMENTS", "made", "main"]
 
 #: Every experiment's command: what it does and an example, in the order in which a learner meets them.
 EXPERIMENTS: Mapping[str, tuple[str, str]] = {
@@ -34,8 +34,6 @@ EXPERIMENTS: Mapping[str, tuple[str, str]] = {
     "capacity": ("Find how much load a service can take with each client.", "capacity --quick"),
     "faults": ("Measure how a service on each client recovers from faults of its backend.", "faults --faults slow"),
 }
-#: Those that are commands of ``supalab costs``.
-COSTS = ("memory", "lag", "cancel", "throughput")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +76,7 @@ def made(words: Sequence[str]) -> App:
     """Return the command line for these words; of the experiments only the one that is called is loaded."""
     from cyclopts import App, Parameter
 
-    from supalab.commands import OTHERS, all_costs
+    from supalab.commands import COSTS, OTHERS, all_costs
 
     # No --no-tls: what is off by default is only ever switched on.
     usual = Parameter(show_default=_default, negative=())

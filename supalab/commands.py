@@ -24,7 +24,10 @@ from supalab.errors import SettingsError
 if TYPE_CHECKING:
     from supalab.contest_agent.options import AgentOptions
 
-__all__ = ["OTHERS", "all_costs"]
+__all__ = ["COSTS", "OTHERS", "all_costs"]
+
+#: The experiments that are commands of ``supalab costs``.
+COSTS = ("memory", "lag", "cancel", "throughput")
 
 LAB_LATENCY_S, STEPS, WATCH_S = 0.15, 5, 5.0
 FACTORY = "supalab probe my_client:make, where my_client.py has `def make(url, key): return MyClient(url, key)`"
@@ -39,7 +42,6 @@ def all_costs(*, quick: output.Quick = False, json: Path | None = None, figure: 
         json: write the records: FILE-memory.json and so on
         figure: draw the figures: FILE-memory.png and so on
     """
-    from supalab.cli import COSTS
     from supalab.experiment_command import measure
     from supalab.experiments import experiment
 

@@ -10,7 +10,7 @@ from commandwork import refused, said
 from costs_made import cancellations, knee, lag, memory
 
 from supalab import Lab
-from supalab.cli import COSTS
+from supalab.commands import COSTS
 from supalab.experiments import Experiment, experiment
 from supalab.measure.record import FORM, Record
 from supalab.measure.run import Interrupted, Progress

@@ -17,7 +17,8 @@ import pytest
 from commandwork import said as _said
 from test_explain import made_explanation
 
-from supalab.cli import COSTS, EXPERIMENTS
+from supalab.cli import EXPERIMENTS
+from supalab.commands import COSTS
 from supalab.experiments import Experiment, claims, recorded
 from supalab.measure.run import Progress
 from supalab.reference import chosen
