@@ -250,6 +250,7 @@ def test_functions_are_called_by_get_and_post(rest: Rest) -> None:
     assert rows(best) == [{"id": 12, "prize": 100000}, {"id": 1, "prize": 25000}]
     posted = ask(rest, "POST", "/rpc/top_contests?select=id&id=neq.12&order=id", {"how_many": 3})
     assert rows(posted) == [{"id": 1}, {"id": 2}]
+    assert len(rows(ask(rest, "POST", "/rpc/top_contests", {"how_many": None}))) == 10  # LIMIT NULL is no limit
     counts = rows(ask(rest, "GET", "/rpc/count_by_status?status=is.not_null&order=status"))
     assert counts == [
         {"status": name, "contests": number} for name, number in (("closed", 3), ("open", 5), ("upcoming", 3))

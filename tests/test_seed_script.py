@@ -356,6 +356,37 @@ def test_arrays_are_written_as_lists_and_as_literals(tmp_path: Path, sent: objec
     rest.close()
 
 
+def test_what_is_no_array_of_this_kind_is_refused(tmp_path: Path) -> None:
+    """JSON in a filter, a number in a body, and several dimensions, which PostgreSQL alone would keep."""
+    rest = open_rest(tmp_path, ARRAYS)
+    for operator in ("cs", "ov", "eq", "not.cd"):
+        refused = rows(ask(rest, "GET", f'/t?tags={operator}.["a"]'))
+        assert (refused["code"], refused["message"]) == ("22P02", 'malformed array literal: "["a"]"')
+    assert rows(ask(rest, "POST", "/t", {"id": 9, "sizes": 5}))["code"] == "22P02"
+    assert rows(ask(rest, "POST", "/t", {"id": 9, "tags": [["a"], ["b"]]}))["code"] == "0A000"
+    rest.close()
+
+
+def test_constraints_keep_their_names_whatever_else_a_table_declares(tmp_path: Path) -> None:
+    """JSON columns, and checks on the same columns, do not hide or replace the names of keys."""
+    rest = open_rest(
+        tmp_path,
+        """create table owners (id integer constraint owners_key primary key, meta jsonb, raw json, words text[]);
+        create table pets (
+          id integer primary key,
+          owner integer constraint pet_owner references owners(id) constraint old check (owner > 0),
+          meta jsonb, tag text, constraint one_tag unique (tag)
+        );""",
+    )
+    assert {key.kind: key.name for key in rest.schema["owners"].keys} == {"p": "owners_key"}
+    assert {key.kind: key.name for key in rest.schema["pets"].keys} == {
+        "p": "pets_pkey",
+        "u": "one_tag",
+        "f": "pet_owner",
+    }
+    rest.close()
+
+
 def test_keys_without_a_value_number_themselves(tmp_path: Path) -> None:
     """serial, bigserial and identity, as key or not, in the seed and in requests."""
     rest = open_rest(

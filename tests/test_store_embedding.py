@@ -78,6 +78,40 @@ def test_a_table_can_refer_to_itself(rest: Rest) -> None:
     """By the table's name it is those that refer here, by the column the one referred to."""
     answer = ask(rest, "GET", "/people?select=id,boss(name),people(id)&people.order=id&id=eq.1")
     assert rows(answer) == [{"id": 1, "boss": None, "people": [{"id": 2}, {"id": 3}]}]
+    assert rows(ask(rest, "GET", "/people?select=people!boss(id)&id=eq.2")) == [{"people": [{"id": 4}]}]
+
+
+def test_people_who_know_people_are_not_embedded(tmp_path: Path) -> None:
+    """PostgREST finds no many-to-many relationship of a table with itself, not even through the name of the table."""
+    script = """create table people (id integer primary key); create table knows (
+      one integer references people(id), two integer references people(id), primary key (one, two));"""
+    rest = open_rest(tmp_path, script)
+    for embed in ("people", "people!knows", "people!knows_one_fkey"):
+        assert rows(ask(rest, "GET", f"/people?select={embed}(id)"))["code"] == "PGRST200"
+    rest.close()
+
+
+def test_a_column_as_a_hint_means_a_foreign_key(tmp_path: Path) -> None:
+    """Never the way through a table in the middle, for which that table's name is the hint."""
+    script = """create table people (id integer primary key);
+    create table notes (id integer primary key, owner integer references people(id));
+    create table readers (
+      note integer references notes(id), person integer references people(id), primary key (note, person));
+    insert into people values (1); insert into notes values (1, 1);"""
+    rest = open_rest(tmp_path, script)
+    assert rows(ask(rest, "GET", "/notes?select=people!id(id)")) == [{"people": {"id": 1}}]
+    assert rows(ask(rest, "GET", "/notes?select=people!readers(id)")) == [{"people": []}]
+    rest.close()
+
+
+def test_embedded_rows_are_at_most_max_rows(tmp_path: Path) -> None:
+    """Each array is cut as silently as the rows around it, whatever limit it asks for; a count counts all."""
+    rest = open_rest(tmp_path, SCRIPT, max_rows=1)
+    for limit in ("", "&people.limit=5"):
+        answer = ask(rest, "GET", f"/teams?select=people:{MEMBERS}(id)&people.order=id&id=eq.1{limit}")
+        assert rows(answer) == [{"people": [{"id": 1}]}]
+    assert rows(ask(rest, "GET", f"/teams?select={MEMBERS}(count)&id=eq.1")) == [{"people": [{"count": 2}]}]
+    rest.close()
 
 
 def test_spread_and_related_order(rest: Rest) -> None:

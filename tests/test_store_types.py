@@ -65,6 +65,7 @@ def test_values_of_a_seed_take_the_form_of_their_type(rest: Rest) -> None:
         ("made", "soon", "22007", 'invalid input syntax for type timestamp with time zone: "soon"'),
         ("made", "2026-02-30", "22008", 'date/time field value out of range: "2026-02-30"'),
         ("day", "x", "22007", 'invalid input syntax for type date: "x"'),
+        ("day", "2026-1", "22007", 'invalid input syntax for type date: "2026-1"'),
         ("score", 123456, "22003", "numeric field overflow"),
         ("score", "1,5", "22P02", 'invalid input syntax for type numeric: "1,5"'),
         ("tag", "abcd", "22001", "value too long for type character varying(3)"),
@@ -135,12 +136,40 @@ def test_conditions_compare_by_type(rest: Rest, query: str, found: list[int]) ->
     assert [row["id"] for row in rows(ask(rest, "GET", f"/teams?select=id&order=id&{query}"))] == found
 
 
+def test_csv_and_casts_show_the_text_of_a_type(rest: Rest) -> None:
+    """CSV holds what PostgreSQL writes as text: moments with a blank, all digits, arrays in braces, embedded JSON."""
+    query = "/teams?select=id,active,made,score,meta,raw,rate,day,members(id)&id=eq.1&members.order=id"
+    names, row = ask(rest, "GET", query, accept="text/csv").body.decode().split("\n")
+    assert names == "id,active,made,score,meta,raw,rate,day,members"
+    meta = '"{""a"": ""x"", ""b"": {""c"": [1, 2]}}"'
+    members = '"[{""id"":1},{""id"":2}]"'
+    assert row == f'1,t,"2026-01-02 02:04:05+00",1.50,{meta},[1],0.1,2026-01-02,{members}'
+    moved = ask(rest, "GET", "/teams?select=made&id=eq.1", accept="text/csv", prefer="timezone=Asia/Tokyo")
+    assert moved.body.decode() == 'made\n"2026-01-02 11:04:05+09"'
+    assert rows(ask(rest, "GET", "/teams?select=score::text&order=id")) == [{"score": "1.50"}, {"score": "10.00"}]
+
+
+def test_stripped_nulls_are_stripped_at_every_depth(tmp_path: Path) -> None:
+    """Members of objects are left out wherever they are, elements of arrays stay."""
+    rest = open_rest(tmp_path, """create table t (a int, j json); insert into t values (1, '{"b":null,"c":[null]}');""")
+    answer = ask(rest, "GET", "/t", accept="application/vnd.pgrst.array+json;nulls=stripped")
+    assert rows(answer) == [{"a": 1, "j": {"c": [None]}}]
+    rest.close()
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("raw=eq.1", "42883"), ("order=raw", "42883"), ("active=like.x", "42883"), ("key=eq.1", "22P02")],
+    [
+        ("raw=eq.1", "42883"),
+        ("order=raw", "42883"),
+        ("active=like.x", "42883"),
+        ("key=eq.1", "22P02"),
+        ("made=gte.2026-01-02T03:04:05+01:00", "22007"),  # in a URL this plus sign means a space
+        ("made=gte.2026-01-02T03:04:65Z", "22008"),
+    ],
 )
-def test_types_without_an_operator_say_so(rest: Rest, query: str, code: str) -> None:
-    """json has no equality and no order, booleans no LIKE."""
+def test_what_a_type_cannot_do_says_so(rest: Rest, query: str, code: str) -> None:
+    """json has no equality and no order, booleans no LIKE; moments tell a wrong form from a wrong number."""
     assert rows(ask(rest, "GET", f"/teams?{query}"))["code"] == code
 
 

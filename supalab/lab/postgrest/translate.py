@@ -119,7 +119,7 @@ class Seed(Postgres):
         def datatype_sql(self, expression: exp.DataType) -> str:
             """Write a type as its columns are declared."""
             words = column_type(expression).declaration
-            return f'"{words}"' if "[" in words else words
+            return f'"{words}"' if "[" in words or "json" in words else words  # else it cannot be read again
 
         def written_cast(self, node: exp.Cast) -> str:
             """Write a cast as a call of the lab's own function."""
@@ -328,18 +328,22 @@ def _set_rule(column: exp.ColumnDef, new: exp.Expression, *, drop: bool = False)
 
 
 Names = dict[tuple[str, tuple[str, ...]], str]
-PRIMARY = (exp.PrimaryKey, exp.PrimaryKeyColumnConstraint)
+KINDS: dict[str, tuple[type[exp.Expression], ...]] = {
+    "p": (exp.PrimaryKey, exp.PrimaryKeyColumnConstraint),
+    "u": (exp.UniqueColumnConstraint,),
+    "f": (exp.ForeignKey, exp.Reference),
+}
 
 
 def _keys(tree: exp.Expression) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield the constraints of a ``CREATE TABLE``: their kind (p, u, or f for others), their columns and their name."""
+    """Yield the constraints of a ``CREATE TABLE``: their kind (p, u, f, or c for others), columns and name."""
     for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else ():
         own = (part.name,) if isinstance(part, exp.ColumnDef) else ()
         for rule in part.constraints if own else [part]:
             named = isinstance(rule, exp.Constraint | exp.ColumnConstraint)
             for one in [rule.kind] if own else rule.expressions if named else [rule]:
                 listed = one.this.expressions if isinstance(one.this, exp.Schema) else one.expressions
-                kind = "p" if isinstance(one, PRIMARY) else "u" if isinstance(one, exp.UniqueColumnConstraint) else "f"
+                kind = next((kind for kind, classes in KINDS.items() if isinstance(one, classes)), "c")
                 yield kind, own or tuple(column.name for column in listed), rule.name if named else ""
 
 
