@@ -44,9 +44,9 @@ LONGEST = 200
 
 
 def shown(value: object) -> str:
-    """Write a value for a message: cut when it is long, and its type alone when it cannot be written."""
+    """Write a value for a message: in one line, cut when it is long, and its type alone when it cannot be written."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())
     except Exception:  # a number of more digits than Python writes, or somebody's own __repr__
         text = f"<{type(value).__name__}>"
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -77,7 +77,9 @@ class Group:
     def __post_init__(self) -> None:
         object.__setattr__(self, "resource", self.members[0].resource)
         if "not." in self.resource or any(member.resource != self.resource for member in self.members):
-            raise SettingsError("any_of and all_of take columns of one table or resource, which is not called 'not'")
+            raise SettingsError(
+                "any_of and all_of take columns of one table or of one embedded resource, but none of a resource 'not'"
+            )
 
     def __invert__(self) -> Group:
         """The opposite condition."""
@@ -165,7 +167,7 @@ def text_of(value: object, what: str = "a filter's value") -> str:
         raise SettingsError(f"{what} is a number of more than 1,000 digits, which cannot be written into a request")
     if isinstance(value, (str, int, float, Decimal, UUID)):
         return str(value)
-    if hasattr(value, "tolist"):
+    if hasattr(value, "dtype"):
         raise SettingsError(f"{what} is a NumPy {type(value).__name__}: pass .item(), or .tolist() for an array")
     raise SettingsError(f"{what} cannot be {shown(value)}: use text, a number, True/False, None, a date or a time")
 

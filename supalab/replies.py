@@ -25,10 +25,13 @@ REDIRECT = "the server points to another address, which is not followed: check t
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response as it came: ``headers`` may be any mapping that ignores case."""
+    """A response as it came: ``headers`` may be any mapping that ignores case.
+
+    Only the status is printed: a broken server may repeat the key in the rest.
+    """
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -56,8 +59,8 @@ def rows(call: Call, reply: Reply, hide: Iterable[str] = ()) -> Rows:
         found = []
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not set(map(type, found)) <= {dict}:
-        kind = "nothing" if found is None else type(found).__name__
-        raise BadResponse(f"expected rows, got {kind} (status {reply.status}): {_start_of(reply, hide)}")
+        del found  # tools print the variables of an error's frames, and a broken server may repeat the key
+        raise BadResponse(f"expected rows (status {reply.status}), got {_start_of(reply, hide) or 'nothing'}")
     result = Rows(found)
     if prefer.startswith("count="):
         result.total = _total(reply)
@@ -154,7 +157,9 @@ def _reason(said: Any) -> str | None:
 
 
 def _start_of(reply: Reply, hide: Iterable[str]) -> str:
-    return without(reply.body.decode("utf-8", "replace"), hide)[:200].strip()
+    """The beginning of the body in one line, without signs that move a terminal's cursor."""
+    start = without(reply.body.decode("utf-8", "replace"), hide)[:200]
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in start).split())
 
 
 def _total(reply: Reply) -> int | None:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from supalab.errors import SettingsError, shown
 
 __all__ = ["Settings"]
 
+#: A name, or an IPv6 address in brackets, maybe with its zone; then a port and a path.
+ADDRESS = re.compile(r"(?ai)https?://([\w.-]+|\[[\da-f:.]+(%\w+)?\])(:\d*)?(/[\w/.~!$&'()*+,;=:%-]*)?")
 MAX_LIMIT = 10_000
 #: Seconds; event loops and sockets cannot wait for any length.
 MAX_TIMEOUT = 86_400
@@ -87,15 +90,16 @@ def _checked_url(name: str, url: object) -> str:
         raise SettingsError("url contains a user name or password: put the key into key=, not into the address")
     try:
         parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")  # what no name server takes: an empty or too long label
-        is_valid = url.isascii() and url.isprintable() and " " not in url and parts.port != 0
+        host = parts.hostname or ""
+        host.encode("idna")  # raises for what no name server takes: an empty or too long label
+        if re.fullmatch(r"\d+(\.\d+){3}|.*:.*", host):
+            ip_address(host)
+        is_valid = ADDRESS.fullmatch(url) and parts.port != 0
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise SettingsError(f"url {shown(url)} is not a valid address: {URL_CURE}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise SettingsError(f"url {shown(url)} is not an http(s) address, or it has a query or fragment: {URL_CURE}")
-    return url.rstrip("/")
+    return parts.geturl().rstrip("/")  # with the scheme in lower case
 
 
 def _checked_path(name: str, path: object) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable
@@ -78,8 +79,8 @@ class FaultServer:
     ``open``: connections now.
     """
 
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
+    def __init__(self, fault: Fault, context: ssl.SSLContext | None = None) -> None:
+        self.fault, self.context = fault, context
         self.accepted = self.peak = self.now = self.open = 0
         self.requests: list[Exchange] = []
         self.finished: list[str] = []
@@ -88,7 +89,7 @@ class FaultServer:
     @property
     def url(self) -> str:
         """The address for a client."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
 
     async def calm(self, fault: Fault) -> None:
         """Wait until nothing has been in flight for a moment, then start counting the peak again, with this fault."""
@@ -116,7 +117,7 @@ class FaultServer:
         self._loop.set_exception_handler(lambda loop, context: None)  # a broken connection is what this is for
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.port = listener.getsockname()[1]
-        server = await asyncio.start_server(self._connection, sock=listener)
+        server = await asyncio.start_server(self._connection, sock=listener, ssl=self.context)
         self._ready.set()
         await self._stop.wait()
         server.close()

@@ -11,12 +11,14 @@ from multiprocessing import get_context
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
 from supalab import SupabaseAsync, errors, replies
 from supalab.errors import ApiError, ClientError, DeadlineExceeded, SupalabError
 from supalab.probe import subject
 from supalab.replies import Reply
+from supalab.wire import Call
 
 MAKE: dict[type[SupalabError], Callable[[], SupalabError]] = {
     ApiError: lambda: ApiError(404, "no such table", code="42P01", details="d", hint="h"),
@@ -112,6 +114,19 @@ def test_a_long_reason_is_cut() -> None:
     assert error.hint == "(key)"
     edge = said(b'{"message":"%sSECRETKEY"}' % (b"x" * 1995), hide=("SECRETKEY",))
     assert "SEC" not in edge.message
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_a_page_of_a_gateway_is_told_in_one_line(status: int) -> None:
+    """However it is broken into lines, and without what would colour or clear a terminal."""
+    with pytest.raises(ClientError) as caught:
+        replies.rows(Call("GET", "/t"), Reply(status, {}, b"<html>\r\n\t<title>Busy\x1b[2J</title>\r\n</html>\n"))
+    assert str(caught.value).endswith("<html> <title>Busy [2J</title> </html>")
+
+
+def test_a_value_is_shown_in_one_line() -> None:
+    """A data frame's has many."""
+    assert errors.shown(pd.DataFrame({"a": [1, 2]})).count("\n") == 0
 
 
 @pytest.mark.parametrize("body", [b'[{"a":1e999}]', b'[{"a":-1E+400}]', b'[{"a":' + b"9" * 400 + b".5}]"])

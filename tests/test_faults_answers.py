@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from faultserver import FaultServer, bomb, huge, redirect, reply
+from faultserver import FaultServer, bomb, huge, in_turn, redirect, reply
 
 from supalab import ArticleSupabaseAsync, FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.clients.base import Client
@@ -83,6 +83,26 @@ async def test_row_23_an_encoding_that_cannot_be_read_is_refused(encoding: str, 
     fault = reply("200 OK", body, f"Content-Encoding: {encoding}")
     with FaultServer(fault) as server, pytest.raises(BadResponse, match="encoded|compressed"):
         await asked(server)
+
+
+@pytest.mark.parametrize(("encoding", "body"), [("br", b"?"), ("gzip", b"not gzip")])
+async def test_row_23_an_error_that_cannot_be_decoded_keeps_its_status(encoding: str, body: bytes) -> None:
+    """A gateway's page with 503: a read is repeated, and a write tells the status."""
+    busy = reply("503 Busy", body, f"Content-Encoding: {encoding}")
+    with FaultServer(in_turn(busy, reply(), busy)) as server:
+        assert await asked(server) == ONE
+        async with SupabaseAsync(server.url, KEY) as client:
+            with pytest.raises(ApiError, match="503: the server gave no reason"):
+                await client.insert("t", {"id": 1})
+    assert len(server.requests) == 3
+
+
+async def test_row_23_a_write_with_a_large_response_is_in_doubt() -> None:
+    """Its rows are stored although they did not all come back."""
+    with FaultServer(reply("201 Created")) as server:
+        async with SupabaseAsync(server.url, KEY, max_bytes=9) as client:
+            with pytest.raises(ResponseTooLarge, match=r"may have been applied, use return_='minimal'"):
+                await client.insert("t", {"id": 1})
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "9"])

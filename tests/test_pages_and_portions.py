@@ -330,6 +330,14 @@ async def test_a_cancellation_says_how_many_rows_are_in() -> None:
     assert any("4 rows of t" in note and "the next 2 may be in too" in note for note in caught.value.__notes__)
 
 
+async def test_an_answer_that_cannot_be_read_leaves_a_portion_in_doubt() -> None:
+    """The server said that it had stored the rows."""
+    async with client(lambda _: httpx.Response(201, content=b"<html>")) as db:
+        with pytest.raises(BadResponse) as caught:
+            await db.insert_many("t", counted(2), size=2)
+    assert caught.value.__notes__ == ["0 rows of t had been inserted before this; the next 2 may be in too"]
+
+
 async def test_a_bad_row_is_named_by_its_number_among_all() -> None:
     """Counted from 1 over the whole, with the column and the cure."""
     rows = [*({"id": n, "score": 1.0} for n in range(1002)), {"id": 1002, "score": float("nan")}]

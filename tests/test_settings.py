@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from supalab import Settings
+from supalab import Settings, SupabaseAsync
+from supalab.clients.transports import pooled_transport
 from supalab.errors import SettingsError
 
 KEY = "sb_secret_SECRETKEY"
@@ -32,6 +33,14 @@ HUGE = pytest.param(10**5000, id="huge")
         "http://abc.supabase.co/#top",
         "http://äbc.supabase.co",
         "http://[::1",
+        "http://[::1]x:80",
+        "http://[v1.a]",
+        "http://256.256.256.256",
+        "http://*",
+        "http://{project}.supabase.co",
+        "http://abc.supabase.co\\rest",
+        "https://abc.supabase.co?",
+        "https://abc.supabase.co/#",
         None,
         7,
     ],
@@ -53,11 +62,23 @@ def test_an_address_that_cannot_work_is_refused(url: object) -> None:
         ("https://abc.supabase.co/rest/v1", "https://abc.supabase.co/rest/v1"),
         ("https://abc.supabase.co/rest/v1/", "https://abc.supabase.co/rest/v1"),
         ("http://127.0.0.1:54321/proxy", "http://127.0.0.1:54321/proxy/rest/v1"),
+        ("HTTPS://abc.supabase.co", "https://abc.supabase.co/rest/v1"),
+        ("http://[::1]:3000/", "http://[::1]:3000/rest/v1"),
     ],
 )
 def test_the_base_address_is_made_once_however_the_url_ends(url: str, base: str) -> None:
     """With or without slash and /rest/v1, requests go to the same place."""
     assert Settings(url, KEY).base == base
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a_b:3000", "http://127.0.0.1:", "http://[fe80::1%25eth0]", "http://xn--mnchen-3ya.de", "http://xn--a.de"],
+)
+def test_an_address_that_is_accepted_can_be_connected_to(url: str) -> None:
+    """Nothing else refuses it, neither when the client is made nor at the first request."""
+    SupabaseAsync(url, KEY)
+    pooled_transport(Settings(url, KEY))
 
 
 def test_a_plain_postgrest_server_has_no_prefix_and_needs_no_key() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from faultserver import Exchange, Fault, FaultServer, answer, hang, in_turn, raw, reply
+from faultserver import Exchange, Fault, FaultServer, answer, hang, in_turn, raw, repeat, reply
 
 from supalab import SupabaseAsync
 from supalab.clients.transports import PooledTransport
@@ -333,6 +333,23 @@ def tls_server(answers: list[bytes], *, notify: bool) -> tuple[str, trustme.CA, 
     return f"https://127.0.0.1:{listener.getsockname()[1]}", authority, thread
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_connections_over_tls_are_kept(version: ssl.TLSVersion, tmp_path: Any) -> None:
+    """In every version: reads, and writes that need many packets."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with FaultServer(reply(), context) as server:
+        async with SupabaseAsync(server.url, KEY, ca_file=str(tmp_path / "ca.pem"), limit=3) as client:
+            for _ in range(5):
+                assert await client.select("t") == ONE
+                assert await client.insert("t", {"text": "x" * 1_000_000}) == ONE
+            assert server.accepted == 1
+            await asyncio.gather(*(client.select("t") for _ in range(30)))
+    assert server.accepted <= 3
+
+
 @pytest.mark.parametrize("notify", [True, False])
 async def test_an_answer_over_tls_that_is_cut_off_is_an_error(notify: bool, tmp_path: Any) -> None:
     """Without a length, only close_notify tells that all has come: anybody on the way can end a connection."""
@@ -457,7 +474,7 @@ async def run_into(fault: Fault, call: Callable[[SupabaseAsync], Awaitable[Any]]
     return caught.value
 
 
-@pytest.mark.parametrize("fault", ["hang", "raw", "flood", "busy", "bad"])
+@pytest.mark.parametrize("fault", ["hang", "raw", "flood", "busy", "bad", "header", "encoding", "no rows"])
 @pytest.mark.parametrize("verb", ["select", "insert"])
 async def test_no_frame_of_an_error_shows_the_key(fault: str, verb: str) -> None:
     """Sentry and rich show the local variables of every frame that an error, its cause or its context keeps."""
@@ -467,6 +484,9 @@ async def test_no_frame_of_an_error_shows_the_key(fault: str, verb: str) -> None
         "flood": raw(b"HTTP/1.1 100 C\r\n\r\n" * 40),
         "busy": reply("503 Busy", b"{}"),
         "bad": reply("200 OK", b"<html>"),
+        "header": repeat(b"HTTP/1.1 200 OK\r\nX: ", b"\r\n\r\n["),
+        "encoding": repeat(b"HTTP/1.1 200 OK\r\nContent-Encoding: ", b"\r\n\r\n["),
+        "no rows": repeat(b'HTTP/1.1 200 OK\r\n\r\n[1,"', b'"]'),
     }
     error: BaseException | None = await run_into(
         faults[fault], lambda db: db.select("t") if verb == "select" else db.insert("t", {"id": 1})

@@ -132,8 +132,9 @@ class LongTables(Client):
                         await said
         except BaseException as error:
             error.__dict__["rows_in"] = done
-            # Our own errors already say what happened to the request.
-            maybe = f"; the next {sending} may be in too" if sending and not isinstance(error, ClientError) else ""
+            # Our own errors already say what happened to the request, except where the response could not be read.
+            told = isinstance(error, ClientError) and not isinstance(error, BadResponse)
+            maybe = f"; the next {sending} may be in too" if sending and not told else ""
             error.add_note(f"{done} rows of {table} had been inserted before this{maybe}")
             raise
         return done

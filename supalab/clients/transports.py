@@ -53,7 +53,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
     def __init__(self, url: str, context: ssl.SSLContext | None = None, *, keep_alive: float = KEEP_ALIVE) -> None:
         address = httpx.URL(url)
         secure = address.scheme == "https"
-        self._origin = address.scheme, address.host, address.port or (443 if secure else 80)
+        # In ASCII: httpx cannot write every xn-- name in letters.
+        self._origin = address.scheme, address.raw_host.decode(), address.port or (443 if secure else 80)
         self._context = (context or _usual_context()) if secure else None
         self._keep_alive = keep_alive
         self._idle: list[Connection] = []
@@ -87,8 +88,9 @@ class PooledTransport(httpx.AsyncBaseTransport):
     async def _check(self, request: httpx.Request) -> None:
         """Read the body of a request that somebody else made; raises for what cannot be sent, before it is."""
         url = request.url
-        if (url.scheme, url.host, url.port or self._origin[2]) != self._origin:
-            raise httpx.UnsupportedProtocol(f"this transport goes to {self._origin[1]} alone, not to {url.host}")
+        host = url.raw_host.decode()
+        if (url.scheme, host, url.port or self._origin[2]) != self._origin:
+            raise httpx.UnsupportedProtocol(f"this transport goes to {self._origin[1]} alone, not to {host}")
         await request.aread()
         self._encoded(request)
 
@@ -210,7 +212,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio: connected, and the TLS handshake is done."""
         self.transport = transport  # type: ignore[assignment]
-        self.transport.set_write_buffer_limits(0)  # so that pause_writing is called for every byte that is not yet sent
+        # So that pause_writing is called while bytes wait to be sent. With 0, asyncio's TLS also calls it for none.
+        self.transport.set_write_buffer_limits(1)
         self._among.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
