@@ -15,7 +15,7 @@ from datetime import date, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard
 from uuid import UUID
 
 from supalab.errors import SettingsError, shown
@@ -123,7 +123,7 @@ def members_of(filters: Filters | None) -> list[On | Group]:
         return [filters]
     if isinstance(filters, Mapping):
         return [On(*field_name(name), one) for name, condition in filters.items() for one in _conditions(condition)]
-    if isinstance(filters, Sequence) and not isinstance(filters, NO_LIST):
+    if is_list(filters):
         return [member for part in filters for member in members_of(part)]
     raise SettingsError(
         f"filters {shown(filters)} must be a mapping such as {{'prize': gte(1000)}}, or any_of(…), all_of(…)"
@@ -135,13 +135,18 @@ def _conditions(condition: object) -> list[Filter]:
         return [condition]
     if condition is None:
         return [Filter("is", "null", "word")]
-    if isinstance(condition, Sequence) and not isinstance(condition, NO_LIST):
+    if is_list(condition):
         if not condition:  # without it, the filter would fit rows that the caller did not mean
             raise SettingsError("an empty list as a filter says nothing: write in_([]) for no row, or leave it out")
         if all(isinstance(one, Filter) for one in condition):
             return list(condition)
         raise SettingsError(f"{shown(condition)} as a filter: write in_({shown(condition)}) for 'one of these'")
     return [Filter("eq", text_of(condition))]
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Return whether a value is a list of others, which a text or bytes is not."""
+    return isinstance(value, Sequence) and not isinstance(value, NO_LIST)
 
 
 def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
@@ -176,7 +181,11 @@ def json_bytes(value: object, what: str) -> bytes:
     """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which says ``what`` it is."""
 
     def plain(other: object) -> object:
-        return other.value if isinstance(other, Enum) else text_of(other, "a value")
+        if isinstance(other, Enum):
+            return other.value
+        if isinstance(other, Mapping):
+            return dict(other)
+        return list(other) if is_list(other) else text_of(other, "a value")
 
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain).encode()
@@ -283,8 +292,9 @@ def clause(argument: Literal["columns", "order", "on_conflict"], text: str) -> s
             written.append(symbol or (name if name == "*" else _as_given(name)))
         at = found.end()
     if at < len(text) or not written:
+        example = "prize.desc,id" if argument == "order" else "id,title"
         raise SettingsError(
-            f"{argument} {shown(text)}, at {text[at : at + 20]!r}: write names such as 'id,title', and one that holds"
+            f"{argument} {shown(text)}, at {text[at : at + 20]!r}: write names such as {example!r}, and one that holds"
             """ any of . , : ( ) ! " in double quotes: '"v1.2"'"""
         )
     return "".join(written)

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args
 from urllib.parse import quote, unquote
 
 from supalab.errors import SettingsError, shown
-from supalab.query_values import Filters, clause, field_name, json_bytes, listed, members_of, parameters, written_name
+from supalab.filters import Filters
+from supalab.query_values import clause, field_name, is_list, json_bytes, listed, members_of, parameters, written_name
 from supalab.settings import checked_size
 
 __all__ = ["Call", "Embedded", "Names", "Query", "Row", "call_function", "delete", "insert", "select", "update"]
@@ -220,7 +221,7 @@ def _all_keys(new: Row | Sequence[Row]) -> list[str]:
     """Every key of rows that differ in their keys, in the order first seen; empty when they agree."""
     if isinstance(new, Mapping):
         new = [new]
-    if not isinstance(new, Sequence) or not all(isinstance(row, Mapping) for row in new):
+    if not is_list(new) or not all(isinstance(row, Mapping) for row in new):
         raise SettingsError(f"{shown(new)} cannot be inserted: pass a row such as {{'id': 1}}, or a list of rows")
     if len({frozenset(row) for row in new}) < 2:
         return []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import ChainMap, OrderedDict, UserDict, UserList, deque
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -317,9 +319,9 @@ def test_columns_that_are_no_grammar_are_refused(columns: Any) -> None:
 
 @pytest.mark.parametrize("order", ["id.down", "id desc", ["prize.desc; drop"]])
 def test_an_order_has_only_known_words(order: Any) -> None:
-    """Direction and the place of NULLs, nothing else."""
+    """Direction and the place of NULLs, nothing else; the message shows how a direction is written."""
     assert asked(wire.select("t", order="prize.desc.nullslast, id"))[1] == ("order", "prize.desc.nullslast,id")
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match="such as 'prize.desc,id'"):
         wire.select("t", order=order)
 
 
@@ -402,7 +404,17 @@ def test_wishes_are_words_that_the_server_knows(bad: Any) -> None:
             call()
 
 
-@pytest.mark.parametrize("bad", [[1], [{"id": 1}, 5], [None], 5, None, "row", b"row", [["id", 1]], {1}])
+@pytest.mark.parametrize("row", [MappingProxyType({"a": 1}), UserDict(a=1), ChainMap({"a": 1}), OrderedDict(a=1)])
+def test_any_mapping_is_a_row(row: Any) -> None:
+    """A column's value and what a column contains may be one too; many rows may be any kind of list."""
+    assert wire.insert("t", row).body == wire.update("t", row, filters={"id": 1}).body == b'{"a": 1}'
+    for rows in ([row], (row,), deque([row]), UserList([row])):
+        assert wire.insert("t", rows).body == b'[{"a": 1}]'
+    assert wire.insert("t", {"j": deque([row])}).body == b'{"j": [{"a": 1}]}'
+    assert f.contains(row).operand == '{"a": 1}'
+
+
+@pytest.mark.parametrize("bad", [[1], [{"id": 1}, 5], [None], 5, None, "", b"", "row", b"row", [["id", 1]], {1}])
 def test_rows_and_arguments_are_mappings(bad: Any) -> None:
     """One row or a list of them to insert, one to update with, and arguments by name."""
     with pytest.raises(SettingsError, match="list of rows"):

@@ -88,9 +88,9 @@ class PooledTransport(httpx.AsyncBaseTransport):
     async def _check(self, request: httpx.Request) -> None:
         """Read the body of a request that somebody else made; raises for what cannot be sent, before it is."""
         url = request.url
-        host = url.raw_host.decode()
-        if (url.scheme, host, url.port or self._origin[2]) != self._origin:
-            raise httpx.UnsupportedProtocol(f"this transport goes to {self._origin[1]} alone, not to {host}")
+        if (url.scheme, url.raw_host.decode(), url.port or self._origin[2]) != self._origin:
+            own, other = "{}://{}:{}".format(*self._origin), f"{url.scheme}://{url.netloc.decode()}"
+            raise httpx.UnsupportedProtocol(f"this transport goes to {own} alone, not to {other}")
         await request.aread()
         self._encoded(request)
 
