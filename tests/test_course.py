@@ -260,6 +260,27 @@ async def test_what_a_learners_code_raises_is_a_finding(monkeypatch: pytest.Monk
     assert isinstance(await judged(an_exercise(calls), ...), NotDone)
 
 
+async def test_a_failed_task_is_not_reported_below_a_cell(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that the answer forgets and that fails afterwards: the finding is enough, no traceback is shown."""
+
+    async def forgets(answer: Any) -> AsyncIterator[Finding]:
+        await answer()
+        yield Finding("it", "to run", "it ran", True)
+
+    async def leaves_a_failed_task() -> None:
+        import asyncio
+
+        async def fails() -> None:
+            raise LookupError
+
+        task = asyncio.ensure_future(fails())
+        await asyncio.sleep(0)
+        del task
+
+    await judged(an_exercise(forgets), leaves_a_failed_task)
+    assert caplog.records == []
+
+
 async def test_a_check_without_await_says_so() -> None:
     """No bare coroutine, no warning later: one line with the word that is missing."""
     assert 'await check("01a"' in repr(check("01a", ...))

@@ -63,7 +63,7 @@ def test_the_picture_has_a_row_for_each_and_says_its_numbers() -> None:
     fig = lag([made("blocking", silent), made("fake-3", even)], guess=0.25)
     assert len(fig.axes) == 2
     words = [text.get_text() for ax in fig.axes for text in ax.texts]
-    assert [text for text in words if text.startswith("no turn")] == ["no turn for 400 ms"]
+    assert [text for text in words if text.startswith("no tick")] == ["no tick for 400 ms"]
     assert "guess: 250 ms" in words
     guess = next(text for ax in fig.axes for text in ax.texts if text.get_text().startswith("guess"))
     assert isinstance(guess, Annotation)

@@ -196,7 +196,7 @@ db = FakeSupabaseAsync(lab.url, lab.key, limit=1)"""
 
 
 @pytest.mark.parametrize("cell", ["await observe(db, lab, 'fake-1', requests=40)", "import time; time.sleep(30)"])
-def test_an_interrupted_cell_ends_in_one_line_and_the_next_one_runs(cell: str, kernel: KernelManager) -> None:
+def test_an_interrupted_cell_or_a_wrong_setting_ends_in_one_line(cell: str, kernel: KernelManager) -> None:
     """As the stop button does it, in a coroutine and in a blocking call: no screen of traceback."""
     client = kernel.client()
     client.start_channels()
@@ -215,6 +215,10 @@ def test_an_interrupted_cell_ends_in_one_line_and_the_next_one_runs(cell: str, k
         [own] = [one["content"] for one in shown if one["msg_type"] == "error"]
         assert own["ename"] == "CancelledError"
         assert own["traceback"] != [INTERRUPTED], "nobody has interrupted this one"
+        shown.clear()
+        client.execute_interactive("FakeSupabaseAsync(lab.url, lab.key, limit=0)", timeout=60, output_hook=shown.append)
+        [refused] = [one["content"] for one in shown if one["msg_type"] == "error"]
+        assert refused["traceback"] == ["SettingsError: limit 0 is not a whole number from 1 to 10000"]
         assert client.execute_interactive("1 + 1", timeout=60)["content"]["status"] == "ok"
     finally:
         client.stop_channels()

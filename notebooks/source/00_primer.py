@@ -7,6 +7,8 @@
 #
 # - **You will** call a coroutine and see that nothing happens; run two tasks at the same time; limit how many run at once.
 # - **You need** ordinary Python: functions, loops, exceptions. If you know `asyncio.gather` and `asyncio.Semaphore`, go to [00 · Start here](00_start_here.ipynb).
+#
+# Run the cells from top to bottom with <kbd>Shift</kbd>+<kbd>Enter</kbd>. The first one starts the *lab*, a small test server on this machine.
 
 # %%
 import asyncio
@@ -36,8 +38,9 @@ print(coroutine)
 # %% [markdown]
 # ## Await
 #
-# [**`await`**](glossary.md#await) runs the coroutine and gives you its result. Your own code continues after that. While it waits, the *event loop* can run
-# other code. In a notebook you can write `await` directly in a cell; in a plain function you cannot.
+# [**`await`**](glossary.md#await) runs the coroutine and gives you its result. Your own code continues after that. The *event loop* is the part of asyncio that
+# runs coroutines, one at a time, in one thread. While your code waits, the loop can run other coroutines. In a notebook you can write `await` directly in a
+# cell; in a plain function you cannot.
 
 # %%
 print(await coroutine)
@@ -74,8 +77,9 @@ print(await asyncio.gather(*(double(number) for number in range(10))))
 print(f"{time.perf_counter() - began:.1f} s")
 
 # %% [markdown]
-# About 0.2 s, because all ten wait at the same time. The next chart shows it for real requests. Each blue line is one call, from its start to its
-# response. The strokes above are ticks of a clock that runs on the same event loop. (About 2 seconds.)
+# About 0.2 s, because all ten wait at the same time. The next chart shows it for real requests. `SupabaseAsync` is a client for the lab. In
+# the upper row, one call of `one_by_one` makes four requests in turn. In the lower row, four calls make one request each. The strokes are ticks of a clock
+# that runs on the same event loop. It keeps ticking because the calls only wait. (About 2 seconds.)
 
 
 # %%
@@ -85,9 +89,9 @@ async def one_by_one(db):
 
 
 async with SupabaseAsync(lab.url, lab.key) as db:
-    in_turn = await heartbeat("real-1", one_by_one(db))
-    together = await heartbeat("real-4", *(db.select("contests", limit=1) for _ in range(4)))
-charts.lag([in_turn, together])
+    in_turn = await heartbeat("one by one", one_by_one(db))
+    together = await heartbeat("together", *(db.select("contests", limit=1) for _ in range(4)))
+charts.lag([in_turn, together], title="Four requests, one by one and together")
 
 # %% [markdown]
 # ## Semaphore
@@ -145,25 +149,25 @@ print(f"{time.perf_counter() - began:.1f} s")
 # ## Exercise 00a · Run them together, but not all at once
 #
 # Write `fetch_all(fetch, numbers)`. It calls the coroutine function `fetch(number)` for every number, with at most **3** calls at the same time, and returns
-# the list of results in the order of `numbers`.
+# the list of results in the order of `numbers`. The check brings its own `fetch`. You can try yours with `await fetch_all(double, [1, 2, 3, 4])`.
 #
 # | what the check looks at | expected |
 # |---|---|
 # | the results of 10 numbers | in the order of the numbers |
 # | calls at the same time | 3 |
-# | time for 9 calls of 0.1 s | 3 waves, not 9 |
+# | time for 10 calls of 0.1 s | 4 waves, not 10 |
 
 
 # %% exercise 00a
 # hint: Two cells above have what you need: the one with gather, and the one with the semaphore.
 # hint: Make gate = asyncio.Semaphore(3). Write an inner `async def limited(number)` that awaits fetch(number) inside `async with gate`. Then return await asyncio.gather(*(limited(number) for number in numbers)).
 # unawaited: The result is something to await, not a list. Put an await in front of asyncio.gather(…).
-# coroutines: These are coroutines that never ran. fetch(number) only makes a coroutine; asyncio.gather runs all of them.
+# coroutines: These are coroutines that never ran. fetch(number) only makes a coroutine. It runs when you await it, or when you give it to asyncio.gather.
 # results: Return the list of results: gather returns them in the order of its arguments.
 # never_run: fetch was never run.
 # one_by_one: The calls run one after another. asyncio.gather starts them together.
 # too_few: There is room for 3 calls at the same time: asyncio.Semaphore(3), with one semaphore for all calls.
-# no_limit: All calls run at the same time. Put `async with` a Semaphore(3) around each call of fetch.
+# no_limit: All calls run at the same time. Make one asyncio.Semaphore(3) for all calls, and put `async with` this semaphore around each call of fetch.
 # too_many: More than 3 calls run at the same time. Is there one semaphore for all calls, and does it count to 3?
 async def fetch_all(fetch, numbers):
     """Call fetch for every number, three at a time; return the results in order."""

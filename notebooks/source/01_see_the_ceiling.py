@@ -106,7 +106,7 @@ print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on a
 # ## Exercise 01a · Predict the makespan
 #
 # Write `makespan`. It returns how many seconds a burst takes, for any number of requests and threads and any server time. Count the server time only.
-# The check runs bursts that you have not seen and compares your result with what the lab measures.
+# The check tries bursts that you have not seen. Next to each expected value it shows what the lab measured.
 #
 # | requests | threads | server time (`latency`) | makespan |
 # |---|---|---|---|
@@ -153,7 +153,7 @@ burst
 # %% [markdown]
 # ## Measure what you computed
 #
-# The next cell runs your setting through the fake client. The dashed line is what you computed. (It takes as long as your setting says.) Raise the limit and
+# The next cell runs your setting through the fake client. The dashed line, *guess*, is what you computed. (It takes as long as your setting says.) Raise the limit and
 # run it again. The shorter the burst, the larger the share of the client's and the lab's own work.
 
 # %%

@@ -154,6 +154,7 @@ charts.lag(found, guess=guess.value)
 # called_first: The call ran first, on the loop's own thread, and you passed its result. Pass the function without parentheses, and its arguments after it.
 # headers: The lab refused the request, because it saw no key. Pass the headers by name: headers=headers.
 # body: The rows are in the response's body: .json() turns it into a list.
+# other_rows: These are not the rows at the address that the check gives. Use the url and headers that your function receives.
 # still_blocks: While a call waited for the server, no other task could run: requests.get still runs on the loop's own thread. Is the function called there, and only its result passed on?
 # overlap_and_block: The requests overlap, but something else blocked the loop. Creating a whole client for each call does this, because it loads certificates each time.
 # in_turn: The lab saw one request at a time: each call waits for the one before it to end.
@@ -184,8 +185,8 @@ await check("02a", fetch)
 #
 # <details><summary>A coroutine has five <code>await</code>s. How often does it yield?</summary>
 #
-# It depends on what they await, and the answer may be never. Only something that suspends the task lets others run: a timer, a socket, or another task that is
-# not done.
+# It depends on what they await, and the answer may be never. Only something that suspends the task lets others run: a timer, a socket, a thread, or another
+# task that is not done.
 # </details>
 #
 # <details><summary>You put <code>await asyncio.sleep(0)</code> before a blocking call. Does the loop stay responsive?</summary>

@@ -226,6 +226,7 @@ for kind in (ArticleSupabaseAsync, SupabaseAsync):
 # await_between: Other tasks ran between the check of self._client and its assignment. Is there an await between the two? Without an await, no other task can run there.
 # loop_not_set: Each call of _get_client creates a client, although one is stored: self._loop was never set, so every call seems to come from a new loop. Set it together with self._client.
 # each_time: Each call of _get_client creates a client: keep the first in self._client.
+# loop_not_stored: On a second loop each call of _get_client creates a client. Store the new loop in self._loop together with the new client.
 # fewer: Fewer requests were in flight than the limit allows: max_connections should be self._limit.
 # unlimited: Pass httpx.Limits(max_connections=self._limit): without it, a client takes up to 100.
 # not_stored: Every request opens a new connection, because the client, which holds the connections, is not stored.

@@ -86,8 +86,8 @@ async with ArticleSupabaseAsync(lab.url, lab.key) as db:
 #
 # ## Filters are data
 #
-# A search box asks for contests whose title or host equals what somebody typed. In PostgREST's syntax this is `or=(…,…)`: conditions in parentheses,
-# separated by commas. The quick way puts the typed text into the address:
+# A search box asks for contests whose title or host equals what somebody typed. In a Supabase project, a server named PostgREST turns each request into SQL.
+# In its syntax this search is `or=(…,…)`: conditions in parentheses, separated by commas. The quick way puts the typed text into the address:
 
 
 # %%
@@ -180,7 +180,7 @@ for request in (
 # plain: Callers await your method: write async def, and await self._request in it.
 # unawaited: Your method returned a coroutine: it needs an await before self._request. Without it nothing is sent.
 # by_columns: {requests} requests for one row: a loop over a mapping goes through its columns. Pass rows on unchanged.
-# not_sent: Nothing was sent: {error}. Let self._request send it; it creates the httpx client if there is none yet.
+# not_sent: Nothing was sent. Let self._request send it; it creates the httpx client if there is none yet.
 # refused: No row was added: {error}. POST adds rows; pass the row itself as json=.
 # not_added: No row was added. POST adds rows; pass the row as json=.
 # not_asked_for: Nothing came back. The server sends stored rows only when it is asked to: prefer='return=representation'.

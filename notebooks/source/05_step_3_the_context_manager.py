@@ -176,7 +176,7 @@ async def cancel_three(db):
 
 
 # %% [markdown]
-# (About 3 seconds.)
+# Run it with both clients. (About 3 seconds.)
 
 # %%
 lab.set(latency=0.5)
@@ -226,12 +226,13 @@ charts.cancellation({"fake-3": fake_3, "real-3": real_3})
 # own_timeout: The timeout cancelled the reads, and its TimeoutError ended your function too. Catch it, and then read once more.
 # no_task: A coroutine cannot be cancelled before it runs as a task. asyncio.create_task starts it and returns the task.
 # elsewhere: No request reached the check's lab. Use the url and key that your function receives, not the notebook's own lab.
-# never_ran: Only the last request came. A task that is cancelled before it ever ran sends nothing: await asyncio.sleep(0.1) in between.
+# never_ran: Only the last request came. A task that is cancelled before it ever ran sends nothing: await asyncio.sleep(0.1) in between. If you do, the machine was busy: check again.
 # no_last: The last request never came. Is there an await before its select?
 # warm_up: One request too many: cancel_three begins with a read of its own, to warm up. Leave that read out.
 # start_and_cancel: Start 3 reads, wait 0.1 s, cancel them, and then read once more.
 # limit: Open the client with limit=3: with more slots than reads, nobody waits for a slot.
 # none_left: No client disconnected. Either the reads were not cancelled, or threads finished their requests: a thread cannot be cancelled. Which client can disconnect?
+# some_left: Only some of the clients' requests were cancelled. Cancel all three reads. If you do, the machine was busy: check again.
 # waited_for_a_slot: The last request had to wait for a slot until the first three requests were done.
 # seconds: Return how many seconds the last read took: measure it with time.perf_counter().
 # still_open: Your client is still open. Use it in `async with`, as in this notebook.

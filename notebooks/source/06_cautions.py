@@ -237,7 +237,7 @@ async def read(client, url, within=None):
     try:
         async with asyncio.timeout(within), client.stream("GET", url) as response:
             async for _ in response.aiter_raw():
-                arrived.append(time.perf_counter() - began)  # noqa: PERF401
+                arrived.append(time.perf_counter() - began)
     except (httpx.HTTPError, TimeoutError) as error:
         outcome = type(error).__name__
     return arrived, time.perf_counter() - began, outcome

@@ -55,7 +55,9 @@ TICKS_IN, CALLER_IN, GAP_IN, MOST_CALLERS = 0.42, 0.1, 0.42, 20
 SHADED, ROOM_FOR_WORDS = 5, 0.15
 
 
-def lag(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figure:
+def lag(
+    beats: Sequence[Heartbeat], *, guess: float | None = None, title: str = "Which client keeps the loop responsive?"
+) -> Figure:
     """Draw a row for each run: its ticks as strokes, and below them a line for each caller, on one time axis.
 
     ``guess``: the expected lag of the first row in seconds; drawn as a dashed bracket above it.
@@ -70,11 +72,10 @@ def lag(beats: Sequence[Heartbeat], *, guess: float | None = None) -> Figure:
     ]
     said += [f"The guess for {beats[0].name} was {duration(guess)}."] if guess is not None else []
     about = f"Each stroke is a tick; one is due every {duration(EVERY_S)}."
-    about += " Each line below is a call, from its start to its response."
+    about += " Each line below is a call, from its start to its end."
     tall = [TICKS_IN + CALLER_IN * min(len(beat.callers), MOST_CALLERS) for beat in beats]
     body, right = sum(tall) + GAP_IN * (len(beats) - 1), 1.01 * max(beat.ticks[-1] for beat in beats)
     shares: dict[str, Any] = {"height_ratios": tall, "hspace": GAP_IN * len(tall) / sum(tall)}
-    title = "Which client keeps the loop responsive?"
     with sheet(title, about, said, (len(beats), 1), body, **NAMED, **shares) as (fig, axes):
         for ax, beat, height in zip(axes, beats, tall, strict=True):
             _ticks(ax, beat, TICKS_IN / height, right)
@@ -100,7 +101,7 @@ def _ticks(ax: Axes, beat: Heartbeat, ceiling: float, right: float) -> None:
             start, end, ymin=1 - 0.8 * ceiling, facecolor=pale("fake-3"), hatch="//", edgecolor="white", linewidth=0
         )
     if end - start > ROOM_FOR_WORDS * right:
-        label(ax, f"no turn for {duration(end - start)}", ((start + end) / 2, 1 - 0.4 * ceiling), (0, 0))
+        label(ax, f"no tick for {duration(end - start)}", ((start + end) / 2, 1 - 0.4 * ceiling), (0, 0))
     ax.set(ylim=(0, 1), yticks=[])
     row_label(ax, beat.name, [f"done after {duration(beat.took)}", f"lag up to {duration(beat.longest_lag)}"])
 

@@ -13,7 +13,8 @@ import re
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -124,12 +125,24 @@ async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDo
     if answer is ...:
         return NotDone("replace the three dots with your answer")
     found: list[Finding] = []
-    with warnings.catch_warnings():
-        # A forgotten await is a finding, in plain words; Python's own warning would stand red below another cell.
-        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    with _in_plain_words():
         left = await _tried(exercise, answer, found)
         gc.collect()
     return left or tuple(found)
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Keep what Python says of forgotten awaits and tasks from standing red below a cell; the findings say it."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        loop.set_exception_handler(lambda _loop, _context: None)
+        try:
+            yield
+        finally:
+            loop.set_exception_handler(before)
 
 
 async def _tried(exercise: Exercise, answer: Any, found: list[Finding]) -> NotDone | None:
@@ -179,12 +192,16 @@ def _where(error: BaseException) -> str:
 
 
 def _why(error: BaseException, text: str) -> list[str]:
-    """What is said of an error: for the two that come of a missing word, which word."""
+    """What is said of an error: for those that come of a missing word or sign, which one."""
     words = [f"Your code raised an error{_where(error)}."]
     if "used in 'await' expression" in text or "object can't be awaited" in text:  # up to Python 3.13, and later
         words.append("You await something that is not a coroutine: is there a plain def where an async def is meant?")
     elif "'coroutine'" in text:
         words.append("There is a coroutine instead of its result: an await is missing.")
+    elif "support the context manager protocol" in text:
+        words.append("Write `async with` instead of `with`.")
+    elif "bad yield" in text or text == "unhashable type: 'list'":
+        words.append("Does asyncio.gather get one list? It takes each coroutine as an argument: put a * in front.")
     return words
 
 

@@ -82,8 +82,8 @@ class Feedback:
         some = any(finding.ok for finding in self.findings)
         said = {
             State.NOT_DONE: "not done yet. The cells below run without it, so you can come back later.",
-            State.LOOK_AGAIN: f"{'nearly' if some else 'not yet'}. Here is what the lab saw.",
-            State.DONE: "done. The lab agrees.",
+            State.LOOK_AGAIN: f"{'nearly' if some else 'not yet'}. Here is what the check saw.",
+            State.DONE: "done. The check agrees.",
         }
         return f"{MARKS[self.state]} Exercise {self.exercise} · {self.title}: {said[self.state]}"
 

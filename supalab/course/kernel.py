@@ -41,7 +41,7 @@ def start_lab(*, latency: float = 0.15) -> Lab:
     """
     global _lab  # one lab for the kernel is the point
     _keep_loopback_direct()
-    _short_interrupts()
+    _short_errors()
     if _lab is not None:
         with suppress(LabError):
             _lab.set(latency=latency, jitter=0.0, rtt=0.0, tls=False, error_rate=0.0)
@@ -93,21 +93,23 @@ def _check_limit(arm: str, client: object) -> None:
         raise SettingsError(f"arm {arm!r} says {number}, but the client's limit is {own}: make the two agree")
 
 
-def _short_interrupts() -> None:
-    """Let a cell that somebody interrupts end with one line instead of a screen of traceback."""
+def _short_errors() -> None:
+    """Let a cell that somebody interrupts, or with a wrong setting, end with one line, not a screen of traceback."""
     from IPython import get_ipython
 
     shell = get_ipython()
     if shell is not None:
-        shell.set_custom_exc((KeyboardInterrupt, asyncio.CancelledError), _interrupted)
+        shell.set_custom_exc((KeyboardInterrupt, asyncio.CancelledError, SettingsError), _in_one_line)
 
 
-def _interrupted(
+def _in_one_line(
     shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
 ) -> None:
     task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    # IPython shows what this method of an error returns instead of the traceback.
+    if isinstance(error, SettingsError):
+        error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]  # type: ignore[attr-defined]
     # A cell may also await something that it has cancelled itself: this is an error of the cell, as any other.
-    if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
-        # IPython shows what this method of an error returns instead of the traceback.
+    elif isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
         error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
     shell.showtraceback((kind, error, trace))

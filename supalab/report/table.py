@@ -214,8 +214,8 @@ def _as_html(one: Table) -> str:
 
 
 def _html_table(one: Table) -> str:
-    titles = [column.title.replace("\n", " ").strip() for column in _columns(one)]
-    head = "".join(f'<th style="{LEFT}">{escaping.escape(title)}</th>' for title in titles)
+    titles = [escaping.escape(column.title.strip()).replace("\n", "<br>") for column in _columns(one)]
+    head = "".join(f'<th style="{LEFT}">{title}</th>' for title in titles)
     body = "".join(f"<tr>{_html_row(row, len(titles))}</tr>" for row in one.rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

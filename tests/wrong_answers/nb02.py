@@ -52,6 +52,14 @@ async def json_of_a_promise(url: str, headers: dict[str, str]) -> Any:
     return await asyncio.to_thread(requests.get, url, headers=headers, timeout=10).json()  # type: ignore[attr-defined]
 
 
+async def a_task_of_a_response(url: str, headers: dict[str, str]) -> Any:
+    return (await asyncio.create_task(requests.get(url, headers=headers, timeout=10))).json()  # type: ignore[arg-type]
+
+
+async def other_rows(url: str, headers: dict[str, str]) -> Any:
+    return [{"id": 1}]
+
+
 def not_async_any_more(url: str, headers: dict[str, str]) -> Any:
     return requests.get(url, headers=headers, timeout=10).json()
 
@@ -76,6 +84,8 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (only_async_in_name, "still runs on the loop's own thread"),
         (called_too_early, "only its result passed on"),
         (an_await_in_front, "does not move it to another thread"),
+        (a_task_of_a_response, "does not move it to another thread"),
+        (other_rows, "Use the url and headers that your function receives"),
         (a_response_called, "and its arguments after it"),
         (one_after_another, "each call waits for the one before it"),
         (a_client_for_each_call, "loads certificates each time"),

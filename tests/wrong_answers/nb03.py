@@ -138,6 +138,39 @@ class ALimitThatIsANumber(Common):
         return super()._new(limits=self._limit)
 
 
+class LoopFirst(Common):
+    """The loop is stored before the client is created, so later callers get None after the first one's error."""
+
+    async def _get_client(self) -> Any:
+        if self._loop is not asyncio.get_running_loop():
+            self._loop = asyncio.get_running_loop()
+            self._client = await self._made()
+        return self._client
+
+    async def _made(self) -> httpx.AsyncClient:
+        return self._new(limits=self._limit)
+
+
+class UnknownArgument(LoopFirst):
+    async def _made(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(headers=self._headers, max_connections=self._limit)  # type: ignore[call-arg]
+
+
+class AwaitsAClient(LoopFirst):
+    async def _made(self) -> Any:
+        return await self._new()  # type: ignore[misc]
+
+
+class SecondLoopNeverStored(Common):
+    async def _get_client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._client is None:
+            self._client, self._loop = self._new(), loop
+        if self._loop is not loop:
+            self._client = self._new()
+        return self._client
+
+
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "03a": (
         (AtOnce, "Leave it at None there"),
@@ -153,5 +186,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (OneThatBlocks, "the client that you can await is httpx.AsyncClient"),
         (NotAsyncAnyMore, "it must stay `async def`"),
         (ALimitThatIsANumber, "takes an object, not a number"),
+        (LoopFirst, "takes an object, not a number"),
+        (UnknownArgument, "Your code raised an error"),
+        (AwaitsAClient, "You await something that is not a coroutine"),
+        (SecondLoopNeverStored, "Store the new loop"),
     ),
 }

@@ -76,6 +76,33 @@ class NotAsync(SmallClient):
         return rows
 
 
+class RowsByPosition(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return await self._request("POST", table, rows)  # type: ignore[misc]
+
+
+class NoSuchVerb(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return await self._request("INSERT", table, json=rows, prefer=STORED)
+
+
+class SendsNothing(SmallClient):
+    async def insert(self, table: str, rows: Any) -> Any:
+        return rows
+
+
+class OnlyText(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        params = {column: "eq." + value for column, value in filters.items()}
+        return await self._request("PATCH", table, params=params, json=values, prefer=STORED)
+
+
+class ASet(SmallClient):
+    async def update(self, table: str, values: Any, filters: Any) -> Any:
+        params: Any = {f"{column}=eq.{value}" for column, value in filters.items()}
+        return await self._request("PATCH", table, params=params, json=values, prefer=STORED)
+
+
 class Glued(SmallClient):
     async def update(self, table: str, values: Any, filters: Any) -> Any:
         query = "&".join(f"{column}=eq.{value}" for column, value in filters.items())
@@ -136,6 +163,9 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (LoopsOverOneRow, "goes through its columns"),
         (GoesAroundRequest, "Let self._request send it"),
         (NotAsync, "write async def"),
+        (RowsByPosition, "Your code raised an error"),
+        (NoSuchVerb, "Invalid HTTP request received. POST adds rows"),
+        (SendsNothing, "Let self._request send it"),
     ),
     "04b": (
         (Glued, "The & ended the value"),
@@ -146,5 +176,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (Quoted, "without quotation marks or escapes"),
         (FirstFilterOnly, "one of the two filters got lost"),
         (Silent, "Return the rows as they are now"),
+        (OnlyText, "Your code raised an error"),
+        (ASet, "Your code raised an error"),
     ),
 }

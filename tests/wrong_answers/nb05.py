@@ -173,6 +173,26 @@ async def leaves_it_open(url: str, key: str) -> float:
     return await _leave(_kept[-1])
 
 
+class RaisesWhatIsNotThere(SmallClient):
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> RaisesWhatIsNotThere:
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        await self.close()
+        raise error
+
+
+async def cancels_the_list(url: str, key: str) -> Any:
+    async with SupabaseAsync(url, key, limit=3) as db:
+        callers = [asyncio.create_task(db.select("contests", limit=1)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        callers.cancel()  # type: ignore[attr-defined]
+
+
 WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
     "05a": (
         (ReturnsNothing, "return self"),
@@ -185,6 +205,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (ClosesAfterErrorsOnly, "with an error in the block or without"),
         (NotAsync, "all three must exist and be async def"),
         (TakesNothing, "three values in addition to self"),
+        (RaisesWhatIsNotThere, "Your code raised an error"),
     ),
     "05b": (
         (with_threads, "a thread cannot be cancelled"),
@@ -198,6 +219,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (gathers_what_it_cancelled, "asyncio.wait waits for it and raises nothing"),
         (catches_no_timeout, "The timeout cancelled the reads"),
         (makes_no_tasks, "asyncio.create_task starts it"),
+        (cancels_the_list, "Your code raised an error"),
         (never_asks_again, "an await before its select"),
         (asks_elsewhere, "the url and key that your function receives"),
     ),

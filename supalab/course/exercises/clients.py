@@ -59,6 +59,7 @@ LATENCY_S, PATIENCE_S = 0.08, 4.0
 LIMIT, CALLERS, LATER = 4, 10, 3
 #: What a client comes to on a loop. ENDED: _get_client touched what belongs to the loop before.
 RESPONSE, ENDED, REFUSED = "a response", "_get_client fails: Event loop is closed", "_get_client says"
+ANOTHER = "a new client for each call of _get_client"
 
 
 async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
@@ -71,7 +72,7 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
             asked = await asyncio.gather(*(db.select("contests") for _ in range(CALLERS)), return_exceptions=True)
             failed = [one for one in asked if isinstance(one, BaseException)]
             if failed:
-                raise _first_use(failed, seen)
+                raise _first_use(answer, failed, seen)
             first, at_first = await asyncio.to_thread(lab.witness), set(map(id, seen))
             for _ in range(LATER):
                 await db.select("contests")
@@ -116,16 +117,16 @@ async def _recorded(answer: type[Any], lab: Lab) -> AsyncIterator[tuple[Any, lis
                 await (asyncio.to_thread(client.close) if isinstance(client, httpx.Client) else client.aclose())
 
 
-def _first_use(failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseException:
+def _first_use(answer: type[Any], failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseException:
     """What ends the check if the first callers fail: a finding if the reason is known, or else their own error."""
     error = next((one for one in failed if unfinished(one)), failed[0])
     found = finding(
         "the first requests", "all get a response", f"{len(failed)} of {CALLERS} failed: {type(error).__name__}", False
     ).because(
         no_key=isinstance(error, httpx.HTTPStatusError),
-        no_return=None in seen,
+        no_return=isinstance(error, AttributeError) and error.obj is None,
         blocking=any(isinstance(client, httpx.Client) for client in seen),
-        plain=isinstance(error, TypeError) and "await" in str(error),
+        plain=not inspect.iscoroutinefunction(answer._get_client),
         no_limits=isinstance(error, AttributeError) and error.name == "max_connections",
     )
     return StopCheck(found) if found.reason else error
@@ -151,14 +152,14 @@ def _second_loop(answer: type[Any], lab: Lab) -> Finding:
     expected = f"{RESPONSE}, or an error from _get_client" if refused else RESPONSE
     observed, ok = second if first == RESPONSE else first, first == RESPONSE and (second == RESPONSE or refused)
     return finding("the same object on a second loop", expected, observed, ok).because(
-        "other_loop", closes_the_old=second == ENDED
+        "other_loop", closes_the_old=second == ENDED, loop_not_stored=second == ANOTHER
     )
 
 
 async def _on_this_loop(db: Any) -> str:
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await db._get_client()
+            client = await db._get_client()
     except TimeoutError:
         return "a client that fails: _get_client never returned"
     except Exception as error:
@@ -166,9 +167,10 @@ async def _on_this_loop(db: Any) -> str:
     try:
         async with asyncio.timeout(PATIENCE_S):
             await db.select("contests")
+            again = await db._get_client()
     except Exception as error:
         return f"a client that fails: {type(error).__name__}"
-    return RESPONSE
+    return RESPONSE if again is client else ANOTHER
 
 
 # 05a: a client that closes itself.
@@ -218,6 +220,8 @@ async def _entered(db: Any, lab: Lab) -> tuple[object, int]:
             raise
         stop(ENTERED, "to run", named(error), "aclose")
     except TypeError as error:  # async with found nothing to await, a method missing, or one that takes too little
+        if "BaseException" in str(error):  # `raise error` where there is none
+            raise
         stop(ENTERED, "to run", named(error), "three_methods")
     return got, inside
 

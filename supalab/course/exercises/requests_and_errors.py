@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from supalab.clients.real import SupabaseAsync
-from supalab.course.check import awaited, described, equal, finding, named, outcome, required
+from supalab.course.check import awaited, described, equal, finding, named, outcome, required, stop
 from supalab.course.exercises.clients import small_client
 from supalab.course.faulty_servers import faulty_server
 from supalab.course.feedback import Finding
@@ -38,8 +38,13 @@ async def _at_a_lab(make: Callable[[str, str], Any]) -> AsyncIterator[tuple[Any,
 
 
 async def _tried(asked: Any, what: str) -> tuple[Any, Exception | None]:
-    """What a method returned, or the error that it raised; nothing to await ends the check."""
-    return await outcome(awaited(asked, what, "rows"))
+    """What a method returned, or the server's refusal; nothing to await or an error of the method ends the check."""
+    back, error = await outcome(awaited(asked, what, "rows"))
+    if isinstance(error, AttributeError) and error.obj is None:
+        stop("your code", "to run", named(error), "not_sent")
+    if error is not None and not isinstance(error, ApiError):
+        raise error
+    return back, error
 
 
 def _said(back: object, error: Exception | None) -> str:
@@ -77,9 +82,9 @@ async def inserted(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
 
 
 def _is_there(there: Sequence[Any], requests: int, error: Exception | None) -> Finding:
-    one, say = len(there) == 1, {"requests": requests, "error": error}
+    one, say = len(there) == 1, {"requests": requests, "error": str(error).rstrip(".")}
     found = finding("one row, in the table", "1 row", _said(there, None if one else error), one)
-    not_sent = error is not None and requests == 0
+    not_sent = error is None and requests == 0
     return found.because("not_added", say, by_columns=requests > 1, not_sent=not_sent, refused=error is not None)
 
 
@@ -130,7 +135,7 @@ def _the_one(changed: Sequence[str], back: object, error: Exception | None) -> F
         "rows changed by the filter title = 'R&D'", "'R&D'", _changed(changed, error), changed == ["R&D"]
     ).because(
         "another_row",
-        say={"error": error},
+        say={"error": str(error).rstrip(".")},
         not_escaped=changed == ["R"],
         swapped="(5000)" in str(error),
         no_operator="PGRST100" in str(error),
