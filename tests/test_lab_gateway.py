@@ -300,6 +300,15 @@ async def test_an_endless_head_is_refused_early(head: bytes, status: int, tls: b
         assert call(lab)[0] == 200
 
 
+@pytest.mark.parametrize(("path", "more", "status"), [(66_000, 0, 414), (80_000, 0, 414), (0, 66_000, 431)])
+async def test_a_head_just_above_the_bound_is_refused(lab: Lab, path: int, more: int, status: int) -> None:
+    """Also when it arrives whole: the bound is one number, wherever the pieces end that are read at once."""
+    request = get_request(lab, f"/rest/v1/contests?title=eq.{'a' * path}", more=f"X-Long: {'b' * more}\r\n")
+    reader, writer = await raw(lab, request)
+    assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
+    await close(writer)
+
+
 async def test_a_long_head_within_the_bound_is_served(lab: Lab) -> None:
     """60 KB of request line and headers, in one piece, in many, and after another request on the connection."""
     path = f"/rest/v1/contests?select=id&id=in.({','.join('1' for _ in range(25_000))})"

@@ -121,6 +121,8 @@ def test_a_value_takes_the_one_form_of_its_type(rest: Rest, column: str, value: 
         ("active=eq.f", [2]),
         ("active=in.(yes,no)", [1, 2]),
         ("score=gt.1.5", [2]),
+        ("rate=in.(Infinity,0.1)", [1]),
+        ("rate=lt(all).{Infinity,0.2}", [1]),
         ("made=lt.2026-01-02T03:00:00Z", [1]),
         ("day=eq.2026-01-02", [1]),
         ("meta->>a=eq.x", [1]),
@@ -260,6 +262,16 @@ def test_the_database_refuses_what_no_request_may_do(sql: str) -> None:
     with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
         store.rows(sql)
     store.close()
+
+
+def test_a_full_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write beyond the lab's bound is PostgreSQL's full disk, and reads go on."""
+    monkeypatch.setattr("supalab.lab.postgrest.loading.PAGES", 60)
+    small = open_rest(tmp_path, "create table t (id int primary key, word text);")
+    refused = ask(small, "POST", "/t", {"id": 1, "word": "x" * 900_000})
+    assert (refused.status, rows(refused)["code"]) == (503, "53100")
+    assert rows(ask(small, "GET", "/t")) == []
+    small.close()
 
 
 def test_a_regular_expression_cannot_run_away() -> None:

@@ -64,11 +64,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the bytes in pieces, so that a head that is too large is noticed early."""
-        for start in range(0, len(data), PIECE):
-            if self._refused or self.transport.is_closing():
-                return
-            piece = data[start : start + PIECE]
+        """Parse the bytes in pieces, which end where a head would be too large."""
+        while data and not (self._refused or self.transport.is_closing()):
+            size = min(PIECE, HEAD_LIMIT + 1 - (self._head or 0))
+            piece, data = data[:size], data[size:]
             super().data_received(piece)
             if self._head is not None:
                 self._limit_time()

@@ -8,7 +8,6 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +103,6 @@ def pg_array_order(value: str) -> str:
     return "".join(f"\x02{'9' if item is None else pg_order(item)}\x01" for item in items)
 
 
-def pg_scaled(value: Value, scale: int) -> str:
-    """Return a number of the type numeric(p, s) in JSON, with all its decimals."""
-    return f"{Decimal(str(value)):.{scale}f}"
-
-
 def clock_in_zone(zone: str, value: Value) -> str:
     """Return what the clock of a time zone shows at a moment: ``moment AT TIME ZONE zone``."""
     moment = str(find_type("timestamptz").read(str(value)))
@@ -138,7 +132,6 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "in_list": in_list,
     "pg_array": pg_array,
     "pg_array_order": pg_array_order,
-    "pg_scaled": pg_scaled,
     "timezone": clock_in_zone,
     "concat": lambda *values: "".join(map(str, _given(values))),
     "greatest": lambda *values: max(_given(values), default=None),

@@ -48,7 +48,7 @@ class Write:
                 raise Refusal("PGRST115", "Payload values do not match URL in primary key column(s)")
         elif method == "DELETE" or self.asked.columns:  # with nothing to set PostgREST updates nothing
             self._check_columns()
-            if not self.asked.query.conditions:  # Supabase's databases refuse a write to all rows
+            if not conditions.top.where:  # Supabase's databases refuse a write to all rows
                 message = f"{'UPDATE' if method == 'PATCH' else method} requires a WHERE clause"
                 raise Refusal("21000", message, status=400)
             self.ids = self._found(conditions)
