@@ -78,8 +78,8 @@ print(f"{time.perf_counter() - began:.1f} s")
 
 # %% [markdown]
 # About 0.2 s, because all ten wait at the same time. The next chart shows it for real requests. `SupabaseAsync` is a client for the lab. In
-# the upper row, one call of `one_by_one` makes four requests in turn. In the lower row, four calls make one request each. The strokes are ticks of a clock
-# that runs on the same event loop. It keeps ticking because the calls only wait. (About 2 seconds.)
+# the upper row, one call of `one_by_one` makes four requests in turn. In the lower row, four calls make one request each. `heartbeat` runs a
+# clock on the same event loop, and the strokes are its ticks. It keeps ticking because the calls only wait. (About 2 seconds.)
 
 
 # %%

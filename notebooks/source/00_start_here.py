@@ -141,7 +141,7 @@ trials
 # - **total time** (also called *makespan*) runs from the first request to the last response. **x ideal** is the total time divided by the time that the
 #   server alone would need at this limit.
 # - **queue** is the time until a request gets a slot. **service** is the time from the slot to the response. In a burst, most of a caller's time is queue
-#   time.
+#   time. **p50** is the median, and 99% of the requests are faster than **p99**.
 # - **CPU** and **memory** belong to the client's process. Here `fake-10` and `real-10` differ: threads and new connections both have a cost.
 #
 # The last line checks the numbers against each other; notebook 01 explains how. Your times will differ from your neighbour's. The counts should be the

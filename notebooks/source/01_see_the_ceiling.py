@@ -15,7 +15,7 @@ from supalab import FakeSupabaseAsync
 from supalab.course import NotDone, charts, check, observe, predict, sized, start_lab, turn_the_knobs
 
 lab = start_lab(latency=0.15)
-n = sized(60, at_least=30)
+n = sized(60, at_least=30)  # 60, or fewer on a small machine
 print(f"{n} requests; the server takes {lab.conditions.latency:g} s for each")
 
 # %% [markdown]
@@ -93,6 +93,7 @@ print(f"The server worked on it for {fake_3.workload.latency:g} s.")
 served = sum(span.service for span in fake_3.answered) / len(fake_3.answered)
 said = fake_3["per_s"] * served
 print(f"The client: {fake_3['per_s']:.1f} requests/s x {served:.3f} s = {said:.2f} in flight")
+# busy_s: how long the lab worked on each request, added up
 print(f"The lab:    {fake_3['busy_s'] / fake_3['makespan_s']:.2f} in flight on average")
 
 # %% [markdown]

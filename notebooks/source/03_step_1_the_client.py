@@ -39,8 +39,8 @@ print("\n".join(difflib.unified_diff(*sides, lineterm="", n=20)))
 
 # %% [markdown]
 # The executor is gone. `_client` begins as `None` (a line of the class that is not printed here), and `_get_client` creates an `httpx.AsyncClient` at the
-# first call. Such a client is [**lazy**](glossary.md#lazy-client). (The default limit also goes from 3 to 10. That is a second change, and notebook 00
-# showed which of the two saves time.)
+# first call. Such a client is [**lazy**](glossary.md#lazy-client). (Not printed either: the default limit goes from 3 to 10. That is a second change,
+# and notebook 00 showed which of the two saves time.)
 #
 # Why does `__init__` not create it? Because people write this at the top of a module:
 #

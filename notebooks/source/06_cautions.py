@@ -145,10 +145,10 @@ for kind in (requests.HTTPError, httpx.HTTPError, httpx.HTTPStatusError, request
 # unknown_name: The name after except is not known here: is its module imported, and is it spelled correctly?
 # not_in_module: The name after except is a name that its module does not have: look at the table above for the names of the errors.
 # no_class: After except comes one class of errors, or several in parentheses: except (This, That) as error.
-# other_class: The names in your except clause do not cover what httpx raises: its errors are neither requests' errors nor OSErrors. Which class is the base of a refused connection, a timeout and an error status?
+# other_class: The names in your except clause do not cover what httpx raises: its errors are neither requests' errors nor OSErrors. Which class is the base of a refused connection, a timeout and an error status? If you catch it, raise a ClientError, not the same error again.
 # as_rows: The server's error was returned as if it were rows: response.raise_for_status() must come first.
 # only_status: HTTPStatusError is raised for a response with an error status. A fault before the response, such as a refused connection or a timeout, has another name; one base class covers both.
-# not_json: The body is HTML, not JSON: response.json() then raises a ValueError, which is not an error of httpx. In requests it was a RequestException.
+# not_json: The body is HTML, not JSON: response.json() then raises a ValueError, which is not an error of httpx. In requests it was a RequestException. Catch both, in parentheses: except (This, That) as error.
 # cancel_swallowed: Your code swallowed CancelledError. It is a BaseException, and catching it breaks every timeout around your function.
 # mistake_hidden: A closed client and an invalid URL are mistakes in the program. If they are reported as failed requests, people look for them at the server. Catch what a request can raise, not every Exception and not httpx.InvalidURL.
 async def contests(client, url):

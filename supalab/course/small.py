@@ -44,12 +44,12 @@ class SmallClient:
         prefer: str | None = None,
     ) -> list[Row]:
         headers = {"Prefer": prefer} if prefer else {}
-        answer = await self._get_client().request(
+        response = await self._get_client().request(
             method, f"{self._base}/{table}", params=params, json=json, headers=headers
         )
         # An error status raises ApiError here.
-        found: Any = replies.value(replies.Reply(answer.status_code, answer.headers, answer.content))
-        return found or []  # no body: nothing was asked back
+        found: Any = replies.value(replies.Reply(response.status_code, response.headers, response.content))
+        return found or []  # no body: the rows were not asked for
 
     async def select(self, table: str, **params: str) -> list[Row]:
         """Return rows: ``select("contests", limit="3")``. Raises ApiError."""

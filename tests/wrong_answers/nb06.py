@@ -66,6 +66,15 @@ async def keeps_silent(client: httpx.AsyncClient, url: str) -> Any:
         return []
 
 
+async def raises_it_again(client: httpx.AsyncClient, url: str) -> Any:
+    try:
+        answer = await client.get(url)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise error
+
+
 async def returns_the_error(client: httpx.AsyncClient, url: str) -> Any:
     try:
         answer = await client.get(url)
@@ -108,6 +117,7 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         (never_looks, "as if it were rows"),
         (returns_none, "return response.json()"),
         (keeps_silent, "the caller was not told"),
+        (raises_it_again, "not the same error again"),
         (returns_the_error, "You return the error"),
         (no_await, "client.get gives a coroutine"),
         (awaits_json, "an await before response.json()"),
