@@ -1,6 +1,6 @@
 """A course about fake async and real async: clients, a test server that counts, experiments, charts.
 
-Names are imported when first used, so ``import supalab`` costs next to nothing and loads no plotting library.
+Names are imported when first used, so ``import supalab`` is quick and loads no plotting library.
 """
 
 from __future__ import annotations

@@ -56,29 +56,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("supalab: stopped\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output has ended (| head): this is no error, and nothing is left to flush.
+        # The reader of our output has ended (| head). That is not an error, and there is nothing left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 
 def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
-    """Return in one line what is wrong with the arguments, and where to read more."""
+    """Return in one line what is wrong with the arguments and which help text to read."""
     from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
 
     said = " ".join(str(error).split()).removesuffix(".")
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        said = f"{error.unused_tokens[0]!r} is not understood here"
+        said = f"{error.unused_tokens[0]!r} was not expected here"
     command = [] if isinstance(error, UnknownCommandError) else words[:1]
     return f"{said} (see {' '.join(['supalab', *command, '--help'])})"
 
 
 def made(words: Sequence[str]) -> App:
-    """Return the command line for these words; of the experiments only the one that is called is loaded."""
+    """Return the app for these words; of the experiments, only the one that is called is loaded."""
     from cyclopts import App, Parameter
 
     from supalab.commands import COSTS, OTHERS, all_costs
 
-    # No --no-tls: what is off by default is only ever switched on.
+    # No --no-tls: an option that is off by default can only be switched on.
     usual = Parameter(show_default=_default, negative=())
     how: dict[str, Any] = {"help_format": "plaintext", "result_action": "return_value", "default_parameter": usual}
     about = "Compare fake async with real async, measured by a server that counts requests."
@@ -96,14 +96,14 @@ def made(words: Sequence[str]) -> App:
 
 
 def _default(value: Any) -> str | None:
-    """What a help text shows of a default."""
+    """Return what a help text shows as a default."""
     if value is None or isinstance(value, bool):
         return None
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _not_called() -> None:
-    """Stand in the list of commands for an experiment that is not loaded."""
+    """Stand for an experiment that is not loaded, so that it appears in the list of commands."""
 
 
 def _experiment(name: str) -> Callable[..., int]:

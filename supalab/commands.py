@@ -1,4 +1,4 @@
-"""The commands that are no experiment: probe, agent, serve, record, course, progress. The docstrings are the help."""
+"""The commands that are not experiments: probe, agent, serve, record, course, progress. Docstrings are the help."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def serve(
 
     Args:
         port: 0 chooses a free one
-        data: .sql script or .csv table to serve (contests)
+        data: .sql script or .csv table to serve (default: contests)
         latency: seconds for each request
         jitter: random variation of the latency, ± seconds
         rtt: seconds of a network round trip
@@ -94,9 +94,9 @@ def course(
     Example: supalab course my-folder
 
     Args:
-        arguments: a folder, then options of JupyterLab
-        fresh: bring back the original of a notebook, such as 05, or of all
-        copy_only: make the working copy, and do not start JupyterLab
+        arguments: a folder, then options for JupyterLab
+        fresh: bring back the original of one notebook, such as 05, or of all
+        copy_only: make the working copy without starting JupyterLab
     """
     from supalab.course import copies
 
@@ -112,7 +112,8 @@ def course(
     if copy_only:
         sys.stdout.write(f"{folder}: {len(made)} new files; begin with {folder / copies.FIRST}\n")
         return 0
-    # Then `!supalab progress` works in a cell, and in a terminal of JupyterLab, where nothing was activated.
+    # Then `!supalab progress` works in a cell and in a terminal of JupyterLab, although no environment is activated
+    # there.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["JUPYTER_CONFIG_PATH"] = copies.config_path(os.environ.get("JUPYTER_CONFIG_PATH", ""))
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped,unused-ignore]  # typed from 4.7 on
@@ -128,7 +129,7 @@ def progress(*folders: Path, watch: bool = False) -> int:
     Example: supalab progress --watch shared/
 
     Args:
-        folders: working copies, or folders that hold them (supalab-course)
+        folders: working copies, or folders that hold them (default: supalab-course)
         watch: print the table again every few seconds, until Ctrl-C
     """
     from rich.console import Console
@@ -146,7 +147,7 @@ def progress(*folders: Path, watch: bool = False) -> int:
         notebooks = {number: exercise.task.notebook for number, exercise in EXERCISES.items()}
         said = learner_text(attempts(copies[0]), notebooks) if alone else ""
         if watch:
-            Console().clear()  # a file or a pipe gets nothing of this
+            Console().clear()  # only for a terminal, not for a file or a pipe
         sys.stdout.write(f"{said}\n" if said else host_table(found, [*EXERCISES], datetime.now(UTC)))
         if not watch:
             return 0
@@ -178,10 +179,10 @@ def agent(
         client: fake, article, real, or an arm such as fake-10
         lab: use a lab of its own (default without an address)
         latency: server time of that lab in seconds (0.15)
-        url: on a real project (default: $SUPABASE_URL, else a lab)
+        url: a real project (default: $SUPABASE_URL, else a lab)
         timeout: seconds the client waits for the backend
         host: address to listen on; 0.0.0.0 in a container
-        port: default: the environment's PORT, else a free one
+        port: port (default: $PORT, else a free one)
     """
     from supalab.contest_agent.options import AgentOptions
     from supalab.lab.handle import Lab
@@ -265,7 +266,7 @@ def probe(
     if not (colon and module and name):
         raise SettingsError(f"{factory!r} is not module:factory: e.g. {FACTORY}")
     with output.progress_bar("steps") as tell, Lab() as lab:
-        # Where clients look for it, and where modules are looked for: until this process ends.
+        # Clients look for the lab there, and Python for the module; it stays so until this process ends.
         os.environ.update(SUPABASE_URL=lab.url, SUPABASE_KEY=lab.key)
         sys.path.insert(0, str(Path.cwd()))
         verdict = asyncio.run(
@@ -285,7 +286,7 @@ def probe(
 
 
 def _found(module: str, name: str) -> Any:
-    """Import the named object; raises SettingsError that says what does not exist."""
+    """Import the named object; raises SettingsError with the part that does not exist."""
     try:
         found = importlib.import_module(module)
     except (Exception, SystemExit) as error:
@@ -301,7 +302,7 @@ def _found(module: str, name: str) -> Any:
 
 
 def record(*, only: str | None = None, list: bool = False, compare: bool = False, into: Path | None = None) -> int:
-    """Measure all reference material again, or compare it.
+    """Measure the reference records again, or compare them with today's.
 
     Example: supalab record --only race --compare
 
@@ -309,7 +310,7 @@ def record(*, only: str | None = None, list: bool = False, compare: bool = False
         only: which records, e.g. race,claims (default: all; --list names them)
         list: list the records and how long each takes; measure nothing
         compare: measure and compare with the record; write nothing
-        into: where to write (data/reference of the checkout)
+        into: folder to write to (default: data/reference of the checkout)
     """
     from supalab import reference
 
@@ -321,5 +322,5 @@ def record(*, only: str | None = None, list: bool = False, compare: bool = False
     return 0
 
 
-#: The commands that are no experiments, in the order in which the help names them.
+#: The commands that are not experiments, in the order of the help.
 OTHERS: tuple[Callable[..., int], ...] = (probe, agent, serve, record, course, progress)

@@ -39,15 +39,15 @@ __all__ = [
     "TrialError",
 ]
 
-#: Characters of a value that a message shows at most.
+#: How many characters of a value a message shows at most.
 LONGEST = 200
 
 
 def shown(value: object) -> str:
-    """Write a value for a message: in one line, cut when it is long, and its type alone when it cannot be written."""
+    """Write a value for a message: in one line, shortened if it is long; only its type if it cannot be written."""
     try:
         text = " ".join(repr(value).splitlines())
-    except Exception:  # a number of more digits than Python writes, or somebody's own __repr__
+    except Exception:  # a number with more digits than Python writes, or an error in its own __repr__
         text = f"<{type(value).__name__}>"
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
@@ -55,13 +55,13 @@ def shown(value: object) -> str:
 class SupalabError(Exception):
     """Any error that supalab raises on purpose.
 
-    ``partial``: where an experiment ended early, the record of what was finished before.
+    ``partial``: the record of what was finished, if an experiment ended early.
     """
 
     partial: object = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Python would call the class with the message alone, which a class with arguments of its own does not take.
+        # Python would call the class with the message only, which does not fit a class with other arguments.
         return _made_again, (type(self), self.args), self.__dict__
 
 
@@ -94,8 +94,8 @@ class ClientError(SupalabError):
 class ApiError(ClientError):
     """The server returned an error; the attributes are those of its body.
 
-    ``status``: HTTP's. ``code``: PostgREST's or PostgreSQL's, None when a gateway answered.
-    ``details``, ``hint``: may be None.
+    ``status``: the HTTP status. ``code``: PostgREST's or PostgreSQL's code, None if a gateway responded.
+    ``details`` and ``hint`` may be None.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class ResponseTooLarge(BadResponse):
 
 
 class DeadlineExceeded(ClientError, TimeoutError):
-    """The timeout expired; ``phase``: what the request waited for, ``slot``, ``connect``, ``response`` or ``pause``."""
+    """The timeout expired; ``phase`` says while waiting for what: ``slot``, ``connect``, ``response``, ``pause``."""
 
     def __init__(self, message: str, *, phase: str) -> None:
         self.phase = phase
@@ -122,7 +122,7 @@ class DeadlineExceeded(ClientError, TimeoutError):
 
 
 class ConnectionLost(ClientError, ConnectionError):
-    """The connection could not be made, or broke before a whole response had come."""
+    """The connection could not be opened, or it broke before the whole response had arrived."""
 
 
 class OutcomeUnknown(ConnectionLost):

@@ -23,9 +23,9 @@ from supalab.settings import Settings
 
 __all__ = ["command", "measure"]
 
-#: In a wider terminal the numbers would stand too far from their names.
+#: In a wider table, the numbers would be too far from their names.
 WIDEST = 130
-#: Arguments of plans that the words after ``--rate`` and the url become.
+#: Arguments of plans that are made from ``--rate`` and the url.
 INNER = {"rates", "service"}
 LAB_ONLY = ("latency", "rtt", "tls", "jitter", "error_rate")
 
@@ -59,7 +59,7 @@ def _parameters(function: Callable[..., Any], *but: str) -> dict[str, inspect.Pa
 
 
 def _option(given: inspect.Parameter) -> inspect.Parameter:
-    """Return a plan's argument as an option: a sequence is written with commas, and what is on can be switched off."""
+    """Return a plan's argument as an option: a sequence is written with commas; what is on can be switched off."""
     kind, how = given.annotation, dict[str, Any]()
     if given.default is True:
         how = {"negative": f"--no-{given.name}"}
@@ -81,10 +81,10 @@ def _items(item: Callable[[str], Any], kind: Any, tokens: Sequence[Token]) -> tu
 def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure: Path | None, **how: Any) -> int:
     """Run an experiment, print its tables, write record and figures; return the exit code.
 
-    ``asked``: the plan's arguments; ``how``: what ``Experiment.run`` takes besides. Whatever happens to the files, the
-    tables are printed.
+    ``asked``: the plan's arguments; ``how``: other arguments of ``Experiment.run``. The tables are printed even if a
+    file cannot be written.
     """
-    # Another figure than the first one has an addition to its name: FILE-timeline.png.
+    # Each figure after the first one has an addition to its name: FILE-timeline.png.
     first = next(iter(one.figures), "")
     paths = {name: figure and output.with_addition(figure, name.removeprefix(first)) for name in one.figures}
     figures = {name: path for name, path in paths.items() if path}
@@ -109,7 +109,7 @@ def measure(one: Experiment, asked: Mapping[str, Any], json: Path | None, figure
 
 def _reported(one: Experiment, found: Record, json: Path | None, figures: Mapping[str, Path]) -> bool:
     """Write the record, print the tables, draw; return whether all could be written."""
-    # The record first: a table can end in a closed pipe, and minutes of measuring with it.
+    # The record first: printing the table may fail at a closed pipe, and minutes of measuring would be lost.
     written = [output.written(found.save, json)] if json is not None else []
     show(one.table(found), at_most=WIDEST)
     sys.stdout.flush()
@@ -123,11 +123,11 @@ def _draw(found: Record, name: str, path: Path) -> Path:
 
 
 def _usual(*, quick: output.Quick = False, json: output.RecordFile = None, figure: output.FigureFile = None) -> None:
-    """The options of every experiment."""
+    """Add the options that every experiment has."""
 
 
 def _nothing(asked: dict[str, Any]) -> dict[str, Any]:
-    """Most experiments have no options but those of their plan."""
+    """Add no options: most experiments have only those of their plan."""
     return {}
 
 
@@ -139,7 +139,7 @@ def _race(
     rest_path: output.RestPath = "/rest/v1",
     peers: Annotated[bool, Parameter(help='third-party clients too: pip install -e ".[peers]"')] = False,
 ) -> dict[str, Any]:
-    """A real project instead of the lab, and third-party clients."""
+    """Add the options for a real project instead of the lab, and for third-party clients."""
     if peers:
         from supalab.clients.arms import DEFAULT_ARMS, PEER_ARMS
 
@@ -161,7 +161,7 @@ def _load(
     rate: Annotated[str | None, Parameter(help="requests per second: 20, 5,10,15 or 5..40 (5..40)")] = None,
     step: Annotated[float | None, Parameter(help="by how much a range goes up (default: it doubles)")] = None,
 ) -> dict[str, Any]:
-    """A service of any address instead of our own, and rates in words."""
+    """Add the options for any service instead of our own, and for rates."""
     from supalab.experiments.load import RATES, elsewhere, rates
     from supalab.measure.service import PATH
 
@@ -172,7 +172,7 @@ def _load(
         return {}
     if "client" in asked:
         raise SettingsError("--client is for our own service: leave it out, or the url")
-    if "?" in url or "#" in url:  # Not named: a query may hold a key.
+    if "?" in url or "#" in url:  # The query is not shown, because it may contain a key.
         raise SettingsError("the url holds a query: give the service's address alone, and the query with --path")
     settings, where = elsewhere(url, asked.get("path", PATH))
     asked |= where
@@ -190,7 +190,7 @@ def _claims(
         ),
     ] = None,
 ) -> dict[str, Any] | int:
-    """A blog's table, read by Little's law without measuring anything."""
+    """Add the option for a table that is checked with Little's law, without a measurement."""
     if table is None:
         return {}
     from supalab.measure.littles_law import blog_table, row_of
@@ -203,6 +203,6 @@ def _claims(
     return 0
 
 
-#: Experiments with options of their own. The function changes what is asked of the plan, and returns what ``measure``
-#: takes besides, or an exit code if all is done.
+#: Experiments with their own options. The function changes the plan's arguments, and returns other arguments of
+#: ``measure``, or an exit code if all is done.
 SPECIAL: Mapping[str, Callable[..., dict[str, Any] | int]] = {"race": _race, "load": _load, "claims": _claims}

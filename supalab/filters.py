@@ -10,7 +10,7 @@ A plain value means *equal*, ``None`` means *is null*, a list of filters on one 
     {"owners.name": "Ann"}                                  a column of an embedded resource
 
 A name may contain any characters. If it contains a dot or an arrow, put it in double quotes: ``{quoted("v1.2"): 3}``.
-``query_values.py`` writes conditions into a request.
+``query_values.py`` writes the conditions into a request.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _group(joined_by: Literal["or", "and"], groups: tuple[Mapping[str, Condition
 
 
 def any_of(*groups: Mapping[str, Condition] | Group) -> Group:
-    """At least one of the groups fits."""
+    """At least one of the groups must fit."""
     return _group("or", groups)
 
 
@@ -59,7 +59,7 @@ def eq(value: Scalar) -> Filter:
 
 
 def neq(value: Scalar) -> Filter:
-    """Not equal; rows with NULL do not fit (``distinct_from`` takes them in)."""
+    """Not equal; rows with NULL do not fit (with ``distinct_from`` they do)."""
     return Filter("neq", text_of(value))
 
 
@@ -92,15 +92,15 @@ def like(pattern: str) -> Filter:
 
 
 def ilike(pattern: str) -> Filter:
-    """As ``like``, in upper or lower case."""
+    """As ``like``, ignoring upper and lower case."""
     return Filter("ilike", text_of(pattern))
 
 
 def literally(text: str) -> str:
-    """Return ``text`` as a part of a ``like`` pattern that matches itself.
+    """Return ``text`` as a part of a ``like`` pattern, in which no character is a wildcard.
 
-    PostgREST turns every ``*`` into ``%``, escaped or not, so a star becomes ``_``, which fits any one character;
-    where that is too much, use ``match``.
+    PostgREST turns every ``*`` into ``%``, escaped or not, so a star becomes ``_``, which fits any one character; if
+    that is not exact enough, use ``match``.
     """
     return re.sub(r"[\\%_]", r"\\\g<0>", text_of(text)).replace("*", "_")
 
@@ -111,7 +111,7 @@ def match(pattern: str) -> Filter:
 
 
 def imatch(pattern: str) -> Filter:
-    """As ``match``, in upper or lower case."""
+    """As ``match``, ignoring upper and lower case."""
     return Filter("imatch", text_of(pattern))
 
 
@@ -124,7 +124,7 @@ def is_(value: bool | Literal["unknown", "not_null"] | None) -> Filter:
 
 
 def distinct_from(value: Scalar) -> Filter:
-    """Not equal, and NULL counts as a value of its own."""
+    """Not equal, where NULL counts as a value."""
     return Filter("isdistinct", text_of(value))
 
 
@@ -157,13 +157,13 @@ def _quantified(word: str, condition: Callable[[Any], Filter], values: Iterable[
 def contains(value: object) -> Filter:
     """An array or JSON column contains all of these (``@>``): a list for an array, a mapping for JSON.
 
-    Text is sent as it stands: a list in JSON is written ``'["a"]'``, a range ``[1,5)``.
+    Text is sent unchanged: a JSON list is written ``'["a"]'``, a range ``[1,5)``.
     """
     return Filter("cs", _container(value))
 
 
 def contained_by(value: object) -> Filter:
-    """An array or JSON column holds nothing but these (``<@``); values as for ``contains``."""
+    """An array or JSON column contains no other values than these (``<@``); values as for ``contains``."""
     return Filter("cd", _container(value))
 
 

@@ -39,7 +39,7 @@ def key_for(url: str | None, key: str | None) -> str | None:
 
 
 def check_outputs(record: Path | None, *figures: Path | None) -> None:
-    """Raise SettingsError now for what would lose minutes of measuring later: no place to write, or one for two."""
+    """Raise SettingsError for output paths that cannot work, before minutes of measuring are lost."""
     from supalab.report.files import check_place
 
     drawn = [path for path in figures if path is not None]
@@ -58,19 +58,19 @@ def check_outputs(record: Path | None, *figures: Path | None) -> None:
 
 
 def with_addition(path: Path, addition: str) -> Path:
-    """Return a path with an addition to its name, before the ending."""
+    """Return a path with an addition to its name, before the suffix."""
     return path.parent / f"{path.stem}{addition}{path.suffix}"
 
 
 def say(line: str) -> None:
-    """To stderr, where the progress bar is: stdout is for what was found."""
+    """Write a line to stderr, where the progress line is; stdout is for results."""
     sys.stderr.write(f"{line}\n")
 
 
 def written(write: Callable[[Path], Path], path: Path) -> bool:
-    """Write a file and say so, or why not; return whether it worked.
+    """Write a file and say so, or say why not; return whether it worked.
 
-    A figure for which too little was measured is no failure.
+    A figure without enough measurements is not a failure.
     """
     try:
         say(f"written: {write(path)}")
@@ -84,7 +84,7 @@ def written(write: Callable[[Path], Path], path: Path) -> bool:
 
 @contextmanager
 def progress_bar(unit: str = "trials", about: str = "") -> Iterator[Callable[[Progress], None]]:
-    """One line on stderr while something is measured, of which ``unit`` is counted; yields what is told of progress.
+    """Show one line of progress on stderr during a measurement; yields the function for ``progress=``.
 
     ``about`` is printed when measuring has begun, so that a refused command prints only the reason.
     """
@@ -93,7 +93,7 @@ def progress_bar(unit: str = "trials", about: str = "") -> Iterator[Callable[[Pr
 
     console = Console(stderr=True)
     columns = ("{task.description:<12}", progress.BarColumn(), "{task.fields[done]}", progress.TimeRemainingColumn())
-    # To a file it would write nothing but an empty line.
+    # In a file it would only write an empty line.
     silent = not console.is_terminal
     unsaid = [about] if about else []
     with progress.Progress(*columns, console=console, transient=True, disable=silent) as bar:

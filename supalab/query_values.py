@@ -21,17 +21,17 @@ from uuid import UUID
 from supalab.errors import SettingsError, shown
 
 Scalar: TypeAlias = str | int | float | bool | Decimal | date | time | UUID
-#: Larger than any column of numbers needs; str() itself refuses numbers of thousands of digits.
+#: More than any column of numbers needs; str() itself refuses numbers of thousands of digits.
 TOO_LARGE = 10**1000
-#: Sequences to Python, but no lists of anything that a filter could mean.
+#: Sequences in Python, but not lists of values for a filter.
 NO_LIST = (str, bytes, bytearray, memoryview)
-#: What means something else as a parameter's name, to PostgREST or (``apikey``) to Supabase's gateway.
+#: Names that have another meaning as a parameter, for PostgREST or (``apikey``) for Supabase's gateway.
 RESERVED = frozenset({"select", "columns", "on_conflict", "order", "limit", "offset", "and", "or", "apikey"})
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition on one column; made by ``eq``, ``gte``, … and negated by ``~``."""
+    """One condition on one column; created by ``eq``, ``gte``, … and negated by ``~``."""
 
     operator: str
     operand: str
@@ -48,16 +48,16 @@ class Filter:
         return replace(self, negated=not self.negated)
 
     def as_parameter(self) -> str:
-        """Return the form for a separate parameter, where PostgREST reads a text without quotes."""
+        """Return the form for a separate parameter, in which PostgREST reads text without quotes."""
         return f"{'not.' if self.negated else ''}{self.operator}.{self.operand}"
 
     def in_group(self) -> str:
-        """The form inside ``or=(…)``, where commas and parentheses have a meaning, so texts are quoted."""
+        """Return the form inside ``or=(…)``, where commas and parentheses have a meaning, so text is quoted."""
         return (replace(self, operand=quoted(self.operand)) if self.form == "text" else self).as_parameter()
 
 
 class On(NamedTuple):
-    """A condition and what it is about: a column (or path), in an embedded resource (``owners.``) or none (``""``)."""
+    """A condition with its column (or path) and the embedded resource (``owners.``) before it, or ``""``."""
 
     resource: str
     column: str
@@ -66,12 +66,12 @@ class On(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Conditions joined by ``or`` / ``and``; made by ``any_of`` and ``all_of``, negated by ``~``."""
+    """Conditions joined by ``or`` / ``and``; created by ``any_of`` and ``all_of``, negated by ``~``."""
 
     joined_by: Literal["or", "and"]
     members: tuple[On | Group, ...]
     negated: bool = False
-    #: The embedded resource that all its members are about.
+    #: The embedded resource of all its members.
     resource: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ Filters: TypeAlias = Mapping[str, Condition] | Group | Sequence["Mapping[str, Co
 
 
 def parameters(filters: Filters | None) -> list[tuple[str, str]]:
-    """Write filters as query parameters, in the order given; raises SettingsError for what cannot be one."""
+    """Write filters as query parameters, in the order given; raises SettingsError for invalid filters."""
     try:
         return [_parameter(member) for member in members_of(filters)]
     except RecursionError:
@@ -103,7 +103,7 @@ def _parameter(member: On | Group) -> tuple[str, str]:
     if isinstance(member, On):
         if member.column.lower() not in RESERVED:
             return member.resource + member.column, member.condition.as_parameter()
-        # As a parameter, a column called "columns" would be no condition at all; inside a group it is a column.
+        # As a parameter, a column called "columns" would not be a condition; inside a group it is a column.
         member = Group("and", (member,))
     word, bracket, inside = _in_group(member).partition("(")
     return member.resource + word, bracket + inside
@@ -137,7 +137,7 @@ def _conditions(condition: object) -> list[Filter]:
         return [Filter("is", "null", "word")]
     if is_list(condition):
         if not condition:  # without it, the filter would fit rows that the caller did not mean
-            raise SettingsError("an empty list as a filter says nothing: write in_([]) for no row, or leave it out")
+            raise SettingsError("an empty list has no meaning as a filter: write in_([]) for no row, or leave it out")
         if all(isinstance(one, Filter) for one in condition):
             return list(condition)
         raise SettingsError(f"{shown(condition)} as a filter: write in_({shown(condition)}) for 'one of these'")
@@ -150,14 +150,14 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
 
 
 def listed(name: str, given: object, cure: str = "a list of values") -> list[Any]:
-    """Return the elements of an iterable; raises SettingsError, which suggests ``cure``, for anything else."""
+    """Return the elements of an iterable; raises SettingsError with ``cure`` for anything else."""
     if isinstance(given, (*NO_LIST, Mapping)) or not isinstance(given, Iterable):
         raise SettingsError(f"{name} {shown(given)}: pass {cure}")
     return list(given)
 
 
 def text_of(value: object, what: str = "a filter's value") -> str:
-    """Write a scalar as PostgreSQL reads it; raises SettingsError, which says ``what`` it is, for any other value."""
+    """Write a scalar as PostgreSQL reads it; raises SettingsError for any other value, which it calls ``what``."""
     if isinstance(value, Enum):
         return text_of(value.value, what)
     if isinstance(value, bool):
@@ -178,7 +178,7 @@ def text_of(value: object, what: str = "a filter's value") -> str:
 
 
 def json_bytes(value: object, what: str) -> bytes:
-    """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which says ``what`` it is."""
+    """Write ``value`` as JSON, dates and decimals as text; raises SettingsError, which calls the value ``what``."""
 
     def plain(other: object) -> object:
         if isinstance(other, Enum):
@@ -197,7 +197,7 @@ def json_bytes(value: object, what: str) -> bytes:
 # Names.
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-#: Characters in the longest name that PostgreSQL gives to anything.
+#: How many characters the longest name in PostgreSQL has.
 LONGEST = 63
 
 QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -205,7 +205,7 @@ _QUOTED = re.compile(QUOTED, re.DOTALL)
 
 
 def _name_without(symbols: str) -> str:
-    """A pattern for a name in quotes, or one without quotes, ``symbols`` and arrows."""
+    """Return a pattern for a name in quotes, or for one without quotes, ``symbols`` and arrows."""
     return rf'(?:{QUOTED}|(?!")(?:[^{symbols}-]|-(?!>))+)'
 
 
@@ -218,10 +218,10 @@ _PART = _name_without(".")
 _FIELD = re.compile(rf"((?:{_PART}\.)*)({_PART})((?:->>?(?!>){_PART})*)", re.DOTALL)
 _PARTS = re.compile(_PART, re.DOTALL)
 _STEPS = re.compile(rf"(->>?)(?!>)({_PART})", re.DOTALL)
-#: The signs between the names of an argument, by PostgREST's grammar.
+#: The characters between the names of an argument, by PostgREST's grammar.
 _GRAMMAR = {
     "columns": _tokens('":.,()!', r"\.\.\.|::[\w $]+|\.(?:sum|avg|count|max|min)\(\)|count\(\)|:(?!:)|[,()!]"),
-    # Written as in SQL, a direction would become part of the name.
+    # If a direction were written as in SQL, it would become part of the name.
     "order": _tokens(
         '".,()',
         r"\.(?:asc|desc|nullsfirst|nullslast)(?=\s*[.,]|\s*\Z)|[,()]",
@@ -232,14 +232,14 @@ _GRAMMAR = {
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` in double quotes: a name in which dots, arrows and commas have no special meaning."""
+    """Return ``text`` in double quotes: a name whose dots, arrows and commas have no special meaning."""
     if not isinstance(text, str):
         raise SettingsError(f"{shown(text)} cannot be quoted: use text")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unquoted(name: str) -> str:
-    """Return the name without the double quotes that may be around it."""
+    """Return a name without its double quotes, if it has any."""
     if not isinstance(name, str):
         raise SettingsError(f"{shown(name)} is not a name: use text")
     return re.sub(r"\\(.)", r"\1", name[1:-1], flags=re.DOTALL) if _QUOTED.fullmatch(name) else name
@@ -250,13 +250,13 @@ def written_name(name: str, longest: int = LONGEST) -> str:
     """Write one name with any characters; plain names are not changed. Raises SettingsError for an invalid name."""
     if not isinstance(name, str) or not 0 < len(name) <= longest or UNSTORABLE.search(name):
         raise SettingsError(f"{shown(name)} cannot be a name: use a text of 1 to {longest} characters, without NUL")
-    # PostgREST takes any letters without quotes, but not the combining signs of Hindi or Thai.
+    # PostgREST accepts any letters without quotes, but not the combining signs of Hindi or Thai.
     plain = not name[0].isdigit() and all(sign.isalpha() or sign in "_0123456789" for sign in name)
     return name if plain else quoted(name)
 
 
 def _as_given(text: str, longest: int = LONGEST) -> str:
-    """Write a name that may be given in quotes, and then stays so."""
+    """Write a name; if it is given in quotes, it keeps them."""
     name = unquoted(text)
     written = written_name(name, longest)
     return written if name is text else text
@@ -268,7 +268,7 @@ def _key(key: str) -> str:
 
 @lru_cache(maxsize=2048)
 def field_name(name: str) -> tuple[str, str]:
-    """Write a column in two parts: the embedded resource before it (``owners.``), itself with its path into JSON."""
+    """Return a column in two parts: the embedded resource before it (``owners.``), and the column with its path."""
     found = _FIELD.fullmatch(name) if isinstance(name, str) else None
     if found is None:
         raise SettingsError(

@@ -24,11 +24,11 @@ from supalab.shipped import shipped
 
 __all__ = ["PAGES", "RECORDED", "chosen", "listed", "marked", "measured", "pairs", "refreshed", "table"]
 
-#: Experiments with a reference record: all but the load, whose service is the user's.
+#: Experiments with a reference record: all except the load, which tests the user's own service.
 RECORDED = tuple(name for name in MODULES if name != "load")
 PAGES = ("supalab/experiments/README.md", "data/reference/README.md")
 BLOCK = re.compile(r"(<!-- recorded: (\S+) -->\n+```text\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
-#: Numbers further apart than this are marked.
+#: Numbers that differ by more than this are marked.
 APART = 0.25
 
 
@@ -41,19 +41,19 @@ def chosen(names: Sequence[str] | None = None) -> list[Experiment]:
 
 
 def listed(experiments: Sequence[Experiment]) -> str:
-    """Return a line for each: its name, the time it takes, what it measures."""
+    """Return a line for each experiment: its name, how long it takes, and what it measures."""
     return "".join(f"{one.name:<10} {estimate(one.expected_s(**one.full)):<17}  {one.about}\n" for one in experiments)
 
 
 def measured(experiments: Sequence[Experiment], into: Path | None = None, *, compare: bool = False) -> None:
-    """Measure the experiments; write each record and its figures when it is finished, or compare it with the old one.
+    """Measure the experiments; write each record with its figures when it is finished, or compare it with the old one.
 
     ``into``: a folder instead of the checkout's. Raises SettingsError before anything is measured if it cannot work.
     """
     folder = into or shipped("data", "reference")
     if not folder.is_dir():
         raise SettingsError(f"{str(folder)!r} is not a folder: create it, or name another one with --into")
-    # Read before anything is measured: a reference that is not there must not cost minutes.
+    # Read before anything is measured, so that a missing reference does not cost minutes.
     old = {one.name: Record.load(folder / f"{one.name}.json", one.name) for one in experiments} if compare else {}
     for one in () if compare else experiments:
         check_outputs(folder / f"{one.name}.json", *(folder / f"{name}.png" for name in one.figures))
@@ -70,13 +70,13 @@ def measured(experiments: Sequence[Experiment], into: Path | None = None, *, com
                 sys.stdout.flush()
             else:
                 _write(one, found, folder)
-    finally:  # whatever was finished is on the pages too
+    finally:  # the pages show whatever was finished
         if not compare and into is None:
             _refresh()
 
 
 def _write(one: Experiment, found: Record, folder: Path) -> None:
-    """Write the record, which took so long to measure, and then its figures."""
+    """Write the record first, because it took so long to measure, and then its figures."""
     from supalab.report.plot import save
 
     written = [found.save(folder / f"{one.name}.json")]
@@ -90,7 +90,7 @@ def marked(page: str) -> list[str]:
 
 
 def refreshed(page: str, folder: Path) -> str:
-    """Return the page with each table made from the record in ``folder``; raises SettingsError for an unknown one."""
+    """Return the page with each table from its record in ``folder``; raises SettingsError for an unknown record."""
 
     def shown(found: re.Match[str]) -> str:
         if found[2] not in MODULES:
@@ -108,7 +108,7 @@ def _refresh() -> None:
 
 
 def pairs(reference: Mapping[str, float], today: Mapping[str, float]) -> pd.DataFrame:
-    """Return the numbers that both runs have, in the reference's order, with today's over the reference's.
+    """Return the numbers that both runs have, in the reference's order, with today's divided by the reference's.
 
     ``apart``: whether they differ by more than a quarter of the smaller one.
     """
@@ -135,5 +135,5 @@ def table(name: str, rows: pd.DataFrame) -> Table:
         "today / reference": "{ratio:.2f}",
         " ": lambda row: "<- apart" if row.apart else "",
     }
-    empty = "Nothing to compare: the reference has no number that was measured today."
+    empty = "Nothing to compare: the reference has none of the numbers that were measured today."
     return Table.of(rows, columns, headline=name, notes=[said + why], empty=empty)

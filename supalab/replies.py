@@ -14,18 +14,18 @@ from supalab.wire import Call, Row
 
 __all__ = ["Reply", "Rows", "last_row", "rows", "value", "without"]
 
-#: Characters of a server's words that an error repeats.
+#: How many characters of a server's message an error repeats.
 LONGEST = 2000
-#: Where servers and gateways put their reason, in the order of preference.
+#: Fields in which servers and gateways give their reason, in the order of preference.
 REASONS = ("message", "msg", "error_description", "error", "detail", "title", "errors")
-#: Objects inside a row (of embedded resources, of JSON columns) that are looked at to find where the row begins.
+#: How many objects inside a row (of embedded resources, of JSON columns) are tried to find the start of the row.
 MOST_INNER = 10
-REDIRECT = "the server points to another address, which is not followed: check the url (https, not http?)"
+REDIRECT = "the server redirects to another address, which the client does not follow: check the url (https, not http?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response as it came: ``headers`` may be any mapping that ignores case.
+    """A response as it arrived: ``headers`` may be any mapping that ignores case.
 
     Only the status is printed: a broken server may repeat the key in the rest.
     """
@@ -38,9 +38,9 @@ class Reply:
 class Rows(list[Row]):
     """The rows of a response: a plain list, with what the server said about the whole result.
 
-    ``total``: rows that fit the filters, when the call asked for it. ``truncated``: the server holds back rows
-    that the call asked for (Supabase cuts at 1,000 without an error); None when it cannot be known, which takes
-    ``count="exact"``.
+    ``total``: how many rows fit the filters, if the call asked for it. ``truncated``: whether the server left out rows
+    that the call asked for (Supabase cuts at 1,000 without an error); None if unknown, because only ``count="exact"``
+    shows it.
     """
 
     total: int | None = None
@@ -80,15 +80,15 @@ def value(reply: Reply, hide: Iterable[str] = ()) -> Any:
         return STRICT.decode(reply.body.decode())
     except (ValueError, RecursionError) as error:
         problem = f"the body is not JSON (status {reply.status}): {error}"
-    # Not chained: the error of a decoder carries the whole body, and a body may repeat the key.
+    # Not chained: a decoder's error contains the whole body, which may repeat the key.
     raise BadResponse(f"{problem}: {_start_of(reply, hide)}")
 
 
 def last_row(reply: Reply) -> Row | None:
-    """Decode the last row of a response alone, with fractions as texts: a float may have lost digits.
+    """Decode only the last row of a response, with fractions as text, because a float may lose digits.
 
-    In valid JSON it is the text from some brace to the end of the array. No brace inside a string can be taken for it:
-    the quote that ends this string would begin another one, which never ends.
+    In valid JSON it is the text from some brace to the end of the array. A brace inside a string cannot be mistaken for
+    it: the quote that ends this string would begin another string, which never ends.
     """
     text = reply.body.decode("utf-8", "replace").rstrip()
     start = len(text)
@@ -109,7 +109,7 @@ def _as_written(text: str) -> Any:
 
 
 def without(text: str, hide: Iterable[str]) -> str:
-    """``text`` with every secret replaced."""
+    """Return ``text`` with every secret replaced."""
     for secret in hide:
         text = text.replace(secret, "(key)")
     return text
@@ -127,7 +127,7 @@ def _finite(number: str) -> float:
 
 #: Python's own decoder takes NaN and Infinity, which no JSON has, and reads 1e999 as infinity.
 STRICT = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
-#: Numbers with a fraction as they were written, for those with more digits than a float keeps.
+#: Keeps numbers with a fraction as text, because some have more digits than a float.
 AS_WRITTEN = json.JSONDecoder(parse_float=str)
 
 
@@ -139,7 +139,7 @@ def _api_error(reply: Reply, hide: Iterable[str]) -> ApiError:
     except (ValueError, RecursionError):
         said = words = None
     known = {name: str(word) for name, word in (said if isinstance(said, dict) else {"body": start}).items() if word}
-    if not words and known.keys() - {"code"}:  # no known field for a message, but more than a code
+    if not words and known.keys() - {"code"}:  # the body has no known field for a message, but more than a code
         words = known.get("message") or start
     words = words or (REDIRECT if 300 <= reply.status < 400 else "the server gave no reason")
     code, details, hint = (without(known.get(name, ""), hide)[:LONGEST] or None for name in ("code", "details", "hint"))
@@ -148,7 +148,7 @@ def _api_error(reply: Reply, hide: Iterable[str]) -> ApiError:
 
 
 def _reason(said: Any) -> str | None:
-    """The words in an error's body, wherever this kind of server puts them."""
+    """Return the message in an error's body, wherever this kind of server puts it."""
     if isinstance(said, list):
         return _reason(said[0]) if said else None
     if isinstance(said, dict):

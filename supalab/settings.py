@@ -19,7 +19,7 @@ __all__ = ["Settings"]
 #: A name, or an IPv6 address in brackets, maybe with its zone; then a port and a path.
 ADDRESS = re.compile(r"(?ai)https?://([\w.-]+|\[[\da-f:.]+(%\w+)?\])(:\d*)?(/[\w/.~!$&'()*+,;=:%-]*)?")
 MAX_LIMIT = 10_000
-#: Seconds; event loops and sockets cannot wait for any length.
+#: Seconds, because event loops and sockets cannot wait for any length of time.
 MAX_TIMEOUT = 86_400
 URL_CURE = "give the project's address, e.g. https://abc.supabase.co or http://127.0.0.1:3000"
 
@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers every request carries; both official clients send the key in these two places."""
+        """The headers that every request has; both official clients send the key in these two places."""
         keys = {"apikey": self.key} if self.key else {}
         if self.token or self.key:
             keys["Authorization"] = f"Bearer {self.token or self.key}"
@@ -77,7 +77,7 @@ class Settings:
 
 
 class Secrets(tuple[str, ...]):
-    """Secrets that do not show themselves: tools print the variables of every frame that an error keeps."""
+    """Secrets whose ``repr`` does not show them: tools print the variables of every frame that an error keeps."""
 
     def __repr__(self) -> str:
         return f"<{len(self)} secrets>"
@@ -86,12 +86,12 @@ class Secrets(tuple[str, ...]):
 def _checked_url(name: str, url: object) -> str:
     if not isinstance(url, str):
         raise SettingsError(f"url must be text, not {type(url).__name__}: {URL_CURE}")
-    if "@" in url:  # before anything may print the address: it may hold a password
+    if "@" in url:  # before any message prints the address, because it may contain a password
         raise SettingsError("url contains a user name or password: put the key into key=, not into the address")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        host.encode("idna")  # raises for what no name server takes: an empty or too long label
+        host.encode("idna")  # raises for labels that no name server accepts: empty or too long
         if re.fullmatch(r"\d+(\.\d+){3}|.*:.*", host):
             ip_address(host)
         is_valid = ADDRESS.fullmatch(url) and parts.port != 0
@@ -109,7 +109,7 @@ def _checked_path(name: str, path: object) -> str:
 
 
 def _checked_key(name: str, key: object) -> str | None:
-    # Only the field is named: httpx and requests print a key with a stray newline whole in their own errors.
+    # Only the field is named: httpx and requests, in their own errors, print the whole key if it contains a newline.
     if key is not None and (not isinstance(key, str) or not key):
         raise SettingsError(f"{name} is empty or not text: pass the project's key, or a user's JWT")
     if key is not None and not re.fullmatch("[!-~]+", key):

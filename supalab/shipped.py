@@ -16,7 +16,7 @@ _ROOT = _HERE.parent if (_HERE.parent / "notebooks" / "source").is_dir() else _H
 
 
 def shipped(*parts: str) -> Path:
-    """Return the path of a shipped file or folder, such as ``shipped("data", "claims.csv")``; it may not exist."""
+    """Return the path of a file or folder of the package, e.g. ``shipped("data", "claims.csv")``; it may not exist."""
     return _ROOT.joinpath(*parts)
 
 

@@ -17,7 +17,7 @@ from supalab.settings import checked_size
 __all__ = ["Call", "Embedded", "Names", "Query", "Row", "call_function", "delete", "insert", "select", "update"]
 
 Row: TypeAlias = dict[str, Any]
-#: A name, several names, or a text in PostgREST's grammar.
+#: A name, several names, or text in PostgREST's grammar.
 Names: TypeAlias = str | Sequence[str]
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
 Return: TypeAlias = Literal["representation", "minimal"]
@@ -25,9 +25,9 @@ Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 
 OBJECT = "application/vnd.pgrst.object+json"
 JSON_BODY = {"Content-Type": "application/json"}
-#: What has no meaning of its own in an address, so that it stays readable.
+#: Characters without a special meaning in an address; they stay readable.
 SAFE = "*,.:()"
-#: httpx sends at most 65,536 characters of address, many servers take less.
+#: httpx sends addresses of at most 65,536 characters; many servers accept less.
 LONGEST = 60_000
 
 
@@ -40,14 +40,14 @@ class Embedded(TypedDict, total=False):
 
 
 class Returned(TypedDict, total=False):
-    """What a write returns: ``columns`` of its rows (all), or none with ``return_="minimal"``."""
+    """What a write returns: all or some ``columns`` of its rows, or nothing with ``return_="minimal"``."""
 
     columns: Names
     return_: Return
 
 
 class Query(TypedDict, total=False):
-    """What ``select`` can be asked for, as keyword arguments; see there."""
+    """The keyword arguments of ``select``; see there."""
 
     columns: Names
     filters: Filters | None
@@ -60,7 +60,7 @@ class Query(TypedDict, total=False):
 
 
 def no_op() -> None:
-    """The default for ``Call.started``: no one times this request."""
+    """Do nothing: the default for ``Call.started``, if nobody times this request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Call:
     body: bytes | None = None
     #: Called by the client when the request leaves the queue and takes a slot; a trial measures the queue time with it.
     started: Callable[[], None] = no_op
-    #: The first requested row and how many, to find out whether a response was cut.
+    #: The number of the first requested row and how many rows, to find out whether a response was cut.
     offset: int = 0
     limit: int | None = None
 
@@ -157,7 +157,7 @@ def _quoted_name(name: str) -> str:
 
 
 def _path(name: object) -> str:
-    # Libraries and gateways resolve "..", "/" and double encodings even after quote().
+    # Libraries and gateways interpret "..", "/" and double encodings even after quote().
     if not isinstance(name, str) or unquote(name) in {".", ".."} or re.search(r"[/\\]", unquote(name)):
         raise SettingsError(f"{shown(name)} is not a table's or function's name: it would lead to another address")
     written_name(name)  # raises for an empty or too long name
@@ -174,13 +174,13 @@ def _clause(argument: Literal["columns", "order", "on_conflict"], given: object)
 
 
 def _returned(columns: Names = "*", return_: Return = "representation") -> tuple[list[tuple[str, str]], list[str]]:
-    """The parameters and the preferences that say what a write returns."""
+    """Return the parameters and preferences that say what a write returns."""
     params = [("select", _clause("columns", columns))] if return_ == "representation" else []
     return params, [_preference("return", return_, Return)]
 
 
 def _which(resource: str, order: object = None, limit: object = None, offset: object = None) -> list[tuple[str, str]]:
-    """The parameters that choose rows of the table (``""``) or of an embedded resource (``owners.``)."""
+    """Return the parameters that choose rows of the table (``""``) or of an embedded resource (``owners.``)."""
     terms = "" if order is None else _clause("order", order)
     params = [(f"{resource}order", terms)] if terms else []
     for name, number in (("limit", limit), ("offset", offset)):
@@ -198,7 +198,7 @@ def _embedded(given: object) -> list[tuple[str, str]]:
 
 
 def _preference(name: str, word: object, known: object) -> str:
-    # Checked though typed: it becomes part of a header, which a line break would end.
+    # Checked although it is typed: it becomes part of a header, which a line break would end.
     if not isinstance(word, str) or word not in get_args(known):
         raise SettingsError(f"{name} {shown(word)}: use one of {', '.join(map(repr, get_args(known)))}")
     return f"{name}={word}"
@@ -218,7 +218,7 @@ def _where(verb: str, filters: Filters) -> list[tuple[str, str]]:
 
 
 def _all_keys(new: Row | Sequence[Row]) -> list[str]:
-    """Every key of rows that differ in their keys, in the order first seen; empty when they agree."""
+    """Return every key of rows with different keys, in the order first seen; empty if all have the same keys."""
     if isinstance(new, Mapping):
         new = [new]
     if not is_list(new) or not all(isinstance(row, Mapping) for row in new):
@@ -235,14 +235,14 @@ def _mapping(name: str, given: object) -> dict[str, Any]:
 
 
 def _json(what: str, given: Row | Sequence[Row], first: int = 1) -> bytes:
-    """Write one mapping or many as JSON; raises SettingsError, which names the row and the column."""
+    """Write one mapping or several as JSON; raises SettingsError, which names the row and the column."""
     rows = [given] if isinstance(given, Mapping) else given
     if not all(isinstance(key, str) for key in set().union(*rows)):
         raise SettingsError(f"{what}: each key must be a column's name, as text")
     try:
         return json_bytes(given, what)
     except SettingsError:
-        for number, row in enumerate(rows, first):  # again, one by one, to find the place
+        for number, row in enumerate(rows, first):  # again, one by one, to find the value that fails
             for column, value in row.items():
                 json_bytes(value, f"{what if rows is not given else f'{what} {number}'}, column {column!r},")
         raise

@@ -144,7 +144,7 @@ def test_a_host_that_is_not_here_is_named(host: str, monkeypatch: pytest.MonkeyP
     for name, value in CLEAN.items():
         monkeypatch.setenv(name, value)
     line = refused("agent", "--url", "http://127.0.0.1:9", "--host", host)
-    assert re.search(f"host '{host}' is no address of this machine.*0.0.0.0", line)
+    assert re.search(f"host '{host}' is not an address of this machine.*0.0.0.0", line)
 
 
 def instructions() -> dict[str, list[str]]:

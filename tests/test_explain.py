@@ -228,7 +228,7 @@ def test_every_factor_has_a_sentence_with_its_numbers() -> None:
 def test_cpu_is_said_because_seconds_hide_it() -> None:
     """The cost of a request before, after and with ours, and the two factors that cut it most."""
     assert notes(made_explanation())[-1] == (
-        "CPU time per request: 1.50 ms before, 1.80 ms the article's after, 0.45 ms SupabaseAsync; "
+        "CPU time per request: 1.50 ms before, 1.80 ms after the article's step, 0.45 ms with SupabaseAsync; "
         "reduced most by a semaphore in front of the pool and a faster connection pool."
     )
 

@@ -101,7 +101,7 @@ def test_what_the_lab_says_of_a_seed_and_its_end_are_seen(tmp_path: Path) -> Non
         _, err = server.communicate(timeout=60)
     assert server.returncode == 2
     skipped, *_, last = err.splitlines()
-    assert "cups.sql: skipped, as it means nothing to the lab" in skipped
+    assert "cups.sql: skipped, because the lab does not need it" in skipped
     assert "the lab process is gone" in last
     assert "Traceback" not in err
 

@@ -103,7 +103,7 @@ def test_long_values_and_line_ends_stay(tmp_path: Path, value: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"a,b\n1,\x00\n", "line 2: holds a NUL character"),
+        (b"a,b\n1,\x00\n", "line 2: contains a NUL character"),
         (b"a,b\n1,2\n\xe9,2\n", "line 3: not UTF-8 text"),
         (b"a;b\n1;2;3\n", "line 2: 3 fields where the header has 2 (columns are separated by semicolons)"),
         (b"sep=#\na#b\n", "the separator '#' is not known"),

@@ -54,7 +54,7 @@ UNASKED = {
     "a whole answer": answer(body=TWO),
     "half an answer": answer(body=TWO)[:30],
     "408": answer("408 Request Timeout", b"{}"),
-    "no HTTP": b"hello\r\n",
+    "not an HTTP response": b"hello\r\n",
     "one byte": b"H",
 }
 
@@ -123,7 +123,7 @@ async def test_bytes_on_a_new_connection_are_never_an_answer(
         if unasked == "nothing":
             assert await client.insert("t", {"id": 1}) == ONE
         else:
-            with pytest.raises(ConnectionLost, match="before it was asked") as caught:
+            with pytest.raises(ConnectionLost, match="before the request") as caught:
                 await client.insert("t", {"id": 1})
             assert not isinstance(caught.value, OutcomeUnknown)
             assert seen in ([], [b""])

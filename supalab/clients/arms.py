@@ -26,7 +26,7 @@ CURE = 'pip install -e ".[peers]"'
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of client: ``home`` is its ``module:class``; ``needs`` a package that supalab does not install."""
+    """One kind of client: ``home`` is its ``module:class``, ``needs`` a package that supalab does not install."""
 
     home: str
     about: str
@@ -59,18 +59,18 @@ ALIASES = {"to-thread": "to-thread-10"}
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One named way of doing the same work, e.g. ``fake-3``: the kind ``fake`` with at most 3 requests in flight."""
+    """One configuration to measure, e.g. ``fake-3``: the kind ``fake`` with at most 3 requests in flight."""
 
     name: str
     kind: str
     limit: int
 
     def build(self, settings: Settings) -> BaseClient:
-        """Make this arm's client for a project; the arm's limit replaces that of the settings."""
+        """Create this arm's client for a project; the arm's limit replaces the limit of the settings."""
         return self.load()(**asdict(replace(settings, limit=self.limit)))
 
     def load(self) -> Callable[..., BaseClient]:
-        """Import the client's class and its library, and nothing else: a trial does it before it measures."""
+        """Import the client's class and its library only; a trial does this before it measures."""
         kind = KINDS[self.kind]
         if kind.needs:
             import_module(kind.needs)
@@ -80,12 +80,12 @@ class Arm:
 
 
 def arm(name: str) -> Arm:
-    """Look up ``kind-limit``, e.g. ``real-10``; raises SettingsError with the known names, or with what to install.
+    """Look up ``kind-limit``, e.g. ``real-10``; raises SettingsError with the known names or with what to install.
 
     ``to-thread`` alone is ``to-thread-10``.
     """
     name = ALIASES.get(name, name)
-    # No leading zeros: one arm under two names would be two arms to a table.
+    # No leading zeros: a table would show one arm under two names as two arms.
     found = re.fullmatch(r"([a-z0-9-]+)-(0|[1-9]\d{0,5})", name)
     if not found or found[1] not in KINDS:
         kinds = ", ".join(f"{kind}-N" for kind in KINDS)
@@ -97,6 +97,6 @@ def arm(name: str) -> Arm:
 
 
 def missing(kind: str) -> str | None:
-    """Return what a kind of client lacks here and how to install it, or ``None``; imports nothing."""
+    """Return which package a kind of client needs and how to install it, or ``None``; imports nothing."""
     needs = KINDS[kind].needs
     return None if needs is None or find_spec(needs) else f"needs {needs}, which is not installed: {CURE}"

@@ -1,9 +1,9 @@
 """The article's "after", as published: a lazily made ``httpx.AsyncClient`` that keeps half of its connections alive.
 
-Its faults are the lesson, so they are kept: under load it closes connections and opens new ones; its queue is inside
-httpx's pool, where cancelled callers can break the pool permanently; one client fails in two event loops; and
-``timeout`` applies separately to connecting, to each write, to each read and to the wait for the pool, not to the
-whole.
+Its faults are kept because the course teaches them: under load it closes connections and opens new ones; its queue is
+inside httpx's pool, where cancelled callers can break the pool permanently; one client fails in two event loops; and
+``timeout`` applies separately to connecting, to each write, to each read and to the wait for the pool, not to the whole
+request.
 """
 
 from __future__ import annotations

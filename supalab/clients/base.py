@@ -1,4 +1,4 @@
-"""The base class of all clients: one constructor, and the methods that write a request and read its reply.
+"""The base class of all clients: one constructor, and the methods that write a request and read its response.
 
 Each client adds only ``_request``, which sends one call, and ``aclose``. To see the migration, compare these two
 methods of two clients.
@@ -23,7 +23,7 @@ from supalab.wire import Call, Names, Query, Resolution, Returned, Row, no_op
 
 __all__ = ["BaseClient", "Client", "Options", "slot_taken"]
 
-#: Set by the code that times a request: the client calls it when the request leaves the queue and takes a slot.
+#: Code that times a request sets this; the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=no_op)
 
 
@@ -39,10 +39,11 @@ class Options(TypedDict, total=False):
 
 
 class BaseClient(ABC):
-    """A client of one project that can read a table and be closed. The clients in ``peers.py`` can do no more.
+    """A client of one project that can read a table and be closed. The clients in ``peers.py`` can only do this.
 
-    Its arguments are those of ``Settings``: ``limit`` (10 requests in flight at once, unless a client says otherwise),
-    ``timeout`` (30 seconds; what it bounds depends on the client), ``ca_file``, ``rest_path``, ``schema``, ``token``.
+    Its arguments are those of ``Settings``: ``limit`` (10 requests in flight at once, unless a client has another
+    default), ``timeout`` (30 seconds; what it limits depends on the client), ``ca_file``, ``rest_path``, ``schema``,
+    ``token``.
     """
 
     def __init__(self, url: str, key: str | None, **options: Unpack[Options]) -> None:
@@ -84,7 +85,7 @@ class Client(BaseClient):
 
     @abstractmethod
     async def _request(self, call: Call) -> Reply:
-        """Send one call, wait for the whole response."""
+        """Send one call and wait for the whole response."""
 
     async def _ask(self, call: Call) -> Reply:
         try:
@@ -115,19 +116,19 @@ class Client(BaseClient):
     ) -> Rows | Row | None:
         """Read rows; all arguments but the table are optional.
 
-        ``columns``: names, or PostgREST's select grammar (``"id,n:title,owners(name)"``); ``"*"`` unless given.
+        ``columns``: names, or PostgREST's select grammar (``"id,n:title,owners(name)"``); all columns by default.
         ``filters``: see ``supalab.filters``. ``order``: ``"prize.desc,id"``, or ``"owners(name).desc"`` by a column of
-        an embedded resource. ``limit``, ``offset``: how many rows, and how many to leave out before them. ``embedded``
-        orders and limits the rows inside a resource: ``{"owners": {"order": "name", "limit": 3}}``. Put a name that
-        contains such signs in double quotes: ``'"a.b"'``.
+        an embedded resource. ``limit``, ``offset``: how many rows to return, and how many to skip before them.
+        ``embedded`` orders and limits the rows inside a resource: ``{"owners": {"order": "name", "limit": 3}}``. Put a
+        name that contains such characters in double quotes: ``'"a.b"'``.
 
-        ``count="exact"`` fills the rows' ``total``; with ``head=True`` nothing but the count is sent. ``single=True``
+        ``count="exact"`` fills the rows' ``total``; with ``head=True`` only the count is sent. ``single=True``
         returns the one row, and any other number of rows is an error; ``maybe_single=True`` returns the row or None.
         """
         if (single or maybe_single) and (query.get("head") or (single and maybe_single)):
             raise SettingsError("single, maybe_single and head exclude each other: choose one")
         if maybe_single and query.get("limit") is None:
-            query["limit"] = 2  # one more than wanted is enough to see that there are too many
+            query["limit"] = 2  # one more row than wanted is enough to see that there are too many
         found = await self._rows(wire.select(table, single=single, **query))
         return _the_one(found, table, must_be=single) if single or maybe_single else found
 
@@ -152,11 +153,11 @@ class Client(BaseClient):
         return await self._rows(wire.insert(table, new, on_conflict=on_conflict, resolution=resolution, **returned))
 
     async def update(self, table: str, values: Row, *, filters: Filters, **returned: Unpack[Returned]) -> Rows:
-        """Change the rows that fit the filters; returns them as they are now."""
+        """Change the rows that fit the filters; returns the changed rows."""
         return await self._rows(wire.update(table, values, filters=filters, **returned))
 
     async def delete(self, table: str, *, filters: Filters, **returned: Unpack[Returned]) -> Rows:
-        """Remove the rows that fit the filters; returns them as they were."""
+        """Remove the rows that fit the filters; returns the removed rows."""
         return await self._rows(wire.delete(table, filters=filters, **returned))
 
     async def rpc(self, function: str, arguments: Mapping[str, Any] | None = None) -> Any:

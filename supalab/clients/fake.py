@@ -1,8 +1,8 @@
 """The article's "before": ``async def`` on the outside, ``requests`` in a few threads on the inside. Fake async.
 
-Its faults are the lesson, so they are kept: no more requests in flight than threads; a new connection for every
+Its faults are kept because the course teaches them: no more requests in flight than threads; a new connection for every
 request; cancelling a caller stops neither the thread nor the server; ``timeout`` limits each gap between bytes, not the
-whole.
+whole request.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ class FakeSupabaseAsync(Client):
         return Reply(r.status_code, r.headers, r.content)
 
     async def aclose(self) -> None:
-        """Drop what still waits and let the threads finish what they have begun; nothing can stop those."""
+        """Drop the requests that still wait, and let the threads finish their requests; nothing can stop those."""
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)

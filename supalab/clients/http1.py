@@ -25,7 +25,7 @@ LENGTH, CODING, CONNECTION = b"content-length", b"transfer-encoding", b"connecti
 
 
 class ReadyRequest(httpx.Request):
-    """An ``httpx.Request`` that is cheap to make: its headers are ready and its URL is parsed only when it is used.
+    """An ``httpx.Request`` that is cheap to create: its headers are ready, and its URL is parsed only when used.
 
     ``target``: the path and query that are sent, without ``origin`` (``https://host``).
     """
@@ -45,7 +45,7 @@ class ReadyRequest(httpx.Request):
 
 
 def head_of(headers: tuple[tuple[bytes, bytes], ...], size: int) -> bytes | None:
-    """Write the headers of a request with a body of ``size`` bytes; None if one is not valid in HTTP."""
+    """Write the headers of a request with a body of ``size`` bytes; returns None if one is not valid in HTTP."""
     length = b"%d" % size
     framing = [(name.lower(), value) for name, value in headers if name.lower() in {LENGTH, CODING}]
     if not all(TOKEN.fullmatch(name) and VALUE.fullmatch(value) for name, value in headers):
@@ -78,7 +78,7 @@ class ResponseParser:
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the connection."""
         if self.done or (not self._arrived and data[:1] != b"H"):
-            self._refuse("bytes that are no HTTP response")
+            self._refuse("these bytes are not an HTTP response")
             return
         self._arrived += len(data)
         try:
@@ -91,17 +91,17 @@ class ResponseParser:
             self._refuse(str(error))
         around = self._arrived - len(self.body)
         if around > MOST_AROUND + MOST_PER_BYTE * len(self.body) or self._interim > MOST_INTERIM:
-            self._refuse("headers or interim responses without end")
+            self._refuse("endless headers or interim responses")
 
     def end(self, *, in_order: bool = True) -> None:
-        """Note that the connection has ended; a response without a length ends here, any other is broken."""
+        """Note that the connection has ended: a response without a length is complete now, any other is broken."""
         self.reusable = False
         if self._until_close and in_order and self.error is None:
             self.done = True
         self._refuse("the connection ended before the response did" if self._arrived else "closed without a response")
 
     def fail(self, error: Exception) -> None:
-        """Take no more; a complete response stays complete, but its connection is not used again."""
+        """Accept no more bytes; a complete response stays complete, but its connection is not used again."""
         self.reusable = False
         if not self.done:
             self.error = self.error or error
@@ -112,14 +112,14 @@ class ResponseParser:
     # The parser calls these.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, which is left out."""
+        """Take a header; a trailer is left out."""
         if not self._head_is_read:
             self.headers.append((name, value.strip()))
         elif name.lower() in {LENGTH, CODING, CONNECTION}:
             self._refuse("a trailer that would have decided how to read the response")
 
     def on_headers_complete(self) -> None:
-        """The head is there: decide where the body ends and whether the connection may be used again."""
+        """Decide, at the end of the headers, where the body ends and whether the connection can be reused."""
         if self.done:
             return
         self.status, version = self._parser.get_status_code(), self._parser.get_http_version()
@@ -140,12 +140,12 @@ class ResponseParser:
         return b",".join(value.lower() for name, value in self.headers if name.lower() == wanted).strip(b", \t")
 
     def on_body(self, piece: bytes) -> None:
-        """Keep a piece of the body, unless the response is complete or has failed already."""
+        """Keep a piece of the body unless the response is complete or has already failed."""
         if not self.done and self.error is None:
             self.body += piece
             if len(self.body) > self._max_bytes:
                 self.fail(too_large(self._max_bytes))
 
     def on_message_complete(self) -> None:
-        """The end, of the final response or of an interim one."""
+        """Note the end of the final response or of an interim one."""
         self.done = self._head_is_read and self.error is None

@@ -37,11 +37,11 @@ class LongTables(Client):
     ) -> AsyncIterator[Rows]:
         """Read a table of any length page by page, ordered by ``key``: a unique column among ``columns``, never null.
 
-        ``columns``, ``filters`` and ``embedded`` are those of ``select``. Each page starts behind the last key seen, so
-        rows that others insert or delete meanwhile shift nothing. A page's ``truncated`` is true if the page is shorter
-        than ``size`` but more rows followed: the server cut it, or rows were added meanwhile. No row is lost in either
-        case. The next page is requested while you work on this one, unless ``ahead`` is 0. Raises SettingsError for
-        rows without a key, BadResponse for a server that ignores filters.
+        ``columns``, ``filters`` and ``embedded`` are those of ``select``. Each page starts after the last key seen, so
+        rows that others insert or delete meanwhile do not shift the pages. A page's ``truncated`` is true if the page
+        is shorter than ``size`` but more rows followed: the server cut it, or rows were added meanwhile. No row is lost
+        in either case. The next page is requested while you work on this one, unless ``ahead`` is 0. Raises
+        SettingsError for rows without a key, BadResponse for a server that ignores filters.
         """
         checked_size("size", size)
         if not isinstance(ahead, int) or ahead not in (0, 1):
@@ -65,7 +65,7 @@ class LongTables(Client):
     async def _in_order(
         self, select: Callable[..., Call], key: str, filters: Any, *, ahead: bool
     ) -> AsyncGenerator[Reply, None]:
-        """Yield the responses with the pages, each behind the last key of the one before; the last one has no rows."""
+        """Yield the responses with the pages, each after the last key of the previous one; the last one has no rows."""
         name = written_name(key)
         call, following = select(filters=filters), None
         seen: set[str] = set()
@@ -85,13 +85,13 @@ class LongTables(Client):
                     await asyncio.sleep(0)  # the request is sent
                 yield reply
             if seen:
-                # NULL comes after no key, so rows without a key are searched for at the end: none is lost silently.
+                # No key compares with NULL, so a last request looks for rows without a key: none is lost silently.
                 self._keyed(await self._ask(select(filters=[all_of({name: None}), filters], limit=1)), key)
             yield reply
         finally:
             if following is not None:  # the caller may have stopped early
                 following.cancel()
-                asyncio.gather(following, return_exceptions=True)  # takes its error, since nobody else will
+                asyncio.gather(following, return_exceptions=True)  # retrieves its error, because nobody else will
 
     def _keyed(self, reply: Reply, key: str) -> Rows:
         """Decode a page; raises SettingsError for a row without a key."""
@@ -110,9 +110,9 @@ class LongTables(Client):
     ) -> int:
         """Insert any number of rows in requests of ``size``, one after another, and return how many there were.
 
-        Each request is all or nothing, the whole is not: whatever ends it early, a cancellation too, carries the number
-        of rows that are in as its attribute ``rows_in`` and in a note. ``progress`` is called with that number after
-        each request, and awaited if it is async.
+        Each request inserts all its rows or none, but the whole does not: an error that ends it early, or a
+        cancellation, has the number of inserted rows in its attribute ``rows_in`` and in a note. ``progress`` is called
+        with that number after each request, and awaited if it is async.
         """
         checked_size("size", size)
         if isinstance(new, Mapping) or not isinstance(new, (Iterable, AsyncIterable)):
@@ -141,7 +141,7 @@ class LongTables(Client):
 
 
 def _last_key(reply: Reply, key: str) -> str | None:
-    """The key of a page's last row, None without one; the other rows are not decoded for it."""
+    """Return the key of a page's last row, None for an empty page; the other rows are not decoded for it."""
     last = (replies.last_row(reply) or {}).get(key)
     return None if last is None else text_of(last)
 

@@ -1,6 +1,6 @@
-"""Third-party clients for comparison: each reads a table in the way its users would write it, and only that.
+"""Third-party clients for comparison: each reads a table in the way its users would write it, and can do no more.
 
-A library is imported when its client is made, so libraries that are not used need not be installed.
+A library is imported when its client is created, so libraries that are not used need not be installed.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Peer(BaseClient):
         self._gate = asyncio.Semaphore(self._settings.limit)
 
     async def select(self, table: str, *, columns: str = "*", limit: int | None = None) -> Any:
-        """Read rows; an error is the library's own."""
+        """Read rows; raises the errors of the library."""
         async with self._gate:
             slot_taken.get()()
             return await self._read(table, columns, limit)
 
     @abstractmethod
     async def _read(self, table: str, columns: str, limit: int | None) -> Any:
-        """Read rows as the library does it."""
+        """Read rows in the library's own way."""
 
     def _request(self, table: str, columns: str, limit: int | None) -> dict[str, Any]:
         """The address and the query of a read, for the library to encode."""
@@ -113,7 +113,7 @@ class BareHttpx(Peer):
 
 
 class BareHttpx2(BareHttpx):
-    """``httpx2.AsyncClient``, of a fork of httpx."""
+    """``httpx2.AsyncClient``, from a fork of httpx."""
 
     library = "httpx2"
 
@@ -138,7 +138,7 @@ class OfficialAsync(Peer):
     def __init__(self, url: str, key: str | None, **options: Any) -> None:
         super().__init__(url, key, **options)
         if self._settings.key is None or self._settings.rest_path != "/rest/v1":
-            raise SettingsError("the official client needs a key and always asks under /rest/v1: use another arm here")
+            raise SettingsError("the official client needs a key and always uses /rest/v1: use another arm here")
         supabase = import_module("supabase")  # by name, so that types can be checked where it is not installed
         self._http = getattr(httpx, self.http)(follow_redirects=True, **httpx_options(self._settings))
         how = getattr(supabase, self.how)(httpx_client=self._http)

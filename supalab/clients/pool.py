@@ -27,22 +27,23 @@ class Pool:
     process: int = field(default_factory=os.getpid)
 
     async def aclose(self) -> None:
-        """End every request, wherever it waits, as if its time were up, and close the transport."""
+        """End every request as if its time were up, wherever it waits, and close the transport."""
         for deadline in self.under_way:
             if not deadline.expired():
                 deadline.reschedule(0.0)  # long ago
         await self.closing.aclose()
 
     async def aclose_from_elsewhere(self, patience: float) -> None:
-        """Close the pool on its own loop, and wait for that while the loop runs, at most ``patience`` seconds.
+        """Close the pool on its own loop; if that loop runs, wait for it at most ``patience`` seconds.
 
-        A stopped loop closes it when it runs again; a loop that is closed closes it before that (see ``open_pool``).
+        A stopped loop closes the pool when it runs again; a loop that is being closed closes the pool first (see
+        ``open_pool``).
         """
         now = asyncio.get_running_loop().time
-        end = now() + patience  # the other loop may be blocked, perhaps by whoever waits for this one
+        end = now() + patience  # the other loop may be blocked, perhaps by code that waits for this one
         closing = asyncio.run_coroutine_threadsafe(self.aclose(), self.loop)
-        # Looked at now and then, not wrapped: a loop that has stopped never tells, and one that is blocked would
-        # tell this one when it may be gone.
+        # Polled, not awaited: a loop that has stopped never reports, and a blocked loop would report when this one may
+        # be gone.
         while not closing.done() and self.loop.is_running() and now() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if closing.done() and not closing.cancelled():
@@ -50,7 +51,7 @@ class Pool:
 
 
 def open_pool(transport: httpx.AsyncBaseTransport, limit: int) -> Pool:
-    """Make the pool of the running loop; there is no ``await`` in it, so no other task can interrupt it."""
+    """Create the pool of the running loop; there is no ``await`` in it, so no other task can interrupt it."""
     closing = _closed_at_the_end(transport)
     with suppress(StopIteration):
         closing.asend(None).send(None)  # up to its yield, where it waits for nothing
@@ -58,7 +59,7 @@ def open_pool(transport: httpx.AsyncBaseTransport, limit: int) -> Pool:
 
 
 async def _closed_at_the_end(transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None, None]:
-    """Close a transport when this generator is closed, which an event loop does for all its generators before it ends.
+    """Close a transport when this generator is closed; an event loop closes all its generators before it ends.
 
     So a client that is still open when ``asyncio.run`` ends leaks no connection and causes no warning from httpx or
     asyncio.

@@ -32,7 +32,7 @@ from supalab.wire import Call
 
 __all__ = ["SupabaseAsync"]
 
-#: Seconds before the deadline in which no slot is taken: the outcome of a write sent then would be unknown.
+#: In the last seconds before the deadline no slot is taken: the outcome of a write that is sent then would be unknown.
 MARGIN = 0.01
 EVERY_REQUEST = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "supalab"}
 CLOSED = "this client is closed: make a new one, best with 'async with SupabaseAsync(…) as db'"
@@ -40,12 +40,12 @@ CLOSED = "this client is closed: make a new one, best with 'async with SupabaseA
 
 @dataclass(slots=True)
 class _Progress:
-    """How far one request is, for the message if time runs out."""
+    """How far one request is, for the error message if time runs out."""
 
     phase: responses.Phase = "slot"
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by a transport, see httpx's ``trace`` extension: while it connects, then from the first byte sent."""
+        """Note a transport's events (httpx's ``trace`` extension): connecting, then the first byte that is sent."""
         self.phase = "connect" if event.startswith("connection.") else "response"
 
 
@@ -53,10 +53,10 @@ class SupabaseAsync(LongTables):
     """A Supabase (or PostgREST) client: at most ``limit`` requests at once, each done or failed in ``timeout`` seconds.
 
     ``timeout`` covers the wait for a slot, retries and the whole body. ``max_bytes`` is the size of the largest
-    response accepted. Nothing is opened before the first request, so the client may be made outside a running loop. It
-    belongs to the loop of its first request; when that loop has ended, it opens a new pool on the next one. ``token``
-    is a signed-in user's JWT, sent in the key's place as ``Authorization``; ``schema`` another database schema.
-    ``transport`` makes the httpx transport under it (see ``supalab.clients.transports``); in tests: ``lambda _:
+    response accepted. Nothing is opened before the first request, so you can create the client outside a running loop.
+    It belongs to the loop of its first request; when that loop has ended, it opens a new pool on the next one.
+    ``token`` is a signed-in user's JWT, sent in the key's place as ``Authorization``; ``schema`` is another database
+    schema. ``transport`` creates its httpx transport (see ``supalab.clients.transports``); in tests: ``lambda _:
     httpx.MockTransport(handler)``.
 
     Reads are sent up to three times; writes once. Raises ApiError, BadResponse (ResponseTooLarge), DeadlineExceeded,
@@ -86,7 +86,7 @@ class SupabaseAsync(LongTables):
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Make a client for the project in ``SUPABASE_URL`` with ``SUPABASE_KEY``; raises SettingsError without one."""
+        """Create a client from ``SUPABASE_URL`` and ``SUPABASE_KEY``; raises SettingsError without an address."""
         found = Settings.from_env()
         return cls(found.url, found.key, **options)
 
@@ -113,7 +113,7 @@ class SupabaseAsync(LongTables):
             at.phase = "slot"
             async with here.gate:
                 if self._closed or here.loop.time() >= deadline - self._margin:
-                    raise TimeoutError  # the slot came too late
+                    raise TimeoutError  # there was a slot only after the deadline
                 at.phase = "response"
                 call.started()
                 outcome = await self._sent(call, here, at)
@@ -129,7 +129,7 @@ class SupabaseAsync(LongTables):
         return outcome
 
     async def _sent(self, call: Call, here: Pool, at: _Progress) -> Reply | ConnectionLost:
-        """One try; a lost connection is an outcome like another, since a read may be worth a second try."""
+        """Send once; a lost connection is returned like any other outcome, because a read may be retried."""
         response = None
         try:
             response = await here.transport.handle_async_request(self._made(call, at))
@@ -139,7 +139,7 @@ class SupabaseAsync(LongTables):
             return responses.lost(error, call, self._settings, begun=response is not None)
 
     def _made(self, call: Call, at: _Progress) -> ReadyRequest:
-        """Make the request; headers that many requests share are made once."""
+        """Create the request; headers that many requests share are built once."""
         kind = tuple(call.headers.items())
         if kind not in self._ready:
             self._ready[kind] = httpx.Headers(self._headers | dict(kind))
@@ -151,7 +151,7 @@ class SupabaseAsync(LongTables):
 
     def _on_this_loop(self) -> Pool:
         loop = asyncio.get_running_loop()
-        with self._making:  # no await in here: two callers cannot make two pools
+        with self._making:  # no await in here, so two callers cannot create two pools
             if self._closed:
                 raise ClientClosed(CLOSED)
             if self._open is not None and self._open.process != os.getpid():
@@ -183,7 +183,8 @@ class SupabaseAsync(LongTables):
     async def aclose(self) -> None:
         """Close the connections; requests under way, wherever they wait, raise ClientClosed.
 
-        From another event loop too: it waits, ``timeout`` seconds at most, until the client's own loop has done it.
+        Also works from another event loop: it then waits at most ``timeout`` seconds until the client's own loop has
+        closed them.
         """
         with self._making:
             self._closed = True

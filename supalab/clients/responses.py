@@ -21,13 +21,13 @@ from supalab.replies import Reply, without
 from supalab.settings import Settings
 from supalab.wire import Call
 
-#: What changes nothing, so that it may be sent again.
+#: Methods that change nothing, so they can be sent again.
 READS = frozenset({"GET", "HEAD"})
-#: Times a read is sent at most.
+#: How often a read is sent at most.
 TRIES = 3
 #: Seconds that the first pause lasts at most; each further one may last twice as long.
 FIRST_PAUSE = 0.2
-#: Too many requests, or a server or gateway that is not itself just now (52x: Cloudflare before a Supabase project).
+#: Too many requests, or a server or gateway that cannot work at the moment (52x: Cloudflare before a Supabase project).
 PASSING = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524})
 STEP = 64 * 1024
 #: zlib's window sizes: gzip, and zlib's own format, which HTTP calls deflate.
@@ -47,15 +47,15 @@ UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, h
 
 
 def worth_another(method: str, outcome: Reply | ConnectionLost, attempt: int) -> bool:
-    """Return whether to retry a request whose ``attempt``-th try (from 1) had this outcome."""
+    """Return whether to retry a request after this outcome of its ``attempt``-th try (counted from 1)."""
     passing = isinstance(outcome, ConnectionLost) or outcome.status in PASSING
     return passing and method in READS and attempt < TRIES
 
 
 def pause(attempt: int, outcome: Reply | ConnectionLost, chance: Random) -> float:
-    """Return the pause in seconds after the ``attempt``-th try: the server's Retry-After, else a random, growing one.
+    """Return the seconds to wait after the ``attempt``-th try: the server's Retry-After, else a random, growing pause.
 
-    It is random because clients that failed together would otherwise retry together.
+    The pause is random, because clients that failed together would otherwise retry together.
     """
     asked = retry_after(outcome.headers) if isinstance(outcome, Reply) else None
     return asked if asked is not None else chance.uniform(0, FIRST_PAUSE * 2 ** (attempt - 1))
@@ -81,19 +81,19 @@ def late(call: Call, timeout: float, phase: Phase) -> DeadlineExceeded:
 
 
 def closed_meanwhile(call: Call, phase: Phase) -> ClientClosed:
-    """The client was closed while a request was on its way."""
+    """Return the error for a request during which the client was closed."""
     return ClientClosed(f"the client was closed while {_what(call)} was on its way{_doubt(call, phase)}")
 
 
 def _doubt(call: Call, phase: Phase) -> str:
-    """What a write has to fear: only once it is sent may it have been applied."""
+    """Return what the message adds for a write that was sent and may have been applied."""
     return "" if call.method in READS or phase != "response" else "; it may have been applied"
 
 
 def lost(error: Exception, call: Call, settings: Settings, *, begun: bool) -> ConnectionLost:
     """Return the error for a failed connection: OutcomeUnknown for a write that may have arrived.
 
-    ``begun``: the response had begun, so the request has certainly arrived.
+    ``begun``: the response had begun, so the request certainly arrived.
     """
     reason = f"{settings.url}: {without(str(error), settings.secrets) or type(error).__name__}"
     if call.method in READS or (isinstance(error, UNSENT) and not begun):
@@ -105,7 +105,7 @@ def lost(error: Exception, call: Call, settings: Settings, *, begun: bool) -> Co
 
 
 def _tells(error: BaseException | None, secrets: Iterable[str]) -> bool:
-    """Whether an error from below, or one of its causes, shows a secret: a broken response may repeat what was sent."""
+    """Return whether an error or one of its causes shows a secret: a broken response may repeat what was sent."""
     while error is not None:
         shown = f"{error} {error!r}"
         if any(secret in shown for secret in secrets):
@@ -119,12 +119,12 @@ def _what(call: Call) -> str:
 
 
 async def read_body(response: httpx.Response, cap: int) -> bytes:
-    """Return the whole body, as it was before any content encoding; the response is closed whatever happens.
+    """Return the whole decoded body; the response is closed in every case.
 
-    Raises ResponseTooLarge beyond ``cap`` bytes, BadResponse for an encoding that was not asked for and is not known.
-    The body of an error is empty if it cannot be decoded: its status says more.
+    Raises ResponseTooLarge above ``cap`` bytes, BadResponse for an unknown content encoding.
+    The body of an error is empty if it cannot be decoded, because its status says more.
     """
-    if isinstance(response.stream, httpx.ByteStream):  # all of it is here, and there is nothing to close
+    if isinstance(response.stream, httpx.ByteStream):  # the whole body is here, and there is nothing to close
         body = b"".join(response.stream)
     else:
         body = await _streamed(response, cap)
@@ -156,7 +156,7 @@ async def _streamed(response: httpx.Response, cap: int) -> bytes:
 
 
 def too_large(cap: int) -> ResponseTooLarge:
-    """The response has more bytes than the client takes."""
+    """Return the error for a response with more bytes than the client accepts."""
     return ResponseTooLarge(
         f"the response is larger than {cap} bytes: ask for fewer rows (limit=, pages) or raise max_bytes; for a write,"
         " which may have been applied, use return_='minimal'"

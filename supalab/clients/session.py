@@ -45,6 +45,6 @@ class SessionSupabaseAsync(FakeSupabaseAsync):
         return Reply(r.status_code, r.headers, r.content)
 
     async def aclose(self) -> None:
-        """As before, and then close the connections."""
+        """Close the threads as in ``fake.py``, and then the connections."""
         await super().aclose()
         self._session.close()

@@ -35,14 +35,14 @@ MAX_BYTES = 32 * 1024 * 1024
 NEXT_ADDRESS_AFTER = 0.25
 #: Bytes that are read from a socket in one call.
 READ_AT_ONCE = 256 * 1024
-#: Turns of the event loop in which it has read what has arrived on a new connection.
+#: Turns that an event loop needs to read what has arrived on a new connection.
 READS = 3
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
     """Connections to one server, kept for the next request; HTTP/1.1 without proxies, cookies, redirects or retries.
 
-    It opens as many connections as there are requests at once. A response is read completely, up to ``max_bytes``
+    It has no limit: it opens a connection for each request at once. A response is read completely, up to ``max_bytes``
     (``extensions["max_bytes"]`` for one request). Of httpx's timeouts it uses ``connect``, and ``read`` for the whole
     response; the ``trace`` extension reports when it connects and when it sends.
 
@@ -62,10 +62,10 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._expiry: asyncio.TimerHandle | None = None
         self._closed = False
         self._buffer = memoryview(bytearray(READ_AT_ONCE))
-        self._head = lru_cache(64)(head_of)  # its own, so that the key in it goes with it
+        self._head = lru_cache(64)(head_of)  # its own copy, so that the key in it is freed with it
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request and return its response."""
+        """Send one request and return its response; called by httpx."""
         if not isinstance(request, ReadyRequest):
             await self._check(request)
         trace, timeout = request.extensions.get("trace"), request.extensions.get("timeout") or {}
@@ -79,14 +79,14 @@ class PooledTransport(httpx.AsyncBaseTransport):
         except BaseException as error:
             connection.transport.abort()
             if isinstance(error, TimeoutError):
-                raise httpx.ReadTimeout(f"no whole response within {patience} s") from error
+                raise httpx.ReadTimeout(f"no complete response within {patience} s") from error
             raise
         self._give_back(connection)
         stream, said = httpx.ByteStream(bytes(response.body)), {"http_version": b"HTTP/1.1"}
         return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=said)
 
     async def _check(self, request: httpx.Request) -> None:
-        """Read the body of a request that somebody else made; raises for what cannot be sent, before it is."""
+        """Read the body of a request that other code made; raises for what cannot be sent, before anything is sent."""
         url = request.url
         if (url.scheme, url.raw_host.decode(), url.port or self._origin[2]) != self._origin:
             own, other = "{}://{}:{}".format(*self._origin), f"{url.scheme}://{url.netloc.decode()}"
@@ -100,7 +100,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)
         head = self._head(tuple(request.headers.raw), len(request.content))
         if head is None or not FIRST_LINE.fullmatch(first):
-            raise httpx.LocalProtocolError("a method, an address or a header that HTTP cannot say")
+            raise httpx.LocalProtocolError("a method, an address or a header that is not valid in HTTP")
         return first + head + request.content
 
     def _taken(self) -> Connection | None:
@@ -123,14 +123,14 @@ class PooledTransport(httpx.AsyncBaseTransport):
             self._expiry = loop.call_later(self._keep_alive, self._expire)
 
     def _expire(self) -> None:
-        """Close the connections that have been idle too long; they are at the bottom of the stack."""
+        """Close the connections that have been idle for too long; they are at the bottom of the stack."""
         loop = asyncio.get_running_loop()
         while self._idle and loop.time() - self._idle[0].idle_since >= self._keep_alive:
             self._idle.pop(0).transport.abort()
         self._expiry = loop.call_later(self._keep_alive, self._expire) if self._idle else None
 
     async def _connected(self, trace: Callable[..., Awaitable[None]] | None, patience: float | None) -> Connection:
-        """Open a connection: resolve the name, connect, do the TLS handshake. It sends no part of a request."""
+        """Open a connection: look up the name, connect, do the TLS handshake. Nothing of a request is sent."""
         _, host, port = self._origin
         if trace:
             await trace("connection.connect_tcp.started", {"host": host, "port": port})
@@ -150,14 +150,14 @@ class PooledTransport(httpx.AsyncBaseTransport):
         if self._closed:
             connection.transport.abort()
             raise httpx.ConnectError("the transport was closed meanwhile")
-        for _ in range(READS):  # what comes before a request is never its response: the loop reads it and closes
+        for _ in range(READS):  # the loop reads what came before a request, and closes
             if connection.usable():
                 break
             await asyncio.sleep(0)
         return connection
 
     async def aclose(self) -> None:
-        """Close all connections, those of requests under way too."""
+        """Close all connections, also those of running requests."""
         self._closed = True
         if self._expiry is not None:
             self._expiry.cancel()
@@ -170,10 +170,10 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection for one request at a time; it is in the set ``among`` while it is open.
+    """One connection, for one request at a time; it is in the set ``among`` while it is open.
 
-    It is closed as soon as unexpected bytes arrive. What arrives is read into ``buffer`` and parsed at once, so all
-    connections of an event loop can share it.
+    It is closed as soon as unexpected bytes arrive. Arriving bytes are read into ``buffer`` and parsed immediately, so
+    all connections of an event loop can share it.
     """
 
     transport: asyncio.Transport
@@ -191,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
         No variable here holds what is sent: the frames of a traceback would show the key in it.
         """
         if self.transport.is_closing():
-            raise httpx.ConnectError("the server closed the connection, or sent something, before it was asked")
+            raise httpx.ConnectError("the server closed the connection, or sent something, before the request")
         response = self._response = ResponseParser(request.method, request.extensions.get("max_bytes", MAX_BYTES))
         self._settled = asyncio.get_running_loop().create_future()
         try:
@@ -206,36 +206,36 @@ class Connection(asyncio.BufferedProtocol):
         return response
 
     def usable(self) -> bool:
-        """Whether the connection is still open and nothing has come on it unasked, not even just now."""
+        """Return whether the connection is open and no unexpected bytes have arrived, not even at this moment."""
         return not self.transport.is_closing() and not _readable(self.transport.get_extra_info("socket").fileno())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """From asyncio: connected, and the TLS handshake is done."""
+        """Called by asyncio: the connection is open, and the TLS handshake is done."""
         self.transport = transport  # type: ignore[assignment]
         # So that pause_writing is called while bytes wait to be sent. With 0, asyncio's TLS also calls it for none.
         self.transport.set_write_buffer_limits(1)
         self._among.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """From asyncio: return where to write the next bytes."""
+        """Called by asyncio: return where to write the next bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """From asyncio: there are bytes."""
+        """Called by asyncio: parse the bytes that have arrived."""
         if self._response is None or self._response.done:
-            self.transport.abort()  # unasked, so it must not become the response to the next request
+            self.transport.abort()  # without a request, so it must not become the response to the next one
         else:
             self._response.feed(self._buffer[:nbytes])
             self._settle(self._response)
 
     def eof_received(self) -> None:
-        """From asyncio: the other side sends no more."""
+        """Called by asyncio: the other side sends no more."""
         if self._response is not None:
             self._response.end(in_order=self._said_so())
             self._settle(self._response)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """From asyncio: the connection has ended, in whatever way."""
+        """Called by asyncio: the connection has ended, for whatever reason."""
         self._among.discard(self)
         if self._response is not None:
             kind = httpx.WriteError if self._sending else httpx.ReadError
@@ -243,15 +243,15 @@ class Connection(asyncio.BufferedProtocol):
             self._settle(self._response)
 
     def pause_writing(self) -> None:
-        """From asyncio: a part of the request waits to be sent."""
+        """Called by asyncio: a part of the request waits to be sent."""
         self._sending = True
 
     def resume_writing(self) -> None:
-        """From asyncio: all of it has been sent."""
+        """Called by asyncio: the whole request has been sent."""
         self._sending = False
 
     def _said_so(self) -> bool:
-        """Whether an end was meant: TLS has a word for it, without which anybody on the way may have cut it off."""
+        """Return whether the other side ended the connection on purpose; over TLS, its last message must say so."""
         secure = self.transport.get_extra_info("ssl_object")
         try:
             return secure is None or secure.read(1) == b""
@@ -259,7 +259,7 @@ class Connection(asyncio.BufferedProtocol):
             return False
 
     def _settle(self, response: ResponseParser) -> None:
-        """Wake up whoever waits for a response that is complete or has failed."""
+        """Wake the request that waits, if its response is complete or has failed."""
         if (response.done or response.error is not None) and not self._settled.done():
             self._settled.set_result(None)
 
@@ -274,9 +274,9 @@ def _readable(descriptor: int) -> bool:
 
 
 def tls(settings: Settings) -> ssl.SSLContext | bool:
-    """What to verify certificates against: the settings' own authorities, or True for httpx's default.
+    """Return what verifies certificates: the settings' own authorities, or True for httpx's default.
 
-    Raises SettingsError for a file that holds none.
+    Raises SettingsError for a file without certificates.
     """
     if settings.ca_file is None:
         return True
@@ -292,8 +292,8 @@ def _usual_context() -> ssl.SSLContext:
 
 
 def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
-    """The default's transport, also for a client of one's own: ``httpx.AsyncClient(transport=…)``."""
-    if not settings.url.startswith("https"):  # certificates are most of the cost of making a client
+    """Create the default transport; also for your own client: ``httpx.AsyncClient(transport=…)``."""
+    if not settings.url.startswith("https"):  # loading certificates is most of the cost of creating a client
         return PooledTransport(settings.url)
     given = tls(settings)
     context = given if isinstance(given, ssl.SSLContext) else _usual_context()
@@ -303,14 +303,14 @@ def pooled_transport(settings: Settings) -> httpx.AsyncBaseTransport:
 
 
 def httpx_options(settings: Settings, library: Any = httpx, *, keep: int | None = None) -> dict[str, Any]:
-    """How httpx's own pool is set up for a project: ``keep`` connections stay open, by default all of them."""
+    """Return the options of httpx's own pool for a project: ``keep`` connections stay open, by default all."""
     most = settings.limit
     limits = library.Limits(max_connections=most, max_keepalive_connections=most if keep is None else keep)
     return {"limits": limits, "timeout": settings.timeout, "verify": tls(settings), "trust_env": False}
 
 
 def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
-    """httpx's own transport with all connections kept alive, for comparisons.
+    """Create httpx's own transport with all connections kept alive, for comparisons.
 
     A request that is cancelled at an unlucky moment can permanently cost this pool a connection, even behind the
     semaphore (httpcore 1.0.9, seen after some hundred cancellations). At DEBUG, httpcore logs the headers that a server
@@ -322,9 +322,9 @@ def httpx_transport(settings: Settings) -> httpx.AsyncBaseTransport:
 
 
 def watched(call: Call) -> dict[str, Any]:
-    """Return the httpx extension that reports when the request gets a connection; empty if nothing is timed."""
+    """Return the httpx extension that reports when a request gets a connection; empty if nothing is timed."""
 
     async def trace(event: str, info: dict[str, Any]) -> None:
-        call.started()  # at every step from connecting on; the watcher keeps the first
+        call.started()  # called at every step from connecting on; the watcher keeps the first
 
     return {} if call.started is no_op else {"trace": trace}

@@ -1,4 +1,4 @@
-"""Clients that differ from a client of the course in one thing each, so that its effect can be measured."""
+"""Clients that differ in one thing each from a client of the course, so that its effect can be measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["BlockingSupabaseAsync", "GatedSupabaseAsync", "HttpxInThreads", "Kep
 
 
 class BlockingSupabaseAsync(FakeSupabaseAsync):
-    """``requests`` directly on the event loop: one request at a time, and nothing else on the loop meanwhile.
+    """``requests`` directly on the event loop: one request at a time, and nothing else on the loop runs meanwhile.
 
     It differs from ``fake.py`` in one line: the loop's own thread does the work. ``limit`` changes nothing.
     """
@@ -30,7 +30,7 @@ class BlockingSupabaseAsync(FakeSupabaseAsync):
 class HttpxInThreads(FakeSupabaseAsync):
     """Threads as in ``fake.py`` that share one ``httpx.Client`` with the article's limits.
 
-    It differs from ``session.py`` in the library and its limits, and from ``article.py`` only in the threads.
+    It differs from ``session.py`` in the library and its limits, and from ``article.py`` only in using threads.
     """
 
     def __init__(self, url: str, key: str | None, *, limit: int = 10, **options: Any) -> None:
@@ -50,7 +50,7 @@ class HttpxInThreads(FakeSupabaseAsync):
 
 
 class KeptSupabaseAsync(ArticleSupabaseAsync):
-    """The article's client with ``max_keepalive_connections`` equal to ``max_connections``: it never reconnects."""
+    """The article's client with ``max_keepalive_connections`` equal to ``max_connections``, so it never reconnects."""
 
     async def _get_client(self) -> httpx.AsyncClient:
         if self._client is None:

@@ -42,7 +42,7 @@ operations = APIRouter(tags=["operations"])
 
 
 class Health(BaseModel):
-    """How the service is."""
+    """The state of the service."""
 
     status: Literal["ok"] = "ok"
     client: str = Field(description="The arm whose client talks to the backend.", examples=["real-10"])
@@ -56,7 +56,7 @@ async def get_health(request: Request) -> Health:
 
 @operations.get("/ready", responses=declared(503))
 async def get_readiness(db: Database, request: Request) -> Health:
-    """Report whether requests can be served now, by reading one row from the backend."""
+    """Report whether the service can serve requests now, by reading one row from the backend."""
     options: AgentOptions = request.app.state.options
     try:
         async with asyncio.timeout(min(READY_WITHIN_S, options.settings.timeout)):
@@ -75,7 +75,7 @@ async def get_metrics(request: Request) -> Response:
 def create_app(options: AgentOptions) -> FastAPI:
     """Make the application for one backend; nothing is opened before its lifespan starts.
 
-    ``state.client`` is its client, ``state.leaving`` becomes true when its end is asked for.
+    ``state.client`` is its client; ``state.leaving`` becomes true when the service is asked to stop.
     """
     app = FastAPI(
         title="contest-agent",
@@ -84,7 +84,7 @@ def create_app(options: AgentOptions) -> FastAPI:
         lifespan=_one_client,
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError), _refused),
         redirect_slashes=False,
-        docs_url=None,  # its page is loaded from the network, and everything here works without one
+        docs_url=None,  # its page is loaded from the network, and everything here must work without a network
         redoc_url=None,
     )
     app.state.options, app.state.registry, app.state.leaving = options, CollectorRegistry(), False
@@ -96,8 +96,8 @@ def create_app(options: AgentOptions) -> FastAPI:
         return SANE_ID.fullmatch(given) is not None and without(given, options.settings.secrets) == given
 
     app.add_middleware(CorrelationIdMiddleware, validator=is_sane)
-    # The document is made now, since it takes tens of milliseconds and no request should wait for it. In it errors get
-    # the media type that they have.
+    # The document is made now, because that takes tens of milliseconds and no request should wait for it. Its errors
+    # get the media type that they really have.
     for operation in [one for path in app.openapi()["paths"].values() for one in path.values()]:
         for status, answer in operation["responses"].items():
             if status >= "400":
@@ -108,18 +108,18 @@ def create_app(options: AgentOptions) -> FastAPI:
 @asynccontextmanager
 async def _one_client(app: FastAPI) -> AsyncIterator[None]:
     options: AgentOptions = app.state.options
-    # The one line in which fake, article and real differ: which class is made.
+    # The one line in which fake, article and real differ: the class of the client.
     client: Any = client_arm(options.client).build(options.settings)
     async with client as app.state.client:
         yield
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses: no such path, no such method, a body that is too long or not valid."""
+    """Respond to what the framework refuses: an unknown path or method, a body that is too long or not valid."""
     if isinstance(error, HTTPException) and error.status_code == 400:
         error = NOT_VALID  # JSON that Python cannot read, such as a number of 5,000 digits
     elif isinstance(error, HTTPException) and error.status_code == 405:
-        # The framework names the methods of the first route only that has this path.
+        # The framework names the methods of the first route with this path only.
         route = getattr(request.scope.get("route"), "path", "")
         methods = ", ".join(one.upper() for one in request.app.openapi()["paths"].get(route, {}))
         error = HTTPException(405, headers={"Allow": methods} if methods else error.headers)
@@ -127,7 +127,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 class JsonLines(JsonFormatter):
-    """Writes a log record as one line of JSON, with ``secrets`` taken out of every text."""
+    """Writes a log record as one line of JSON; ``secrets`` are removed from every text."""
 
     def __init__(self, secrets: Iterable[str], client: str) -> None:
         names, fields = {"levelname": "severity", "exc_info": "traceback"}, ["levelname", "message"]
@@ -135,7 +135,7 @@ class JsonLines(JsonFormatter):
         self._secrets = tuple(secrets)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Take the secrets out before it is JSON, which may write a key's letters in another way."""
+        """Remove the secrets before the record becomes JSON, which may write a key's characters differently."""
         return {
             name: without(value, self._secrets) if isinstance(value, str) else value for name, value in log_data.items()
         }

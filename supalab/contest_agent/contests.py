@@ -48,10 +48,10 @@ def _written_out(value: object) -> object:
 
 
 def _in_utc(when: datetime) -> str:
-    """ISO 8601 with a Z, as the table has it, so that texts sort as moments do."""
+    """Return ISO 8601 with a Z, as the table has it, so that the order of texts is the order of moments."""
     try:
         return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    except OverflowError:  # the first and the last day of all
+    except OverflowError:  # the first and the last day that Python knows
         return when.isoformat()
 
 
@@ -59,9 +59,9 @@ Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written_out), Plai
 
 
 class Contest(BaseModel):
-    """A contest as the backend has it."""
+    """A contest as the backend returns it."""
 
-    # A bound, however wide, makes pydantic refuse texts that UTF-8 cannot write.
+    # Any bound, however wide, makes pydantic refuse texts that UTF-8 cannot encode.
     model_config = ConfigDict(str_min_length=0)
 
     id: int
@@ -81,7 +81,7 @@ COLUMNS = list(Contest.model_fields)
 
 
 class Contests(BaseModel):
-    """One page of what was found."""
+    """One page of the contests that were found."""
 
     items: list[Contest]
     total: int = Field(description="How many contests fit, on all pages together.")
@@ -90,7 +90,7 @@ class Contests(BaseModel):
 
 
 class Deadlines(BaseModel):
-    """Contests by their last day, the next one first."""
+    """Contests in the order of their last day, the next one first."""
 
     items: list[Contest]
 
@@ -102,28 +102,28 @@ class Asked(BaseModel):
 
 
 class Search(Asked):
-    """Which contests, in which order, which page of them."""
+    """The arguments of a search: which contests, in which order, and which page of them."""
 
     q: ShortText | None = Field(None, description="Text that the title contains, in upper or lower case.")
     host: ShortText | None = None
     status: Status | None = None
     category: Category | None = None
     min_prize: Prize | None = Field(None, description="The least prize, in whole units of money.")
-    order: Order = Field("id", description="A leading minus turns the order round; what is empty comes last.")
+    order: Order = Field("id", description="A leading minus reverses the order; empty values come last.")
     page: int = Field(1, ge=1, le=1_000_000)
     size: int = Field(20, ge=1, le=100)
 
 
 class Upcoming(Asked):
-    """Which deadlines."""
+    """The arguments of a query for deadlines."""
 
     category: list[Category] = Field([*CATEGORIES], min_length=1, max_length=len(CATEGORIES))
-    after: Moment | None = Field(None, description="Leave out what ends before this moment.")
+    after: Moment | None = Field(None, description="Leave out contests that end before this moment.")
     each: int = Field(5, ge=1, le=20, description="The most contests of one category.")
 
 
 class _Written(Asked):
-    """What new contests and changes have in common."""
+    """The fields that new contests and changes have in common."""
 
     host: ShortText | None = None
     category: Category | None = None
@@ -142,12 +142,12 @@ class _Written(Asked):
 
     @property
     def row(self) -> dict[str, Any]:
-        """What was given, as the table has it."""
+        """Return the given fields in the table's form."""
         return self.model_dump(exclude_unset=True)
 
 
 class NewContest(_Written):
-    """A contest to add; the backend gives no numbers, so ``id`` is the caller's choice."""
+    """A contest to add; the backend does not number contests, so the caller chooses ``id``."""
 
     id: ContestId
     title: ShortText
@@ -159,7 +159,7 @@ LEFT_OUT: Any = Field(default_factory=lambda: None)
 
 
 class Change(_Written):
-    """What to change of a contest; what is left out stays, null empties a field."""
+    """The fields to change of a contest; a field that is left out stays as it is, null empties it."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -191,7 +191,7 @@ async def search_contests(db: Database, search: Annotated[Search, Query()]) -> C
     if search.min_prize is not None:
         filters["prize"] = gte(search.min_prize)
     column, direction = search.order.lstrip("-"), "desc" if search.order.startswith("-") else "asc"
-    # Rows that are equal in one column would change places from page to page.
+    # Without the id, rows that are equal in one column could change places between pages.
     order = [f"{column}.{direction}.nullslast", *([] if column == "id" else ["id"])]
     offset = (search.page - 1) * search.size
     try:
@@ -230,7 +230,7 @@ async def _next_of(db: Client, category: str, wanted: Upcoming) -> list[Contest]
 
 
 def _last_day(contest: Contest) -> tuple[datetime, int]:
-    """Order by moments, then by number; a column without time zones holds UTC."""
+    """Return a sort key: the last day as a moment, then the number; a column without time zones holds UTC."""
     if contest.ends_at is None:
         raise BROKEN  # contests without an end were not asked for
     return contest.ends_at if contest.ends_at.tzinfo else contest.ends_at.replace(tzinfo=UTC), contest.id
@@ -246,18 +246,18 @@ async def add_contest(db: Database, new: NewContest, response: Response) -> Cont
 
 @contests.patch("/contests/{contest_id}", responses=declared(404, 408, 409, 413))
 async def change_contest(db: Database, contest_id: ContestId, changes: Change) -> Contest:
-    """Change some of a contest."""
+    """Change a contest."""
     rows = await db.update(TABLE, changes.row, filters={"id": contest_id}, columns=COLUMNS)
     return _the_one(rows, contest_id)
 
 
 def _checked(rows: Sequence[Row]) -> list[Contest]:
-    """Read what the backend sent; raises pydantic's ValidationError for a row that is not a contest."""
+    """Read rows from the backend; raises pydantic's ValidationError for a row that is not a contest."""
     return [Contest.model_validate(row) for row in rows]
 
 
 def _the_one(rows: Sequence[Row], contest_id: int, none: HTTPException | None = None) -> Contest:
-    """Return the contest with this number; raises HTTPException: ``none`` (404) for no row, 502 for another one."""
+    """Return the contest with this number; raises HTTPException: ``none`` (404) without a row, 502 for a wrong row."""
     if not rows:
         raise none or HTTPException(404, f"there is no contest {contest_id}")
     found = _checked(rows)

@@ -18,7 +18,7 @@ class Agent(Owner):
     """A contest agent in a process of its own: ``with Agent(client="fake-3", url=lab.url, key=lab.key) as agent:``.
 
     ``client``: ``fake``, ``article``, ``real``, or an arm such as ``fake-10``. ``timeout``: the client's, in seconds;
-    a caller has a response within 1.2 times that. ``port`` 0 takes any free one of 127.0.0.1.
+    a caller gets a response within 1.2 times that. ``port`` 0 means any free port on 127.0.0.1.
 
     Raises SettingsError, here, for a value that cannot work.
     """
@@ -40,5 +40,5 @@ class Agent(Owner):
 
     @property
     def log(self) -> Path:
-        """Its log, one JSON line a request; it lives as long as the service."""
+        """The service's log, one JSON line for each request; the file exists as long as the service runs."""
         return self._running().log

@@ -1,8 +1,8 @@
 """ASGI middleware that limits each request, logs and counts it, and handles errors that nothing else handled.
 
-A request ends by the service's deadline, or by its body's size. Frameworks continue a request after its client has
-disconnected; here a read is cancelled. A client that can stop then does so; a client that cannot (fake async) keeps its
-slot and its backend busy with wasted work. A write that has begun is finished.
+A request ends at the service's deadline, or if its body is too large. Frameworks continue a request after its client
+has disconnected; here a read is cancelled. A client that can stop then does so; a client that cannot (fake async) keeps
+its slot and its backend busy with wasted work. A write that has begun is finished.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ READS = frozenset({"GET", "HEAD"})
 CLOSE = {"Connection": "close"}
 TOO_LONG = HTTPException(413, f"a body may have {MAX_BODY} bytes", CLOSE)
 SLOW_UPLOAD = HTTPException(408, "the request's body did not come in time: send it at once", CLOSE)
-#: Not HTTP's but widely used: the client closed the request; and that the process ended before the request did.
+#: Not in the HTTP standard but widely used: the client closed the request; the process ended before the request did.
 CLIENT_DISCONNECTED, CUT_SHORT = 499, 503
 UNSEEN = frozenset({"/metrics"})  # reading the counts should not change them
 METHODS = frozenset({*READS, "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
-#: In seconds, around the article's 0.15 and 0.45 and the service's own deadline.
+#: Upper bounds in seconds, around the article's 0.15 and 0.45 and the service's own deadline.
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.9, 1.5, 3.0, 6.0, 10.0)
 LABELS = ("client", "method", "route")
 
@@ -53,7 +53,7 @@ class Journal:
         self._in_progress = gauge.labels(state.options.client)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, within its bounds, and keep a record of it."""
+        """Pass a request on within its limits, and record it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         began, one, cause = perf_counter(), _Request(receive, send, self._state), ""
@@ -93,7 +93,7 @@ class Journal:
             raise (SLOW_UPLOAD if one.uploading else LATE) from error
 
     def _write(self, scope: Scope, status: int, seconds: float, cause: str) -> None:
-        # The route's template, so that there are as many series as routes.
+        # The route's template, so that there is one series for each route.
         method, route = scope["method"], getattr(scope.get("route"), "path_format", "(none)")
         labels = (self._state.options.client, method if method in METHODS else "other", route)
         self._requests.labels(*labels, str(status)).inc()
@@ -132,14 +132,14 @@ class _Request:
             bound.reschedule(0.0)  # long ago
 
     async def no_body(self) -> Message:
-        """Return the body of a read: none. Who asks again waits for the client to disconnect, as ``watch`` does."""
+        """Return the empty body of a read; a second call waits for the client to disconnect, as ``watch`` does."""
         if self._asked:
             await asyncio.Event().wait()
         self._asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def limited(self) -> Message:
-        """Return the next part of a body, as long as all parts together are not too long."""
+        """Return the next part of a body, unless all parts together are too long."""
         self.uploading = True
         message = await self._receive()
         self.uploading = message.get("more_body", False)

@@ -1,7 +1,7 @@
 """The options of a contest agent: a frozen, checked value that is sent to the child process as JSON.
 
-All the times of a request follow from one, the client's ``timeout``, so that each bound is a little wider than the one
-inside it, and a clean end stays within the 10 seconds that Cloud Run grants after SIGTERM.
+All time limits of a request are computed from the client's ``timeout``, so that each limit is a little wider than the
+one inside it, and a clean end stays within the 10 seconds that Cloud Run grants after SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from supalab.settings import Settings
 
 __all__ = ["TIMEOUT_S", "AgentOptions", "client_arm"]
 
-#: The arms that names without a limit mean: those with the article's limits.
+#: The arms for names without a limit: those with the article's limits.
 USUAL_LIMIT = {"fake": 3}
 DEFAULT_LIMIT = 10
 TIMEOUT_S = 5.0
@@ -39,28 +39,28 @@ class AgentOptions:
         if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65_535:
             raise SettingsError(f"port is {self.port!r}, not a whole number from 0 to 65535: give 0 for any free port")
         if not self.host:
-            raise SettingsError("host is empty: give an address such as 127.0.0.1, or 0.0.0.0 for every one")
+            raise SettingsError("host is empty: give an address such as 127.0.0.1, or 0.0.0.0 for all")
 
     @property
     def deadline(self) -> float:
-        """Seconds in which a caller of the service has a response: the client's own error should come first."""
+        """Seconds within which a caller of the service gets a response, so that the client's own error comes first."""
         return self.settings.timeout * 1.2
 
     @property
     def grace(self) -> float:
-        """Seconds that requests in flight have at the end; every one has its response by then."""
+        """Seconds that requests in flight have when the service stops; every one gets its response by then."""
         return self.deadline + 1.0
 
     @property
     def hard_end(self) -> float:
-        """Seconds from the stop request to a forced exit: threads of cancelled requests may keep the process alive."""
+        """Seconds from the stop request to a forced exit: threads of cancelled requests can keep the process alive."""
         return self.grace + self.settings.timeout + 1.0
 
 
 def client_arm(name: str) -> Arm:
-    """Look up an arm for the service; a client without a limit has its usual one. Imports the client's class.
+    """Look up an arm for the service, with its usual limit if none is given. Imports the client's class.
 
-    Raises SettingsError for what is no arm, or an arm whose client cannot filter and write.
+    Raises SettingsError for an unknown arm, or an arm whose client cannot filter and write.
     """
     chosen = arm(f"{name}-{USUAL_LIMIT.get(name, DEFAULT_LIMIT)}" if name in KINDS else name)
     from supalab.clients.base import Client

@@ -1,7 +1,7 @@
 """Turn errors into responses: the right status, and one JSON format for all errors (RFC 9457).
 
-Each kind of client has exceptions of its own. ``TABLE`` knows them by name, so that no client's library is loaded
-that the service does not use: its memory is one of the things to compare.
+Each kind of client has its own exceptions. ``TABLE`` lists them by name, so that only the library of the service's
+client is loaded: the service's memory is one of the things to compare.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 __all__ = ["BROKEN", "LATE", "MEDIA_TYPE", "NOT_VALID", "RETRY", "declared", "problem", "problem_of", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
-#: Goes with an error after which the same request may well succeed a little later; in seconds.
+#: Sent with an error after which the same request may succeed a little later; in seconds.
 RETRY = {"Retry-After": "1"}
 
 
@@ -33,22 +33,22 @@ class Invalid(BaseModel):
 class Problem(BaseModel):
     """What went wrong: RFC 9457's problem details."""
 
-    type: str = Field("about:blank", description="The status says all there is to say of the kind.")
+    type: str = Field("about:blank", description="Always about:blank: the status says what kind of problem it is.")
     title: str = Field(description="The status in words.", examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["there is no contest 501"])
     request_id: str = Field(description="The same as in the header X-Request-ID and in the service's log.")
-    errors: list[Invalid] = Field([], description="What was wrong with the request, piece by piece.")
+    errors: list[Invalid] = Field([], description="Each thing that was wrong with the request.")
 
 
 BUG = HTTPException(500, "the service met an error of its own; the log has it under the request's id")
 NOT_VALID = HTTPException(422, "the request is not valid")
-BUSY = HTTPException(503, "the backend cannot be reached or takes no more requests just now", RETRY)
+BUSY = HTTPException(503, "the backend cannot be reached or takes no more requests at the moment", RETRY)
 FULL = HTTPException(503, "all of the service's connections to the backend are taken", RETRY)
 CLOSING = HTTPException(503, "the service is shutting down", RETRY)
 LATE = HTTPException(504, "the backend did not answer in time; a write may have been applied")
 DOUBT = HTTPException(
-    502, "the connection to the backend broke during a write, which may have been applied: look first"
+    502, "the connection to the backend broke during a write, which may have been applied: check before you repeat it"
 )
 BROKEN = HTTPException(502, "the backend's answer was not understood")
 REFUSED = HTTPException(502, "the backend refused the service itself: its address or key is wrong")
@@ -56,8 +56,8 @@ FAILED = HTTPException(502, "the backend failed")
 INVALID = HTTPException(422, "the backend cannot take one of the values")
 CONFLICT = HTTPException(409, "a contest with this id or this url exists already")
 
-# To send it again is harmless even after a write that was lost on its way: a new contest brings its own id, a change is
-# the same twice.
+# It is harmless to repeat a write that may have been applied: a new contest has its own id, and a change gives the same
+# result twice.
 _MEANT: tuple[tuple[HTTPException, tuple[str, ...]], ...] = (
     (BUSY, ("supalab.ConnectionLost", "httpx.ConnectTimeout", "httpx.RemoteProtocolError", "httpx.TransportError")),
     (BUSY, ("requests.ConnectTimeout", "requests.ConnectionError", "requests.ChunkedEncodingError")),
@@ -72,7 +72,7 @@ _MEANT: tuple[tuple[HTTPException, tuple[str, ...]], ...] = (
 )
 #: By package and class; an exception is looked up by its own class first, then by those it derives from.
 TABLE = {name: meant for meant, names in _MEANT for name in names}
-#: What our own client waited for when its time was up; nothing was sent yet.
+#: The phases of our own client in which nothing was sent before its time was up.
 BY_PHASE = {"slot": FULL, "connect": BUSY}
 BY_STATUS = {
     **dict.fromkeys((400, 422), INVALID),
@@ -84,13 +84,13 @@ BY_STATUS = {
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the status of the backend's response that ``error`` stands for, None if there was none."""
+    """Return the backend's status that ``error`` stands for, None if there was no response."""
     found = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     return found if isinstance(found, int) else None
 
 
 def problem_of(error: BaseException) -> HTTPException | None:
-    """Return what an exception of a client means to a caller; None for one that is a bug of the service."""
+    """Return what a client's exception means for a caller; None for an exception that is a bug of the service."""
     if isinstance(error, ExceptionGroup):  # several queries at once: the first to fail has cancelled the others
         return problem_of(error.exceptions[0])
     if isinstance(error, HTTPException):
@@ -105,7 +105,7 @@ def problem_of(error: BaseException) -> HTTPException | None:
 
 
 def problem(error: Exception) -> Response:
-    """Return the response to a request that met ``error``; what the caller sent is not repeated."""
+    """Return the response to a request that failed with ``error``; it does not repeat what the caller sent."""
     found = problem_of(error) or BUG
     wrong = error.errors() if isinstance(error, RequestValidationError) else ()
     body = Problem(
@@ -116,10 +116,10 @@ def problem(error: Exception) -> Response:
         request_id=correlation_id.get() or "",
         errors=[Invalid(at=".".join(map(str, one["loc"])), message=one["msg"]) for one in wrong],
     )
-    # ASCII, because a caller's field name may be a text that UTF-8 cannot write.
+    # ASCII, because a caller's field name may be a text that UTF-8 cannot encode.
     return Response(json.dumps(body.model_dump()), found.status_code, found.headers, MEDIA_TYPE)
 
 
 def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declare which errors a route can answer with, so that the OpenAPI document says it."""
+    """Declare the errors with which a route can respond, so that the OpenAPI document lists them."""
     return {status: {"model": Problem} for status in statuses}

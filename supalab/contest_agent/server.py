@@ -21,7 +21,7 @@ from supalab.process import serving
 
 __all__ = ["serve"]
 
-#: How long an idle connection may still bring a request once the end was asked for, in seconds.
+#: Seconds during which an idle connection may still send a request after the stop request.
 LAST_CALL_S = 1.0
 LOOK_EVERY_S = 0.02
 
@@ -50,15 +50,15 @@ def _waiting_in(queue: socket.socket) -> list[socket.socket]:
     accepted = []
     with queue, contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
         queue.setblocking(False)
-        while sys.platform != "win32":  # its event loop has accepted ahead, and owns the queue
+        while sys.platform != "win32":  # its event loop has already accepted, and owns the queue
             accepted.append(queue.accept()[0])
     return accepted
 
 
 def serve(options: AgentOptions, ready: Callable[[str], None], ending: Event) -> None:
-    """Serve until ``ending`` is set; ``ready`` is called once with the address, when requests may come.
+    """Serve until ``ending`` is set; ``ready`` is called once with the address, when the service accepts requests.
 
-    Raises LabError when the port cannot be had.
+    Raises LabError if the port cannot be used.
     """
     with serving.listen(options.port, options.host) as sock:
         host = f"[{options.host}]" if ":" in options.host else options.host

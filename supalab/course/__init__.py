@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-# These modules are called like a function here: loaded first, they do not take its name later.
+# These modules have the name of a function here: if they are loaded first, they cannot replace it later.
 from supalab.course.check import Asked, NotDone, asked
 from supalab.course.heartbeat import heartbeat
 from supalab.course.predict import predict
@@ -30,9 +30,9 @@ __all__ = ["NotDone", "charts", "check", "heartbeat", "predict", *HOME]
 
 
 def check(number: str, answer: Any) -> Asked:
-    """Try an answer to an exercise such as ``"01a"``; awaited, it gives what the lab saw, and the next hint if need be.
+    """Try an answer to an exercise such as ``"01a"``; when awaited, it shows what the lab saw, and a hint if needed.
 
-    Raises SettingsError for a number that is no exercise's.
+    Raises SettingsError for a number that no exercise has.
     """
     from supalab.course.exercises import EXERCISES
 

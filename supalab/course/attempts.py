@@ -51,9 +51,9 @@ def attempts(folder: Path) -> list[Attempt]:
 
 
 def copies_in(folders: Sequence[Path]) -> list[Path]:
-    """Return the working copies among these folders and one or two levels below them, sorted by path.
+    """Return the working copies among these folders and up to two levels below them, sorted by path.
 
-    Raises SettingsError for a path that is no folder, and if there is no working copy at all.
+    Raises SettingsError for a path that is not a folder, and if there is no working copy.
     """
     found: set[Path] = set()
     for folder in folders:
@@ -68,7 +68,7 @@ def copies_in(folders: Sequence[Path]) -> list[Path]:
 
 
 def short_names(copies: Sequence[Path]) -> list[str]:
-    """Return what tells these folders apart: their paths without the parts that all of them begin or end with."""
+    """Return short, different names for these folders: their paths without the parts that all of them share."""
     if len(copies) == 1:
         return [str(copies[0])]
     parts = [copy.absolute().parts for copy in copies]
@@ -80,7 +80,7 @@ def short_names(copies: Sequence[Path]) -> list[str]:
 
 
 def _last(tries: Sequence[Attempt]) -> Mapping[str, State]:
-    """The best state of each exercise: what was done stays done."""
+    """Return the best state of each exercise: an exercise that was done once stays done."""
     best: dict[str, State] = {}
     for one in tries:
         if best.get(one.exercise) is not State.DONE:
@@ -95,7 +95,7 @@ def learner_text(tries: Sequence[Attempt], notebooks: Mapping[str, str]) -> str:
     """
     states, exercises = _last(tries), list(notebooks)
     done = [number for number in exercises if states.get(number) is State.DONE]
-    # The primer is optional, and who began with a later notebook does not need those before it.
+    # The primer is optional, and a learner who began with a later notebook does not need the earlier ones.
     begun = [number for number in exercises if number in states][:1] or exercises[1:2]
     order = [number for number in exercises if not begun or number >= begun[0]]
     rest = [number for number in (*order, *exercises) if number not in done]
@@ -105,7 +105,7 @@ def learner_text(tries: Sequence[Attempt], notebooks: Mapping[str, str]) -> str:
 
 
 def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str], now: datetime) -> str:
-    """Return a table for a host: a working copy a row, an exercise a column, minutes since the last check.
+    """Return a table for the host: a row per working copy, a column per exercise, minutes since the last check.
 
     A cell has the state's mark and, after the first try, the number of tries. A folder's name is never cut.
     """

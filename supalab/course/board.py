@@ -77,7 +77,7 @@ def _row(place: int) -> float:
 
 
 def _who(ax: Axes, x: float, y: float, name: str, arm: str, *, slot: bool) -> None:
-    """A caller is a circle, a slot a square, so that the drawing also works without colour."""
+    """Draw a caller as a circle and a slot as a square, so that the drawing also works without colour."""
     if slot:
         ax.add_patch(Rectangle((x - 0.16, y - 0.13), 0.32, 0.26, facecolor=colour(arm), edgecolor=INK, linewidth=1.0))
     else:

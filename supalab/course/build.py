@@ -40,7 +40,7 @@ STUB = re.compile(r"^( *)#: ?(.*)$", re.MULTILINE)
 FOR_STUBS = re.compile(r"^ *(?:# </?solution>|#: ?.*)(?:\n|\Z)", re.MULTILINE)
 SAID = re.compile(r"# (\w+): (.+)")
 HEADING = re.compile(r"^## Exercise (\d\d[a-z]) · (.+)$", re.MULTILINE)
-#: What a notebook's minutes are computed from; the instructor's notes state the same rule.
+#: How a notebook's minutes are computed; the instructor's notes state the same rule.
 WORDS_A_MINUTE, LINES_A_MINUTE, EXERCISE_MIN, CELL_S = 150, 12, 5, 2
 FENCED = re.compile(r"^```.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 METADATA = {
@@ -59,7 +59,7 @@ class Cell:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """What the check says, by name: the comments above an exercise's code."""
+        """Return what the check says, by name: the comments above an exercise's code."""
         matches = map(SAID.fullmatch, self.lines if self.exercise else ())
         return [(found[1], found[2]) for found in takewhile(bool, matches) if found]
 
@@ -101,7 +101,7 @@ def minutes(parts: Iterable[Cell]) -> int:
 
 
 def notebook(source: str, name: str, *, solved: bool = False) -> str:
-    """Turn one source into the text of a notebook; ``name`` starts its cells' ids."""
+    """Turn one source into the text of a notebook; the ids of its cells begin with ``name``."""
     parts = [_part(cell, f"{name[:2]}-{number:02}", solved) for number, cell in enumerate(cells(source), 1)]
     whole = {"cells": parts, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
@@ -109,7 +109,7 @@ def notebook(source: str, name: str, *, solved: bool = False) -> str:
 
 def _part(cell: Cell, cell_id: str, solved: bool) -> dict[str, Any]:
     text = cell.text(solved=solved)
-    if cell.prose and solved:  # it lies one folder below the pages that have no solved version
+    if cell.prose and solved:  # it is one folder below the pages that have no solved version
         text = re.sub(r"\]\((glossary\.md|HANDOUT\.md|00_start_here\.ipynb)", r"](../\1", text)
     about = {} if cell.exercise is None else {"tags": [f"exercise-{cell.exercise}"]}
     common = {"id": cell_id, "metadata": about, "source": text.splitlines(keepends=True)}
@@ -124,7 +124,7 @@ def sources() -> list[Path]:
 
 
 class Task(NamedTuple):
-    """An exercise as its notebook's source has it: ``hints``, the vaguer one first; ``reasons`` by their names."""
+    """An exercise from its notebook's source: ``hints``, the vaguer one first, and ``reasons`` by name."""
 
     number: str
     title: str
@@ -160,7 +160,7 @@ def built() -> Mapping[Path, str]:
 
 
 def main() -> int:
-    """Write every notebook, and say how many minutes each takes: its first cell and the README declare them."""
+    """Write every notebook and print its minutes, which its first cell and the README must declare."""
     for path, text in built().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""The charts of the notebooks, for what a cell has measured. Each carries its description.
+"""The charts of the notebooks, for the measurements of a cell. Each chart has a text description.
 
 The charts of an experiment come from its record: ``record.figure()``.
 """
@@ -34,7 +34,7 @@ __all__ = [
     "timeline",
 ]  # fmt: skip
 
-#: The place for the names at the left of the rows.
+#: The space for the names at the left of the rows.
 NAMED: Mapping[str, Any] = {"left": 0.16, "right": 0.975, "head_in": 1.1, "foot_in": 0.7}
 GUESS: Mapping[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.6}
 
@@ -51,7 +51,7 @@ def _on_one_axis(axes: Sequence[Axes], right: float, label: str = "seconds") -> 
 # Notebook 02: how late a ticker is.
 
 TICKS_IN, CALLER_IN, GAP_IN, MOST_CALLERS = 0.42, 0.1, 0.42, 20
-#: A silence is shaded from so many ticks on, and has words if there is room: this part of the chart's width.
+#: A silence of so many ticks is shaded, and gets a label if it takes this part of the chart's width.
 SHADED, ROOM_FOR_WORDS = 5, 0.15
 
 
@@ -60,7 +60,7 @@ def lag(
 ) -> Figure:
     """Draw a row for each run: its ticks as strokes, and below them a line for each caller, on one time axis.
 
-    ``guess``: the expected lag of the first row in seconds; drawn as a dashed bracket above it.
+    ``guess``: the expected lag of the first row, in seconds; drawn as a dashed bracket above the row.
     """
     if not beats:
         raise SettingsError("there is no heartbeat to draw: make one with `await heartbeat(…)`")
@@ -114,9 +114,10 @@ ACROSS, WAYS = 50, ("glued into the address", "passed as data")
 
 
 def rows_found(typed: Mapping[str, tuple[Found, Found]], ids: Sequence[int]) -> Figure:
-    """Draw the table once for each text and way, a square for each row, large and dark if it was found.
+    """Draw the table once for each text and each way: a square for each row, large and dark if it was found.
 
-    ``typed``: for each text what it found glued into the address, and passed as data. ``ids``: of all rows.
+    ``typed``: for each text, what it found when it was glued into the address and when it was passed as data. ``ids``:
+    the ids of all rows.
     """
 
     def said(found: Found) -> str:
@@ -149,7 +150,7 @@ ARROW: dict[str, Any] = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "s
 
 
 def sockets(ways: Mapping[str, Sequence[int]]) -> Figure:
-    """Draw the sockets that are open after each client, a line for each way of closing (three at most)."""
+    """Draw how many sockets are open after each client, a line for each way of closing (three at most)."""
     about = "after each client had done its one request, as the operating system counts them"
     said = [f"{way}: {each[-1]} open after {len(each)} clients, {max(each)} at most." for way, each in ways.items()]
     words = ["Sockets to the lab left open.", *said]
@@ -169,8 +170,8 @@ def sockets(ways: Mapping[str, Sequence[int]]) -> Figure:
 def cancellation(found: Mapping[str, tuple[float, float, Witness]]) -> Figure:
     """Draw for each arm the requests at the lab over time.
 
-    ``found``, by arm: after how many seconds all callers were cancelled, how many seconds a new caller then waited for
-    its rows, and the lab's witness.
+    ``found``, by arm: the second at which all callers were cancelled, the seconds that a new caller then waited for its
+    rows, and the lab's witness.
     """
     right = 1.05 * max(max(at + waited, seen.timeline[-1][0]) for at, waited, seen in found.values())
     top = 1.9 * max(seen.peak for *_, seen in found.values())
@@ -209,7 +210,7 @@ def _in_flight(ax: Axes, arm: str, steps: Sequence[tuple[float, int]]) -> None:
 
 
 def chunks(read: Mapping[str, tuple[Sequence[float], float, str]], *, read_timeout: float) -> Figure:
-    """Draw each response as a row of dots on one time axis; ``read_timeout`` (seconds) is drawn as a measure.
+    """Draw each response as a row of dots on one time axis, with ``read_timeout`` (seconds) as a measure.
 
     ``read``, by name: the second at which each chunk came, the second of the end, and ``answered`` or an error's name.
     """
@@ -236,7 +237,7 @@ def chunks(read: Mapping[str, tuple[Sequence[float], float, str]], *, read_timeo
 
 # Notebook 08: what each change saved.
 
-#: The column in which an arm is compared with itself: what it seems to save is the noise.
+#: The column in which an arm is compared with itself: the difference is the noise.
 NOTHING = "nothing"
 
 
@@ -281,7 +282,7 @@ def savings(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = None) 
 
 
 def _seconds(guess: Guess, whole: float) -> float | None:
-    """Return what somebody expected in seconds; a share of a whole that saved nothing is no number of seconds."""
+    """Return a guess in seconds; a percentage of a total that saved nothing gives no number."""
     if guess.value is None or not guess.unit.startswith("%"):
         return guess.value
     return guess.value / 100 * whole if whole > 0 else None
@@ -306,14 +307,14 @@ def _title(found: Mapping[str, Difference]) -> str:
 
 # Notebook 10: a service under load.
 
-#: Above the slowest response there is room for the lost ones, and above them for the row's note.
+#: Above the slowest response there is room for the lost requests, and above them for the row's note.
 ROOM, LOST_AT = 1.5, 0.76
 
 
 def responses(services: Sequence[Trial], *, guesses: Mapping[str, float | None] | None = None) -> Figure:
     """Draw response time against the intended start, and requests in flight at the lab, a row for each service.
 
-    ``guesses``: p95 of the response time that somebody expected, in seconds by arm, ``None`` for no guess.
+    ``guesses``: the p95 that the learner expected, in seconds by arm; ``None`` for no guess.
     """
     arms, expected = [one.arm for one in services], {arm: s for arm, s in (guesses or {}).items() if s is not None}
     slowest = [span.latency for one in services for span in one.answered]

@@ -1,7 +1,7 @@
 """Try a learner's answer to an exercise at a lab, and say what was seen, with a hint if need be.
 
-Judged is what an answer *does*, never how it is written. A check never raises for what a learner wrote, so the rest of
-the notebook runs.
+The judges look at what an answer *does*, never at how it is written. A check never raises an error because of a
+learner's code, so the rest of the notebook runs.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from supalab.errors import SettingsError
 from supalab.report.format import listed
 
 if TYPE_CHECKING:
-    from supalab.course.build import Task  # what `python -m supalab.course.build` runs is loaded once
+    from supalab.course.build import Task  # so that `python -m supalab.course.build` loads its module only once
 
 __all__ = [
     "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "asked", "awaited", "called", "described",
     "equal", "filled", "finding", "is_number", "judged", "named", "outcome", "required", "stop",
 ]  # fmt: skip
 
-#: A check that needs a few seconds needs many on a busy machine; what never completes takes all of these.
+#: A check that takes a few seconds takes many on a busy machine; code that never completes takes all of these.
 PATIENCE_S = 30.0
-#: After so many tries the second hint comes, after so many the solution.
+#: After how many tries the second hint is shown, and after how many the solution.
 SECOND_HINT, SOLUTION = 2, 3
 #: The file name that IPython gives a cell's code.
 CELL = re.compile(r"ipykernel_\d+|ipython-input")
-#: What is said in every exercise that has no text of its own under this name.
+#: The texts for every exercise that has no own text under this name.
 REASONS = {
     "no_function": "Give check() the function itself, by its name, without parentheses after it.",
     "coroutine": "The function computes and waits for nothing, so use a plain def: an async def returns a coroutine.",
@@ -54,12 +54,12 @@ Judge: TypeAlias = Callable[[Any], AsyncIterator[Finding]]
 tried: Counter[str] = Counter()
 
 
-class NotDone(Exception):  # it says where somebody is, not that something broke
+class NotDone(Exception):  # it says how far somebody is, not that something broke
     """What a stub raises: this exercise has not been done yet."""
 
 
 class StopCheck(Exception):
-    """End a check with this finding: without it nothing else can be judged."""
+    """Ends a check with this finding, because without it nothing else can be judged."""
 
     def __init__(self, last: Finding) -> None:
         super().__init__(last.what)
@@ -68,7 +68,7 @@ class StopCheck(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """One exercise: what the notebook's source says of it, and the judge that tries an answer at a lab."""
+    """One exercise: its texts from the notebook's source, and the judge that tries an answer at a lab."""
 
     task: Task
     judge: Judge
@@ -81,7 +81,7 @@ class Exercise:
 
 
 class Asked:
-    """A check to ``await``. If a cell forgets the ``await``, it shows a hint instead of a coroutine."""
+    """A check that must be awaited. If a cell forgets the ``await``, it shows a hint instead of a coroutine."""
 
     def __init__(self, number: str, looking: Callable[[], Awaitable[Feedback]]) -> None:
         self._number = number
@@ -95,7 +95,7 @@ class Asked:
 
 
 def asked(exercises: Mapping[str, Exercise], number: str, answer: Any) -> Asked:
-    """Return the check of an answer to one of these exercises; raises SettingsError for a number that none has."""
+    """Return the check of an answer to one of these exercises; raises SettingsError for an unknown number."""
     exercise = exercises.get(number)
     if exercise is None:
         raise SettingsError(f"there is no exercise {number!r}: choose from {', '.join(exercises)}")
@@ -121,7 +121,7 @@ async def _feedback(exercise: Exercise, answer: Any) -> Feedback:
 
 
 async def judged(exercise: Exercise, answer: Any) -> tuple[Finding, ...] | NotDone:
-    """Return the judge's findings, or what a stub says is left to do; an error in the answer is a finding too."""
+    """Return the judge's findings, or what a stub says is still to do; an error in the answer is a finding too."""
     if answer is ...:
         return NotDone("replace the three dots with your answer")
     found: list[Finding] = []
@@ -159,7 +159,7 @@ async def _tried(exercise: Exercise, answer: Any, found: list[Finding]) -> NotDo
             raise  # somebody stops the cell
         found.append(_broke(error))  # the answer has cancelled something and awaited it
     except Exception as error:
-        # A judge is ours and tested; what breaks in it is the answer.
+        # Our judges are tested, so an error in one comes from the answer.
         left = unfinished(error)
         if left is None and isinstance(error, TimeoutError) and patience.expired():
             words = "Does your code wait for something that never happens? If not, the machine is busy: check again."
@@ -184,7 +184,7 @@ def _broke(error: BaseException) -> Finding:
 
 
 def _where(error: BaseException) -> str:
-    """The line of the learner's own cell in which the error was raised, if it was raised in a cell."""
+    """Return the line of the learner's cell that raised the error, if a cell raised it."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if CELL.search(frame.filename) and frame.lineno:
             return f" in line {frame.lineno} of your cell, `{(frame.line or frame.name).strip()}`"
@@ -192,7 +192,7 @@ def _where(error: BaseException) -> str:
 
 
 def _why(error: BaseException, text: str) -> list[str]:
-    """What is said of an error: for those that come of a missing word or sign, which one."""
+    """Return what is said about an error; for an error that comes from a missing word or sign, which one is missing."""
     words = [f"Your code raised an error{_where(error)}."]
     if "used in 'await' expression" in text or "object can't be awaited" in text:  # up to Python 3.13, and later
         words.append("You await something that is not a coroutine: is there a plain def where an async def is meant?")
@@ -236,7 +236,7 @@ def a_function(answer: Any) -> Any:
 
 
 def filled(answer: Any, names: Sequence[str], reason: str) -> list[Any]:
-    """Return the values of a dict with these names; another answer ends the check, dots mean that it is not done."""
+    """Return the values of a dict with these names; another answer ends the check, and dots mean "not done yet"."""
     if not isinstance(answer, Mapping) or set(answer) != set(names):
         stop("your answer", f"a dict with {listed(names)}", repr(answer), reason)
     if ... in answer.values():
@@ -245,7 +245,7 @@ def filled(answer: Any, names: Sequence[str], reason: str) -> list[Any]:
 
 
 def called(function: Any, *arguments: Any, expected: str) -> Any:
-    """Call a function that only computes; no function, a coroutine or no result at all ends the check."""
+    """Call a function that only computes; the check ends if it is no function, a coroutine, or returns nothing."""
     value = a_function(function)(*arguments)
     if inspect.isawaitable(value) or value is None:
         stop("what it returns", expected, described(value), "nothing" if value is None else "coroutine")
@@ -253,7 +253,7 @@ def called(function: Any, *arguments: Any, expected: str) -> Any:
 
 
 async def awaited(asked: Any, what: str, expected: str) -> Any:
-    """Await what a function gave; a plain function's value, or a result that was not awaited, ends the check."""
+    """Await the result of a function; the check ends for a plain value or a result that was not awaited."""
     if not inspect.isawaitable(asked):
         stop(what, "something to await", described(asked), "plain")
     value = await asked
@@ -263,7 +263,7 @@ async def awaited(asked: Any, what: str, expected: str) -> Any:
 
 
 async def outcome(asked: Awaitable[Any]) -> tuple[Any, Exception | None]:
-    """Return the result, or the error that was raised; a stub and the end of a check pass."""
+    """Return the result, or the error that was raised; a stub's error and the end of a check are passed on."""
     try:
         return await asked, None
     except (NotDone, StopCheck):
@@ -278,12 +278,12 @@ def named(error: BaseException) -> str:
 
 
 def described(value: object) -> str:
-    """Return what somebody gave in two words: rows by their number, anything else by its type."""
+    """Describe an answer in two words: rows by their number, anything else by its type."""
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
         return f"{len(value)} row{'s' * (len(value) != 1)}"
     return "None" if value is None else f"a {type(value).__name__}"
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a real number; True and False are none."""
+    """Return whether a value is a real number; True and False are not numbers here."""
     return isinstance(value, Real) and not isinstance(value, bool)

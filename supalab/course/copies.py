@@ -32,7 +32,7 @@ def _originals() -> list[Path]:
 
 
 def default() -> Path:
-    """Where a learner works if no folder is named: here if this is a working copy, else ``supalab-course``."""
+    """Return the folder of a learner who names none: this one if it is a working copy, else ``supalab-course``."""
     return Path() if Path(MARKER).is_file() else Path(DEFAULT)
 
 
@@ -83,7 +83,7 @@ def _replaced(original: Path, here: Path) -> tuple[Path, Path | None]:
 
 
 def _kept(book: Path, number: int) -> Path:
-    """Where the old version of a notebook goes."""
+    """Return a free name for the old version of a notebook."""
     return book.with_name(f"{book.stem}.yours-{number}.ipynb")
 
 
@@ -96,7 +96,7 @@ def _copied(original: Path, here: Path) -> Path:
 
 
 def _fresh(original: Path) -> str:
-    """A notebook's text; it names this kernel's language, or JupyterLab calls it changed when it is opened."""
+    """Return a notebook's text with this kernel's language; without it, JupyterLab marks the notebook as changed."""
     from ipykernel.ipkernel import IPythonKernel
 
     book: dict[str, Any] = json.loads(original.read_text(encoding="utf-8"))
@@ -105,7 +105,7 @@ def _fresh(original: Path) -> str:
 
 
 def config_path(before: str) -> str:
-    """Return Jupyter's configuration path with the course's own in front: no news, and pages are shown, not edited."""
+    """Return Jupyter's configuration path with the course's own in front: no news, and pages open as rendered."""
     return os.pathsep.join(filter(None, (str(Path(__file__).parent / "jupyter"), before)))
 
 

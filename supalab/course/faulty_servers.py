@@ -22,7 +22,7 @@ HEAD = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection:
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    """Does to each caller what its fault says. Its threads are joined at the end: those that wait look at ``stop``."""
+    """Gives each caller its fault. Its threads are joined at the end: those that wait check ``stop``."""
 
     def __init__(self, fault: str, gap_s: float, size: int) -> None:
         self.fault, self.gap_s, self.stop = fault, gap_s, threading.Event()
@@ -42,7 +42,7 @@ class _Handler(socketserver.StreamRequestHandler):
             does.stop.wait()
             return
         with suppress(OSError):  # the client has disconnected, which is expected here
-            # To the empty line: closing with bytes unread would be a reset, which is another fault.
+            # Read to the empty line: closing with unread bytes would cause a reset, which is another fault.
             while self.rfile.readline() not in (b"\r\n", b""):
                 pass
             if does.fault == "closes":

@@ -19,7 +19,7 @@ __all__ = ["Feedback", "Finding", "State"]
 
 
 class State(Enum):
-    """How far an exercise is."""
+    """How far a learner is with an exercise."""
 
     NOT_DONE = "not done yet"
     LOOK_AGAIN = "look again"
@@ -31,7 +31,7 @@ MARKS = {State.NOT_DONE: "○", State.LOOK_AGAIN: "◐", State.DONE: "●"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what was expected, what was observed, and what to say if they differ.
+    """One thing that was checked: what was expected, what was observed, and what to say if they differ.
 
     A judge gives the name of a ``reason`` and the ``facts`` in it; the text of the reason is next to the exercise in
     the notebook's source, and becomes ``words``.
@@ -58,9 +58,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A check's whole answer; shows itself in a notebook.
+    """The whole result of a check; it displays itself in a notebook.
 
-    ``solution``: code, folded until somebody opens it. ``left``: what the stub that is left says.
+    ``solution``: code, folded until somebody opens it. ``left``: what an unfinished stub says.
     """
 
     exercise: str
@@ -89,12 +89,12 @@ class Feedback:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What is said of the findings that differ, each thing once."""
+        """Return what is said about the findings that differ, each thing once."""
         return tuple(dict.fromkeys(finding.words for finding in self.findings if not finding.ok and finding.words))
 
     @property
     def _below(self) -> list[str]:
-        """What stands below the findings: what the stub says, the reasons, the hints; code stands between backticks."""
+        """Return what is shown below the findings: the stub's words, reasons and hints; code is between backticks."""
         left = [f"The stub says: {self.left}"] if self.left else []
         return [*left, *self.words, *(f"Hint {number}: {hint}" for number, hint in enumerate(self.hints, 1))]
 

@@ -26,7 +26,7 @@ AROUND_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """When a loop ticked, and from when to when each coroutine ran, from its first step to its end; seconds."""
+    """When a loop ticked, and when each coroutine began its first step and ended; seconds."""
 
     name: str
     ticks: tuple[float, ...]
@@ -34,12 +34,12 @@ class Heartbeat:
 
     @property
     def longest_lag(self) -> float:
-        """The latest that a tick came, in seconds after it was due."""
+        """The longest time that a tick came after it was due, in seconds."""
         return max(0.0, max(end - start for start, end in itertools.pairwise(self.ticks)) - EVERY_S)
 
     @property
     def took(self) -> float:
-        """Seconds from the first step of the first coroutine to the end of the last."""
+        """Seconds from the first step of the first coroutine to the end of the last one."""
         return max(end for _, end in self.callers) - min(start for start, _ in self.callers)
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ __all__ = ["observe", "start_lab"]
 
 INTERRUPTED = "Interrupted. What this cell had started was cancelled; you can run the cell again."
 
-#: Looking at a burst may take this share of the time: a short burst is over after three looks.
+#: Looking at a burst may take this share of the time: a short burst has ended after three looks.
 WATCHED = 0.1
 
 _lab: Lab | None = None
@@ -53,7 +53,7 @@ def start_lab(*, latency: float = 0.15) -> Lab:
 
 
 def _keep_loopback_direct() -> None:
-    """Let no proxy of the environment see the lab's traffic, whichever library a cell uses.
+    """Keep proxies from the environment away from the lab's traffic, whichever library a cell uses.
 
     requests, urllib and httpx all read NO_PROXY; on a company's laptop it often lacks the loopback address.
     """
@@ -68,10 +68,10 @@ async def observe(client: Client, lab: Lab, arm: str, *, requests: int = 100, wa
 
     ``arm``: the name for the charts, such as ``fake-3``; its number is the client's limit. ``watch``: show below the
     cell what the lab has in flight, four times a second. Safe to run again.
-    Raises SettingsError for a name without a number, or with another one than the limit of the client.
+    Raises SettingsError for a name without a number, or with a number that is not the client's limit.
     """
     _check_limit(arm, client)
-    # In a thread, as every wait on a notebook's loop should be.
+    # In a thread, so that it does not block the notebook's loop.
     conditions = asdict(await asyncio.to_thread(lambda: lab.conditions))
     work = Workload(requests, conditions.pop("latency"))
     others = {name: value for name, value in conditions.items() if value}
@@ -87,14 +87,14 @@ def _check_limit(arm: str, client: object) -> None:
     number = arm.rpartition("-")[2]
     if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
         raise SettingsError(f"arm {arm!r} does not end in the client's limit: call it e.g. {arm.rstrip('-')}-10")
-    # A client of one's own need not have settings; then the name is taken at its word.
+    # A learner's own client may have no settings; then the name counts.
     own = getattr(getattr(client, "_settings", None), "limit", None)
     if own is not None and own != int(number):
         raise SettingsError(f"arm {arm!r} says {number}, but the client's limit is {own}: make the two agree")
 
 
 def _short_errors() -> None:
-    """Let a cell that somebody interrupts, or with a wrong setting, end with one line, not a screen of traceback."""
+    """Make a cell that is interrupted, or has a wrong setting, end with one line instead of a screen of traceback."""
     from IPython import get_ipython
 
     shell = get_ipython()
@@ -109,7 +109,7 @@ def _in_one_line(
     # IPython shows what this method of an error returns instead of the traceback.
     if isinstance(error, SettingsError):
         error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]  # type: ignore[attr-defined]
-    # A cell may also await something that it has cancelled itself: this is an error of the cell, as any other.
+    # A cell may also await something that it has cancelled itself: this is an error of the cell like any other.
     elif isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
         error._render_traceback_ = lambda: [INTERRUPTED]  # type: ignore[attr-defined]
     shell.showtraceback((kind, error, trace))

@@ -31,7 +31,7 @@ ASLEEP = "The knobs work after you have run this cell in JupyterLab. The table b
 class Setting:
     """A burst of ``requests``, ``limit`` at a time, that take ``latency`` seconds each at the server.
 
-    Raises SettingsError for a burst that cannot be.
+    Raises SettingsError for impossible values.
     """
 
     requests: int
@@ -55,13 +55,13 @@ class Setting:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Each request of the burst: all are asked for at once and served in waves."""
+        """The requests of the burst: all are asked for at once and served in waves."""
         starts = (place // self.limit * self.latency for place in range(self.requests))
         return tuple(Span(0.0, start, start + self.latency) for start in starts)
 
     @property
     def rest(self) -> str:
-        """What is left over: requests in a last wave that is not full, or slots that are never used."""
+        """Describe the remainder: requests in a last wave that is not full, or slots that are never used."""
         if self.limit > self.requests:
             return f"{count(self.limit - self.requests, 'slot')} never used"
         last = self.requests % self.limit
@@ -108,7 +108,7 @@ class Panel:
         return fig
 
     def settings(self) -> Table:
-        """Return a table of six settings of the burst: what the knobs are there to show, without a knob."""
+        """Return a table of six settings of the burst, which show the same as the knobs."""
         start, n = self.start, self.start.requests
         limits = (-(-n // 2), max(n - 1, 1), n, self.most)
         shown = [start, replace(start, latency=2 * start.latency), *(replace(start, limit=limit) for limit in limits)]
@@ -120,7 +120,7 @@ class Panel:
         return Table(columns, rows, headline=title, notes=[f"{n} requests at once. {COMPUTED}"])
 
     def widget(self) -> Any:
-        """Return the knobs over their chart as one widget."""
+        """Return the knobs and their chart as one widget."""
         import ipywidgets as widgets  # type: ignore[import-untyped]
 
         at = round(1000 * self.setting.latency)
@@ -142,7 +142,7 @@ class Panel:
             display({**self.widget()._repr_mimebundle_(), **words}, raw=True)  # type: ignore[no-untyped-call]
         except ImportError:
             sys.stdout.write(f"{NO_KNOBS}\n")
-        display(self.settings())  # type: ignore[no-untyped-call]  # an output of its own: it outlives the knobs
+        display(self.settings())  # type: ignore[no-untyped-call]  # a separate output, because it outlives the knobs
 
 
 def _knob(widgets: Any, label: str, value: int, low: int, high: int, step: int) -> Any:
@@ -154,13 +154,13 @@ def _knob(widgets: Any, label: str, value: int, low: int, high: int, step: int) 
     field = widgets.BoundedIntText(description=label, style={"description_width": "initial"}, **about)
     slider = widgets.IntSlider(readout=False, **about)
     box = widgets.HBox([field, slider], layout={"margin": "0 1.5em 0 0"})
-    box.link = widgets.jslink((slider, "value"), (field, "value"))  # lives as long as the box does
+    box.link = widgets.jslink((slider, "value"), (field, "value"))  # must live as long as the box
     return box
 
 
 def turn_the_knobs(requests: int = 60, *, limit: int = 3, latency: float = 0.15) -> Panel:
     """Return knobs for a burst's limit and server time (``latency``: seconds; milliseconds on the knob).
 
-    Raises SettingsError for a burst that cannot be.
+    Raises SettingsError for impossible values.
     """
     return Panel(Setting(requests, limit, latency))

@@ -1,4 +1,4 @@
-"""Show below a notebook's cell how a race is doing: requests in flight as the lab counts them, or a line of progress.
+"""Show the state of a race below a notebook's cell: requests in flight as the lab counts them, or a line of progress.
 
 No widgets: every notebook front end has updatable displays, and what was shown last is saved with the notebook. The
 drawing is SVG, written as text, because it is drawn again several times a second.
@@ -26,9 +26,9 @@ from supalab.report.plot import INK, MUTED, colour
 __all__ = ["LiveView", "Row", "drawn", "finished", "live_view"]
 
 EVERY_S = 0.25
-#: A reading may take this share of the time between two readings, so that watching does not change the race.
+#: A reading may take at most this share of the time between two readings, so that watching does not change the race.
 SHARE = 0.01
-#: Pixels, unless they are counts.
+#: Sizes in pixels; the others are counts.
 WIDTH, LEFT, RIGHT, TOP, GAP, HIGH, LEAST = 900, 150, 24, 12, 34, 90, 9
 MOST_STEPS = 600
 TICKS = MaxNLocator(6, steps=[1, 2, 5, 10])
@@ -39,7 +39,7 @@ Show = Callable[[dict[str, Any]], None]
 
 
 def displayed() -> Show | None:
-    """Return a function that shows a display's parts (by MIME type) instead of the last ones; None elsewhere."""
+    """Return a function that replaces a display's content (by MIME type); None outside a notebook."""
     from IPython import get_ipython
     from IPython.display import DisplayHandle
 
@@ -51,11 +51,11 @@ def displayed() -> Show | None:
 
 
 def live_view(lab: Lab | None = None, *, share: float = SHARE) -> Callable[[Progress], None]:
-    """Return something for ``progress=`` of a race or a plan, which shows below the cell how far it is.
+    """Return a value for ``progress=`` of a race or a plan that shows its progress below the cell.
 
     With ``lab`` it draws the requests that the lab has in flight while they run; without, it fills one line. In a
-    terminal it is a line of the terminal, and where output goes into a file it is silent. ``share``: the part of the
-    time that looking at the lab may take.
+    terminal it shows one line; if output goes to a file, it shows nothing. ``share``: the part of the time that looking
+    at the lab may take.
     """
     show = displayed()
     if show is not None and lab is not None:
@@ -107,13 +107,13 @@ def finished(trial: Trial) -> Row:
 
 
 def drawn(rows: Sequence[Row]) -> str:
-    """Return the rows as SVG on a white ground, on one scale of seconds, which grows with the slowest arm."""
+    """Return the rows as SVG on white, on one scale of seconds, which grows with the slowest arm."""
     until = max([row.seen.second for row in rows] + [0.5])
     scale, height, parts = (WIDTH - LEFT - RIGHT) / until, TOP, list[str]()
     each = min(HIGH / max([row.seen.peak for row in rows] + [1]), LEAST)
     for row in rows:
         floor = height + max(round(each * row.seen.peak), LEAST)
-        # A row that is not done yet is an outline: it can be distinguished without colour.
+        # A row that is not done yet is an outline, so that it can be distinguished without colour.
         fill = colour(row.arm) if row.done else "none"
         parts += [
             f'<text x="12" y="{height + 11}" font-weight="bold" fill="{INK}">{html.escape(row.arm)}</text>',
@@ -134,7 +134,7 @@ def drawn(rows: Sequence[Row]) -> str:
 
 
 def _steps(seen: Witness, floor: int, each: float, scale: float) -> str:
-    """The number in flight as the corners of one stepped area; of a long record, as many as a screen has room for."""
+    """Return the corners of the stepped area; of a long record, as many as fit on a screen."""
     every = max(len(seen.timeline) // MOST_STEPS, 1)
     points, last = [(0.0, 0)], 0
     for second, number in [*seen.timeline[::every], (seen.second, 0)]:
@@ -169,7 +169,7 @@ class LiveView:
             self._next = began + max(EVERY_S, (self._clock() - began) / self._share)
 
     def look(self, arm: str) -> bool:
-        """Ask the lab what it has seen of an arm since the last look; return whether there is something to draw."""
+        """Ask the lab what it has seen of an arm since the last look; return whether there is something new to draw."""
         row = self._rows.get(arm, Row(arm))
         known = () if row.done else row.seen.timeline
         try:
@@ -177,12 +177,12 @@ class LiveView:
         except LabError:  # the race itself reports the error of its lab
             return False
         if known and now.second < row.seen.second:
-            return False  # somebody has reset the record
+            return False  # somebody has reset the lab's counters
         self._rows[arm] = Row(arm, replace(now, timeline=known + now.timeline))
         return True
 
     def draw(self) -> None:
-        """Show all rows: an image with its words as alternative text, and the words."""
+        """Show all rows: an image with alternative text, and the same words."""
         words = " ".join(f"{row.arm}: {row.words}." for row in self.rows)
         data = base64.b64encode(drawn(self.rows).encode()).decode("ascii")
         image = f'<img alt="{html.escape(words, quote=True)}" src="data:image/svg+xml;base64,{data}">'

@@ -16,7 +16,7 @@ from queue import Empty
 __all__ = ["CELLS", "PATCHES", "answered", "line", "slower_by", "try_nest_asyncio"]
 
 PATCHES = ("nest_asyncio", "nest_asyncio2")
-#: What each kernel is sent after the patch: a cell with asyncio.run, and three that are as simple as can be.
+#: What each kernel gets after the patch: a cell with asyncio.run, and three very simple cells.
 CELLS = ("asyncio.run(asyncio.sleep(0.05))", "1 + 1", "2 + 2", "3 + 3")
 #: A kernel that is silent for this many seconds has lost its cells: each of them takes only milliseconds.
 QUIET_S = 2.0
@@ -45,7 +45,7 @@ print(best() / before)
 
 
 async def try_nest_asyncio() -> str:
-    """Return a few lines on what the patches do: the cells that a kernel runs, and the CPU time of plain tasks.
+    """Return a few lines on the effect of the patches: the cells that a kernel runs, and the CPU time of plain tasks.
 
     Takes about seven seconds.
     """
@@ -59,13 +59,13 @@ async def try_nest_asyncio() -> str:
 
 
 def line(patch: str, found: Sequence[bool]) -> str:
-    """Say which cells were answered in a kernel with this patch; a star stands for one that never ran."""
+    """Say which cells a kernel with this patch answered; a star stands for a cell that never ran."""
     marks = (f"[{place if ok else '*'}] {cell}" for place, (cell, ok) in enumerate(zip(CELLS, found, strict=True), 2))
     return f"{patch:<14}{sum(found)} of {len(CELLS)} cells answered:  {'  '.join(marks)}"
 
 
 async def answered(patch: str) -> tuple[bool, ...]:
-    """Start a kernel, apply the patch, send all cells at once, and return which were answered; takes seconds."""
+    """Start a kernel, apply the patch, send all cells at once, and return which were answered; takes some seconds."""
     from jupyter_client.manager import start_new_async_kernel
 
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -73,7 +73,7 @@ async def answered(patch: str) -> tuple[bool, ...]:
     found = set[str]()
     try:
         _, *asked = [client.execute(text) for text in (f"import asyncio, {patch}; {patch}.apply()", *CELLS)]
-        with suppress(Empty):  # the kernel has gone quiet, and will not answer what is left
+        with suppress(Empty):  # the kernel is silent, and will not answer the other cells
             while not found.issuperset(asked):
                 message = await client.get_shell_msg(timeout=QUIET_S)
                 if message["content"]["status"] == "ok":

@@ -35,7 +35,7 @@ class Guess:
         if times < 1.15:
             return f"{said}: spot on."
         way = "high" if self.value > measured else "low"
-        # A line of its own: JupyterLab breaks long ones in the middle of a word.
+        # On its own line, because JupyterLab breaks long lines in the middle of a word.
         return f"{said}: your guess is too {way} by a factor of {times:.1f}."
 
 

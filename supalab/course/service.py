@@ -1,4 +1,4 @@
-"""Put a service on one client under a short load, for a notebook; return its trial, with every request.
+"""Put a service on one client under a short load, for a notebook, and return the trial with every request.
 
 For the measured version, with many rates and faults, see ``supalab.experiments.capacity`` and ``faults``.
 """
@@ -23,7 +23,7 @@ TOLD_EVERY_S = 0.2
 
 
 async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, seed: int = 1) -> Trial:
-    """Start a contest agent on an arm's client, send it open-loop load for some ``seconds``, end it.
+    """Start a contest agent on an arm's client, send it open-loop load for some ``seconds``, and stop it.
 
     ``rate``: requests per second on average; ``seed``: of the arrival times, the same for all. The trial has the span
     of every request, and its numbers, such as ``response_p95_s``. Safe to run again. Raises SettingsError, AgentError.
@@ -32,7 +32,7 @@ async def put_under_load(arm: str, lab: Lab, *, rate: float, seconds: float, see
     async with Agent(client=arm, url=lab.url, key=lab.key) as agent:
         await asyncio.to_thread(lab.reset)
         address = Settings(agent.url, None, rest_path="")
-        # Progress is shown on the loop: what a thread writes may appear below another cell.
+        # Progress is shown on the loop: output of a thread may appear below another cell.
         job = asyncio.create_task(asyncio.to_thread(send, address, PATH, traffic, tick=so_far.append))
         while not (await asyncio.wait([job], timeout=TOLD_EVERY_S))[0]:
             tell(Progress(min(so_far[-1] / (START_S + seconds), 0.99), arm, 0, 1))

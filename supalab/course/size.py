@@ -23,7 +23,7 @@ LITTLE_MEMORY = 2 * 1024**3
 
 
 def _told(name: str, environ: Mapping[str, str]) -> float:
-    """Return the limit that a hub set, or infinity if there is none."""
+    """Return the limit that a hub has set, or infinity without one."""
     with suppress(ValueError):
         if (limit := float(environ.get(name, ""))) > 0:
             return limit

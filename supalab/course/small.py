@@ -1,6 +1,6 @@
 """The smallest client of the three migration steps: it returns rows or raises ApiError.
 
-Notebooks 04 and 05 extend it: it can read, but it cannot write (04) or close (05) yet. Learners add these parts.
+Notebooks 04 and 05 extend it: it can read, but it cannot yet write (04) or close (05). Learners add these parts.
 """
 
 from __future__ import annotations
@@ -58,5 +58,6 @@ class SmallClient:
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    # Reading the authorities takes a tenth of a second; a notebook that makes twenty clients does it once.
+    # Reading the certificate authorities takes a tenth of a second; a notebook that creates twenty clients does it
+    # once.
     return httpx.create_ssl_context(trust_env=False)

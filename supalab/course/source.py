@@ -26,5 +26,5 @@ def show_source(thing: Any) -> None:
             f"an object of type {kind} has no Python source: name a class, a function or a module, "
             "as in show_source(SupabaseAsync)"
         ) from None
-    # As Markdown, so that the colours are those of the editor's theme, a dark one too.
+    # As Markdown, so that the colours follow the editor's theme, light or dark.
     display({"text/markdown": f"~~~~python\n{code}~~~~", "text/plain": code}, raw=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The experiments: each has a plan of what to run, and presents its record as headline, notes, tables and figures.
+"""The experiments: each has a plan of what to run, and shows its record as headline, notes, tables and figures.
 
 How to make one, in a module of its own (``throughput`` is a good example):
 
@@ -9,7 +9,7 @@ How to make one, in a module of its own (``throughput`` is a good example):
 3. ``tables(found)``, ``figures``: the tables, and the figures by name. Both begin with ``found.rows`` (a DataFrame, a
    row for each trial), with ``measure.record.medians`` of such rows, or with ``found.trials``. ``Table.of`` makes a
    table of a DataFrame. ``report.plot.sheet`` begins a figure with its title, its foot and its description, which is
-   the headline and the notes; ``against`` there draws lines over limits. Neither sees a record without trials.
+   the headline and the notes; ``against`` there draws lines over limits. Neither is called for a record without trials.
 4. ``EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, …)`` at the end of the module, and an entry in ``MODULES``.
 5. A function of the experiment's name that calls ``EXPERIMENT.run(lab=…, progress=…, **asked)``, for users.
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODULES", "Experiment", "drawn_by", "experiment", "recorded"]
 
-#: Every experiment by the name of its record, with the module that it lives in, in the order of ``supalab record``.
+#: Every experiment by the name of its record, with its module, in the order of ``supalab record``.
 MODULES: Mapping[str, str] = {
     "race": "race",
     "bench": "bench",
@@ -58,7 +58,7 @@ MODULES: Mapping[str, str] = {
 class Experiment:
     """One experiment: its plan, and the functions that present its record.
 
-    ``about``: what it measures, in a few words. ``figures``: by the name that their file has in ``data/reference``; the
+    ``about``: what it measures, in a few words. ``figures``: by the name of their file in ``data/reference``; the
     first one is the record's own. ``compared``: the numbers by which two records are compared, counts and ratios first.
     ``full``: the plan's arguments for a reference record; ``quick``: for a first look. ``checked``: send one request
     first, because the table and the backend may be the user's own.
@@ -79,20 +79,21 @@ class Experiment:
     def run(self, **asked: Any) -> Record:
         """Run the plan and return its record.
 
-        ``asked``: the plan's arguments, and ``lab``, ``settings`` and ``progress``; they and errors as in ``run``.
+        ``asked``: the plan's arguments, and ``lab``, ``settings`` and ``progress``; they and the errors are those of
+        ``measure.run.run``.
         """
         from supalab.measure.run import run
 
         return run(self.plan, name=self.name, checked=self.checked, **asked)
 
     def expected_s(self, **asked: Any) -> float:
-        """Return the seconds that the plan with these arguments should take on a quiet machine."""
+        """Return how many seconds the plan with these arguments should take on a quiet machine."""
         from supalab.measure.run import expected_s
 
         return expected_s(self.plan(**asked))
 
     def table(self, found: Record) -> Tables:
-        """Return all tables of a record, as one value that shows itself."""
+        """Return all tables of a record as one value, which displays itself."""
         if not found.trials:
             return Tables([Table((), (), empty="No trial was finished.")])
         made = self.tables(found)
@@ -119,7 +120,7 @@ def experiment(name: str) -> Experiment:
 
 
 def drawn_by(module: str, name: str) -> Callable[[Record], Figure]:
-    """Return a figure of another module of this package, which is loaded, with matplotlib, when the figure is drawn."""
+    """Return a figure of another module of this package; the module and matplotlib are loaded when it is drawn."""
 
     def draw(found: Record) -> Figure:
         figure: Figure = getattr(import_module(f"supalab.experiments.{module}"), name)(found)

@@ -1,4 +1,4 @@
-"""Bench: the cost of a request with each client, from one request at a time to a thousand in flight.
+"""Bench: measure what a request costs with each client, from one request at a time to a thousand in flight.
 
 Clients take turns over fixed cases, in fresh processes; only time and CPU time are measured. Numbers are compared
 within one run on one machine, so the goals of our client are ratios.
@@ -31,14 +31,14 @@ CLIENTS = (
     *("real", "real-httpx", "httpx", "httpx2", "httpx-over-ours", "aiohttp"),
     *("supabase", "to-thread", "fake", "session"),
 )
-#: Run without server time alone, where nothing hides what our own code adds to its transport.
+#: Only run without server time, where nothing hides the work that our own code adds to its transport.
 NO_LATENCY_ONLY = "httpx-over-ours"
 
 
 class Size(NamedTuple):
     """One case: a workload at one limit, after ``warm_up`` requests that do not count.
 
-    Without a warm-up, making the client counts as well.
+    Without a warm-up, the creation of the client counts too.
     """
 
     name: str
@@ -56,8 +56,8 @@ CASES = (
     Size("zero-10", 10, Workload(1500, 0.0, callers=10), warm_up=100),
 )
 REPEAT, QUICK_REQUESTS = 5, 400
-#: Seconds of a trial, without its process, of those that take much longer than the server time (a 2-core machine,
-#: November 2026); and milliseconds of work for a request of all others. Good for guessing, and for nothing else.
+#: How many seconds a trial takes without its process, for those that take much longer than the server time (a 2-core
+#: machine, November 2026); and milliseconds of work per request for all others. They are only used for estimates.
 LONG = {"httpx2-1000": 16.0, "real-httpx-1000": 36.0, "httpx-1000": 35.0, "supabase-1000": 40.0, "to-thread-1000": 14.0}
 LONG |= dict.fromkeys(("real-httpx-100", "httpx-100", "supabase-100"), 10.0)
 USUAL_MS = 1.5
@@ -66,7 +66,7 @@ LONG_S, LONG_REPEATS = 15.0, 2
 
 
 class Goal(NamedTuple):
-    """What our client must reach: a number in one case, or its ratio to that of the client ``over``."""
+    """A goal for our client: a number in one case, or its ratio to the number of the client ``over``."""
 
     name: str
     at_most: float
@@ -86,7 +86,7 @@ GOALS = (
     ),
     Goal("errors, 2,000 at once, limit 1,000: SupabaseAsync", 0, "limit-1000", "errors"),
 )
-WHAT = "CPU time per request, and total time over the ideal, against the concurrency limit."
+WHAT = "CPU time per request, and total time divided by the ideal, against the concurrency limit."
 FOOT = (
     "real: SupabaseAsync; real-httpx: over httpx's own pool; supabase: official, with semaphore; to-thread: official "
     "sync;\nfake, session: requests in threads; all others: used directly. A line that ends early: the next "
@@ -96,7 +96,7 @@ FOOT = (
 
 
 def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, quick: bool = False) -> Plan:
-    """Each client in each case, taking turns, ``repeat`` times.
+    """Run each client in each case, taking turns, ``repeat`` times.
 
     Slow cases are run less often or left out, and default clients whose package is not installed are left out; remarks
     say which. Raises SettingsError for invalid values and for a named client that is not available.
@@ -129,7 +129,7 @@ def plan(clients: Sequence[str] | None = None, *, repeat: int | None = None, qui
 
 
 def _how_often(kind: str, size: Size, times: int, *, quick: bool) -> Generator[str, None, int]:
-    """Return how often a client is run in a case, and say why if that is less often than asked."""
+    """Return how often a client is run in a case, and say why if that is less often than asked for."""
     seconds, most = trial_s(kind, size), 0 if quick else LONG_REPEATS
     if seconds <= LONG_S or times <= most:
         return times
@@ -139,13 +139,13 @@ def _how_often(kind: str, size: Size, times: int, *, quick: bool) -> Generator[s
 
 
 def trial_s(kind: str, size: Size) -> float:
-    """Return the seconds that one trial should take, without starting its process."""
+    """Return the seconds that one trial should take, without the start of its process."""
     usual = (size.workload.ideal_s(size.limit) or 0.0) + USUAL_MS / 1000 * (size.workload.requests + size.warm_up)
     return round(LONG.get(f"{kind}-{size.limit}", usual), 3)
 
 
 def _runs(found: Record) -> pd.DataFrame:
-    """Every trial, with its total time over the ideal, NaN for a case without latency."""
+    """Return every trial with its total time divided by the ideal, NaN for a case without latency."""
     rows = found.rows
     return rows.assign(ratio=rows["makespan_s"] / rows["ideal_s"].where(rows["ideal_s"] > 0))
 
@@ -156,7 +156,7 @@ def seen(found: Record) -> Mapping[tuple[str, str], Any]:
 
 
 def _cases(found: Record) -> Mapping[str, Case]:
-    """One case of each name, in the order in which they ran."""
+    """Return one case of each name, in the order in which they ran."""
     cases: dict[str, Case] = {}
     for trial in found.trials:
         cases.setdefault(trial["case"], trial.case)
@@ -164,7 +164,7 @@ def _cases(found: Record) -> Mapping[str, Case]:
 
 
 def headline(found: Record) -> str:
-    """Say how much CPU time per request grows from the first limit to the second: plain httpx and our client."""
+    """Say how much the CPU time per request grows from the first limit to the second: plain httpx and our client."""
     every, names = seen(found), _against_limit(found)[:2]
     ends: list[Any] = [every.get((name, kind)) for kind in ("httpx", "real") for name in names]
     if len(ends) < 4 or None in ends:
@@ -194,7 +194,7 @@ def tables(found: Record) -> list[Table]:
 
 
 def _cell(one: Any) -> str:
-    """``0.71  1.06x``; what did not run is a dash, a star leads to the errors below."""
+    """Return ``0.71  1.06x``; a dash for a case that did not run, a star for errors that are listed below."""
     if one is None:
         return "-"
     ratio = f"  {one.ratio:5.2f}x" if pd.notna(one.ratio) else ""
@@ -220,18 +220,18 @@ def reached(goal: Goal, every: Mapping[tuple[str, str], Any]) -> float | None:
 
 
 def _against_limit(found: Record) -> list[str]:
-    """The cases that the figure draws: those with a latency and a warm-up."""
+    """Return the cases that the figure draws: those with a latency and a warm-up."""
     return [name for name, case in _cases(found).items() if case.ideal_s and case.options["warm_up"]]
 
 
 def figure(found: Record) -> Figure:
-    """Draw CPU time per request and total time over the ideal against the limit, one line for each client.
+    """Draw CPU time per request, and total time divided by the ideal, against the limit, one line for each client.
 
-    A point is the median of its repeats, the bar through it reaches from the lowest to the highest.
+    A point is the median of the repeats; the bar through it reaches from the lowest to the highest.
     """
     names, rows = _against_limit(found), _runs(found)
     rows = rows[rows["case"].isin(names)]
-    # A single point is no line, unless there is only one case.
+    # A single point is not drawn, unless there is only one case.
     rows = rows[rows.groupby("kind")["case"].transform("nunique") >= min(2, len(names))]
     marks, said = {}, []
     for kind, mine in medians(rows, "case", "kind").groupby("kind", sort=False):

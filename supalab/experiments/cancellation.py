@@ -1,4 +1,4 @@
-"""Cancellation: when all callers are cancelled, when is each part free, and which requests keep running?
+"""Cancellation: when all callers are cancelled, measure when each part is free, and which requests keep running.
 
 The client reports when its callers were free; the lab reports what kept running after that. Like many servers, the lab
 finishes every request even if its client has gone. It notices only clients that disconnected.
@@ -28,7 +28,7 @@ __all__ = ["EXPERIMENT", "arms", "cancellation", "plan"]
 
 NAME, ABOUT = "cancel", "which requests keep running when their callers are cancelled"
 ARMS = ("fake-10", "session-10", "article-10", "real-10")
-#: What a caller waits at most for an answer, beyond the latency: a pool that the cancellation broke never gives a slot.
+#: How long a new caller waits at most beyond the latency: a pool that the cancellation broke never gives a slot.
 TIMEOUT_S = 10.0
 WHAT = "Requests in flight at the lab before and after all callers are cancelled, one row for each client."
 FROM_WHEN = (
@@ -57,7 +57,7 @@ def plan(
     Args:
         arms: clients with their limits, separated by commas
         callers: callers that are cancelled, each of which has made one request
-        latency: seconds that the server takes for a request; the article's: 0.45
+        latency: seconds that the server takes for a request (0.45 in the article)
         at_s: seconds after which the callers are cancelled
         repeat: trials of each, taking turns
     """
@@ -76,7 +76,7 @@ def plan(
 
 
 def arms(found: Record) -> pd.DataFrame:
-    """Return a row for each arm, medians of its repeats, in the order in which they first ran.
+    """Return a row for each arm with the medians of its repeats, in the order in which they first ran.
 
     ``free_s`` (every caller had ended), ``run_s`` (``asyncio.run`` returned) and ``exit_s`` (the process ended) count
     from the intended moment of the cancellation, because a blocked loop cancels late and this delay must count.
@@ -113,7 +113,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say for each arm when callers were free, what kept running, how a new caller fared, and when all had ended."""
+    """Say for each arm when callers were free, what kept running, how long a new caller waited, when all had ended."""
     return [*(" ".join(_said(one, found)) for one in each(arms(found))), FROM_WHEN]
 
 
@@ -142,7 +142,7 @@ def _said(one: Any, found: Record) -> Iterator[str]:
 
 
 def table(found: Record) -> Table:
-    """Return what became of callers, slots, the client and the process, a row for each arm."""
+    """Return what happened to callers, slots, the client and the process, a row for each arm."""
     seen = arms(found)
     ends = {name: seen[f"{name}_s"].map(ms, na_action="ignore") for name in ("free", "closed", "run", "exit")}
     return Table.of(seen.assign(**ends), {
@@ -156,7 +156,7 @@ def table(found: Record) -> Table:
 def figure(found: Record) -> Figure:
     """Draw requests in flight at the lab over time, one row for each arm, with the cancellation and a new caller.
 
-    Of several repeats the one whose new caller waited the middle time is drawn.
+    Of several repeats, the one with the median wait of its new caller is drawn.
     """
     every = list(each(arms(found)))
     shown = [_shown(found, one.arm) for one in every]
@@ -189,12 +189,12 @@ def _shown(found: Record, name: str) -> Trial:
 
 
 def _came(trial: Trial) -> float:
-    """When the new caller had its response, or would have asked."""
+    """Return when the new caller had its response, or when it would have sent its request."""
     return float(trial["cancelled_s"] + trial["free_s"] + (trial["late_s"] or 0.0))
 
 
 def _requests(ax: Axes, one: Any, trial: Trial) -> None:
-    """Fill what is in flight before the cancellation, after it, and the new caller's request, which is the last one."""
+    """Fill the requests in flight before the cancellation, those after it, and the new caller's, which comes last."""
     at, shade = trial["cancelled_s"], look(trial.case.kind)[0]
     before = [(0.0, 0), *(step for step in trial.timeline if step[0] <= at)]
     turn = (at, before[-1][1])
@@ -215,7 +215,7 @@ def _fill(ax: Axes, steps: Sequence[tuple[float, int]], **how: Any) -> None:
 
 
 def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
-    """Mark when the new caller had its response and when a program that just exits had exited; name the row."""
+    """Mark when the new caller had its response and when a program that just ends had exited; label the row."""
     shade, top = look(trial.case.kind)[0], 0.93 * ax.get_ylim()[1]
     if trial["late_outcome"] == "ok":
         at = _came(trial)
@@ -235,7 +235,7 @@ def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
 
 
 def _beside(ax: Axes, said: str, x: float, y: float, up: float, **how: Any) -> None:
-    """Write words at the right of a mark, or at its left where its right has no room."""
+    """Write words to the right of a mark, or to its left if there is no room on the right."""
     label(ax, said, (x, y), (-9 if x > 0.8 * ax.get_xlim()[1] else 9, up), zorder=6, **how)
 
 

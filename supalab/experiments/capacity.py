@@ -1,4 +1,4 @@
-"""Capacity: up to which request rate is a service on each client fast enough?
+"""Capacity: find the highest request rate at which a service on each client is fast enough.
 
 Capacity is the highest rate of open-loop load with p95 below twice the response time of an idle service. Rates rise
 step by step until one is too high, and one step further; then the gap is halved repeatedly. For comparison the same
@@ -30,16 +30,17 @@ from supalab.report.table import Content, Table
 
 __all__ = ["ARMS", "capacity", "figure", "headline", "ideal_queue", "notes", "plan", "services", "steps_of", "tables"]
 
-#: The article's before, its control with the same limit, the article's after, and ours.
+#: The article's "before", the control with the new limit, the article's "after", and our client.
 ARMS = ("fake-3", "fake-10", "article-10", "real-10")
 STEPS, MOST_RATE, FINE = (5.0, 10.0, 20.0, 40.0, 80.0), 640.0, 0.05
 LATENCY_S, TIMEOUT_S, CALLER_TIMEOUT_S = 0.15, 5.0, 10.0
 DURATION_S, IDLE_S, REQUESTS = 10.0, 2.0, 150
 #: A step whose generator was late is measured once more, and then counts as it is.
 TRIES = 2
-#: Quick enough: p95 below so many idle response times.
+#: Quick enough means a p95 below so many idle response times.
 TOO_SLOW = 2.0
-#: The article's numbers about production, before and after, and the column of ``services`` with ours, times a factor.
+#: The article's numbers about production before and after, and the column of ``services`` with our number, times a
+#: factor.
 ARTICLE: Mapping[str, tuple[float, float, str, float]] = {
     "response time, ms (ours: idle)": (450, 150, "idle_s", 1000),
     "memory, MB (ours: most)": (250, 180, "memory_bytes", 1e-6),
@@ -51,7 +52,7 @@ ABOUT = (
     "at most {fine:.0%} higher was too high.",
     "Ideal queue: the capacity of the same number of slots for the same arrivals, simulated without a client, threads "
     "or an event loop.",
-    f"GET {PATH}, one request of the backend ({{latency}}) for each; a client's timeout is {{timeout:g}} s, a caller's "
+    f"GET {PATH}, one request to the backend ({{latency}}) for each; a client's timeout is {{timeout:g}} s, a caller's "
     f"{CALLER_TIMEOUT_S:g} s; a failed request counts as never answered.",
 )
 MARKERS = ("X", "s", "D", "o", "^", "v", "P")
@@ -69,18 +70,18 @@ def plan(
     seed: int = 1,
     timeout: float = TIMEOUT_S,
 ) -> Plan:
-    """Run each service when idle, then at rising rates; the arms take turns at each rate and get the same arrivals.
+    """Run each service when idle, then at rising rates; arms take turns at each rate and get the same arrivals.
 
     ``steps`` are tried until one is too high (doubled behind the last up to ``most``); then the gap is halved until it
-    is no wider than ``fine``. A step is longer where ``duration`` brings fewer than ``requests``. Raises SettingsError
+    is no wider than ``fine``. A step is longer if ``duration`` would give fewer than ``requests``. Raises SettingsError
     for values that cannot work, TrialError if a service fails when idle.
 
     Args:
         arms: clients with their limits, separated by commas
         steps: rates that are tried, separated by commas
-        latency: seconds that the server takes for a request; the article's: 0.45
-        duration: seconds of each rate
-        requests: the fewest requests of a rate
+        latency: seconds that the server takes for a request (0.45 in the article)
+        duration: seconds at each rate
+        requests: fewest requests at each rate
         fine: precision of the capacity, as a share
         most: highest rate that is tried
         seed: random seed of the arrival times
@@ -114,7 +115,7 @@ def _quick(p95: float | None, too_slow: float) -> bool:
 
 
 def bracket(tried: Mapping[float, bool]) -> tuple[float | None, float | None]:
-    """Return the highest good rate below the lowest bad one, and that bad one; ``None`` for what was not found."""
+    """Return the highest good rate below the lowest bad rate, and that bad rate; ``None`` for a missing one."""
     bad = min((rate for rate, good in tried.items() if not good), default=None)
     below = [rate for rate, good in tried.items() if good and (bad is None or rate < bad)]
     return max(below, default=None), bad
@@ -123,7 +124,7 @@ def bracket(tried: Mapping[float, bool]) -> tuple[float | None, float | None]:
 def next_rate(
     tried: Mapping[float, bool], steps: Sequence[float], fine: float = FINE, most: float = MOST_RATE
 ) -> float | None:
-    """Return the rate to try next; ``None`` when the gap is no wider than ``fine``, or there is nowhere to go."""
+    """Return the rate to try next; ``None`` if the gap is no wider than ``fine``, or there is no further rate."""
     good, bad = bracket(tried)
     ahead = [rate for rate in steps if rate not in tried]
     if bad is None:
@@ -138,7 +139,7 @@ def next_rate(
 
 
 def search(is_good: Callable[[float], bool], steps: Sequence[float], fine: float = FINE) -> dict[float, bool]:
-    """Run a whole search; returns the rates in the order in which they were tried, and whether they were good."""
+    """Run a whole search; return the rates in the order in which they were tried, and whether each was good."""
     tried: dict[float, bool] = {}
     while (rate := next_rate(tried, steps, fine)) is not None:
         tried[rate] = is_good(rate)
@@ -146,7 +147,7 @@ def search(is_good: Callable[[float], bool], steps: Sequence[float], fine: float
 
 
 def ideal_queue(arrivals: Sequence[float], slots: int, service_s: float) -> list[float]:
-    """Return the response time of each arrival, in seconds: first come, first served, by whichever slot is free."""
+    """Return each arrival's response time in seconds: first come, first served, by whichever slot is free."""
     free = [0.0] * slots
     found = []
     for at in arrivals:
@@ -167,18 +168,18 @@ def ideal_capacity(slots: int, idle_s: float, asked: Mapping[str, Any]) -> float
 
 
 def steps_of(found: Record) -> pd.DataFrame:
-    """Return a row for each arm and rate, in order of rate; of a rate that was tried twice, the last time counts."""
+    """Return a row for each arm and rate, in order of rate; if a rate was tried twice, the last try counts."""
     rows = found.rows[found.rows["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
     return rows.sort_values(["arm", "rate"], key=lambda of: of.map(found.arms.index) if of.name == "arm" else of)
 
 
 def services(found: Record) -> pd.DataFrame:
-    """Return a row for each arm, in the order in which they ran: what its service did when idle and at its capacity.
+    """Return a row for each arm in the order in which they ran: its service when idle and at its capacity.
 
-    ``capacity`` and ``ideal``: its own and that of an ideal queue with as many slots, in requests per second;
+    ``capacity`` and ``ideal``: its own capacity and that of an ideal queue with as many slots, in requests per second;
     ``too_much``: the lowest rate that was too high. ``times``: its capacity over that of fake-3. ``idle_s``,
     ``too_slow_s``: response times. ``memory_bytes``: of its process, at most. The other numbers are those of the trial
-    at its capacity. What was not found is NaN.
+    at its capacity. A value that was not found is NaN.
     """
     rows = []
     for idle in (trial for trial in found.trials if trial["rate"] is None):
@@ -199,12 +200,12 @@ def services(found: Record) -> pd.DataFrame:
 
 
 def _capacities(found: Record) -> pd.Series[float]:
-    """Return the capacities of three threads, of ten, and of ten at once with async; NaN for what was not found."""
+    """Return the capacities with three threads, ten threads, and ten requests at once with async; NaN if not found."""
     return services(found)["capacity"].reindex(["fake-3", "fake-10", "real-10"])
 
 
 def headline(found: Record) -> str:
-    """Say the capacities of three threads, of ten, and of ten at once with async."""
+    """Say the capacities with three threads, with ten threads, and with ten at once in async code."""
     few, control, real = _capacities(found)
     if pd.isna(few + control + real):
         return "How much load a service can take with each client"
@@ -234,7 +235,7 @@ def _capacity(one: Any) -> str:
 
 
 def tables(found: Record) -> list[Table]:
-    """Return the clients, p95 at each rate that was climbed, and the article's row next to ours."""
+    """Return the clients, p95 at each rate that was tried, and the article's row next to ours."""
     every, steps = services(found), steps_of(found)
     columns: dict[str, str | Callable[[Any], Content]] = {
         "client": "{arm}",
@@ -268,7 +269,7 @@ def tables(found: Record) -> list[Table]:
 
 
 def _with_article(every: pd.DataFrame) -> list[list[str]]:
-    """Return the article's numbers before and after, ours, and those of the control; ``?`` for what was not found."""
+    """Return the article's numbers before and after, ours, and the control's; ``?`` for a value that was not found."""
     rows = []
     for name, (before, after, column, factor) in ARTICLE.items():
         few, real, control = factor * every[column].reindex(["fake-3", "real-10", "fake-10"])
@@ -278,7 +279,7 @@ def _with_article(every: pd.DataFrame) -> list[list[str]]:
 
 
 def figure(found: Record) -> Figure:
-    """Draw p95 against arrival rate, a line for each client with its capacity marked, and what was in flight.
+    """Draw p95 against the arrival rate, a line for each client with its capacity marked, and requests in flight.
 
     A response that never came is drawn at the top edge.
     """
@@ -312,7 +313,7 @@ def figure(found: Record) -> Figure:
 
 
 def _lines(ax: Axes, every: pd.DataFrame, steps: pd.DataFrame, values: pd.Series[float]) -> None:
-    """Draw a line of values for each client against the rate; a control is dashed, with hollow marks."""
+    """Draw a line for each client over the rate; a control is dashed, with hollow marks."""
     for place, one in enumerate(each(every)):
         mine, shade, control = steps["arm"] == one.arm, colour(one.arm), control_of(one.arm, list(every["arm"]))
         ax.plot(

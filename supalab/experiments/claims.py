@@ -1,4 +1,4 @@
-"""Claims: test which of the article's statements hold on this machine, and for which reason.
+"""Claims: test which of the article's statements hold on this machine, and why.
 
 Each claim of ``data/claims.csv`` names the experiments that it needs and the rule that judges it (``claims_rules``). A
 quick run is smaller: its times are divided by a factor, it sends fewer requests, and its numbers are scaled back before
@@ -42,13 +42,14 @@ __all__ = [
 ]  # fmt: skip
 
 COLUMNS = ("id", "section", "claim", "figure", "unit", "experiment", "rule", "note")
-#: What can test a claim: races, single facts, a service under load, or nothing.
+#: The experiments that can test a claim: races, single facts, a service under load, or none.
 EXPERIMENTS = ("burst", "far", "wide", "reuse", "facts", "production", "none")
 #: The rule of a claim that no experiment here can decide; its note says why.
 UNTESTABLE = "untestable"
-#: The article's response time before, and a round trip of which three make it and one makes that after.
+#: The article's response time before, and a round trip: three of them make this time, and one makes the time after.
 BEFORE_S, FAR_RTT_S = 0.45, 0.15
-# Small enough for a minute in all; large enough that a request's work, a few milliseconds, stays far below its latency.
+# Small enough for a minute in all; large enough that the work for a request (a few milliseconds) is far below its
+# latency.
 QUICK_REQUESTS, QUICK_BURST, QUICK_FAR = 50, 2.0, 3.0
 QUICK_NOTE = "Quick: fewer requests and shorter times; the numbers are scaled back, so trust ratios."
 #: Each verdict in the plural, its mark and style in a table, its marker and colour in a figure: shapes differ as well.
@@ -58,7 +59,7 @@ LOOKS: Mapping[rules.Verdict, tuple[str, str, str, str, str]] = {
     rules.NOT: ("do not hold", "✕", "bad", "X", "#b3446c"),
     rules.CANNOT: ("cannot be tested here", "○", "dim", "o", "white"),
 }
-# A row for each claim with a figure; its value stands between these multiples of the article's.
+# Each claim with a figure has a row; the axis has these multiples of the article's number at its ends.
 ROW_IN, LEAST, MOST, LONGEST = 0.27, 0.03, 33.0, 46
 
 
@@ -67,7 +68,7 @@ class Claim:
     """One claim in our words, with the article's number if it has one, and the experiments and rule that test it.
 
     ``experiment`` has the names of what must run for it, with spaces between them, ``rule`` the name of its rule;
-    ``note`` says why no experiment can test it, if that is so.
+    ``note`` gives the reason if no experiment can test it.
     """
 
     id: str
@@ -81,7 +82,7 @@ class Claim:
 
     @property
     def stated(self) -> str:
-        """The article's figure with its unit, ``""`` if it has none."""
+        """Return the article's figure with its unit, ``""`` if there is none."""
         space = "" if self.unit in {"x", "/s"} else " "
         return "" if self.figure is None else f"{self.figure:g}{space}{self.unit}".strip()
 
@@ -93,7 +94,7 @@ class Claim:
 
 
 def catalogue(path: str | Path | None = None) -> tuple[Claim, ...]:
-    """Read the claims of a table (``data/claims.csv``); raises SettingsError, in one line, for any other table."""
+    """Read the claims of a table (``data/claims.csv``); raises SettingsError, in one line, for any other file."""
     name = Path(path or "claims.csv").name
     rows = csv.DictReader(
         io.StringIO(files.read(path, "a spreadsheet or a text editor") if path else shipped_text("data", name))
@@ -124,13 +125,12 @@ def _claim(row: dict[str, Any], where: str) -> Claim:
 
 
 def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
-    """What the claims of a table need: bursts under several conditions, facts, a service.
+    """Run what the claims of a table need: bursts under several conditions, facts, a service.
 
-    Raises SettingsError for a table that is none.
+    Raises SettingsError for a file that is not such a table.
 
-    Args:
-        quick: in small, in less than a minute, and without the service
-        claims: another table of claims (data/claims.csv)
+    Args:    quick: fewer requests and shorter times (less than a minute), without the service    claims: another table
+    of claims (default: data/claims.csv)
     """
     needed = {name for claim in catalogue(claims) for name in claim.experiment.split()}
     # As many callers as slots: a request that only waits for its slot would count as memory in flight.
@@ -148,21 +148,22 @@ def plan(*, quick: bool = False, claims: str | None = None) -> Plan:
     if "facts" in needed:
         yield Case("article-10", few, "facts", tags={"experiment": "facts"}, options={"seconds": EXPECTED_S})
     if "production" in needed and not quick:
-        # Idle first; then twice what three slots of 150 ms can do, and well below what ten can.
+        # First idle; then a load of twice what three slots of 150 ms can handle, and well below what ten can.
         for name in ("fake-3", "article-10", "fake-10"):
             yield case_of(name, 0.15, Traffic(3.0, 40.0), tags={"experiment": "production"}, idle=2.0)
 
 
 def bursts(experiment: str, arms: Sequence[str], load: Workload, scale: float = 1.0, **how: Any) -> Plan:
-    """One burst of each arm; ``scale``: what its times were divided by."""
+    """Yield one burst of each arm; ``scale``: what its times were divided by."""
     for name in arms:
         yield Case(name, load, "burst", tags={"experiment": experiment, "scale": scale}, **how)
 
 
 def burst(quick: bool, arms: Sequence[str]) -> Plan:
-    """100 at once, 450 ms at the server: the article's table. ``fake-10`` and ``real-3`` are the fair controls.
+    """Yield the article's table: 100 requests at once, 450 ms at the server. ``fake-10``, ``real-3`` are fair controls.
 
-    The short trials of a quick run are made twice: in one second of work, a stall of the machine is a large part.
+    The short trials of a quick run are made twice, because a stall of the machine is a large part of a one-second
+    trial.
     """
     scale = QUICK_BURST if quick else 1.0
     load = Workload(QUICK_REQUESTS if quick else rules.REQUESTS, BEFORE_S / scale)
@@ -172,10 +173,10 @@ def burst(quick: bool, arms: Sequence[str]) -> Plan:
 
 
 def far(quick: bool, arms: Sequence[str], small: float = QUICK_FAR) -> Plan:
-    """100 at once, TLS over a round trip of 150 ms, no server time: what a new connection costs.
+    """Yield bursts of 100 requests over TLS with a round trip of 150 ms, no server time: what a new connection costs.
 
-    ``small``: what times are divided by in a quick run; with fewer requests, the first ones, which open connections,
-    would weigh too much.
+    ``small``: what times are divided by in a quick run. The number of requests stays: with fewer, the first ones, which
+    open connections, would weigh too much.
     """
     scale = small if quick else 1.0
     conditions = {"rtt": FAR_RTT_S / scale, "tls": True}
@@ -215,7 +216,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say how many claims have each verdict, what another reason is, and how it was measured."""
+    """Say how many claims have each verdict, what "another reason" means, and how it was measured."""
     judged = verdicts(found)
     said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in _counts(judged).items())
     other = "it is as claimed, but the cause is not the one that the article names."
@@ -226,7 +227,7 @@ def notes(found: Record) -> list[str]:
 
 
 def table(found: Record) -> Table:
-    """Return every claim with the article's figure, the one found here, a verdict and a sentence."""
+    """Return every claim with the article's figure, the value found here, a verdict and a sentence."""
     rows: list[list[Content]] = []
     for section, lines in groupby(each(verdicts(found)), key=lambda line: line.section):
         rows.append([Cell(f"\n{section}", "bold")])
@@ -240,7 +241,7 @@ def table(found: Record) -> Table:
 
 
 def _with_figures(found: Record) -> list[Any]:
-    """The verdicts of claims that have a figure, where a value was found."""
+    """Return the verdicts of claims with a figure for which a value was found."""
     judged = verdicts(found)
     return list(each(judged[judged["figure"].notna() & judged["value"].notna()]))
 
@@ -253,8 +254,8 @@ def compared(found: Record) -> dict[str, float]:
 def figure(found: Record) -> Figure:
     """Draw every verdict, and below each value found here over the article's, on a scale of ratios.
 
-    A value of zero or below, such as memory that grew although it should shrink, is
-    drawn at the left end of the scale with its number.
+    A value of zero or below (such as memory that grew although it should shrink) is drawn at the left end of the scale
+    with its number.
     """
     lines = _with_figures(found)
     rows_in = ROW_IN * max(len(lines), 1)
@@ -294,7 +295,7 @@ def _draw_verdicts(ax: Axes, counts: Mapping[rules.Verdict, int]) -> None:
 
 
 def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
-    """Draw each value found here over the article's; the band is what counts as the same."""
+    """Draw each value found here as a multiple of the article's; within the band, they count as the same."""
     if not lines:
         ax.set_xticks([])
         return not_seen(ax, "no claim with a figure was tested")
@@ -304,7 +305,7 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
         place = min(max(line.value / line.figure, LEAST), MOST / 1.3)
         ax.plot([1, place], [row, row], color="#c3cad2", linewidth=1.4, zorder=2)
         ax.plot([place], [row], zorder=3, **_mark(line.verdict, 8.5))
-        # In the half where the mark is, so that no number runs into a line.
+        # In the half where the mark is, so that no number crosses a line.
         label(ax, line.here, (place, row), (-9 if place < 1 else 9, 0), fontsize=10, color=INK, zorder=4)
     labels = [f"{textwrap.shorten(line.claim, LONGEST, placeholder='…')}: {line.stated}" for line in lines]
     ax.set_yticks(range(len(lines)), labels)

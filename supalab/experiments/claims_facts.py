@@ -30,7 +30,7 @@ __all__ = ["EXPECTED_S", "facts"]
 EXPECTED_S = 11.0
 #: Server time in seconds while callers are cancelled and queue: long compared with delays of a busy machine.
 SLOW_S = 1.0
-# Callers are cancelled soon after their requests have begun, and long before these end.
+# Callers are cancelled soon after their requests have begun, and long before the responses.
 LEAVE_AT = 0.15
 # With one slot and a timeout of 1.8 server times, the third in the queue waits for its slot longer than that.
 QUEUED, PATIENCE = 4, 1.8
@@ -43,8 +43,8 @@ KINDS: Mapping[str, Callable[..., Client]] = {"fake": FakeSupabaseAsync, "articl
 
 
 def facts() -> dict[str, Any]:
-    """Try everything out and return what was found, by name."""
-    os.environ["no_proxy"] = "127.0.0.1"  # nor may a proxy of the system's own settings take loopback traffic
+    """Try everything out, and return what was found, by name."""
+    os.environ["no_proxy"] = "127.0.0.1"  # a proxy from the system's settings must not take loopback traffic either
     with Lab() as lab:
         found = _errors(lab) | _defaults() | _in_turn(lab) | _loops() | asyncio.run(_article(lab))
         lab.set(latency=SLOW_S)
@@ -88,7 +88,7 @@ def _errors(lab: Lab) -> dict[str, Any]:
 
 
 def _defaults() -> dict[str, Any]:
-    """Timeouts (seconds, -1 for none) and limits, as the libraries' signatures have them."""
+    """Return timeouts (seconds, -1 for none) and limits from the libraries' signatures."""
     old, new = (inspect.signature(one).parameters for one in (requests.Session.request, httpx.AsyncClient))
     timeouts = {"requests": old["timeout"].default, "httpx": new["timeout"].default.read}
     found = {f"default_timeout_{name}_s": -1.0 if wait is None else float(wait) for name, wait in timeouts.items()}
@@ -96,7 +96,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _in_turn(lab: Lab) -> dict[str, Any]:
-    """Count the connections of sequential requests, which never need two at once."""
+    """Count the connections of requests that are sent one after another, which never need two at once."""
     found = {"in_turn": IN_TURN}
     with requests.Session() as session, httpx.Client(trust_env=False) as client:
         gets: Mapping[str, Callable[..., Any]] = {
@@ -122,12 +122,12 @@ def _loops() -> dict[str, Any]:
             error = _raised(lambda: asyncio.get_event_loop().close())
         return _name(error) if error or not said else said[0].category.__name__
 
-    with ThreadPoolExecutor(1) as pool:  # a thread of its own: no loop was ever set there
+    with ThreadPoolExecutor(1) as pool:  # a new thread, where no loop was ever set
         return {"loop_inside_is_running": asyncio.run(inside()), "loop_outside": pool.submit(outside).result()}
 
 
 async def _article(lab: Lab) -> dict[str, Any]:
-    """The article's three steps: when is its client made, do all methods work, what stays open at the end?"""
+    """Try the article's three steps: when its client is created, whether all methods work, what is open at the end."""
     clients = set()
 
     class Counting(ArticleSupabaseAsync):
@@ -160,7 +160,7 @@ async def _article(lab: Lab) -> dict[str, Any]:
 
 
 async def _slow(lab: Lab) -> dict[str, Any]:
-    """Cancel callers of both clients and send a new request; queue for one slot with a timeout. All in parallel."""
+    """Cancel callers of both clients and send a new request; queue for one slot with a timeout. All run in parallel."""
     waits = [_next_answer(kind(lab.url, lab.key, limit=3)) for kind in KINDS.values()]
     queues = [_queue(kind(lab.url, lab.key, limit=1, timeout=PATIENCE * SLOW_S)) for kind in KINDS.values()]
     seconds, answers, drip = await asyncio.gather(asyncio.gather(*waits), asyncio.gather(*queues), _dripping())
@@ -191,7 +191,7 @@ async def _queue(db: Client) -> list[str]:
 
 
 async def _dripping() -> dict[str, str]:
-    """Ask a server that sends a byte at a time, with a timeout below the whole and above each gap."""
+    """Ask a server that sends one byte at a time, with a timeout below the total time and above each gap."""
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -209,7 +209,7 @@ async def _dripping() -> dict[str, str]:
 
 
 async def _crowd(lab: Lab) -> dict[str, Any]:
-    """Send more requests at once with default httpx than its pool has connections; the lab counts them."""
+    """Send more requests at once than the default pool of httpx has connections; the lab counts them."""
     async with httpx.AsyncClient(headers={"apikey": lab.key}, timeout=60, trust_env=False) as client:
         url = f"{lab.url}/rest/v1/contests?limit=1"
         await asyncio.gather(*(client.get(url) for _ in range(CROWD)))

@@ -1,7 +1,7 @@
 """Judge the article's claims by the rules of ``data/rules.toml`` from the measured numbers.
 
 A rule names numbers by experiment, arm and name: ``before.total_s``, ``wide kept-100.cpu_ms``, ``facts.methods``. The
-file says how a rule is written.
+file explains how to write a rule.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CANNOT: Verdict = "cannot be tested here"
 REQUESTS = 100
 #: A value is near another one if it is within this factor of it.
 FACTOR = 1.5
-#: Evidence that belongs to the claim that is judged: its figure, and the value of its rule.
+#: Evidence about the claim itself: its figure, and the value of its rule.
 OWN = "the claim"
 SHOWN: Mapping[str, Callable[[Any], str]] = {
     "duration": duration,
@@ -42,9 +42,9 @@ SHOWN: Mapping[str, Callable[[Any], str]] = {
     "saving": lambda value: f"{value:.0f} % less" if value > 0 else f"{-value:.0f} % more",
     "thread": lambda value: count(value, "thread"),
     "connection": lambda value: count(value, "connection"),
-    "wait": lambda seconds: "for ever" if seconds < 0 else f"{number(seconds)} s",
+    "wait": lambda seconds: "forever" if seconds < 0 else f"{number(seconds)} s",
     "is": lambda yes: "is" if yes else "is not",
-    "same": lambda yes: "same" if yes else "another",
+    "same": lambda yes: "same" if yes else "different",
     "more": lambda yes: "catches more" if yes > 0 else "the same",
     "catches": lambda yes: "catches" if yes else "does not catch",
 }
@@ -55,7 +55,7 @@ def near(value: float, figure: float) -> bool:
     return figure / FACTOR <= value <= figure * FACTOR
 
 
-#: The operators of a rule, from those that bind least to those that bind most.
+#: The operators of a rule, from the weakest binding to the strongest.
 OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "or": lambda one, other: one or other,
     "and": lambda one, other: one and other,
@@ -78,16 +78,16 @@ class NotSeen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was measured, as rules read it: ``evidence("before.total_s / after.total_s")``.
+    """The measured numbers in the form that rules read: ``evidence("before.total_s / after.total_s")``.
 
-    ``numbers``: by experiment and arm, such as ``burst fake-3``; ``facts`` are what was tried out.
+    ``numbers``: by experiment and arm, such as ``burst fake-3``; ``facts`` are the results of ``claims_facts``.
     """
 
     numbers: Mapping[str, Mapping[str, Any]]
 
     @classmethod
     def of(cls, trials: Sequence[Trial], experiment: str = "burst", scale: float = 1.0) -> Evidence:
-        """Read trials; their tags say of which experiment, and what times were divided by, or else it is given."""
+        """Read trials; their tags name the experiment and the divisor of its times, unless both are given."""
         grouped: dict[str, list[Trial]] = {}
         for trial in trials:
             name = trial.case.tags.get("experiment", experiment)
@@ -127,10 +127,11 @@ class Evidence:
 def numbers_of(trials: Sequence[Trial], scale: float = 1.0) -> dict[str, Any]:
     """Return the numbers of one arm in the article's units: those of the trial with the median makespan, times scaled.
 
-    Of two trials it is the faster one, because a busy machine only makes trials longer. Errors are those of all.
-    ``at_once``, ``in_flight``: most and mean requests between slot and response, as the client has them, which over a
-    distance is more than the lab sees. ``response_s``: mean from slot to response, ``caller_s`` from asking.
-    ``total_s``: for a burst of 100. ``threads``: besides the main one. ``lag_s``: of the loop, p99, not scaled.
+    Of two trials, the faster one counts, because a busy machine only makes trials longer. Errors are those of all
+    trials. ``at_once``, ``in_flight``: most and mean requests between slot and response, as the client counts them;
+    over a long round trip, the lab sees fewer. ``response_s``: mean from slot to response, ``caller_s`` from the call
+    to the response. ``total_s``: for a burst of 100. ``threads``: in addition to the main one. ``lag_s``: of the loop,
+    p99, not scaled.
     """
     if "makespan_s" not in trials[0].numbers:
         return dict(trials[0].numbers)
@@ -150,7 +151,7 @@ def numbers_of(trials: Sequence[Trial], scale: float = 1.0) -> dict[str, Any]:
         "total_s": share * one.makespan_s,
         "lag_s": seen.get("lag_p99_s"),
     }
-    if "at_once" in seen:  # a thread passes its slot on before the loop hears of its answer, so spans may overlap
+    if "at_once" in seen:  # a thread may take its next request before the loop ends the last span
         found["at_once"] = min(seen["at_once"], one.limit)
     if "threads" in seen:
         found["threads"] = seen["threads"] - 1
@@ -161,7 +162,7 @@ def numbers_of(trials: Sequence[Trial], scale: float = 1.0) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a claim is judged, as ``data/rules.toml`` says it."""
+    """How a claim is judged, as in ``data/rules.toml``."""
 
     value: str
     sentence: str
@@ -184,7 +185,7 @@ def rules() -> Mapping[str, Rule]:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, the value found here, as text and, where the claim has a figure, as a number in its unit; and why."""
+    """A verdict, its reason, and the value found: as text and, for a claim with a figure, as a number in its unit."""
 
     verdict: Verdict
     here: str
@@ -206,7 +207,7 @@ class _Words(string.Formatter):
 
 
 def judge(name: str, figure: float | None, evidence: Evidence) -> Judgement:
-    """Judge by the rule of this name; what was not measured makes it a claim that cannot be tested, and says why."""
+    """Judge by the rule of this name; a missing measurement makes the claim untestable, and the sentence says why."""
     rule, own = rules()[name], {"figure": figure}
     try:
         value = Evidence({**evidence.numbers, OWN: own})(rule.value)

@@ -37,13 +37,13 @@ SEEN_BY = (
     "At once: the arm's limit, and the most slots that were in use. The client counts them, because over a long round "
     "trip the lab counts a request only while it serves it. Response: from slot to response, without queue time."
 )
-#: How a number that fits is drawn, and one that does not: edge, face and sign.
+#: How numbers are drawn that fit, and those that do not: edge, face and sign.
 LOOKS = {True: ("#1d4f91", "#e3ebf5", "✓"), False: ("#b3446c", "#f7e9ef", "✕")}
 ROW_IN, LEFT_IN = 0.56, 3.95
 
 
 class Stated(NamedTuple):
-    """A number of the article's table, before and after: its name in the evidence, how it is written here and there."""
+    """A number of the article's table, before and after: its name in the evidence, and its form there and here."""
 
     name: str
     here: Callable[[float], str]
@@ -62,17 +62,17 @@ NUMBERS = 2 * len(ARTICLE)
 
 
 def hypotheses() -> list[Any]:
-    """Return what could have happened: ``letter``, ``said``, ``means``, and the arms ``before`` and ``after``.
+    """Return the hypotheses: ``letter``, ``said``, ``means``, and the arms ``before`` and ``after``.
 
-    ``means``: what else must then be so, for the reader to judge how likely it is.
+    ``means``: what else must then be true, so that the reader can judge how likely it is.
     """
     return list(each(pd.read_csv(io.StringIO(shipped_text("data", "hypotheses.csv")))))
 
 
 def plan(*, quick: bool = False) -> Plan:
-    """Bursts at 450 ms, over a distance and at 150 ms, and requests that arrive one by one, near and far.
+    """Run bursts at 450 ms, over a long round trip and at 150 ms, and requests that arrive one by one, near and far.
 
-    ``quick``: server time, round trip and number of requests in small; the numbers are scaled back.
+    ``quick``: a shorter server time and round trip and fewer requests; the numbers are scaled back.
     """
     scale = QUICK if quick else 1.0
     yield from burst(quick, ("fake-3", "fake-10", "article-10"))
@@ -85,7 +85,7 @@ def plan(*, quick: bool = False) -> Plan:
 
 
 def _open(experiment: str, arms: Sequence[str], latency: float, conditions: Mapping[str, Any], scale: float) -> Plan:
-    """Requests that arrive 20 per second, whether others are answered or not."""
+    """Yield requests that arrive 20 per second, whether or not others have a response."""
     rate, tags = OPEN_RATE * scale, {"experiment": experiment, "scale": scale}
     for name in arms:
         # Three threads that open a connection for each request fall behind: they take three times as long.
@@ -94,7 +94,7 @@ def _open(experiment: str, arms: Sequence[str], latency: float, conditions: Mapp
 
 
 def cells(found: Record) -> pd.DataFrame:
-    """Return a row for each hypothesis and number of the table: the article's, the one here, whether it fits.
+    """Return a row for each hypothesis and number of the table: the article's, the one here, and whether it fits.
 
     A hypothesis whose arms were not measured without errors is left out.
     """
@@ -110,7 +110,7 @@ def _cell(one: Any, e: Evidence, when: str, figure: str) -> dict[str, Any]:
     value, claimed = e(f"{arm}.{article.name}"), article.numbers[when == "after"]
     fits, text = near(value, claimed), article.here(value)
     if article.name == "limit":
-        # The article's number is a limit: what it allows and what was used are told apart.
+        # The article's number is a limit: the limit and the slots in use are shown separately.
         used = e(f"{arm}.at_once")
         fits, text = value == claimed, text if used == value else f"{text}, {used} used"
     said = {"letter": one.letter, "said": one.said, "means": one.means, "figure": figure, "when": when}
@@ -118,18 +118,18 @@ def _cell(one: Any, e: Evidence, when: str, figure: str) -> dict[str, Any]:
 
 
 def _matrix(found: Record) -> list[pd.DataFrame]:
-    """The cells of each hypothesis."""
+    """Return the cells of each hypothesis."""
     return [mine for _, mine in cells(found).groupby("letter")]
 
 
 def _best(every: Sequence[pd.DataFrame]) -> tuple[int, list[pd.DataFrame]]:
-    """How many numbers are explained at best, and the hypotheses that do so."""
+    """Return the highest number of explained numbers, and the hypotheses that reach it."""
     best = max((int(mine["fits"].sum()) for mine in every), default=0)
     return best, [mine for mine in every if mine["fits"].sum() == best]
 
 
 def _sentence(mine: pd.DataFrame) -> str:
-    """What one hypothesis explains and what not."""
+    """Say what one hypothesis explains and what it does not."""
     one, missed = mine.iloc[0], each(mine[~mine["fits"]])
     said = f"{one.letter} ({one.said}) explains {mine['fits'].sum()} of {len(mine)} numbers"
     but = "; ".join(f"{cell.figure} {cell.when}: {cell.text}, not {cell.stated}" for cell in missed)
@@ -146,7 +146,7 @@ def headline(found: Record) -> str:
 
 
 def solution(found: Record) -> str:
-    """Say in sentences which hypotheses explain everything, and if none does, which come nearest and what they miss."""
+    """Say in sentences which hypotheses explain everything; if none does, which come nearest and what they miss."""
     every = _matrix(found)
     if not every:
         return "No hypothesis could be tested: nothing was measured without errors."
@@ -155,7 +155,7 @@ def solution(found: Record) -> str:
         return " ".join([f"In none of {len(every)} hypotheses are all numbers true at once.", *map(_sentence, best)])
     named = "; ".join(f"{one.letter}, {one.said} ({one.means})" for one in (mine.iloc[0] for mine in best))
     others = [NUMBERS - int(mine["fits"].sum()) for mine in every if not mine["fits"].all()]
-    rest = f" Every other hypothesis misses at least {min(others)}." if others else ""
+    rest = f" Each of the others misses at least {min(others)}." if others else ""
     how_many = "one hypothesis" if len(best) == 1 else f"{len(best)} hypotheses"
     return f"All {NUMBERS} numbers are true at once in {how_many}: {named}.{rest}"
 
@@ -190,7 +190,7 @@ def compared(found: Record) -> dict[str, float]:
 
 
 def figure(found: Record) -> Figure:
-    """Draw a row for each hypothesis and a column for each number, before and after; the article's own stand on top."""
+    """Draw a row for each hypothesis and a column for each number, before and after; the article's own are on top."""
     every = _matrix(found)
     size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at full size"
     about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"

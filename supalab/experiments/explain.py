@@ -1,8 +1,8 @@
-"""Explain: which part of the change from fake to real made the difference?
+"""Explain: measure which part of the change from fake to real made the difference.
 
-Each factor is a pair of arms that differ in one thing (``data/factors.csv``); the second arm of one is the first arm of
-the next. Pairs and the whole step are measured separately, so that the factors add up is a result and not a definition.
-Differences are taken within a round, between trials that ran next to each other.
+Each factor is a pair of arms that differ in one thing (``data/factors.csv``); the second arm of a pair is the first arm
+of the next one. Pairs and the whole step are measured separately: if the factors add up to the whole, this is a result
+and not a definition. Differences are taken within a round, between trials that ran next to each other.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ __all__ = [
 ]  # fmt: skip
 
 NAME, ABOUT = "explain", "the step from the article's client to ours, one factor at a time, over several networks"
-#: The key of the trials that lead the whole way at once, and the number of factors that make the article's own step.
+#: The key of the trials of the whole step, and the number of factors in the article's own step.
 WHOLE, ARTICLE_FACTORS = "whole", 4
-#: Seconds of the article's server time; of the usual one up to a limit of ``CROWD``, and of one with more slots.
+#: Server times in seconds: the article's, the usual one up to a limit of ``CROWD``, and the one for more slots.
 ARTICLE_S, USUAL_S, CROWD_S, CROWD = 0.45, 0.15, 0.05, 30
 FULL = {"requests": 100, "latency": ARTICLE_S}
 QUICK = {"requests": 40, "latency": 0.05, "repeat": 2, "links": False}
-#: Links between client and lab: seconds of a round trip, and whether it speaks TLS.
+#: Links between client and lab: seconds of a round trip, and whether they use TLS.
 LINKS = {"HTTP": (0.0, False), "TLS": (0.0, True)} | {f"TLS, {ms} ms": (ms / 1000, True) for ms in (20, 40, 100)}
-#: Reuse depends on the link more than all others: it has them all. The others that touch connections have two.
+#: Reuse depends on the link most, so it is measured over all links; the other factors about connections over two.
 LINKS_OF = {"reuse": tuple(LINKS)} | dict.fromkeys(("library", "async", "keepalive"), ("HTTP", "TLS, 40 ms"))
-#: A link's round trips come on top of the service time, whatever that is: a short one and a few waves of requests
-#: show the same milliseconds per request in a fraction of the time.
+#: A link's round trips are added to any server time: a short server time and a few waves of requests show the same
+#: milliseconds per request in a fraction of the time.
 LINK_WAVES, LINK_LATENCY_S = 4, 0.05
-#: The sum of the factors should be the whole to within this part of it; smaller shares than ``MUCH`` are not said.
+#: The factors should add up to the whole to within this part of it; shares smaller than ``MUCH`` are not mentioned.
 SUM_WITHIN, MUCH = 0.10, 0.01
-#: A headline names a second factor with so large a share, and says "almost all" from so large a one on.
+#: The headline names a second factor with this share, and says "almost all" from this share on.
 LARGE, NEARLY = 0.2, 0.97
-#: Losing so much of what reuse saved is said.
+#: A note says so if this part of what reuse saved is lost.
 MOST = 0.5
 NOISE = "within noise"
 
 
 class Factor(NamedTuple):
-    """One thing that changes between two arms: in a few words, as the subject of a sentence, and in short."""
+    """One thing that changes between two arms: in a few words, as the subject of a sentence, and in a short form."""
 
     key: str
     before: str
@@ -66,7 +66,7 @@ class Factor(NamedTuple):
 
 
 def chain(before: int = 3, limit: int = 10) -> tuple[Factor, ...]:
-    """Return the factors in order, from ``before`` threads to ours with a limit of ``limit``.
+    """Return the factors in order, from ``before`` threads to our client with a limit of ``limit``.
 
     Raises SettingsError unless 0 < before < limit.
     """
@@ -87,14 +87,14 @@ def plan(
     repeat: int = 3,
     links: bool = True,
 ) -> Plan:
-    """A pair of arms for each factor, the whole way, and pairs over links if asked for; ``repeat`` rounds of all.
+    """Run a pair of arms for each factor, the whole step, and pairs over links if asked for; ``repeat`` rounds of all.
 
-    A trial runs after a warm-up that does not count, without instruments but CPU and time. Raises SettingsError for
+    A trial runs after a warm-up that does not count, and measures only CPU time and time. Raises SettingsError for
     values that cannot work.
 
     Args:
-        requests: requests of a trial (default: ten for each slot)
-        latency: seconds that the server takes for a request; the article's: 0.45 (0.15, or 0.05 with many slots)
+        requests: requests of each trial (default: ten for each slot)
+        latency: seconds that the server takes for a request (0.15, or 0.05 with many slots; 0.45 in the article)
         before: threads before the change
         limit: concurrency limit after the change
         repeat: trials of each, taking turns
@@ -107,7 +107,7 @@ def plan(
     few = min(load.requests, LINK_WAVES * limit)
     short = replace(load, requests=few, latency=min(load.latency or 0.0, LINK_LATENCY_S))
     runs = [(one.key, "", [one.before, one.after]) for one in factors]
-    # In the middle of a round, so that what gets worse on the way does so to factors on both sides of it.
+    # In the middle of a round, so that a machine that gets slower affects factors on both sides of it.
     runs.insert(ARTICLE_FACTORS, (WHOLE, "", [factors[0].before, factors[ARTICLE_FACTORS].before, factors[-1].after]))
     if links:
         runs += [(one.key, link, [one.before, one.after]) for one in factors for link in LINKS_OF.get(one.key, ())]
@@ -120,10 +120,10 @@ def plan(
 
 
 class Step(NamedTuple):
-    """One factor, perhaps over a link, or a way of several factors: the rounds of both arms, and what is saved.
+    """One factor, perhaps over a link, or a step of several factors: the rounds of both arms, and what is saved.
 
-    ``saved``: seconds of the burst; over a link milliseconds for which a request holds its slot. ``cpu``: milliseconds
-    of CPU for a request.
+    ``saved``: seconds of the burst; over a link, milliseconds for which a request holds its slot. ``cpu``: milliseconds
+    of CPU time per request.
     """
 
     factor: Factor
@@ -139,9 +139,9 @@ class Step(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """What the finished rounds of a record say: each factor, each factor over links, and two ways measured at once.
+    """The results of the finished rounds: each factor, each factor over links, and the two steps measured directly.
 
-    ``article``: the article's own step; ``ours``: the whole way, to our client.
+    ``article``: the article's own step; ``ours``: the whole step, to our client.
     """
 
     steps: list[Step]
@@ -151,22 +151,22 @@ class Explained(NamedTuple):
 
     @property
     def sections(self) -> list[tuple[list[Step], Step]]:
-        """The article's factors and its way, then those that lead on to ours and the whole way."""
+        """Return the article's factors with the article's step, then the other factors with the whole step."""
         return [(self.steps[:ARTICLE_FACTORS], self.article), (self.steps[ARTICLE_FACTORS:], self.ours)]
 
     def left(self, way: Step) -> float:
-        """Return the seconds of a way that its factors leave unexplained; negative if they sum to more."""
+        """Return the seconds of a step that its factors leave unexplained; negative if they sum to more."""
         factors = self.steps[:ARTICLE_FACTORS] if way is self.article else self.steps
         return way.saved.median - sum(step.saved.median for step in factors)
 
     def share(self, seconds: float) -> float | None:
-        """Return a part of the whole way, 0 to 1 or beyond; ``None`` if the way saved nothing."""
+        """Return a part of the whole step, 0 to 1 or beyond; ``None`` if the step saved nothing."""
         whole = self.ours.saved.median
         return seconds / whole if whole > 0 else None
 
 
 def explained(found: Record) -> Explained:
-    """Return what the finished rounds of a record say; raises TrialError if no round was finished."""
+    """Return the results of the finished rounds; raises TrialError if no round was finished."""
     rows, in_a_round = found.rows, sum(1 for _ in plan(**{**found.asked, "repeat": 1}))
     if len(rows):
         rows = rows.sort_values("repeat", kind="stable")
@@ -197,7 +197,7 @@ def explained(found: Record) -> Explained:
 
 
 def headline(found: Record) -> str:
-    """Return the way down in seconds (before, the article's after, ours), and what saved the most of it."""
+    """Say the seconds before, after the article's step and with our client, and what saved most of them."""
     seen = explained(found)
     ends = " to ".join(f"{seconds:.1f} s" for seconds in (*seen.article.ends(), seen.ours.ends()[1]))
     whole = seen.ours.saved.median
@@ -214,7 +214,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say what each factor saved, whether all add up to the whole, what CPU did, and what failed or is missing."""
+    """Say what each factor saved, whether they add up to the whole, what CPU time did, what failed or is missing."""
     seen = explained(found)
     said = [*(f"- {_sentence(step, seen)}" for step in seen.steps), ""]
     said += [*(_sum(way, seen) for _, way in seen.sections), _cpu(seen), *failures(found)]
@@ -224,7 +224,7 @@ def notes(found: Record) -> list[str]:
 
 
 def _sentence(step: Step, seen: Explained) -> str:
-    """What a factor saved, in time, in CPU and in connections."""
+    """Say what a factor saved in time, CPU time and connections."""
     got, share = step.saved.median, seen.share(step.saved.median)
     part = f", {abs(share):.0%} of the whole" if share is not None and abs(share) >= MUCH else ""
     clear = f"{'saves' if got > 0 else 'costs'} {duration(abs(got), places=2)}{part}"
@@ -239,7 +239,7 @@ def _sentence(step: Step, seen: Explained) -> str:
 
 
 def _sum(way: Step, seen: Explained) -> str:
-    """Whether the factors add up to the whole."""
+    """Say whether the factors add up to the whole."""
     whole, left = way.saved.median, seen.left(way)
     arms = zip((way.factor.before, way.factor.after), way.ends(), strict=True)
     ends = ", ".join(f"{arm} {duration(seconds, places=2)}" for arm, seconds in arms)
@@ -251,18 +251,18 @@ def _sum(way: Step, seen: Explained) -> str:
 
 
 def _cpu(seen: Explained) -> str:
-    """CPU of a request on the whole way, and what cut it most: seconds alone would hide it."""
+    """Say the CPU time per request and what reduced it most, because seconds alone would hide it."""
     before, after = seen.article.ends("cpu_ms")
     _, ours = seen.ours.ends("cpu_ms")
     cut = [step for step in seen.steps if step.cpu.above_noise and step.cpu.median > 0]
     best = sorted(cut, key=lambda step: -step.cpu.median)[:2]
     most = "; reduced most by " + " and ".join(step.factor.brief for step in best) if best else ""
-    levels = f"{before:.2f} ms before, {after:.2f} ms the article's after, {ours:.2f} ms SupabaseAsync"
+    levels = f"{before:.2f} ms before, {after:.2f} ms after the article's step, {ours:.2f} ms with SupabaseAsync"
     return f"CPU time per request: {levels}{most}."
 
 
 def about(step: Step) -> str:
-    """Return what was asked of every arm, over links or not, and how often."""
+    """Say what was asked of every arm, over links or not, and how often."""
     one, rounds = step.after.iloc[0], step.saved.rounds
     again = f"medians of {rounds} rounds" if rounds > 1 else "one round"
     network = " and the network's round trips" if step.link else ""
@@ -277,13 +277,13 @@ def effect(got: Difference, form: str) -> str:
 
 
 def link_headline(seen: Explained) -> str:
-    """Return by how much the link changes what reuse of connections saves."""
+    """Say by how much the link changes what connection reuse saves."""
     reuse = [step.saved.median for step in seen.links if step.factor.key == "reuse"]
     return f"Connection reuse saves {min(reuse):.0f} to {max(reuse):.0f} ms per request, depending on the network"
 
 
 def link_notes(seen: Explained) -> Iterator[str]:
-    """Say for each factor over which links it matters, and where the article's pool gives away what reuse saves."""
+    """Say for each factor over which links it matters, and where the article's pool loses what reuse saves."""
     for factor in dict.fromkeys(step.factor for step in seen.links):
         mine = [f"{effect(step.saved, '{:.0f} ms')} ({step.link})" for step in seen.links if step.factor == factor]
         yield f"{factor.said}: {', '.join(mine)}."
@@ -336,26 +336,26 @@ def _part(share: float | None) -> str:
 
 
 def _places(seconds: float) -> int:
-    """Decimals that leave room in a column: three below ten, two below a hundred, else one."""
+    """Return the decimals that fit into a column: three below ten, two below a hundred, else one."""
     return next((places for below, places in ((9.9995, 3), (99.995, 2)) if seconds < below), 1)
 
 
 def _links(seen: Explained) -> Table:
-    """A factor a row, a link a column; what noise could have made has a tilde, what was not measured is a dash."""
+    """Return a row for each factor, a column for each link; a tilde for values within noise, a dash if not measured."""
     cells = {
         (step.factor.change, step.link): f"{'' if step.saved.above_noise else '~'}{step.saved.median:+.0f}"
         for step in seen.links
     }
     changes = dict.fromkeys(change for change, _ in cells)
     rows = [[change, *(cells.get((change, link), "-") for link in LINKS)] for change in changes]
-    unit = "Milliseconds saved per request, of the time that it holds its slot, by network (20 ms is the round trip)"
+    unit = "Milliseconds of slot time saved per request, by network (20 ms is the round trip)"
     said = ["~: within noise, -: not measured", "", *(f"- {line}" for line in link_notes(seen))]
     words = [unit, about(seen.links[0])]
     return Table(["factor", *LINKS], rows, headline=link_headline(seen), about=words, notes=said)
 
 
 def compared(found: Record) -> dict[str, float]:
-    """Return each factor's share of the whole, what is left of it, and CPU of a request with each arm."""
+    """Return each factor's share of the whole, the unexplained rest, and the CPU time per request of each arm."""
     seen = explained(found)
     parts = {"remainder / whole": seen.share(seen.left(seen.ours))}
     parts |= {f"{step.factor.key}: share of the whole": seen.share(step.saved.median) for step in seen.steps}

@@ -1,6 +1,6 @@
-"""The figures of an explanation: what each factor saved, and what the link makes of it.
+"""The figures of an explanation: what each factor saved, and how the link changes it.
 
-Bars look saved, lost or within noise, with words at their end and the rounds' spread.
+The look of a bar says saved, lost or within noise; words and the spread of the rounds are at its end.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, colour, key, la
 
 __all__ = ["LOST", "NOISE", "SAVED", "Look", "by_link", "key_of", "look_of", "waterfall"]
 
-#: How high a bar is, of the room between two.
+#: The height of a bar as a part of the space for it.
 BAR = 0.6
-#: The panels' left edge in the waterfall, and from which part of the whole on a remainder is drawn.
+#: The panels' left edge in the waterfall, and the part of the whole from which a remainder is drawn.
 LEFT_IN, SHOWN = 0.255, 0.01
 
 
 class Look(NamedTuple):
-    """How a change is drawn and what it is called: lightness and hatch tell as much as the hue."""
+    """How a kind of change is drawn and what it is called; lightness and hatch say as much as the colour."""
 
     name: str
     face: str
@@ -52,12 +52,12 @@ class Bar(NamedTuple):
 
     @property
     def most(self) -> float:
-        """Where the words begin."""
+        """Return where the words begin."""
         return max(self.start, self.end, *self.spread)
 
 
 class Row(NamedTuple):
-    """A row of the waterfall: its name, what it is in small, its seconds, and its CPU time unless that is not known."""
+    """A row of the waterfall: its name, small words below it, its seconds, and its CPU time if that is known."""
 
     name: str
     small: str
@@ -73,7 +73,7 @@ def look_of(got: Difference) -> Look:
 
 
 def key_of(fig: Figure, looks: Iterable[Look]) -> None:
-    """Name the looks in a line at the lower left."""
+    """Explain the looks in a line at the lower left."""
     key(fig, looks, line=1.0, bbox_to_anchor=(10 / 72 / WIDTH_IN, 0.62 / fig.get_figheight()))
 
 
@@ -103,8 +103,8 @@ def margin(ax: Axes, place: float, said: str, left: float, up: float = 0, **how:
 def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
     """Draw what each factor saved, in seconds and in CPU time per request; draws on ``fig`` if one is given.
 
-    The article's "before" and "after" and ours are levels measured at once; if the factors between them do not add up
-    to the difference, to within one per cent of the whole, the remainder has a row of its own.
+    The article's "before" and "after" and our client are levels that were measured directly; if the factors between
+    them do not add up to the difference within one per cent of the whole, the remainder has its own row.
     """
     seen, said = explained(found), explain.headline(found)
     rows = dict(enumerate(_rows(seen)))
@@ -132,7 +132,7 @@ def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
 
 
 def _rows(seen: Explained) -> list[Row]:
-    """Levels that were measured at once start at zero; each factor leads from the level before it to the next one."""
+    """Yield the rows: levels, measured directly, start at zero; each factor leads from one level to the next."""
     whole = abs(seen.ours.saved.median)
     form = "{:.2f} s" if whole >= 2 else "{:.3f} s"
     rows, level = [_level("before", seen.ours, 0)], seen.ours.ends()[0]
@@ -158,7 +158,7 @@ def _factor(step: Step, level: float, form: str) -> Row:
 
 
 def _level(name: str, way: Step, end: int) -> Row:
-    """A level: the first or the last arm of a way."""
+    """Return the row of a level: the first or the last arm of a step."""
     arm, seconds, cpu = (way.factor.before, way.factor.after)[end], way.ends()[end], way.ends("cpu_ms")[end]
     time = Bar(0, seconds, f"{seconds:.2f} s", colour(arm))
     return Row(name, arm, time, Bar(0, cpu, f"{cpu:.2f} ms", colour(arm)))
@@ -179,7 +179,7 @@ def _foot(seen: Explained) -> str:
 
 
 def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
-    """Draw for how much shorter a request holds its slot, for each factor and link; draws on ``fig`` if one is given.
+    """Draw how much shorter a request holds its slot, for each factor and link; draws on ``fig`` if one is given.
 
     Raises TrialError if no links were measured.
     """

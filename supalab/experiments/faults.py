@@ -1,4 +1,4 @@
-"""Faults: how a service on each client behaves when its backend is slow or fails, or when clients disconnect.
+"""Faults: measure how a service on each client behaves when its backend is slow or fails, or clients disconnect.
 
 An open-loop load runs before, through and after each fault window. Recovered means, as for capacity, response times
 below twice that of the idle service.
@@ -34,23 +34,23 @@ from supalab.report.table import Content, Table
 __all__ = ["FAULTS", "faults", "figure", "headline", "notes", "plan", "recovery", "tables", "windows"]
 
 LATENCY_S, SLOW_S = 0.15, 2.0
-#: The faults by name: what they are, and the lab's conditions meanwhile.
+#: The faults by name: what they are, and the lab's conditions during them.
 FAULTS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "slow": ("the backend takes 2 s", {"latency": SLOW_S}),
     "down": ("the backend answers 503", {"error_rate": 1.0}),
     "left": ("a flood of clients disconnects", {}),
 }
-#: Half of what three slots of 150 ms can take, and what ten can take even while each request runs into a timeout.
+#: Half of what three slots of 150 ms can handle, and what ten can handle even if each request runs into its timeout.
 RATE = 5.0
-#: Like users who keep reloading a page: twelve of them wait at any time, more than ten slots take at once. So some are
-#: cancelled while they wait in a pool's queue.
+#: Like users who keep reloading a page: twelve of them wait at any time, more than ten slots. So some are cancelled
+#: while they wait in a pool's queue.
 FLOOD, FLOOD_TIMEOUT_S = 240.0, 0.05
-#: One second is what a caller of an interactive service may wait; the same for every client.
+#: A caller of an interactive service may wait one second; the same for every client.
 TIMEOUT_S, CALLER_TIMEOUT_S = 1.0, 10.0
 BEFORE_S, FAULT_S, AFTER_S, IDLE_S = 4.0, 10.0, 12.0, 1.5
-#: So many quick requests in a row are a recovery. More of them would blame the fault for a hiccup seconds later.
+#: So many quick requests in a row are a recovery. A larger number would blame the fault for a hiccup seconds later.
 ENOUGH = 10
-#: Why a kind of client does not recover; shown only if that was measured.
+#: Why a kind of client does not recover; shown only if this was measured.
 REASONS = {
     ("article", "left"): "callers cancelled in httpx's queue break its pool permanently (encode/httpcore issue 1093)"
 }
@@ -70,8 +70,8 @@ NOTES = (
     "{rate:g} requests per second at random, the same for all; clients time out after {timeout:g} s.",
     f"Recovered: the first of {ENOUGH} requests in a row below twice the idle response time.",
     "Lost: callers who stayed and had no response. Wasted work: good responses of the backend that reached no caller. "
-    "Client gone: requests, failed ones too, whose client had closed the connection before the backend was done with "
-    "them, so that it could have stopped.",
+    "Client gone: requests, failed ones too, whose client closed the connection before the backend had finished "
+    "them; the backend could have stopped.",
     "Disconnected: a flood of {flood:g} clients per second in addition, which disconnect after {flood_ms:.0f} ms.",
 )
 ROW_IN, LOW_S, MARGIN, LOST = 1.3, 0.1, 1.9, 1.25
@@ -96,7 +96,7 @@ def plan(
     timeout: float = TIMEOUT_S,
     seed: int = 1,
 ) -> Plan:
-    """Each fault on the service of each client: seconds ``before`` it, of the ``fault``, and ``after`` it.
+    """Run each fault on the service of each client: seconds ``before`` it, of the ``fault``, and ``after`` it.
 
     The flood comes in the fault ``left``. Raises SettingsError for values that cannot work.
 
@@ -106,9 +106,9 @@ def plan(
         before: seconds before the fault
         fault: seconds of the fault
         after: seconds after the fault
-        rate: requests per second all the time, the same for all
+        rate: requests per second during the whole load, the same for all
         flood: requests per second that come in addition and disconnect
-        flood_timeout: seconds after which those disconnect
+        flood_timeout: seconds after which these clients disconnect
         timeout: seconds after which a client gives up
         seed: random seed of the arrival times
     """
@@ -134,9 +134,9 @@ def windows(found: Record) -> pd.DataFrame:
     ``begin`` and ``end``: of the fault as it really was, in seconds from the load's start. ``before_s``, ``during_s``:
     p95 of the response time. ``recovery_s``: as in ``recovery``; ``recovered`` is its text. ``spans``: the requests
     whose clients did not disconnect on purpose; ``lost``: how many of them had no response, ``failures`` by kind,
-    ``lost_after`` when the fault was over. ``wasted``: good responses of the backend that reached no caller;
-    ``noticed``: requests whose connection the client had closed, so that the backend could have stopped. What was not
-    found is NaN.
+    ``lost_after``: those of them after the end of the fault. ``wasted``: good responses of the backend that reached no
+    caller; ``noticed``: requests whose connection the client had closed, so that the backend could have stopped. A
+    value that was not found is NaN.
     """
     numbers = ["before_s", "during_s", "recovery_s"]
     return pd.DataFrame(map(_window, found.trials)).astype(dict.fromkeys(numbers, float))
@@ -165,7 +165,7 @@ def _window(trial: Trial) -> dict[str, Any]:
 def recovery(spans: Sequence[Span], end: float, too_slow_s: float) -> float | None:
     """Return the seconds from a fault's end to the first of ``ENOUGH`` quick requests in a row; ``None`` if not seen.
 
-    0 if that is the first request after the end.
+    It is 0 if the first request after the end is quick.
     """
     after = [span for span in spans if span.asked >= end]
     quick = [span.ok and span.latency < too_slow_s for span in after]
@@ -194,7 +194,7 @@ def notes(found: Record) -> list[str]:
 
 
 def tables(found: Record) -> list[Table]:
-    """Return a table for each fault, and what the columns mean."""
+    """Return a table for each fault, with notes on its columns."""
     every = windows(found)
     by_fault = list(every.groupby("fault", sort=False))
     made = [
@@ -216,7 +216,7 @@ def tables(found: Record) -> list[Table]:
 def figure(found: Record) -> Figure:
     """Draw every request of every fault: a row for each client, a column for each fault, on shared scales.
 
-    For a fault that did not run, its panel says so.
+    The panel of a fault that did not run says so.
     """
     every = {(one.arm, one.fault): one for one in each(windows(found))}
     arms, kinds = found.arms, list(dict.fromkeys(kind for _, kind in every))

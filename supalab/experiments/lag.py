@@ -1,4 +1,4 @@
-"""Loop lag: how late the event loop is with each client, and what a request costs in CPU time and threads.
+"""Loop lag: measure how late the event loop is with each client, and a request's CPU time and threads.
 
 A ticker runs every 5 ms in the clients' loop; its own CPU time is subtracted from theirs. It is delayed by the machine
 (an idle loop is measured too), by the client's work on the loop, and, with threads, by waiting for the GIL.
@@ -42,13 +42,13 @@ WHAT = "How late the event loop is with each client (median, 99th percentile, lo
 
 
 def plan(arms: Sequence[str] = ARMS, *, latency: float = 0.15, repeat: int = 3) -> Plan:
-    """A loop with nothing to do, then each arm with as many closed-loop callers as its limit; ``repeat`` times.
+    """Run an idle loop, then each arm with as many closed-loop callers as its limit; ``repeat`` times.
 
     Raises SettingsError for values that cannot work.
 
     Args:
         arms: clients with their limits, separated by commas
-        latency: seconds that the server takes for a request; the article's: 0.45
+        latency: seconds that the server takes for a request (0.45 in the article)
         repeat: trials of each, taking turns
     """
     checked_repeat(repeat)
@@ -64,23 +64,23 @@ def plan(arms: Sequence[str] = ARMS, *, latency: float = 0.15, repeat: int = 3) 
 
 
 def _runs(found: Record) -> pd.DataFrame:
-    """Every run; those of a loop with nothing to do are an arm of their own, which asked for nothing."""
+    """Return every run; the idle loop is an arm of its own, without requests."""
     rows, idle = found.rows, pd.Series([trial.case.job == "idle" for trial in found.trials])
     rows = rows.reindex(columns=[*rows, *({"cpu_ms", "errors", "threads"} - {*rows})])
     rows.loc[idle, ["arm", "kind"]] = IDLE
-    # The axis is logarithmic, and a clock that is not fine enough would read 0.
+    # The axis is logarithmic, and a coarse clock would read 0.
     return rows.assign(requests=rows["requests"].mask(idle), **rows[list(PARTS)].clip(lower=LEAST_S))
 
 
 def arms(found: Record) -> pd.DataFrame:
-    """Return a row for each arm, the idle loop first, then in the order asked for: medians of its repeats."""
+    """Return a row for each arm, the idle loop first, then in the order of the plan: medians of its repeats."""
     order = {name: place for place, name in enumerate([IDLE, *found.asked["arms"]])}
     seen = medians(_runs(found), "arm", "kind")
     return seen.sort_values("arm", key=lambda names: names.map(order), ignore_index=True)
 
 
 def headline(found: Record) -> str:
-    """Say how long the loop was blocked at most: with the worst arm, and with the best."""
+    """Say how long the loop was blocked at most, with the worst arm and with the best."""
     seen = _asked(arms(found)).sort_values("lag_max_s", ascending=False, kind="stable")
     if seen.empty:
         return "No arm ran"
@@ -89,12 +89,12 @@ def headline(found: Record) -> str:
 
 
 def _asked(seen: pd.DataFrame) -> pd.DataFrame:
-    """The rows of clients, without that of the idle loop."""
+    """Return the rows of clients, without the idle loop."""
     return seen[seen["arm"] != IDLE]
 
 
 def notes(found: Record) -> list[str]:
-    """Say what blocking does, how threads and async compare at each limit, what an idle loop has, and what failed."""
+    """Say what blocking does, how threads and async compare at each limit, the lag of an idle loop, and what failed."""
     seen = arms(found)
     idle = [_idle(one) for one in each(seen[seen["arm"] == IDLE])]
     return [*_by_limit(_asked(seen)), *idle, *failures(found)]
@@ -104,7 +104,7 @@ def _by_limit(asked: pd.DataFrame) -> Iterator[str]:
     for one in each(asked[asked["kind"] == "blocking"]):
         yield (
             f"{one.arm} blocked the loop for {duration(one.lag_max_s)}: its {one.requests:.0f} requests of "
-            f"{duration(one.latency)}, one after another, and nothing else in between."
+            f"{duration(one.latency)} ran one after another, and nothing else ran in between."
         )
     for limit, group in asked[asked["kind"] != "blocking"].groupby("limit", sort=False):
         lags = [f"{one.arm} {duration(one.lag_p99_s)}/{duration(one.lag_max_s)}" for one in each(group)]
@@ -115,11 +115,11 @@ def _by_limit(asked: pd.DataFrame) -> Iterator[str]:
 def _idle(one: Any) -> str:
     p50, p99, longest = (duration(getattr(one, name)) for name in PARTS)
     lag = f"p50 {p50}, p99 {p99}, longest {longest}"
-    return f"A loop with nothing to do, for comparison: {lag}. The ticker's own CPU time is subtracted."
+    return f"An idle loop, for comparison: {lag}. The ticker's own CPU time is subtracted."
 
 
 def table(found: Record) -> Table:
-    """Return CPU, threads and lag, a row for each arm, below that of an idle loop."""
+    """Return CPU time, threads and lag: a row for the idle loop, and one for each arm."""
     seen = arms(found)
     seen = seen.assign(threads=seen["threads"].mask(seen["arm"] == IDLE, 1), **(1000 * seen[list(PARTS)]))
     return Table.of(seen, {
@@ -130,7 +130,7 @@ def table(found: Record) -> Table:
 
 
 def compared(found: Record) -> dict[str, float]:
-    """Return CPU of a request and the 99th percentile of the lag, of each arm."""
+    """Return the CPU time per request and the 99th percentile of the lag, for each arm."""
     every = list(each(_asked(arms(found))))
     cpu = {f"{one.arm}: CPU ms/request": one.cpu_ms for one in every}
     return cpu | {f"{one.arm}: lag p99, ms": 1000 * one.lag_p99_s for one in every}

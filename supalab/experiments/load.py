@@ -1,4 +1,4 @@
-"""Load: how long a service takes to respond at rising request rates.
+"""Load: measure how long a service takes to respond at rising request rates.
 
 The load is an open loop at random times, or a closed loop of some callers; the service is our own contest agent over a
 lab, or any address.
@@ -39,7 +39,7 @@ def load(
 ) -> Record:
     """Load a service and return the record: the one at ``url``, or a contest agent of our own over a lab.
 
-    ``asked`` and errors as in ``plan`` and ``run``; SettingsError if nothing answers at ``url``.
+    ``asked`` and the errors are those of ``plan`` and ``measure.run.run``; SettingsError if nothing listens at ``url``.
     """
     if url is None:
         return EXPERIMENT.run(path=path, progress=progress, **asked)
@@ -48,7 +48,7 @@ def load(
 
 
 def elsewhere(url: str, path: str = PATH) -> tuple[Settings, dict[str, Any]]:
-    """Return the settings of a service at an address, and the plan's arguments, which do not show the path's query."""
+    """Return settings for a service at an address, and the plan's arguments, which hide the query of the path."""
     settings = Settings(url, None, rest_path="")
     return settings, {"service": settings.url, "path": Private(path)}
 
@@ -64,13 +64,13 @@ def plan(
     client: str = "real",
     service: str | None = None,
 ) -> Plan:
-    """One load after another: an open loop at each of the ``rates``, or a closed loop of ``callers``.
+    """Run one load after another: an open loop at each of the ``rates``, or a closed loop of ``callers``.
 
     ``service``: the address of another service than our own agent. Raises SettingsError for values that cannot work.
 
     Args:
         callers: instead of a rate, a number of callers; each sends its next request after a response
-        duration: seconds of each rate
+        duration: seconds at each rate
         path: the path that is requested
         timeout: seconds after which a caller gives up
         seed: random seed of the arrival times
@@ -89,7 +89,7 @@ def plan(
 def rates(text: str, step: float | None = None) -> tuple[float, ...]:
     """Read rates per second: ``20``, ``5,10,15`` or ``5..40``, which doubles, or goes up by ``step``, to its end.
 
-    Raises SettingsError for other words, and for a rate that is not above 0 or more than one process can send.
+    Raises SettingsError for other text, and for a rate that is not above 0 or is more than one process can send.
     """
     low, is_range, high = text.partition("..")
     given = [_rate(part) for part in ([low, high] if is_range else text.split(","))]
@@ -124,7 +124,7 @@ def _about(found: Record) -> str:
 
 
 def headline(found: Record) -> str:
-    """Say what was loaded."""
+    """Say what was put under load."""
     return f"Response time against arrival rate: {_about(found)}"
 
 
@@ -159,12 +159,12 @@ def table(found: Record) -> Table:
 
 
 def percentiles(load: Mapping[str, Any]) -> str:
-    """Return response times as ``151 / 163 / 190`` milliseconds; one that never came is ``never``."""
+    """Return response times as ``151 / 163 / 190`` milliseconds; ``never`` for a response that did not come."""
     return " / ".join(ms(load[f"response_p{q}_s"], NEVER) for q, *_ in PERCENTILES)
 
 
 def starred(load: Mapping[str, Any]) -> str:
-    """Return the number of errors; a star refers to the note below the table that says which they are."""
+    """Return the number of errors; a star refers to a note below the table."""
     return f"{load['errors']}*" if load["errors"] else "0"
 
 

@@ -1,4 +1,4 @@
-"""Memory: how many bytes a client holds while its requests are in flight.
+"""Memory: measure how many bytes a client holds while its requests are in flight.
 
 Each kind of client is measured once in each of several fresh processes, while all its requests wait for responses. The
 lab checks this: a reading with fewer requests in flight is unreliable and is marked.
@@ -30,7 +30,7 @@ KINDS = ("fake", "article", "real")
 IN_FLIGHT = (10, 100, 500, 1_000)
 MOST = 4_000
 QUICK = {"repeat": 2, "in_flight": (10, 100, 500)}
-#: The responses must not come before the last request is on its way: seconds to start, and to send each.
+#: No response may come before the last request is sent: seconds to start, and to send each request.
 FIRST_S, EACH_S, TRIES = 0.6, 0.003, 3
 #: The coefficient of variation that memory should not exceed.
 GOAL = 0.05
@@ -39,10 +39,10 @@ MARKS = "Bars from the lowest to the highest process. Hollow: not all were in fl
 
 
 def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, repeat: int = 5) -> Plan:
-    """Each kind of client with each number of requests in flight, ``repeat`` times, each time in a fresh process.
+    """Run each kind of client with each number of requests in flight, ``repeat`` times, each time in a fresh process.
 
-    Where the machine was too slow for all to be in flight together, it is read again with twice the server time. Raises
-    SettingsError for values that cannot work.
+    If the machine was too slow for all requests to be in flight together, the reading is repeated with twice the server
+    time. Raises SettingsError for values that cannot work.
 
     Args:
         kinds: kinds of client, separated by commas
@@ -72,7 +72,7 @@ def _sound(trial: Trial) -> bool:
 
 
 def _readings(found: Record) -> pd.DataFrame:
-    """Every process, ``sound`` or not, with its megabytes and kilobytes a request; a second try replaces the first."""
+    """Return every reading, ``sound`` or not, with MB, and KB per request; a second try replaces the first."""
     rows = found.rows.assign(sound=list(map(_sound, found.trials)))
     rows = rows.assign(mb=rows["held_bytes"] / 1e6, kb=rows["held_bytes"] / rows["limit"] / 1e3)
     return rows.drop_duplicates(["arm", "repeat"], keep="last")
@@ -99,7 +99,7 @@ def headline(found: Record) -> str:
 
 
 def notes(found: Record) -> list[str]:
-    """Say what one more request takes, where clients do not differ, how much repeats vary, and what is unreliable."""
+    """Say what one more request takes, where clients do not differ, how much repeats vary, what is unreliable."""
     seen = cells(found)
     unsound = [
         f"{cell.kind} at {cell.limit:,}: not reliable, at most {cell.peak:,} were in flight together and "
@@ -115,11 +115,11 @@ def _each_more(seen: pd.DataFrame) -> Iterator[str]:
     said = [f"{kind} {1000 * held:.0f} KB" for kind, held in (more["mb"] / more["limit"]).dropna().items()]
     if said:
         span = f"from {seen['limit'].min():,} to {seen['limit'].max():,}"
-        yield f"Each additional request in flight, {span}, takes {listed(said)}."
+        yield f"Memory for each additional request in flight, {span}: {listed(said)}."
 
 
 def _differences(seen: pd.DataFrame) -> Iterator[str]:
-    """Overlapping repeats are no difference, and a single process shows none."""
+    """Say where clients differ: overlapping repeats show no difference, and neither does a single process."""
     if seen["n"].max() < 2:
         yield "One process of each was read, so no difference is above noise."
         return
@@ -136,7 +136,7 @@ def _differences(seen: pd.DataFrame) -> Iterator[str]:
     orders = seen.sort_values("mb").groupby("limit")["kind"].agg(" < ".join)
     where = [f"{order} at {listed(f'{n:,}' for n in orders.index[orders == order])}" for order in orders.unique()]
     if len(where) > 1:
-        yield f"Which client holds least depends on the number in flight: {'; '.join(where)}."
+        yield f"Which client holds the least memory depends on the number in flight: {'; '.join(where)}."
 
 
 def _spread(seen: pd.DataFrame) -> Iterator[str]:
@@ -150,7 +150,7 @@ def _spread(seen: pd.DataFrame) -> Iterator[str]:
 
 
 def table(found: Record) -> Table:
-    """Return megabytes with their standard deviation, and kilobytes each: a row for each number in flight."""
+    """Return megabytes with their standard deviation, and kilobytes per request; a row for each number in flight."""
     seen = cells(found)
     texts = {"MB ± sd": list(map(_megabytes, each(seen))), "KB each": [f"{kb:.0f}" for kb in seen["kb"]]}
     wide = seen.assign(**texts).pivot(index="limit", columns="kind", values=list(texts)).fillna("")
@@ -160,16 +160,16 @@ def table(found: Record) -> Table:
 
 
 def _megabytes(cell: Any) -> str:
-    """Mean and standard deviation; a question mark where not all were in flight."""
+    """Return mean and standard deviation, with a question mark if not all requests were in flight."""
     sd = f" ± {cell.sd:.2f}" if cell.n > 1 else ""
     return f"{cell.mb:.2f}{sd}{'' if cell.sound else ' ?'}"
 
 
 def figure(found: Record) -> Figure:
-    """Draw megabytes against requests in flight, and kilobytes for each.
+    """Draw megabytes against requests in flight, and kilobytes per request.
 
-    A point is the mean of the processes, the bar through it reaches from the lowest to the highest. A hollow point is a
-    cell whose requests were not all in flight together.
+    A point is the mean of the processes; the bar through it reaches from the lowest to the highest. At a hollow point,
+    the requests were not all in flight together.
     """
     seen, rows, said = cells(found), _readings(found), notes(found)
     hollow = {(cell.kind, cell.limit) for cell in each(seen[~seen["sound"]])}

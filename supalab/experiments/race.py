@@ -1,6 +1,7 @@
-"""Race: run the clients side by side over one workload, against a lab that counts.
+"""Race: run the clients side by side over one workload, against a lab that counts requests.
 
-Every arm runs in a fresh process. Arms that share a limit are a fair comparison; the others show what the limit does.
+Every arm runs in a fresh process. Arms that share a limit are a fair comparison; the others show the effect of the
+limit.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ __all__ = [
     "together",
 ]  # fmt: skip
 
-NAME, ABOUT = "race", "six arms, five times: a span for every request, what the lab witnessed, memory, CPU, loop lag"
+NAME, ABOUT = "race", "six arms, five times: the times of every request, the lab's counters, memory, CPU, loop lag"
 LATENCY_S = 0.15
 LAB = {"rtt": 0.0, "tls": False, "jitter": 0.0, "error_rate": 0.0}
-#: The figure shows these, if all of them ran: the fake client, its fair control, ours.
+#: The figure shows these if all of them ran: the fake client, its fair control, our client.
 USUAL, MOST_ROWS = ("fake-3", "fake-10", "real-10"), 6
 REAL_KINDS = ("real", "article")
 #: Total times within this share count as equal; repeats that differ by more count as unstable.
 SAME, UNSTABLE = 0.10, 0.10
 MOST_IN_TITLE = 3
-LAW = "Little's law (throughput x service time / in flight as witnessed)"
+LAW = "Little's law (throughput x service time / in flight at the lab)"
 LAW_WITHIN = 0.10
-ABOVE_ONE = "above 1, the rest is work in addition to the latency"
-BELOW_ONE = "below 1 the lab was busy for longer than the client says it was served"
-#: Of a count, a median is one that was really counted: the higher of two.
+ABOVE_ONE = "above 1, requests need work in addition to the latency"
+BELOW_ONE = "below 1, the lab was busy for longer than the service times of the client"
+#: The median of counts is one of them: the higher of two.
 WHOLE = ["peak", "connections", "added_bytes", "threads"]
-#: What one trial may lack, and another one has.
+#: Numbers that one trial may lack although another one has them.
 LACKING = (
     *(f"{part}_{q}_s" for part in ("latency", "wait", "service") for q in ("p50", "p99")),
     *("cpu_ms", "lag_p99_s", "busy_s", "service_mean_s", *WHOLE),
@@ -62,8 +63,9 @@ def race(
     """Run every arm over the workload, ``repeat`` times, and return the record.
 
     Without ``lab`` and ``settings`` a lab of its own is started. A lab that is given keeps its conditions, but its
-    latency is the workload's for the time of the race. With ``settings`` a real project is asked: then there is no
-    witness, and the workload's latency counts as unknown. Arms take turns. Errors as in ``Experiment.run``.
+    latency is the workload's for the time of the race. With ``settings`` the requests go to a real project: then there
+    is no witness, and the workload's latency counts as unknown. Arms take turns. The errors are those of
+    ``Experiment.run``.
     """
     asked, now = asdict(workload or Workload()), {} if lab is None else asdict(lab.conditions)
     asked["rows"] = asked.pop("limit")
@@ -87,19 +89,17 @@ def plan(
     jitter: float = 0.0,
     error_rate: float = 0.0,
 ) -> Plan:
-    """Every arm once, then all again, ``repeat`` times, each time another one first.
+    """Run every arm once, then all again, ``repeat`` times, each time with another arm first.
 
     Raises SettingsError for values that cannot work.
 
     Args:
-        arms: clients with their limits, separated by commas
-        requests: requests of a trial
+        arms: clients with their limits, separated by commas    requests: requests of each trial
         callers: number of callers; each sends its next request after a response (default: all requests at once)
-        latency: seconds that the server takes for a request; the article's: 0.45
+        latency: seconds that the server takes for a request (0.45 in the article)
         repeat: trials of each, taking turns
         table: the table that is read
-        columns: the columns that are read
-        rows: rows of a response
+        columns: the columns that are read    rows: rows of each response
         rtt: seconds of a network round trip to the server
         tls: use TLS
         jitter: seconds by which the server's time varies at random
@@ -117,7 +117,7 @@ def plan(
 
 
 def together(found: Record | Iterable[Trial]) -> Record:
-    """Return trials as one record, so that a notebook can draw what it has observed; a record is returned as it is.
+    """Return trials as one record, so that a notebook can draw what it has observed; a record is returned unchanged.
 
     Raises TrialError for no trials, and for trials of unlike workloads or conditions.
     """
@@ -136,10 +136,10 @@ def together(found: Record | Iterable[Trial]) -> Record:
 
 
 def arms(found: Record) -> pd.DataFrame:
-    """Return a row for each arm, in the order in which they first ran: medians of its repeats.
+    """Return a row for each arm with the medians of its repeats, in the order in which they first ran.
 
-    ``errors`` are the worst repeat's, so that no failure hides in a median. ``ideal_ratio``: total time over what the
-    server time alone would take; ``law``: throughput times service time over the mean in flight that the lab saw, 1
+    ``errors`` are the worst repeat's, so that no failure hides in a median. ``ideal_ratio``: total time divided by what
+    the server time alone would take; ``law``: throughput times service time over the mean in flight that the lab saw, 1
     when they agree; ``spread``: (slowest - fastest) / median of the total times. A value that was not measured is NaN.
     """
     rows = found.rows
@@ -157,7 +157,7 @@ def arms(found: Record) -> pd.DataFrame:
 
 
 def table(found: Record) -> Table:
-    """Return a row for each arm; what was not measured stays blank."""
+    """Return a row for each arm; a value that was not measured stays blank."""
     seen = arms(found)
     in_ms = {f"{part}_ms": 1000 * seen[f"{part}_s"] for part in ("wait_p50", "wait_p99", "service_p50", "service_p99")}
     return Table.of(seen.assign(**in_ms, added_mb=seen["added_bytes"] / 1e6), {
@@ -170,17 +170,17 @@ def table(found: Record) -> Table:
 
 
 def notes(found: Record) -> list[str]:
-    """Return the sentences under the table: controls, Little's law, spread, errors, blanks, and what is missing."""
+    """Return the sentences under the table: controls, Little's law, spread, errors, blank and missing values."""
     seen = arms(found)
     said = [*_control(seen), *_law(found, seen)]
     shaky = [f"{one.arm} {one.spread:.0%}" for one in each(seen[seen["spread"] > UNSTABLE])]
     if shaky:
         said.append(
-            f"May be unstable, the total times of the repeats are far apart: {', '.join(shaky)}. Is the machine busy?"
+            f"May be unstable, because the repeats' total times are far apart: {', '.join(shaky)}. Is the machine busy?"
         )
     said += failures(found)
     if seen["peak"].isna().any():
-        said.append("Blank: only a lab can witness it (in flight, connections), or the ideal is unknown.")
+        said.append("Blank: only a lab can count it (in flight, connections), or the ideal is unknown.")
     if not found.finished:
         lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
         said.append(f"Ended early. Missing: {', '.join(lacking) or 'repeats'}.")
@@ -197,7 +197,7 @@ def _control(seen: pd.DataFrame) -> Iterator[str]:
 
 
 def _law(found: Record, seen: pd.DataFrame) -> Iterator[str]:
-    """Check the law only where lab and client time the same thing: no wire between them, no pause before a retry."""
+    """Check the law only where lab and client time the same thing: no network between them, no pause before a retry."""
     law, case = seen[seen["errors"] == 0].set_index("arm")["law"].dropna(), found.trials[0].case
     if law.empty or case.conditions.keys() & {"rtt", "tls", "error_rate"} or not case.workload.latency:
         return
@@ -210,21 +210,21 @@ def _law(found: Record, seen: pd.DataFrame) -> Iterator[str]:
 
 
 def shown_arms(found: Record, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the arms to draw: those asked for, else the usual three if all ran, else the first that ran."""
+    """Return the arms to draw: the given ones, else the usual three if all ran, else the first that ran."""
     if names is not None:
         return tuple(dict.fromkeys(found.of(name)[0].arm for name in names))
     return USUAL if set(USUAL) <= set(found.arms) else found.arms[:MOST_ROWS]
 
 
 def control_of(name: str, names: Sequence[str]) -> str | None:
-    """Return the async arm that ``name``, threads of the same limit, is the fair control for; else ``None``."""
+    """Return the async arm whose fair control ``name`` is (threads with the same limit), else ``None``."""
     kind, _, limit = name.rpartition("-")
     rivals = [other for other in names if other.rpartition("-")[0] in REAL_KINDS and other.endswith(f"-{limit}")]
     return rivals[-1] if kind == "fake" and rivals else None
 
 
 def _controlled(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Every fair control, with the arm that it is the control of."""
+    """Yield every fair control, with the arm that it is the control of."""
     return [(name, real) for name in names if (real := control_of(name, names)) is not None]
 
 
@@ -233,7 +233,7 @@ def _shown(found: Record, names: Sequence[str] | None) -> pd.DataFrame:
 
 
 def _apart(times: pd.Series[float]) -> float:
-    """The difference of two total times over the smaller: 0.03 is three per cent."""
+    """Return the difference of two total times divided by the smaller one: 0.03 is three per cent."""
     return float(times.max() / times.min() - 1)
 
 
@@ -254,7 +254,7 @@ def headline(found: Record, names: Sequence[str] | None = None) -> str:
 
 
 def subtitle(load: Workload, repeats: int = 1, dots: str = ", a dot for each") -> str:
-    """Return what was asked of every arm, and of how many runs a median is shown."""
+    """Say what was asked of every arm, and of how many runs a median is shown."""
     asked, n = count(load.requests, "request"), load.callers
     if load.requests > 1:
         asked += " all at once" if n is None or n >= load.requests else f" from {count(n, 'caller')}"
@@ -295,7 +295,7 @@ def _pair_in_words(took: pd.Series[float], control: str, real: str) -> str:
 
 
 def compared(found: Record) -> dict[str, float]:
-    """Return counts and ratios of each arm, then CPU and memory."""
+    """Return counts and ratios of each arm, then CPU time and memory."""
     named = {
         "in flight": "peak", "connections": "connections", "makespan / ideal": "ideal_ratio",
         "CPU ms/request": "cpu_ms", "memory added, bytes": "added_bytes",

@@ -1,4 +1,4 @@
-"""The figures of a race: side by side (in flight, latency, memory) and the timeline of every request in its slot."""
+"""The figures of a race: arms side by side (in flight, latency, memory), and the timeline of requests in slots."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = [
     "side_by_side", "timeline",
 ]  # fmt: skip
 
-#: What can be drawn: a record, or loose trials of one workload.
+#: What can be drawn: a record, or single trials of one workload.
 Trials: TypeAlias = "Record | Iterable[Trial]"
 Guesses: TypeAlias = "Mapping[str, float | None] | None"
 
 CONTROL_HATCH = ".."
-# Nearer to 0 than this part of the scale, a number would run into the 0.
+# Closer to 0 than this part of the scale, a number would overlap the 0.
 CLOSE = 0.15
 ABOUT_SIDE = "Side by side: requests in flight over time, latency split into queue time and service time, memory added."
 ROW_IN = 1.28
@@ -46,7 +46,7 @@ WAITING_HATCH, BAR, UNKNOWN = "////", 0.52, "#c3c9d0"
 RANKS = ((50, "median"), (99, "p99"))
 LANE_IN, GAP_IN, QUEUE_IN = 0.145, 0.36, 1.6
 MOST_LANES, LANE_BAR = 20, 0.84
-# The part of its time by which a request may seem to overlap the one before it in its slot.
+# The part of its time by which a request may seem to overlap the previous one in its slot.
 LATE_NOTE = 0.5
 ABOUT_TIMELINE = "Timeline: one lane for each slot, one bar for each request, and below them the queue."
 IN_PANEL: Any = ("data", "axes fraction")
@@ -103,7 +103,7 @@ def _arm_label(ax: Axes, trials: Sequence[Trial], names: Sequence[str]) -> None:
 
 
 def _share(rows: Mapping[str, Sequence[Axes]], found: Record, expected: Mapping[str, float]) -> None:
-    """Give the panels of a column one scale, and write on the first ones what needs it."""
+    """Give the panels of a column one scale, and label the first ones."""
     shown = [trial for arm in rows for trial in found.of(arm)]
     right = _right(shown, expected)
     peak = max(trial.get("peak") or 1 for trial in shown)
@@ -126,12 +126,12 @@ def _share(rows: Mapping[str, Sequence[Axes]], found: Record, expected: Mapping[
 
 
 def _right(trials: Iterable[Trial], expected: Mapping[str, float]) -> float:
-    """How far a time axis must reach."""
+    """Return how far a time axis must reach."""
     return max([trial.makespan_s for trial in trials] + [guess * 1.1 for guess in expected.values()])
 
 
 def _say_done(ax: Axes, said: str, at: float, far: float, top: float, up: float, **how: Any) -> None:
-    """Write words where a trial ends: at its right if there is room, else above it."""
+    """Write words at the end of a trial: to its right if there is room, else above it."""
     if at < far:
         label(ax, said, (at, top / 2), (9, 0), **how)
     else:
@@ -139,7 +139,7 @@ def _say_done(ax: Axes, said: str, at: float, far: float, top: float, up: float,
 
 
 def middle(trials: Sequence[Trial]) -> Trial:
-    """Return the trial with the median makespan, for pictures that can show but one."""
+    """Return the trial with the median makespan, for figures that can show only one."""
     return sorted(trials, key=lambda trial: trial.makespan_s)[(len(trials) - 1) // 2]
 
 
@@ -151,7 +151,7 @@ def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> Non
     start = min((s.asked if s.started is None else s.started) for s in trial.spans)
     times = [start, *(start + at for at, _ in trial.timeline)]
     counts = [0, *(count for _, count in trial.timeline)]
-    # A line of no width would take the hatch with it.
+    # With a line of width 0, the hatch would disappear too.
     look: dict[str, Any] = {"facecolor": colour(trial.arm), "hatch": hatch, "edgecolor": "white", "linewidth": 0.1}
     ax.fill_between(times, counts, step="post", **look)
     ends = [other.makespan_s for other in trials]
@@ -161,7 +161,7 @@ def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> Non
 
 
 def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
-    """Draw the median and the 99th request as bars of waiting and being served; a dot for each repeat."""
+    """Draw the median and the 99th request as bars of queue time and service time; a dot for each repeat."""
     arm, answered = trials[0].arm, [trial for trial in trials if trial.answered]
     if not answered:
         return not_seen(ax, f"no answers: {trials[0].errors} errors")
@@ -179,13 +179,13 @@ def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
 
 
 def _typical(trial: Trial, q: float) -> Span:
-    """Return the answered request at the q-th percentile of latency: a real one, so its parts add up."""
+    """Return the answered request at the q-th percentile of latency: a real request, so that its parts add up."""
     ordered = sorted(trial.answered, key=lambda span: span.latency)
     return ordered[max(math.ceil(len(ordered) * q / 100), 1) - 1]
 
 
 def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
-    """Draw the memory that client and requests added at the peak, megabytes; a dot for each repeat."""
+    """Draw the megabytes that client and requests added at the peak; a dot for each repeat."""
     added = [trial["added_bytes"] / 1e6 for trial in trials if trial.get("added_bytes") is not None]
     ax.set_yticks([])
     ax.set_ylim(0.9, -0.9)
@@ -194,14 +194,14 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
     ax.barh(0, median(added), BAR, color=colour(trials[0].arm), hatch=hatch, edgecolor="white")
     dots(ax, added, 0)
     said = size(median(added) * 1e6)
-    # With repeats it is above the bar: next to the dots it would be read as the last one's value.
+    # With repeats it is above the bar: next to the dots it would look like the last dot's value.
     if len(added) > 1:
         return label(ax, f"median {said}", (0, -BAR / 2), (2, 4))
     return label(ax, said, (added[0], 0))
 
 
 def _draw_guess(ax: Axes, seconds: float, up: float = -3) -> None:
-    """Mark the time that somebody expected: a dashed line through the panel, with its name below, or at its foot."""
+    """Mark the time that a learner guessed with a dashed line through the panel, and name it below or at its foot."""
     ax.axvline(seconds, color=INK, linestyle=(0, (4, 3)), linewidth=1.6, zorder=2.6)  # under words
     label(ax, f"guess: {duration(seconds)}", (seconds, 0), (0, up), xycoords=IN_PANEL, zorder=6)
 
@@ -210,8 +210,8 @@ def in_lanes(spans: Sequence[Span], limit: int) -> list[tuple[int, Span]]:
     """Give every request that took a slot a lane, and return (lane, span) in the order of starting.
 
     A request takes the lane that has been free longest; one opens only if all are busy. ``limit``: the slots there
-    should be. More lanes open only for requests that clearly overlap: on a busy machine a slot is taken
-    again some milliseconds before the old request's caller notes that it is done.
+    should be. More lanes open only for requests that clearly overlap: on a busy machine, the next request may take a
+    slot some milliseconds before the previous caller notes its response.
     """
     free: list[tuple[float, int]] = []
     placed = []
@@ -233,7 +233,7 @@ def draw_lanes(ax: Axes, trial: Trial) -> None:
     lanes = _lanes(trial)
     for good in (True, False):
         mine = [(lane, span) for lane, span in placed if span.ok is good]
-        # Edges part the bars; in a crowd they would hide them.
+        # Edges separate the bars; with many requests they would hide them.
         edged = lanes <= MOST_LANES and len(mine) <= 40 * lanes
         look: dict[str, Any] = {"facecolor": colour(trial.arm), "edgecolor": "white"}
         if not good:
@@ -252,10 +252,11 @@ def _lanes(trial: Trial) -> int:
 def timeline(
     trials: Trials, *, arms: Sequence[str] | None = None, guesses: Guesses = None, fig: Figure | None = None
 ) -> Figure:
-    """Draw the lanes of each arm above one another, and below them how many requests still wait, on one time axis.
+    """Draw the lanes of each arm, one arm above another, and below them how many requests still wait, on one time axis.
 
-    Of repeated trials the middle one is drawn. ``guesses``: makespans that somebody expected, in seconds by arm,
-    ``None`` for no guess. Draws on ``fig`` if one is given. Raises TrialError for an arm that did not run.
+    Of repeated trials, the one with the median makespan is drawn. ``guesses``: makespans that somebody expected, in
+    seconds by arm, ``None`` for no guess. Draws on ``fig`` if one is given. Raises TrialError for an arm that did not
+    run.
     """
     found = together(trials)
     names = shown_arms(found, arms)
@@ -288,19 +289,19 @@ def timeline(
 
 
 def draw_waiting(ax: Axes, chosen: Sequence[Trial]) -> None:
-    """Draw for each trial how many requests have been asked for but have no slot yet: its staircase."""
+    """Draw for each trial, as a stepped line, how many requests wait for a slot."""
     names = [trial.arm for trial in chosen]
     if all(span.started is None for trial in chosen for span in trial.spans):
         return not_seen(ax, "not known: no client told when a request took its slot")
     for place, trial in enumerate(chosen):
         started = sorted(span.started for span in trial.spans if span.started is not None)
         waiting = [len(trial.spans) - done for done in range(len(started) + 1)]
-        # A control is wide and pale, and what it controls thin: where the two go together, both are seen.
+        # A control is drawn wide and pale, its counterpart thin: both can be seen where they coincide.
         wide, shade = (7.0, pale(trial.arm)) if control_of(trial.arm, names) else (2.0, colour(trial.arm))
-        line = "--" if shade in map(colour, names[:place]) else "-"  # of one kind, or of none that has a colour
+        line = "--" if shade in map(colour, names[:place]) else "-"  # arms of one kind, or of a kind without a colour
         ax.step([0.0, *started], waiting, line, where="post", color=shade, linewidth=wide, zorder=2 + (wide < 3))
         if started:
-            # Each name at another height, so that no two can meet.
+            # Each name at another height, so that no two overlap.
             step = round(len(started) * (0.3 + 0.4 * place / max(len(chosen) - 1, 1)))
             label(ax, trial.arm, (started[min(step, len(started) - 1)], waiting[step]), (9, 3))
     ax.set_ylim(0, None)
@@ -309,10 +310,10 @@ def draw_waiting(ax: Axes, chosen: Sequence[Trial]) -> None:
 
 
 def _made_guesses(guesses: Guesses, names: Sequence[str]) -> dict[str, float]:
-    """Total times that somebody expected, in seconds, of the arms that are shown; who skipped is left out."""
+    """Return the guessed total times, in seconds, of the arms that are shown; skipped guesses are left out."""
     return {name: guess for name, guess in (guesses or {}).items() if guess is not None and name in names}
 
 
 def _guessed(expected: Mapping[str, float]) -> list[str]:
-    """Guesses as sentences that follow a description."""
+    """Return guesses as sentences that follow a description."""
     return [f"The guess for {name} was {duration(guess)}." for name, guess in expected.items()]

@@ -1,4 +1,4 @@
-"""Throughput against the limit: up to which limit more slots help.
+"""Throughput against the limit: find up to which limit more slots help.
 
 As many closed-loop callers as the limit send the next request after each response; connections are opened before the
 measurement. A client that gets slower gets fewer requests, so that a trial stays short, or is left out.
@@ -30,8 +30,8 @@ LIMITS = (3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400)
 LATENCY_S = 0.1
 #: A limit is as good as the best if its throughput is within this part of the highest.
 NEAR = 0.05
-# A trial is about so long, but goes round its slots some times, as its first and last round are not full ones; a slow
-# client goes round fewer times, and where even that takes too long it is left out.
+# A trial takes about so long, but uses each slot several times, because the first and the last wave are not full; a
+# slow client uses each slot fewer times, and if even that takes too long, it is left out.
 TRIAL_S, LONG_S, MOST_S = 2.0, 4.0, 8.0
 ROUNDS, FEWEST_ROUNDS = 5, 2
 QUICK = {"repeat": 1, "limits": (3, 10, 30, 100, 300)}
@@ -48,14 +48,14 @@ FOOT = (
 def plan(
     kinds: Sequence[str] = KINDS, limits: Sequence[int] = LIMITS, *, latency: float = LATENCY_S, repeat: int = 1
 ) -> Plan:
-    """Each kind of client at each limit, ascending, ``repeat`` times; the pace at one limit sets the size of the next.
+    """Run each kind of client at each limit, ascending, ``repeat`` times; the rate at one limit sizes the next trial.
 
     Raises SettingsError for values that cannot work.
 
     Args:
         kinds: kinds of client, separated by commas
         limits: limits, separated by commas
-        latency: seconds that the server takes for a request; the article's: 0.45
+        latency: seconds that the server takes for a request (0.45 in the article)
         repeat: trials of each, taking turns
     """
     checked_repeat(repeat)
@@ -85,10 +85,10 @@ def plan(
 
 
 def requests_for(limit: int, latency: float, pace: tuple[int, float] | None) -> tuple[int, float]:
-    """Return how many requests make a trial of about ``TRIAL_S`` seconds, and how many seconds they should take.
+    """Return how many requests make a trial of about ``TRIAL_S`` seconds, and how long they should take.
 
-    ``pace``: the limit before and the requests per second there; a client's throughput is taken to grow no more than
-    its limit and no more than by half, and it may fall.
+    ``pace``: the previous limit and the requests per second there. The estimate assumes that throughput grows no more
+    than the limit and by no more than half; it may fall.
     """
     per_s = limit / latency
     if pace is not None:
@@ -110,12 +110,12 @@ def best(one: pd.Series[float]) -> int:
 
 
 def at_its_end(one: pd.Series[float]) -> bool:
-    """Return whether the best limit is the largest that was run, so that the peak may be higher."""
+    """Return whether the best limit is the largest that was run; then the peak may be higher."""
     return best(one) == int(one.index.max())
 
 
 def ideal(found: Record, limit: int) -> float:
-    """Return the requests per second if nothing but the server time took time."""
+    """Return the requests per second if only the server time took time."""
     return limit / float(found.asked["latency"])
 
 
@@ -134,16 +134,16 @@ def notes(found: Record) -> list[str]:
 def _said(found: Record, kind: str, one: pd.Series[float]) -> str:
     top, last = best(one), int(one.index.max())
     share = one[top] / ideal(found, top)
-    said = f"{kind}: best at {top} in flight with {one[top]:.0f} requests/s, {share:.0%} of the ideal there"
+    said = f"{kind}: best at {top} in flight with {one[top]:,.0f} requests/s, {share:.0%} of the ideal there"
     if at_its_end(one):
         return f"{said}; it was still growing, so the peak may be at a higher limit."
     if one[last] < (1 - NEAR) * one[top]:
-        return f"{said}; at {last} it is down to {one[last]:.0f} requests/s."
+        return f"{said}; at {last} it is down to {one[last]:,.0f} requests/s."
     return f"{said}; more slots, up to {last}, add nothing."
 
 
 def table(found: Record) -> Table:
-    """Return throughput by limit and client, a star at each client's best limit."""
+    """Return throughput by limit and client, with a star at each client's best limit."""
     every = lines(found)
     rows = [
         [str(limit), *(_cell(one, limit) for one in every.values()), f"{ideal(found, limit):,.0f}"]
@@ -164,9 +164,9 @@ def compared(found: Record) -> dict[str, float]:
 
 
 def figure(found: Record) -> Figure:
-    """Draw throughput and CPU against the limit, one line for each client, a star at its best limit.
+    """Draw throughput and CPU time against the limit, one line for each client, with a star at its best limit.
 
-    A point is the median of the repeats, the bar through it reaches from the lowest to the highest.
+    A point is the median of the repeats; the bar through it reaches from the lowest to the highest.
     """
     every, rows = lines(found), found.rows
     low, high = rows["limit"].min(), rows["limit"].max()

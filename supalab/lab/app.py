@@ -30,7 +30,7 @@ __all__ = ["LabApp", "read_body", "send_answer"]
 Headers = tuple[tuple[str, str], ...]
 
 BODY_LIMIT = 1024 * 1024
-#: Seconds of work on answers at a stretch.
+#: Seconds of work on answers without a break.
 SLICE_S = 0.001
 
 log = logging.getLogger("supalab.lab")
@@ -41,19 +41,19 @@ class CallerLeft(Exception):
 
 
 class BodyTooLarge(Exception):
-    """The body is above the limit."""
+    """The body is larger than the limit."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A request and, once it is made, its answer."""
+    """A request and, once it is there, its answer."""
 
     request: Request
     answer: Answer | None
 
 
 class LabApp:
-    """The application on the lab's public port; everything it needs is handed in."""
+    """The application on the lab's public port; it gets all it needs as arguments."""
 
     def __init__(
         self, rest: Rest, live: LiveConditions, tally: Tally, gate: gateway.Gate, *, max_in_flight: int
@@ -64,7 +64,7 @@ class LabApp:
         self._working = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Take one request from accepted headers to its answer, in the witness's sight."""
+        """Handle one request from its headers to its answer, counted by the witness."""
         headers = gateway.headers_of(scope["headers"])
         cors = gateway.cors_headers(headers)
         refusal = self._gate.wrong_host(headers) or gateway.preflight(scope["method"], headers)
@@ -81,7 +81,7 @@ class LabApp:
         except CallerLeft:
             pass
         except asyncio.CancelledError:
-            # Only the server's end cancels requests; nothing above this frame waits for the cancellation.
+            # Requests are cancelled only when the server stops; nothing above this frame waits for the cancellation.
             await send_answer(send, gateway.STOPPING, cors)
         except Exception:
             log.exception("a request failed")
@@ -91,7 +91,8 @@ class LabApp:
         return None
 
     async def _answer(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive) -> Answer:
-        # In a crowd the application's turn comes a while after the bytes; that time is part of the latency.
+        # With many requests, the application runs some time after the bytes have arrived; that time is part of the
+        # latency.
         arrived = scope.get("arrived") or perf_counter()
         path: bytes = scope["raw_path"]
         rest = path[len(gateway.BASE) :] or b"/"
@@ -111,7 +112,7 @@ class LabApp:
         return await self._serve(request, arrived, receive)
 
     async def _serve(self, request: Request, arrived: float, receive: Receive) -> Answer:
-        """Do the work while the latency passes, so that a burst's work fits into the delay; in the order of arrival.
+        """Compute the answer while the latency passes, in the order of arrival, so that a burst's work fits into it.
 
         If the client disconnects meanwhile, only the counts change.
         """
@@ -135,7 +136,7 @@ class LabApp:
         return job.answer
 
     def _work(self) -> None:
-        """Make answers for a moment, then let the event loop accept requests and send responses that are due."""
+        """Make answers for a moment, then let the event loop accept requests and send the responses that are due."""
         until = perf_counter() + SLICE_S
         while self._jobs and perf_counter() < until:
             self._work_once()
@@ -149,7 +150,7 @@ class LabApp:
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """Return the whole body; raises BodyTooLarge for its announced or real length, CallerLeft when it is cut short."""
+    """Return the whole body; raises BodyTooLarge for its announced or real length, CallerLeft if it is incomplete."""
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise BodyTooLarge
@@ -168,7 +169,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
 def has_left(receive: Receive) -> bool:
     """Return whether the client has disconnected, without waiting: ``receive`` runs only up to its first wait.
 
-    Nothing is lost by dropping it there: after a complete body only the disconnect message can follow. A task or a
+    No message is lost: after a complete body only the disconnect message can follow. A task or a
     timeout for this would cost more than the rest of the request.
     """
     step = receive()
@@ -181,7 +182,7 @@ def has_left(receive: Receive) -> bool:
 
 
 async def send_answer(send: Send, answer: Answer, more: Headers = (), method: str = "GET") -> None:
-    """Send ``answer`` to a request by ``method``, with ``more`` headers and its length where a body has none given."""
+    """Send ``answer`` to a request by ``method``, with ``more`` headers, and its length if a body has none."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*answer.headers, *more)]
     bodiless = answer.status in {204, 304} or method == "HEAD"
     if not bodiless and not any(name.lower() == b"content-length" for name, _ in headers):

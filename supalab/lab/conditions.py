@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_IN_FLIGHT", "Conditions", "LiveConditions", "ServeOptions"]
 
 DEFAULT_MAX_IN_FLIGHT = 5_000
-# More than an hour is surely milliseconds given for seconds.
+# A value above an hour is surely in milliseconds instead of seconds.
 SECONDS = 3600.0, "give seconds, from 0 to 3600 (150 ms is 0.15)"
-#: The largest value of each condition that is a number from 0 on, and what to write instead of another.
+#: The largest value of each condition that is a number from 0, and what to write instead of an invalid value.
 BOUNDS = {
     "latency": SECONDS,
     "jitter": SECONDS,
@@ -55,7 +55,7 @@ class Conditions:
             raise SettingsError(f"tls is {self.tls!r}: it must be True or False")
 
     def changed(self, changes: Mapping[str, Any]) -> Conditions:
-        """Return these conditions with ``changes`` made; raises SettingsError for an unknown name or a bad value."""
+        """Return these conditions with ``changes``; raises SettingsError for an unknown name or an invalid value."""
         known = [one.name for one in fields(self)]
         for name in changes:
             if name not in known:
@@ -80,7 +80,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         _check_whole("port", self.port, 0, 65_535, "give 0 for any free port")
-        _check_whole("max_in_flight", self.max_in_flight, 1, 1_000_000, "it is how many requests are taken at once")
+        _check_whole("max_in_flight", self.max_in_flight, 1, 1_000_000, "the lab accepts so many requests at once")
         if isinstance(self.random_seed, bool) or not isinstance(self.random_seed, int):
             raise SettingsError(f"random_seed is {self.random_seed!r}: give a whole number")
         if self.seed is not None:
@@ -104,10 +104,10 @@ def _checked_seed(seed: Path) -> Path:
 
 
 class LiveConditions:
-    """The conditions of the moment, the seeded chance in them, and the certificate once TLS has been switched on.
+    """The current conditions with their random numbers, and the certificate once TLS has been switched on.
 
-    Delays and failures are drawn from two generators, so that changing the one law never shifts the other's sequence.
-    The certificate's authority is written to ``authority`` then.
+    Delays and failures are drawn from two generators, so that a change of one of them never shifts the other's
+    sequence. With TLS, the certificate's authority is written to the file ``authority``.
     """
 
     tls: ssl.SSLContext | None = None
@@ -118,7 +118,7 @@ class LiveConditions:
         self.reseed()
 
     def change(self, conditions: Conditions) -> None:
-        """Let ``conditions`` apply from now on; raises LabError, and changes nothing, without a certificate for TLS."""
+        """Use ``conditions`` from now on; raises LabError, and changes nothing, if TLS has no certificate."""
         if conditions.tls and self.tls is None:
             self.tls = make_certificate(self._authority)
         self.conditions = conditions
@@ -129,7 +129,7 @@ class LiveConditions:
         return str(self._authority) if self.conditions.tls else None
 
     def reseed(self) -> None:
-        """Start the sequences of chance again, so that the next trial meets what the last one met."""
+        """Start the random sequences again, so that the next trial gets the same delays and failures."""
         self._delays = Random(f"delays {self._random_seed}")
         self._failures = Random(f"failures {self._random_seed}")
 
@@ -139,7 +139,7 @@ class LiveConditions:
         return max(0.0, now.latency + self._delays.uniform(-now.jitter, now.jitter)) if now.jitter else now.latency
 
     def fails(self) -> bool:
-        """Return whether the next request is one of those that fail."""
+        """Return whether the next request fails because of the error rate."""
         rate = self.conditions.error_rate
         return rate > 0 and self._failures.random() < rate
 
@@ -147,7 +147,7 @@ class LiveConditions:
 def make_certificate(ca_file: Path) -> ssl.SSLContext:
     """Return a server's context with a fresh certificate for this machine; its authority is written to ``ca_file``.
 
-    Raises LabError when the file cannot be written.
+    Raises LabError if the file cannot be written.
     """
     # Loaded here because most labs do not use TLS and should start fast.
     import ssl
@@ -158,7 +158,7 @@ def make_certificate(ca_file: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     try:
         authority = trustme.CA(organization_name="supalab")
-        # This too writes a file for a moment, because Python reads a key from files alone.
+        # This writes a file for a moment too, because Python can read a key only from files.
         authority.issue_cert("127.0.0.1", "localhost", organization_name="supalab").configure_cert(context)
         authority.cert_pem.write_to_path(str(ca_file))
     except OSError as error:

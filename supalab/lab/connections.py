@@ -1,4 +1,4 @@
-"""Accept and count the lab's connections; each gets the round-trip time and TLS setting that apply when it is opened.
+"""Accept and count the lab's connections; each keeps the round-trip time and TLS setting of the moment it was opened.
 
 A round-trip time is simulated by a socket pair between the client and the server, which forwards bytes with a delay in
 each direction. TLS and HTTP run on the server's end as on any socket, so a TLS handshake costs its real number of round
@@ -27,14 +27,14 @@ __all__ = ["WINDOW", "Connections", "at_a_distance"]
 HANDSHAKE_S = 10.0
 #: Seconds until the next try when the system has no descriptor or memory left for a new connection.
 PAUSE_S = 0.2
-#: How long the end waits, in seconds, for answers that are still on their way over the distance.
+#: Seconds that the lab, when it stops, waits for answers on their way to distant clients.
 ON_THEIR_WAY_S = 1.0
 
 log = logging.getLogger("supalab.lab")
 
 
 class Connections(ManagedServer):
-    """uvicorn's server with its own accept loop, because each connection keeps the conditions at its opening."""
+    """uvicorn's server with its own accept loop, because each connection keeps the conditions of its start."""
 
     def __init__(
         self, app: Any, listener: socket.socket, ending: Event, ready: Callable[[], None],
@@ -67,7 +67,7 @@ class Connections(ManagedServer):
             while True:
                 try:
                     caller, _ = await loop.sock_accept(self.listener)
-                except OSError as error:  # no descriptor left, or a client that disconnected at once
+                except OSError as error:  # no descriptor left, or a client that disconnected immediately
                     if not failing:
                         log.warning("a connection could not be accepted: %s", error.strerror)
                     failing = True
@@ -130,7 +130,7 @@ async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -
                 group.create_task(_receive(source, on_their_way, delay, opened))
                 group.create_task(_deliver(on_their_way, target))
     except* OSError:
-        pass  # a client that has disconnected needs nothing more
+        pass  # the client has disconnected and needs nothing more
     finally:
         near[1].close()
         far[1].close()
@@ -139,7 +139,7 @@ async def _both_ways(near: Streams, far: Streams, delay: float, opened: float) -
 async def _receive(
     source: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float, bytes]], delay: float, opened: float
 ) -> None:
-    """Put what comes from ``source`` into ``pieces`` with the time at which it is due; an empty piece is the end."""
+    """Put bytes from ``source`` into ``pieces`` with the time at which they are due; an empty piece is the end."""
     piece = b"the first"
     while piece:
         piece = await source.read(PIECE)

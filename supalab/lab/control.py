@@ -1,6 +1,6 @@
 """The lab's control API, on its own port with its own token: read the counters, change the conditions.
 
-``GET /witness``, ``GET /witness?SECONDS`` (of its timeline what came after that time), ``POST /reset``, ``GET
+``GET /witness``, ``GET /witness?SECONDS`` (only the part of its timeline after that second), ``POST /reset``, ``GET
 /conditions``, ``PATCH /conditions``. These requests are not counted, delayed or limited, so reading the counters does
 not change them.
 """
@@ -35,7 +35,7 @@ class ControlApp:
         self._live, self._tally = live, tally
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request of the handle's."""
+        """Answer one request of the lab's handle."""
         headers = headers_of(scope["headers"])
         shown = headers.get("authorization", "").encode("utf-8", "surrogateescape")
         if headers.get("host") != self._host or not hmac.compare_digest(shown, self._bearer):
@@ -56,7 +56,7 @@ class ControlApp:
         return await send_answer(send, answer)
 
     def _answer(self, method: str, path: str, body: bytes, query: bytes) -> Answer:
-        """Return the answer; raises SettingsError, LabError, or ValueError for what cannot be read."""
+        """Return the answer; raises SettingsError, LabError, or ValueError for a request that cannot be read."""
         match method, path:
             case "GET", "/witness":
                 return json_answer(200, asdict(self._tally.reading(float(query or b"-1"))))

@@ -35,9 +35,9 @@ def message(status: int, words: str, *more: tuple[str, str], **values: object) -
 NO_KEY = message(401, "No API key found in request", hint="No `apikey` request header or url param was found.")
 WRONG_KEY = message(401, "Invalid API key", hint="Double check your Supabase `anon` or `service_role` API key.")
 NO_ROUTE = message(404, "no Route matched with those values")
-#: The answer to a request that the server's end cut short.
+#: The answer to a request that did not end before the server stopped.
 STOPPING = message(503, "The server is shutting down", RETRY)
-#: What the error rate puts in an answer's place: PostgREST's words for a database out of reach.
+#: The answer because of the error rate: PostgREST's words for a database that it cannot reach.
 SPOILED = message(
     503,
     "Database client error. Retrying the connection.",
@@ -50,20 +50,20 @@ INTERNAL_ERROR = message(500, "An unexpected error happened", code="XX000", deta
 
 
 def too_large(limit: int) -> Answer:
-    """Return the refusal of a body above ``limit`` bytes."""
+    """Return the refusal of a body larger than ``limit`` bytes."""
     return message(413, f"Request size limit exceeded: a body may have {limit} bytes")
 
 
 def too_busy(limit: int) -> Answer:
-    """Return the refusal of a request above ``limit`` in flight."""
+    """Return the refusal of a request when ``limit`` requests are in flight."""
     return message(503, f"Too many requests in flight: this server takes {limit} at once", RETRY)
 
 
 # Pages in a browser
 
-#: Pages that were served by this machine; any other page has no business here.
+#: Pages that were served by this machine; other pages may not use the lab.
 LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-# What scripts in a page may read, as PostgREST lists it.
+# Headers that scripts in a page may read, as PostgREST lists them.
 EXPOSED = (
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, Transfer-Encoding, "
     "Range-Unit, Preference-Applied, Retry-After"
@@ -90,7 +90,7 @@ def preflight(method: str, headers: Mapping[str, str]) -> Answer | None:
         return None
     if not cors_headers(headers):
         return message(
-            403, f"a page from {headers['origin'][:100]!r} may not ask: serve the page from http://localhost"
+            403, f"a page from {headers['origin'][:100]!r} may not send requests: serve the page from http://localhost"
         )
     allowed = (
         ("Access-Control-Allow-Methods", "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS"),
@@ -104,7 +104,7 @@ def preflight(method: str, headers: Mapping[str, str]) -> Answer | None:
 
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name; a repeated one is joined with commas, as RFC 9110 (5.3) has it."""
+    """Return headers by lower-case name; a repeated one is joined with commas, as in RFC 9110 (5.3)."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in pairs:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -121,17 +121,17 @@ class Gate:
         self._port, self._key = port, key.encode()
 
     def wrong_host(self, headers: Mapping[str, str]) -> Answer | None:
-        """Return the refusal of a request for another host name (DNS rebinding by a page), else None.
+        """Return the refusal of a request for another host name (DNS rebinding by a page), or None.
 
         ``localhost`` is allowed: browsers always resolve it to this machine.
         """
         host = headers.get("host", "")
         if host.lower() in self._hosts:
             return None
-        return message(400, f"Host {host[:100]!r} is not this server: ask http://127.0.0.1:{self._port} instead")
+        return message(400, f"Host {host[:100]!r} is not this server: use http://127.0.0.1:{self._port} instead")
 
     def refusal(self, headers: Mapping[str, str], query: str) -> Answer | None:
-        """Return the 401 response for a missing or wrong key, else None.
+        """Return the 401 response for a missing or wrong key, or None.
 
         The ``apikey`` header decides, else the parameter of that name, else a Bearer token; with a valid key, the
         gateway does not check a user's own token.
@@ -149,7 +149,7 @@ class Gate:
 
 
 def without_key(query: str) -> str:
-    """Return the raw query without the parameter that carries a key."""
+    """Return the raw query without the parameter that contains a key."""
     if "apikey=" not in query:
         return query
     return "&".join(part for part in query.split("&") if not part.startswith("apikey="))

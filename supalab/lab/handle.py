@@ -24,7 +24,7 @@ __all__ = ["Lab", "serve"]
 CONTROL_TIMEOUT_S = 30.0
 #: Seconds between two looks at a served lab's process.
 LOOK_S = 0.2
-# It stops in a little longer than requests in flight may take to finish.
+# It stops a little after the time that requests in flight have to finish.
 PROGRAM = Program("supalab.lab", "lab", LabError, hard_end=2.8)
 
 
@@ -35,7 +35,7 @@ class Lab(Owner):
     ``.sql`` file to serve instead of the shipped contests. ``random_seed`` is the random seed for jitter and errors.
     ``max_in_flight`` is how many requests the lab accepts at once before it answers 503.
 
-    Raises SettingsError here for a value that cannot work, and at the start for a seed file that cannot be served.
+    Raises SettingsError here for an invalid value, and at the start for a seed file that cannot be served.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Lab(Owner):
 
     @property
     def conditions(self) -> Conditions:
-        """The conditions now."""
+        """The current conditions."""
         return self._told(self._ask("GET", "/conditions"))
 
     def set(
@@ -88,7 +88,7 @@ class Lab(Owner):
         """Change some conditions while the lab runs and return them all.
 
         Requests that arrive later meet the new ``latency``, ``jitter`` and ``error_rate``; ``rtt`` and ``tls`` are for
-        connections opened later, on the same port. Raises SettingsError for a value that cannot be played.
+        connections opened later, on the same port. Raises SettingsError for an invalid value.
         """
         given = {"latency": latency, "jitter": jitter, "rtt": rtt, "tls": tls, "error_rate": error_rate}
         changes = {name: value for name, value in given.items() if value is not None}
@@ -96,14 +96,14 @@ class Lab(Owner):
         return self._told(self._ask("PATCH", "/conditions", changes))
 
     def witness(self, after: float = -1.0) -> Witness:
-        """Return what the lab saw since its start or the last reset; asking is not counted.
+        """Return what the lab saw since its start or the last reset; this request is not counted.
 
-        Its timeline begins later than ``after`` seconds, so that it costs little to ask again and again.
+        Its timeline has only changes later than ``after`` seconds, so that it is cheap to ask repeatedly.
         """
         return Witness.from_json(self._ask("GET", f"/witness?{after!r}"))
 
     def reset(self) -> None:
-        """Start the record and the sequences of chance again; connections and rows stay as they are."""
+        """Start the counters and the random sequences again; connections and rows stay as they are."""
         self._ask("POST", "/reset")
 
     def _address(self, child: Child) -> str:
@@ -140,7 +140,7 @@ def serve(lab: Lab) -> int:
     """Run ``lab`` in the foreground until Ctrl-C or SIGTERM and return the exit code, 0.
 
     When it is ready, this prints two lines to standard output, ``SUPABASE_URL=`` and ``SUPABASE_KEY=``; everything else
-    goes to standard error, what the lab prints included. A signal before that, while a seed file loads, ends it at once
+    goes to standard error, also what the lab prints. A signal before that, while a seed file loads, ends it immediately
     and silently, also with 0. Raises LabError and SettingsError when it cannot start, LabError when it breaks.
     """
     lab._program = replace(PROGRAM, log=False)

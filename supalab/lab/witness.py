@@ -31,8 +31,8 @@ class Witness:
     disconnected. ``errors``: responses replaced by an error because of the error rate. ``refused``: requests refused by
     the limit, which were never in flight. ``busy_s``: requests in flight, integrated over time, in seconds; divided by
     a span of seconds it is the mean in flight. ``timeline``: (seconds, requests in flight) at each change, counted from
-    the first request; long records keep only every second, fourth, ... change, and always the last. ``second``: seconds
-    from the first request to this reading.
+    the first request; long records keep only every second, fourth, … change, and always the last one. ``second``:
+    seconds from the first request to this reading.
     """
 
     peak: int
@@ -48,13 +48,13 @@ class Witness:
 
     @property
     def last_arrival_s(self) -> float:
-        """When the last request reached the lab, in seconds from the first."""
+        """Seconds from the first request to the arrival of the last one."""
         changes = pairwise([(0.0, 0), *self.timeline])
         return max(second for (_, before), (second, number) in changes if number > before)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Witness:
-        """Make the record again from what ``dataclasses.asdict`` and JSON made of it."""
+        """Build a witness from the JSON of ``dataclasses.asdict``."""
         timeline = tuple((float(second), int(number)) for second, number in values["timeline"])
         return cls(**{**values, "timeline": timeline})
 
@@ -66,7 +66,7 @@ class Witness:
 
 
 class Tally:
-    """The counts while they are being made; memory is taken once, here."""
+    """The running counts; it takes all its memory here, once."""
 
     def __init__(self, *, room: int = TIMELINE_ROOM, clock: Callable[[], float] = perf_counter) -> None:
         self._clock = clock
@@ -77,7 +77,7 @@ class Tally:
         self.reset()
 
     def reset(self) -> None:
-        """Start the record again; requests in flight stay in flight and are the new peak."""
+        """Start the counts again; requests in flight stay in flight and are the new peak."""
         self.peak = self.current
         self.served = self.connections = self.abandoned = self.errors = self.refused = 0
         self._busy = 0.0
@@ -87,12 +87,12 @@ class Tally:
             self._keep(0.0)
 
     def enter(self) -> None:
-        """A request is in flight from now on."""
+        """Count a request as in flight."""
         self._change(1)
         self.peak = max(self.peak, self.current)
 
     def leave(self) -> None:
-        """A request is in flight no longer."""
+        """Count a request as no longer in flight."""
         self._change(-1)
 
     def _change(self, step: int) -> None:
@@ -120,7 +120,7 @@ class Tally:
         self._kept, self._stride = half, self._stride * 2
 
     def reading(self, after: float = -1.0) -> Witness:
-        """Return the record as it stands now, its timeline with the changes later than ``after`` seconds."""
+        """Return the current counts, with the changes of the timeline later than ``after`` seconds."""
         now = self._clock()
         first = bisect_right(self._seconds, after, 0, self._kept)
         timeline = list(zip(self._seconds[first : self._kept], self._numbers[first : self._kept], strict=True))

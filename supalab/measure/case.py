@@ -21,12 +21,12 @@ __all__ = ["Case", "Number", "Span", "Trial", "Workload", "check_number", "span_
 
 Number = float | int | str | bool | None
 
-#: More is surely a slip of the finger, or milliseconds that were given for seconds.
+#: A larger value is surely a mistyped number, or milliseconds instead of seconds.
 MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30
 
 
 def check_number(name: str, value: object, least: float, most: float, cure: str, unit: str = "") -> None:
-    """Raise SettingsError unless ``value`` is a number from ``least`` to ``most``; without a ``unit``, a whole one."""
+    """Raise SettingsError unless ``value`` is a number from ``least`` to ``most``, whole if it has no ``unit``."""
     kinds = (int, float) if unit else int
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         what = f"number of {unit}" if unit else "whole number"
@@ -64,7 +64,7 @@ class Workload:
                 raise SettingsError(f"{name} {getattr(self, name)!r} is empty or not text: name what to select")
 
     def width(self, limit: int) -> int:
-        """Return how many requests an arm of this limit can have in flight here."""
+        """Return how many requests an arm with this limit can have in flight here."""
         return min(limit, self.requests, self.callers or self.requests)
 
     def ideal_s(self, limit: int) -> float | None:
@@ -75,7 +75,7 @@ class Workload:
 class Span(NamedTuple):
     """One request: when it was asked for (or intended), started and finished, and how it ended.
 
-    ``started``: when it took a slot or was sent; ``None`` if it never did, or if the client does not report it.
+    ``started``: when it took a slot or was sent; ``None`` if it never was, or if the client does not report it.
     ``outcome``: ``"ok"`` or a short error name such as ``"ApiError 503"``.
     """
 
@@ -96,19 +96,19 @@ class Span(NamedTuple):
 
     @property
     def service(self) -> float | None:
-        """Service time: seconds spent being served, ``None`` if unknown."""
+        """Service time: seconds from the slot to the response, ``None`` if unknown."""
         return None if self.started is None else self.done - self.started
 
     @property
     def latency(self) -> float:
-        """Seconds from asking to the answer: queue time and service time together."""
+        """Seconds from the call to the response: queue time and service time together."""
         return self.done - self.asked
 
 
 def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
     """Return the numbers of spans; latency, queue time and service time are those of answered requests only.
 
-    Numbers that no request provides are left out.
+    Numbers that no request has are left out.
     """
     makespan = max(span.done for span in spans) - min(span.asked for span in spans)
     good = [span for span in spans if span.ok]
@@ -134,7 +134,7 @@ def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
 def _at_once(spans: Iterable[Span]) -> int:
     """Count the most requests that held a slot at once."""
     held = [(span.started, span.done) for span in spans if span.started is not None]
-    # At the same moment, a response counts before a start: the slot was passed on.
+    # At the same moment, a response counts before a start, because the slot was passed on.
     changes = sorted([(began, 1) for began, _ in held] + [(done, -1) for _, done in held])
     return max(accumulate((change for _, change in changes), initial=0))
 
@@ -166,7 +166,7 @@ class Case:
 
     @property
     def limit(self) -> int:
-        """The arm's limit; 0 for something that has none, such as the address of a service."""
+        """The arm's limit; 0 for something without one, such as the address of a service."""
         number = self.arm.rpartition("-")[2]
         return int(number) if number.isdecimal() else 0
 
@@ -214,7 +214,7 @@ class Trial:
 
     @property
     def workload(self) -> Workload:
-        """What was asked of it."""
+        """The requests that it was asked for."""
         return self.case.workload
 
     @property
@@ -234,7 +234,7 @@ class Trial:
 
     @property
     def row(self) -> dict[str, Any]:
-        """One flat row of a tidy table."""
+        """Return one flat row for a table."""
         one, load = self.case, self.case.workload
         asked = {"arm": one.arm, "kind": one.kind, "limit": one.limit, "repeat": one.repeat}
         asked |= {"requests": load.requests, "latency": load.latency, "ideal_s": one.ideal_s}

@@ -19,7 +19,7 @@ __all__ = ["check", "job", "run_worker"]
 
 LOOK_S = 0.1
 WORKER = Program("supalab.measure.worker", "worker", TrialError)
-#: Seconds in which a worker that has reported its result is gone.
+#: Seconds that a worker has to end after it has reported its result.
 LEAVE_S = 5.0
 CHECK_S = 30.0
 
@@ -27,9 +27,9 @@ CHECK_S = 30.0
 def job(
     name: str, arm: str, settings: Settings, workload: Workload, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what a worker reads; it holds the key, so never print it.
+    """Return the job for a worker; it contains the key, so never print it.
 
-    ``name``: of a job in the worker's table; ``options``: what the job takes besides arm and workload.
+    ``name``: of a job in the worker's table; ``options``: the job's arguments in addition to arm and workload.
     """
     told = {"job": name, "arm": arm, "options": dict(options or {})}
     return told | {"settings": asdict(settings), "workload": asdict(workload)}
@@ -44,8 +44,8 @@ def run_worker(
 ) -> dict[str, Any]:
     """Run one job in a fresh process and return its result; ``tick`` is called with the seconds so far meanwhile.
 
-    ``who`` is what errors call it (the worker of the job's arm). Raises TrialError when the worker breaks or needs
-    more than ``limit_s``. However this ends, Ctrl-C included, the worker has gone.
+    ``who`` is its name in errors (default: the worker of the job's arm). Raises TrialError if the worker breaks or
+    needs more than ``limit_s``. However this ends, also by Ctrl-C, the worker has ended.
     """
     who = who or f"the worker of arm {job['arm']!r}"
     child = Child(WORKER, job)
@@ -58,7 +58,7 @@ def run_worker(
             tick(seconds)
         child.exit_code(LEAVE_S)
         if not result:
-            tail = child.log_text().splitlines() or ["it said nothing"]
+            tail = child.log_text().splitlines() or ["it gave no reason"]
             raise TrialError(f"{who} broke: {tail[-1]}")
     finally:
         child.kill()
@@ -74,7 +74,7 @@ def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
     rate) does not stop the race, which counts these errors.
     """
     soon = CHECK_S + (workload.latency or 0.0)
-    # Ours has the clearest errors of all arms.
+    # Our client has the clearest errors.
     result = run_worker(job("check", "real-1", replace(settings, timeout=soon), workload), limit_s=2 * soon)
     error = result.get("error")
     if error and not (in_lab and (error["status"] or 0) >= 500):
@@ -82,7 +82,7 @@ def check(settings: Settings, workload: Workload, *, in_lab: bool) -> None:
 
 
 def _cure(error: Mapping[str, Any], url: str, workload: Workload) -> str:
-    """Return one line that names what is wrong, its value and what to do."""
+    """Return one line that says what is wrong, with its value and what to do."""
     status, text = error["status"], " ".join(str(error["text"]).split())
     if error["type"] == "SettingsError":  # no request was sent, and the message says what to do
         return text

@@ -1,4 +1,4 @@
-"""Decide whether a difference is above noise, and compute percentiles, in one way for all experiments. Pure."""
+"""Decide whether a difference is above noise, and compute percentiles, in the same way for all experiments. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from statistics import median
 
 __all__ = ["Difference", "compare", "noise_of", "percentile"]
 
-#: An arm compared with itself differs by less than this in so many of a hundred comparisons.
+#: Noise is the difference that an arm, compared with itself, stays below in so many of a hundred comparisons.
 NOISE_PERCENTILE = 90
-#: With fewer comparisons of their own, two arms are judged by the noise of all arms.
+#: If two arms have fewer comparisons, they are judged by the noise of all arms.
 ENOUGH = 6
 
 
 def percentile(values: Iterable[float], q: float) -> float | None:
-    """Return the q-th percentile (0 to 100), linear between neighbours; ``None`` for no values.
+    """Return the q-th percentile (0 to 100), linear between neighbours; ``None`` if there are no values.
 
-    A request that was never answered counts as infinitely slow. ``None`` is also returned where the percentile itself
-    is infinite.
+    A request that was never answered counts as infinitely slow. ``None`` is also returned if the percentile itself is
+    infinite.
     """
     ordered = sorted(values)
     if not ordered:
@@ -33,9 +33,10 @@ def percentile(values: Iterable[float], q: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much a change saves: the median over the rounds, the lowest and the highest. A positive number is a saving.
+    """How much a change saves: the median over the rounds, the lowest and the highest. Positive numbers are savings.
 
-    ``noise``: how much an arm seems to save when it is compared with itself. All in the unit of what was compared.
+    ``noise``: how much an arm seems to save when it is compared with itself. All are in the unit of the compared
+    numbers.
     """
 
     median: float
@@ -55,7 +56,7 @@ class Difference:
 
 
 def compare(before: Sequence[float], after: Sequence[float], noise: float = 0.0) -> Difference:
-    """Return what the change from one arm to another saves; the numbers are of the same rounds in the same order.
+    """Return what the change from one arm to another saves; both lists are of the same rounds in the same order.
 
     Differences are taken within a round, between trials that ran next to each other. ``noise``: a share, as
     ``noise_of`` returns it.
@@ -65,10 +66,10 @@ def compare(before: Sequence[float], after: Sequence[float], noise: float = 0.0)
 
 
 def noise_of(sides: Sequence[tuple[str, Sequence[float]]], arms: Collection[str]) -> float:
-    """Return how much trials of one arm in one round differ, as a share of the number itself.
+    """Return how much trials of one arm differ within a round, as a share of the number itself.
 
     ``sides``: an arm and its numbers, one for each round. An arm that was run several times in a round is listed
-    several times. ``arms``: those to judge; if they were not compared with themselves often enough, all arms count.
+    several times. ``arms``: those to judge; if they ran too few times for a comparison with themselves, all arms count.
     """
     apart = [
         (name, 2 * abs(a - b) / (a + b))

@@ -25,13 +25,13 @@ LIBRARIES = (
     *("httpx2", "httpcore2", "supabase", "postgrest", "fastapi", "uvicorn"),
 )
 CALIBRATE_EVERY_S = 0.005
-# Each wake-up of an idle loop costs 0.1 ms or so of CPU: at 5 ms apart a slow arm would pay more for its
-# ticks than for its requests. 20 ms apart sees the same lags, only fewer of them.
+# Each wake-up of an idle loop costs about 0.1 ms of CPU time: with a tick every 5 ms, a slow arm would pay more for its
+# ticks than for its requests. With a tick every 20 ms, the same lags are seen, only fewer of them.
 TICKER_S = 0.02
 
 
 def machine() -> dict[str, str]:
-    """Return system, processor, number of CPUs and kind of Python; no name of the machine or of its user."""
+    """Return the system, processor, number of CPUs and kind of Python; no name of the machine or its user."""
     return {
         "system": platform.system(),
         "processor": platform.machine(),
@@ -41,13 +41,13 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, supalab and those network libraries that this process has loaded."""
+    """Return the versions of Python, supalab and the network libraries that this process has loaded."""
     loaded = {name: version(name) for name in LIBRARIES if name in sys.modules}
     return {"python": platform.python_version(), "supalab": __version__, **loaded}
 
 
 def uss(process: psutil.Process | None = None) -> int | None:
-    """Return the unique set size in bytes (what would be freed if the process ended), ``None`` if it is unknown.
+    """Return the unique set size in bytes (memory that would be freed if the process ended), ``None`` if unknown.
 
     Source: psutil's ``memory_full_info``. RSS would count pages shared with other processes.
     """
@@ -58,7 +58,7 @@ def uss(process: psutil.Process | None = None) -> int | None:
 
 
 def written() -> int | None:
-    """Return the part of the unique set size that this process has written to, in bytes; outside Linux, all of it.
+    """Return the part of the unique set size that this process has written to, in bytes; all of it outside Linux.
 
     The rest are clean pages of program files. Whether the system counts them as unique depends on the other processes:
     a second Python process makes them shared. Source: ``Private_Dirty`` in ``smaps_rollup``.
@@ -89,12 +89,12 @@ class Sampler:
         return self
 
     def mark(self) -> None:
-        """Take the current values as the baseline: later threads and memory are the client's."""
+        """Take the current values as the baseline: threads and memory that come later belong to the client."""
         with self._lock:
             self._base = self._peak = self._values()
 
     def look(self) -> None:
-        """Take one sample, from any thread."""
+        """Take one sample; may be called from any thread."""
         with self._lock:
             memory, threads = self._values()
             self._peak = (max(memory, self._peak[0]), max(threads, self._peak[1]))
@@ -107,9 +107,9 @@ class Sampler:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Bytes at the baseline and added at the peak, if this system says; the most threads at once."""
+        """Return bytes at the baseline and added at the peak, if known on this system, and the most threads at once."""
         (base, quiet), (peak, busy) = self._base, self._peak
-        # The main thread, and those since the mark.
+        # The main thread, and those that were created since the mark.
         return ({"base_bytes": base, "added_bytes": peak - base} if base else {}) | {"threads": 1 + busy - quiet}
 
     def _values(self) -> tuple[int, int]:
@@ -135,7 +135,7 @@ class LoopLag:
         self.cpu_per_tick = 0.0
 
     async def calibrate(self, seconds: float = 0.15) -> None:
-        """Tick on an otherwise idle loop for a while, to measure what a tick costs."""
+        """Tick for a while on a loop that is otherwise idle, to measure what a tick costs."""
         other, before = LoopLag(CALIBRATE_EVERY_S), time.thread_time()
         other.start()
         await asyncio.sleep(seconds)
@@ -149,7 +149,7 @@ class LoopLag:
         self._timer = loop.call_at(self._due, self._tick)
 
     def stop(self) -> None:
-        """Stop ticking; a tick that is overdue counts as late as it is by now."""
+        """Stop ticking; an overdue tick counts as late as it is now."""
         if self._timer is None:
             return
         overdue = asyncio.get_running_loop().time() - self._due
@@ -164,12 +164,12 @@ class LoopLag:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of CPU that the ticks since calibration have cost, by estimate."""
+        """The estimated CPU seconds that the ticks since the calibration have cost."""
         return self.cpu_per_tick * len(self._late)
 
     @property
     def numbers(self) -> dict[str, float]:
-        """How late the ticks came, in seconds; nothing before the first."""
+        """Return how late the ticks came, in seconds; nothing before the first tick."""
         if not self._late:
             return {}
         parts = {"p50": percentile(self._late, 50), "p99": percentile(self._late, 99), "max": max(self._late)}

@@ -17,20 +17,20 @@ from supalab.report.table import Column, Content, Table
 
 __all__ = ["Row", "blog_table", "row_of"]
 
-#: How far apart two numbers may be, as a part of the smaller, and still agree.
+#: Two numbers agree if they differ by no more than this part of the smaller one.
 TOLERANCE = 0.15
 WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}
-LACK = "Too little is given: give at least two of response time, throughput (or n and total) and limit."
+LACK = "Too few numbers: give at least two of response time, throughput (or n and total) and limit."
 #: Findings: numbers ``agree``, ``imply`` something, ``contradict`` each other, or are lacking; and a sentence.
 Said: TypeAlias = Iterator[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One column of a blog's table: whatever it gives; seconds, requests per second, counts. Raises SettingsError.
+    """One column of a blog's table, with any of: seconds, requests per second, counts. Raises SettingsError.
 
-    ``limit``: requests in flight at most; ``response_s``: of one request, from its slot on; ``per_s``: throughput;
-    ``n`` requests asked for at once took ``total_s``.
+    ``limit``: requests in flight at most; ``response_s``: service time of one request; ``per_s``: throughput; ``n``
+    requests at once took ``total_s``.
     """
 
     limit: float | None = None
@@ -52,12 +52,12 @@ class Row:
 
     @property
     def rate(self) -> float | None:
-        """Requests per second: as given, else those of the burst."""
+        """Requests per second: the given number, else that of the burst."""
         return self.per_s or self.burst
 
 
 def row_of(words: str) -> Row:
-    """Read ``limit=3,response=450ms,rate=6.7,n=100,total=15``, any part of it; seconds unless ``ms`` is said."""
+    """Read any part of ``limit=3,response=450ms,rate=6.7,n=100,total=15``; times are in seconds unless in ``ms``."""
     given: dict[str, float] = {}
     for part in words.split(","):
         name, _, text = (piece.strip() for piece in part.partition("="))
@@ -71,7 +71,7 @@ def row_of(words: str) -> Row:
 
 
 def blog_table(before: Row, after: Row | None = None) -> Table:
-    """Say what a table's numbers imply and which contradict each other, in each column and between the two."""
+    """Say what a table's numbers imply and which of them contradict each other, in and between its two columns."""
     columns = {"before": before, "after": after} if after else {"table": before}
     rows: list[list[Content]] = []
     for name, row in columns.items():
@@ -92,7 +92,7 @@ def _burst(row: Row) -> Said:
 
 
 def _slots(row: Row) -> Said:
-    """Compare the number in flight that rate and response imply with the limit; or find what two of them imply."""
+    """Compare the limit with the number in flight that rate and response imply; or find what two of them imply."""
     rate, response, limit = row.rate, row.response_s, row.limit
     if rate and response:
         yield from _in_slots(row, rate, response)
@@ -112,7 +112,8 @@ def _in_slots(row: Row, rate: float, response: float) -> Said:
         yield "imply", f"{said}."
         return
     full_s = _full_s(row.n or 0, limit, response)
-    # A burst that does not fill its last round has less in flight on average than its slots, and is sound all the same.
+    # A burst whose last wave is not full has fewer requests in flight on average than slots; this is not a
+    # contradiction.
     sound = row.burst and row.total_s and _alike(row.total_s, full_s)
     if sound or _alike(busy, limit):
         yield "agree", f"{said}: the limit of {limit:g} is the bottleneck."
@@ -127,7 +128,7 @@ def _in_slots(row: Row, rate: float, response: float) -> Said:
 
 
 def _between(before: Row, after: Row) -> Said:
-    """Take the gain in throughput apart: more in flight, times less time each."""
+    """Split the gain in throughput into more requests in flight and less time for each."""
     if before.rate and after.rate and before.response_s and after.response_s:
         faster, sooner = after.rate / before.rate, before.response_s / after.response_s
         wider = faster / sooner

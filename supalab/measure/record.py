@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FORM", "SHOWN_BY", "Form", "Record", "each", "failures", "medians", "rounded"]
 
 DECIMALS = 6
-#: How to find an experiment by name. The package of experiments, which is built on records, puts itself in here.
+#: How to find an experiment by name. The package of experiments sets this, because it imports records.
 SHOWN_BY: list[Callable[[str], Any]] = []
 
 T = TypeVar("T")
@@ -29,9 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Form(Generic[T]):
-    """How one kind of result is written: its format's name and version, its dataclass, the command that makes it.
+    """How one kind of result is stored: the format's name and version, its dataclass, and the command that makes it.
 
-    The dataclass may hold others, tuples, mappings with text as keys, numbers and text. Same result, same bytes.
+    The dataclass may contain others, tuples, mappings with text as keys, numbers and text. The same result gives the
+    same bytes.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Form(Generic[T]):
         return "{\n" + ",\n".join(f" {json.dumps(name)}: {_lines(value)}" for name, value in whole.items()) + "\n}\n"
 
     def loads(self, text: str) -> T:
-        """Return the result of such text; raises TrialError, in one line, for any other."""
+        """Return the result from such text; raises TrialError, in one line, for other text."""
         from pydantic import TypeAdapter, ValidationError
 
         try:
@@ -68,12 +69,12 @@ class Form(Generic[T]):
         return files.write(self.dumps(result), path)
 
     def load(self, path: str | Path) -> T:
-        """Read a result; raises SettingsError if the file cannot be read, TrialError if it holds no such record."""
+        """Read a result; raises SettingsError if the file cannot be read, TrialError if it contains no such record."""
         return self.loads(files.read(path, self.command))
 
 
 def rounded(value: Any) -> Any:
-    """Return numbers, mappings and lists with six decimals: microseconds, where they are seconds."""
+    """Return numbers, mappings and lists rounded to six decimals (microseconds, if they are seconds)."""
     if isinstance(value, float):
         return round(value, DECIMALS)
     if isinstance(value, Mapping):
@@ -155,9 +156,9 @@ class Record:
 
     @staticmethod
     def load(path: str | Path, name: str = "") -> Record:
-        """Read a record, of the experiment ``name`` if one is given.
+        """Read a record; if ``name`` is given, it must be of that experiment.
 
-        Raises SettingsError if the file cannot be read, TrialError if it holds no such record.
+        Raises SettingsError if the file cannot be read, TrialError if it contains no such record.
         """
         found = FORM.load(path)
         if name and found.name != name:
@@ -182,7 +183,7 @@ def medians(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
 
 
 def failures(found: Record, *tags: str) -> list[str]:
-    """Return a sentence for each arm that failed, and each value of these tags: its worst trial, the worst one last."""
+    """Return a sentence about the worst trial of each arm that failed, for each value of these tags."""
     failing = sorted((trial for trial in found.trials if trial.get("errors")), key=lambda trial: trial.errors)
     worst = {", ".join([trial.arm, *(trial[tag] for tag in tags)]): trial for trial in failing}
     left_out = "response times and throughput leave them out"
@@ -194,7 +195,7 @@ def failures(found: Record, *tags: str) -> list[str]:
 
 
 def each(rows: pd.DataFrame) -> Iterator[Any]:
-    """Yield the rows of a table, their columns as attributes."""
+    """Yield the rows of a table; their columns are attributes."""
     return rows.itertuples()
 
 

@@ -39,13 +39,13 @@ __all__ = [
 
 #: Yields a case, or a remark on what is left out and why.
 Plan: TypeAlias = Generator[Case | str, Trial | None, None]
-#: What measuring a case gives: ``numbers``, ``spans``, ``machine``, ``versions``.
+#: The result of measuring a case: ``numbers``, ``spans``, ``machine``, ``versions``.
 Raw: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
-#: What starting a process takes.
+#: Seconds that the start of a process takes.
 START_S = 0.8
-#: Seconds that a worker may need, and that a client waits at most, in addition to the expected time.
+#: Seconds, in addition to the expected time, that a worker may need and that a client waits.
 WORKER_S, CLIENT_S = 300.0, 300.0
 SLOWER = 20
 TELL_EVERY_S = 0.1
@@ -57,8 +57,8 @@ SEEN = ("peak", "served", "connections", "abandoned", "busy_s")
 class Progress:
     """How far a run is: ``fraction`` (0 to 1) of all, by expected seconds; the arm that runs; trials done and in all.
 
-    ``total`` is 0 and ``fraction`` that of the trial alone where nobody knows how long a plan is. ``trial`` is the one
-    that was just finished, else ``None``.
+    If the length of the plan is unknown, ``total`` is 0 and ``fraction`` is that of the current trial. ``trial`` is the
+    one that was just finished, else ``None``.
     """
 
     fraction: float
@@ -73,7 +73,7 @@ Tell: TypeAlias = Callable[[Progress], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C: nothing runs any more; ``found`` is the record of what was finished, ``None`` if nothing was."""
+    """Ctrl-C was pressed, and nothing runs any more; ``found`` is the record of finished trials, or ``None``."""
 
     def __init__(self, found: object) -> None:
         self.found = found
@@ -111,12 +111,12 @@ def trials_of(plan: Plan, measure: Callable[[Case], Trial]) -> Generator[Trial |
 
 
 def expected_s(plan: Plan) -> float:
-    """Return the seconds that a plan should take on a quiet machine, its lab included; raises what the plan raises."""
+    """Return how many seconds a plan should take on a quiet machine, with its lab; raises what the plan raises."""
     return 1.0 + sum(map(_seconds, _cases(plan)))
 
 
 def _cases(plan: Plan) -> list[Case]:
-    """The cases of a plan, if only the server took time."""
+    """Return the cases of a plan, as if only the server took time."""
     return [found.case for found in trials_of(plan, _ideal) if isinstance(found, Trial)]
 
 
@@ -128,12 +128,12 @@ def _ideal(case: Case) -> Trial:
 
 
 def _seconds(case: Case) -> float:
-    """Seconds of a case: its process, the server time, and round trips."""
+    """Return the seconds of a case: its process, the server time, and round trips."""
     if "seconds" in case.options or not case.limit:
         return START_S + float(case.options.get("seconds", 0.0))
     warm = math.ceil(case.options.get("warm_up", 0) / case.limit)
     waves = math.ceil(case.workload.requests / case.workload.width(case.limit)) + warm
-    # A new connection costs a round trip, TLS two more; the request itself has one. The worst case is assumed.
+    # A new connection costs a round trip, TLS two more; the request itself has one. This is the worst case.
     trips: float = (2 + 2 * case.conditions.get("tls", False)) * case.conditions.get("rtt", 0.0)
     return float(START_S + waves * ((case.workload.latency or 0.0) + trips))
 
@@ -154,7 +154,7 @@ def trial_of(case: Case, raw: Raw, seen: Witness | None) -> Trial:
 
 
 def timeline(seen: Sequence[tuple[float, int]], numbers: Raw, warm_s: float) -> tuple[tuple[float, int], ...]:
-    """Return the requests in flight that the lab saw, in seconds since callers that are cancelled started; pure.
+    """Return the requests in flight that the lab saw, in seconds since the start of callers that are cancelled. Pure.
 
     The lab's record begins with the warm-up request (until ``warm_s``), which is left out. Both sides know when that
     request and the new caller's request ended, and this gives the offset between the two clocks: a response cannot
@@ -169,13 +169,13 @@ def timeline(seen: Sequence[tuple[float, int]], numbers: Raw, warm_s: float) -> 
 
 
 class _SoFar:
-    """What there is of a record so far; it reports how far the run is, by expected seconds.
+    """The unfinished record; it reports the progress of the run in expected seconds.
 
-    ``cases``: those that are expected; none where nobody knows them, and then progress is that of each trial alone.
+    ``cases``: the expected cases; none if they are unknown, and then progress is that of each trial.
     """
 
     def __init__(self, name: str, asked: Mapping[str, Any], tell: Tell | None, cases: Sequence[Case] = ()) -> None:
-        # A sequence as a list, as a record keeps it.
+        # A sequence becomes a list, as in a record.
         plain = {key: list(one) if isinstance(one, (tuple, range)) else one for key, one in asked.items()}
         self._about: dict[str, Any] = {"name": name, "asked": plain, "machine": {}, "versions": {}}
         self._about["when"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -193,7 +193,7 @@ class _SoFar:
         self._tell(case, (self._begun_s + min(seconds, 0.99 * _seconds(case))) / whole_s)
 
     def finished(self, case: Case, raw: Raw, seen: Witness | None) -> Trial:
-        """Keep, report and return the trial of what was measured; its machine and versions go into the record."""
+        """Keep, report and return the trial of a measurement; its machine and versions go into the record."""
         for name in ("machine", "versions"):
             self._about[name] |= raw[name]
         self._trials.append(trial_of(case, raw, seen))
@@ -214,7 +214,7 @@ class _SoFar:
 
     @contextmanager
     def saved(self) -> Iterator[None]:
-        """Give what is finished to whoever handles what ended the run early."""
+        """Add the record of finished trials to the error that ended the run early."""
         try:
             yield
         except KeyboardInterrupt:
@@ -234,13 +234,13 @@ def run(
     checked: bool = False,
     **asked: Any,
 ) -> Record:
-    """Run ``plan(**asked)`` case by case, in a new lab or in a given one, whose conditions are restored afterwards.
+    """Run ``plan(**asked)`` case by case, in a new lab or in the given one, whose conditions are restored at the end.
 
     ``settings``: a real project to use instead of a lab; then there is no witness. ``progress`` is called in this
     thread, about ten times a second. ``checked``: send one request first, so that a wrong key or table is one clear
     error. Raises what the plan raises before anything is started, SettingsError for an arm that cannot run, LabError,
     TrialError when a worker breaks, and Interrupted, which holds the finished trials, on Ctrl-C. Any other error has
-    the record of the finished trials as ``partial``, if there are any.
+    the record of the finished trials, if any, as ``partial``.
     """
     bound = inspect.signature(plan).bind(**asked)
     bound.apply_defaults()
@@ -273,13 +273,13 @@ def _settings_of(lab: Lab) -> Settings:
 
 
 def put_back(lab: Lab, before: Conditions) -> None:
-    """Restore a lab's conditions; if the lab has ended, ignore that, because the earlier error is the one to report."""
+    """Restore a lab's conditions; an error because the lab has ended is ignored, since an earlier error is reported."""
     with suppress(LabError):
         lab.set(**asdict(before))
 
 
 def _measured(case: Case, context: Context, so_far: _SoFar) -> Trial:
-    """Measure one case against a quiet lab with a fresh witness, or against a real project, which has none."""
+    """Measure one case against a quiet lab whose counters start again, or against a real project without counters."""
     measure, tick = ELSEWHERE.get(case.job, in_worker), partial(so_far.runs, case)
     lab = context.lab
     if lab is None:
@@ -289,7 +289,7 @@ def _measured(case: Case, context: Context, so_far: _SoFar) -> Trial:
 
 
 def _prepared(case: Case, lab: Lab, base: Conditions) -> Settings:
-    """Give the lab its conditions for the case, and its witness a fresh start; return how to reach it then."""
+    """Set the lab's conditions for the case and reset its witness; return how to reach the lab then."""
     latency = base.latency if case.workload.latency is None else case.workload.latency
     quiet(lab, latency)
     lab.set(**{**asdict(base), "latency": latency, **case.conditions})
@@ -339,14 +339,14 @@ async def _in_kernel(case: Case, lab: Lab, base: Conditions, so_far: _SoFar, giv
         seen = await asyncio.to_thread(quiet, lab, case.workload.latency or 0.0)
     finally:
         over.set()
-        await ticking  # what it still draws is not to come after the end
+        await ticking  # it must not draw after the end
     numbers = {"cpu_ms": 1000 * cpu / case.workload.requests}
     raw = {"numbers": numbers, "spans": spans, "machine": machine(), "versions": versions()}
     return so_far.finished(case, raw, seen)
 
 
 async def _tick(case: Case, so_far: _SoFar, over: asyncio.Event) -> None:
-    """Tell how far the case is until it is over. In a thread: a live view asks the lab, and this loop is measured."""
+    """Report the progress of a case until it ends; in a thread, because a live view asks the lab."""
     began = time.perf_counter()
     while not over.is_set():
         await asyncio.to_thread(so_far.runs, case, time.perf_counter() - began)
@@ -355,18 +355,18 @@ async def _tick(case: Case, so_far: _SoFar, over: asyncio.Event) -> None:
 
 
 def checked_repeat(repeat: int) -> int:
-    """Return a number of repeats; raises SettingsError for any other thing."""
+    """Return a number of repeats; raises SettingsError for anything else."""
     check_number("repeat", repeat, 1, MOST_REPEATS, "use e.g. 3")
     return repeat
 
 
 def checked_names(what: str, names: Sequence[str], example: Sequence[str]) -> tuple[str, ...]:
-    """Return the names; raises SettingsError for an empty list, for duplicates and for a text instead of a list."""
+    """Return the names; raises SettingsError for an empty list, duplicates, or a text instead of a list."""
     if isinstance(names, str) or not names or len(set(names)) != len(names):
         raise SettingsError(f"{what} {names!r} is not a list of different names: use e.g. {list(example)}")
     return tuple(names)
 
 
 def rotated(items: Sequence[T], turn: int) -> list[T]:
-    """Return the items with another one first in each round, so that it is not always the same one that runs first."""
+    """Return the items with another one first in each round, so that it is not always the same item that runs first."""
     return [items[(place + turn) % len(items)] for place in range(len(items))]

@@ -1,4 +1,4 @@
-"""Put a contest agent, or a service of your own, under load; the backend may get a fault meanwhile.
+"""Put a contest agent, or your own service, under load; the backend may have a fault during the load.
 
 Each load comes from its own process. A service keeps running from one load to the next, unless a load may have broken
 it (httpx's pool can break permanently): then it is started again.
@@ -34,20 +34,21 @@ __all__ = ["PATH", "Context", "Private", "Tick", "case_of", "ideal", "quiet", "s
 
 #: Each request to the service causes exactly one request to the backend.
 PATH = "/contests?size=10"
-#: What the generator, the service and the lab run on; they are processes of their own, so none is loaded here.
+#: Libraries of the generator, the service and the lab; these are separate processes, so none of them is loaded here.
 ELSEWHERE = ("fastapi", "httptools", "httpx", "requests", "starlette", "urllib3", "uvicorn")
 START_S, REACH_S, WORKER_S = 1.2, 5.0, 60.0
 QUIET_S, LOOK_S, STILL_S = 60.0, 0.02, 0.3
-#: A service of N slots is full at N / latency requests per second, and with bursts too slow somewhat earlier.
+#: A service with N slots is full at N / latency requests per second; with random arrivals it is too slow somewhat
+#: earlier.
 USUAL_PART = 0.8
 TIMEOUT_S = 5.0
 
-#: Called with the seconds so far while something is measured.
+#: Called during a measurement with the seconds so far.
 Tick: TypeAlias = Callable[[float], None]
 
 
 class Private(str):
-    """A path that shows itself, and is saved, without its query, which may hold a key; ``whole`` has it."""
+    """A path that is shown and saved without its query, which may contain a key; ``whole`` has the query."""
 
     whole: str
 
@@ -60,10 +61,10 @@ class Private(str):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What all cases of a run share: the lab, and where its clients send their requests.
+    """What all cases of a run share: the lab, and the address for their clients.
 
-    ``lab`` is ``None`` for a real project, which has no witness; ``base`` are its conditions where a case names no
-    other. ``stack`` ends what must stay up between two cases, such as services, which a job keeps in ``kept``.
+    ``lab`` is ``None`` for a real project, which has no witness; ``base`` are its conditions unless a case names
+    others. ``stack`` ends what must stay up between two cases, such as services, which a job keeps in ``kept``.
     """
 
     settings: Settings
@@ -85,8 +86,9 @@ def case_of(
 ) -> Case:
     """Return the case of a service on ``arm`` under traffic.
 
-    ``more``: ``client_timeout``, that of the service's client in seconds; ``fault``, the lab's conditions ``from`` one
-    second ``until`` another; ``idle``, seconds with one caller before the traffic, which give the idle response time.
+    ``more``: ``client_timeout``, that of the service's client in seconds; ``fault``, the lab's conditions between the
+    seconds ``from`` and ``until``; ``idle``, seconds with one caller before the traffic, which give the idle response
+    time.
     """
     seconds = traffic.duration + (more["idle"] + START_S if "idle" in more else 0.0)
     options = {"path": path, "traffic": asdict(traffic), "seconds": seconds, **more}
@@ -94,12 +96,12 @@ def case_of(
 
 
 def service_arm(name: str) -> str:
-    """Return the name of an arm, with its limit, that a service can use; raises SettingsError for another one."""
+    """Return the name of an arm, with its limit, that a service can use; raises SettingsError for others."""
     return client_arm(arm(name).name).name
 
 
 def ideal(case: Case) -> dict[str, Number]:
-    """Return the numbers of a case if the slots of the service's client were all that counts."""
+    """Return the numbers of a case as if only the slots of the service's client mattered."""
     latency, rate = case.workload.latency or 0.0, case.options["traffic"]["rate"] or 0.0
     full = bool(case.limit) and rate > USUAL_PART * case.limit / latency
     never = None if full else latency
@@ -107,7 +109,7 @@ def ideal(case: Case) -> dict[str, Number]:
 
 
 def serve(case: Case, context: Context, tick: Tick) -> dict[str, Any]:
-    """Put the service of the case under its traffic; return numbers, spans, machine and versions, as a worker does.
+    """Put the service of the case under its traffic; return numbers, spans, machine and versions, like a worker.
 
     Without a lab the settings have the service's address.
     """
@@ -141,7 +143,7 @@ def _serve_ours(case: Case, context: Context, lab: Lab, tick: Tick) -> dict[str,
         found = send(address, path, traffic, start=fault.start, tick=lambda now: tick(fault.look(now)))
     finally:
         fault.end()
-    # The rest of this load must not count for the next one.
+    # The rest of this load must not count as part of the next one.
     seen, numbers = quiet(lab, 2 * lab.conditions.latency, STILL_S), found["numbers"]
     more |= {"memory_bytes": uss(psutil.Process(agent.pid)), "in_flight_mean": seen.busy_s / numbers["lasted_s"]}
     more |= {"failed_on_purpose": seen.errors, **fault.window(found["epoch"], traffic)}
@@ -159,7 +161,7 @@ def send(
     ``service``: its address, and a key if it takes one. ``start``: when to begin, as ``time.time``; at once by default.
     """
     options = {"path": getattr(path, "whole", path), "traffic": asdict(traffic), "start": start}
-    # Any client will do: the traffic does not use it.
+    # Any arm works here: the traffic does not use its client.
     asked = job("traffic", "real-1", service, Workload(1, None), options)
     limit = traffic.duration + traffic.timeout + WORKER_S
     raw = run_worker(asked, limit_s=limit, tick=tick, who="the load generator")
@@ -167,7 +169,7 @@ def send(
 
 
 def quiet(lab: Lab, latency: float, still_s: float = 0.0) -> Witness:
-    """Wait until the lab has nothing in flight, and has served nothing for ``still_s``; return what it saw."""
+    """Wait until the lab has nothing in flight and has served nothing for ``still_s``; return what it saw."""
     still_s = max(still_s, latency) if still_s else 0.0
     since = time.monotonic()
     end, served = since + QUIET_S + 2 * latency, -1
@@ -183,7 +185,7 @@ def quiet(lab: Lab, latency: float, still_s: float = 0.0) -> Witness:
 
 
 def _reach(url: str) -> bool:
-    """Connect once, so that a wrong address is reported at once and not after minutes of failures."""
+    """Connect once, so that a wrong address is reported immediately, and not after minutes of failures."""
     parts = urlsplit(url)
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -194,7 +196,7 @@ def _reach(url: str) -> bool:
 
 
 class _Fault:
-    """Changes the lab's conditions for some seconds of a load, and notes when that really was (``time.time``)."""
+    """Changes the lab's conditions for some seconds of a load, and notes when it did so (``time.time``)."""
 
     def __init__(self, lab: Lab, asked: Mapping[str, Any] | None, start: float) -> None:
         self.start, self._lab = start, lab
@@ -212,13 +214,13 @@ class _Fault:
         return seconds
 
     def end(self) -> None:
-        """Give the lab its usual conditions back, whatever happened."""
+        """Restore the lab's usual conditions, whatever happened."""
         if self._due and self._changed:
             self._lab.set(**self._due[0][1])
 
     def window(self, epoch: float, traffic: Traffic) -> dict[str, float]:
-        """Return when the fault began and ended, in the load's own seconds."""
-        if traffic.flood:  # it keeps the generator's time
+        """Return when the fault began and ended, in seconds of the load."""
+        if traffic.flood:  # the generator's clock
             return {"fault_from_s": traffic.flood_from, "fault_until_s": traffic.flood_until}
         if self._due:
             raise TrialError("the load was over before the fault: use a higher rate or more seconds after it")

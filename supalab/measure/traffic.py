@@ -1,8 +1,8 @@
-"""Send requests and time them: a burst, callers that ask again when answered, or arrivals at times of their own.
+"""Send requests and time them: as a burst, from callers that wait for each response, or at arrival times.
 
 An open loop never waits for a response before it sends the next request, so a slow service cannot make its own load
-lighter. Each span keeps the intended start, because a request that was sent late has made its caller wait. Leaving that
-wait out is called coordinated omission, and it makes a slow service look fast.
+lighter. Each span keeps the intended start, because a request that is sent late makes its caller wait. If that wait is
+left out (coordinated omission), a slow service looks fast.
 
 Why our own code: of the tools that pip can install, locust and molotov use closed loops; k6, artillery, vegeta, wrk2,
 oha and hey need other runtimes. We need only a few dozen lines on the transport of our own client.
@@ -37,14 +37,14 @@ DISCONNECTED, TIMEOUT = "disconnected", "timeout"
 REFUSED, LOST, CAPPED = "no connection", "connection lost", "over the cap"
 #: A generator whose requests are sent later than this (p99, seconds) has disturbed what it measures.
 LATE_S = 0.02
-#: More than one process of this kind can send.
+#: A rate that no single process of this kind can send.
 MOST_PER_S = 2_000
 MOST_CALLERS, LEAST, LONGEST_S = 1_000, 0.001, 3_600
 #: Requests in flight at once, beyond which none is sent.
 CAP = 2_000
-# Shorter than servers keep a connection (uvicorn 5 s), so they never close one on which a request was just sent.
+# Shorter than servers keep a connection open (uvicorn: 5 s), so they never close one on which a request was just sent.
 KEEP_S = 3.0
-# A closed-loop caller that is refused at once would otherwise retry at once, thousands of times per second.
+# Without it, a closed-loop caller that is refused immediately would retry immediately, thousands of times per second.
 PAUSE_S = 0.1
 
 #: Sends one request and returns how it ended.
@@ -59,10 +59,10 @@ async def burst(
 ) -> list[Span]:
     """Run the workload through the client and return its spans in the order of the requests.
 
-    ``rate``: start so many requests per second, with random gaps, instead of all at once. The times are the same for
-    each ``seed``, and stretched so that their mean rate is exact; a request that the loop starts late has waited.
-    ``watch``: record when each request takes its slot, which costs some clients time. Seconds count from the call. A
-    failure is an outcome, not an exception; only cancelling the burst ends it early.
+    ``rate``: start so many requests per second, with random gaps, instead of all at once. One ``seed`` gives the same
+    times each time, stretched so that their mean rate is exact; the delay of a request that the loop starts late counts
+    as waiting. ``watch``: record when each request takes its slot, which makes some clients slower. Seconds count from
+    the call. A failure is an outcome, not an exception; only cancelling the burst ends it early.
     """
     send, now, spans = _selecting(client, workload), _clock(), dict[int, Span]()
 
@@ -87,11 +87,11 @@ def _stretched(times: Sequence[float], rate: float) -> list[float]:
 def poisson(rate: float, seconds: float, seed: int = 1) -> tuple[float, ...]:
     """Return random arrival times from 0 to ``seconds``, ``rate`` per second on average.
 
-    One seed gives one pattern of bursts, and a higher rate only makes it faster: two rates, or two services, get the
-    same bursts.
+    One seed gives one pattern of arrivals, and a higher rate only makes it faster: two rates, or two services, get the
+    same pattern.
     """
     dice = Random(f"arrivals {seed}")
-    # Twice as many as expected, and some more, so that they never run out.
+    # More than twice as many as expected, so that they never run out.
     gaps = (dice.expovariate(1.0) / rate for _ in range(math.ceil(2 * rate * seconds) + 100))
     return tuple(takewhile(lambda at: at < seconds, accumulate(gaps)))
 
@@ -102,7 +102,7 @@ def _clock() -> Clock:
 
 
 async def _callers(turns: Iterable[Iterable[T]], request: Callable[[T], Awaitable[None]]) -> None:
-    """Let each caller make its requests one after another; callers may take turns from the same iterator."""
+    """Let each caller send its requests one after another; several callers may share one iterator."""
 
     async def caller(turn: Iterable[T]) -> None:
         for one in turn:
@@ -114,7 +114,7 @@ async def _callers(turns: Iterable[Iterable[T]], request: Callable[[T], Awaitabl
 
 
 async def _at_times(times: Iterable[float], now: Clock, request: Callable[[int], Any]) -> None:
-    """Start a request at each time, whatever becomes of those before, and wait for all of them at the end."""
+    """Start a request at each time, whatever happened to the earlier ones, and wait for all of them at the end."""
     async with asyncio.TaskGroup() as group:
         for place, at in enumerate(times):
             if at > now():
@@ -125,7 +125,7 @@ async def _at_times(times: Iterable[float], now: Clock, request: Callable[[int],
 async def _timed(send: Send, now: Clock, intended: float | None = None, *, watch: bool = False) -> Span:
     """Send one request and time it, from its intended start if it has one.
 
-    With ``watch`` it has started when the client says that it took a slot, else at once.
+    With ``watch`` it starts when the client reports its slot, otherwise immediately.
     """
     taken: list[float] = []
     if watch:
@@ -139,7 +139,7 @@ async def _timed(send: Send, now: Clock, intended: float | None = None, *, watch
 
 
 def _selecting(client: BaseClient, workload: Workload) -> Send:
-    """Return what sends one request of the workload through the client."""
+    """Return a function that sends one request of the workload through the client."""
 
     async def send() -> str:
         task = asyncio.current_task()
@@ -148,7 +148,7 @@ def _selecting(client: BaseClient, workload: Workload) -> Send:
         except Exception as error:
             return _named(error)
         except asyncio.CancelledError:
-            # Cancelled inside the client: a failed request. Cancelled from outside: the burst ends.
+            # A cancellation inside the client is a failed request. A cancellation from outside ends the burst.
             if task is None or task.cancelling():
                 raise
             return "CancelledError"
@@ -198,7 +198,7 @@ class Traffic:
 
     @property
     def arrivals(self) -> list[tuple[float, bool]]:
-        """When requests of an open loop are meant to start, and whether that client disconnects; in order of time."""
+        """Return when requests of an open loop should start, and whether each client disconnects; in order of time."""
         found = [(at, False) for at in poisson(self.rate, self.duration, self.seed)] if self.rate else []
         if self.flood:
             times = poisson(self.flood, self.flood_until - self.flood_from, self.seed + 1)
@@ -207,7 +207,7 @@ class Traffic:
 
 
 async def open_loop(traffic: Traffic, schedule: Sequence[tuple[float, bool]], send: Send) -> list[Span]:
-    """Send at each time of the schedule, whatever the responses do, and wait for all of them at the end."""
+    """Send a request at each time of the schedule, whatever the responses do, and wait for all of them at the end."""
     now, spans, flying = _clock(), list[Span](), 0
 
     async def request(place: int) -> None:
@@ -227,7 +227,7 @@ async def open_loop(traffic: Traffic, schedule: Sequence[tuple[float, bool]], se
 
 
 async def closed_loop(traffic: Traffic, send: Send) -> list[Span]:
-    """Let each caller send a request, wait for the response and repeat until the time is up."""
+    """Let each caller send a request, wait for the response, and repeat this until the time is up."""
     now, spans = _clock(), list[Span]()
 
     async def request(at: float) -> None:
@@ -242,7 +242,7 @@ async def closed_loop(traffic: Traffic, send: Send) -> list[Span]:
 
 
 def _within(send: Send, seconds: float, otherwise: str) -> Send:
-    """Return what sends a request, whose caller gives up after some seconds with an outcome of its own."""
+    """Return a function that sends a request whose caller gives up after some seconds."""
 
     async def bounded() -> str:
         try:
@@ -257,7 +257,7 @@ def _within(send: Send, seconds: float, otherwise: str) -> Send:
 def run_traffic(url: str, headers: Mapping[str, str], traffic: Traffic, start: float | None = None) -> dict[str, Any]:
     """Send the traffic from this process and return its numbers, spans and ``epoch``, when it began (``time.time``).
 
-    ``start``: when to begin. Nothing that the service does is raised.
+    ``start``: when to begin. Nothing that the service does raises an error here.
     """
     import httpx
 
@@ -308,9 +308,9 @@ def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Number]:
 
 
 def response(spans: Iterable[Span], q: float) -> float | None:
-    """Return the response time at percentile q, from the intended start; ``None`` if so many were never answered.
+    """Return the q-th percentile of response times, from the intended start; ``None`` if that response never came.
 
-    A failed request counts as never answered, so that failing quickly does not look quick.
+    A failed request counts as never answered, so that a service that fails quickly does not look quick.
     """
     return percentile((span.latency if span.ok else math.inf for span in stayed(spans)), q)
 

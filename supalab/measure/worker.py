@@ -32,10 +32,10 @@ from supalab.settings import Settings
 __all__ = ["JOBS", "THENS", "Asked", "at_rest", "main"]
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
-# What a kind of client imports only when it is built or first used: not its requests' memory or time, so it is loaded
-# before the baseline. Found by `late_imports`; a test runs every default arm and checks that none is missing.
-# encodings.idna: the loop looks up each address by it, were it a number. importlib.…: how certifi finds its file, the
-# second from Python 3.13 on.
+# Modules that a kind of client imports only when it is created or first used. They are loaded before the baseline,
+# because they are not part of its requests' memory or time. A test runs every default arm with `late_imports` and
+# checks that none is missing. encodings.idna: the loop uses it for each address, even a numeric one. importlib.…:
+# certifi finds its file with these, from Python 3.13 on with the second.
 OURS = ("certifi", "importlib.readers", "importlib.resources._adapters", "encodings.idna")
 HTTPX = ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", *OURS)
 OVER_HTTPX = ("article", "httpx-threads", "kept", "gated", "real-httpx", "httpx", "supabase", "to-thread")
@@ -47,7 +47,7 @@ AT_FIRST_USE: Mapping[str, tuple[str, ...]] = {
 #: What the program does after its callers have been cancelled: send a new request, close its client, or exit.
 THENS = ("ask", "close", "leave")
 LOOK_S = 0.05
-# Between two checks, a process that only waits uses less CPU than this, and one that still sends uses more.
+# Between two checks, a process that only waits uses less CPU time than this, and one that still sends uses more.
 REST_CPU_S = 0.002
 RESTS = 4
 #: The part of the server time after which the memory is read at the latest.
@@ -56,7 +56,7 @@ PATIENCE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a job is asked: an arm with its settings, a workload, the job's own options; ``parent`` to report to."""
+    """The arguments of a job: an arm with its settings, a workload, the job's own options, ``parent`` for reports."""
 
     arm: Arm
     settings: Settings
@@ -65,7 +65,7 @@ class Asked:
     parent: Attachment
 
     def client(self) -> BaseClient:
-        """Make the arm's client."""
+        """Create the arm's client."""
         return self.arm.build(self.settings)
 
     async def request(self, client: BaseClient) -> None:
@@ -73,12 +73,12 @@ class Asked:
         await client.select(self.workload.table, columns=self.workload.columns, limit=self.workload.limit)
 
     def report(self, found: dict[str, Any]) -> None:
-        """Report what a job has found, and what it ran on."""
+        """Report the results of a job, with the machine and the versions."""
         self.parent.report(found | {"versions": versions(), "machine": machine()})
 
 
 def main() -> int:
-    """Do the parent's one job; 0 when a result was reported, failures of the job included."""
+    """Do the parent's one job; return 0 if a result was reported, even that of a failed job."""
     with attach_to_parent() as parent:
         _without_proxies(os.environ)
         job = parent.options
@@ -86,7 +86,7 @@ def main() -> int:
             chosen = arm(job["arm"])
             chosen.load()
             for module in AT_FIRST_USE.get(chosen.kind, ()):
-                # Another version of a library may keep its parts elsewhere: then they are loaded late, and that is all.
+                # Another version of a library may have other modules: then they are loaded late, which does no harm.
                 with contextlib.suppress(ModuleNotFoundError):
                     importlib.import_module(module)
             asked = Asked(chosen, Settings(**job["settings"]), Workload(**job["workload"]), job["options"], parent)
@@ -101,7 +101,7 @@ def main() -> int:
 
 
 def _without_proxies(environ: Any) -> None:
-    """Keep loopback traffic on loopback; with no NETRC set, requests would read ~/.netrc and replace our key."""
+    """Keep proxies and ~/.netrc away: loopback traffic must stay on loopback, and requests would replace our key."""
     for name in list(environ):
         if name.lower() in PROXIES:
             del environ[name]
@@ -154,9 +154,9 @@ async def bare(asked: Asked) -> dict[str, Any]:
     """Run one burst with the process's CPU clock as the only instrument.
 
     First come ``warm_up`` requests that are not counted, because costs that occur once per process, such as loading
-    certificates, are not a request's cost. Without a warm-up, making the client is counted, as in a script. With a
-    ``rate``, requests start at random times, so many per second, whether others are answered or not; only then slots
-    are recorded, because with some pools that is slow.
+    certificates, are not the cost of a request. Without a warm-up, the creation of the client counts too, as in a
+    script. With a ``rate``, requests start at random times, so many per second, whether or not others have a response;
+    only then are slots recorded, because this is slow with some pools.
     """
     warm_up, rate = asked.options.get("warm_up", 0), asked.options.get("rate")
     raise_file_limit()
@@ -175,9 +175,9 @@ async def bare(asked: Asked) -> dict[str, Any]:
 async def held(asked: Asked) -> None:
     """Send all requests at once, wait until the process is at rest, read the memory, report it and exit at once.
 
-    ``threads`` are those besides the main one. The baseline is read when everything is imported and no client is made
-    yet. The memory is read once, by this loop: no sampler runs at the same time. Shortly before the first response is
-    due, it is read even if the process is not at rest; ``at_rest`` says whether that happened.
+    ``threads`` are those in addition to the main one. The baseline is read when everything is imported and no client
+    exists yet. The memory is read once, by this loop: no sampler runs at the same time. Shortly before the first
+    response is due, it is read even if the process is not at rest; ``at_rest`` says whether that happened.
     """
     raise_file_limit()
     gc.collect()
@@ -209,7 +209,7 @@ async def at_rest(
     clock: Callable[[], float] = time.perf_counter,
     pause: Callable[[float], Any] = asyncio.sleep,
 ) -> bool:
-    """Wait until this process is idle for several checks in a row; False if that takes over ``patience`` seconds."""
+    """Wait until this process is idle for several checks in a row; return False after ``patience`` seconds."""
     end, rests, before = clock() + patience, 0, cpu()
     while rests < RESTS:
         if clock() > end:
@@ -222,7 +222,7 @@ async def at_rest(
 
 
 def _memory() -> tuple[int, int]:
-    """Unique set size, and the part of it that was written to."""
+    """Return the unique set size, and the part of it that was written to."""
     whole, own = uss(), written()
     if whole is None or own is None:
         raise TrialError("this system does not tell a process's unique set size: memory cannot be measured here")
@@ -230,7 +230,7 @@ def _memory() -> tuple[int, int]:
 
 
 def cancelled(asked: Asked) -> None:
-    """Cancel all callers, and report when each part ended when the process's threads have ended too.
+    """Cancel all callers, and report when each part ended, after the process's threads have ended too.
 
     ``at_s``: seconds from the burst's start to the cancellation; ``then``: one of ``THENS``. Seconds count from the
     burst's start until the cancellation, and from the cancellation after that.
@@ -241,8 +241,8 @@ def cancelled(asked: Asked) -> None:
     def report() -> None:
         asked.report({"numbers": numbers | {"exit_s": time.perf_counter() - began}, "warm_s": warm_s})
 
-    # Such functions run after the interpreter has joined all non-daemon threads, an executor's among them: the
-    # process's work is finished then.
+    # Such functions run after the interpreter has joined all non-daemon threads, also an executor's: the process's work
+    # is finished then.
     atexit.register(report)
 
 
@@ -285,7 +285,7 @@ async def _cancelled(asked: Asked, *, at_s: float, then: str, **_: Any) -> tuple
 
 
 def facts(asked: Asked) -> dict[str, Any]:
-    """Run an experiment's own checks that no burst covers; imported by name, as experiments import this module."""
+    """Run the checks of an experiment that no burst covers; imported by name, as experiments import this module."""
     return {"numbers": importlib.import_module("supalab.experiments.claims_facts").facts()}
 
 
@@ -309,7 +309,7 @@ JOBS: Mapping[str, Callable[[Asked], Any]] = {
 
 
 def _late_imports(known: set[str]) -> list[str]:
-    """Return the modules imported since ``known`` was taken; their memory would wrongly count as the requests'."""
+    """Return the modules imported since ``known`` was taken; their memory would count as the requests' memory."""
     return sorted(set(sys.modules) - known)
 
 

@@ -1,7 +1,7 @@
-"""Find out what a client really is by observing what waits while its requests are in flight.
+"""Find out what a client really is: observe what waits while its requests are in flight.
 
-``subject`` turns the argument into a call; ``run`` makes calls while ``look`` watches the process; ``seen`` holds the
-counts; ``judge`` decides; ``verdict`` presents the result in words and tables.
+``subject`` turns the argument into a call; ``run`` makes calls while ``look`` watches the process; ``seen`` contains
+the counts; ``judge`` decides; ``verdict`` presents the result in words and tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["VERDICT", "Evidence", "Verdict", "probe"]
 
 
 class _Callable(ModuleType):
-    """``from supalab import probe`` gives this module once something has imported it: calling it probes, too."""
+    """Makes this module callable: after any import of it, ``from supalab import probe`` gives the module."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return probe(*args, **kwargs)

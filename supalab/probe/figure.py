@@ -19,7 +19,8 @@ __all__ = ["evidence"]
 
 ROW_IN, HEAD_IN, FOOT_IN = 1.5, 1.5, 1.25
 WRAP = 66
-# By what waits: face, edge of the hatch, hatch, and ink. They differ in lightness and hatch as well as in hue.
+# How each waiter is drawn: face, edge of the hatch, hatch, and text colour. They differ in lightness and hatch as well
+# as in hue.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
     "share_loop_sockets": ("#1d4f91", "", "white"),
     "share_other_loops": ("#6f8fd0", "//", INK),
@@ -35,7 +36,7 @@ ROOM = 0.09
 
 
 def evidence(*verdicts: Verdict) -> Figure:
-    """Draw the evidence of verdicts, one row for each; a client that could not be judged has its reason in its row.
+    """Draw the evidence of verdicts, a row for each; the row of a client without a verdict shows the reason.
 
     Raises SettingsError without a verdict.
     """

@@ -1,4 +1,4 @@
-"""Decide what kind of client was observed, and what else is said of it. Pure.
+"""Decide what kind of client was observed, and which remarks to make. Pure.
 
 The only question is what waited while requests were in flight at the lab. Pool sizes, created threads, the peak alone
 and a late event loop alone are not evidence: a warm pool creates no thread, a pool of 200 has a high peak, a semaphore
@@ -30,17 +30,18 @@ UNSEEN = "the lab saw none of the requests of the bursts: does the client cache 
 AT_ONCE = "the lab answers at once, without its latency: it refuses these requests (a wrong key or address?)"
 NO_REUSE = "no connection reuse"
 
-# Shares of the waiting. Threads and sockets are seen or not seen, so a little of each is already a mixture;
-# a request that nothing was seen waiting for may be a sampling error.
+# Shares of the waiting. A small share of threads and of sockets is already a mixture; a request without a visible
+# waiter may be a sampling error.
 SOME, SEEN, CLEAR = 0.08, 0.2, 0.5
 # Shares of the time: the event loop blocked, waiting for events, stuck at one place.
 STILL, AWAKE, STUCK = 0.6, 0.4, 0.5
-# A loop that is blocked for long in each call has few requests in flight: those that were sent before the next block.
+# A loop that is blocked for long in each call has few requests in flight: only those that were sent before the next
+# block.
 FEW = 3
-# New connections for each request, one call after another; and for each request in flight at once: one is enough for
-# as long as they are kept.
+# New connections per request, one call after another; and per request in flight at once: one is enough if connections
+# are kept.
 NEW_EACH, RECONNECTS = 0.8, 1.5
-# Any client needs the event loop for a few milliseconds a call.
+# Any client needs the event loop for a few milliseconds per call.
 BLOCK_S, WORK_S = 0.01, 0.25
 
 
@@ -52,14 +53,14 @@ def judge(n: Row) -> tuple[str, tuple[str, ...]]:
     return kind, (*([said] if said else []), *remarks)
 
 
-# Rules in order: whether it holds, the kind, and what else is said. The first that holds decides.
+# Rules in order: whether the rule holds, the kind, and the remarks. The first rule that holds decides.
 
 
 def _useless(n: Row) -> Iterator[Rule]:
-    """Why nothing can be concluded from these bursts."""
+    """Return why these bursts allow no conclusion."""
     yield n.trouble, CANNOT_TELL, n.trouble
     yield not n.bursts, CANNOT_TELL, UNSEEN
-    full = f"the lab refused {n.total['refused']} requests, being full: start it with a larger max_in_flight"
+    full = f"the lab refused {n.total['refused']} requests, because it was full: start it with a larger max_in_flight"
     yield n.total["refused"], CANNOT_TELL, full
     most = max(one["peak"] - 1.3 * one["calls"] * n.requests_per_call for one in n.bursts)
     yield most > 3, CANNOT_TELL, SOMEBODY_ELSE
@@ -72,7 +73,7 @@ def _useless(n: Row) -> Iterator[Rule]:
 
 
 def _blocked(n: Row) -> Iterator[Rule]:
-    """A loop that is held up by starting threads or processes still has many requests waited for elsewhere."""
+    """Judge a blocked loop; if threads or processes are only being started, many requests have other waiters."""
     several, in_read = n.peak_of_calls > 1, n.share_loop_read
     others = n.share_loop_sockets + n.share_threads_read > 2 * SOME
     some = several and others and SOME < in_read < 1 - 2 * SOME
@@ -83,11 +84,11 @@ def _blocked(n: Row) -> Iterator[Rule]:
     blocked = still and n.peak_of_calls <= FEW and not (several and elsewhere > SEEN)
     waits = "the event loop's thread waits"
     yield blocked and elsewhere > CLEAR, BLOCKING, f"{waits} for other threads or processes"
-    yield blocked, BLOCKING, f"{waits} in code that, as far as Python sees, does not read from the lab"
+    yield blocked, BLOCKING, f"{waits} in code that, as far as Python can see, does not read from the lab"
 
 
 def _waited(n: Row) -> Iterator[Rule]:
-    """Whoever was seen waiting did wait: what was missed on a busy machine is more of the same."""
+    """Judge by the waiters that were seen: on a busy machine, more of the same may have been missed."""
     loops, threads, processes = n.share_loops, n.most_threads, n.share_processes
     beside_threads = threads > SOME and max(loops, processes) > 2 * SOME
     yield beside_threads, MIXED, "some requests are waited for by threads, others are not"
@@ -104,9 +105,9 @@ def _waited(n: Row) -> Iterator[Rule]:
 
 
 def _unseen(n: Row) -> Iterator[Rule]:
-    """Nothing visible to Python waited: code outside Python, another kind of loop, or another process."""
+    """Judge requests without a visible waiter: code outside Python, another kind of loop, or another process."""
     ours = n.most["own"]
-    yield ours and n.share_threads_outside, FAKE, "each thread waits inside code outside Python"
+    yield ours and n.share_threads_outside, FAKE, "each thread waits in code outside Python"
     yield ours and n.share_unseen > CLEAR, OUTSIDE if n.loop_shows_sockets else REAL, ""
     yield n.share_processes, PROCESSES, ""  # they were seen with a connection, at least in some of the samples
     unseen = n.share_unseen + n.share_threads_outside
@@ -114,7 +115,7 @@ def _unseen(n: Row) -> Iterator[Rule]:
 
 
 def _remarks(n: Row, kind: str) -> Iterator[tuple[object, str]]:
-    """What else is said of a client, each with whether it holds."""
+    """Return the remarks about a client, each with whether it holds."""
     yield n.limit is not None and kind not in {BLOCKING, MIXED}, f"limited to {n.limit}"
     yield n.shared, f"calls share requests ({n.shared})"
     new_each = (n.new_connections_per_request or 0) >= NEW_EACH

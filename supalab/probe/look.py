@@ -1,7 +1,7 @@
-"""Sample this process while a client works: threads, event loops, sockets, child processes, lag of the loop.
+"""Sample this process while a client works: threads, event loops, sockets, child processes, loop lag.
 
-Nothing is patched. Python's frames show in which call a thread waits, and their variables show the socket. A blocking
-socket to the lab means that the thread waits for one response; event loops use non-blocking sockets.
+Nothing is patched. Python's frames show the call in which a thread waits, and their variables show the socket. A
+blocking socket to the lab means that the thread waits for one response; event loops use non-blocking sockets.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ __all__ = ["Connect", "Heartbeat", "LabAddress", "Pause", "Watcher", "connects",
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 EVERY_S, CONNECTIONS_EVERY_S = 0.008, 0.1
-# How many frames of a thread are searched for its socket, and by which names the standard library, urllib3 and
-# httpcore hold it.
+# How many frames of a thread are searched for its socket, and its names in the standard library, urllib3 and httpcore.
 DEPTH = 4
 SOCKET_NAMES = ("_sock", "sock", "_socket", "socket", "connection")
-# Threads that wait in here wait for work, for a lock or for an event, not for a response.
+# A thread that waits in these modules waits for work, for a lock or for an event, not for a response.
 WAITING = {"threading.py", "queue.py", "selectors.py", "windows_events.py"}
 WORKERS = {"thread.py", "process.py", "connection.py", "synchronize.py", "popen_fork.py"}
 WORKER_FOLDERS = {"futures", "multiprocessing"}
-# Files of Python and anyio that start a thread's work; what the thread is for comes after them.
+# Files of Python and anyio that start a thread's work; the first frame after them shows what the thread is for.
 STARTERS = {"threading.py", "thread.py", "_asyncio.py"}
 # Linux' tables of connections, and in them the other end as hexadecimal address:port and the socket's inode.
 TABLES, REMOTE, INODE = ("/proc/net/tcp", "/proc/net/tcp6"), 2, 9
@@ -43,22 +42,22 @@ Key = str | tuple[str, Any]
 
 
 class LabAddress(NamedTuple):
-    """Where the lab is: its port on this machine, and the number of its process."""
+    """Where the lab is: its port on this machine, and its process id."""
 
     port: int
     pid: int = 0
 
     def is_peer(self, sock: socket.socket | int) -> bool:
-        """Whether a socket, or the one with this number, is connected to the lab."""
+        """Return whether a socket, or the socket with this number, is connected to the lab."""
         return self.is_at(_peer(sock))
 
     def is_at(self, address: Any) -> bool:
-        """Whether an address, as the socket module writes it, is the lab's."""
+        """Return whether an address, in the form of the socket module, is the lab's."""
         return isinstance(address, tuple) and len(address) > 1 and address[1] == self.port and address[0] in LOOPBACK
 
 
 def _peer(sock: socket.socket | int) -> Any:
-    """The address of a socket's other end; None if it is not connected, closed meanwhile, or no socket at all."""
+    """Return the address of a socket's other end; None if it is not connected, closed meanwhile, or not a socket."""
     with suppress(OSError, ValueError):
         if isinstance(sock, socket.socket):
             return sock.getpeername()
@@ -71,12 +70,12 @@ def _peer(sock: socket.socket | int) -> Any:
 
 
 def watched_sockets(watcher: object, lab: LabAddress) -> int | None:
-    """Return how many sockets to the lab a loop or selector watches now; None where that cannot be seen (uvloop)."""
-    # In this order: a selector has a `_selector` too, the system's, which shows nothing.
+    """Return how many sockets to the lab a loop or selector watches; None if that is not visible (uvloop)."""
+    # In this order, because a selector also has a `_selector`, the system's, which shows nothing.
     for one in (watcher, getattr(watcher, "_selector", None)):
         if isinstance(table := getattr(one, "_fd_to_key", None), dict):
             return sum(map(lab.is_peer, list(table)))
-    pending = getattr(getattr(watcher, "_proactor", None), "_cache", None)  # the operations of Windows' loop
+    pending = getattr(getattr(watcher, "_proactor", None), "_cache", None)  # the operations of the loop on Windows
     if not isinstance(pending, dict):
         return None
     parts = {part for operation in list(pending.values()) for part in operation if isinstance(part, socket.socket)}
@@ -84,7 +83,7 @@ def watched_sockets(watcher: object, lab: LabAddress) -> int | None:
 
 
 def _blocking_sockets(frame: FrameType | None) -> Iterator[socket.socket]:
-    """The blocking sockets in the variables of the innermost frames, and in attributes of their ``self``."""
+    """Yield the blocking sockets in variables of the innermost frames, and in attributes of their ``self``."""
     for _ in range(DEPTH):
         if frame is None:
             return
@@ -97,13 +96,13 @@ def _blocking_sockets(frame: FrameType | None) -> Iterator[socket.socket]:
 
 
 def _place(frame: FrameType) -> tuple[str, str, str]:
-    """Folder, file and function."""
+    """Return folder, file and function of a frame."""
     path = PurePath(frame.f_code.co_filename)
     return path.parent.name, path.name, frame.f_code.co_name
 
 
 def _work_of(frame: FrameType | None) -> CodeType | None:
-    """What a thread is for: its outermost function that is not of the machinery that starts threads."""
+    """Return what a thread is for: its outermost function that is not part of the code that starts threads."""
     found = None
     while frame is not None:
         if _place(frame)[1] not in STARTERS:
@@ -115,13 +114,14 @@ def _work_of(frame: FrameType | None) -> CodeType | None:
 class Watcher:
     """Sample all threads, the event loops and the owners of connections to the lab every few milliseconds.
 
-    ``watch`` blocks, so run it in its own thread; the attributes hold the results of its last run: for each thing that
-    was seen the ``seconds``, which add up over threads, and the ``most`` at once; ``names`` are those of threads.
+    ``watch`` blocks, so run it in its own thread. The attributes hold the results of its last run: ``seconds`` for each
+    thing that was seen (the sum over all threads), the ``most`` at once, and ``names`` of threads.
     """
 
     def __init__(self, loop: object, lab: LabAddress) -> None:
         self._loop, self._lab, self._loop_thread = loop, lab, threading.get_ident()
-        # Where threads are while nothing happens; the loop's apart: a lock is a usual place for a worker, not for it.
+        # Where threads are while nothing happens. The loop's thread has its own set: a lock is a usual place for a
+        # worker, but not for the loop.
         self._usual: set[object] = set()
         self._places: set[object] = set()
         self._loop_was: object = None
@@ -136,7 +136,7 @@ class Watcher:
         self._stop.set()
 
     def learn_rest(self, seconds: float) -> None:
-        """Watch for some seconds, and take the places where threads are for those where they rest."""
+        """Watch for some seconds, and remember where each thread is as the place where it rests."""
         self.watch(lambda passed: passed > seconds)
         self._usual |= self._places
 
@@ -150,7 +150,7 @@ class Watcher:
         while not over:
             stopped = self._stop.wait(EVERY_S)
             look, now = self._look(), time.perf_counter()
-            # The time since the last sample is divided between both, because it may be long.
+            # The time between two samples is divided between them, because it may be long.
             for key, number in (last + look).items():
                 self.seconds[key] += number * (now - before) / 2
             self.most |= look
@@ -158,10 +158,10 @@ class Watcher:
             over = stopped or enough(now - began)
             if now > due or (over and not held):
                 here, there = _connections(self._lab)
-                mine |= here  # also what was opened just before or after the last reading
+                mine |= here  # also connections that were opened just before or after the last reading
                 if there - mine and not _children(
                     self._lab
-                ):  # then they are all ours, and some were closed while we read
+                ):  # then all are ours, and some were closed during the reading
                     mine |= there
                 held.append(there)
                 read = time.perf_counter()
@@ -204,7 +204,7 @@ class Watcher:
 
 
 def _own_sockets() -> set[object]:
-    """The inodes of this process's sockets."""
+    """Return the inodes of this process's sockets."""
     links = list[str]()
     for file in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
@@ -213,7 +213,7 @@ def _own_sockets() -> set[object]:
 
 
 def _connections(lab: LabAddress) -> tuple[set[object], set[object]]:
-    """Find connections to the lab: those of this process, and all visible ones, by what identifies them.
+    """Return the connections to the lab, by what identifies them: those of this process, and all that are visible.
 
     On Linux the tables list all connections of the machine, and only the lab's lines are parsed: after many requests
     there are tens of thousands, and psutil, which reads them for each child process, would block the loop.
@@ -224,10 +224,10 @@ def _connections(lab: LabAddress) -> tuple[set[object], set[object]]:
             with suppress(OSError):
                 lines = [line.split() for line in Path(table).read_bytes().splitlines() if b":%04X" % lab.port in line]
                 there |= {line[INODE] for line in lines if line[REMOTE].endswith(b"0100007F:%04X" % lab.port)}
-        return mine | _own_sockets(), there - {b"0"}  # asked twice: what opens or closes meanwhile is ours, too
+        return mine | _own_sockets(), there - {b"0"}  # read twice: one that opens or closes meanwhile is ours too
 
     def held_by(process: psutil.Process) -> set[object]:
-        with suppress(psutil.Error, OSError):  # it has ended, or access is denied
+        with suppress(psutil.Error, OSError):  # the process has ended, or access is denied
             table = process.net_connections(kind="tcp")
             return {tuple(one.laddr) for one in table if one.raddr and lab.is_at(tuple(one.raddr))}
         return set()
@@ -252,15 +252,15 @@ class Pause(NamedTuple):
 class Heartbeat:
     """A timer on the running event loop: how late it comes shows how long the loop was busy or blocked.
 
-    ``with Heartbeat() as heart:``. Python's garbage collector is off meanwhile: in a process that holds much, one pass
-    of it takes half a second, which would be blamed on the client.
+    ``with Heartbeat() as heart:``. Python's garbage collector is off meanwhile: in a process with many objects, one
+    pass takes half a second, for which the client would be blamed.
     """
 
-    #: Shorter pauses are the machine's.
+    #: Shorter pauses come from the machine.
     LONG_S = 0.1
-    #: The part of a pause in which a blocked loop may use the CPU: to write a request and to read its response.
+    #: The part of a pause in which a blocked loop may use the CPU, to write a request and to read its response.
     IDLE = 0.08
-    #: A pause with more use of the CPU than this part is CPU work, and lasts longer than that only on a busy machine.
+    #: A pause that uses the CPU for more than this part is CPU work; the rest of it comes from a busy machine.
     WORK = 0.2
 
     def __init__(
@@ -278,7 +278,7 @@ class Heartbeat:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
-        self.beat()  # the pause until now counts
+        self.beat()  # the current pause counts too
         if self._collected:
             gc.enable()
 
@@ -301,14 +301,14 @@ class Heartbeat:
         return sum(pause.seconds for pause in long if pause.cpu_s < self.IDLE * pause.seconds)
 
     def longest_block_s(self) -> float:
-        """Return the longest pause since this was last asked, without the time in which the loop only lacked a CPU."""
+        """Return the longest pause since the last call, without time in which the loop only lacked a CPU."""
         self.beat()
         pauses, self.pauses = self.pauses, []
         return max(one.cpu_s if one.cpu_s > self.WORK * one.seconds else one.seconds for one in pauses)
 
 
 class Connect(NamedTuple):
-    """A connection that Python code opens: its port (0: unknown), its thread, and the work that opened it."""
+    """A connection that Python code opens: its port (0: unknown), its thread, and the thread's work."""
 
     port: int
     thread: int
@@ -321,9 +321,9 @@ _heard: list[Connect] | None = None
 
 @contextmanager
 def connects() -> Iterator[list[Connect]]:
-    """Collect the connections that Python opens, in a list that grows meanwhile.
+    """Collect the connections that Python opens in a list, which grows meanwhile.
 
-    An audit hook cannot be taken out again: it is put in once, at the first probe, and does nothing between probes.
+    An audit hook cannot be removed: it is added once, at the first probe, and does nothing between probes.
     """
     global _hooked, _heard  # there is one hook for the process
     if not _hooked:

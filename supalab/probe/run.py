@@ -1,7 +1,7 @@
-"""Probe a client: make a few calls in three ways, watch the process meanwhile, and give the verdict.
+"""Probe a client: make a few calls in three ways, watch the process meanwhile, and return the verdict.
 
-A quiet moment → one warm call → some calls one after another → 20 calls at once → 50 at once → 50 once more, if there
-is no verdict yet → everything is put back.
+A quiet moment → one warm-up call → some calls one after another → 20 calls at once → 50 at once → 50 again, if there is
+no verdict yet → everything is restored.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ __all__ = ["Tell", "probe"]
 Tell = Callable[[float, str], None]
 
 SIZES, CALLS_IN_SEQUENCE = (20, 50), 6
-# A shorter latency is too short compared with what a client does for a request. The second burst's latency is at least
-# ROOM times as long as the first one took to be on its way, for its greater size too.
+# A shorter latency is too short compared with a client's work for a request. The second burst's latency is at least
+# ROOM times as long as the first burst needed to send its requests, in proportion to its size.
 LATENCY_S, LONGEST_LATENCY_S, QUIET_LATENCY_S = 0.3, 0.6, 0.1
 ROOM = 2.5 * 2.5
 WARM_S, SEQUENCE_S, BUDGET_S = 5.0, 1.5, 4.0
 QUIET_S, NOT_QUIET_S, REST_S, SETTLE_S = 0.12, 0.5, 0.06, 0.5
-# A burst is watched for so many latencies; while the lab has seen almost nothing, for longer.
+# A burst is watched for so many latencies, or for longer if the lab has seen almost nothing.
 LATENCIES, FEW, FEW_S, ASK_EVERY_S = 3, 3, 2.0, 0.1
-# What still waits when the latency is gone has so long, and a cancelled call so long again.
+# Calls that still wait without a latency get so many seconds, and cancelled calls get the same again.
 DRAIN_S, CANCEL_S = 2.0, 0.5
 # Requests of other threads, if this part of the lab's unexplained ones covers them, while others wait for the rest.
 COVERED, OTHERS = 0.8, 0.2
-# To see a loop that is blocked for milliseconds: its longest pause in each call is so many times that of idle moments.
+# A loop is blocked for milliseconds if its longest pause in each call is so many times that of idle moments.
 BEAT_S, IDLE_S, BLOCKED = 0.001, 0.02, 2
 
 T = TypeVar("T")
@@ -71,13 +71,13 @@ async def probe(
     progress: Tell | None = None,
     in_environment: bool = False,
 ) -> Verdict:
-    """Find out what a client really is: blocking, fake async, real async, …, with the evidence; takes 1 to 4 seconds.
+    """Find out what a client really is (blocking, fake async, real async, …), with the evidence; takes 1 to 4 seconds.
 
-    ``what`` is a class or function that makes the client from a url and a key (``await probe(SupabaseAsync)``); or an
-    async callable without arguments that makes one request each time; or a client object, of which ``method``
-    (``select``) is called with ``args`` (``("contests",)``). The last two send requests to your ``lab``,
-    so pass it: ``await probe(lambda: db.select("contests"), lab=lab)``. A client that the probe made is closed.
-    ``in_environment``: SUPABASE_URL and SUPABASE_KEY are set to the lab's, so a factory may do without arguments.
+    ``what`` is a class or function that creates the client from a url and a key (``await probe(SupabaseAsync)``); or an
+    async callable without arguments that makes one request each time; or a client object, whose ``method`` (``select``)
+    is called with ``args`` (``("contests",)``). The last two send requests to your ``lab``, so pass it: ``await
+    probe(lambda: db.select("contests"), lab=lab)``. A client that the probe created is closed. ``in_environment``:
+    SUPABASE_URL and SUPABASE_KEY are set to the lab's, so a factory needs no arguments.
 
     The lab's conditions are changed during the probe and then restored; its counters are reset. No thread or timer
     remains, and the one audit hook of this process does nothing until the next probe. A client that never returns is
@@ -99,7 +99,7 @@ async def probe(
         tell(0.0, "starting")
         where: Lab = lab if lab is not None else await stack.enter_async_context(Lab())
         stack.callback(_restore, where, where.conditions)
-        # It ends before the conditions are restored: no step of ours may come after that.
+        # It ends before the conditions are restored, because no step of ours may come after that.
         helper = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="supalab-probe"))
         where.set(latency=0.0, jitter=0.0, error_rate=0.0)
         call = await stack.enter_async_context(subject.opened(where.url, where.key))
@@ -115,7 +115,7 @@ def _restore(lab: Lab, before: Conditions) -> None:
 
 
 async def _outcome(call: Call) -> Outcome:
-    """Make one call and return its error; a client that calls sys.exit() does not end the probe."""
+    """Make one call and return its error, even that of a client that calls sys.exit()."""
     try:
         await awaited(call())
     except (Exception, SystemExit) as error:
@@ -124,7 +124,7 @@ async def _outcome(call: Call) -> Outcome:
 
 
 async def _ended(calls: Collection[asyncio.Task[Outcome]], seconds: float) -> tuple[list[Outcome], int]:
-    """Give calls some seconds to end, and cancel the rest; return the outcomes, and how many were cancelled."""
+    """Give calls some seconds to end, and cancel the others; return the outcomes, and how many were cancelled."""
     waiting = {call for call in calls if not call.done()}
     if waiting:
         _, waiting = await asyncio.wait(waiting, timeout=max(seconds, 0.0))
@@ -143,7 +143,7 @@ class _Probe:
         self._address = look.LabAddress(urlsplit(lab.url).port or 0, lab.pid)
         self._loop = asyncio.get_running_loop()
         self._watcher = look.Watcher(self._loop, self._address)
-        # The work of other threads that send requests of their own.
+        # The work of other threads that send their own requests.
         self._background: set[look.Key] = set()
         self._seen = Seen(
             loop=f"{type(self._loop).__module__}.{type(self._loop).__name__}",
@@ -153,7 +153,7 @@ class _Probe:
         )
 
     async def run(self) -> Seen:
-        """Take all steps, or those until there is trouble."""
+        """Take all steps, or those before the first trouble."""
         began, latency = time.perf_counter(), LATENCY_S
         try:
             self._tell(0.05, "looking at a quiet moment")
@@ -163,14 +163,14 @@ class _Probe:
             await self._sequence()
             await self._do(self._watcher.learn_rest, REST_S)
             for turn, size in enumerate(SIZES):
-                # A verdict in time, from what there is: the time that is left bounds the latency.
+                # The verdict must come in time: the remaining time limits the latency.
                 left = BUDGET_S - (time.perf_counter() - began)
                 if turn and left < LATENCIES * LATENCY_S:
                     break
                 self._tell(0.3 + 0.3 * turn, f"{size} calls at once")
                 burst = await self._burst(size, min(latency, left / LATENCIES) if turn else latency)
                 latency = min(max(latency, ROOM * _until_peak(burst)), LONGEST_LATENCY_S)
-            if judge(row(self._seen))[0] == CANNOT_TELL:  # on a busy machine much may have been missed: a longer look
+            if judge(row(self._seen))[0] == CANNOT_TELL:  # on a busy machine much may have been missed: look longer
                 self._tell(0.9, "one more look")
                 await self._burst(SIZES[-1], LONGEST_LATENCY_S)
         except Trouble as trouble:
@@ -181,7 +181,7 @@ class _Probe:
         return self._loop.run_in_executor(self._helper, action, *words)
 
     async def _fresh(self, latency: float) -> None:
-        """Let the lab take so long from now on, and count from zero."""
+        """Set the lab's latency and reset its counters."""
         await self._do(partial(self._lab.set, latency=latency))
         await self._do(self._lab.reset)
 
@@ -195,8 +195,8 @@ class _Probe:
             await asyncio.sleep(0.02)
 
     async def _quiet(self) -> None:
-        """Learn where threads are when nothing happens, and which of them send requests."""
-        await self._settled(LONGEST_LATENCY_S + SETTLE_S)  # what was cancelled before we came may still be in flight
+        """Learn where threads are while nothing happens, and which of them send requests."""
+        await self._settled(LONGEST_LATENCY_S + SETTLE_S)  # requests cancelled before the probe may still be in flight
         await self._fresh(QUIET_LATENCY_S)
         await self._do(self._watcher.learn_rest, QUIET_S)
         witness = await self._do(self._lab.witness)
@@ -230,11 +230,11 @@ class _Probe:
         if witness.served + witness.current > before.served:
             return
         if witness.connections > before.connections:
-            raise Trouble(f"its first call came to the lab, but was refused: use the lab's own url, {self._lab.url}")
+            raise Trouble(f"its first call reached the lab, but was refused: use the lab's own url, {self._lab.url}")
         raise Trouble("its first call returned, but the lab saw no request: does it use another server, or none?")
 
     async def _sequence(self) -> None:
-        """Make a few calls one after another: how many requests and new connections, how long the loop is blocked."""
+        """Make a few calls one after another; count requests and new connections, and time how long the loop blocks."""
         await self._do(self._lab.reset)
         blocked, idle = list[float](), list[float]()
         until = time.perf_counter() + SEQUENCE_S
@@ -250,18 +250,18 @@ class _Probe:
         self._seen = replace(
             self._seen,
             calls=len(blocked),
-            # Here the requests of other threads look like the client's: one request for each call is assumed.
+            # Here, requests of other threads look like the client's, so one request for each call is assumed.
             requests=len(blocked) if self._background else witness.served,
             connections=max(witness.connections - len(self._others(connects)), 0),
-            # In each call, and more than without one: on a busy machine any of them may be late, but hardly all.
+            # In each call, and for longer than without calls: on a busy machine some calls may be late, but hardly all.
             call_blocks_s=round(min(blocked), 6) if min(blocked) > BLOCKED * median(idle) else 0.0,
         )
 
     async def _burst(self, size: int, latency: float) -> Burst:
         """Start calls at once at this latency, watch, and return what was seen and how they ended.
 
-        After a while the lab's latency is taken away, so that what still waits ends by itself: no call has to be
-        cancelled, and a client that blocks the loop cannot delay its own verdict.
+        After a while the lab's latency is removed, so that waiting calls end normally: no call has to be cancelled, and
+        a client that blocks the loop cannot delay its own verdict.
         """
         await self._fresh(latency)
         calls: list[asyncio.Task[Outcome]] = []
@@ -298,7 +298,7 @@ class _Probe:
         return made
 
     def _watch(self, latency: float) -> Witness:
-        """Watch, read the lab's counters at the very end of it, then take the latency away."""
+        """Watch, read the lab's counters at the end, then remove the latency."""
         asked = 0.0
 
         def enough(seconds: float) -> bool:
@@ -318,14 +318,14 @@ class _Probe:
     def _of_client(
         self, witness: Witness, connects: Sequence[look.Connect], requests: int, size: int, latency: float
     ) -> dict[str, float]:
-        """Return the numbers of a burst without the requests that other threads of this process send meanwhile."""
+        """Return the numbers of a burst without the requests that other threads of this process sent meanwhile."""
         seconds, most = self._watcher.seconds, self._watcher.most
         excess = requests - size * round(self._seen.requests_per_call)
         background = self._background_in(latency, witness.busy_s, excess)
         self._background |= background
         spent = sum(seconds[key] for key in background)
         waiting = {key: seconds[key] for key in self._watcher.names if key not in background}
-        # A loop that never had two sockets at once is a thread that waits for one response.
+        # A loop that never watched two sockets at once is a thread that waits for one response.
         loops = {key for key in waiting if key[0] == "loop" and most[key] > 1}
         at_the_lab = [one for one in connects if one.port == self._address.port]
         others = self._others(connects)
@@ -344,9 +344,9 @@ class _Probe:
         }
 
     def _background_in(self, latency: float, busy_s: float, excess: float) -> set[look.Key]:
-        """The work of other threads that is not the client's: it was there before, or the lab served more requests.
+        """Return other threads' work that is not the client's: it was there before, or there are too many requests.
 
-        More, that is, than the calls make; and somebody else has to wait for those of the client.
+        Too many means more than the calls make; and other waiters must be seen for the requests of the client.
         """
         found, names = set[look.Key](), self._watcher.names
         for seconds, key in sorted(((self._watcher.seconds[key], key) for key in names), key=lambda pair: pair[0]):
@@ -357,13 +357,13 @@ class _Probe:
         return found
 
     def _others(self, connects: Sequence[look.Connect]) -> list[look.Connect]:
-        """The connections to the lab that other threads opened for requests of their own."""
+        """Return the connections to the lab that other threads opened for their own requests."""
         known, port = self._background, self._address.port
         return [one for one in connects if one.port == port and known & {("read", one.work), ("loop", one.thread)}]
 
 
 def _until_peak(burst: Burst) -> float:
-    """Seconds until the most were on their way, at most the latency: later peaks are a queue's, not a slow start's."""
+    """Return the seconds until the most requests were on their way, at most the latency: later peaks are a queue's."""
     if burst["blocked"] > burst["watched"] / 2:
         return 0.0  # a blocked loop is not slow to start
     first = next((second for second, number in burst.timeline if number >= burst["peak"]), 0.0)

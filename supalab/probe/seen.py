@@ -1,7 +1,7 @@
-"""What a probe observed, and the flat row of numbers from which every rule, sentence and table starts. Pure.
+"""The observations of a probe, and the flat row of numbers that all rules, sentences and tables use. Pure.
 
-All waiting is counted in seconds: one thread that waits 0.3 s for a response of the lab counts 0.3, and so does one
-request that is in flight at the lab for 0.3 s. So the two can be compared.
+All waiting is counted in seconds: a thread that waits 0.3 s for a response of the lab counts 0.3, and so does a request
+that is in flight at the lab for 0.3 s. So the two can be compared.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from types import SimpleNamespace
 
 __all__ = ["Burst", "Row", "Seen", "row", "shares"]
 
-# Who can wait for a request, the surest sign first.
+# What can wait for a request; the most reliable sign comes first.
 WAITING = ("loop_read", "threads_read", "loop_sockets", "other_loops", "processes")
-# A peak of this part of a burst is the burst's own; a smaller one is a limit if it was held for this part of the time.
+# If a peak reaches this part of the burst, it shows no limit; a smaller one does if it was held for this part of the
+# time.
 FULL, HELD = 0.9, 0.6
-# Fewer requests than this part of the calls: the calls share them.
+# If there are fewer requests than this part of the calls, the calls share requests.
 SHARED = 0.7
 CLEAR, LITTLE = 0.5, 0.2
 
@@ -28,7 +29,7 @@ Row = SimpleNamespace
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Some calls that were started at once, and what was seen until the watch ended.
+    """Calls that were started at once, and what was seen until the end of the watch.
 
     ``timeline``: (second, requests in flight) at the lab. ``failed``: calls that raised, by the error's name.
     ``numbers``: ``calls``, and the lab's ``latency_s``. The lab counted ``peak`` (most in flight), ``connections``
@@ -52,7 +53,7 @@ class Burst:
     failed: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> int | float:
-        """Return one of the numbers; 0 for what was not seen."""
+        """Return one of the numbers; 0 if nothing was seen."""
         return self.numbers.get(name, 0)
 
 
@@ -84,11 +85,11 @@ class Seen:
 
 
 def row(seen: Seen) -> Row:
-    """Return all numbers of a probe; bursts of which the lab saw nothing do not count.
+    """Return all numbers of a probe; a burst without any request at the lab does not count.
 
     ``total`` and ``most``: the sum and the highest of each number of the bursts; ``mean``: how many there were of each
-    thing on average; of what the loop's one thread does, the part of the time. ``share_…``: what waited, as shares of
-    all waiting.
+    thing on average; for the loop's own thread it is the part of the time. ``share_…``: what waited, as shares of all
+    waiting.
     """
     bursts, each = [one for one in seen.bursts if one["requests"] or one["busy"]], round(seen.requests_per_call)
     total, most, failed = Counter[str](), Counter[str](), Counter[str]()
@@ -117,7 +118,7 @@ def row(seen: Seen) -> Row:
         limit=None if shared else _limit([one for one in bursts if one["peak"]]),
         shared=shared,
         requests_per_call=seen.requests_per_call,
-        # 0 is full reuse, 1 is none; one request does not tell.
+        # 0 is full reuse, 1 is none; a single request shows nothing.
         new_connections_per_request=seen.connections / seen.requests if seen.requests > 1 else None,
     )
 
@@ -125,8 +126,8 @@ def row(seen: Seen) -> Row:
 def shares(bursts: Sequence[Burst]) -> dict[str, float]:
     """Return what waited, as shares of all waiting for the lab: no request counts twice.
 
-    What nothing was seen waiting for is threads in code outside Python, if most of it is unseen and as many were at
-    work, one for each request.
+    Waiting without a visible waiter counts as threads in code outside Python, if it is most of the waiting and a thread
+    was at work for each request.
     """
     busy = sum(one["busy"] for one in bursts)
     seconds = {name: sum(one[name] for one in bursts) for name in (*WAITING, "threads_work")}
@@ -140,7 +141,7 @@ def shares(bursts: Sequence[Burst]) -> dict[str, float]:
 
 
 def _shared(bursts: Sequence[Burst], each: int) -> str:
-    """The calls and requests of the largest burst, if its calls shared their requests; else nothing."""
+    """Return the calls and requests of the largest burst if its calls shared requests, else nothing."""
     if not bursts or not 0 < bursts[-1]["requests"] < SHARED * bursts[-1]["finished"] * each:
         return ""
     requests = bursts[-1]["requests"]
@@ -148,9 +149,10 @@ def _shared(bursts: Sequence[Burst], each: int) -> str:
 
 
 def _limit(bursts: Sequence[Burst]) -> int | None:
-    """The most requests that the client keeps in flight; None if no burst reached such a limit.
+    """Return the most requests that the client keeps in flight; None if no burst reached a limit.
 
-    Two sizes of burst with the same peak are a limit; one peak below its burst is one if it was held for a while.
+    The same peak in two bursts of different size shows a limit; a peak below the size of its burst does if it was held
+    for a while.
     """
     if not bursts or bursts[-1]["peak"] >= FULL * bursts[-1]["calls"]:
         return None

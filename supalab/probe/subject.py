@@ -30,10 +30,10 @@ class PlainCall(SettingsError):
 
 
 class Subject:
-    """What is to be probed, and how it is used; raises SettingsError, with the line to write, if it cannot be probed.
+    """The client to probe and how to use it; raises SettingsError, with the line to write, if it cannot be probed.
 
-    ``lab_given``: the caller says which lab the client uses. ``in_environment``: the lab's url and key are there, so
-    that a factory may do without arguments.
+    ``lab_given``: the caller says which lab the client uses. ``in_environment``: the lab's url and key are in the
+    environment, so a factory needs no arguments.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Subject:
                 "the client from a url and a key, e.g. probe(lambda url, key: MyClient(url, key))"
             )
         if self._make is None:
-            self._call_on(what)  # what cannot be called is refused now
+            self._call_on(what)  # an object that cannot be called is refused now
 
     @asynccontextmanager
     async def opened(self, url: str, key: str) -> AsyncIterator[Call]:
-        """Make the client, if it has to be made, and close it afterwards; yield the call that makes one request.
+        """Create the client if necessary, and close it afterwards; yield the call that makes one request.
 
-        Raises SettingsError when it cannot be made.
+        Raises SettingsError if it cannot be created.
         """
         if self._make is None:
             yield self._call_on(self._what)
@@ -78,7 +78,7 @@ class Subject:
             yield self._call_on(made)
 
     async def _made(self, make: Callable[[str, str], Any], url: str, key: str) -> Any:
-        """Return the client; or, if an async function made a request instead of one, the call of that function."""
+        """Return the client; if an async function made a request instead, return the call of that function."""
         try:
             made = make(url, key)
         except SupalabError:
@@ -129,7 +129,7 @@ def _builds_queries(client: Any) -> bool:
 
 
 def _factory(what: Any, lab_given: bool, in_environment: bool) -> Callable[[str, str], Any] | None:
-    """What makes a client of a url and a key; what takes anything does so only where it has no lab to know of."""
+    """Return what creates a client from a url and a key; any other callable counts only if no lab is known."""
     if not callable(what):
         return None
     needs_nothing = _binds(what)
@@ -158,7 +158,7 @@ def _name_of(what: Any) -> str:
 async def _safely(made: Any) -> Any:
     try:
         return await made
-    except SystemExit as error:  # it would stop the loop, not only this task
+    except SystemExit as error:  # the error would stop the loop, not only this task
         raise RuntimeError from error
 
 
@@ -170,7 +170,7 @@ async def _close(made: Any) -> None:
 
 
 async def awaited(result: Any) -> None:
-    """Wait for one call's result, to its end if it is a stream; raises PlainCall if it is nothing to wait for."""
+    """Wait for one call's result, a stream to its end; raises PlainCall if there is nothing to await."""
     if inspect.isawaitable(result):
         result = await result
         if not inspect.isasyncgen(result) and not _is_query(result):
@@ -184,6 +184,6 @@ async def awaited(result: Any) -> None:
         raise PlainCall(f"the call returned a {kind}, {QUERY}")
     raise PlainCall(
         f"the call returned a {kind}, nothing to await: it is a plain function, and in an event loop it blocks. "
-        "Hand over an async one, e.g. `async def call(): return await db.select(…)`, or, to probe what threads "
-        "make of it, `lambda: asyncio.to_thread(call)`"
+        "Pass an async one, e.g. `async def call(): return await db.select(…)`, or, to probe it in "
+        "threads, `lambda: asyncio.to_thread(call)`"
     )

@@ -17,7 +17,7 @@ BAR = 30
 SOCKETS = "sockets that the loop watches"
 ALWAYS = {"share_loop_sockets", "share_threads_read", "share_loop_read"}
 STYLES = {REAL: "good", FAKE: "other", BLOCKING: "bad", CANNOT_TELL: "other"}
-#: What can wait for a request, by the number's name in a verdict.
+#: What can wait for a request, by the name of its number in a verdict.
 WAITERS = {
     "share_loop_sockets": "the event loop, for events",
     "share_other_loops": "event loops in other threads",
@@ -39,7 +39,7 @@ MEANING = {
     MIXED: "Not all of its requests are made in the same way: some are waited for by the event loop, others by a "
     "thread, by a process, or while the loop is blocked.",
 }
-#: Rows of evidence: what was looked at, how to read it, and what was seen there, as a form for the numbers of a row.
+#: Rows of evidence: what was checked, how to read it, and a template for the observed numbers.
 EVIDENCE = (
     ("other threads", "one for each request: fake async",
      "on average {mean[threads_read]:.1f} waiting to read from the lab, {mean[threads_work]:.1f} at other work, for "
@@ -103,7 +103,7 @@ class Verdict:
 
     @property
     def waited(self) -> dict[str, float]:
-        """What waited for the requests, as shares of all waiting; what was hardly there is left out."""
+        """Return what waited for the requests, as shares of all waiting; tiny shares are left out."""
         return {name: share for name in WAITERS if (share := self.numbers.get(name) or 0.0) >= 0.005}
 
     def tables(self) -> list[Table]:
@@ -128,7 +128,7 @@ class Verdict:
     def _repr_html_(self) -> str:
         return html(self.tables())
 
-    # So that the last expression of a cell in a terminal can be read, too.
+    # For the last expression of a cell in a front end without HTML.
     __repr__ = __str__
 
 
@@ -136,7 +136,7 @@ VERDICT = Form("supalab-probe", 4, Verdict, "supalab probe --json")
 
 
 def concluded(name: str, seen: Seen, seconds: float, when: str) -> Verdict:
-    """Return the verdict on what was seen of a client; ``seconds`` and ``when`` are the probe's."""
+    """Return the verdict on the observations of a client; ``seconds`` and ``when`` are those of the probe."""
     n = row(seen)
     kind, remarks = judge(n)
     numbers = {name: rounded(value) for name, value in vars(n).items() if isinstance(value, int | float | None)}
@@ -150,7 +150,7 @@ def concluded(name: str, seen: Seen, seconds: float, when: str) -> Verdict:
 
 
 def _sentences(n: Row, kind: str, remarks: tuple[str, ...]) -> Iterator[str]:
-    """What the verdict means for a program; the kind alone does not say it."""
+    """Say what the verdict means for a program, which the kind alone does not say."""
     if kind == MIXED:
         parts = [f"{getattr(n, name):.0%} {who}" for name, who in WAITERS.items() if rounded(getattr(n, name))]
         yield f"Of the waiting: {'; '.join(parts)}."

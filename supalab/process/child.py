@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Owner", "Program", "free_folder", "progress_line"]
 
 SILENCE_LIMIT_S = 30.0
-#: Seconds that a child may take to be gone after it should have killed itself.
+#: Seconds that a child has to end after it should have killed itself.
 STOP_MARGIN_S = 1.2
 TAIL_BYTES = 2_000
 STRAY_LINES = 50
-#: A start that is over sooner needs no progress line.
+#: A shorter start needs no progress line.
 SHOW_AFTER_S = 1.0
 
 
@@ -45,7 +45,7 @@ SHOW_AFTER_S = 1.0
 class Program:
     """What a child process runs: ``python -m module``. Messages use ``name`` and are raised as ``error``.
 
-    ``hard_end``: seconds in which it stops after a request; then it kills itself, whatever it does. ``log``: what it
+    ``hard_end``: seconds in which it stops after a request; after that it kills itself. ``log``: what it
     prints goes to a file, otherwise to our standard error.
     """
 
@@ -56,7 +56,7 @@ class Program:
     log: bool = True
 
     def failed(self, what: str) -> SupalabError:
-        """Return the program's error, saying ``what`` of it."""
+        """Return the program's error with ``what`` went wrong."""
         return self.error(f"the {self.name} {what}")
 
 
@@ -88,7 +88,7 @@ class Child:
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         try:
-            with contextlib.suppress(OSError):  # it has ended already, which the reader of its output notices
+            with contextlib.suppress(OSError):  # it has already ended, and the reader of its output notices this
                 self._input.write(line)
                 self._input.flush()
         except BaseException:
@@ -126,17 +126,17 @@ class Child:
         self._reports.put({})
 
     def hear(self, limit: float) -> dict[str, Any] | None:
-        """Return the child's next report, an empty one at its end, None when there was none for ``limit`` seconds."""
+        """Return the child's next report, an empty one at its end, None if there was none for ``limit`` seconds."""
         try:
             return self._reports.get(timeout=limit)
         except queue.Empty:
             return None
 
     def wait_until_ready(self, silence_limit: float = SILENCE_LIMIT_S) -> None:
-        """Wait while the child makes progress, and store its report in ``ready``.
+        """Wait as long as the child makes progress, and store its report in ``ready``.
 
-        Raises the program's error when the child ends or reports nothing for ``silence_limit`` seconds, SettingsError
-        when its options are the cause; the child has then ended.
+        Raises the program's error if the child ends or reports nothing for ``silence_limit`` seconds, SettingsError if
+        its options are the cause; the child has then ended.
         """
         try:
             with progress_line(f"the {self.program.name} loads its data") as show:
@@ -156,7 +156,7 @@ class Child:
             raise
 
     def exit_code(self, within: float = 0.0) -> int | None:
-        """Return its exit code, or None if it does not end by itself within so many seconds."""
+        """Return its exit code, or None if it does not end within so many seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(within)
         return None
@@ -174,7 +174,7 @@ class Child:
         return f"; the end of its log:\n{said}" if said else ""
 
     def stop(self) -> int | None:
-        """Stop the child, and kill it if it does not stop in time; requests in flight may finish. Safe to call twice.
+        """Stop the child, and kill it if it does not stop in time; requests in flight can finish. Safe to call twice.
 
         Returns its exit code.
         """
@@ -183,19 +183,19 @@ class Child:
         try:
             self._close_input()
             if sys.platform != "win32":
-                self._process.terminate()  # it may be deaf on that ear: a process forked here holds its input open
+                self._process.terminate()  # a process forked here may hold its input open
             self.exit_code(self.program.hard_end + STOP_MARGIN_S)
         finally:
             self.kill()
         return self._process.returncode
 
     def kill(self) -> None:
-        """End it at once, whatever it does, and remove its files."""
+        """End it immediately, whatever it does, and remove its files."""
         if os.getpid() == self.owner:
             self._process.kill()
             self._process.wait()
             self._close_input()
-            self._reader.join(1.0)  # a process that the child forked may hold its output open
+            self._reader.join(1.0)  # a process that the child has forked may hold its output open
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _close_input(self) -> None:
@@ -221,9 +221,9 @@ def free_folder() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Return this environment, with the checkout's place in it when supalab runs from one that is not installed."""
+    """Return this environment, with the path of supalab's checkout if it is not installed."""
     environment = dict(os.environ)
-    # Compiling every module leaves megabytes of free memory behind, in which a measured client would seem to need none.
+    # Compiling every module leaves megabytes of free memory; a measured client would use it and seem to need none.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     root = Path(__file__).resolve().parents[2]
     if root.name not in {"site-packages", "dist-packages"}:
@@ -236,9 +236,9 @@ def _environment() -> dict[str, str]:
 def progress_line(
     what: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows a line such as ``the lab loads its data: 40 of 250 MB``, from bytes done and in all.
+    """Yield a function that shows a line such as ``the lab loads its data: 40 of 250 MB`` from bytes done and all.
 
-    The line comes after a second and is cleared at the end. Nothing is shown where standard error is no terminal.
+    The line comes after a second and is cleared at the end. Nothing is shown if standard error is not a terminal.
     """
     out = sys.stderr if stream is None else stream  # under pythonw, standard error is None
     begin, text = clock() + SHOW_AFTER_S, ""
@@ -259,7 +259,7 @@ def progress_line(
 class Owner:
     """A handle that starts one child process and ends it: by ``with``, by ``async with``, or by ``start``, ``stop``.
 
-    ``options`` are the child's, as values that JSON can hold. ``title`` is what the handle is called when it is shown.
+    ``options`` are the child's, as JSON values. ``title`` is the name in the handle's ``repr``.
     """
 
     _child: Child | None = None
@@ -277,8 +277,8 @@ class Owner:
 
         A child that has ended is cleaned up first.
 
-        Raises LabError (a lab) or AgentError (a contest agent) when it does not start, with its reason or the end of
-        its log.
+        Raises LabError (a lab) or AgentError (a contest agent) if it does not start, with the reason or the end of its
+        log.
         """
         if self._child is None or self._child.exit_code() is not None:
             self.stop()
@@ -290,7 +290,7 @@ class Owner:
     def stop(self) -> int | None:
         """Stop the child; requests in flight have some seconds to finish. Safe to call twice.
 
-        Returns the exit code, 0 for a clean end, or None when it did not run.
+        Returns the exit code, 0 for a clean end, or None if it did not run.
         """
         child, self._child = self._child, None
         return None if child is None else child.stop()
@@ -326,7 +326,7 @@ class Owner:
 
     @property
     def pid(self) -> int:
-        """The number of the child's process."""
+        """The child's process id."""
         return self._running().pid
 
     def _address(self, child: Child) -> str:
@@ -343,6 +343,6 @@ class Owner:
 
 
 async def _in_thread(action: Callable[[], object]) -> None:
-    """Do ``action`` in a thread that is gone afterwards."""
+    """Run ``action`` in a thread that ends afterwards."""
     with ThreadPoolExecutor(1) as pool:
         await asyncio.get_running_loop().run_in_executor(pool, action)

@@ -30,7 +30,7 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of a request line with its headers; what common servers take."""
 HEAD_S = 30.0
 """Seconds in which a request line with its headers must be complete, from the first byte or the connection's start."""
-#: Seconds in which a refused client's bytes are still read and dropped: closing at once could lose the response.
+#: Seconds in which a refused client's bytes are still read and dropped: closing immediately could lose the response.
 LINGER_S = 1.0
 #: Seconds that an idle connection is kept open: longer than clients keep one, and than the 60 of common load balancers,
 #: so that the server never closes a connection on which a request was just sent.
@@ -48,18 +48,18 @@ REFUSALS = {
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a limited request head; above the limit the client gets 408, 414 or 431 and is disconnected."""
 
-    #: Bytes of the head that is being received, None between two heads.
+    #: Bytes so far of the head that is being received, None between two heads.
     _head: int | None = None
     _timer: asyncio.TimerHandle | None = None
     _refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to serve; the first request has to come in time."""
+        """Begin to serve; the first request must come in time."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._limit_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time limit with the connection."""
+        """Remove the time limit with the connection."""
         self._end_head()
         super().connection_lost(exc)
 
@@ -76,14 +76,14 @@ class HttpProtocol(HttpToolsProtocol):
                     self._refuse(414 if len(self.url) > HEAD_LIMIT // 2 else 431)
 
     def on_message_begin(self) -> None:
-        """Start to count a request's head, and give the application its arrival time (``time.perf_counter``)."""
+        """Start the limits of a request's head, and tell the application its arrival (``time.perf_counter``)."""
         self._head = 0
         super().on_message_begin()
         scope: Any = self.scope
         scope["arrived"] = perf_counter()
 
     def on_headers_complete(self) -> None:
-        """Let the body be as long as the application takes it."""
+        """Remove the limits: the body may take as long as the application allows."""
         self._end_head()
         super().on_headers_complete()
 
@@ -152,7 +152,7 @@ class ManagedServer(uvicorn.Server):
         self._ready()
 
     def new_protocol(self) -> HttpProtocol:
-        """Return what serves one more connection."""
+        """Return the protocol for one more connection."""
         return HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
@@ -180,8 +180,8 @@ def serve(*servers: ManagedServer) -> None:
 def listen(port: int, host: str = HOST) -> socket.socket:
     """Return a socket bound to ``host``, an address, and ``port``; raises LabError when the port is taken or forbidden.
 
-    It names TCP and turns Nagle's algorithm off: without that, each request on a kept connection takes about
-    44 ms more (github.com/Kludex/uvicorn issue 3149).
+    It names TCP and turns Nagle's algorithm off: without that, each request on a reused connection takes about 44 ms
+    more (github.com/Kludex/uvicorn issue 3149).
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -200,7 +200,7 @@ def listen(port: int, host: str = HOST) -> socket.socket:
 
 def _why_not(port: int, host: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use: end what listens there, or give port 0 for any free one"
+        return f"port {port} is in use: stop the program that listens there, or give port 0 for any free port"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"host {host!r} is no address of this machine ({error.strerror}): give {HOST}, or 0.0.0.0 for every one"
-    return f"port {port} cannot be used ({error.strerror}): give port 0 for any free one"
+        return f"host {host!r} is not an address of this machine ({error.strerror}): give {HOST}, or 0.0.0.0 for all"
+    return f"port {port} cannot be used ({error.strerror}): give port 0 for any free port"

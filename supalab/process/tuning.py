@@ -20,7 +20,7 @@ NEW_OBJECTS = 200_000
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return the maker of uvloop's event loop where it is installed, else None for Python's own."""
+    """Return the factory of uvloop's event loop if it is installed, else None for Python's own loop."""
     try:
         import uvloop
     except ImportError:
@@ -29,10 +29,10 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def calm_collector() -> None:
-    """Run the garbage collector less often than the objects of thousands of requests in flight would trigger it.
+    """Make the garbage collector run less often than thousands of requests in flight would cause it to.
 
-    A request holds about thirty objects. With Python's own threshold of 700 to 2,000, each wave of a thousand requests
-    was searched many times without result, because responses leave no cycles: p99 was about a fifth longer.
+    A request holds about thirty objects. With Python's own threshold of 700 to 2,000, it searched each wave of a
+    thousand requests many times without result, because responses leave no cycles; p99 was about a fifth longer.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
 """Write result files safely: a new file is written next to the old one and then replaces it.
 
-A file that cannot be used is one clear line.
+A file that cannot be used gives an error of one clear line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["check_place", "read", "write"]
 
 
 def check_place(path: str | Path) -> Path:
-    """Return the path if a result can be written there; nothing is left behind.
+    """Return the path if a result can be written there; the check leaves nothing behind.
 
     Only regular files are written: no folder, link, device or pipe. Raises SettingsError with the reason.
     """
@@ -42,7 +42,7 @@ def _refused(path: Path, error: Exception) -> str:
 
 
 def write(content: str | bytes, path: str | Path) -> Path:
-    """Write a result and return its path; whatever goes wrong, what was there before is still whole.
+    """Write a result and return its path; if something goes wrong, the old file stays complete.
 
     If it cannot be written, it is put into the folder for temporary files, and the SettingsError says where.
     """
@@ -74,7 +74,7 @@ def _replace(data: bytes, path: Path) -> None:
 
 
 def _rescued(data: bytes, path: Path) -> Path | None:
-    """Keep a result that took minutes in the folder for temporary files, if there is room."""
+    """Keep a result that took minutes: write it into the folder for temporary files, if there is room."""
     with contextlib.suppress(OSError):
         place = Path(tempfile.mkdtemp(prefix="supalab-")) / (path.name[-80:] or "result")
         place.write_bytes(data)

@@ -13,7 +13,7 @@ NEVER = "never"
 def duration(seconds: float | None, places: int = 1) -> str:
     """Return measured seconds as ``5.3 s``, ``154 ms`` or ``0.8 ms``, and ``never`` for ``None``.
 
-    ``places``: decimals of a second and more, for tables that compare hundredths.
+    ``places``: decimals for times from one second, for tables that compare hundredths.
     """
     if seconds is None:
         return NEVER
@@ -23,14 +23,14 @@ def duration(seconds: float | None, places: int = 1) -> str:
 
 
 def stated(seconds: float) -> str:
-    """Return seconds that somebody chose or wrote down as ``15 s``, ``1.5 s`` or ``450 ms``: at most three digits."""
+    """Return seconds that were chosen, not measured, as ``15 s``, ``1.5 s`` or ``450 ms``: at most three digits."""
     return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def ms(seconds: float | None, missing: str = "") -> str:
-    """Return seconds as a number of milliseconds without the unit, for a column that has it: ``154``, ``0.8``.
+    """Return seconds as milliseconds without the unit, for a column with the unit in its title: ``154``, ``0.8``.
 
-    ``None`` and NaN, which a table of pandas has for it, are ``missing``.
+    ``None``, and NaN as pandas' form of it, become ``missing``.
     """
     if seconds is None or math.isnan(seconds):
         return missing
@@ -52,7 +52,7 @@ def size(number: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number as ``3``, ``4.5`` or ``120``: whole ones and those from 100 on without decimals."""
+    """Return a number as ``3``, ``4.5`` or ``120``: no decimals for whole numbers and from 100 on."""
     return f"{value:.0f}" if value == round(value) or abs(value) >= 99.95 else f"{value:.1f}"
 
 
@@ -63,12 +63,12 @@ def count(value: float, noun: str) -> str:
 
 
 def runs(number: int, middle: str = "median") -> str:
-    """Return of how many runs a number is the middle: ``median of 5 runs``, ``one run of each``."""
+    """Say of how many runs a number is the median: ``median of 5 runs``, ``one run of each``."""
     return f"{middle} of {number} runs" if number > 1 else "one run of each"
 
 
 def counts(found: Mapping[str, int]) -> str:
-    """Return how often each thing came: ``3 x HTTP 504, 1 x timeout``."""
+    """Say how often each thing happened: ``3 x HTTP 504, 1 x timeout``."""
     return ", ".join(f"{value} x {name}" for name, value in found.items())
 
 

@@ -36,10 +36,10 @@ OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
 CLEAR = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
-#: The width of every figure, and of the margin next to its words, in inches.
+#: The width of every figure and of the margin beside its text, in inches.
 WIDTH_IN, MARGIN_IN = 11.0, 16 / 72
 # By kind of client: colour, marker, dash. Lightness differs as well as hue, so that they differ in grey too; no pair
-# differs only in red and green. Ours is the thick one.
+# differs only in red and green. Our client has the thick line.
 LOOKS: Mapping[str, tuple[str, str, str]] = {
     "real": ("#1d4f91", "o", "-"),
     "real-httpx": ("#1d4f91", "o", "--"),
@@ -88,7 +88,7 @@ def sheet(
     fig: Figure | None = None, head_in: float = 1.45, foot_in: float = 1.0, left: float = 0.06, right: float = 0.985,
     **grid: Any,
 ) -> Iterator[tuple[Figure, list[Axes]]]:  # fmt: skip
-    """Begin a figure in the project's style, or go on with ``fig``; yield it and its panels, row by row.
+    """Begin a figure in the project's style, or continue with ``fig``; yield it and its panels, row by row.
 
     ``title`` and ``about`` stand above the panels, ``foot`` below; ``words``: the sentences of the text description.
     ``body_in``: inches for the panels, between a head and a foot; ``grid``: how they share them, as in ``GridSpec``.
@@ -113,18 +113,18 @@ def nothing(title: str) -> Figure:
 
 
 class Picture(Figure):
-    """A matplotlib Figure that carries its description, and shows itself in a notebook with it as alternative text."""
+    """A matplotlib Figure with a text description, which a notebook shows as its alternative text."""
 
     @property
     def description(self) -> str:
-        """What the picture shows, in sentences."""
+        """What the figure shows, in sentences."""
         return description(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.description}
 
     def html(self) -> str:
-        """Return the picture as an HTML image, data and all."""
+        """Return the figure as an HTML image that contains its data."""
         buffer = io.BytesIO()
         _write(self, buffer, "png")
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -146,7 +146,7 @@ def description(fig: Figure) -> str:
 
 
 def check_suffix(path: Path) -> None:
-    """Raise SettingsError unless the name ends in a kind of picture that can be written."""
+    """Raise SettingsError unless the name ends with a supported kind of picture."""
     if path.suffix.lower() not in SUFFIXES:
         raise SettingsError(f"cannot draw {str(path)!r}: use a name that ends in {', '.join(sorted(SUFFIXES))}")
 
@@ -190,7 +190,7 @@ def _write(fig: Figure, buffer: io.BytesIO, kind: str) -> None:
 
 
 def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], *, line: float = 0.0, **how: Any) -> None:
-    """Say what colours and hatches mean: a patch for each name, face, hatch and edge; ``how`` as in ``legend``.
+    """Explain colours and hatches: a patch for each name, face, hatch and edge; ``how``: arguments of ``legend``.
 
     ``line``: the width of the edges.
     """
@@ -217,20 +217,20 @@ def panel_title(ax: Axes, title: str, note: str) -> None:
 
 
 def label(ax: Axes, text: str, at: tuple[float, float], by: tuple[float, float] = (7, 0), **how: Any) -> None:
-    """Write words next to a point, ``by`` so many points to the right and up, on a ground that hides the grid."""
+    """Write words next to a point, ``by`` so many points to the right and up, on a background that hides the grid."""
     across = "center" if not by[0] else "left" if by[0] > 0 else "right"
     up = "center" if not by[1] else "bottom" if by[1] > 0 else "top"
     ax.annotate(text, at, xytext=by, textcoords="offset points", **{"ha": across, "va": up, "bbox": CLEAR, **how})
 
 
 def dots(ax: Axes, values: Sequence[float], place: float, size: float = 4) -> None:
-    """Draw the values of repeated trials on a bar, a dot for each; a single one is the bar's end."""
+    """Draw the values of repeated trials on a bar, a dot for each; a single value needs no dot."""
     if len(values) > 1:
         ax.plot(values, [place] * len(values), "o", color=INK, markersize=size, zorder=4)
 
 
 def not_seen(ax: Axes, text: str) -> None:
-    """Write in a panel that there is no data to draw."""
+    """Write into a panel that there is no data to draw."""
     ax.set_yticks([])
     label(ax, text, (0.5, 0.5), (0, 0), xycoords="axes fraction", color=MUTED, style="italic")
 
@@ -249,11 +249,11 @@ def against(
     stars: Mapping[str, int] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw a line for each kind over its limits: the middle of the repeats of ``y``, a bar from lowest to highest.
+    """Draw a line for each kind over its limits: the middle of the repeats of ``y``, with a bar from lowest to highest.
 
-    ``ticks``: the numbers on the x axis (where something was measured); ``room``: the space for the names, as a power
-    of the axis' range; ``log``: whether the y axis is logarithmic too. ``middle``: median or mean. ``hollow``:
-    unreliable points, as (kind, limit). ``stars``: the limit of each kind that is marked; ``notes`` follow the names.
+    ``ticks``: the numbers on the x axis (the measured limits); ``room``: the space for the names, as a power of the
+    axis' range; ``log``: whether the y axis is logarithmic too. ``middle``: median or mean. ``hollow``: unreliable
+    points, as (kind, limit). ``stars``: the limit of each kind that is marked; ``notes`` follow the names.
     """
     if rows.empty:
         ax.set_xticks([])
@@ -288,7 +288,7 @@ def response_axes(ax: Axes, rates: Sequence[float], low_s: float, top_s: float) 
 
 
 def rule(ax: Axes, height: float, text: str, left: float = 0.0) -> None:
-    """Draw a dotted line at a height, with its name above it."""
+    """Draw a dotted line at this height, with its name above it."""
     ax.axhline(height, color=MUTED, linewidth=1.2, linestyle=(0, (2, 2)), zorder=2)
     label(
         ax, text, (left, height), (6, 4), xycoords=("axes fraction", "data"), color=MUTED, fontsize=9.5, va="baseline"
@@ -307,9 +307,9 @@ def _draw(ax: Axes, kind: str, line: pd.Series[float], hollow: Collection[int]) 
 
 
 def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:
-    """Make the x axis a log one with these ticks, and room at its right for the lines' names."""
+    """Make the x axis logarithmic with these ticks, and leave room on the right for the lines' names."""
     wide = max(ticks[-1] / ticks[0], 10)
-    ax.set_xlim(ticks[0] * 0.8, ticks[-1] * wide**room)  # first: a single point has no limits of its own
+    ax.set_xlim(ticks[0] * 0.8, ticks[-1] * wide**room)  # first, because a single point gives the axis no limits
     ax.set_xscale("log")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
@@ -318,7 +318,7 @@ def _log_axis(ax: Axes, ticks: Sequence[int], label: str, room: float) -> None:
 
 
 def _log_values(ax: Axes) -> None:
-    """Make the y axis a log one with plain numbers."""
+    """Make the y axis logarithmic, with plain numbers."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -342,7 +342,7 @@ def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, float]], notes: Mappin
 
 
 def _apart(heights: Sequence[float], floor: float) -> list[float]:
-    """Move ascending heights apart to ``GAP_PT``, none below ``floor``, as little as possible in all.
+    """Move ascending heights ``GAP_PT`` apart, none below ``floor``, with as little change as possible.
 
     Without the gaps this is the closest sequence that never falls (isotonic regression, by its min-max formula).
     """

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["UNLIMITED", "WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
 
-#: Columns of a table in a file, and the fewest in a terminal: cut numbers would be worse than wrapped lines.
+#: Width of a table in a file, and the smallest width in a terminal: cut numbers would be worse than wrapped lines.
 WIDTH, NARROW, UNLIMITED = 100, 80, 10_000
 MONO = "white-space:pre-wrap;font-family:monospace"
-#: A style's look in a terminal, and whether a notebook shows it in bold; symbols and words say the same.
+#: A style's look in a terminal, and whether a notebook shows it in bold; symbols and words always say the same.
 STYLES = {
     "bold": ("bold", True, ""),
     "dim": ("dim", False, "font-size:smaller"),
@@ -72,8 +72,8 @@ Content: TypeAlias = "Line | Sequence[Cell]"
 class Table:
     """One table: ``headline`` and ``about`` above it, ``notes`` below; a note that begins with ``- `` is a list item.
 
-    The first column names the row. A row that is shorter than the table is a heading for what follows, or goes on the
-    row above. A table without rows shows its ``empty`` sentence.
+    The first column names the row. A row that is shorter than the table is a heading for the next rows, or continues
+    the row above. A table without rows shows its ``empty`` sentence.
     """
 
     columns: Sequence[str | Column]
@@ -87,7 +87,8 @@ class Table:
     def of(cls, rows: pd.DataFrame, columns: Mapping[str, str | Callable[[Any], Content]], **words: Any) -> Table:
         """Make a table of a DataFrame: ``columns`` are titles, with a form such as ``{cpu_ms:.2f}`` or a function.
 
-        A function gets the row. What a form names but was not measured stays blank. ``words``: headline, notes, …
+        A function gets the row. A value that a form names but that was not measured stays blank. ``words``: headline,
+        notes, …
         """
         made = [[_cell(form, row) for form in columns.values()] for _, row in rows.iterrows()]
         return cls(list(columns), made, **words)
@@ -113,7 +114,7 @@ class Tables(tuple[Table, ...]):
 
 
 def show(tables: Table | Iterable[Table], file: IO[str] | None = None, *, at_most: int | None = None) -> None:
-    """Print with colours to a terminal (``at_most`` so wide), as plain text of ``WIDTH`` columns to a pipe or file."""
+    """Print with colours to a terminal (at most ``at_most`` wide), or as plain text of ``WIDTH`` columns elsewhere."""
     console = Console(file=file or sys.stdout)
     if not console.is_terminal:
         console.file.write(text(tables))
@@ -221,7 +222,7 @@ def _html_table(one: Table) -> str:
 
 
 def _html_row(row: Sequence[Content], columns: int) -> str:
-    """The cells of a row; the last one of a row that is shorter than the table takes the rest of it."""
+    """Return the cells of a row; the last cell of a short row fills the rest of it."""
     spans = [""] * (len(row) - 1) + [f' colspan="{columns - len(row) + 1}"' if len(row) < columns else ""]
     cells = zip(spans, map(_html_content, row), strict=True)
     return "".join(f'<td{span} style="{LEFT}">{cell}</td>' for span, cell in cells)

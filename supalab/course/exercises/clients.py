@@ -28,7 +28,7 @@ CLOSING = 25
 
 @asynccontextmanager
 async def small_client(make: Callable[[str, str], Any], lab: Lab) -> AsyncIterator[Any]:
-    """A learner's client over SmallClient; its httpx client is closed at the end, whatever the learner's code does."""
+    """A learner's client based on SmallClient; its httpx client is closed at the end, whatever the learner wrote."""
     db = make(lab.url, lab.key)
     try:
         yield db
@@ -45,7 +45,7 @@ def open_sockets(lab: Lab) -> int:
 
 
 async def sockets_left(lab: Lab, what: str) -> Finding:
-    """Count the sockets still open; one that is being closed, by the other side or a thread, has a moment."""
+    """Count the sockets that are still open; a socket that is being closed gets a moment."""
     for _ in range(CLOSING):
         if open_sockets(lab) == 0:
             break
@@ -57,13 +57,13 @@ async def sockets_left(lab: Lab, what: str) -> Finding:
 
 LATENCY_S, PATIENCE_S = 0.08, 4.0
 LIMIT, CALLERS, LATER = 4, 10, 3
-#: What a client comes to on a loop. ENDED: _get_client touched what belongs to the loop before.
+#: What happens to a client on a loop. ENDED: _get_client used something that belongs to the previous loop.
 RESPONSE, ENDED, REFUSED = "a response", "_get_client fails: Event loop is closed", "_get_client says"
 ANOTHER = "a new client for each call of _get_client"
 
 
 async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
-    """Make clients of the class and use them: at first by many callers at once, later, and on a second loop."""
+    """Create clients of the class and use them: by many callers at once, then later, and on a second loop."""
     if not isinstance(answer, type):
         stop("the answer", "a class", described(answer), "no_class")
     async with Lab(latency=LATENCY_S) as lab:
@@ -78,7 +78,7 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
                 await db.select("contests")
             later, more = await asyncio.to_thread(lab.witness), set(map(id, seen)) - at_first
             yield _one_for_all(db, len(at_first), each_time=bool(more))
-            # Several clients have a limit each, and what is said of them is enough.
+            # Several clients have a limit each, and this has been said already.
             fewer, unlimited = first.peak < LIMIT, len(at_first) == 1
             yield equal(f"most in flight with limit={LIMIT}", LIMIT, first.peak, fewer=fewer, unlimited=unlimited)
             new = later.connections - first.connections
@@ -87,7 +87,7 @@ async def lazy(answer: type[Any]) -> AsyncIterator[Finding]:
 
 
 def _made_early(answer: type[Any], lab: Lab) -> int:
-    """Count the httpx clients that an object of the class has made before its first use."""
+    """Count the httpx clients that an object of the class creates before its first use."""
 
     def clients() -> set[int]:
         return {id(one) for one in gc.get_objects() if issubclass(type(one), httpx.AsyncClient)}
@@ -101,7 +101,7 @@ def _made_early(answer: type[Any], lab: Lab) -> int:
 
 @asynccontextmanager
 async def _recorded(answer: type[Any], lab: Lab) -> AsyncIterator[tuple[Any, list[Any]]]:
-    """An object of the class and a list of all that its _get_client returns; these are closed at the end."""
+    """Create an object of the class and a list of all that its _get_client returns; these are closed at the end."""
     seen: list[Any] = []
 
     class Recorded(answer):  # type: ignore[misc]  # whatever the learner wrote
@@ -118,7 +118,7 @@ async def _recorded(answer: type[Any], lab: Lab) -> AsyncIterator[tuple[Any, lis
 
 
 def _first_use(answer: type[Any], failed: Sequence[BaseException], seen: Sequence[Any]) -> BaseException:
-    """What ends the check if the first callers fail: a finding if the reason is known, or else their own error."""
+    """End the check if the first callers fail: with a finding if the reason is known, else with their own error."""
     error = next((one for one in failed if unfinished(one)), failed[0])
     found = finding(
         "the first requests", "all get a response", f"{len(failed)} of {CALLERS} failed: {type(error).__name__}", False
@@ -142,13 +142,13 @@ def _one_for_all(db: Any, number: int, *, each_time: bool) -> Finding:
 def _second_loop(answer: type[Any], lab: Lab) -> Finding:
     """Use one client on a loop that ends, then on another; runs in a thread, which may have loops of its own."""
     with warnings.catch_warnings():
-        # The first loop's connections are left open on purpose, and Python says so when they are collected.
+        # The first loop's connections are left open on purpose, and Python warns about that when they are collected.
         warnings.simplefilter("ignore", ResourceWarning)
         db = answer(lab.url, lab.key, limit=LIMIT)
         first, second = (asyncio.run(_on_this_loop(db)) for _ in range(2))
         del db
         gc.collect()
-    refused = second.startswith(REFUSED)  # a clear refusal of one's own is right, too
+    refused = second.startswith(REFUSED)  # a clear error of the learner's own is right, too
     expected = f"{RESPONSE}, or an error from _get_client" if refused else RESPONSE
     observed, ok = second if first == RESPONSE else first, first == RESPONSE and (second == RESPONSE or refused)
     return finding("the same object on a second loop", expected, observed, ok).because(
@@ -179,7 +179,7 @@ ENTERED, AN_ERROR = "async with … as db", "an error in the block"
 
 
 async def closed(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
-    """Use the learner's client in ``async with`` in every way there is, and count its sockets each time."""
+    """Use the learner's client in ``async with`` in every possible way, and count its sockets each time."""
     async with Lab() as lab:
         async with small_client(answer, lab) as db:
             got, inside = await _entered(db, lab)
@@ -208,7 +208,7 @@ async def closed(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]:
 
 
 async def _entered(db: Any, lab: Lab) -> tuple[object, int]:
-    """What ``as`` names, and the sockets open inside the block after a request."""
+    """Return what ``as`` names, and count the sockets inside the block after a request."""
     inside = 0
     try:
         async with db as got:
@@ -219,7 +219,7 @@ async def _entered(db: Any, lab: Lab) -> tuple[object, int]:
         if error.name != "close" or not isinstance(error.obj, httpx.AsyncClient):
             raise
         stop(ENTERED, "to run", named(error), "aclose")
-    except TypeError as error:  # async with found nothing to await, a method missing, or one that takes too little
+    except TypeError as error:  # async with found nothing to await, no method, or one with too few parameters
         if "BaseException" in str(error):  # `raise error` where there is none
             raise
         stop(ENTERED, "to run", named(error), "three_methods")
@@ -274,7 +274,7 @@ async def really_async(answer: Callable[[str, str], Any]) -> AsyncIterator[Findi
 
 
 def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
-    """The verdict, requests in flight and connections; of a client that could not be judged, the reason."""
+    """Return the verdict, requests in flight and connections; for a client without a verdict, the reason."""
     kind, peak = verdict.kind, max((int(burst["peak"]) for burst in verdict.seen.bursts), default=0)
     said = finding("the probe's verdict", REAL, verdict.headline, kind == REAL).because(
         "no_verdict",
@@ -285,7 +285,7 @@ def _judged_by_the_probe(verdict: Verdict) -> list[Finding]:
     )
     if kind == CANNOT_TELL:
         return [said]
-    # What blocks the loop is the reason, and was said.
+    # The reason is that it blocks the loop, which was said already.
     blocks = next((one for one in verdict.remarks if one.startswith("blocks the event loop")), "")
     at_once = finding("most requests in flight, of 50 calls", f"{AT_ONCE} or more", peak, peak >= AT_ONCE).because(
         say={"peak": peak, "why": blocks}, pool=kind == FAKE and peak > 1, costly=bool(blocks), in_turn=kind != BLOCKING

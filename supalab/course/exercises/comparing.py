@@ -22,15 +22,15 @@ __all__ = ["isolated"]
 LOAD = Workload(30, 0.08)
 LIMIT, REUSE, KIND = "limit", "reuse", "async"
 SAID = {LIMIT: "the limit", REUSE: "reuse of connections", KIND: "threads or async"}
-#: Peaks that differ by this factor come from two limits, not from a late thread.
+#: Peaks that differ by this factor mean different limits, not a late thread.
 APART = 1.5
-#: The arms that the notebook has raced: a mistyped name is answered with these.
+#: The arms of the notebook's race: a check of a mistyped name lists these.
 ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-10")
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What is seen of an arm from outside: requests in flight and connections at the lab, threads in its process."""
+    """What can be seen of an arm from outside: its requests in flight and connections at the lab, and its threads."""
 
     in_flight: int
     connections: int
@@ -38,12 +38,12 @@ class Traits:
 
     @property
     def reuses(self) -> bool:
-        """Whether it sent a second request over a connection, as a rule and not by chance."""
+        """Return whether it used connections again regularly, and not by chance."""
         return self.connections <= LOAD.requests / 2
 
 
 async def _traits(name: str, lab: Lab) -> Traits:
-    """Run one arm over the judge's burst; raises SettingsError for an arm that there is not."""
+    """Run one arm with the judge's burst; raises SettingsError for an unknown arm."""
     chosen = arm(name)
     await asyncio.to_thread(lab.reset)
     before = set(threading.enumerate())

@@ -58,7 +58,7 @@ async def limited(answer: Callable[..., Any]) -> AsyncIterator[Finding]:
 LATENCY_S, CALLERS, ROWS, LOOKS = 0.15, 8, 3, 3
 #: A thread pool has 5 threads on the smallest machine.
 TOGETHER = 4
-#: What blocks holds the loop for a whole latency at least; a busy machine makes a ticker late by much less.
+#: A blocking call holds the loop for at least a whole latency; a busy machine makes a ticker late by much less.
 MOST_LAG_S = 0.6 * LATENCY_S
 
 Fetch = Callable[[str, dict[str, str]], Any]
@@ -83,7 +83,7 @@ async def unblocked(fetch: Fetch) -> AsyncIterator[Finding]:
         for _ in range(LOOKS):
             beat, seen = await _at_once(fetch, url, settings.headers, lab)
             if seen.peak <= 1 or beat.longest_lag <= MOST_LAG_S:
-                break  # else they overlapped, and the machine may be the cause: measure again first
+                break  # the calls overlapped, so the machine may be the cause: measure again first
     lag, expected = beat.longest_lag, f"at most {1000 * MOST_LAG_S:.0f} ms late"
     observed = f"up to {1000 * lag:.0f} ms late"
     yield finding("the lag of a ticker during the calls", expected, observed, lag <= MOST_LAG_S).because(
@@ -94,7 +94,7 @@ async def unblocked(fetch: Fetch) -> AsyncIterator[Finding]:
 
 
 def _misplaced(error: AttributeError | TypeError) -> None:
-    """End the check at an await, or a pair of parentheses, in the wrong place."""
+    """End the check if an await or a pair of parentheses is in the wrong place."""
     text = str(error)
     if isinstance(error, AttributeError) and inspect.iscoroutine(error.obj):
         stop("your code", "to run", named(error), "await_first")
@@ -139,7 +139,7 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
             never_ran=seen.served == 1, no_last=seen.served == CANCELLED, warm_up=seen.served == CANCELLED + 2,
         )
     )  # fmt: skip
-    # A client of another library does not say its limit; then what the lab saw is all that is judged.
+    # A client of another library does not tell its limit; then only what the lab saw is judged.
     others = sorted({call.args[0]._settings.limit for call in made.call_args_list} - {CANCELLED})
     yield equal("the client's limit", CANCELLED, (others or [CANCELLED])[0], "limit")
     yield equal("clients that disconnected", CANCELLED, seen.abandoned, "some_left", none_left=seen.abandoned == 0)
@@ -156,7 +156,7 @@ async def continued(answer: Callable[[str, str], Any]) -> AsyncIterator[Finding]
 
 
 def _broke_off(error: BaseException) -> None:
-    """End the check at what is peculiar to this exercise; somebody who stops the cell passes."""
+    """End the check for mistakes of this exercise; an interrupt of the cell passes."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         return

@@ -26,7 +26,7 @@ __all__ = ["contradiction", "limits", "makespans", "savings"]
 LATENCY_S = 0.1
 #: (requests, limit): waves that are all full; a last one that is not; fewer requests than slots.
 BURSTS = ((9, 3), (7, 6), (2, 8))
-#: A formula has one right value. What the lab measures lies above it, on a busy machine by a whole wave: it is shown
+#: A formula has one right value. The lab measures more, on a busy machine a whole wave more: the measurement is shown
 #: next to the value, and does not decide.
 NEAR_S = 0.001
 #: The notebook's own burst, whose numbers may be left in a formula.
@@ -74,12 +74,12 @@ def _makespan(requests: int, limit: int, told: float, took: float) -> Finding:
 
 # 08a: what a step saves.
 
-#: Nearer than this is the same: what is printed of a second has three decimals.
+#: Values closer than this are the same: printed seconds have three decimals.
 SAME_S = 0.0005
 
 
 class Rounds(NamedTuple):
-    """Makespans of two arms, seconds, one a round; ``reason`` for an answer whose median or verdict differs here."""
+    """Makespans of two arms in seconds, one per round; ``reason``: for an answer whose median or verdict differs."""
 
     what: str
     before: Sequence[float]
@@ -103,20 +103,20 @@ KNOWN = (
 
 
 async def savings(answer: Callable[[pd.Series[float], pd.Series[float]], Any]) -> AsyncIterator[Finding]:
-    """Try the function on rounds of known truth."""
+    """Try the function on rounds whose true result is known."""
     for case in KNOWN:
         yield _saving(case, answer)
 
 
 def _saving(case: Rounds, answer: Any) -> Finding:
-    import pandas as pd  # here, because it takes a second, and only this exercise needs it
+    import pandas as pd  # imported here, because it takes a second and only this exercise needs it
 
     differences = case.differences
     right = (median(differences), min(differences), max(differences), min(differences) > 0 or max(differences) < 0)
     told = called(answer, pd.Series(case.before), pd.Series(case.after), expected="four values")
     if not _are_four(told):
         stop(case.what, _shown(right), described(told), "four")
-    # Plain numbers: numpy's own kind of bool is no int.
+    # Plain numbers, because numpy's own bool is not an int.
     middle, lowest, highest, above_noise = (*map(float, told[:3]), bool(told[3]))
     in_the_middle = _same(middle, right[0])
     in_range = _same(lowest, right[1]) and _same(highest, right[2])
@@ -131,7 +131,7 @@ def _saving(case: Rounds, answer: Any) -> Finding:
 
 
 def _are_four(told: Any) -> bool:
-    """Whether these are three numbers and a truth, numpy's among them."""
+    """Return whether these are three numbers and a truth value; numpy's kinds count too."""
     if not isinstance(told, (tuple, list)) or len(told) != 4:
         return False
     truth = isinstance(told[3], int) or type(told[3]).__name__ in {"bool", "bool_"}
@@ -153,17 +153,17 @@ def _shown(told: tuple[float, float, float, bool]) -> str:
 #: right has room for a slow machine, and one slot fewer cannot do it however quick the machine is. The last one needs
 #: less than one slot.
 RATES = ((26, 0.05), (35, 0.1), (23, 0.2), (3, 0.1))
-#: A whole number of slots: no run can tell that nothing was to be rounded, so this one is compared with arithmetic.
+#: A whole number of slots: a run cannot show that nothing had to be rounded, so this one is compared with arithmetic.
 WHOLE = (60, 0.15)
-#: So much of the wanted rate counts as reached: a request takes a little more than its latency.
+#: This part of the wanted rate counts as reached, because a request takes a little more than its latency.
 REACHED = 0.9
 WAVES, TRIES = 2, 4
-#: So many times the slots that are needed are not run: it would show nothing more.
+#: A limit of so many times the needed slots is not run: it would show nothing more.
 FAR = 6
 
 
 async def limits(rule: Callable[[float, float], Any]) -> AsyncIterator[Finding]:
-    """Run the client with the limit that ``rule(per_s, latency)`` gives, and with one fewer, as many callers asking."""
+    """Run the client with the limit from ``rule(per_s, latency)`` and with one slot fewer; one caller for each slot."""
     async with Lab() as lab:
         for per_s, latency in RATES:
             size = _size(rule, per_s, latency)
@@ -175,7 +175,7 @@ async def limits(rule: Callable[[float, float], Any]) -> AsyncIterator[Finding]:
 
 
 def _size(rule: Any, per_s: float, latency: float, exactly: int | None = None) -> Finding:
-    """Whether the rule gives a limit at all, and one of the right size."""
+    """Check whether the rule gives a limit at all, and one of the right size."""
     limit = called(rule, per_s, latency, expected="a whole number of slots")
     whole = isinstance(limit, Integral) and not isinstance(limit, bool)
     enough = int(FAR * (per_s * latency + 1))
@@ -210,7 +210,7 @@ async def _reached(lab: Lab, per_s: float, latency: float, limit: int) -> Findin
 
 
 async def _per_s(lab: Lab, limit: int, latency: float, wanted: float) -> float:
-    """Requests per second from as many callers as slots; a busy machine gets some more chances."""
+    """Return the requests per second of as many callers as slots; a busy machine gets some more chances."""
     best = 0.0
     async with SupabaseAsync(lab.url, lab.key, limit=limit) as db:
         await burst(db, Workload(limit, latency), watch=False)  # opens the connections
@@ -224,7 +224,7 @@ async def _per_s(lab: Lab, limit: int, latency: float, wanted: float) -> float:
 
 # 11a: which number of a blog's table cannot be true.
 
-#: The table, and what is said to each right answer of the other one: both are right.
+#: The table, and what is said when the other right answer is given: both are right.
 BLOG_LIMIT, BLOG_RESPONSE_S, BLOG_REQUESTS, BLOG_TOTAL_S = 25, 0.1, 50, 1.0
 OTHER_WAY = {
     "limit": "a response of 0.5 s at a limit of 25 would explain the rest too",
@@ -260,7 +260,7 @@ async def contradiction(story: Mapping[str, Any]) -> AsyncIterator[Finding]:
 
 
 async def _played(limit: int, response: float) -> tuple[float, str]:
-    """Seconds of the blog's burst, and how they were found."""
+    """Return the seconds of the blog's burst, and how they were found."""
     ideal = math.ceil(BLOG_REQUESTS / limit) * response
     if ideal > PLAYED_S:
         return ideal, "by arithmetic, too long to run"

@@ -32,13 +32,13 @@ def _row(place: int, title: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _at_a_lab(make: Callable[[str, str], Any]) -> AsyncIterator[tuple[Any, SupabaseAsync, Lab]]:
-    """The learner's client, and one of ours that looks into the table."""
+    """Yield the learner's client, and one of ours that looks into the table."""
     async with Lab() as lab, SupabaseAsync(lab.url, lab.key) as ours, small_client(make, lab) as db:
         yield db, ours, lab
 
 
 async def _tried(asked: Any, what: str) -> tuple[Any, Exception | None]:
-    """What a method returned, or the server's refusal; nothing to await or an error of the method ends the check."""
+    """Return what a method returned, or the server's refusal; a plain method or an error of the method ends the check."""
     back, error = await outcome(awaited(asked, what, "rows"))
     if isinstance(error, AttributeError) and error.obj is None:
         stop("your code", "to run", named(error), "not_sent")
@@ -151,7 +151,7 @@ Answer: TypeAlias = Callable[[httpx.AsyncClient, str], Awaitable[Any]]
 
 LATENCY_S, TIMEOUT_S, PATIENCE_S = 0.5, 0.15, 5.0
 ROWS, WANTED, NO_URL = "rows", "ClientError", "http://contests:port/"
-#: Python reads what stands after except when there is an error, and not before.
+#: Python evaluates the classes after except only when there is an error.
 NO_CLAUSE = ("NameError", "AttributeError", "TypeError")
 
 
@@ -185,12 +185,12 @@ async def errors_seen(answer: Answer) -> AsyncIterator[Finding]:
 
 def _client(lab: Lab, timeout: float | httpx.Timeout, max_connections: int = 10) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=max_connections)
-    # A proxy that the machine's settings name has no business between this process and its lab.
+    # A proxy from the machine's settings must not come between this process and its lab.
     return httpx.AsyncClient(headers={"apikey": lab.key}, timeout=timeout, limits=limits, trust_env=False)
 
 
 async def _seen(asked: Awaitable[Any]) -> str:
-    """What the caller of the learner's function sees: rows, or the name of an error."""
+    """Return what the caller of the learner's function sees: rows, or the name of an error."""
     back, error = await outcome(asked)
     if error is not None:
         return WANTED if isinstance(error, ClientError) else type(error).__name__

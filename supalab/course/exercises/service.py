@@ -21,7 +21,7 @@ __all__ = ["settings"]
 
 RATE, LATENCY_S, SLOW_S = 40.0, 0.15, 2.0
 NORMAL_S, OUTAGE_S, CALLER_TIMEOUT_S = 1.7, 1.0, 1.6
-#: A request this shortly before the outage may be served in it, whatever the settings are.
+#: A request that starts this shortly before the outage may be served during the outage, whatever the settings are.
 BETWEEN_S, STARTING_S = 0.25, 1.2
 P95_S, SOON_S = 2 * LATENCY_S, 1.0
 #: After this many seconds there is no second try, so that learners do not wait longer on a busy machine.
@@ -31,7 +31,7 @@ MILLISECONDS = 100
 
 
 async def settings(answer: Mapping[str, Any]) -> AsyncIterator[Finding]:
-    """Start a service with ``answer``'s limit and timeout, and judge what its callers and the lab saw."""
+    """Run a service with ``answer``'s limit and timeout, and judge what its callers and the lab saw."""
     limit, timeout = filled(answer, ("limit", "timeout"), "limit_and_timeout")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         stop("limit", "a whole number from 1", repr(limit), "limit_and_timeout")
@@ -49,7 +49,7 @@ async def settings(answer: Mapping[str, Any]) -> AsyncIterator[Finding]:
 
 
 async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
-    """What was found; and whether a late generator may have measured the machine and not the service."""
+    """Return the findings, and whether a late load generator may have measured the machine instead of the service."""
     async with (
         Lab(latency=LATENCY_S) as lab,
         Agent(client=f"real-{limit}", url=lab.url, key=lab.key, timeout=seconds) as agent,
@@ -59,7 +59,7 @@ async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
         peak = (await asyncio.to_thread(lab.witness)).peak
     normal = [span for span in found["spans"] if span.asked < begin - BETWEEN_S]
     outage = [span for span in found["spans"] if span.asked >= begin]
-    # No target, but worth a look: a request that is given up stays at the backend until it is done.
+    # There is no target, but it is interesting: an abandoned request stays at the backend until it is done.
     no_target = f"no target: {limit} slots, and the requests that they gave up"
     in_flight = finding("slow backend: most requests in flight there", no_target, peak, True)
     findings = [_normal(normal, limit, seconds), _soon(outage, seconds), in_flight]
@@ -68,7 +68,7 @@ async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
 
 
 def _loaded(agent: Agent, lab: Lab) -> tuple[dict[str, Any], float]:
-    """Run the load and make the backend slow on the way; return it, and when that was in the load's own seconds."""
+    """Run the load and make the backend slow during it; return the load, and at which of its seconds that was."""
     start, changed = time.time() + STARTING_S, list[float]()
 
     def tick(_: float) -> None:

@@ -1,4 +1,4 @@
-"""Read a CSV file as a table: find the separator, infer each column's type without losing a digit, load the rows."""
+"""Read a CSV file as a table: find the separator, infer column types without losing a digit, load the rows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 BATCH = 5_000
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-SAMPLE = 20  # lines in which the separator is looked for
+SAMPLE = 20  # how many lines are searched for the separator
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MOMENT = rf"{DAY}[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]{{1,6}})?)?"
 ZONE = r" ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
-# The digits before the point. Not minus zero, and no more digits than a number keeps.
+# The digits before the decimal point: not minus zero, and no more digits than a number keeps.
 NUMBER = rf"(?!-[0.]*(?:[eE]|\Z))(?!-?[0.]*[1-9](?:\.?[0-9]){{{DIGITS}}})-?(?:0|[1-9][0-9]*)"
-# The types of columns: the first whose pattern fits every value keeps all as they are.
+# The types of columns: a column gets the first type whose pattern fits every value, because it changes none of them.
 TYPES = {
     "date": DAY,
     "boolean": "(?i:true|false)",
@@ -37,15 +37,15 @@ TYPES = {
     "integer": "-?[1-9][0-9]{0,9}|0",
     "bigint": "-?[1-9][0-9]{0,18}|0",
     "double precision": rf"(?!.*\.[0-9]+0\Z){NUMBER}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{{1,2}})?",
-    # 9.90 and 12.50 are prices, which keep their zeros; 1.10 and 1.9 are versions, which are text.
+    # 9.90 and 12.50 are prices and keep their zeros; 1.10 and 1.9 are versions and stay text.
     **{f"numeric({DIGITS},{scale})": rf"{NUMBER}\.[0-9]{{{scale}}}" for scale in range(2, DIGITS)},
 }
 PATTERNS = {declared: re.compile(pattern) for declared, pattern in TYPES.items()}
-BOUNDED = ("date", "timestamp", "timestamptz", "integer")  # families that lack some of what fits: 2023-02-29
+BOUNDED = ("date", "timestamp", "timestamptz", "integer")  # a fitting text may be invalid: 2023-02-29
 
 
 class CsvFile:
-    """A CSV file that can be read from its start several times; ``tick`` receives the bytes read so far."""
+    """A CSV file that can be read several times; ``tick`` receives the number of bytes read so far."""
 
     def __init__(self, path: Path, tick: Callable[[int], None]) -> None:
         self.path, self.tick, self._first = path, tick, 0
@@ -74,7 +74,7 @@ class CsvFile:
                 yield line
 
     def _records(self) -> Iterator[list[str]]:
-        """Yield the header, and then the rows, which must have as many fields."""
+        """Yield the header and then the rows, which must have the same number of fields."""
         csv.field_size_limit(CELL)
         width = 0
         with contextlib.closing(self._lines()) as lines:
@@ -97,7 +97,7 @@ class CsvFile:
 
 
 def _width(sample: list[str], separator: str) -> int:
-    """Return how many columns a separator gives, 0 when lines differ, as they do with a wrong one."""
+    """Return how many columns a separator gives; 0 if the lines differ, as with a wrong separator."""
     try:
         rows = [row for row in csv.reader(sample, delimiter=separator) if row]
     except csv.Error:
@@ -107,7 +107,7 @@ def _width(sample: list[str], separator: str) -> int:
 
 
 def load_csv(loading: Loading, columns: str | None) -> None:
-    """Make one table of a CSV file, its values as SQLite stores their text; ``columns`` declares its columns if known.
+    """Make a table from a CSV file, with values as SQLite stores their text; ``columns`` declares its columns if known.
 
     An empty field is NULL. Raises Unusable.
     """
@@ -126,7 +126,7 @@ def load_csv(loading: Loading, columns: str | None) -> None:
 
 
 def infer(file: CsvFile) -> dict[str, str]:
-    """Return each column's type; ``id`` becomes the key if its values are whole, all there and different."""
+    """Return each column's type; ``id`` becomes the key if its values are whole numbers, all there and different."""
     possible: dict[str, Collection[str]] = {}
     rows, total, ids, fractions = file.rows(), 0, set[str](), set[str]()
     while batch := list(islice(rows, BATCH)):
@@ -140,7 +140,7 @@ def infer(file: CsvFile) -> dict[str, str]:
                 ids.update(given)
     types = {
         name: next((one for one in possible.get(name, ()) if one != "double precision" or name in fractions), "text")
-        for name in file.names  # a column of numbers like 1e5 alone may be one of names
+        for name in file.names  # a column that has only numbers like 1e5 may contain names
     }
     if types.get("id") in ("integer", "bigint") and len(ids) == total:
         types["id"] += " primary key" + " not null" * (types["id"] == "bigint")
@@ -148,7 +148,7 @@ def infer(file: CsvFile) -> dict[str, str]:
 
 
 def _fits(declared: str, values: list[str]) -> bool:
-    """Return whether all values stay what they are in a column of this type."""
+    """Return whether no value changes in a column of this type."""
     kind = find_type(declared)
     if not all(map(PATTERNS[declared].fullmatch, values)):
         return False

@@ -1,4 +1,4 @@
-"""Read JSON as text: PostgreSQL's messages for invalid JSON, and values kept exactly as they were written."""
+"""Read JSON as text: PostgreSQL's messages for invalid JSON, and values exactly as they were written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from supalab.lab.postgrest.refusal import Refusal
 
 
 class JsonText(str):
-    """JSON as it was written, instead of the value that it means."""
+    """JSON as it was written, instead of its value."""
 
     __slots__ = ()
 
@@ -22,12 +22,12 @@ def dumped(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-# Python would read NaN and Infinity, which are no JSON: ``int`` raises ValueError for them.
+# Python would accept NaN and Infinity, which are not JSON: ``int`` raises ValueError for them.
 _loads = partial(json.loads, parse_constant=int)
 
 
 def load_json(text: str) -> Any:
-    """Return the value of a JSON text; raises 22P02 with PostgreSQL's details."""
+    """Return the value of JSON text; raises 22P02 with PostgreSQL's details."""
     try:
         return _loads(text)
     except (ValueError, RecursionError):
@@ -35,7 +35,7 @@ def load_json(text: str) -> Any:
 
 
 def load_body(body: bytes) -> Any:
-    """Return the value in a JSON body, with all values in its objects as they were written: a text keeps every letter.
+    """Return the value in a JSON body; values in its objects stay as they were written, so text keeps every character.
 
     Raises ``ValueError`` for anything that is not JSON in UTF-8.
     """
@@ -45,7 +45,7 @@ def load_body(body: bytes) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if "\\ud" in text.lower():
-        dumped(value).encode()  # half a surrogate pair is not a character
+        dumped(value).encode()  # half of a surrogate pair is not a character
     if isinstance(value, list):
         return [_written(item) if item.startswith("{") else item for _, item in members(text)]
     return _written(text) if isinstance(value, dict) else value
@@ -55,7 +55,7 @@ def _written(text: str) -> dict[str | int, JsonText]:
     return {key: JsonText(value) for key, value in members(text)}
 
 
-# What PostgreSQL says of a text that is not JSON
+# PostgreSQL's messages for text that is not JSON
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<sign>[{}\[\],:])|(?P<string>"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")"""
@@ -64,7 +64,8 @@ _TOKEN = re.compile(
 _WORD = re.compile(r"\s*(\".*|-?\w+[.\w]*|.)", re.DOTALL)
 _VALUE, _FIRST_ITEM, _MORE_ITEMS, _END = "JSON value", "", '"," or "]"', "end of input"
 _FIRST_KEY, _KEY, _COLON, _MORE_KEYS = 'string or "}"', "string", '":"', '"," or "}"'
-# The grammar of JSON: what is wanted, in PostgreSQL's words; what may come there; what is wanted then, the next last.
+# The grammar of JSON: what is expected, in PostgreSQL's words; what may come; what is expected after it, in reverse
+# order.
 _VALUES: dict[str | None, tuple[str, ...]] = {"string": (), "scalar": (), "{": (_FIRST_KEY,), "[": (_FIRST_ITEM,)}
 _GRAMMAR: dict[str, dict[str | None, tuple[str, ...]]] = {
     _VALUE: _VALUES,
@@ -80,7 +81,7 @@ _DEEPEST = 1000
 
 
 def broken(text: str) -> Refusal:
-    """Return PostgreSQL's error for a text that is not JSON."""
+    """Return PostgreSQL's error for text that is not JSON."""
     return Refusal("22P02", "invalid input syntax for type json", _complaint(text))
 
 
@@ -116,7 +117,7 @@ def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
 def members(text: str) -> Iterator[tuple[str | int, str]]:
     """Yield the keys of a JSON object, or the indexes of an array, each with its value as it was written.
 
-    A lone number, text or word is read as an array of one, as PostgreSQL does.
+    A single number, string or word is read as an array with one element, as in PostgreSQL.
     """
     at, index, is_object = _past(_OPENING, text, 0), 0, text.lstrip().startswith("{")
     while text[at : at + 1] not in ("}", "]", ""):
@@ -130,6 +131,6 @@ def members(text: str) -> Iterator[tuple[str | int, str]]:
 
 
 def member(text: str, key: str | int) -> str | None:
-    """Return one member of a JSON object or array as it was written, or None; of equal keys the last one counts."""
+    """Return one member of a JSON object or array as it was written, or None; among equal keys, the last one counts."""
     found = dict(members(text))
     return found.get(key + len(found) if isinstance(key, int) and key < 0 else key)

@@ -1,4 +1,4 @@
-"""The database that a seed is loaded into: its SQL functions, its limits of time and room, and what it reports."""
+"""The database into which a seed is loaded: its SQL functions, its limits of time and size, and its reports."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from supalab.lab.postgrest.types import Value, find_type, read_array
 Progress = Callable[[int, int], None]
 CELL = 32 * 1024 * 1024  # bytes of the largest value
 PAGES = 262_144  # of 4 KB each: 1 GB for the whole database
-STATEMENT_S = 20.0  # below the silence after which a Lab's owner gives its child up, so that the reason is heard
-STEPS = 20_000  # SQLite's instructions between two checks of the clock; signals are handled there too
+STATEMENT_S = 20.0  # shorter than the silence after which a Lab's owner gives up, so that it receives the reason
+STEPS = 20_000  # SQLite's instructions between two checks of the clock, where signals are handled too
 TICK_S = 0.25
-REASONS = {  # a part of what SQLite says of a statement that it cannot run, and what it means for a seed
+REASONS = {  # parts of SQLite's messages about statements that it cannot run, and our messages about the seed
     "is full": "it needs more than the 1 GB that the lab gives a seed; make it smaller",
     "too big": "a value has more than 32 MB, which the lab does not keep; make it smaller",
-    "parser stack": "the statement nests too deep; make it simpler",
+    "parser stack": "the statement is nested too deeply; make it simpler",
 }
 CAUSES: dict[type[BaseException], str] = {MemoryError: "is full", RecursionError: "parser stack"}
 
 
 class Loading:
-    """The loading of one file into ``connection``, a new database in memory."""
+    """Loads one file into ``connection``, a new database in memory."""
 
     def __init__(self, path: Path, progress: Progress | None) -> None:
         self.path, self.size, self.progress = path, path.stat().st_size, progress
@@ -45,14 +45,14 @@ class Loading:
         register(self.connection, {**CHANGING, **_sequences()}, deterministic=False)
 
     def tick(self, done: int) -> None:
-        """Note how far the work is, and report it when the last report is old enough."""
+        """Note the progress, and report it if the last report is old enough."""
         self.done = done
         if self.progress is not None and time.monotonic() - self.told > TICK_S:
             self.told = time.monotonic()
             self.progress(min(done, self.size), self.size)
 
     def begin(self) -> None:
-        """Give the next statement its time."""
+        """Start the time limit of the next statement."""
         self.deadline = time.monotonic() + STATEMENT_S
         self.connection.set_progress_handler(self._watch, STEPS)
 
@@ -62,7 +62,7 @@ class Loading:
         return int(time.monotonic() > self.deadline)
 
     def reason(self, error: BaseException) -> object:
-        """Return why a statement failed: the refusal of a function of ours, the time, the room, or SQLite's words."""
+        """Return why a statement failed: the refusal of one of our functions, the time, the size, or SQLite's words."""
         refusal = self.refused.pop() if self.refused else error
         if isinstance(refusal, Refusal):
             return refusal.shape["message"]
@@ -72,11 +72,11 @@ class Loading:
         return next((reason for words, reason in REASONS.items() if words in said), said)
 
 
-# What PostgreSQL has and SQLite has not: functions for defaults, checks, views and triggers of seeds, and for arrays
+# Functions that PostgreSQL has and SQLite lacks: for defaults, checks, views and triggers of seeds, and for arrays
 
 
 def pg_to(value: Value, declared: str) -> Value:
-    """Return a value read as a type: ``value::type`` in a seed."""
+    """Return a value as another type: ``value::type`` in a seed."""
     kind = find_type(declared)
     if kind.family == "integer" and isinstance(value, float):
         return find_type("double precision").cast(value, kind)
@@ -98,13 +98,13 @@ def pg_array(value: str, operator: str, other: str) -> bool:
 
 
 def pg_array_order(value: str) -> str:
-    """Return a text that sorts as PostgreSQL sorts arrays: element by element, NULL last, shorter ones first."""
+    """Return a text that sorts like PostgreSQL's arrays: element by element, NULL last, shorter arrays first."""
     items = (item if item is None else json.dumps(item, ensure_ascii=False) for item in json.loads(value))
     return "".join(f"\x02{'9' if item is None else pg_order(item)}\x01" for item in items)
 
 
 def clock_in_zone(zone: str, value: Value) -> str:
-    """Return what the clock of a time zone shows at a moment: ``moment AT TIME ZONE zone``."""
+    """Return the clock time of a time zone at a moment: ``moment AT TIME ZONE zone``."""
     moment = str(find_type("timestamptz").read(str(value)))
     return pg_zone(moment, "UTC" if zone.lower() == "utc" else zone)[: -len("+00:00")]
 
@@ -114,7 +114,7 @@ def _given(values: Iterable[Any]) -> list[Any]:
 
 
 def _sequences() -> dict[str, Callable[..., Value]]:
-    """Return the functions that number rows: by the name of a sequence, whatever its schema."""
+    """Return the functions that number rows, by the name of a sequence without its schema."""
     last: dict[str, int] = {}
 
     def setval(name: str, value: int, called: int = 1) -> int:

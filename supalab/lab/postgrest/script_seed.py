@@ -1,7 +1,7 @@
-"""Run an SQL script as a seed: SQLite's own, pg_dump's, or one for Supabase's editor.
+"""Run an SQL script as a seed: SQLite's own, one from pg_dump, or one for Supabase's editor.
 
 Words that only PostgreSQL has are translated. Statements without meaning for the lab (owners, grants, policies) are
-skipped and reported. What the lab does not support raises ``Unusable`` with the line and what to do.
+skipped and reported. Unsupported statements raise ``Unusable`` with the line and what to do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFINITION = re.compile(r"create\s+(?:(?:global|local|temp\w*|unlogged)\s+)*tabl
 COPY = re.compile(rf"copy\s+{NAME}\s*(\([^)]*\))?\s*from\s+stdin\b(.*?);?\Z", re.I | re.S)
 COPY_END = re.compile(r"^\\\.[ \t\r]*$", re.M)
 COPY_OPTIONS = re.compile(r"\s*(?:with)?\s*(?:\(\s*format\s+'?text'?\s*\))?\s*", re.I)
-# Statements that mean nothing to the lab; the words in the group are reported.
+# Statements that the lab does not need; the words in the group are reported.
 SKIPPED = re.compile(
     r"(\\\w*)"
     r"|(set|reset|grant|revoke|notify|listen|analyze|lock|comment\s+on|alter\s+default\s+privileges)\b"
@@ -58,7 +58,7 @@ REFUSED = {
     r"(?:do|call)\b": "PL/pgSQL; write plain statements",
     r"copy\b": "COPY with another file; use COPY … FROM stdin, or INSERT",
 }
-# These describe the database; SQLite's own text search reads the version.
+# PRAGMAs that describe the database; SQLite's own text search reads the version.
 DESCRIBING = ("table_list", "table_xinfo", "index_list", "index_info", "foreign_key_list", "data_version")
 FORBIDDEN = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA)
 
@@ -74,7 +74,7 @@ class Statement(NamedTuple):
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Yield the statements of a script; raises Unusable for a quote or a comment that does not end."""
+    """Yield the statements of a script; raises Unusable for a quote or a comment without an end."""
     end, line, counted = 0, 1, 0
 
     def piece(start: int) -> int:
@@ -133,10 +133,10 @@ class _Script:
         self.skipped: Counter[str] = Counter()
         self.filled: dict[str, int] = {}
         self.drafts: dict[str, TableDraft] = {}
-        self.plans: dict[int, TableDraft | list[exp.Alter]] = {}  # by the start of the statement
+        self.plans: dict[int, TableDraft | list[exp.Alter]] = {}  # by their start in the script
 
     def run(self, text: str) -> None:
-        """Read all statements before the first is run, so that what ALTER TABLE adds is in the table from the start."""
+        """Read all statements before running the first one, so that tables have the additions of ALTER TABLE."""
         for before, action in ((0, self._plan), (len(text), self._run)):
             for statement in statements(text):
                 self.loading.begin()
@@ -152,7 +152,7 @@ class _Script:
             self.connection.execute("COMMIT")
         if self.skipped:
             kinds = ", ".join(f"{count} {name}" for name, count in sorted(self.skipped.items()))
-            sys.stderr.write(f"seed {self.loading.path.name}: skipped, as it means nothing to the lab: {kinds}\n")
+            sys.stderr.write(f"seed {self.loading.path.name}: skipped, because the lab does not need it: {kinds}\n")
 
     def _plan(self, statement: Statement) -> None:
         if INSERT.match(statement.text) or statement.data is not None:
@@ -175,7 +175,7 @@ class _Script:
                 self.plans[statement.start] = self._alter(tree)
 
     def _alter(self, tree: exp.Expression) -> list[exp.Alter]:
-        """Apply an ``ALTER TABLE`` to the draft of its table; return what SQLite has to run instead."""
+        """Apply an ``ALTER TABLE`` to the draft of its table; return the SQL that SQLite must still run."""
         draft, actions = self.drafts.get(tree.this.name), tree.args["actions"]
         if draft is not None and draft.alter(actions):
             return []
@@ -190,7 +190,7 @@ class _Script:
         if statement.data is not None:
             self._copy(statement)
         elif found := TRANSACTION.match(statement.text):
-            # PostgreSQL only warns of a second BEGIN, and of a COMMIT without one.
+            # PostgreSQL only warns about a second BEGIN, and about a COMMIT without a BEGIN.
             if self.connection.in_transaction is not bool(found["begin"]):
                 self.connection.execute("BEGIN" if found["begin"] else "COMMIT")
         elif isinstance(plan, TableDraft) and plan.select is not None:
@@ -222,7 +222,7 @@ class _Script:
         return self.connection.execute(sql, (table,)).fetchall()
 
     def _check_defaults(self, table: str) -> None:
-        """Refuse a default that gives no value of its column's type."""
+        """Refuse a default that does not give a value of its column's type."""
         for column, declared, default in self._columns(table):
             if default is None or "nextval" in default.lower():
                 continue
@@ -254,7 +254,7 @@ class _Script:
         self.filled.setdefault(name, statement.line)
         for number, line in enumerate(data, statement.line + statement.text.count("\n") + 1):
             if not number % 1_000:
-                self.loading.begin()  # rows that arrive are progress
+                self.loading.begin()  # arriving rows are progress
             fields = line.removesuffix("\r").split("\t")
             try:
                 if len(fields) != width:

@@ -20,27 +20,28 @@ from sqlglot.parsers.postgres import PostgresParser
 from supalab.lab.postgrest.refusal import Unusable
 from supalab.lab.postgrest.types import TEXT, Type, known_type
 
-logging.getLogger("sqlglot").disabled = True  # what it warns of is refused here
+logging.getLogger("sqlglot").disabled = True  # statements that it warns about are refused here
 
 SCHEMAS = ("", "public", "main", "pg_catalog", "extensions")
-# What may hold a semicolon; all repetitions are possessive, so that time grows with the length of the text alone.
+# Parts that may contain a semicolon; all repetitions are possessive, so that time grows only with the length of the
+# text.
 ESCAPED = r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'"
 DOLLAR = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$(?P<inside>.*?)\$(?P=tag)\$"
 COMMENT = r"--[^\n]*+|" + r"/\*(?:[^*/]|\*(?!/)|/(?!\*)|" * 3 + r"/\*.*?\*/" + r")*+\*/" * 3
 NAMES = r'"[^"]*+"|`[^`]*+`'
 SPACE = re.compile(rf"(?:[\s;]|{COMMENT})*+", re.S)
 PIECE = re.compile(rf"(?:[^;'\"`$/\-eE]++|{ESCAPED}|'[^']*+'|{NAMES}|{COMMENT}|{DOLLAR}|/(?!\*)|-(?!-)|[$eE])*+", re.S)
-# PostgreSQL's words which SQLite lacks or reads in another way.
+# PostgreSQL's words that SQLite lacks or reads differently.
 WORDS = (
     r"::|\$|\barray\s*\[|\bcast\b|\bilike\b|\b(?:any|some)\b|\bdistinct\s+on\b|\bat\s+time\s+zone\b|\bdefault\s*[,)]"
     r"|\b(?:public|pg_catalog|extensions)\s*\.|\"(?:public|pg_catalog|extensions)\"\s*\."
 )
-# Its functions that SQLite has under another name, or reads as joins.
+# PostgreSQL's functions that SQLite has under another name, or reads as joins.
 RENAMED = {"bool_and": "min", "bool_or": "max", "string_agg": "group_concat", "char_length": "length", "btrim": "trim"}
 RENAMED |= {"left": '"left"', "right": '"right"'}
 CALLS = "|".join(RENAMED)
 FOREIGN = re.compile(rf"{WORDS}|/\*|(?<!\w)e'|\b(?:{CALLS})\b", re.I)
-# What is read as one piece. Casts of values are rewritten here, because a parser is slow with many rows.
+# Parts that are read as one piece. Casts of values are rewritten here, because a parser is slow with many rows.
 PIECES = re.compile(
     rf"""(?P<comment>{COMMENT})
     |(?P<value>{ESCAPED}|{DOLLAR}|'[^']*+(?:''[^']*+)*+'|\b(?:null|true|false)\b|\b\d[\d.]*+)
@@ -51,7 +52,7 @@ PIECES = re.compile(
 )
 ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|(x[0-9a-f]{1,2}|u[0-9a-f]{4}|U[0-9a-f]{8})|(.))", re.S | re.I)
-REWRITTEN = {  # the beginning or end of a statement, where one word more keeps SQLite from reading it
+REWRITTEN = {  # the beginning or end of a statement, where one more word makes it unreadable for SQLite
     r"(create)\s+(?:or\s+replace|materialized)\b": r"\1",
     r'(create\s+view\s+[\w."]+)\s+with\s*\([^)]*\)': r"\1",
     r"(create\s+(?:unique\s+)?index)\s+concurrently\b": r"\1",
@@ -66,7 +67,7 @@ REWRITTEN = {  # the beginning or end of a statement, where one word more keeps 
 REWRITING = [(re.compile(pattern, re.I | re.S), new) for pattern, new in REWRITTEN.items()]
 COLLATIONS = ("nocase", "binary", "rtrim")
 RESERVED_TEXT = "add alter commit delete drop escape index indexed insert nothing set transaction update values"
-RESERVED = set(RESERVED_TEXT.split())  # words that only SQLite does not take as a name
+RESERVED = set(RESERVED_TEXT.split())  # words that SQLite alone does not accept as a name
 LEFT_OUT = (exp.TemporaryProperty, exp.UnloggedProperty)
 RULES = (
     exp.PrimaryKey, exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.ForeignKey, exp.Reference,
@@ -76,7 +77,7 @@ RULES = (
 
 
 def column_type(node: exp.DataType) -> Type:
-    """Return the lab's type for a written one; raises Unusable."""
+    """Return the lab's type for a declared type; raises Unusable."""
     shown = node.sql("postgres").lower()
     kind = known_type(shown.replace('"', "").removeprefix("pg_catalog.").removeprefix("public."))
     if kind is None:
@@ -91,14 +92,14 @@ class Seed(Postgres):
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_INSENSITIVE
 
     class Parser(PostgresParser):
-        """A parser to which every function is just a name."""
+        """A parser that reads every function as just a name."""
 
         FUNCTIONS: ClassVar = {}
         FUNCTION_PARSERS: ClassVar = {"CAST": PostgresParser.FUNCTION_PARSERS["CAST"]}
         NO_PAREN_FUNCTIONS: ClassVar = {}
 
     class Generator(SQLiteGenerator):
-        """SQLite's grammar, with what the lab adds to it."""
+        """Writes SQLite's grammar, with the additions of the lab."""
 
         RESERVED_KEYWORDS: ClassVar = RESERVED
         TRANSFORMS: ClassVar = {
@@ -117,7 +118,7 @@ class Seed(Postgres):
         }
 
         def datatype_sql(self, expression: exp.DataType) -> str:
-            """Write a type as its columns are declared."""
+            """Write a type as columns declare it."""
             words = column_type(expression).declaration
             return f'"{words}"' if "[" in words or "json" in words else words  # else it cannot be read again
 
@@ -170,7 +171,7 @@ def _plain(text: str) -> tuple[str, bool]:
 
 
 def _rewritten(text: str) -> str:
-    """Return a statement without the words of its beginning and end that SQLite does not know."""
+    """Return a statement without words at its beginning and end that SQLite does not know."""
     for pattern, new in REWRITING:
         if found := pattern.match(text):
             text = found.expand(new) + text[found.end() :]
@@ -226,14 +227,14 @@ def written(tree: exp.Expression) -> str:
 def translate(text: str, columns: Callable[[str], Iterable[tuple[str, str, str | None]]]) -> str:
     """Return a statement as SQLite's SQL; ``columns`` gives the names, types and defaults of a table's columns."""
     foreign = False
-    if FOREIGN.search(text):  # where it is not within a string
+    if FOREIGN.search(text):  # outside strings
         text, foreign = _plain(text)
     text = _rewritten(text)
     if not foreign:
         return text
     tree = _tree(text)
     for part in tree.find_all(exp.Ordered) if isinstance(tree, exp.Create) and tree.kind == "INDEX" else ():
-        part.set("nulls_first", bool(part.args.get("desc")))  # the order that needs no words
+        part.set("nulls_first", bool(part.args.get("desc")))  # the default order
     if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Values):
         named = tree.this if isinstance(tree.this, exp.Schema) else None
         known = {name: default for name, _, default in columns(tree.find(exp.Table).name)}  # type: ignore[union-attr]
@@ -252,7 +253,7 @@ class TableDraft:
     """A ``CREATE TABLE`` in the making, to which later ``ALTER TABLE`` statements add."""
 
     def __init__(self, tree: exp.Create) -> None:
-        """Take the tree of a statement; raises Unusable for what the lab does not have."""
+        """Take the tree of a statement; raises Unusable for something that the lab does not support."""
         self.tree, self.select = tree, tree.expression
         self.name = tree.find(exp.Table).name  # type: ignore[union-attr]
         for one in tree.args.get("properties") or ():
@@ -261,7 +262,7 @@ class TableDraft:
                 raise Unusable(f"the lab has no tables with {shown}; declare a plain table")
         tree.set("properties", None)
         if self.select is None and not isinstance(tree.this, exp.Schema):
-            raise Unusable("a table needs its columns in parentheses; the lab knows no partitions and no OF")
+            raise Unusable("a table needs its columns in parentheses; the lab supports neither partitions nor OF")
         self.columns: dict[str, exp.ColumnDef] = {}
         for part in [] if self.select is not None else tree.this.expressions:
             if isinstance(part, exp.Identifier):  # a column without a type
@@ -279,7 +280,7 @@ class TableDraft:
         return written(self.tree)
 
     def alter(self, actions: list[exp.Expression]) -> bool:
-        """Apply an ``ALTER TABLE``; return False when SQLite has to run it."""
+        """Apply an ``ALTER TABLE``; return False if SQLite must run it."""
         if not all(isinstance(action, exp.AddConstraint | exp.AlterColumn) for action in actions):
             return False
         for action in actions:
@@ -320,7 +321,7 @@ def prepare(part: exp.Expression) -> None:
 
 
 def _set_rule(column: exp.ColumnDef, new: exp.Expression, *, drop: bool = False) -> None:
-    """Put a rule in the place of the column's rules of that kind, or only drop those."""
+    """Replace the column's rules of this kind with a rule, or only remove them."""
     for rule in [rule for rule in column.constraints if isinstance(rule.kind, type(new))]:
         rule.pop()
     if not drop:
@@ -348,7 +349,7 @@ def _keys(tree: exp.Expression) -> Iterator[tuple[str, tuple[str, ...], str]]:
 
 
 def key_names(text: str) -> Names:
-    """Return the names that a ``CREATE TABLE`` gives its keys, by kind and columns."""
+    """Return the names of the keys of a ``CREATE TABLE``, by kind and columns."""
     try:
         return {(kind, columns): name for kind, columns, name in _keys(parse(text)) if name}
     except Unusable:

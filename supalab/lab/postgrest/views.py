@@ -1,4 +1,4 @@
-"""Find what the columns of a view are from its text: their types, and the columns of tables that they show."""
+"""Find the types of a view's columns from its text, and the columns of tables that they show."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ JSON_CALLS = ("json", "json_object", "json_array", "json_group_array", "json_gro
 RESULTS: dict[type[exp.Expression], str] = {
     exp.CurrentTimestamp: "timestamptz", exp.Uuid: "uuid", exp.JSONExtract: "jsonb", exp.JSONExtractScalar: "text",
 }  # fmt: skip
-# Types whose limits a computed value need not keep.
+# Types whose limits do not apply to a computed value.
 UNLIMITED = {"character varying": "text", "character": "text", "numeric": "double precision"}
 GATHERING = ("group", "having", "limit", "offset", "distinct")
 
 
 @dataclass(frozen=True)
 class View:
-    """What the text of a view says: its columns, and the one table that it shows row by row, if it is so simple.
+    """The content of a view's text: its columns and, for a simple view, the one table that it shows row by row.
 
-    ``alias`` is what it calls that table; ``shown`` its text after SELECT, ``every`` the same without its conditions.
+    ``alias`` is its name for that table; ``shown`` is its text after SELECT, ``every`` the same without conditions.
     """
 
     columns: list[Column]
@@ -39,9 +39,9 @@ class View:
 
 
 def read_view(sql: str, columns: list[Column], find: Callable[[str], Table | None]) -> View:
-    """Read a ``CREATE VIEW``; ``columns`` are its columns as SQLite knows them, ``find`` gives a table by its name.
+    """Read a ``CREATE VIEW``; ``columns`` are its columns in SQLite, ``find`` returns a table by its name.
 
-    A type that neither knows stays empty.
+    A type that neither SQLite nor the text shows stays empty.
     """
     try:
         tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
@@ -79,7 +79,7 @@ def _simple(sql: str, columns: list[Column], table: exp.Table) -> View:
 
 
 def _with_type(node: exp.Expression) -> exp.Expression:
-    """Cast an expression to its type if the lab adds it to SQLite or sqlglot does not know its type."""
+    """Cast an expression to its type if the lab adds that type to SQLite or sqlglot does not know it."""
     declared = RESULTS.get(type(node), "")
     if isinstance(node, exp.Anonymous):
         if node.name.lower() == "pg_to":
@@ -91,7 +91,7 @@ def _with_type(node: exp.Expression) -> exp.Expression:
 
 
 def _told(column: Column, selected: exp.Expression, sources: Mapping[str, Table | None]) -> Column:
-    """Return a column of a view with its type, and its origin if it only shows a column of a table."""
+    """Return a column of a view with its type, and with its origin if it only shows a column of a table."""
     if isinstance(selected, exp.Column):
         table = sources.get(selected.table.lower())
         for own in table.columns.values() if table else ():

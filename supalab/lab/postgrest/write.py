@@ -1,4 +1,4 @@
-"""Insert, update and delete rows: values are checked by type, violated constraints give PostgreSQL's errors."""
+"""Insert, update and delete rows: values are checked by type, and violated constraints give PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from supalab.lab.postgrest.sql import Sql
 from supalab.lab.postgrest.store import Store
 from supalab.lab.postgrest.types import Value
 
-_SHOWN = 64  # bytes of each value that PostgreSQL shows of a failing row
+_SHOWN = 64  # how many bytes of each value PostgreSQL shows of a failing row
 _VERBS = {"POST": "insert into", "PUT": "insert into", "PATCH": "update", "DELETE": "delete from"}
 Row = dict[str, Value]
 
 
 class Write:
-    """One request that writes to a table, or through a simple view to the table under it; for ``Store.transaction``.
+    """One request that writes to a table, or through a simple view to the table below it; see ``Store.transaction``.
 
-    ``ids`` are the rows that it wrote (or, before ``delete``, means), ``new`` counts those that were not there before.
-    Raises 55000 for a view that takes no writes.
+    ``ids`` are the rows that it wrote (before ``delete``: will delete); ``new`` counts those that did not exist before.
+    Raises 55000 for a view that accepts no writes.
     """
 
     def __init__(self, store: Store, asked: Asked, table: Table) -> None:
@@ -46,13 +46,13 @@ class Write:
             conditions.top.source = conditions.top.table.every
             if method == "PUT" and (len(self.ids) != 1 or self._found(conditions) != self.ids):
                 raise Refusal("PGRST115", "Payload values do not match URL in primary key column(s)")
-        elif method == "DELETE" or self.asked.columns:  # with nothing to set PostgREST updates nothing
+        elif method == "DELETE" or self.asked.columns:  # if there is nothing to set, PostgREST updates nothing
             self._check_columns()
             if not conditions.top.where:  # Supabase's databases refuse a write to all rows
                 message = f"{'UPDATE' if method == 'PATCH' else method} requires a WHERE clause"
                 raise Refusal("21000", message, status=400)
             self.ids = self._found(conditions)
-            if method == "PATCH" and self.ids:  # PostgreSQL has no use for the values when it finds no row
+            if method == "PATCH" and self.ids:  # PostgreSQL does not read the values if it finds no row
                 self.ids = [number for row in self._typed()[:1] for number in self._updated(row)]
 
     def _found(self, conditions: Sql) -> list[int]:
@@ -76,7 +76,7 @@ class Write:
                 raise Refusal("428C9", message, f'Column "{own.name}" is a generated column.')
 
     def _typed(self) -> list[Row]:
-        """Return the rows with every value read by its column's type; what is missing is NULL, or its default."""
+        """Return the rows with every value read by its column's type; missing values become NULL or the default."""
         defaults = self.asked.prefer.get("missing") == "default"
         columns = [(name, self.columns[name]) for name in self.asked.columns]
         return [
@@ -93,13 +93,13 @@ class Write:
             return int(self.store.rows(sql)[0][0])
         if column.default is None:
             return None
-        value = self.store.rows(f"SELECT {column.default}")[0][0]  # the seed's own words, not a request's
+        value = self.store.rows(f"SELECT {column.default}")[0][0]  # text of the seed, not of a request
         return None if value is None else column.type.read(str(value))
 
     # The three kinds of writes
 
     def _conflict(self) -> Sequence[str]:
-        """Return the columns whose unique key tells which rows are there already; nothing for a plain insert."""
+        """Return the columns whose unique key finds existing rows; nothing for a plain insert."""
         names = self.asked.query.on_conflict
         if self.asked.method != "PUT" and "resolution" not in self.asked.prefer:
             return ()
@@ -115,7 +115,7 @@ class Write:
         return columns
 
     def _insert(self) -> None:
-        """Insert rows; in an upsert or PUT, rows that are there already are merged or skipped."""
+        """Insert rows; in an upsert or PUT, existing rows are merged or skipped."""
         conflict, written = self._conflict(), [one for one in self.table.columns.values() if not one.generated]
         names, marks = ", ".join(q(column.name) for column in written), ", ".join("?" * len(written))
         into = f"INSERT INTO {q(self.table.name)} ({names}) VALUES ({marks})"
@@ -158,7 +158,7 @@ class Write:
         except sqlite3.IntegrityError as error:
             raise self._broken(str(error), row) from None
 
-    # Violated constraints: SQLite says little, PostgreSQL names the constraint and shows the key
+    # Violated constraints: SQLite reports little; PostgreSQL names the constraint and shows the key
 
     def _exists(self, table: Table, columns: Sequence[str], key: Sequence[Value]) -> bool:
         tests = " AND ".join(f"{q(name)} = ?" for name in columns)
@@ -181,7 +181,7 @@ class Write:
         return f"Key ({', '.join(columns)})=({shown})"
 
     def _broken(self, report: str, row: Row) -> Refusal:
-        """Return PostgreSQL's error for what SQLite reports of a write; ``row`` is empty for a deletion."""
+        """Return PostgreSQL's error for SQLite's report about a write; ``row`` is empty for a deletion."""
         name, (kind, _, what) = self.table.name, report.partition(" constraint failed")
         if kind == "CHECK":
             check = check_name(self.table, what.removeprefix(": "))
@@ -190,7 +190,7 @@ class Write:
         if kind == "UNIQUE":
             return self._duplicate(what.removeprefix(": "), row)
         if kind != "FOREIGN KEY":
-            return Refusal("P0001", report)  # a trigger of the seed says so
+            return Refusal("P0001", report)  # the error of a trigger in the seed
         for key in self.table.keys:
             own = tuple(row.get(column) for column in key.columns)
             target = self.store.schema.get(key.target)
