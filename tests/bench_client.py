@@ -1,8 +1,8 @@
-"""The client's own figures, run by hand: ``python tests/bench_client.py [--quick] [ROW …]`` prints ratios and goals.
+"""Benchmarks of the client, run by hand: ``python tests/bench_client.py [--quick] [ROW …]`` prints ratios and goals.
 
 Both sides of a ratio take turns, each time in a fresh process against one lab; the median of five repeats is printed,
-with the lowest and the highest. CPU is that of the client's process, after a warm-up. Rows against the official client
-need ``pip install -e ".[peers]"`` and are left out without it.
+with the lowest and the highest. CPU time is that of the client's process, after a warm-up. Rows against the official
+client need ``pip install -e ".[peers]"`` and are left out without it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IDEAL_S = WIDE["requests"] / WIDE["limit"] * WIDE["latency"]
 
 
 class Row(NamedTuple):
-    """One promise: ``work`` by ``ours`` and by ``theirs``; the ratio of a number (or ``ours`` alone) and its goal."""
+    """One goal: ``work`` by ``ours`` and by ``theirs``; the ratio of a number (or ``ours`` alone) and its goal."""
 
     about: str
     work: str
@@ -72,7 +72,7 @@ TABLE = {
 
 
 class Asked(NamedTuple):
-    """What a fresh process is told to do."""
+    """The task of a fresh process."""
 
     work: str
     who: str
@@ -81,7 +81,7 @@ class Asked(NamedTuple):
     options: dict[str, Any]
 
 
-# What the fresh processes do; libraries are imported there alone.
+# What the fresh processes do; libraries are imported only there.
 
 
 async def burst(asked: Asked) -> dict[str, float]:
@@ -141,7 +141,7 @@ def open_supabase(asked: Asked) -> tuple[Read, Close]:
         trust_env=False,
     )
     client = supabase.AsyncClient(asked.url, asked.key, supabase.AsyncClientOptions(httpx_client=http))
-    gate = asyncio.Semaphore(limit)  # with its queue inside httpx's pool it would be slower still
+    gate = asyncio.Semaphore(limit)  # with its queue inside httpx's pool it would be even slower
 
     async def one(number: int) -> Any:
         async with gate:
@@ -188,7 +188,7 @@ async def aiohttp_in_pages(asked: Asked) -> int:
 
 
 async def imported(asked: Asked) -> dict[str, float]:
-    """In yet another process, which has not imported anything for this one."""
+    """Import in another new process, where nothing is imported yet."""
     code = {"httpx": "import httpx", "ours": "import supalab; supalab.SupabaseAsync('http://127.0.0.1:9', None)"}
     timed = f"import time; begin = time.process_time(); {code[asked.who]}; print(time.process_time() - begin)"
     command = [sys.executable, "-c", timed]
@@ -202,7 +202,7 @@ WORK = {"burst": burst, "pages": pages, "imported": imported}
 
 
 def in_fresh_process(asked: Asked) -> dict[str, float]:
-    """Have the work done and return its numbers."""
+    """Do the work in a fresh process and return its numbers."""
     command = [sys.executable, __file__, "--work", json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -212,7 +212,7 @@ def in_fresh_process(asked: Asked) -> dict[str, float]:
 
 
 def measured(row: Row, lab: Lab, repeat: int) -> list[float]:
-    """The ratio of each repeat; the two sides take turns."""
+    """Return the ratio of each repeat; the two sides take turns."""
     lab.set(latency=row.options.get("latency", 0.0))
     found = []
     for _ in range(repeat):
@@ -241,7 +241,7 @@ def with_many_rows(folder: str) -> Lab:
 
 
 def main() -> int:
-    """Measure the rows that are asked for, all by default; 1 when a goal is missed."""
+    """Measure the given rows, all by default; return 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(TABLE)}; all by default")
     parser.add_argument("--quick", action="store_true", help="two repeats")

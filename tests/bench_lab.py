@@ -1,9 +1,9 @@
-"""The lab's own figures, run by hand: ``python tests/bench_lab.py [--against CHECKOUT] [--quick]``.
+"""Benchmarks of the lab, run by hand: ``python tests/bench_lab.py [--against CHECKOUT] [--quick]``.
 
-With ``--against`` each figure is taken of both checkouts in turns, within one run, so that their ratio can be trusted
-on a busy machine. The load comes from bare sockets with a minimal parser, so that what is measured is the lab.
-Connections are opened and used once before the clock starts. "Kept" is one question over and over, which the lab
-answers from memory; "not kept" is another question in every request.
+With ``--against`` each number is measured for both checkouts in turns, within one run, so that their ratio is reliable
+on a busy machine. The load comes from bare sockets with a minimal parser, so that the lab is measured and not a client.
+Connections are opened and used once before the clock starts. "Kept" means the same request repeatedly, which the lab
+answers from memory; "not kept" means a different request each time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATH = "/rest/v1/contests?select=*&limit=10"
 LATENCY = 0.15
 WIDE = 1_000
 
-# Holds one lab of a checkout: says how to reach it, then changes its conditions, one line of JSON each.
+# Runs one lab of a checkout: prints how to reach it, then changes its conditions, one line of JSON each.
 HOLDER = """
 import json, sys, time
 from supalab.lab.handle import Lab
@@ -75,7 +75,7 @@ class HeldLab:
         return float(times.user + times.system)
 
     def memory(self) -> int:
-        """Return the bytes that are the lab's alone."""
+        """Return the bytes that only the lab uses."""
         return int(self.process.memory_full_info().uss)
 
     def __enter__(self) -> Self:
@@ -149,7 +149,7 @@ async def burst(lab: HeldLab, wide: int, each: int, latency: float = 0.0, *, kep
     return notes
 
 
-#: No two requests that are "not kept" ask the same.
+#: No two "not kept" requests are the same.
 NUMBERS = itertools.count(1)
 
 
@@ -162,7 +162,7 @@ def cpu(lab: HeldLab, each: int, *, kept: bool) -> float:
 
 
 def p99(lab: HeldLab, each: int, *, kept: bool) -> float:
-    """Return p99 as a multiple of the latency that was asked for, 1,000 in flight."""
+    """Return p99 as a multiple of the chosen latency, with 1,000 in flight."""
     notes = run(burst(lab, WIDE, each, LATENCY, kept=kept))
     return statistics.quantiles(notes, n=100)[98] / LATENCY
 
@@ -181,7 +181,7 @@ Measure = Callable[[HeldLab], float]
 
 
 def measures(share: int) -> list[tuple[str, Measure, Callable[[list[float]], float], int]]:
-    """Return (words, measure, which of its values counts, how often it is taken)."""
+    """Return (name, measure, which of its values counts, how often it is measured)."""
     each, many = max(1, 200 // share), max(1, 5 // share)
     return [
         ("start to ready, s (median)", lambda lab: lab.ready_s, statistics.median, 5),
@@ -197,7 +197,7 @@ def measures(share: int) -> list[tuple[str, Measure, Callable[[list[float]], flo
 
 
 def main() -> None:
-    """Measure everything, and print one line for each figure."""
+    """Measure everything, and print one line for each number."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", type=Path, help="another checkout, measured in turns with this one")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests")

@@ -23,7 +23,7 @@ from labwork import soon
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-#: Cells out of sight are painted too, and nothing is saved unasked. That no news covers the page is the course's own.
+#: Cells out of sight are rendered too, and nothing is saved automatically. The course itself switches the news off.
 SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]
 QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps"]
 
-# What the page shows, read from the notebook's model and from what is painted.
+# What the page shows, read from the notebook's model and from the rendered page.
 SEEN = """() => {
   const open = [...window.jupyterapp.shell.widgets('main')];
   const panel = open.find(one => one.content && one.content.widgets && one.context);
@@ -52,20 +52,20 @@ SEEN = """() => {
 
 
 def chromium() -> str | None:
-    """The Chromium that ``playwright install chromium`` has fetched, or one of this machine, or None."""
+    """Return Playwright's Chromium, else one of this machine, else None."""
     from playwright.sync_api import sync_playwright
 
     try:
         with sync_playwright() as driver:
             fetched = driver.chromium.executable_path
-    except Exception:  # a driver that cannot run here is a browser that is not there
+    except Exception:  # a driver that cannot run here counts as no browser
         return None
     return fetched if Path(fetched).exists() else shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager
 def jupyter_lab(home: Path) -> Iterator[str]:
-    """The course as ``supalab course`` opens it, in its working copy ``mine``; gives the address to open."""
+    """Run JupyterLab as ``supalab course`` does, with its working copy ``mine``; yield the address to open."""
     for name, values in SETTINGS.items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def jupyter_lab(home: Path) -> Iterator[str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and its kernels, whether or not it wants to."""
+    """Stop it and its kernels, by force if necessary."""
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     try:
@@ -98,7 +98,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _base(home: Path) -> str | None:
-    """The address that a JupyterLab has written down and answers at, None as long as it does not."""
+    """Return the address that JupyterLab has written down and responds at, None until then."""
     for path in (home / "run").glob("jpserver-*.json"):
         with suppress(OSError, ValueError):
             told = json.loads(path.read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ def _base(home: Path) -> str | None:
 def _command(home: Path, token: str) -> list[str]:
     return [
         *(sys.executable, "-m", "supalab", "course", str(home / "mine"), "--no-browser", "--allow-root"),
-        # Where this port is taken, it tries others, and writes down which.
+        # If this port is taken, it tries others, and writes down which one it uses.
         *(f"--ServerApp.port={_free_port()}", "--ServerApp.port_retries=50", "--ServerApp.ip=127.0.0.1"),
         f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
@@ -139,7 +139,7 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-# Keeps every state of every picture below a code cell, also those that nobody asks for.
+# Keeps every state of every picture below a code cell.
 WATCH = """() => {
   const states = window.supalabStates = {};
   const look = () => document.querySelectorAll('.jp-Notebook .jp-CodeCell').forEach((cell, at) =>
@@ -152,7 +152,7 @@ STATES = "() => Object.fromEntries(Object.entries(window.supalabStates).map(([at
 
 @dataclass
 class Book:
-    """A notebook in the browser, and what has been seen in it while it ran."""
+    """A notebook in the browser, and what was seen in it while it ran."""
 
     page: Page
     name: str
@@ -182,7 +182,7 @@ class Book:
         return list(self.page.evaluate(SEEN)["cells"])
 
     def run_all(self, seconds: float = 150) -> Iterator[list[dict[str, Any]]]:
-        """Click Run > Run All Cells, as people do; give how the cells look, again and again, until all is idle."""
+        """Click Run > Run All Cells as people do; yield the state of the cells repeatedly until all is idle."""
         self.page.evaluate(WATCH)
         self.page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
         self.page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
@@ -197,14 +197,14 @@ class Book:
         raise AssertionError(f"{self.name} is not done: {[cell['prompt'] for cell in before]}")
 
     def states(self, at: int) -> int:
-        """How many different pictures a code cell has shown since Run All."""
+        """Return how many different pictures a code cell has shown since Run All."""
         return int(self.page.evaluate(STATES).get(str(at), 0))
 
     def idle(self, cells: list[dict[str, Any]]) -> bool:
-        """Whether every cell has run and none is waiting."""
+        """Return whether every cell has run and none is waiting."""
         asked = [cell for cell in cells if cell["source"].strip()]
         return all(cell["count"] and "*" not in cell["prompt"] for cell in asked)
 
     def code(self, at: int) -> Any:
-        """The editor of a code cell."""
+        """Return the editor of a code cell."""
         return self.page.locator(".jp-CodeCell .jp-InputArea-editor .cm-content").nth(at)

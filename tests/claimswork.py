@@ -1,4 +1,4 @@
-"""Evidence made by hand for the tests of the claims' rules: as it was found on a quiet machine, with changes."""
+"""Hand-made evidence for the tests of the claims' rules: typical results of a quiet machine, with changes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SERVICES: dict[str, dict[str, Any]] = {
 
 
 def numbers(arm: str, response_s: float, total_s: float, connections: int, mb: float, added: float) -> dict[str, Any]:
-    """Return one arm's numbers: as many in flight as its limit, threads only if it is one of threads."""
+    """Return one arm's numbers: as many in flight as its limit, and threads only if the arm uses threads."""
     limit = int(arm.rpartition("-")[2])
     per_s = 100 / total_s
     return {
@@ -105,7 +105,7 @@ RACES: dict[str, tuple[tuple[str, float, float, int, float, float], ...]] = {
 
 
 def made() -> Evidence:
-    """Return evidence as it is usually found."""
+    """Return typical evidence."""
     races = {f"{name} {row[0]}": numbers(*row) for name, rows in RACES.items() for row in rows}
     return Evidence(
         {**races, **{f"production {arm}": dict(one) for arm, one in SERVICES.items()}, "facts": dict(FACTS)}
@@ -113,7 +113,7 @@ def made() -> Evidence:
 
 
 def changed(**changes: Any) -> Evidence:
-    """Return that evidence with changes: ``burst={"fake-3": {"peak": 4}}``, ``facts={…}``."""
+    """Return typical evidence with changes: ``burst={"fake-3": {"peak": 4}}``, ``facts={…}``."""
     found = {name: dict(known) for name, known in made().numbers.items()}
     for experiment, arms in changes.items():
         for arm, values in {"": arms}.items() if experiment == "facts" else arms.items():

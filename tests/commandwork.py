@@ -22,7 +22,7 @@ def said(*words: object) -> tuple[int, str, str]:
 
 
 def refused(*words: object) -> str:
-    """Run a command that must be refused: exit code 2, nothing on stdout, one line on stderr, which is returned."""
+    """Run a command that must be refused with exit code 2, no stdout and one line on stderr; return that line."""
     code, out, err = said(*words)
     assert (code, out, err.count("\n")) == (2, "", 1), (code, out, err)
     return err

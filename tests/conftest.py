@@ -17,12 +17,12 @@ if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-#: Tests that take long because they wait; whoever begins them last is waited for at the end.
+#: Tests that take long because they wait; if they began last, everything would wait for them at the end.
 LONG = ("test_run_all_as_shipped", "test_plausible_wrong_answers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each process of pytest-xdist, which begins with an even share of this order, run some long tests first."""
+    """Let each process of pytest-xdist, which starts with an even share of this order, run some long tests first."""
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.name.startswith(LONG)]
     rest = [item for item in items if not item.name.startswith(LONG)]

@@ -1,4 +1,4 @@
-"""Results of what it costs, made by hand for the tests of words, tables and pictures; no lab, no process."""
+"""Hand-made results of the costs experiments, for tests of words, tables and figures; no lab, no process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VERSIONS = {"python": "3.11.7"}
 
 
 def held(kind: str, asked: int, *values: int, peak: int | None = None, answered: int = 0) -> list[Trial]:
-    """Processes of one cell that held so many bytes each; with clean pages 4,096 more."""
+    """Return processes of one cell that held so many bytes each; with clean pages, 4,096 more."""
     more = {"threads": 0, "peak": asked if peak is None else peak, "answered": answered, "at_rest": True}
     return [
         Trial(
@@ -23,7 +23,7 @@ def held(kind: str, asked: int, *values: int, peak: int | None = None, answered:
 
 
 def memory(*more: list[Trial]) -> Record:
-    """Threads that hold 60 KB a request, and ours that hold 20, at 10 and 1,000; and further cells."""
+    """Return threads with 60 KB per request and our client with 20 KB, at 10 and 1,000; and further cells."""
     cells = (
         held("fake", 10, 600_000, 610_000),
         held("real", 10, 200_000, 210_000),
@@ -35,7 +35,7 @@ def memory(*more: list[Trial]) -> Record:
 
 
 def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: float = 1.0, errors: int = 0) -> Trial:
-    """A burst of ten rounds, twenty for a blocking arm."""
+    """Return a burst of ten waves, or of twenty for a blocking arm."""
     limit = int(arm.rpartition("-")[2])
     load = Workload(20 if arm.startswith("blocking") else 10 * limit, 0.15)
     lags = {"lag_p50_s": 0.0002, "lag_p99_s": p99, "lag_max_s": longest}
@@ -45,7 +45,7 @@ def lag_run(arm: str, p99: float, longest: float, *, repeat: int = 0, cpu_ms: fl
 
 
 def lag(*runs: Trial) -> Record:
-    """These runs, or: blocking for three seconds, threads and ours for some milliseconds, twice each; an idle loop."""
+    """Return these runs, by default: three seconds of blocking, some ms with threads and with ours; an idle loop."""
     made = runs or [
         lag_run(arm, p99 * (1 + turn), longest * (1 + turn), repeat=turn, cpu_ms=cpu)
         for arm, p99, longest, cpu in (
@@ -62,7 +62,7 @@ def lag(*runs: Trial) -> Record:
 
 
 def cancelled(arm: str, then: str, repeat: int = 0, **changed: object) -> Trial:
-    """Threads work on to the end of their requests; ours hangs up; blocking cannot be cancelled at all."""
+    """Return a trial: threads finish their requests, our client disconnects, blocking cannot be cancelled."""
     kind = arm.rpartition("-")[0]
     late = {"fake": 0.9, "real": 0.5, "blocking": 0.5}[kind] if then == "ask" else None
     busy = {"fake": 0.4, "real": 0.003, "blocking": 0.001}[kind]
@@ -87,20 +87,20 @@ def cancelled(arm: str, then: str, repeat: int = 0, **changed: object) -> Trial:
 
 
 def cancellations(*arms: str) -> Record:
-    """Each arm once for each of the three endings."""
+    """Return each arm once for each of the three endings."""
     trials = tuple(cancelled(arm, then) for arm in arms or ("fake-10", "real-10") for then in ("ask", "close", "leave"))
     return Record("cancel", trials, {"callers": 20, "latency": 0.5, "at_s": 0.1}, (), WHEN, MACHINE, VERSIONS)
 
 
 def point(kind: str, limit: int, per_s: float, *, repeat: int = 0, errors: int = 0) -> Trial:
-    """One run of two seconds."""
+    """Return one run of two seconds."""
     load = Workload(round(2 * per_s), 0.1, callers=limit)
     numbers = {"makespan_s": 2.0, "per_s": per_s, "errors": errors, "failures": f"{errors} x ReadError", "cpu_ms": 1.0}
     return Trial(Case(f"{kind}-{limit}", load, repeat=repeat), numbers)
 
 
 def knee(*more: Trial) -> Record:
-    """Ours grows to the end, threads come to rest at 30, httpx's own pool falls after 10 and is left out at 100."""
+    """Our client grows to the end, threads level off at 30, httpx's pool falls after 10 and is left out at 100."""
     lines = {
         "real": {3: 30.0, 10: 98.0, 30: 280.0, 100: 900.0},
         "fake": {3: 29.0, 10: 95.0, 30: 240.0, 100: 250.0},

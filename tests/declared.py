@@ -1,4 +1,4 @@
-"""The numbers that a trial may have: those that ``data/reference/README.md`` describes."""
+"""The numbers that a trial can have, as ``data/reference/README.md`` describes them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A server that misbehaves on purpose: a fault (an async function of one exchange) flows in, counts flow out.
+"""A server that misbehaves on purpose: a test gives it a fault (an async function) and reads its counters.
 
-It speaks raw bytes over sockets, in a thread of its own, because no HTTP library lets a server be this wrong. After
-urllib3's idea: what happens on a connection is a function, given by the test.
+It sends raw bytes over sockets in its own thread, because no HTTP library allows a server to be so wrong. As in
+urllib3's tests, a function from the test decides what happens on a connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWS = b'[{"id":1}]'
 
 @dataclass
 class Exchange:
-    """One request and the way to answer it; ``headers`` has lower-case names."""
+    """One request and the way to respond to it; ``headers`` has lower-case names."""
 
     method: str
     target: str
@@ -48,14 +48,14 @@ class Exchange:
         await self.writer.drain()
 
     async def close(self) -> None:
-        """End the connection in good manners, after what was sent."""
+        """End the connection properly, after everything was sent."""
         self.open = False
         self.writer.close()
         with suppress(OSError):
             await self.writer.wait_closed()
 
     def reset(self) -> None:
-        """Break the connection off: the other side gets a reset."""
+        """Reset the connection."""
         self.open = False
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if _WINDOWS else "ii", 1, 0))
@@ -63,7 +63,7 @@ class Exchange:
 
     @property
     def caller_left(self) -> bool:
-        """Whether the other side has closed the connection."""
+        """Return whether the other side has closed the connection."""
         return self.reader.at_eof() or self.writer.is_closing()
 
 
@@ -72,10 +72,10 @@ Fault: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class FaultServer:
-    """``with FaultServer(fault) as server``: every request meets ``fault``, which may be exchanged meanwhile.
+    """``with FaultServer(fault) as server``: every request meets ``fault``, which can be changed meanwhile.
 
-    ``accepted``: connections. ``requests``: each request seen. ``finished``: targets answered to the end, whether or
-    not anyone was left to hear it; ``left``: those whose caller had gone. ``peak``: requests in flight at once.
+    ``accepted``: connections. ``requests``: each request seen. ``finished``: targets with a complete response, whether
+    or not the client was still there; ``left``: those whose client had gone. ``peak``: requests in flight at once.
     ``open``: connections now.
     """
 
@@ -92,7 +92,7 @@ class FaultServer:
         return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
 
     async def calm(self, fault: Fault) -> None:
-        """Wait until nothing has been in flight for a moment, then start counting the peak again, with this fault."""
+        """Wait until nothing is in flight for a moment, then count the peak again, with this fault."""
         async with asyncio.timeout(20):
             still = 0
             while still < 10:
@@ -114,7 +114,7 @@ class FaultServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._loop.set_exception_handler(lambda loop, context: None)  # a broken connection is what this is for
+        self._loop.set_exception_handler(lambda loop, context: None)  # broken connections are expected here
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.port = listener.getsockname()[1]
         server = await asyncio.start_server(self._connection, sock=listener, ssl=self.context)
@@ -134,7 +134,7 @@ class FaultServer:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Meet one request with the fault; whether the connection goes on."""
+        """Handle one request with the fault; return whether the connection continues."""
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").strip().split("\r\n")
         method, target, _ = first.split(" ")
@@ -159,7 +159,7 @@ def answer(status: str = "200 OK", body: bytes = ROWS, *headers: str) -> bytes:
 
 
 def reply(status: str = "200 OK", body: bytes = ROWS, *headers: str) -> Fault:
-    """Answer as told; a HEAD gets no body."""
+    """Respond as told; a HEAD gets no body."""
 
     async def fault(exchange: Exchange) -> None:
         await exchange.body()
@@ -181,7 +181,7 @@ def raw(data: bytes) -> Fault:
 
 
 def slow(seconds: float, then: Fault | None = None) -> Fault:
-    """Answer late."""
+    """Respond late."""
     after = then or reply()
 
     async def fault(exchange: Exchange) -> None:
@@ -192,7 +192,7 @@ def slow(seconds: float, then: Fault | None = None) -> Fault:
 
 
 async def hang(exchange: Exchange) -> None:
-    """Never answer; ends when the caller has gone."""
+    """Never respond; end when the client has gone."""
     await exchange.body()
     while not exchange.caller_left:
         await asyncio.sleep(0.01)
@@ -213,13 +213,13 @@ def drip(size: int = 40, gap: float = 0.1) -> Fault:
 
 
 async def die(exchange: Exchange) -> None:
-    """Take the whole request and close without an answer."""
+    """Read the whole request and close without a response."""
     await exchange.body()
     await exchange.close()
 
 
 async def break_off(exchange: Exchange) -> None:
-    """Take the whole request and reset the connection."""
+    """Read the whole request and reset the connection."""
     await exchange.body()
     exchange.reset()
 
@@ -231,7 +231,7 @@ async def die_reading(exchange: Exchange) -> None:
 
 
 async def close_after_reply(exchange: Exchange) -> None:
-    """Answer as if the connection would be kept, then close it: the keep-alive race."""
+    """Respond as if the connection stayed open, then close it: the keep-alive race."""
     await reply()(exchange)
     await exchange.close()
 
@@ -252,7 +252,7 @@ async def echo(exchange: Exchange) -> None:
 
 
 def repeat(before: bytes, after: bytes = b"") -> Fault:
-    """Send bytes with the caller's key between them, and close: a broken server that tells what it was told."""
+    """Send bytes that contain the client's key, and close: a broken server that repeats what it was sent."""
 
     async def fault(exchange: Exchange) -> None:
         await exchange.body()
@@ -268,12 +268,12 @@ def redirect(to: str) -> Fault:
 
 
 def bomb(size: int = 50 * 1024 * 1024) -> Fault:
-    """48 KB on the wire that are 50 MB of JSON, compressed although nobody asked."""
+    """Send 48 KB that decompress to 50 MB of JSON, although nobody asked for compression."""
     return reply("200 OK", gzip.compress(b'["' + b" " * size + b'"]'), "Content-Encoding: gzip")
 
 
 def huge(pieces: int = 1600) -> Fault:
-    """Send 100 MB of plain body in chunks, as long as the caller takes it."""
+    """Send 100 MB of plain body in chunks, for as long as the client reads it."""
 
     async def fault(exchange: Exchange) -> None:
         await exchange.body()
@@ -286,7 +286,7 @@ def huge(pieces: int = 1600) -> Fault:
 
 
 def in_turn(*faults: Fault) -> Fault:
-    """The first request meets the first fault, and so on; the last one stays."""
+    """The first request meets the first fault, and so on; the last fault stays."""
 
     async def fault(exchange: Exchange) -> None:
         await faults[min(exchange.number, len(faults)) - 1](exchange)

@@ -1,4 +1,4 @@
-"""What the tests of the lab's dialect share: the conformance table as a seed, and a short way to ask."""
+"""Shared helpers for tests of the lab's API: the conformance table as a seed, and a short way to send a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def literal(value: object) -> str:
 
 
 def seed_script(book: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """Return the script that makes the table of a conformance file and fills it."""
+    """Return the script that creates and fills the table of a conformance file."""
     inserts = [
         f"INSERT INTO {book['table']} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});"
         for row in rows
@@ -32,14 +32,14 @@ def seed_script(book: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def open_rest(folder: Path, script: str | None = None, **options: Any) -> Rest:
-    """Return a lab over a script; without one over the table of the conformance cases."""
+    """Return a lab over a script; by default, over the table of the conformance cases."""
     path = folder / "seed.sql"
     path.write_text(seed_script(BOOK, BOOK["rows"]) if script is None else script, encoding="utf-8")
     return Rest(path, **options)
 
 
 def ask(rest: Rest, method: str, target: str, body: object = None, **headers: str) -> Answer:
-    """Send one request; ``target`` is path and query as they stand in a URL, header names take ``_`` for ``-``."""
+    """Send one request; ``target`` is path and query in URL form, ``_`` in a header's name stands for ``-``."""
     path, _, query = target.partition("?")
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     named = {"accept": "*/*", **{name.replace("_", "-"): value for name, value in headers.items()}}

@@ -1,4 +1,4 @@
-"""Helpers of the lab's tests: one small HTTP call, one raw one, and waiting for a condition with a generous bound."""
+"""Helpers for the lab's tests: a small HTTP call, a raw one, and waiting for a condition with a generous limit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = "/rest/v1/contests?select=id&order=id&limit=1"
 def call(
     lab: Lab, path: str = ROWS, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send one request on a connection of its own; return its status, headers and body."""
+    """Send one request on a new connection; return its status, headers and body."""
     connection = connect(lab)
     try:
         return again(connection, lab, path, method, body, **headers)
@@ -55,7 +55,7 @@ def again(
 
 
 def told(body: bytes) -> Any:
-    """Return a JSON body's value."""
+    """Return the value of a JSON body."""
     return json.loads(body)
 
 
@@ -67,7 +67,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def soon(condition: Callable[[], object], bound: float = 20.0) -> bool:
-    """Return whether ``condition`` came true within ``bound`` seconds, which is only there to catch a hang."""
+    """Return whether ``condition`` became true within ``bound`` seconds, a limit that only catches a hang."""
     end = time.monotonic() + bound
     while time.monotonic() < end:
         if condition():
@@ -77,7 +77,7 @@ def soon(condition: Callable[[], object], bound: float = 20.0) -> bool:
 
 
 async def raw(lab: Lab, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a connection, send ``request`` as it is, and return both ends."""
+    """Open a connection, send ``request`` unchanged, and return both ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(lab.url).port, limit=2**20)
     writer.write(request)
     await writer.drain()
@@ -97,7 +97,7 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
-    """Hang up."""
+    """Close the connection."""
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()

@@ -1,4 +1,4 @@
-"""Trials made by a small simulation, for tests that need no lab: an arm goes in, spans and a witness come out."""
+"""Trials made by a small simulation, for tests that need no lab."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def made_trial(
     witnessed: bool = True,
     conditions: Mapping[str, Any] | None = None,
 ) -> Trial:
-    """One burst over ``limit`` slots, each service a little above the latency; the first ``fail`` requests fail."""
+    """Return a burst over ``limit`` slots, with service times just above the latency; the first ``fail`` fail."""
     workload = workload or Workload()
     kind, _, number = arm.rpartition("-")
     limit, dice = int(number), random.Random(f"{arm} {repeat} {seed}")
@@ -53,7 +53,7 @@ def made_trial(
 
 
 def of_spans(like: Trial, spans: Sequence[Span], **numbers: Number) -> Trial:
-    """The same case with other spans, its numbers made anew; ``numbers`` are put in place of what was there."""
+    """Return the same case with other spans and new numbers; ``numbers`` replace some of them."""
     lab = {name: value for name, value in like.numbers.items() if name in {"peak", "served", "connections", "busy_s"}}
     own = {name: like.numbers[name] for name in ("base_bytes", "added_bytes", "cpu_ms", "threads", "lag_p99_s")}
     made = trial_of(like.case, {"numbers": {**own, **lab, **numbers}, "spans": spans}, None)
@@ -61,7 +61,7 @@ def of_spans(like: Trial, spans: Sequence[Span], **numbers: Number) -> Trial:
 
 
 def without(trial: Trial, *names: str) -> Trial:
-    """The same trial, in which these numbers were not measured."""
+    """Return the same trial as if these numbers had not been measured."""
     numbers = {name: value for name, value in trial.numbers.items() if name not in names}
     return Trial(trial.case, numbers, trial.spans, trial.timeline)
 
@@ -79,7 +79,7 @@ def _witness(spans: list[Span], limit: int, kind: str) -> Witness:
 
 
 def made_race(*arms: str, workload: Workload | None = None, repeats: int = 1, witnessed: bool = True) -> Record:
-    """A race of these arms, by default the three of the side-by-side picture."""
+    """Return a race of these arms, by default the three of the side-by-side figure."""
     names = arms or ("fake-3", "fake-10", "real-10")
     trials = [
         made_trial(arm, workload, repeat=repeat, witnessed=witnessed) for repeat in range(repeats) for arm in names

@@ -1,4 +1,4 @@
-"""The zoo: many kinds of client with what the probe must say of each; a lab's url and key flow in, a call flows out.
+"""The zoo: many kinds of client, and what the probe must say about each.
 
 ``python tests/probe_clients.py --runs 4`` probes every kind four times and prints a table and the mistakes.
 """
@@ -48,13 +48,13 @@ class Kind:
         return self.make.__name__
 
     def remarked(self, verdict: Any) -> bool:
-        """Whether the verdict has the remark; one that ends with `` for`` goes on with a measured time."""
+        """Return whether the verdict has the remark; after a remark that ends with `` for``, a measured time follows."""
         if self.remark and self.remark.endswith(" for"):
             return any(said.startswith(self.remark) for said in verdict.remarks)
         return self.remark is None or self.remark in verdict.remarks
 
     def lacking(self) -> bool:
-        """Whether a package or program that it needs is not here."""
+        """Return whether a package or program that it needs is missing."""
         if self.needs is None:
             return False
         if self.needs.startswith("/"):
@@ -70,7 +70,7 @@ ZOO: list[Kind] = []
 
 
 def kind(expect: str, remark: str | None = None, needs: str | None = None) -> Callable[[Any], Any]:
-    """Put a client into the zoo."""
+    """Add a client to the zoo."""
 
     def put(make: Any) -> Any:
         opener = asynccontextmanager(make)
@@ -97,7 +97,7 @@ def answered(future: asyncio.Future[Any], rows: Any = None) -> None:
         future.set_result(rows)
 
 
-# Blocking: an async def that never gives the loop a chance.
+# Blocking: an async def that never lets the loop run.
 
 
 @kind(BLOCKING, "no connection reuse")
@@ -434,7 +434,7 @@ async def client_per_request(url: str, key: str) -> AsyncIterator[Call]:
 
 @kind(REAL)
 async def by_hostname(url: str, key: str) -> AsyncIterator[Call]:
-    named = url.replace("127.0.0.1", "localhost")  # which address that is, threads look up
+    named = url.replace("127.0.0.1", "localhost")  # threads look up the address
     connector = aiohttp.TCPConnector(use_dns_cache=False, force_close=True)
     async with aiohttp.ClientSession(headers=headers(key), connector=connector) as session:
 
@@ -638,7 +638,7 @@ async def every_other_call_blocks(url: str, key: str) -> AsyncIterator[Call]:
         yield call
 
 
-# What used to mislead the probe: shared requests, other threads' requests, a loop that each call blocks a little.
+# Clients that once misled the probe: shared requests, other threads' requests, a loop that each call blocks a little.
 
 
 @kind(REAL, "calls share requests (50 calls, 1 request)")
@@ -797,7 +797,7 @@ async def timers_that_ask_beside(url: str, key: str) -> AsyncIterator[Call]:
 
 
 def blocks_each_call(before: Callable[[], Any] | None = None, after: Callable[[], Any] | None = None) -> Any:
-    """A real client that does something on the loop's thread in each call."""
+    """A real async client that works on the loop's thread in each call."""
 
     @asynccontextmanager
     async def opened(url: str, key: str) -> AsyncIterator[Call]:
@@ -858,7 +858,7 @@ def curl_easy(url: str, key: str) -> None:
 
 
 async def one_verdict(one: Kind, lab: Any) -> Any:
-    """Open a client of this kind in the lab, probe it, close it."""
+    """Open a client of this kind in the lab, probe it, and close it."""
     from supalab.probe import probe
 
     async with one.make(lab.url, lab.key) as call:
@@ -866,7 +866,7 @@ async def one_verdict(one: Kind, lab: Any) -> Any:
 
 
 def main() -> None:
-    """Probe every kind some times and print what came out."""
+    """Probe every kind several times and print the results."""
     import argparse
 
     from supalab import Lab

@@ -1,4 +1,4 @@
-"""Which processes run what: asked of a machine on which they come and go."""
+"""List the processes that run a module, on a machine where processes come and go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psutil
 
 
 def running(parent: psutil.Process, module: str) -> list[psutil.Process]:
-    """The children, and theirs, that run ``python -m module`` just now; those that end meanwhile are left out."""
+    """Return the descendants that run ``python -m module`` now; those that end meanwhile are left out."""
     found = []
     for child in parent.children(recursive=True):
         try:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document cannot say; schemathesis loads this before it calls the service."""
+"""Rules that the OpenAPI document cannot express; schemathesis loads this before it calls the service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import schemathesis
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Let a contest end after its start: no JSON Schema can compare two members, and the service does."""
+    """Make a contest end after its start: no JSON Schema can compare two members, but the service does."""
     body = case.body
     if not isinstance(body, dict):
         return

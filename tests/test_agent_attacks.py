@@ -1,4 +1,4 @@
-"""What callers and backends do against the rules: the service answers each with the right status and one log line."""
+"""Callers and backends that break the rules: the service responds with the right status and one log line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def caller(request: pytest.FixtureRequest, lab: Lab) -> AsyncIterator[http
 
 
 async def test_every_method_on_every_path_has_an_answer(lab: Lab) -> None:
-    """A path that has not this method is 405 and names those it has; nothing is a bug."""
+    """A path without this method gives 405 and names its methods; nothing is a bug."""
     paths = [*create_app(options_for(lab, "real")).openapi()["paths"], "/openapi.json", "/nothing", "/"]
     async with caller_of(options_for(lab, "real")) as caller:
         for path in paths:
@@ -74,7 +74,7 @@ async def test_every_method_on_every_path_has_an_answer(lab: Lab) -> None:
     ids=lambda body: repr(body[:40]),
 )
 async def test_a_body_that_is_no_contest_is_422(caller: httpx.AsyncClient, lab: Lab, body: bytes) -> None:
-    """Broken JSON, texts that UTF-8 cannot write, numbers without end: refused before the backend is asked."""
+    """Broken JSON, text that UTF-8 cannot encode, endless numbers: refused before the backend is asked."""
     lab.reset()
     problem_in(await caller.post("/contests", content=body, headers=JSON), 422)
     problem_in(await caller.patch("/contests/3", content=body, headers=JSON), 422)
@@ -83,7 +83,7 @@ async def test_a_body_that_is_no_contest_is_422(caller: httpx.AsyncClient, lab: 
 
 @pytest.mark.parametrize("query", ["q=%ED%A0%80", "q=%FF", "host=%00", "page=9" + "9" * 5_000, "q=" + "a" * 9_000])
 async def test_a_query_that_is_no_text_is_answered(caller: httpx.AsyncClient, query: str) -> None:
-    """Bytes that are no UTF-8, and numbers and texts that are too long."""
+    """Bytes that are not UTF-8, and numbers and texts that are too long."""
     assert (await caller.get(f"/contests?{query}")).status_code in {200, 422}
 
 
@@ -111,9 +111,9 @@ WRONG = {
 async def test_a_backend_against_its_contract_is_502_with_one_line(
     client: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a backend answers with 200 or 201 that no PostgREST would: 502 for reads and writes, no traceback.
+    """A backend's 200 or 201 that no PostgREST would send gives 502 for reads and writes, no traceback.
 
-    An empty list is right where rows were looked for, and two rows or others than asked for are right in none of these.
+    For a search, an empty list is a valid answer; in all these cases, two rows or other rows than requested are not.
     """
     statuses: dict[tuple[str, str], int] = {}
     body = b""
@@ -144,7 +144,7 @@ async def test_a_backend_against_its_contract_is_502_with_one_line(
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_deadlines_without_an_end_are_the_backends_mistake(client: str) -> None:
-    """Contests without an end were not asked for, and cannot be put in order; a list without its total is none."""
+    """Contests without an end were not requested and cannot be sorted; a list needs its total."""
 
     async def wrong(exchange: Exchange) -> None:
         await exchange.send(answer(body=b'[{"id": 3, "title": "x", "ends_at": null}]'))
@@ -156,7 +156,7 @@ async def test_deadlines_without_an_end_are_the_backends_mistake(client: str) ->
 
 
 def asked(agent: Agent, data: bytes, seconds: float = 20.0) -> bytes:
-    """Send bytes and return all that comes back until the service closes the connection."""
+    """Send bytes and return everything that comes back until the service closes the connection."""
     with socket.create_connection(("127.0.0.1", urlsplit(agent.url).port or 0), seconds) as sock:
         with contextlib.suppress(ConnectionError):
             sock.sendall(data)
@@ -169,7 +169,7 @@ def asked(agent: Agent, data: bytes, seconds: float = 20.0) -> bytes:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_slow_upload_is_408_and_closed(method: str, lab: Lab) -> None:
-    """The caller was slow, not the backend, which was never asked; its connection is not used again."""
+    """The caller was slow, not the backend, which gets no request; its connection is not used again."""
     path = "/contests" if method == "POST" else "/contests/3"
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
     with Agent(client="real", url=lab.url, key=lab.key, timeout=0.3) as agent:
@@ -192,7 +192,7 @@ def test_a_slow_upload_is_408_and_closed(method: str, lab: Lab) -> None:
     ids=["line", "header", "headers"],
 )
 def test_a_request_line_and_headers_are_bounded(data: bytes, status: int, lab: Lab) -> None:
-    """Refused early, and others are served meanwhile."""
+    """Too long heads are refused early, and other callers are served meanwhile."""
     with Agent(client="real", url=lab.url, key=lab.key) as agent:
         assert asked(agent, data).startswith(b"HTTP/1.1 %d " % status)
         assert httpx.get(f"{agent.url}/health").status_code == 200
@@ -213,7 +213,7 @@ serve(options, lambda url: print(url, flush=True), ending)
 
 
 async def test_headers_that_are_never_finished_are_closed_after_a_bound(lab: Lab) -> None:
-    """Fifty connections that send half a head, or nothing at all: each gets 408 and is closed, callers are served."""
+    """Fifty connections that send half a head or nothing each get 408 and are closed; other callers are served."""
     words = [sys.executable, "-c", textwrap.dedent(UNFINISHED)]
     pipe = subprocess.PIPE
     env = os.environ | {"URL": lab.url}

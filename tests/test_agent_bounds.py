@@ -1,4 +1,4 @@
-"""What bounds a request of the service: deadline and departure as ASGI messages; a loop that nothing blocks."""
+"""The limits of a request in the service: deadline and disconnect as ASGI messages, and a loop that nothing blocks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ END: Message = {"type": "http.response.body", "body": b"done"}
 
 
 class Line:
-    """The server's side of one request: what it sends to the app, what it gets, when its caller leaves."""
+    """The server's side of one request: what it sends to the app, what it receives, when its caller leaves."""
 
     def __init__(self, method: str) -> None:
         self.scope: Message = {"type": "http", "method": method, "path": "/contests", "state": {}}
@@ -51,7 +51,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 async def through(app: App, line: Line, seconds: float = 30.0) -> int | None:
-    """Let a request through the middleware; return the status that was counted for it."""
+    """Send a request through the middleware; return the status that was counted for it."""
     state = State({"registry": CollectorRegistry(), "options": SimpleNamespace(client="real-10"), "leaving": False})
     try:
         await Journal(app, seconds, state)(line.scope, line.receive, line.send)
@@ -64,7 +64,7 @@ async def through(app: App, line: Line, seconds: float = 30.0) -> int | None:
 
 @pytest.mark.parametrize("breaks", [False, True])
 async def test_a_read_is_cancelled_when_its_caller_leaves(breaks: bool) -> None:
-    """The app is stopped where it waits; what it raises meanwhile is nobody's trouble any more."""
+    """The app is stopped where it waits; an error that it raises meanwhile is ignored."""
     line, stopped = Line("GET"), asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -82,7 +82,7 @@ async def test_a_read_is_cancelled_when_its_caller_leaves(breaks: bool) -> None:
 
 
 async def test_a_write_goes_on_when_its_caller_leaves() -> None:
-    """Once begun it is finished, and the app still sees all of its body."""
+    """Once begun it is finished, and the app still gets its whole body."""
     line = Line("POST")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -97,7 +97,7 @@ async def test_a_write_goes_on_when_its_caller_leaves() -> None:
 
 
 async def test_leaving_after_the_answer_is_no_departure() -> None:
-    """The server says disconnect after every answer; what the app does last is not cut off."""
+    """The server reports a disconnect after every response; the app's last steps are not interrupted."""
     line, finished = Line("GET"), False
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -113,7 +113,7 @@ async def test_leaving_after_the_answer_is_no_departure() -> None:
 
 
 async def test_the_deadline_gives_a_504_or_hangs_up_on_half_an_answer() -> None:
-    """Before an answer has begun there is a whole one; after that only the connection's end can tell."""
+    """Before the response has begun, the caller gets a whole 504; later, only the closed connection can tell."""
 
     async def silent(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.Event().wait()
@@ -132,7 +132,7 @@ async def test_the_deadline_gives_a_504_or_hangs_up_on_half_an_answer() -> None:
 
 
 async def test_an_apps_own_timeout_is_its_own() -> None:
-    """A TimeoutError from inside is a bug, not taken for the deadline."""
+    """A TimeoutError from inside is a bug, and is not mistaken for the deadline."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise TimeoutError("from inside")
@@ -154,7 +154,7 @@ async def test_no_task_is_left_behind(lab: Lab) -> None:
 
 @pytest.mark.parametrize("client", ["fake-3", "real-10"])
 async def test_nothing_blocks_the_services_loop(client: str, lab: Lab) -> None:
-    """blockbuster makes any blocking call on the loop an error: no route trips."""
+    """blockbuster turns any blocking call on the loop into an error: no route makes one."""
     async with caller_of(options_for(lab, client)) as caller:
         with blockbuster_ctx():
             for path in ("/contests?q=a", "/contests/3", "/deadlines", "/ready", "/health", "/metrics", "/nix"):
@@ -163,7 +163,7 @@ async def test_nothing_blocks_the_services_loop(client: str, lab: Lab) -> None:
 
 @pytest.mark.parametrize("client", ["fake-3", "article-10", "real-10"])
 def test_a_service_loads_no_other_clients_library(client: str) -> None:
-    """Its memory is compared: whoever uses one library does not pay for the others."""
+    """Its memory is compared, so a service with one library must not load the others."""
     kind = client.partition("-")[0]
     libraries = {"fake": {"requests"}, "article": {"httpx"}, "real": {"httpx"}}
     code = (

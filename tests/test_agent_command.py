@@ -1,4 +1,4 @@
-"""``supalab agent``, run as people and Cloud Run run it: two lines for the shell, a clean end, a line for a mistake."""
+"""``supalab agent`` as people and Cloud Run run it: two lines for the shell, a clean end, one line for a mistake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CLEAN = {"PORT": "", "SUPABASE_URL": "", "SUPABASE_KEY": ""}
 
 @contextmanager
 def running(*words: str, code: str = HARNESS, **env: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """Run the command and yield its process and what its two lines say."""
+    """Run the command and yield its process and its two lines."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words],
         env=os.environ | CLEAN | env,
@@ -55,7 +55,7 @@ def running(*words: str, code: str = HARNESS, **env: str) -> Iterator[tuple[subp
 @posix_only
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_it_brings_a_lab_of_its_own_and_takes_it_along(name: str) -> None:
-    """Two addresses, both alive; Ctrl-C or SIGTERM ends both with code 0; the log is JSON, a line a request."""
+    """Service and lab both run; Ctrl-C or SIGTERM ends both with code 0; the log has one JSON line per request."""
     with running("--client", "fake", "--latency", "0.01") as (process, said):
         assert list(said) == ["CONTEST_AGENT_URL", "SUPABASE_URL"]
         url = said["CONTEST_AGENT_URL"]
@@ -75,14 +75,14 @@ def test_it_brings_a_lab_of_its_own_and_takes_it_along(name: str) -> None:
 
 @posix_only
 def test_a_second_interrupt_ends_it_at_once(lab: Lab) -> None:
-    """The first lets a slow request finish, the second does not wait for it."""
+    """The first Ctrl-C lets a slow request finish, the second does not wait for it."""
     with (
         Lab(latency=3) as slow,
         running("--url", slow.url, "--timeout", "20", SUPABASE_KEY=slow.key) as (process, said),
     ):
         asked = psutil.Process(process.pid)
         with httpx.Client() as caller, pytest.raises(httpx.HTTPError):
-            # The caller's own patience is short; the write it leaves behind is what the service waits for.
+            # The caller's own timeout is short; the service waits for the write that the caller abandons.
             caller.post(f"{said['CONTEST_AGENT_URL']}/contests", json={"id": 9_001, "title": "x"}, timeout=0.5)
         process.send_signal(signal.SIGINT)
         assert not soon(lambda: not asked.is_running() or asked.status() == psutil.STATUS_ZOMBIE, 0.5)
@@ -92,7 +92,7 @@ def test_a_second_interrupt_ends_it_at_once(lab: Lab) -> None:
 
 
 def test_the_environment_chooses_backend_and_port(lab: Lab) -> None:
-    """As Cloud Run starts it: PORT, SUPABASE_URL and SUPABASE_KEY, and no argument with a secret."""
+    """As Cloud Run starts it: PORT, SUPABASE_URL and SUPABASE_KEY, and no secret in an argument."""
     with Lab() as gone:
         port = gone.url.rpartition(":")[2]
     with running(PORT=port, SUPABASE_URL=lab.url, SUPABASE_KEY=lab.key) as (process, said):
@@ -102,7 +102,7 @@ def test_the_environment_chooses_backend_and_port(lab: Lab) -> None:
 
 
 def test_words_go_before_the_environment(lab: Lab) -> None:
-    """--port wins over PORT, --lab over SUPABASE_URL."""
+    """--port has priority over PORT, --lab over SUPABASE_URL."""
     with running("--port", "0", "--lab", PORT="1", SUPABASE_URL=lab.url) as (_, said):
         assert not said["CONTEST_AGENT_URL"].endswith(":1")
         assert said["SUPABASE_URL"] != lab.url
@@ -128,7 +128,7 @@ def test_words_go_before_the_environment(lab: Lab) -> None:
 def test_a_mistake_is_one_line(
     words: list[str], env: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each names the word or variable, before anything is started, and never a key."""
+    """Each line names the option or variable before anything is started, and never shows a key."""
     for name, value in (CLEAN | env).items():
         monkeypatch.setenv(name, value)
     before = psutil.Process().children()
@@ -140,7 +140,7 @@ def test_a_mistake_is_one_line(
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 def test_a_host_that_is_not_here_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address of another machine, and a name that nobody knows: one line with the cure."""
+    """Another machine's address and an unknown name each give one line that says what to do."""
     for name, value in CLEAN.items():
         monkeypatch.setenv(name, value)
     line = refused("agent", "--url", "http://127.0.0.1:9", "--host", host)
@@ -148,7 +148,7 @@ def test_a_host_that_is_not_here_is_named(host: str, monkeypatch: pytest.MonkeyP
 
 
 def instructions() -> dict[str, list[str]]:
-    """The Dockerfile's instructions by name."""
+    """Return the Dockerfile's instructions by name."""
     text = re.sub(r"\\\n", " ", DOCKERFILE.read_text(encoding="utf-8"))
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -159,7 +159,7 @@ def instructions() -> dict[str, list[str]]:
 
 
 def test_the_dockerfile_is_fit_for_cloud_run() -> None:
-    """Exec form with words that the command knows, all addresses, a user who is not root, PORT, no secret."""
+    """Exec form with valid options, all addresses, a user other than root, PORT, no secret."""
     found = instructions()
     (command,) = found["CMD"]
     program, verb, *words = json.loads(command)
@@ -174,14 +174,14 @@ def test_the_dockerfile_is_fit_for_cloud_run() -> None:
 
 @posix_only
 def test_the_dockerfile_installs_what_the_service_imports(lab: Lab) -> None:
-    """With nothing to import but what the packages it names bring along, the service starts and serves."""
+    """The service starts and serves with only the packages that the Dockerfile names."""
     (line,) = [run for run in instructions()["RUN"] if "--no-deps" not in run and "pip install" in run]
     named = [word for word in line.split()[2:] if not word.startswith("-")]
     shipped = with_requirements(named) | {"supalab"}
     owned = metadata.packages_distributions()
     lacking = [module for module, owners in owned.items() if not {canonical(owner) for owner in owners} & shipped]
     assert {"jupyterlab", "matplotlib", "pandas"} <= set(lacking)
-    # None in place of a module is how Python is told that it cannot be imported.
+    # None instead of a module tells Python that it cannot be imported.
     code = f"import sys\nsys.modules.update(dict.fromkeys({lacking!r}))\n{HARNESS}"
     for client in ("fake", "article", "real"):
         with running("--url", lab.url, "--client", client, code=code, SUPABASE_KEY=lab.key) as (_, said):
@@ -194,7 +194,7 @@ def canonical(name: str) -> str:
 
 
 def with_requirements(names: list[str]) -> set[str]:
-    """The distributions that come with these; extras, which none of them asks for here, are left out."""
+    """Return these distributions with all their requirements; extras are left out, because none is used here."""
     found: set[str] = set()
     todo = [canonical(name) for name in names]
     while todo:

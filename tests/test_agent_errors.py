@@ -1,4 +1,4 @@
-"""What the service says when something is wrong: one shape for all, the right status, and no key anywhere."""
+"""Errors of the service: one shape for all, the right status, and no key anywhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("kind", [httpx_status, requests_status, api_status])
 def test_a_status_of_the_backend_means_the_same_from_every_client(kind: Any) -> None:
-    """The three libraries' errors for an answer with an error status are told by that status alone."""
+    """Each of the three libraries' errors for an error status is recognised by that status alone."""
     for status, expected in STATUSES.items():
         trouble = problem_of(kind(status))
         assert trouble is not None
@@ -84,7 +84,7 @@ def test_a_status_of_the_backend_means_the_same_from_every_client(kind: Any) -> 
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 def test_without_an_answer_the_kind_of_error_decides(error: Exception, status: int) -> None:
-    """Out of reach or full is 503, late is 504, broken is 502, whichever library says it."""
+    """Unreachable or full gives 503, late 504, broken 502, whichever library raises the error."""
     trouble = problem_of(error)
     assert trouble is not None
     assert trouble.status_code == status
@@ -93,7 +93,7 @@ def test_without_an_answer_the_kind_of_error_decides(error: Exception, status: i
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), ZeroDivisionError(), TimeoutError("x")])
 def test_what_no_client_raises_is_a_bug(error: Exception) -> None:
-    """Nothing else is taken for trouble with the backend."""
+    """No other error is treated as a problem with the backend."""
     assert problem_of(error) is None
 
 
@@ -109,7 +109,7 @@ async def caller(lab: Lab) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_backend_out_of_reach_is_503_with_retry_after(client: str) -> None:
-    """Nobody listens at the address: every route says so, except the one that tells that the process lives."""
+    """Nothing listens at the address: every route says so, except the one for the process's health."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     async with caller_of(AgentOptions(client, Settings(url, "k", timeout=1.0))) as caller:
@@ -147,9 +147,9 @@ async def test_a_backend_that_is_late_is_504(client: str, lab: Lab) -> None:
 
 @pytest.mark.parametrize(("client", "last"), [("fake-1", 504), ("article-1", 503), ("real-1", 503)])
 async def test_a_full_client_is_503_and_a_queue_that_hides_is_504(client: str, last: int, lab: Lab) -> None:
-    """Three callers, one slot: who never had it may come again, if the client can tell; fake async cannot.
+    """Three callers, one slot: a caller without a slot gets 503 if the client can tell; fake async cannot.
 
-    The first is served, the second has the slot when its time is up, the third waits for it all along.
+    The first is served, the second has the slot when its time is up, the third waits for a slot until the end.
     """
     async with caller_of(options_for(lab, client, timeout=0.8)) as caller:
         assert (await caller.get("/ready")).status_code == 200
@@ -162,7 +162,7 @@ async def test_a_full_client_is_503_and_a_queue_that_hides_is_504(client: str, l
 
 
 async def test_the_service_has_a_deadline_of_its_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever holds a request up, its caller has an answer: here something that no client bounds."""
+    """Whatever delays a request, its caller gets a response: here, nothing in the client limits the delay."""
 
     async def for_ever(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
@@ -175,7 +175,7 @@ async def test_the_service_has_a_deadline_of_its_own(lab: Lab, monkeypatch: pyte
 
 
 async def test_a_refused_key_is_the_services_trouble(client: str, lab: Lab) -> None:
-    """The backend's 401 is no caller's fault: 502, without the key."""
+    """The backend's 401 is not the caller's fault: 502, without the key."""
     wrong = "sb_secret_not_the_right_one"
     async with caller_of(AgentOptions(client, Settings(lab.url, wrong))) as caller:
         response = await caller.get("/contests/3")
@@ -189,7 +189,7 @@ async def test_a_refused_key_is_the_services_trouble(client: str, lab: Lab) -> N
 async def test_a_row_that_is_no_contest_is_502(
     caller: httpx.AsyncClient, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backend whose table has other columns is not taken for a bug, nor for the caller's."""
+    """A backend whose table has other columns counts neither as a bug nor as the caller's mistake."""
 
     async def answer(*_: object, **__: object) -> dict[str, Any]:
         return row
@@ -214,7 +214,7 @@ async def test_a_row_that_is_no_contest_is_502(
     ],
 )
 async def test_a_bad_query_is_422_and_named(caller: httpx.AsyncClient, lab: Lab, query: str, at: str) -> None:
-    """Each mistake is named by its place, and the backend is not asked."""
+    """Each mistake is named with its place, and the backend gets no request."""
     lab.reset()
     problem = problem_in(await caller.get(f"/contests?{query}"), 422)
     assert [error["at"] for error in problem["errors"]] == [at]
@@ -253,7 +253,7 @@ async def test_a_change_to_nothing_or_to_no_title_is_422(caller: httpx.AsyncClie
 
 
 async def test_the_frameworks_own_refusals_have_the_same_shape(caller: httpx.AsyncClient) -> None:
-    """No such path, a slash too much, no such method, a broken body, bytes that are no text."""
+    """An unknown path, an extra slash, an unknown method, a broken body, bytes that are not text."""
     problem_in(await caller.get("/nothing"), 404)
     problem_in(await caller.get("/contests/"), 404)
     for path, methods in (("/contests", "GET, POST"), ("/contests/3", "GET, PATCH"), ("/metrics", "GET")):
@@ -267,7 +267,7 @@ async def test_the_frameworks_own_refusals_have_the_same_shape(caller: httpx.Asy
 
 
 async def test_a_body_that_is_too_long_is_413(caller: httpx.AsyncClient) -> None:
-    """Told by its length or not, a long body is refused before it is whole."""
+    """With or without a declared length, a long body is refused before it is complete."""
     sent = 0
 
     async def parts() -> AsyncIterator[bytes]:
@@ -284,13 +284,13 @@ async def test_a_body_that_is_too_long_is_413(caller: httpx.AsyncClient) -> None
 
 @pytest.mark.parametrize("given", ["a" * 65, "two words", "käse", "x\ty", ""])
 async def test_a_request_id_that_is_not_sane_is_replaced(caller: httpx.AsyncClient, given: str) -> None:
-    """What would not stand well in a log line is not taken over."""
+    """An id that does not fit into a log line is not used."""
     response = await caller.get("/health", headers={b"X-Request-ID": given.encode("latin-1")})
     assert response.headers["x-request-id"] not in {given, ""}
 
 
 async def test_a_request_id_is_kept_or_made(caller: httpx.AsyncClient) -> None:
-    """A sane one comes back, in a problem too; without one each request has its own."""
+    """A valid id comes back, in a problem too; without one, each request gets its own."""
     for path in ("/health", "/nothing", "/contests/501", "/contests?page=0"):
         assert (await caller.get(path, headers={"X-Request-ID": "abc-1.2:3_4"})).headers[
             "x-request-id"
@@ -301,7 +301,7 @@ async def test_a_request_id_is_kept_or_made(caller: httpx.AsyncClient) -> None:
 async def test_a_bug_is_a_500_that_tells_the_log_and_not_the_caller(
     caller: httpx.AsyncClient, lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The caller has the request's id, the log has the traceback under it, and neither has the key."""
+    """The caller gets the request's id, the log has the traceback under this id, and neither has the key."""
 
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"surprise with {lab.key}")
@@ -318,7 +318,7 @@ async def test_a_bug_is_a_500_that_tells_the_log_and_not_the_caller(
 
 
 async def test_each_request_has_one_line(caller: httpx.AsyncClient, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    """Method, path, template, status, time and id; for trouble also the error's name; never the query."""
+    """Method, path, template, status, time and id; after a failure also the error's name; never the query."""
     with caplog.at_level(logging.INFO, "supalab.contest_agent"):
         await caller.get("/contests?q=secret+wish")
         await caller.get("/contests/501", headers={"X-Request-ID": "mine"})
@@ -337,13 +337,13 @@ async def test_each_request_has_one_line(caller: httpx.AsyncClient, lab: Lab, ca
 
 
 def formatted(caplog: pytest.LogCaptureFixture, lab: Lab) -> list[dict[str, Any]]:
-    """The lines as the service would write them."""
+    """Return the lines as the service would write them."""
     lines = JsonLines([lab.key], "real-10")
     return [json.loads(lines.format(record)) for record in caplog.records if record.name == "supalab.contest_agent"]
 
 
 async def test_no_answer_line_or_metric_holds_the_key(client: str, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    """Through success and every kind of failure, even if a caller puts the key into the address."""
+    """After success and every kind of failure, even if a caller puts the key into the address."""
     seen = []
     lines = JsonLines([lab.key], client)
     with caplog.at_level(logging.DEBUG, "supalab.contest_agent"):
@@ -359,7 +359,7 @@ async def test_no_answer_line_or_metric_holds_the_key(client: str, lab: Lab, cap
 
 
 async def test_metrics_count_by_template_and_status(caller: httpx.AsyncClient) -> None:
-    """Requests are counted by route, not by path; looking at the counts leaves them as they are."""
+    """Requests are counted by route, not by path; reading the counts does not change them."""
     for path in ("/contests/3", "/contests/4", "/contests/501", "/contests?page=0", "/no/such", "/other"):
         await caller.get(path)
     await caller.request("BREW", "/contests")
@@ -389,7 +389,7 @@ async def test_metrics_count_by_template_and_status(caller: httpx.AsyncClient) -
 
 
 async def test_each_app_counts_for_itself(lab: Lab) -> None:
-    """Two apps in one process share no count, and a new one begins at nothing."""
+    """Two apps in one process share no count, and a new one begins at zero."""
     async with caller_of(options_for(lab, "real")) as one, caller_of(options_for(lab, "fake")) as other:
         await one.get("/health")
         assert 'route="/health"' in (await one.get("/metrics")).text

@@ -1,4 +1,4 @@
-"""The service's OpenAPI document, held against the running service by schemathesis: what it promises is what comes."""
+"""The service's OpenAPI document, compared with the running service by schemathesis."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def document(lab: Lab) -> Any:
 
 
 def test_every_operation_answers_as_its_document_says(tmp_path: Path) -> None:
-    """Examples, edges of every schema, chance, and calls in a row: status, type and body of each answer are declared.
+    """Examples, edge cases, random values and sequences: status, type and body of each response are declared.
 
-    Bad input is refused, good input is taken, what was made is found; all of schemathesis' checks are on.
+    Invalid input is refused, valid input is accepted, created contests are found; all of schemathesis' checks are on.
     """
     words = ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--no-color"]
     # Deterministic: a run of the tests must not depend on chance, and each example is tried each time.
@@ -50,7 +50,7 @@ def test_every_operation_answers_as_its_document_says(tmp_path: Path) -> None:
 
 
 def test_every_error_is_declared_as_a_problem(document: Any) -> None:
-    """All error answers have the one media type and the one schema."""
+    """All error responses have the same media type and schema."""
     answers = {
         (path, method, status): answer["content"]
         for path, operations in document["paths"].items()
@@ -64,7 +64,7 @@ def test_every_error_is_declared_as_a_problem(document: Any) -> None:
 
 
 def test_every_operation_says_what_it_does(document: Any) -> None:
-    """Each has a sentence, a tag, and declares the troubles of a backend if it asks one."""
+    """Each has a sentence, a tag, and declares the backend's errors if it uses one."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["description"].endswith(".")

@@ -1,4 +1,4 @@
-"""The service as a process: it starts or says why not, loses nothing when it ends, and never outlives its owner."""
+"""The service as a process: it starts or says why not, loses nothing when it stops, and never outlives its owner."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ SLOW = 0.4
 
 @pytest.fixture(scope="module")
 def slow_lab() -> Iterator[Lab]:
-    """A lab that takes long enough for a request to be caught in flight."""
+    """A lab slow enough that a test can catch a request in flight."""
     with Lab(latency=SLOW) as running:
         yield running
 
 
 @pytest.mark.parametrize("client", ["fake", "article", "real"])
 def test_a_service_starts_serves_and_ends(client: str, lab: Lab) -> None:
-    """Over each client: an address, a process, its memory, a log of its own, and a clean end that leaves nothing.
+    """With each client: an address, a process, its memory, its own log, and a clean end that leaves nothing.
 
-    The key is in none of them: handle, process's arguments and environment, log, whatever a caller puts into a path.
+    The key is in none of these: the handle, the process's arguments and environment, the log, even if a caller puts it
+    into a path.
     """
     agent = Agent(client=client, url=lab.url, key=lab.key)
     with agent:
         assert httpx.get(f"{agent.url}/contests/3").json()["id"] == 3
         httpx.get(f"{agent.url}/contests/{lab.key}?q={lab.key}", headers={"X-Request-ID": lab.key})
-        if sys.platform != "darwin":  # where another process's memory is not told
+        if sys.platform != "darwin":  # on systems that do not show another process's memory
             assert 10 * 2**20 < (uss(psutil.Process(agent.pid)) or 0) < 500 * 2**20
-        # The lines come after the answers.
+        # The log lines come after the responses.
         assert soon(lambda: agent.log.read_text(encoding="utf-8").count("\n") == 2)
         log, pid, folder, process = agent.log.read_text(encoding="utf-8"), agent.pid, agent.log.parent, repr(agent)
         seen = log + process + " ".join(psutil.Process(pid).cmdline()) + str(psutil.Process(pid).environ())
@@ -67,7 +68,7 @@ def test_a_service_starts_serves_and_ends(client: str, lab: Lab) -> None:
 
 
 def test_three_services_start_at_once(lab: Lab) -> None:
-    """Each has a port and a process of its own, and tells its client."""
+    """Each has its own port and process, and knows its client."""
     agents = [Agent(client=client, url=lab.url, key=lab.key) for client in ("fake-10", "session", "real-3")]
     try:
         with ThreadPoolExecutor(3) as pool:
@@ -81,7 +82,7 @@ def test_three_services_start_at_once(lab: Lab) -> None:
 
 
 def test_stopping_and_starting_twice_is_harmless(lab: Lab) -> None:
-    """A running one stays itself, a stopped one stays stopped and can start anew; a clean end is code 0."""
+    """A running service stays as it is, a stopped one stays stopped and can start again; a clean end is code 0."""
     agent = Agent(client="real", url=lab.url, key=lab.key)
     assert agent.stop() is None
     first = agent.start().pid
@@ -139,7 +140,7 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_a_service_whose_process_died_says_so(lab: Lab) -> None:
-    """After its process was killed every question is answered with that fact, and stopping still works."""
+    """After its process was killed, every call says so, and stopping still works."""
     with Agent(client="real", url=lab.url, key=lab.key) as agent:
         process = psutil.Process(agent.pid)
         process.kill()
@@ -151,7 +152,7 @@ def test_a_service_whose_process_died_says_so(lab: Lab) -> None:
 
 @posix_only
 def test_the_service_leaves_when_its_owner_is_killed(lab: Lab) -> None:
-    """SIGKILL of the owner: the service goes at once and takes its files along."""
+    """After SIGKILL of the owner, the service ends immediately and removes its files."""
     code = """
         import os, time
         from supalab.contest_agent.handle import Agent
@@ -180,9 +181,9 @@ def test_a_service_that_was_never_stopped_warns_and_ends(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("client", "abandoned"), [("fake-3", 0), ("article-10", 3), ("real-10", 3)])
 async def test_callers_who_hang_up(client: str, abandoned: int, slow_lab: Lab) -> None:
-    """Three callers leave early: a client that can stop stops, and the lab sees them go; fake async works on.
+    """Three callers disconnect early: real async stops and the lab notices; fake async keeps working.
 
-    The service counts 499 for each either way, and its slots are free again for the next caller.
+    In both cases the service counts 499 for each, and its slots are free again for the next caller.
     """
     with Agent(client=client, url=slow_lab.url, key=slow_lab.key) as agent:
         slow_lab.reset()
@@ -198,7 +199,7 @@ async def test_callers_who_hang_up(client: str, abandoned: int, slow_lab: Lab) -
 
 
 async def test_a_write_is_finished_for_a_caller_who_left(slow_lab: Lab) -> None:
-    """A write once begun is not cut off: its contest is there afterwards."""
+    """A write that has begun is not interrupted: its contest exists afterwards."""
     body = b'{"id": 9001, "title": "left alone"}'
     head = (
         f"POST /contests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -214,7 +215,7 @@ async def test_a_write_is_finished_for_a_caller_who_left(slow_lab: Lab) -> None:
 
 
 def counted(agent: Agent, status: str) -> float:
-    """How many requests the service says have ended with ``status``."""
+    """Return how many requests have ended with ``status``, by the service's count."""
     lines = httpx.get(f"{agent.url}/metrics").text.splitlines()
     return sum(
         float(line.rpartition(" ")[2])
@@ -235,7 +236,7 @@ async def sent(agent: Agent, path: str) -> tuple[asyncio.StreamReader, asyncio.S
 
 @dataclass
 class Log:
-    """What became of the requests of a load: each is answered, or refused before it was sent, or lost."""
+    """The outcomes of a load's requests: each has a response, was refused before it was sent, or was lost."""
 
     answered: list[int] = field(default_factory=list)
     refused: int = 0
@@ -243,7 +244,7 @@ class Log:
 
 
 async def keep_asking(agent_port: int, log: Log, pause: float, *, keep: bool) -> None:
-    """Ask again and again until the door is shut, over one connection as long as it is kept, or a new one each time."""
+    """Send requests until the service accepts no more, over one connection while it is open, or a new one each time."""
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", agent_port)
@@ -262,7 +263,7 @@ async def keep_asking(agent_port: int, log: Log, pause: float, *, keep: bool) ->
 
 
 async def asked_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log: Log) -> bool:
-    """Send one request and note what came; returns whether the connection may be used again."""
+    """Send one request and note the outcome; return whether the connection can be used again."""
     try:
         writer.write(b"GET /contests/3 HTTP/1.1\r\nHost: x\r\n\r\n")
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -278,10 +279,10 @@ async def asked_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
 @posix_only
 @pytest.mark.parametrize("client", ["fake-3", "article-10", "real-10"])
 async def test_an_end_under_load_loses_nothing_that_was_accepted(client: str) -> None:
-    """SIGTERM amid callers old and new: every request that got through the door has its whole answer, a 200.
+    """SIGTERM with old and new callers: every request that was accepted gets its whole response, a 200.
 
-    Some callers keep their connections, some open a new one for each request, some rest a while between two. Those who
-    come too late are refused before they have sent anything. The process ends by itself with code 0.
+    Some callers keep their connections, some open a new one for each request, some pause between two requests. Callers
+    who come too late are refused before they have sent anything. The process ends with code 0.
     """
     with Lab(latency=0.1) as lab, Agent(client=client, url=lab.url, key=lab.key) as agent:
         port, log = urlsplit(agent.url).port or 0, Log()
@@ -305,7 +306,7 @@ async def test_an_end_under_load_loses_nothing_that_was_accepted(client: str) ->
 
 @posix_only
 async def test_who_stands_in_the_queue_at_the_end_is_let_in() -> None:
-    """Newcomers at such a rate that some have connected, and sent, but were not yet taken in when the end comes."""
+    """So many new callers that, at the stop, some have connected and sent a request but are not yet accepted."""
     with Lab(latency=0.05) as lab, Agent(client="real-100", url=lab.url, key=lab.key) as agent:
         port, log = urlsplit(agent.url).port or 0, Log()
         async with asyncio.TaskGroup() as group:

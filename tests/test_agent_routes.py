@@ -1,4 +1,4 @@
-"""The service's routes, over each kind of client against the lab: the class of the client makes no difference."""
+"""The service's routes with each kind of client against the lab: the client's class makes no difference."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def prize(row: dict[str, str]) -> int:
 
 
 async def test_a_list_has_pages_and_a_total(caller: httpx.AsyncClient) -> None:
-    """Pages follow each other without gap or overlap, and each says how many contests there are in all."""
+    """Pages have no gap and no overlap, and each says how many contests there are in all."""
     pages = [await got(caller, "/contests", page=page, size=7) for page in (1, 2, 3)]
     assert {page["total"] for page in pages} == {len(ROWS)}
     assert [contest["id"] for page in pages for contest in page["items"]] == list(range(1, 22))
 
 
 async def test_a_page_behind_the_last_is_empty_and_still_knows_the_total(caller: httpx.AsyncClient) -> None:
-    """PostgREST answers 416 there; a caller who pages on meets an empty page."""
+    """PostgREST answers 416 there; a caller who continues gets an empty page."""
     assert await got(caller, "/contests", page=1_000) == {"items": [], "total": len(ROWS), "page": 1_000, "size": 20}
     short = await got(caller, "/contests", page=3, host="nobody")
     assert (short["items"], short["total"]) == ([], 0)
 
 
 async def test_filters_are_joined_by_and(caller: httpx.AsyncClient) -> None:
-    """Host, status, category and least prize together find what the shipped table holds."""
+    """Host, status, category and least prize together find the right rows of the shipped table."""
     wanted = {"host": "kaggle", "status": "closed", "category": "vision"}
     fitting = [row for row in ROWS if all(row[name] == value for name, value in wanted.items()) and prize(row) >= 5_000]
     assert fitting, "the table should hold some"
@@ -58,7 +58,7 @@ async def test_filters_are_joined_by_and(caller: httpx.AsyncClient) -> None:
 
 
 async def test_text_is_searched_literally_and_in_any_case(caller: httpx.AsyncClient) -> None:
-    """A word in other letters finds the titles that hold it; signs of patterns stand for themselves."""
+    """A word in other letter case finds the titles with it; pattern characters stand for themselves."""
     fitting = {int(row["id"]) for row in ROWS if "lunar" in row["title"].lower()}
     found = await got(caller, "/contests", q="LUNAR", size=100)
     assert {contest["id"] for contest in found["items"]} == fitting
@@ -68,7 +68,7 @@ async def test_text_is_searched_literally_and_in_any_case(caller: httpx.AsyncCli
 
 @pytest.mark.parametrize(("order", "turned"), [("prize", False), ("-prize", True)])
 async def test_order_puts_what_is_empty_last(caller: httpx.AsyncClient, order: str, turned: bool) -> None:
-    """Up or down, contests without a prize come last, and equal prizes are in the order of their numbers."""
+    """In both directions, contests without a prize come last, and equal prizes are ordered by number."""
     filled = sorted((row for row in ROWS if row["prize"]), key=lambda row: int(row["id"]))
     filled.sort(key=prize, reverse=turned)
     first = await got(caller, "/contests", order=order, size=100)
@@ -78,7 +78,7 @@ async def test_order_puts_what_is_empty_last(caller: httpx.AsyncClient, order: s
 
 
 async def test_one_contest_or_404(caller: httpx.AsyncClient) -> None:
-    """A number that exists gives the contest with all its fields, another a problem that names it."""
+    """An existing number gives the contest with all its fields, another number a problem that names it."""
     row, contest = ROWS[2], await got(caller, "/contests/3")
     assert contest["prize"] == int(row["prize"])
     assert {name: str(value) for name, value in contest.items()} == row
@@ -86,7 +86,7 @@ async def test_one_contest_or_404(caller: httpx.AsyncClient) -> None:
 
 
 async def test_deadlines_are_merged_from_one_query_for_each_category(caller: httpx.AsyncClient, lab: Lab) -> None:
-    """The next deadlines of each category come in one list, ordered by day; the backend sees six queries."""
+    """The next deadlines of each category are one list, ordered by day; the backend gets six queries."""
     lab.reset()
     items = (await got(caller, "/deadlines", each=2))["items"]
     assert lab.witness().served == 6
@@ -100,7 +100,7 @@ async def test_deadlines_are_merged_from_one_query_for_each_category(caller: htt
 
 
 async def test_deadlines_can_be_of_some_categories_and_after_a_day(caller: httpx.AsyncClient, lab: Lab) -> None:
-    """Named categories only, each asked once, and nothing that ends before the moment given, whatever its zone."""
+    """Only the named categories, one query each, and nothing that ends before the given moment in any zone."""
     lab.reset()
     wanted = {"category": ["nlp", "rl", "nlp"], "after": "2026-06-01T02:00:00+02:00", "each": 20}
     items = (await got(caller, "/deadlines", **wanted))["items"]
@@ -110,7 +110,7 @@ async def test_deadlines_can_be_of_some_categories_and_after_a_day(caller: httpx
 
 
 async def test_deadlines_are_asked_for_at_once(lab: Lab) -> None:
-    """The six queries of one call are in flight together, as far as the client lets them."""
+    """The six queries of one call are in flight together, as far as the client allows."""
     for client, most in (("fake-3", 3), ("real-10", 6)):
         lab.reset()
         lab.set(latency=0.3)
@@ -123,7 +123,7 @@ async def test_deadlines_are_asked_for_at_once(lab: Lab) -> None:
 
 
 async def test_a_contest_is_added_changed_and_found(caller: httpx.AsyncClient, lab: Lab) -> None:
-    """What was added is there under its address, a change changes what it names, null empties, in UTC."""
+    """A new contest is at its address; a change affects only its fields, null empties a field, times are UTC."""
     new = {
         "id": 9_001,
         "title": "Añadido, \"quoted\" (and) 'more'",
@@ -146,7 +146,7 @@ async def test_a_contest_is_added_changed_and_found(caller: httpx.AsyncClient, l
 
 
 async def test_a_conflict_is_409(caller: httpx.AsyncClient, lab: Lab) -> None:
-    """A number or an address that is taken is a conflict, for a new contest and for a change."""
+    """A number or an address that exists already is a conflict, for a new contest and for a change."""
     taken = ROWS[0]["url"]
     try:
         assert (await caller.post("/contests", json={"id": 9_001, "title": "x"})).status_code == 201
@@ -161,13 +161,13 @@ async def test_a_conflict_is_409(caller: httpx.AsyncClient, lab: Lab) -> None:
 
 
 async def test_a_change_of_nothing_that_exists_is_404(caller: httpx.AsyncClient) -> None:
-    """Changing a contest that is not there says so and adds none."""
+    """A change of a contest that does not exist says so and adds none."""
     problem_in(await caller.patch("/contests/8000", json={"prize": 1}), 404)
     problem_in(await caller.get("/contests/8000"), 404)
 
 
 async def test_health_needs_no_backend_and_readiness_asks_it(caller: httpx.AsyncClient, lab: Lab) -> None:
-    """Both name the arm; only readiness costs the backend a request."""
+    """Both name the arm; only readiness sends a request to the backend."""
     lab.reset()
     health = await got(caller, "/health")
     assert (health["status"], lab.witness().served) == ("ok", 0)

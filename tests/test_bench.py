@@ -1,4 +1,4 @@
-"""The bench: what it plans, what it leaves out and says so, what its numbers are made of; sizes are tiny here."""
+"""The bench: its plan, what it leaves out with a remark, and how its numbers are computed; sizes are tiny here."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ TINY = (
 )
 COSTS = {"real": 0.6, "real-httpx": 2.0, "httpx": 3.0, "httpx2": 1.0, "httpx-over-ours": 0.55, "aiohttp": 0.4,
          "supabase": 2.0, "to-thread": 1.5, "fake": 1.8, "session": 1.2}  # fmt: skip
-#: Whatever is installed here, all kinds are.
+#: All kinds count as installed, whatever is installed here.
 HERE = "supalab.experiments.bench.missing"
 
 
 def made(case: Case, times: float = 1.0) -> Trial:
     cost = COSTS[case.kind] * times * (1 + 0.1 * (case.repeat % 3 - 1))
-    # As httpx's pool does: a look at every connection for every request.
+    # Like httpx's pool, which looks at every connection for every request.
     cost *= case.limit / 10 if case.kind in {"httpx", "real-httpx", "supabase"} and case.limit > 10 else 1
     seconds = case.ideal_s * (1 + cost / 10) or 1.0
     return Trial(case, {"cpu_ms": cost, "makespan_s": seconds, "errors": 0, "connections": case.limit})
 
 
 def made_bench(**times: float) -> Record:
-    """A bench like a full one, without what takes minutes; ``real=2`` makes ours twice as expensive."""
+    """Return a bench like a full one, without slow cases; ``real=2`` makes our client twice as expensive."""
     steps = list(trials_of(plan(repeat=3, quick=True), lambda case: made(case, times.get(case.kind, 1.0))))
     trials = tuple(step for step in steps if isinstance(step, Trial))
     remarks = tuple(step for step in steps if isinstance(step, str))
@@ -59,7 +59,7 @@ def made_bench(**times: float) -> Record:
 
 
 def failing(found: Record, arm: str, errors: int) -> Record:
-    """The second repeat of an arm fails so often."""
+    """Make the second repeat of an arm fail so often."""
     bad = {"errors": errors, "failures": f"{errors} x ReadError"}
     return replace(
         found,
@@ -80,7 +80,7 @@ def arms(steps: list[Trial | str]) -> list[tuple[str, str]]:
 
 
 def test_the_plan_is_the_one_agreed() -> None:
-    """Three bursts at limits 10, 100 and 1,000, a cold one, no latency one after another and 10 wide; 5 repeats."""
+    """Bursts at limits 10, 100 and 1,000, a cold one, and two cases without latency (1 and 10 wide); 5 repeats."""
     sizes = [(c.workload.requests, c.limit, c.workload.latency) for c in CASES[:3]]
     assert sizes == [(100, 10, 0.15), (1000, 100, 0.05), (2000, 1000, 0.15)]
     assert [(c.limit, c.workload.callers, c.workload.latency) for c in CASES[4:]] == [(1, 1, 0.0), (10, 10, 0.0)]
@@ -93,7 +93,7 @@ def test_the_plan_is_the_one_agreed() -> None:
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_what_takes_long_is_left_out_or_run_less_often_and_said(quick: bool) -> None:
-    """Every arm that is not in the plan, or not as often as asked, has a remark with its reason."""
+    """Every arm that is left out or runs less often has a remark with the reason."""
     steps = list(trials_of(plan(repeat=5, quick=quick), made))
     ran = arms(steps)
     every = {
@@ -114,7 +114,7 @@ def test_what_takes_long_is_left_out_or_run_less_often_and_said(quick: bool) -> 
 
 
 def test_a_client_whose_package_is_missing_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the usual ones: a remark with the cure."""
+    """For a default client, a remark says what to install."""
     monkeypatch.setattr(HERE, lambda kind: "needs it: cure" if kind == "httpx2" else None)
     steps = list(trials_of(plan(repeat=1), made))
     assert not [arm for _, arm in arms(steps) if arm.startswith("httpx2")]
@@ -123,13 +123,13 @@ def test_a_client_whose_package_is_missing_is_left_out_and_said(monkeypatch: pyt
 
 @pytest.mark.parametrize("how", [{"repeat": 0}, {"repeat": True}, {"clients": ["swift"]}, {"clients": []}])
 def test_what_cannot_work_is_refused_before_anything_runs(how: dict[str, Any]) -> None:
-    """Wrong repeats, an unknown client, no client: one line."""
+    """Wrong repeats, an unknown client, or no client give one line."""
     with pytest.raises(SettingsError):
         bench(**how)
 
 
 def test_a_bench_measures_every_arm_in_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial for each repeat, no errors, the limit kept; the record survives its file; progress ends at the end."""
+    """A trial for each repeat, no errors, the limit kept; the record survives its file; progress ends at 1."""
     monkeypatch.setattr(experiment, "CASES", TINY)
     told: list[Progress] = []
     found = bench(clients=["real", "httpx-over-ours", "session"], repeat=2, progress=told.append)
@@ -157,7 +157,7 @@ def values(found: Record) -> Mapping[str, float | None]:
 
 
 def test_goals_are_ratios_within_the_run() -> None:
-    """Seven goals; twice the cost of ours doubles its ratios, and a goal that is missed says so."""
+    """Seven goals; if our client costs twice as much, its ratios double; a missed goal is marked."""
     cheap, dear = (values(made_bench(real=times)) for times in (1.0, 2.0))
     assert all((value or 0) <= goal.at_most for goal, value in zip(GOALS, cheap.values(), strict=True))
     for name, value in cheap.items():
@@ -177,7 +177,7 @@ def test_a_goal_that_was_not_measured_is_not_reached() -> None:
 
 
 def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
-    """All kinds, all goals with their verdict, all remarks; what did not run is a dash."""
+    """All kinds, all goals with their verdict, all remarks; a dash for a case that did not run."""
     whole = failing(made_bench(), "real-10", 2)
     text = text_of(tables(replace(whole, finished=False)))
     lines = text.splitlines()
@@ -192,7 +192,7 @@ def test_tables_hold_every_client_and_no_line_is_too_long() -> None:
 
 
 def test_the_figure_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:
-    """Both panels in words, with the numbers; a PNG of the project's width; same bench, same bytes."""
+    """The description has both panels with numbers; a PNG of the project's width; same bench, same bytes."""
     said = description(figure(made_bench()))
     assert all(part in said for part in ("CPU time per request", "plain httpx x", "real: 0.60 ms", "httpx: 3.00 ms"))
     data = [save(figure(made_bench()), tmp_path / f"{i}.png").read_bytes() for i in (1, 2)]
@@ -201,7 +201,7 @@ def test_the_figure_says_its_numbers_and_is_the_same_twice(tmp_path: Path) -> No
 
 
 def test_no_two_names_meet_in_the_figure() -> None:
-    """Labels at the ends of lines make way for each other, and none leaves the page."""
+    """Labels at the ends of lines do not overlap, and none leaves the page."""
     fig = figure(made_bench())
     fig.draw_without_rendering()
     # The words alone, without the lines that lead to them.
@@ -213,7 +213,7 @@ def test_no_two_names_meet_in_the_figure() -> None:
 
 @pytest.mark.parametrize("cases", [1, 0, 2])
 def test_a_small_bench_makes_a_figure_too(cases: int, tmp_path: Path) -> None:
-    """One limit, none with a latency, or two: a figure comes out, and an empty one says why."""
+    """With one limit, with two, or without latency there is a figure; an empty one says why."""
     whole = made_bench()
     names = {case.name for case in (CASES[3 - cases : 3] if cases else CASES[3:])}
     small = replace(whole, trials=tuple(one for one in whole.trials if one.case.tags["case"] in names))
@@ -251,7 +251,7 @@ def test_bad_input_is_one_clear_line(
 
 
 def test_the_command_says_how_long_first_and_writes_what_was_found(tmp_path: Path) -> None:
-    """Expected time on stderr before it starts; tables on stdout; two files, and the figure's words are in its own."""
+    """Expected time on stderr first; tables on stdout; two files, and the figure contains its description."""
     done = supalab("--clients", "real", "--quick", "--json", "b.json", "--figure", "knee.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0].startswith("bench: about ")
@@ -266,7 +266,7 @@ def test_the_command_says_how_long_first_and_writes_what_was_found(tmp_path: Pat
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT as a terminal does")
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
-    """Exit code 130, the finished arms are in the record, which says that it is not whole; no process lives on."""
+    """Exit code 130; the record has the finished arms and says that it is incomplete; no process is left."""
     benching = subprocess.Popen(
         [sys.executable, "-m", "supalab", "bench", "--clients", "real", "--repeat", "9", "--json", "b.json"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

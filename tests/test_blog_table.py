@@ -1,4 +1,4 @@
-"""Any blog's table, read by Little's law: what agrees, what is implied, and what cannot be true together."""
+"""Any blog's table, checked with Little's law: what agrees, what follows, and what contradicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def kinds(reading, column):
 
 
 def test_the_articles_table_contradicts_itself_after_and_not_before() -> None:
-    """Three in flight explain both columns; ten would have been done in 1.5 s; the limit had no part in the gain."""
+    """Three in flight explain both columns; ten would take 1.5 s; the limit had no part in the gain."""
     reading = blog_table(BEFORE, AFTER)
     assert kinds(reading, "before") == ["agree", "agree"]
     assert kinds(reading, "after") == ["agree", "imply", "contradict"]
@@ -29,7 +29,7 @@ def test_the_articles_table_contradicts_itself_after_and_not_before() -> None:
 
 
 def test_a_table_in_which_the_limit_earned_the_gain_is_consistent() -> None:
-    """Ten in flight at the same response time: more throughput by more in flight, and nothing contradicts."""
+    """Ten in flight at the same response time: more in flight explains the throughput, without a contradiction."""
     reading = blog_table(BEFORE, Row(limit=10, response_s=0.45, per_s=22, n=100, total_s=4.5))
     assert "contradict" not in kinds(reading, "before") + kinds(reading, "after")
     assert "3.3x because more requests are in flight and 1x because each takes less time" in " ".join(
@@ -39,7 +39,7 @@ def test_a_table_in_which_the_limit_earned_the_gain_is_consistent() -> None:
 
 
 def test_more_in_flight_than_allowed_is_a_contradiction() -> None:
-    """100 a second of 150 ms each need fifteen slots; a burst that is done too soon is the same."""
+    """100/s of 150 ms each need fifteen slots; a burst that ends too soon is the same contradiction."""
     for row in (Row(limit=10, response_s=0.15, per_s=100), Row(limit=10, response_s=0.15, n=100, total_s=1)):
         ((_, kind, sentence),) = blog_table(row).rows
         assert kind == "contradict"
@@ -47,7 +47,7 @@ def test_more_in_flight_than_allowed_is_a_contradiction() -> None:
 
 
 def test_throughput_of_another_run_is_told_from_that_of_the_burst() -> None:
-    """100 requests in 5 s are 20 a second; 50 are of something else."""
+    """100 requests in 5 s are 20/s; 50/s come from another run."""
     assert kinds(blog_table(Row(per_s=50, n=100, total_s=5)), "table") == ["contradict"]
     assert kinds(blog_table(Row(per_s=20.5, n=100, total_s=5)), "table") == ["agree"]
 
@@ -63,7 +63,7 @@ def test_throughput_of_another_run_is_told_from_that_of_the_burst() -> None:
     ],
 )
 def test_two_figures_imply_the_third(words: str, said: str) -> None:
-    """Whatever two are given, what follows from them is said, and nothing is called a contradiction."""
+    """From any two numbers the third follows, and nothing is called a contradiction."""
     reading = blog_table(row_of(words))
     assert "contradict" not in kinds(reading, "table")
     assert said in " ".join(str(reading).split())
@@ -71,12 +71,12 @@ def test_two_figures_imply_the_third(words: str, said: str) -> None:
 
 @pytest.mark.parametrize("words", ["limit=10", "n=100,total=5", "response=1", "n=100,limit=3"])
 def test_too_little_is_said_to_be_too_little(words: str) -> None:
-    """One figure implies nothing, and says so."""
+    """One number alone implies nothing, and the answer says so."""
     assert kinds(blog_table(row_of(words)), "table") == ["lack"]
 
 
 def test_numbers_agree_within_15_per_cent() -> None:
-    """3.3 in flight is 3; 3.5 is more."""
+    """3.3 in flight counts as 3; 3.5 counts as more."""
     assert kinds(blog_table(Row(limit=3, response_s=0.5, per_s=6.6)), "table") == ["agree"]
     assert kinds(blog_table(Row(limit=3, response_s=0.5, per_s=7.0)), "table") == ["contradict"]
 

@@ -44,7 +44,7 @@ def page(executable: str, tmp_path: Path) -> Iterator[Page]:
         )
         page = browser.pages[0]
         yield page
-        # A kernel that is still at work must not be met by the next test.
+        # The next test must not meet a kernel that is still working.
         page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
         browser.close()
 
@@ -54,13 +54,13 @@ def images(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def wrong(cells: list[dict[str, Any]]) -> list[Any]:
-    """The outputs that no reader should meet: errors, and words on stderr."""
+    """Return the outputs that no reader should see: errors, and text on stderr."""
     outputs = [output for cell in cells for output in cell["outputs"]]
     return [one for one in outputs if one["output_type"] == "error" or one.get("name") == "stderr"]
 
 
 def ran_without_a_fault(book: Book, cells: list[dict[str, Any]]) -> None:
-    """No error and no warning; every picture is painted with its words, the live view has moved, nothing went out."""
+    """Check: no error or warning, every picture has a description, the live view moved, no network was used."""
     assert wrong(cells) == []
     assert images(cells)
     assert all(image["painted"] and len(image["alt"]) >= 40 for image in images(cells))
@@ -79,7 +79,7 @@ def test_run_all_shows_every_figure_and_no_error(page: Page, address: str) -> No
 
 
 def test_the_first_picture_of_the_course_comes_with_the_first_measurement(page: Page, address: str) -> None:
-    """Nobody waits for a later cell to see something: it is there while the first requests still run."""
+    """The first picture appears while the first requests still run, not with a later cell."""
     book = Book.opened(page, address, "00_start_here.ipynb")
     states = list(book.run_all())
     first = next(cells for cells in states if images(cells))
@@ -91,7 +91,7 @@ def test_the_first_picture_of_the_course_comes_with_the_first_measurement(page: 
 
 
 def test_an_exercise_is_solved_by_typing(page: Page, address: str) -> None:
-    """After Run All the stub is not done; its line is typed over, run with Shift+Enter, and the check is glad."""
+    """After Run All the stub is not done; its line is typed over, run with Shift+Enter, and the check passes."""
     book = Book.opened(page, address, "01_see_the_ceiling.ipynb")
     *_, cells = book.run_all()
     ran_without_a_fault(book, cells)
@@ -113,7 +113,7 @@ def test_an_exercise_is_solved_by_typing(page: Page, address: str) -> None:
 def test_a_working_copy_from_the_first_command_to_the_hosts_table(
     page: Page, executable: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """``supalab course`` in an empty folder: no news, no unsaved mark; an exercise is done, seen, and fresh again."""
+    """``supalab course`` in an empty folder: no news, no unsaved mark; an exercise is done, shown, and reset."""
     home = tmp_path_factory.mktemp("course")
     mine = home / "mine"
     with jupyter_lab(home) as address:
@@ -138,7 +138,7 @@ def test_a_working_copy_from_the_first_command_to_the_hosts_table(
         assert soon(lambda: re.match(r"● Exercise 00a\b", said(book.cells()[checked])), 60)
         page.keyboard.press("Control+s")
         assert soon(lambda: "Semaphore(3)" in (mine / "00_primer.ipynb").read_text(encoding="utf-8"), 20)
-        page.goto("about:blank")  # or the page would look for a server that has gone
+        page.goto("about:blank")  # otherwise the page would look for a server that has stopped
     assert "Done: 1 of 15" in supalab("progress", str(mine))
     assert "mine" in supalab("progress", str(home), str(mine))
     assert "your version is 00_primer.yours-1.ipynb" in supalab("course", str(mine), "--fresh", "00")
@@ -146,7 +146,7 @@ def test_a_working_copy_from_the_first_command_to_the_hosts_table(
 
 
 def test_a_link_opens_the_page_where_the_learner_is(page: Page, address: str) -> None:
-    """A link shows the glossary at its term, and leads back; the list of files shows the handout with its drawings."""
+    """A link opens the glossary at its term and leads back; the file list shows the handout with drawings."""
     Book.opened(page, address, "01_see_the_ceiling.ipynb")
     page.locator(".jp-Notebook a", has_text="makespan").first.click()
     entry = page.locator(".jp-MarkdownViewer h2", has_text="makespan")
@@ -159,7 +159,7 @@ def test_a_link_opens_the_page_where_the_learner_is(page: Page, address: str) ->
     assert soon(lambda: [shown.nth(at).evaluate("i => i.naturalWidth > 30") for at in range(2)] == [True] * 2, 30)
 
 
-#: What is typed in the place of the stub's line, which is indented already.
+#: What is typed instead of the stub's line, which is already indented.
 SOLUTION = """gate = asyncio.Semaphore(3)
 
     async def limited(number):
@@ -170,14 +170,14 @@ SOLUTION = """gate = asyncio.Semaphore(3)
 
 
 def supalab(*words: str) -> str:
-    """What a command prints; it must end well."""
+    """Return the output of a command, which must succeed."""
     done = subprocess.run([sys.executable, "-m", "supalab", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def said(cell: dict[str, Any]) -> str:
-    """The words of a cell's outputs."""
+    """Return the text of a cell's outputs."""
     return " ".join("".join(output.get("data", {}).get("text/plain", "")) for output in cell["outputs"])
 
 
@@ -202,6 +202,6 @@ def test_knobs_are_turned_with_the_keyboard_alone(page: Page, address: str) -> N
 
 
 def _tabbed(page: Page) -> str:
-    """Press Tab and return the kind of field that has the focus now."""
+    """Press Tab and return the kind of field that now has the focus."""
     page.keyboard.press("Tab")
     return str(page.evaluate("() => document.activeElement.type || ''"))

@@ -1,4 +1,4 @@
-"""Cancelling any call at any moment, thousands of times, leaves the client whole: two servers witness it."""
+"""Cancelling any call at any moment, thousands of times, leaves the client usable: two servers confirm it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CALLS: list[Callable[[Client], Awaitable[Any]]] = [
     lambda db: db.delete("t", filters={"id": 1}),
     lambda db: db.rpc("f"),
 ]
-#: So that a moment falls into every phase: dialling anew, sending, waiting, reading, pausing, queueing.
+#: So that some moment falls into every phase: connecting, sending, waiting, reading, pausing, queueing.
 FAULTS: list[Fault] = [
     reply(),
     slow(0.004),
@@ -43,7 +43,7 @@ FAULTS: list[Fault] = [
 
 
 def mixed(seed: int) -> Fault:
-    """A fault that is another at each request, by chance."""
+    """Return a fault that chooses another fault at random for each request."""
     chance = random.Random(seed)
 
     async def fault(exchange: Exchange) -> None:
@@ -53,7 +53,7 @@ def mixed(seed: int) -> Fault:
 
 
 async def settled(what: Callable[[], int], most: int) -> int:
-    """Wait until a number has come down, but not for ever."""
+    """Wait until a number has fallen, but not forever."""
     for _ in range(200):
         gc.collect()
         if what() <= most:
@@ -68,11 +68,11 @@ def descriptors() -> int:
 
 
 async def cancel_at_random(client: Client, chance: random.Random, times: int) -> int:
-    """Start calls and cancel each at a random moment; how many ended by themselves."""
+    """Start calls and cancel each at a random moment; return how many ended before that."""
     ended = 0
     for _ in range(times):
         call = asyncio.ensure_future(chance.choice(CALLS)(client))
-        for _ in range(chance.choice((0, 1, 2, 3, 5, 8))):  # moments of the loop: where the races are
+        for _ in range(chance.choice((0, 1, 2, 3, 5, 8))):  # turns of the loop, where the races are
             await asyncio.sleep(0)
         await asyncio.sleep(chance.choice((0, 0, 0.001, 0.004, 0.02)))
         call.cancel()
@@ -88,7 +88,7 @@ async def cancel_at_random(client: Client, chance: random.Random, times: int) ->
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_thousands_of_cancellations_leave_the_client_whole(seed: int) -> None:
-    """Two times 2,000 calls of every verb, against every fault: then the limit's worth of calls runs at once."""
+    """Twice 2,000 calls of every method, with every fault: afterwards, ``limit`` calls run at once."""
     with FaultServer(mixed(seed)) as server:
         async with SupabaseAsync(server.url, KEY, limit=LIMIT, timeout=5) as client:
             before = descriptors()
@@ -110,13 +110,13 @@ async def test_thousands_of_cancellations_leave_the_client_whole(seed: int) -> N
 
 @pytest.fixture
 async def busy() -> AsyncIterator[Lab]:
-    """A lab with a little latency, a process of its own."""
+    """A lab with a small latency, in a process of its own."""
     async with Lab(latency=0.02, jitter=0.01) as lab:
         yield lab
 
 
 async def test_the_lab_finds_nothing_lost(busy: Lab) -> None:
-    """A thousand cancellations against the lab: descriptors, threads and tasks are as before, and all slots serve."""
+    """After a thousand cancellations: the same descriptors, threads and tasks as before, and all slots work."""
     me = psutil.Process()
     async with SupabaseAsync(busy.url, busy.key, limit=LIMIT) as client:
         await asyncio.gather(*(client.select("contests", limit=1) for _ in range(LIMIT)))
@@ -142,7 +142,7 @@ async def test_the_lab_finds_nothing_lost(busy: Lab) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_closing_among_cancellations_ends_everything(seed: int) -> None:
-    """aclose at a random moment of it all: every call ends at once, by answer or error, and no connection is left."""
+    """aclose at a random moment: every call ends immediately with a result or error, and no connection is left."""
     chance = random.Random(seed)
     with FaultServer(mixed(seed)) as server:
         for _ in range(20):
@@ -162,14 +162,14 @@ async def test_closing_among_cancellations_ends_everything(seed: int) -> None:
 
 
 def _other_ends() -> set[type[BaseException]]:
-    """How a call may end before the client is closed."""
+    """Return how a call may end before the client is closed."""
     from supalab.errors import ApiError, ConnectionLost, OutcomeUnknown
 
     return {ApiError, ConnectionLost, OutcomeUnknown}
 
 
 async def test_a_cancelled_close_has_closed() -> None:
-    """Whoever is cancelled while closing has closed: no connection stays, and a second close is fine."""
+    """A close that is cancelled has still closed: no connection stays, and a second close works."""
     with FaultServer(hang) as server:
         for moments in range(6):
             client = SupabaseAsync(server.url, KEY)

@@ -1,4 +1,4 @@
-"""Cancelled callers: who was free when, who worked on for nobody, and when the process could end."""
+"""Cancelled callers: when each was free, which requests kept running, and when the process could end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUIET = {"cancelled_s": 0.1, "free_s": 0.002, "late_s": None, "late_outcome": No
 
 @pytest.fixture(scope="module")
 def found() -> Record:
-    """One run of each kind of program, of threads and of ours, in a lab whose latency is another."""
+    """One run of each kind of program, with threads and with our client, in a lab with another latency."""
     with Lab(latency=0.01) as lab:
         told: list[Progress] = []
         result = cancellation(
@@ -44,7 +44,7 @@ def of(found: Record, arm: str, then: str) -> Trial:
 
 
 def test_threads_work_on_for_nobody_and_ours_disconnects(found: Record) -> None:
-    """The lab finishes every request in flight; only a client that disconnected has told it that nobody waits."""
+    """The lab finishes every request in flight; only a client that disconnects tells it that nobody waits."""
     for then in THENS:
         for arm, abandoned in (("fake-4", 0), ("real-4", 4)):
             trial = of(found, arm, then)
@@ -56,13 +56,13 @@ def test_threads_work_on_for_nobody_and_ours_disconnects(found: Record) -> None:
 
 
 def test_callers_are_free_at_once_whatever_goes_on_behind_them(found: Record) -> None:
-    """Even fake async gives its callers back long before the request could be done."""
+    """Even fake async frees its callers long before the request could be done."""
     assert all(trial["free_s"] < LATENCY / 2 for trial in found.trials)
     assert all(trial["cancelled_s"] >= 0.15 for trial in found.trials)
 
 
 def test_a_new_caller_waits_for_slots_that_work_for_nobody(found: Record) -> None:
-    """Threads are taken until their requests are done: the newcomer waits for one, and then for its answer."""
+    """Threads are busy until their requests are done: the new caller waits for one, and then for its response."""
     fake, real = (of(found, arm, "ask") for arm in ("fake-4", "real-4"))
     assert (fake["late_outcome"], real["late_outcome"]) == ("ok", "ok")
     assert fake["late_s"] > real["late_s"] + LATENCY / 4
@@ -71,7 +71,7 @@ def test_a_new_caller_waits_for_slots_that_work_for_nobody(found: Record) -> Non
 
 
 def test_the_process_ends_when_its_threads_do(found: Record) -> None:
-    """Walking away ends asyncio.run at once; a process with threads lives on until their requests are done."""
+    """asyncio.run ends immediately; a process with threads runs until their requests are done."""
     fake, real = (of(found, arm, "leave") for arm in ("fake-4", "real-4"))
     assert max(fake["run_s"], real["run_s"]) < LATENCY / 2
     assert fake["exit_s"] > LATENCY / 2 > real["exit_s"]
@@ -81,7 +81,7 @@ def test_the_process_ends_when_its_threads_do(found: Record) -> None:
 
 
 def test_the_record_says_where_and_survives_a_file(found: Record, tmp_path: Path) -> None:
-    """What was asked, the machine and the versions are in it, and it comes back from its file."""
+    """The arguments, machine and versions are in it, and it can be read from its file."""
     assert {"requests", "httptools", "python"} <= set(found.versions)
     assert found.machine["cpus"]
     assert {name for trial in found.trials for name in trial.numbers} <= set(NUMBERS)
@@ -90,7 +90,7 @@ def test_the_record_says_where_and_survives_a_file(found: Record, tmp_path: Path
 
 
 def test_blocking_callers_cannot_be_cancelled() -> None:
-    """The loop is not free to cancel anybody before all have their answers."""
+    """The loop cannot cancel anybody before all have their responses."""
     result = cancellation(arms=["blocking-1"], callers=3, latency=0.2, at_s=0.05, repeat=1)
     assert all(trial["cancelled_s"] > 3 * 0.2 for trial in result.trials)
     assert all((trial["answered"], trial["peak"]) == (3, 1) for trial in result.trials)
@@ -99,14 +99,14 @@ def test_blocking_callers_cannot_be_cancelled() -> None:
 
 
 def test_the_labs_record_is_set_by_the_clients_clock() -> None:
-    """The request that made the client ready is taken out, and its end sets the clock."""
+    """The request that made the client ready is removed, and its end synchronises the clocks."""
     seen = ((0.0, 1), (0.5, 0), (0.6, 1), (0.61, 2), (1.1, 1), (1.11, 0))
     assert timeline(seen, QUIET, -0.001) == ((0.099, 1), (0.109, 2), (0.599, 1), (0.609, 0))
     assert timeline((), QUIET, -0.001) == ()
 
 
 def test_an_answer_is_not_read_before_it_was_sent() -> None:
-    """A client that was slow with its first answer would set the clock late; the newcomer's answer corrects that."""
+    """A slow first response would make the offset too late; the new caller's response corrects that."""
     seen = ((0.0, 1), (0.5, 0), (0.6, 1), (0.7, 2), (1.1, 1), (1.2, 0))
     late = {**QUIET, "late_s": 0.5, "late_outcome": "ok"}
     assert timeline(seen, late, -0.001)[-1] == (0.602, 0)  # 0.1 + 0.002 + 0.5
@@ -122,7 +122,7 @@ def test_an_answer_is_not_read_before_it_was_sent() -> None:
     ],
 )
 def test_only_requests_without_a_caller_are_for_nobody(changed: dict[str, Any], wasted: int) -> None:
-    """Those that answered a caller after all, and the newcomer's, are not; a newcomer's error is nobody's request."""
+    """Requests whose caller got a response, and the new caller's, are not counted as wasted."""
     found = replace(cancellations(), trials=(cancelled("real-10", "leave", **changed, abandoned=1),))
     (one,) = each(arms(found))
     assert (one.wasted, one.still_running) == (wasted, wasted - 1)
@@ -142,7 +142,7 @@ def test_only_requests_without_a_caller_are_for_nobody(changed: dict[str, Any], 
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(wrong: dict[str, Any], said: str) -> None:
-    """One line with the value and the cure."""
+    """One line with the value and what to do."""
     with pytest.raises(SettingsError, match=said) as caught:
         cancellation(**wrong)
     assert "\n" not in str(caught.value)

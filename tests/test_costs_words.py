@@ -55,7 +55,7 @@ def test_nothing_measured_is_said_plainly(name: str) -> None:
 
 def test_memory_says_what_one_more_request_takes() -> None:
     """The slope between the smallest and the largest number, by hand: (60.1 - 0.605) MB over 990 requests."""
-    assert "takes fake 60 KB and real 20 KB" in said(memory())
+    assert "from 10 to 1,000: fake 60 KB and real 20 KB" in said(memory())
     assert headline(memory()) == "1,000 requests in flight: fake 60.1 MB and real 20.1 MB"
 
 

@@ -1,6 +1,6 @@
-"""Put on a kernel's PYTHONPATH: it and all its children live on a machine whose network is off, but for loopback.
+"""Put on a kernel's PYTHONPATH to simulate a machine whose network is off, except for loopback, for all its children.
 
-Who wants to go out is refused, and written into the file that OUTSIDE names.
+An attempt to reach the network is refused, and written to the file that OUTSIDE names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NAMES = {"", "localhost", "None"}
 
 
 def _local(host: object) -> bool:
-    """Loopback, a socket in the file system, or a name that no network ever knows (RFC 6761)."""
+    """Return whether it is loopback, a socket in the file system, or a name that no network knows (RFC 6761)."""
     name = host.decode() if isinstance(host, bytes) else str(host)
     if name in NAMES or name.endswith((".invalid", ".localhost")):
         return True
