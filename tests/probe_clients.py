@@ -48,7 +48,7 @@ class Kind:
         return self.make.__name__
 
     def remarked(self, verdict: Any) -> bool:
-        """Return whether the verdict has the remark; after a remark that ends with `` for``, a measured time follows."""
+        """Return whether the verdict has the remark; after one that ends with `` for``, a measured time follows."""
         if self.remark and self.remark.endswith(" for"):
             return any(said.startswith(self.remark) for said in verdict.remarks)
         return self.remark is None or self.remark in verdict.remarks
