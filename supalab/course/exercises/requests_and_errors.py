@@ -38,7 +38,7 @@ async def _at_a_lab(make: Callable[[str, str], Any]) -> AsyncIterator[tuple[Any,
 
 
 async def _tried(asked: Any, what: str) -> tuple[Any, Exception | None]:
-    """Return what a method returned, or the server's refusal; a plain method or an error of the method ends the check."""
+    """Return what a method returned, or the refusal of the server; a plain method or its own error ends the check."""
     back, error = await outcome(awaited(asked, what, "rows"))
     if isinstance(error, AttributeError) and error.obj is None:
         stop("your code", "to run", named(error), "not_sent")
