@@ -387,6 +387,29 @@ def test_constraints_keep_their_names_whatever_else_a_table_declares(tmp_path: P
     rest.close()
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "create table t (id bigint generated always as identity primary key, word text);",
+        "create table t (id int not null, word text); alter table only t add constraint t_pkey primary key (id);"
+        "alter table t alter column id add generated always as identity (sequence name public.t_id_seq start with 1);",
+    ],
+)
+def test_a_key_that_is_always_numbered_takes_no_number(tmp_path: Path, script: str) -> None:
+    """PostgreSQL refuses one, be it new or changed; a key that is numbered by default takes it."""
+    rest = open_rest(tmp_path, script)
+    assert ask(rest, "POST", "/t", {"word": "a"}).status == 201
+    for method, target in (("POST", "/t"), ("PATCH", "/t?id=eq.1"), ("PUT", "/t?id=eq.9")):
+        refused = rows(ask(rest, method, target, {"id": 9, "word": "b"}))
+        assert refused["code"] == "428C9"
+        assert refused["details"] == 'Column "id" is an identity column defined as GENERATED ALWAYS.'
+    assert rows(ask(rest, "GET", "/t")) == [{"id": 1, "word": "a"}]
+    rest.close()
+    usual = open_rest(tmp_path, script.replace("always", "by default"))
+    assert ask(usual, "POST", "/t", {"id": 9, "word": "b"}).status == 201
+    usual.close()
+
+
 def test_keys_without_a_value_number_themselves(tmp_path: Path) -> None:
     """serial, bigserial and identity, as key or not, in the seed and in requests."""
     rest = open_rest(

@@ -121,7 +121,7 @@ def _sequences() -> dict[str, Callable[..., Value]]:
         last[name.replace('"', "").rpartition(".")[2]] = value if called else value - 1
         return value
 
-    def nextval(name: str) -> int:
+    def nextval(name: str, _: str = "") -> int:
         return setval(name, last.get(name.replace('"', "").rpartition(".")[2], 0) + 1)
 
     return {"setval": setval, "nextval": nextval}

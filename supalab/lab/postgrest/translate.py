@@ -61,6 +61,7 @@ REWRITTEN = {  # the beginning or end of a statement, where one more word makes 
     r"(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
     r"(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
     r"truncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
+    r"(alter\b.*)\badd\s+generated\s+always\s+as\s+identity\b[^;]*": r"\1set default nextval('', 'always')",
     r"(alter\b.*)\badd\s+generated\s.*\bas\s+identity\b[^;]*": r"\1set default nextval('')",
     r"(create\b.*\))\s*(?:(?:without\s+rowid|strict)\b\s*,?\s*)+;?\s*\Z": r"\1",
 }
@@ -133,7 +134,8 @@ class Seed(Postgres):
             """Write that a column numbers itself as a default."""
             table, column = node.root().find(exp.Table), node.find_ancestor(exp.ColumnDef)
             sequence = exp.Literal.string(f"{table and table.name}_{column and column.name}_seq")
-            return f"NOT NULL DEFAULT ({self.func('nextval', sequence)})"
+            always = [exp.Literal.string("always")] if node.this else []
+            return f"NOT NULL DEFAULT ({self.func('nextval', sequence, *always)})"
 
         def eq_sql(self, expression: exp.EQ) -> str:
             """Write ``= ANY (array)`` as a call, and ``= ANY (SELECT …)`` as IN."""

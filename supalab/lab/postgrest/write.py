@@ -63,17 +63,18 @@ class Write:
     # Values
 
     def _check_columns(self) -> None:
-        """Raise 0A000 for a computed column of a view, 428C9 for one of the table."""
+        """Raise 0A000 for a computed column of a view, 428C9 for one of the table or one that always numbers itself."""
         for name in self.asked.columns:
             if name not in self.columns:
                 details = "View columns that are not columns of their base relation are not updatable."
                 raise Refusal("0A000", f'cannot {self.verb} column "{name}" of view "{self.asked.name}"', details)
             own = self.columns[name]
-            if own.generated:
+            if own.generated or own.always:
                 message = f'cannot insert a non-DEFAULT value into column "{own.name}"'
                 if self.asked.method == "PATCH":
                     message = f'column "{own.name}" can only be updated to DEFAULT'
-                raise Refusal("428C9", message, f'Column "{own.name}" is a generated column.')
+                what = "a generated column" if own.generated else "an identity column defined as GENERATED ALWAYS"
+                raise Refusal("428C9", message, f'Column "{own.name}" is {what}.')
 
     def _typed(self) -> list[Row]:
         """Return the rows with every value read by its column's type; missing values become NULL or the default."""
