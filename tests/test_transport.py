@@ -21,7 +21,7 @@ import trustme
 from faultserver import Exchange, Fault, FaultServer, answer, hang, in_turn, raw, repeat, reply
 
 from supalab import SupabaseAsync
-from supalab.clients.transports import PooledTransport
+from supalab.clients.transports import Connection, PooledTransport
 from supalab.errors import (
     ApiError,
     BadResponse,
@@ -127,6 +127,27 @@ async def test_bytes_on_a_new_connection_are_never_an_answer(
                 await client.insert("t", {"id": 1})
             assert not isinstance(caught.value, OutcomeUnknown)
             assert seen in ([], [b""])
+
+
+async def test_a_caller_who_is_cancelled_as_a_connection_is_made_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under TLS 1.3, the server's first messages are read between connecting and sending."""
+
+    def cancelled_meanwhile(connection: Connection) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return False
+
+    with FaultServer(reply()) as server:
+        async with SupabaseAsync(server.url, KEY) as client:
+            monkeypatch.setattr(Connection, "usable", cancelled_meanwhile)
+            call = asyncio.create_task(client.select("t"))
+            await asyncio.wait([call])
+            assert call.cancelled()
+            async with asyncio.timeout(20):
+                while server.open or not server.accepted:
+                    await asyncio.sleep(0.01)
+    assert (server.accepted, server.requests) == (1, [])
 
 
 @pytest.mark.parametrize("unasked", list(UNASKED))

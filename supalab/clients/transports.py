@@ -150,10 +150,14 @@ class PooledTransport(httpx.AsyncBaseTransport):
         if self._closed:
             connection.transport.abort()
             raise httpx.ConnectError("the transport was closed meanwhile")
-        for _ in range(READS):  # the loop reads what came before a request, and closes
-            if connection.usable():
-                break
-            await asyncio.sleep(0)
+        try:
+            for _ in range(READS):  # the loop reads what came before a request, and closes
+                if connection.usable():
+                    break
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            connection.transport.abort()
+            raise
         return connection
 
     async def aclose(self) -> None:
