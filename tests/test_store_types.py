@@ -148,7 +148,8 @@ def test_csv_and_casts_show_the_text_of_a_type(rest: Rest) -> None:
     assert row == f'1,t,"2026-01-02 02:04:05+00",1.50,{meta},[1],0.1,2026-01-02,{members}'
     moved = ask(rest, "GET", "/teams?select=made&id=eq.1", accept="text/csv", prefer="timezone=Asia/Tokyo")
     assert moved.body.decode() == 'made\n"2026-01-02 11:04:05+09"'
-    assert rows(ask(rest, "GET", "/teams?select=score::text&order=id")) == [{"score": "1.50"}, {"score": "10.00"}]
+    cast = rows(ask(rest, "GET", "/teams?select=score::text,active::text&order=id"))
+    assert cast == [{"score": "1.50", "active": "true"}, {"score": "10.00", "active": "false"}]
 
 
 def test_stripped_nulls_are_stripped_at_every_depth(tmp_path: Path) -> None:
