@@ -30,7 +30,7 @@ STEPS = (5.0, 10.0, 20.0, 40.0, 80.0)
 
 @pytest.mark.parametrize("true_capacity", [6.0, 13.0, 19.9, 39.0, 57.0, 79.0])
 def test_the_search_finds_a_capacity_between_the_steps(true_capacity: float) -> None:
-    """Whatever the capacity of a made-up service is, the search encloses it as finely as it promises."""
+    """For any capacity of a made-up service, the search brackets it as finely as it promises."""
     tried = search(lambda rate: rate <= true_capacity, STEPS)
     good, bad = bracket(tried)
     assert good is not None
@@ -41,20 +41,20 @@ def test_the_search_finds_a_capacity_between_the_steps(true_capacity: float) -> 
 
 
 def test_the_search_climbs_first_and_looks_one_step_beyond() -> None:
-    """The steps come in order up to the first bad one and one more; then every rate lies in the gap."""
+    """The steps come in order up to the first bad one and one more; then every rate is in the gap."""
     order = list(search(lambda rate: rate <= 13, STEPS))
     assert order[:5] == [5, 10, 20, 40, 15]
     assert all(10 < rate < 20 for rate in order[4:])
 
 
 def test_a_search_that_finds_no_bad_rate_doubles_and_ends() -> None:
-    """A service that takes everything has a capacity of at least the highest rate that was tried."""
+    """A service that handles everything has at least the highest rate that was tried as its capacity."""
     tried = search(lambda rate: True, (5.0, 10.0))
     assert bracket(tried) == (MOST_RATE, None)
 
 
 def test_a_search_that_finds_no_good_rate_ends() -> None:
-    """A service that takes nothing has none, and the search does not go on for ever."""
+    """A service that handles nothing has no capacity, and the search ends."""
     tried = search(lambda rate: False, STEPS)
     assert bracket(tried)[0] is None
     assert next_rate(tried, STEPS) is None
@@ -62,7 +62,7 @@ def test_a_search_that_finds_no_good_rate_ends() -> None:
 
 
 def test_a_bad_rate_below_a_good_one_counts() -> None:
-    """A disturbed step may be bad below a good one: the capacity is the careful reading."""
+    """A disturbed step may be bad below a good one: the lower capacity counts."""
     assert bracket({5: True, 10: False, 20: True}) == (5, 10)
 
 
@@ -72,7 +72,7 @@ def test_the_ideal_queue_is_first_come_first_served() -> None:
 
 
 def test_ten_slots_take_more_than_ten_thirds_of_three() -> None:
-    """Bursts hurt few slots more: by random arrivals 3 to 10 slots gain more than 10/3, as queueing theory says."""
+    """Bursts hurt few slots more: with random arrivals, 3 to 10 slots gain more than 10/3."""
     asked = {"steps": STEPS, "duration": 60.0, "requests": 1000, "seed": 2, "fine": FINE}
     three, ten = (ideal_capacity(slots, 0.153, asked) for slots in (3, 10))
     assert three is not None
@@ -117,7 +117,7 @@ def made_capacity(**arms: float) -> Record:
 
 
 def test_capacities_are_compared_with_three_threads_and_with_the_control() -> None:
-    """Against three threads the gain is large, against ten threads it is about one; what is missing is left out."""
+    """Against three threads the gain is large, against ten about one; missing values are left out."""
     found = compared(made_capacity())
     assert found["capacity real-10 / fake-3"] == pytest.approx(57 / 13)
     assert found["capacity real-10 / fake-10, the control"] == pytest.approx(57 / 56)
@@ -125,7 +125,7 @@ def test_capacities_are_compared_with_three_threads_and_with_the_control() -> No
 
 
 def test_a_rate_that_was_tried_again_counts_as_it_was_then() -> None:
-    """A step whose generator was late is measured once more."""
+    """A step whose generator was late is measured again, and the second result counts."""
     found = made_capacity(fake_3=13.0)
     again = replace(found, trials=(*found.trials, made_step("fake-3", 13.0, 0.9)))
     assert services(found).loc["fake-3", "capacity"] == 13.0
@@ -158,12 +158,12 @@ def test_the_figure_says_what_it_shows() -> None:
 
 
 def test_a_figure_is_drawn_of_whatever_was_finished() -> None:
-    """One arm, an arm without steps: a figure all the same."""
+    """With one arm, or an arm without steps, there is still a figure."""
     found = made_capacity(fake_3=13.0)
     for trials in (found.trials, found.trials[:1]):
         assert "Response time" in description(figure(replace(found, trials=trials)))
 
 
 def test_the_plan_tells_how_long_it_takes_before_anything_runs() -> None:
-    """Sent ideal trials, the plan climbs and halves as it would: minutes, and less with the quick options."""
+    """With ideal trials, the plan climbs and halves as usual: minutes, and less with the quick options."""
     assert EXPERIMENT.expected_s(**EXPERIMENT.quick) < 180 < EXPERIMENT.expected_s() < 900

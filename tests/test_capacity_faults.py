@@ -1,4 +1,4 @@
-"""Faults in production: recovery on made-up requests, what record, table and figure say, and small real runs."""
+"""Faults in production: recovery with made-up requests, texts of record, table and figure, and small real runs."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def recovery(spans: Sequence[Span]) -> float | None:
 
 
 def test_recovery_counts_from_the_end_of_the_fault() -> None:
-    """Requests were slow up to 2 s after the end: the first good one came then."""
+    """If requests are slow until 2 s after the end, the recovery takes 2 s."""
     assert recovery(made_spans(0.9, 9.0)) == pytest.approx(2.0)
 
 
 def test_a_service_that_was_quick_at_the_end_recovered_immediately() -> None:
-    """The first request after the end was good, and those behind it."""
+    """The first request after the end was quick, and so were the next ones."""
     assert recovery(made_spans(0.9, END)) == 0.0
 
 
 def test_too_few_requests_after_a_fault_say_nothing() -> None:
-    """With fewer than enough of them, nobody knows whether the service has recovered."""
+    """With fewer than enough of them, it is unknown whether the service has recovered."""
     spans = [span for span in made_spans(0.9, END) if span.asked < END + (ENOUGH - 4) / 8]
     assert 0 < sum(span.asked >= END for span in spans) < ENOUGH
     assert recovery(spans) is None
@@ -77,7 +77,7 @@ def test_lost_requests_are_no_recovery() -> None:
 
 
 def slowed(spans: Sequence[Span], at: float) -> list[Span]:
-    """The same with one more slow request: the first that came at ``at`` or later."""
+    """Return the same with one more slow request: the first that came at ``at`` or later."""
     found = list(spans)
     place = next(place for place, span in enumerate(found) if span.asked >= at)
     found[place] = found[place]._replace(done=found[place].asked + 0.9)
@@ -85,14 +85,14 @@ def slowed(spans: Sequence[Span], at: float) -> list[Span]:
 
 
 def test_a_hiccup_after_enough_quick_requests_is_not_the_faults() -> None:
-    """Ten quick requests in a row are a recovery; a slow one before they are complete is not."""
+    """Ten quick requests in a row are a recovery; a slow one among them starts the count again."""
     assert recovery(slowed(made_spans(0.9, END), END + ENOUGH / 8)) == 0.0
     assert recovery(slowed(made_spans(0.9, END), 7.5)) == pytest.approx(0.625)
     assert recovery(slowed(made_spans(0.9, END), END)) == pytest.approx(0.125)
 
 
 def test_a_recovery_that_was_not_seen_is_none() -> None:
-    """Slow up to the end of the load, or too few requests: nothing is claimed."""
+    """If requests are slow to the end of the load, or too few, there is no recovery time."""
     assert recovery(made_spans(0.9, 20.0)) is None
     assert recovery(made_spans(0.9, END, whole=END + (ENOUGH - 1) / 8)) is None
 
@@ -113,7 +113,7 @@ def test_what_was_lost_is_counted_by_kind_and_by_time() -> None:
 
 
 def test_wasted_work_is_what_no_caller_took() -> None:
-    """Of 100 finished requests 10 failed on purpose and 60 reached their callers."""
+    """Of 100 finished requests, 10 failed on purpose and 60 reached their callers."""
     spans = [Span(0.0, 0.0, 0.1)] * 60 + [Span(0.0, 0.0, 0.1, "timeout")] * 40
     assert made_window(spans, served=100, failed_on_purpose=10).wasted == 30
     assert made_window(spans, served=20).wasted == 0
@@ -145,7 +145,7 @@ def test_table_and_figure_say_when_each_recovered() -> None:
 
 
 def test_a_flood_that_disconnects_holds_threads_and_not_slots() -> None:
-    """Every client of the flood disconnects: fake's threads work on unnoticed, async closes the connection."""
+    """Every client of the flood disconnects: fake's threads keep working, async closes the connection."""
     found = faults(arms=("fake-3", "real-10"), faults=("left",), before=0.5, fault=3.0, after=2.5, rate=12.0)
     fake, real = windows(found).itertuples()
     assert fake.disconnected == real.disconnected > 100
@@ -160,7 +160,7 @@ def test_a_flood_that_disconnects_holds_threads_and_not_slots() -> None:
 
 
 def test_the_fault_lasts_as_long_as_it_was_meant_to_and_is_over_then() -> None:
-    """A slow backend and a timeout of 1 s: who comes in the fault is lost, who comes well behind it is not."""
+    """With a slow backend and a timeout of 1 s, requests during the fault are lost, and those well after it are not."""
     found = faults(arms=("real-10",), faults=("slow",), before=0.5, fault=1.5, after=2.5, rate=10.0)
     (one,) = windows(found).itertuples()
     assert 1.3 < one.end - one.begin < 2.5
@@ -184,7 +184,7 @@ def test_ctrl_c_before_the_first_fault_is_over_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("kinds", [("fire",), ("none",), (), ("slow", "slow"), "slow"])
 def test_a_fault_that_is_none_is_refused(kinds: Sequence[str]) -> None:
-    """One line, before anything is started."""
+    """An unknown fault gives one line, before anything is started."""
     with pytest.raises(SettingsError, match="slow") as refused:
         faults(arms=("real-10",), faults=kinds)
     assert "\n" not in str(refused.value)

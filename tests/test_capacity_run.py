@@ -1,4 +1,4 @@
-"""The capacity experiment for real, small: two services over one lab, counts exact, the ratio loose."""
+"""The capacity experiment in a small real run: two services over one lab, exact counts, a loose ratio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supalab.measure.run import Interrupted, Progress
 
 
 def test_three_threads_cannot_take_what_ten_at_once_can() -> None:
-    """At 40 per second three slots of 150 ms are overrun and ten are not; each request is one of the backend."""
+    """At 40/s three slots of 150 ms are overloaded and ten are not; each request causes one at the backend."""
     seen: list[float] = []
     found = capacity(
         arms=("fake-3", "real-10"), steps=(8.0, 40.0), duration=1.5, requests=1, fine=1.0, most=40.0,
@@ -26,7 +26,7 @@ def test_three_threads_cannot_take_what_ten_at_once_can() -> None:
     for one in found.trials:
         if one["rate"] is None:
             assert one["served"] == one["requests"] > 5
-            if sys.platform != "darwin":  # where another process's memory is not told
+            if sys.platform != "darwin":  # on systems that do not show another process's memory
                 assert one["memory_bytes"] > 10_000_000
         else:
             assert one["peak"] <= one.limit
@@ -57,7 +57,7 @@ def test_ctrl_c_keeps_the_steps_that_are_finished() -> None:
 
 
 def test_arguments_that_cannot_work_are_one_line() -> None:
-    """No such arm, one twice, steps that go down, no latency: refused before anything is started."""
+    """An unknown arm, one twice, falling steps, no latency: refused before anything is started."""
     for arms, how in (
         (("slow-3",), {}),
         (("fake-3", "fake-3"), {}),
@@ -77,7 +77,7 @@ def test_arguments_that_cannot_work_are_one_line() -> None:
 def test_a_command_refuses_what_cannot_work_before_it_measures(
     command: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Minutes of measuring are not begun for a client, a figure or a record that cannot be."""
+    """An invalid client, figure or record is refused before minutes of measuring begin."""
     monkeypatch.chdir(tmp_path)
     refused(command, *words)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The article's claims: every one is bound, every rule can say otherwise, and the table says what was found."""
+"""The article's claims: each has its experiments and rule, each rule can give another verdict, the table has all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from supalab.shipped import shipped
 
 CLAIMS = {claim.id: claim for claim in catalogue()}
 RECORDED = shipped("data", "reference", "claims.json")
-# As it is usually found, and how what was found would have to change for the verdict to be another.
+# The usual verdict of each claim, and changes of the evidence that give another verdict.
 EITHER_WAY: list[tuple[str, str, dict[str, Any], str]] = [
     ("problem-limit", OTHER, {"burst": {"fake-10": {"peak": 3}}}, HOLDS),
     ("problem-limit", OTHER, {"burst": {"fake-3": {"peak": 4}}}, NOT),
@@ -130,7 +130,7 @@ def verdict_of(name: str, evidence: Evidence) -> str:
 
 
 def test_every_claim_is_bound_and_every_rule_is_used() -> None:
-    """No claim without an experiment and a rule that exist; no rule and no experiment that nobody needs."""
+    """Each claim names an existing experiment and rule; no rule and no experiment is unused."""
     assert len(CLAIMS) == 48
     assert {claim.rule for claim in CLAIMS.values()} == {*rules(), UNTESTABLE}
     needed = {name for claim in CLAIMS.values() for name in claim.experiment.split()}
@@ -146,7 +146,7 @@ def cases(*, quick: bool, path: Path | None = None) -> Sequence[Case]:
 
 
 def test_what_cannot_be_tested_says_why() -> None:
-    """Only a claim bound to nothing has no experiment, and then its note is the reason."""
+    """A claim without an experiment has the reason in its note."""
     for claim in CLAIMS.values():
         assert (claim.rule == UNTESTABLE) == (claim.experiment == "none") == bool(claim.note)
         if claim.note:
@@ -155,13 +155,13 @@ def test_what_cannot_be_tested_says_why() -> None:
 
 
 def test_every_rule_that_judges_is_tried_in_both_directions() -> None:
-    """The table above leaves out no claim that an experiment decides."""
+    """The table above contains every claim that an experiment decides."""
     assert {row[0] for row in EITHER_WAY} == {claim.id for claim in CLAIMS.values() if claim.rule != UNTESTABLE}
 
 
 @pytest.mark.parametrize(("name", "usual", "change", "other"), EITHER_WAY)
 def test_a_verdict_follows_from_what_was_found(name: str, usual: str, change: dict[str, Any], other: str) -> None:
-    """The evidence as it is gives one verdict, evidence that differs in what matters another; each says why."""
+    """The usual evidence gives one verdict, different evidence another one; each has its reason."""
     before, after = CLAIMS[name].judged(made()), CLAIMS[name].judged(changed(**change))
     assert (before.verdict, after.verdict) == (usual, other)
     for found in (before, after):
@@ -173,7 +173,7 @@ def test_a_verdict_follows_from_what_was_found(name: str, usual: str, change: di
 
 @pytest.mark.parametrize("claim", [one for one in CLAIMS.values() if one.rule != UNTESTABLE], ids=lambda c: c.id)
 def test_a_rule_needs_what_its_claim_names_and_no_more(claim: Claim) -> None:
-    """With only the named experiments the verdict is the same; without them it cannot be tested, and says why."""
+    """With only the named experiments the verdict is the same; without them the claim cannot be tested."""
     whole, named = made(), claim.experiment.split()
     only = Evidence({name: known for name, known in whole.numbers.items() if name.split()[0] in named})
     assert claim.judged(only) == claim.judged(whole)
@@ -194,7 +194,7 @@ def test_a_rule_needs_what_its_claim_names_and_no_more(claim: Claim) -> None:
     ],
 )
 def test_evidence_calculates_as_one_reads(asked: str, value: float) -> None:
-    """Products before differences, from left to right; a name may have hyphens and spaces."""
+    """Products before differences, from left to right; a name may contain hyphens and spaces."""
     evidence = Evidence({"burst fake-3": {"peak": 3, "total_s": 15.0}, "burst fake-10": {"total_s": 5.0, "peak": 0}})
     assert evidence(asked) == pytest.approx(value)
     with pytest.raises(NotSeen, match="there is no ratio before.peak / control.peak"):
@@ -225,13 +225,13 @@ def test_a_claim_without_a_figure_is_judged_by_no_rule_that_needs_one() -> None:
 
 
 def test_a_claim_that_is_not_there_is_one_line() -> None:
-    """The names that there are stand in it."""
+    """The line lists the known names."""
     with pytest.raises(TrialError, match="no claim 'nothing': there are problem-limit, "):
         claims.verdicts(Record("claims"), ["nothing"])
 
 
 def test_numbers_of_a_run_with_failures_decide_nothing() -> None:
-    """Speed that was bought with errors is no speed: the claim cannot be tested, and the errors are counted."""
+    """If requests failed, speed does not count: the claim cannot be tested, and errors are counted."""
     found = CLAIMS["table-faster"].judged(changed(burst={"article-10": {"errors": 7}}))
     assert found.verdict == CANNOT
     assert "7 of 100 requests of burst article-10 failed" in found.sentence
@@ -239,7 +239,7 @@ def test_numbers_of_a_run_with_failures_decide_nothing() -> None:
 
 @pytest.mark.parametrize("slower", [1.0, 1.15, 1.3])
 def test_a_busy_machine_gives_the_same_verdicts(slower: float) -> None:
-    """Every time longer, most for the client that computes most, and memory a tenth more: no verdict changes."""
+    """Longer times, most for the client that computes most, and a tenth more memory change no verdict."""
     slow = {name: dict(known) for name, known in made().numbers.items()}
     for name, known in slow.items():
         if "total_s" in known:
@@ -252,7 +252,7 @@ def test_a_busy_machine_gives_the_same_verdicts(slower: float) -> None:
 
 
 def test_trials_become_numbers_scaled_back() -> None:
-    """A run in small, with a third of the time and half of the requests, gives the numbers of the whole one."""
+    """A small run, with a third of the time and half of the requests, gives the numbers of a full run."""
     small = numbers_of([burst_of("fake-3")], 3.0)
     assert small["response_s"] == pytest.approx(0.45)
     assert small["total_s"] == pytest.approx(15.3)
@@ -263,19 +263,19 @@ def test_trials_become_numbers_scaled_back() -> None:
 
 
 def test_of_repeats_the_one_in_the_middle_counts_and_of_two_the_quicker() -> None:
-    """A real trial is taken, never a mixture of several: a stall in one of two trials leaves no trace."""
+    """A real trial is used, never a mixture: a stall in one of two trials has no effect."""
     one, two, stalled = burst_of("fake-10", 0.15), burst_of("fake-10", 0.17, turn=1), burst_of("fake-10", 3.0, turn=2)
     assert numbers_of([stalled, one, two])["total_s"] == numbers_of([two])["total_s"]
     assert numbers_of([stalled, one])["total_s"] == numbers_of([one])["total_s"]
 
 
 def test_errors_of_every_repeat_count() -> None:
-    """The numbers are those of one trial, but no failure of another vanishes with it."""
+    """The numbers come from one trial, but failures of the others are counted too."""
     assert numbers_of([burst_of("fake-3"), burst_of("fake-3", turn=1, fail=60, requests=80)])["errors"] == 60
 
 
 def test_spans_without_slots_or_answers_are_no_crash() -> None:
-    """Where no slot is known the response runs from asking; where nothing was answered there is nothing but errors."""
+    """Without slots, the response time starts with the call; without responses, only errors are left."""
     case = Case("a-2", Workload(2, 0.15))
     known = numbers_of([Trial(case, span_numbers([Span(0, None, 2), Span(0, None, 4)]))])
     assert (known["response_s"], known["in_flight"]) == (3, 1.5)
@@ -292,7 +292,7 @@ def test_trials_of_another_record_are_judged_too() -> None:
 
 
 def test_quick_is_the_same_in_small() -> None:
-    """Each experiment with the same arms, but no service; short trials are made twice."""
+    """Each experiment has the same arms, but there is no service; short trials run twice."""
     small, whole = cases(quick=True), cases(quick=False)
     arms = {(case.tags["experiment"], case.arm) for case in whole if case.job != "serve"}
     assert {(case.tags["experiment"], case.arm) for case in small} == arms
@@ -356,7 +356,7 @@ def test_the_notebooks_table_is_html_with_nothing_unescaped(found: Record, tmp_p
     ],
 )
 def test_a_table_that_is_none_of_claims_is_one_line(tmp_path: Path, rows: str, said: str) -> None:
-    """What is wrong with it, with the value, before anything is measured."""
+    """The line says what is wrong, with the value, before anything is measured."""
     (tmp_path / "mine.csv").write_text(rows, encoding="utf-8")
     with pytest.raises(SettingsError, match=said) as caught:
         claims.EXPERIMENT.expected_s(quick=True, claims=str(tmp_path / "mine.csv"))
@@ -379,7 +379,7 @@ def test_the_figure_has_every_value_and_verdict(found: Record) -> None:
 
 
 def test_a_record_without_trials_is_drawn_all_the_same() -> None:
-    """When nothing ran, the figure says so, and no claim is judged."""
+    """If nothing ran, the figure says so, and no claim is judged."""
     empty = Record("claims", finished=False)
     assert "no claim with a figure was tested" in [text.get_text() for text in claims.figure(empty).axes[1].texts]
     assert set(claims.verdicts(empty)["verdict"]) == {CANNOT}

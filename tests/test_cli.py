@@ -1,4 +1,4 @@
-"""The command line, run as people run it: two lines for the shell, a table, one clear line for a mistake."""
+"""The command line as people run it: two lines for the shell, a table, one clear line for a mistake."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def supalab(*words: object, cwd: Path, env: dict[str, str] | None = None) -> sub
 
 
 def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) -> None:
-    """One line, and there are a table, a JSON record with the agreed keys, two pictures and what to do next."""
+    """One command gives a table, a JSON record with the agreed keys, and two figures."""
     done = supalab(
         "race", "--arms", "fake-3,real-10", "--requests", 20, "--latency", 0.03, "--repeat", 2,
         "--json", "out.json", "--figure", "picture.png", cwd=tmp_path,
@@ -125,7 +125,7 @@ def test_bad_input_to_a_race_is_one_clear_line(
 def test_bad_input_to_serve_is_one_clear_line(
     words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A port in use, a seed that cannot be served, a number that makes no sense: named, exit code 2."""
+    """A port in use, an unusable seed, an impossible number: named, exit code 2."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.sql").write_text("create table a(id int); insert into nowhere values (1);\n")
     with socket.socket() as taken:
@@ -147,7 +147,7 @@ def test_a_wrong_key_is_one_clear_line_without_the_key(tmp_path: Path) -> None:
 
 
 def test_a_real_project_is_raced_without_a_witness(tmp_path: Path) -> None:
-    """What only a lab can witness stays blank (null), and nothing is guessed; the key may come from the environment."""
+    """Values that only a lab can count stay blank (null); the key may come from the environment."""
     with Lab(latency=0.02) as lab:
         done = supalab(
             "race", "--url", lab.url, "--arms", "fake-2,real-2", "--requests", 6, "--json", "out.json",
@@ -174,7 +174,7 @@ def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> N
     try:
         me = psutil.Process(racing.pid)
         end = time.monotonic() + 60
-        # The slow second arm's worker is the one that has lived for two seconds.
+        # The worker of the slow second arm is the one that has run for two seconds.
         while time.monotonic() < end:
             workers = running(me, "supalab.measure.worker")
             if any(time.time() - worker.create_time() > 4 for worker in workers):
@@ -198,7 +198,7 @@ def test_ctrl_c_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> N
 def test_a_lab_that_dies_takes_no_finished_trial_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The second arm has no lab any more: the first one's row, record and pictures are there, then one line and 2."""
+    """The second arm has no lab: the first one's row, record and figures exist, then one line and code 2."""
     whole = run._measured
 
     def dying(case: Case, context: run.Context, tick: Callable[[float], None]) -> Any:
@@ -280,7 +280,7 @@ def test_serve_ends_cleanly(sent: signal.Signals, served: tuple[subprocess.Popen
 
 
 def test_a_word_too_many_and_no_word_at_all(tmp_path: Path) -> None:
-    """Without a command there is the help; an unknown one is told what was meant."""
+    """Without a command the help is shown; for an unknown one, a similar command is suggested."""
     done = supalab(cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "race" in done.stdout
@@ -304,7 +304,7 @@ def answered(url: str) -> Any:
 
 @pytest.mark.skipif(os.name == "nt", reason="ends it with SIGTERM")
 def test_lab_opens_jupyterlab_on_the_first_notebook(tmp_path: Path) -> None:
-    """JupyterLab says which page it opens, and that page is the first notebook; it asks nobody for news."""
+    """JupyterLab opens the first notebook and does not ask for news."""
     command = [sys.executable, "-m", "supalab", "course", "mine", "--no-browser", "--allow-root", "--ServerApp.port=0"]
     private = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
     opening = subprocess.Popen(
@@ -324,7 +324,7 @@ def test_lab_opens_jupyterlab_on_the_first_notebook(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_that_is_watched_clears_a_terminal_and_nothing_else(terminal: bool, tmp_path: Path) -> None:
-    """Each table takes the place of the one before; in a pipe or a file they stand below each other."""
+    """Each table replaces the previous one in a terminal; in a pipe or a file, they follow each other."""
     import pty
 
     copies.working_copy(tmp_path / "ann")
@@ -344,7 +344,7 @@ def test_progress_that_is_watched_clears_a_terminal_and_nothing_else(terminal: b
 
 
 def test_a_record_is_written_though_nobody_reads_the_table(tmp_path: Path) -> None:
-    """A closed pipe ends the table, not what was measured."""
+    """A closed pipe ends the table, but the record is written."""
     record = tmp_path / "claims.json"
     code = (
         "import sys\nfrom supalab.cli import main\nfrom supalab.experiments import Experiment\n"
@@ -361,7 +361,7 @@ def test_a_record_is_written_though_nobody_reads_the_table(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_marks_that_a_terminal_does_not_know_are_no_error(encoding: str, tmp_path: Path) -> None:
-    """On Windows, a file's encoding may lack our marks: each is a question mark then."""
+    """On Windows, a file's encoding may lack our symbols: each becomes a question mark."""
     code = (
         "import sys\nfrom supalab.cli import main\nfrom supalab.experiments import Experiment\n"
         "from supalab.measure.record import Record\nfrom supalab.shipped import shipped\n"

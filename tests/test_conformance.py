@@ -1,7 +1,7 @@
-"""PostgREST itself as the judge: what it answers is written down in cases, and the lab must answer the same.
+"""PostgREST as the standard: cases record its responses, and the lab must respond in the same way.
 
-Those of ``postgrest_cases.json`` were observed on a real server; those of ``more_cases.json`` are our own, from its
-specs and source and from what PostgreSQL 15 made of the SQL that it builds. ``SUPALAB_CONFORMANCE=FILE`` runs another
+The cases of ``postgrest_cases.json`` were observed on a real server. Those of ``more_cases.json`` are our own, from its
+specs and source and from PostgreSQL 15's results for the SQL that it builds. ``SUPALAB_CONFORMANCE=FILE`` runs another
 file of the same form. Gateway cases are the server's own and are left to it.
 """
 
@@ -57,7 +57,7 @@ def canonical(rows: list[Any]) -> Counter[str]:
 
 
 def differences(answer: Answer, expect: dict[str, Any]) -> list[str]:
-    """Return what is not as expected, one line each; the empty list is a pass."""
+    """Return what is not as expected, one line each; an empty list is a pass."""
     found = [] if answer.status == expect["status"] else [f"status {answer.status}, not {expect['status']}"]
     headers = {name.lower(): value for name, value in answer.headers}
     for name, value in (expect.get("headers") or {}).items():
@@ -103,7 +103,7 @@ def test_the_lab_answers_as_postgrest_did(seeds: Path, book: dict[str, Any], cas
 
 
 def test_the_cases_are_not_forgotten() -> None:
-    """The files hold all the cases they came with, so that none is dropped in silence, and each has its own name."""
+    """The files still contain all their cases, so that none is lost silently, and each has its own name."""
     if not OTHER:
         assert len(CASES) == 58 + 438 + 18
     assert len({case["name"] for case in CASES}) == len(CASES)

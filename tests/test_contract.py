@@ -1,4 +1,4 @@
-"""One contract for every rung of the ladder: the same calls, the same rows, whatever is underneath."""
+"""One contract for every client of the course: the same calls, the same rows, whatever is underneath."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RUNGS: dict[str, Callable[..., Client]] = {
     "kept": KeptSupabaseAsync,
     "gated": GatedSupabaseAsync,
 }
-#: What an error status raises: the teaching rungs leak their library's own exception, ours has one tree.
+#: What an error status raises: the teaching clients raise their library's exception, ours has its own exceptions.
 STATUS_ERROR: dict[str, type[Exception]] = {
     "fake": requests.HTTPError,
     "session": requests.HTTPError,
@@ -50,13 +50,13 @@ BASE = 1_000_000  # ids of rows that these tests write
 
 @pytest.fixture(params=list(RUNGS))
 def rung(request: pytest.FixtureRequest) -> str:
-    """Each rung in turn."""
+    """Each client of the course in turn."""
     return str(request.param)
 
 
 @pytest.fixture
 async def db(rung: str, lab: Lab) -> AsyncIterator[Client]:
-    """A client of this rung on the lab; rows that a test wrote are gone afterwards."""
+    """A client of this kind on the lab; rows that a test wrote are removed afterwards."""
     async with RUNGS[rung](lab.url, lab.key) as client:
         yield client
         await client.delete("contests", filters={"id": gte(BASE)}, return_="minimal")
@@ -74,7 +74,7 @@ async def test_select_reads_the_rows_asked_for(db: Client) -> None:
 
 
 async def test_conditions_combine(db: Client) -> None:
-    """or, in, ilike and not mean what they say: compared with Python's own filtering of all rows."""
+    """or, in, ilike and not give the same rows as Python's own filtering of all rows."""
     everything = await db.select("contests", order="id")
     wanted = any_of({"prize": gte(20_000)}, {"title": ilike("*cup*")})
     rows = await db.select("contests", filters=[wanted, {"status": ~in_(["closed"])}], order="id")
@@ -96,7 +96,7 @@ async def test_a_count_comes_with_the_rows_or_alone(db: Client) -> None:
 
 
 async def test_single_is_one_row_or_an_error(db: Client, rung: str) -> None:
-    """single wants exactly one row; maybe_single forgives none, but not two."""
+    """single wants exactly one row; maybe_single accepts none, but not two."""
     row = await db.select("contests", filters={"id": 7}, single=True)
     assert row["id"] == 7
     with pytest.raises(STATUS_ERROR[rung]) as caught:
@@ -126,7 +126,7 @@ async def test_a_row_lives_through_insert_update_upsert_and_delete(db: Client) -
 
 
 async def test_many_rows_go_in_at_once_or_not_at_all(db: Client, rung: str) -> None:
-    """Rows may differ in their keys; one bad row keeps all of them out."""
+    """Rows may have different keys; one bad row prevents the insert of all."""
     assert await db.insert("contests", [contest(1), contest(2, prize=5)], return_="minimal") == []
     rows = await db.select("contests", columns="id,prize,status", filters={"id": gte(BASE)}, order="id")
     assert [(row["prize"], row["status"]) for row in rows] == [(None, "upcoming"), (5, "upcoming")]
@@ -147,7 +147,7 @@ async def test_a_function_can_be_called(db: Client) -> None:
     ("ask", "status"), [({"table": "nope"}, "404"), ({"table": "contests", "columns": "nope"}, "400")]
 )
 async def test_an_error_status_is_an_exception(db: Client, rung: str, ask: dict[str, str], status: str) -> None:
-    """No error passes for rows; ours carries the server's own words, the teaching rungs carry their library's."""
+    """An error never looks like rows; our client has the server's message, the others their library's."""
     with pytest.raises(STATUS_ERROR[rung]) as caught:
         await db.select(**ask)
     assert status in str(caught.value)
@@ -184,7 +184,7 @@ async def test_no_more_than_the_limit_is_in_flight(rung: str) -> None:
 
 
 async def test_the_slot_is_reported_when_it_is_taken(rung: str) -> None:
-    """With one slot and two callers, the second one's slot is reported a whole service later than the first one's."""
+    """With one slot and two callers, the second slot is reported a whole service time after the first."""
     latency = 0.2
     with Lab(latency=latency) as slow:
         async with RUNGS[rung](slow.url, slow.key, limit=1) as client:
@@ -227,7 +227,7 @@ async def test_a_certificate_is_checked_against_the_labs_authority(rung: str) ->
 async def test_the_environment_cannot_redirect_requests(
     rung: str, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """A proxy in the environment and a .netrc with our host change nothing: the lab is asked, with our key."""
+    """A proxy in the environment and a .netrc for our host change nothing: the lab gets our key."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     netrc.chmod(0o600)

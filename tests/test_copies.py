@@ -1,4 +1,4 @@
-"""The course away from its checkout: in a wheel, in a learner's working copy, and the progress that a host can see."""
+"""The course outside its checkout: in a wheel, in a learner's working copy, and the progress that a host sees."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_work_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_notebook_comes_back_and_the_old_one_is_kept(tmp_path: Path) -> None:
-    """One by its number, or all; what was not changed needs no copy, and a second copy does not overwrite the first."""
+    """One by its number, or all; an unchanged notebook needs no copy, and a second copy does not replace the first."""
     working_copy(tmp_path)
     mine = tmp_path / "05_step_3_the_context_manager.ipynb"
     original = mine.read_text(encoding="utf-8")
@@ -112,7 +112,7 @@ async def test_a_check_writes_one_line_in_a_working_copy_and_nothing_elsewhere(
 
 
 def test_progress_that_cannot_be_written_or_read_hurts_nobody(tmp_path: Path) -> None:
-    """A broken line is left out; a marker that is a folder is no reason for a check to fail."""
+    """A broken line is left out, and an unwritable progress file does not make a check fail."""
     (tmp_path / MARKER).write_text(
         '{"exercise": "01a"}\nnot json\n[]\n{"exercise": "02a", "state": "done", "time"', "utf-8"
     )
@@ -122,7 +122,7 @@ def test_progress_that_cannot_be_written_or_read_hurts_nobody(tmp_path: Path) ->
 
 
 def test_a_learner_sees_what_is_done_and_what_is_next() -> None:
-    """What was done stays done, even after a later try that is not."""
+    """An exercise that was done stays done, even after a later try that fails."""
     tries = [
         Attempt("01a", State.DONE, NOW),
         Attempt("01a", State.LOOK_AGAIN, NOW),
@@ -169,7 +169,7 @@ def test_a_host_sees_thirty_copies_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_copy_is_named_by_what_tells_it_from_the_others(folders: list[str], names: list[str]) -> None:
-    """A host reads people's folders, not thirty times the same path; no two have one name."""
+    """A host sees short folder names, not thirty long paths; no two names are equal."""
     assert short_names([Path(folder) for folder in folders]) == names
 
 
@@ -208,7 +208,7 @@ print(supalab.__file__)
 
 
 def follow_links(folder: Path) -> int:
-    """Follow every link and picture of every page of a working copy; nothing else is there to be told of."""
+    """Follow every link and picture of every page of a working copy; all targets must be in it."""
     pages = {path.name: page_text(path) for path in folder.iterdir() if path.suffix in (".md", ".ipynb")}
     followed = 0
     for name, text in pages.items():
@@ -280,7 +280,7 @@ def test_a_terminal_inside_a_working_copy_needs_no_folder(
 
 
 def test_the_courses_command_is_found_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if it was started by its path, from an environment that nobody activated."""
+    """Even if it was started by its path, from an environment that is not activated."""
     from jupyterlab.labapp import LabApp
 
     started = list[str]()

@@ -1,4 +1,4 @@
-"""Pictures of what it costs: they draw what is there, say it in words, and write themselves to a file."""
+"""Figures of the costs: they draw the data, describe it in words, and can be written to a file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_picture_says_what_it_shows(draw: Callable[..., Figure], found: Any, t
 
 @pytest.mark.parametrize("name", [*EXPERIMENTS, "race", "bench", "load"])
 def test_a_picture_of_nothing_says_so(name: str, tmp_path: Path) -> None:
-    """No guess is drawn, and it can be written all the same."""
+    """A figure without data says so, and it can be written."""
     fig = Record(name).figure()
     assert "not measured" in texts(fig)
     assert save(fig, tmp_path / "nothing.svg").stat().st_size > 0
@@ -93,7 +93,7 @@ def test_every_best_limit_has_a_star() -> None:
 
 
 def test_unsound_cells_are_hollow() -> None:
-    """A cell whose requests were not together is drawn in white."""
+    """A cell whose requests were not all in flight together has a white mark."""
     fig = memory_held.figure(memory(held("article", 10, 10**6, 10**6, peak=9)))
     hollow = [line for line in fig.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [places(line) for line in hollow] == [10]

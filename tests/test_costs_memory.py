@@ -1,4 +1,4 @@
-"""Memory held in flight: statistics on made figures, what counts as at rest, and small real cells."""
+"""Memory held in flight: statistics on made-up numbers, when a process is at rest, and small real cells."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_cell_whose_requests_were_not_all_in_flight_is_not_sound() -> None:
 
 
 def test_a_slow_machine_is_given_twice_the_time_and_the_last_try_counts() -> None:
-    """Three tries at most; a sound one ends them."""
+    """At most three tries; the first reliable one ends them."""
     peaks = iter((1, 2, 1, 1, 1))
 
     def measure(case: Case) -> Trial:
@@ -101,7 +101,7 @@ async def test_at_rest_means_some_looks_in_a_row_without_work() -> None:
 
 
 def test_what_was_written_is_a_part_of_the_unique_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Never more than all of it, growing with what is written, and all of it where the system does not tell."""
+    """Never more than all of it; it grows with writes; all of it on systems that do not tell."""
     before = written() or 0
     assert 1_000_000 < before <= (uss() or 0)
     # Pages of its own: what the interpreter has been given before, and freed, would be written again and not grow.
@@ -135,7 +135,7 @@ def test_small_cells_hold_what_they_should(tmp_path: Path) -> None:
 
 
 def test_nothing_is_imported_between_the_base_line_and_the_reading() -> None:
-    """What a client loads at its first request is loaded before, else it would count as the requests' memory."""
+    """A client's late imports are loaded before; otherwise they would count as memory of the requests."""
     with Lab(latency=0.7) as lab:
         for kind in ("fake", "article", "real"):
             asked = job("held", f"{kind}-3", Settings(lab.url, lab.key), Workload(3, 0.7))

@@ -1,4 +1,4 @@
-"""What it costs, in words and tables: sentences that follow from the figures, on results made by hand."""
+"""The costs in words and tables: sentences that follow from the numbers of hand-made results."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def test_lag_compares_within_a_limit_and_with_an_idle_loop() -> None:
 
 
 def test_lag_counts_failures() -> None:
-    """Requests that failed are beside the figures they are in."""
+    """Failed requests are mentioned with the numbers that leave them out."""
     failing = lag(lag_run("fake-10", 0.1, 0.1, errors=1), lag_run("fake-10", 0.1, 0.1, repeat=1, errors=2))
     assert "fake-10: 2 of 100 requests failed in the worst trial (2 x ReadError)" in said(failing)
 
 
 def test_cancellation_says_who_works_on() -> None:
-    """Slots that work for nobody, requests hung up on, the new caller's answer and the end, for each arm."""
+    """Slots that are still busy, disconnected requests, the new caller's response and the end, for each arm."""
     fake, real, _ = notes(cancellations())
     assert "10 of its requests kept running" in fake
     assert "1.8 times the server time" in fake
@@ -122,7 +122,7 @@ def test_cancellation_says_who_works_on() -> None:
 
 
 def test_callers_of_a_blocked_loop_are_not_called_free() -> None:
-    """The cancellation came when all was over, and that is what is said and counted."""
+    """The cancellation came after all responses, and this is said and counted."""
     found = cancellations("blocking-1")
     assert "came after 10.0 s, when all 20 callers had their responses" in said(found)
     (blocking,) = each(cancellation.arms(found))
@@ -138,7 +138,7 @@ def test_a_pool_that_the_cancellation_broke_is_said() -> None:
 
 
 def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
-    """Within five per cent of the highest; at the end of the line the knee may lie further on."""
+    """Within five per cent of the highest; at the last limit, the peak may be further on."""
     found = knee()
     assert list(throughput.lines(found)) == ["real", "fake", "kept"]
     every = list(throughput.lines(found).values())
@@ -157,7 +157,7 @@ def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
 
 
 def test_the_knee_takes_medians_and_counts_failures() -> None:
-    """Three repeats at one limit give their middle; failed requests are said."""
+    """Three repeats at one limit give their median; failed requests are mentioned."""
     found = knee(point("fake", 30, 500.0, repeat=1), point("fake", 30, 260.0, repeat=2, errors=7))
     assert throughput.lines(found)["fake"][30] == 260.0
     assert "fake-30: 7 of 520 requests failed" in said(found)

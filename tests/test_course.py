@@ -1,4 +1,4 @@
-"""The course's furniture: exercises judged by behaviour, stubs from solutions, guesses, sizes that fit the machine."""
+"""The parts of the course: exercises judged by behaviour, stubs made from solutions, guesses, sizes for the machine."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_every_exercise_has_a_cell_and_every_cell_an_exercise() -> None:
 
 
 def made(number: str, code: str) -> Any:
-    """Run an exercise's cell and return the thing that it defines last: what the notebook gives to its check."""
+    """Run an exercise's cell and return its last definition, which the notebook gives to the check."""
     scope: dict[str, Any] = {}
     exec(compile(imports_before(number), "imports", "exec"), scope)
     before = set(scope)
@@ -158,13 +158,13 @@ def _fresh() -> Iterator[None]:
 
 @pytest.mark.parametrize(("number", "stub"), [(number, stub) for number, stub, _ in exercise_cells()])
 async def test_every_stub_is_not_done(number: str, stub: str) -> None:
-    """As shipped, an exercise is unsolved and says so kindly. That solutions pass is seen where the notebooks run."""
+    """A shipped exercise is not solved and says so kindly. The notebooks' tests show that solutions pass."""
     fresh = await check(number, made(number, stub))
     assert (fresh.state, fresh.findings, fresh.hints) == (State.NOT_DONE, (), ())
 
 
 def wrong_answers() -> dict[str, Sequence[tuple[Any, str]]]:
-    """By exercise: answers that somebody might give, each with a piece of what must be said to it."""
+    """By exercise: plausible wrong answers, each with a part of the feedback that it must get."""
     found: dict[str, Sequence[tuple[Any, str]]] = {}
     for path in sorted((Path(__file__).parent / "wrong_answers").glob("nb*.py")):
         found |= runpy.run_path(str(path))["WRONG"]
@@ -176,7 +176,7 @@ WRONG = wrong_answers()
 
 @pytest.mark.parametrize("number", EXERCISES)
 async def test_plausible_wrong_answers_get_the_right_words(number: str) -> None:
-    """Each is told what the lab saw and why that may be; first one hint, then two, then the folded solution."""
+    """Each is told what the lab saw and why; first one hint, then two, then the folded solution."""
     assert len(WRONG[number]) >= 3
     for tries, (answer, told) in enumerate(WRONG[number], start=1):
         found = await check(number, answer)
@@ -189,7 +189,7 @@ async def test_plausible_wrong_answers_get_the_right_words(number: str) -> None:
 
 
 async def test_a_right_limit_on_a_busy_machine_is_not_called_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit that suffices by arithmetic and falls short of the rate is put down to the machine, not to the rule."""
+    """If a limit is right by arithmetic but misses the rate, the machine is blamed, not the rule."""
 
     async def busy(lab: object, limit: int, latency: float, wanted: float) -> float:
         return 0.5 * wanted
@@ -288,13 +288,13 @@ async def test_a_check_without_await_says_so() -> None:
 
 
 async def test_an_unknown_exercise_is_told_what_there_is() -> None:
-    """A typing error in the number is not the learner's failure."""
+    """A mistyped number does not count as a failed try."""
     with pytest.raises(SettingsError, match="choose from 00a"):
         await check("1a", None)
 
 
 async def test_numbers_of_numpy_are_numbers_for_08a() -> None:
-    """Who computes with numpy, whose truth is no bool of Python's, has the same answer."""
+    """An answer computed with numpy, whose bool is not Python's, counts the same."""
     import numpy as np
 
     def gain(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
@@ -374,7 +374,7 @@ def test_sizes_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_hubs_limits_count_where_no_container_shows_them(tmp_path: Path) -> None:
-    """JupyterHub and Binder tell them in the environment; the smallest share holds, and what is no number is none."""
+    """JupyterHub and Binder set them in the environment; the smallest limit counts, other text is ignored."""
     quota, limit = tmp_path / "cpu.max", tmp_path / "memory.max"
     whole, all_of_it = size.cpus(quota, {}), size.memory_bytes(limit, {})
     assert size.cpus(quota, {"CPU_LIMIT": "0.5"}) == 0.5

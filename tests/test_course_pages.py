@@ -70,7 +70,7 @@ SOURCE = {path.stem: cells(path.read_text(encoding="utf-8")) for path in sources
 
 
 def until(stem: str, heading: str) -> list[Cell]:
-    """A notebook's cells before the one with this heading, of which the first words are enough."""
+    """Return a notebook's cells before the one with this heading (its first words are enough)."""
     found = list(
         itertools.takewhile(
             lambda cell: not (cell.prose and f"\n## {heading}" in f"\n{cell.text(solved=False)}"), SOURCE[stem]
@@ -143,7 +143,7 @@ def test_a_hub_opens_the_working_copy_that_its_accounts_begin_with() -> None:
 
 
 def test_questions_have_answers_with_sources() -> None:
-    """At least ten, and each but the last, about a neighbour's numbers, names a source with a link or a folder."""
+    """At least ten; each, except the last about a neighbour's numbers, names a source with a link or a folder."""
     section = NOTES.partition("## Questions people always ask")[2].partition("\n## ")[0]
     questions = re.findall(r"^\*\*(.+?\?|My numbers.+?)\*\* ((?:.+\n)+)", section, re.MULTILINE)
     assert len(questions) >= 10

@@ -1,4 +1,4 @@
-"""The detective: requests that arrive at a rate, what each hypothesis explains, and a solution, whatever it is."""
+"""The detective: requests that arrive at a rate, what each hypothesis explains, and the solution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from supalab.measure.traffic import burst
 from supalab.report.plot import description
 
 HYPOTHESES = hypotheses()
-# What two columns would be if everything were as the article says.
+# The two columns if everything were as the article says.
 RIGHT = {
     "before": {"makespan_s": 15.0, "per_s": 6.7, "service_mean_s": 0.45, "at_once": 3, "errors": 0},
     "after": {"makespan_s": 5.0, "per_s": 20.0, "service_mean_s": 0.15, "at_once": 10, "errors": 0},
@@ -72,19 +72,19 @@ def test_each_number_can_miss_alone(change: dict[str, Any], figure: str) -> None
 
 
 def test_a_limit_is_the_very_number() -> None:
-    """Three are not ten, however well the rest fits."""
+    """A limit of three never counts as ten, even if the other numbers fit."""
     assert missed(made(), "C") == missed(made(), "D") == [("at once", "after")]
 
 
 def test_a_limit_that_is_never_filled_is_said() -> None:
-    """Ten allowed and seven used is the article's ten, and the seven are there to read."""
+    """A limit of ten with seven slots in use counts as ten, and the seven are shown."""
     found = made({"burst article-10": {"at_once": 7}})
     assert missed(found, "A") == []
     assert "10, 7 used" in set(cells(found)["text"])
 
 
 def test_the_solution_follows_from_the_matrix() -> None:
-    """Many hypotheses, one, none: it names those that explain everything, or the nearest and what is off."""
+    """With many, one or no hypothesis: it names those that explain everything, or the nearest and its misses."""
     tens = [one for one in HYPOTHESES if one.after.endswith("-10")]
     assert f"in {len(tens)} hypotheses" in solution(made())
     slow = {one.after: SLOW for one in HYPOTHESES if one.letter not in "HI"}
@@ -196,7 +196,7 @@ async def test_arrivals_keep_their_times() -> None:
 
 
 def test_arrivals_over_a_distance_use_few_connections_and_slots(lab: Lab) -> None:
-    """For real: kept connections answer in one round trip, new ones in three, whatever the rate; nothing fails."""
+    """In a real run, reused connections need one round trip and new ones three, at any rate; nothing fails."""
 
     def plan() -> Plan:
         conditions = {"rtt": 0.05, "tls": True}

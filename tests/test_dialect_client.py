@@ -1,4 +1,4 @@
-"""The official Python client against the dialect, without a socket between them: its habits must work."""
+"""The official Python client with the lab's API, without a socket between them: its usual calls must work."""
 
 from __future__ import annotations
 

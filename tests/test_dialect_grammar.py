@@ -1,4 +1,4 @@
-"""The grammar alone: what a query string is read as, and where an unreadable one is said to be wrong."""
+"""The grammar alone: how a query string is read, and which place an error names."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_an_unreadable_query_names_the_place(query: str, message: str | None, de
 
 
 def test_nesting_without_end_is_refused_and_not_a_crash() -> None:
-    """Ten thousand brackets are an error of the request."""
+    """Ten thousand parentheses give an error response."""
     with pytest.raises(Refusal, match="PGRST100"):
         parse_query("or=" + "(or" * 10_000)
 
@@ -201,7 +201,7 @@ def test_limit_offset_and_range_meet(query: str, range_header: str | None, span:
     ],
 )
 def test_an_impossible_range_is_416(query: str, range_header: str | None, words: str) -> None:
-    """PGRST103 says which of the two was impossible."""
+    """PGRST103 says whether the limit or the range was impossible."""
     with pytest.raises(Refusal) as caught:
         spanned(query, "GET", range_header)
     assert (caught.value.status, caught.value.code) == (416, "PGRST103")

@@ -13,7 +13,7 @@ from supalab.lab.postgrest.json_text import load_json
 from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.rest import Rest
 
-# Told by PostgreSQL 15.
+# From PostgreSQL 15.
 BROKEN = [
     ("", "The input string ended unexpectedly."),
     ('{"a":', "The input string ended unexpectedly."),
@@ -44,13 +44,13 @@ def syntax_details(text: str) -> str:
 
 @pytest.mark.parametrize("text, details", BROKEN)
 def test_a_broken_text_is_told_in_postgresqls_words(text: str, details: str) -> None:
-    """The first thing wrong decides, and what stands there is shown."""
+    """The first error decides, and the text at that place is shown."""
     assert syntax_details(text) == details
 
 
 @pytest.mark.parametrize("text", ["1", ' {"a": [1, {"b": null}], "c": "\\u00eb"} ', "[[], {}]", "-1.5e+3"])
 def test_whole_json_has_nothing_wrong(text: str) -> None:
-    """The reader takes what is JSON, to its end."""
+    """The reader accepts valid JSON to its end."""
     assert syntax_details(text) == ""
 
 

@@ -1,4 +1,4 @@
-"""One list of dependencies, told twice (pyproject.toml, environment.yml), and every import is on it."""
+"""One list of dependencies in two files (pyproject.toml, environment.yml), which contains every import."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_every_import_is_a_declared_dependency(where: str, code: str) -> None:
 
 
 def test_every_dependency_earns_its_place() -> None:
-    """What is listed is imported, or has a reason written down here."""
+    """Each listed package is imported, or has a reason written here."""
     used = set().union(*(imported(code) for _, code in sources()))
     assert used
     providers = installed()

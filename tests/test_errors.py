@@ -1,4 +1,4 @@
-"""Every error comes back whole from a copy, a pickle and another process, and repeats the words of the server."""
+"""Every error survives a copy, a pickle and another process, and repeats the server's message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def made(kind: type[SupalabError]) -> SupalabError:
 
 
 def test_all_kinds_are_tried() -> None:
-    """Those that are drawn in the tree, and those of other rooms."""
+    """The errors of the tree, and those of other modules."""
     assert {getattr(errors, name) for name in errors.__all__} | {subject.PlainCall} <= set(kinds())
 
 
@@ -137,7 +137,7 @@ def test_a_number_larger_than_any_float_is_refused(body: bytes) -> None:
 
 
 async def test_two_rows_are_not_the_one() -> None:
-    """A server that takes no notice of the wish for one row has broken its word, whatever it sends."""
+    """A server that ignores the request for a single row gives an error, whatever it sends."""
     for rows in ([{"id": 1}, {"id": 2}], []):
         transport = httpx.MockTransport(lambda _, rows=rows: httpx.Response(200, json=rows))  # type: ignore[misc]
         async with SupabaseAsync("http://127.0.0.1:9", None, transport=lambda _, over=transport: over) as db:

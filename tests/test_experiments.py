@@ -80,7 +80,7 @@ async def test_a_plan_runs_in_the_callers_own_loop() -> None:
 
 
 async def test_a_job_that_needs_a_process_is_refused_in_a_kernel() -> None:
-    """In one line that names the way."""
+    """One line that says what to use instead."""
 
     def one() -> Plan:
         yield Case("real-1", Workload(1), "held")
@@ -125,7 +125,7 @@ def test_percentiles_are_linear_and_never_infinite() -> None:
 
 
 def test_a_saving_is_above_noise_when_all_rounds_agree_and_it_is_larger() -> None:
-    """Positive is a saving; one round must be twice as large as noise."""
+    """A saving is positive; a single round must be twice as large as the noise."""
     found = compare([3.0, 4.0, 5.0], [1.0, 1.0, 1.0], noise=0.1)
     assert (found.median, found.lowest, found.highest, found.rounds) == (3.0, 2.0, 4.0, 3)
     assert found.noise == pytest.approx(0.4)
@@ -136,7 +136,7 @@ def test_a_saving_is_above_noise_when_all_rounds_agree_and_it_is_larger() -> Non
 
 
 def test_noise_is_what_an_arm_saves_beside_itself() -> None:
-    """Trials of one arm in one round; an arm that was not repeated often enough is judged by all."""
+    """From trials of one arm in one round; an arm with too few repeats is judged by the noise of all."""
     sides = [("real-10", [1.0, 2.0]), ("real-10", [1.1, 2.0]), ("fake-10", [5.0, 5.0]), ("fake-10", [5.0, 6.0])]
     assert noise_of(sides, {"real-10", "fake-10"}) == noise_of(sides, {"real-10"}) > 0
     assert noise_of([("real-10", [1.0]), ("fake-10", [2.0])], {"real-10"}) == 0.0

@@ -1,4 +1,4 @@
-"""What made the difference: the mathematics on made trials, its words, and one small run of everything."""
+"""What made the difference: the mathematics on made-up trials, the sentences, and one small run of everything."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_the_headline_names_what_saved_most() -> None:
 
 
 def test_an_arm_compared_with_itself_says_what_noise_is() -> None:
-    """What the same arm differs by between its pairs cannot be told of any factor, whatever its spread is."""
+    """If pairs of the same arm differ by this much, no factor can be above noise."""
     quiet, loud = seen(), seen(jitter=0.06)
     assert step(quiet, "async").saved.noise == pytest.approx(0, abs=1e-9)
     assert step(quiet, "async").saved.above_noise
@@ -182,7 +182,7 @@ def test_an_arm_compared_with_itself_says_what_noise_is() -> None:
 
 
 def test_the_remainder_is_what_the_factors_leave() -> None:
-    """Without jitter the factors sum to the whole; seconds on no factor are the remainder, not spread over factors."""
+    """Without jitter the factors sum to the whole; seconds that belong to no factor are the remainder."""
     whole = seen()
     assert whole.ours.saved.median == pytest.approx(LEVELS[0] - LEVELS[-1])
     assert whole.article.saved.median == pytest.approx(LEVELS[0] - LEVELS[4])
@@ -196,7 +196,7 @@ def test_the_remainder_is_what_the_factors_leave() -> None:
 
 
 def test_a_whole_that_saved_nothing_has_no_shares() -> None:
-    """Where ours is as slow as before, nobody divides by it."""
+    """If our client is as slow as before, nothing is divided by zero."""
     nothing = made_explanation(off=LEVELS[0])
     found = seen(off=LEVELS[0])
     assert found.share(1.0) is None
@@ -206,7 +206,7 @@ def test_a_whole_that_saved_nothing_has_no_shares() -> None:
 
 
 def test_a_slot_is_held_for_as_long_as_a_wave_takes() -> None:
-    """Over links the number is milliseconds a request: makespan over waves, whatever the size of the burst."""
+    """Over links the number is milliseconds per request: makespan divided by waves, for any size of burst."""
     found = seen()
     assert step(found, "reuse", "HTTP").before["slot_ms"].iloc[0] == pytest.approx(110)
     assert step(found, "reuse", "TLS, 40 ms").saved.median == pytest.approx(89)
@@ -226,7 +226,7 @@ def test_every_factor_has_a_sentence_with_its_numbers() -> None:
 
 
 def test_cpu_is_said_because_seconds_hide_it() -> None:
-    """The cost of a request before, after and with ours, and the two factors that cut it most."""
+    """The CPU time per request before, after and with our client, and the two factors that reduced it most."""
     assert notes(made_explanation())[-1] == (
         "CPU time per request: 1.50 ms before, 1.80 ms after the article's step, 0.45 ms with SupabaseAsync; "
         "reduced most by a semaphore in front of the pool and a faster connection pool."
@@ -262,7 +262,7 @@ def test_the_table_shows_all_and_fits() -> None:
 
 
 def test_failures_stand_beside_the_numbers() -> None:
-    """An arm that failed is named below the table, with how often."""
+    """An arm that failed is named below the table with the number of failures."""
     assert "article-10: 7 of 100 requests failed" in text_of(tables(made_explanation(errors=7)))
     assert "failed" not in text_of(tables(made_explanation()))
 

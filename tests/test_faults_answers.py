@@ -1,4 +1,4 @@
-"""Rows 23-28, 38 and 40 of the fault table: answers that are too large, broken, cut, in error, or point elsewhere."""
+"""Rows 23-28, 38 and 40 of the fault table: responses that are too large, broken, incomplete, errors, or redirects."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RUNGS = [FakeSupabaseAsync, SessionSupabaseAsync, ArticleSupabaseAsync, Supabase
 
 
 async def asked(server: FaultServer, **options: Any) -> Any:
-    """What a plain read brings."""
+    """Return the rows of a plain read."""
     async with SupabaseAsync(server.url, KEY, **options) as client:
         return await client.select("t")
 
 
 async def test_row_23_a_bomb_is_refused_before_it_fills_memory() -> None:
-    """48 KB on the wire that would be 50 MB: refused with less than 5 MB of memory, and the client lives on."""
+    """48 KB that would become 50 MB are refused with less than 5 MB of memory, and the client still works."""
     with FaultServer(bomb()) as server:
         async with SupabaseAsync(server.url, KEY) as client:
             server.fault = reply()
@@ -209,7 +209,7 @@ async def test_row_28_a_redirect_takes_no_key_elsewhere(kind: type[Client], stat
 
 
 async def test_row_28_a_redirect_is_explained() -> None:
-    """http where https was meant is the usual reason."""
+    """The usual reason is http where https was meant."""
     elsewhere = redirect("https://elsewhere.test/")
     with FaultServer(elsewhere) as server, pytest.raises(ApiError, match="302: .*check the url"):
         await asked(server)
@@ -241,7 +241,7 @@ async def test_row_38_an_answer_that_was_cut_says_so(long_table: Lab) -> None:
 
 
 async def test_row_38_an_estimate_does_not_accuse() -> None:
-    """A planner's guess of the total says nothing about whether rows are missing."""
+    """A planner's estimate of the total does not show whether rows are missing."""
     with FaultServer(reply("206 Partial", b'[{"id":1}]', "Content-Range: 0-0/1000")) as server:
         async with SupabaseAsync(server.url, KEY) as client:
             rows = await client.select("t", count="planned")

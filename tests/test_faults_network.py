@@ -48,7 +48,7 @@ WRITES: dict[str, Callable[[Client], Awaitable[Any]]] = {
 
 
 async def test_row_17_reads_survive_servers_that_close_kept_connections() -> None:
-    """Every answer is followed by the end of its connection, which the next request may meet: fifty reads succeed."""
+    """The server closes the connection after each response, which the next request may meet: fifty reads succeed."""
     with FaultServer(close_after_reply) as server:
         async with SupabaseAsync(server.url, KEY) as client:
             for _ in range(50):
@@ -203,7 +203,7 @@ async def test_row_20_a_server_that_asks_for_time_gets_it(form: str, ahead: int)
 
 @pytest.mark.parametrize("asked", ["1000000000", "Fri, 31 Dec 9999 23:59:59 GMT"])
 async def test_row_20_a_wait_beyond_the_deadline_is_not_begun(asked: str) -> None:
-    """The caller gets the server's error at once, and does not wait for a deadline that is bound to pass."""
+    """The caller gets the server's error immediately, not after a deadline that would pass anyway."""
     with FaultServer(reply("429 Slow down", b'{"message":"slow down"}', f"Retry-After: {asked}")) as server:
         async with SupabaseAsync(server.url, KEY, timeout=10) as client:
             start = time.perf_counter()
@@ -215,7 +215,7 @@ async def test_row_20_a_wait_beyond_the_deadline_is_not_begun(asked: str) -> Non
 
 @pytest.mark.parametrize("asked", ["-5", "abc", "1e9"])
 async def test_row_20_a_wish_that_makes_no_sense_is_ignored(asked: str) -> None:
-    """Three tries with the usual pauses."""
+    """An invalid Retry-After is ignored: three tries with the usual pauses."""
     with FaultServer(reply("429 Slow down", b"{}", f"Retry-After: {asked}")) as server:
         async with SupabaseAsync(server.url, KEY) as client:
             with pytest.raises(ApiError):
@@ -302,7 +302,7 @@ async def test_row_22_the_deadline_says_it_waited_for_the_answer(verb: str) -> N
 
 
 async def test_row_22_the_deadline_says_it_waited_for_its_next_try() -> None:
-    """Only a loop that is held up lets a pause, which is planned to end in time, outlast the deadline."""
+    """A pause ends before the deadline by plan; only a blocked loop can make it last longer."""
     with FaultServer(reply("503 Busy", b"{}", "Retry-After: 1")) as server:
         async with SupabaseAsync(server.url, KEY, timeout=1.5) as client:
             call = asyncio.create_task(client.select("t"))

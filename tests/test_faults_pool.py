@@ -1,4 +1,4 @@
-"""Rows 1-12 of the fault table: queues, connections, event loops, closing; beside them, what the article's does."""
+"""Rows 1-12 of the fault table: queues, connections, event loops, closing; compared with the article's client."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ KEEPS_CONNECTIONS = pytest.mark.xfail(
 
 @pytest.mark.parametrize("kind", [SupabaseAsync, pytest.param(ArticleSupabaseAsync, marks=KEEPS_CONNECTIONS)])
 async def test_row_01_cancelled_callers_leave_the_queue_whole(kind: type[Client]) -> None:
-    """After hundreds of cancellations in the queue the limit's worth of plain calls runs at once."""
+    """After hundreds of cancellations in the queue, ``limit`` plain calls run at once."""
     with FaultServer(slow(0.02)) as server:
         async with kind(server.url, KEY, limit=2, timeout=2) as client:  # type: ignore[call-arg]
             await cancel_in_the_queue(client, 30)
@@ -103,7 +103,7 @@ async def calls_per_request(client: Client, callers: int) -> float:
 
 
 async def test_row_03_a_long_queue_costs_no_more_for_each() -> None:
-    """The work for a request is the same whether 100 wait or 400."""
+    """The work per request is the same whether 100 or 400 callers wait."""
     with FaultServer(reply()) as server:
         async with SupabaseAsync(server.url, KEY, limit=10) as client:
             short, long = [await calls_per_request(client, callers) for callers in (100, 400)]
@@ -122,7 +122,7 @@ async def test_row_03_the_articles_queue_costs_more_the_longer_it_is() -> None:
     ("kind", "most", "least"), [(SupabaseAsync, 1.5, 0.5), (ArticleSupabaseAsync, 11, 3)], ids=["real", "article"]
 )
 async def test_row_04_connections_are_kept(kind: type[Client], most: float, least: float) -> None:
-    """Ours opens as many connections as the limit; the article's, which keeps half of them, redials all the time."""
+    """Ours opens as many connections as the limit; the article's keeps only half and reconnects all the time."""
     limit = 30
     with FaultServer(slow(0.02)) as server:
         async with kind(server.url, KEY, limit=limit) as client:  # type: ignore[call-arg]
@@ -270,7 +270,7 @@ async def test_row_11_closing_ends_a_pause_between_tries() -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_row_11_the_articles_calls_end_without_a_word() -> None:
-    """httpx breaks calls off with an error whose text is empty."""
+    """httpx ends the calls with an error whose text is empty."""
     with FaultServer(hang) as server:
         client = ArticleSupabaseAsync(server.url, KEY)
         call = asyncio.create_task(client.select("t"))

@@ -1,4 +1,4 @@
-"""Rows 29-37 of the fault table: keys that must not be told, addresses and names that must not lead elsewhere."""
+"""Rows 29-37 of the fault table: keys that must not be shown, and addresses and names that must not lead elsewhere."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def told(error: BaseException | None, seen: set[int]) -> str:
-    """All that an exception, its causes and its context say, in every form that a log might choose."""
+    """Return all text of an exception, its causes and its context, in every form that a log might use."""
     if error is None or id(error) in seen:
         return ""
     seen.add(id(error))
@@ -141,7 +141,7 @@ async def test_row_31_netrc_does_not_replace_the_key(
 async def test_row_32_a_proxy_in_the_environment_sees_nothing(
     kind: type[Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A measurement of a proxy is none of the server."""
+    """Otherwise a measurement would measure the proxy and not the server."""
     with FaultServer(reply()) as proxy, FaultServer(reply()) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)

@@ -1,4 +1,4 @@
-"""Rows 13-16 of the fault table: what the fake client does with its threads. Its faults are its lesson."""
+"""Rows 13-16 of the fault table: the threads of the fake client, whose faults the course teaches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def until(server: FaultServer, seen: int) -> None:
 
 
 async def test_row_13_cancelling_fake_async_does_not_stop_a_write() -> None:
-    """The caller is told "cancelled" at once, and the row is written all the same: nobody can stop a thread."""
+    """The caller is cancelled immediately, but the row is written: nobody can stop a thread."""
     server_s = 2.0
     with FaultServer(slow(server_s)) as server:
         async with FakeSupabaseAsync(server.url, KEY) as client:
@@ -59,7 +59,7 @@ NOBODY_STOPS_A_THREAD = pytest.mark.xfail(
     ],
 )
 async def test_row_13_cancelling_a_write_hangs_up(kind: type[Client]) -> None:
-    """The server sees its caller leave, and never finishes the write."""
+    """The server sees the disconnect, and never finishes the write."""
     with FaultServer(slow(0.5)) as server:
         async with kind(server.url, KEY) as client:  # type: ignore[call-arg]
             call = asyncio.create_task(client.insert("t", {"id": 1}))
@@ -87,7 +87,7 @@ async def test_row_13_closing_drops_what_still_waits_for_a_thread(kind: type[Fak
 
 
 def test_row_14_a_server_that_never_answers_holds_the_fake_client_no_longer_than_its_timeout() -> None:
-    """requests waits for ever unless it is told otherwise; the fake client tells it, so a program comes to its end."""
+    """requests waits forever by default; the fake client sets a timeout, so a program ends."""
 
     async def program() -> None:
         async with FakeSupabaseAsync(server.url, KEY, timeout=0.5) as client:
@@ -102,7 +102,7 @@ def test_row_14_a_server_that_never_answers_holds_the_fake_client_no_longer_than
 
 @pytest.mark.parametrize("kind", [FakeSupabaseAsync, SessionSupabaseAsync])
 async def test_row_15_there_are_as_many_threads_as_the_limit_says(kind: type[FakeSupabaseAsync]) -> None:
-    """The default executor has as many threads as the machine's cores suggest; an own one has what was asked for."""
+    """The default executor's size depends on the machine's cores; our own has the requested size."""
     with FaultServer(slow(0.1)) as server:
         async with kind(server.url, KEY, limit=12) as client:
             await asyncio.gather(*(client.select("t") for _ in range(36)))

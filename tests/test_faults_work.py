@@ -1,4 +1,4 @@
-"""Rows 10, 39 and 41 of the fault table: many clients, one failure among many calls, a loop never held up."""
+"""Rows 10, 39 and 41 of the fault table: many clients, one failure among many calls, a loop that is never blocked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_row_39_a_task_group_stops_the_others_and_the_client_lives_on() ->
 
 
 class NaiveClient(Client):
-    """What a first attempt looks like: ``async def``, and a blocking call inside."""
+    """A typical first attempt: ``async def`` with a blocking call inside."""
 
     def __init__(self, url: str) -> None:
         self._settings = Settings(url, KEY)
@@ -79,7 +79,7 @@ async def everything(db: Client) -> None:
 
 
 async def test_row_41_no_call_of_ours_blocks_the_loop() -> None:
-    """blockbuster makes any blocking call on the loop an error: a naive client trips, ours does not."""
+    """blockbuster turns any blocking call on the loop into an error: a naive client makes one, ours does not."""
     with FaultServer(reply()) as server:
         naive = NaiveClient(server.url)
         client = SupabaseAsync(server.url, KEY)
@@ -94,7 +94,7 @@ async def test_row_41_no_call_of_ours_blocks_the_loop() -> None:
 
 
 async def test_row_41_the_first_request_imports_nothing() -> None:
-    """An import on a running loop holds it up for a fifth of a second: making the client has done it all before."""
+    """An import on a running loop blocks it for a fifth of a second, so the constructor imports everything."""
     code = """
 import asyncio, sys
 from supalab import SupabaseAsync

@@ -1,4 +1,4 @@
-"""What people expect of a client beside its calls: filters, pages, portions, keys, schemas, transports, types."""
+"""What people expect of a client in addition to its calls: filters, pages, keys, schemas, transports, types."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ async def test_a_row_added_behind_a_short_page_looks_like_a_cut() -> None:
 
 
 async def test_many_rows_go_in_by_portions(db: SupabaseAsync, shop: Lab) -> None:
-    """A generator of 1,050 rows in requests of 500: progress after each, and all of them are there."""
+    """A generator of 1,050 rows in requests of 500: progress after each, and all rows are inserted."""
     said: list[int] = []
     shop.reset()
     new = ({"id": 100_000 + number, "word": "new"} for number in range(1050))
@@ -268,7 +268,7 @@ async def test_many_rows_go_in_by_portions(db: SupabaseAsync, shop: Lab) -> None
 
 
 async def test_a_portion_that_fails_says_how_many_are_in(db: SupabaseAsync) -> None:
-    """The second portion holds a number that exists: ten rows are in, and the error says so."""
+    """The second request contains an existing id: ten rows are inserted, and the error says so."""
     new = [{"id": 200_000 + number, "word": "half"} for number in range(15)] + [{"id": 200_000}]
     with pytest.raises(ApiError, match="409") as caught:
         await db.insert_many("numbers", new, size=10)
@@ -342,7 +342,7 @@ async def test_the_environment_names_the_project(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_transport_of_ones_own_needs_no_server() -> None:
-    """httpx.MockTransport answers: requests can be looked at, retries and errors work as ever."""
+    """With httpx.MockTransport, requests can be inspected, and retries and errors work as usual."""
     asked: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -420,7 +420,7 @@ def test_types_are_what_an_editor_shows() -> None:
 
 
 def test_the_rungs_have_the_same_methods() -> None:
-    """Whatever works on the fake client works on ours: the migration changes a name and nothing else."""
+    """Every method of the fake client is one of ours, so the migration changes only a name."""
     public = {name for name in dir(FakeSupabaseAsync) if not name.startswith("_")}
     assert public <= {name for name in dir(SupabaseAsync) if not name.startswith("_")}
     assert {"select", "insert", "upsert", "update", "delete", "rpc", "close", "aclose"} <= public

@@ -1,4 +1,4 @@
-"""Pictures: what they show is in their words, they are the same twice, and odd trials do not break them."""
+"""Figures: their descriptions match, they are the same twice, and odd trials do not break them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_words_say_same_pace_only_where_the_title_would():
 
 
 def test_the_memory_of_repeats_is_called_a_median_and_stands_off_the_dots():
-    """An outlier's dot gets no number beside it; a single trial's number stays beside its bar."""
+    """With repeats the number is away from the dots; a single trial's number is next to its bar."""
     one = made_trial("real-10", repeat=1)
     outlier = replace(one, numbers={**one.numbers, "added_bytes": 9_000_000})
     fig = side_by_side(raced(made_trial("real-10"), outlier))
@@ -119,7 +119,7 @@ def test_the_memory_of_repeats_is_called_a_median_and_stands_off_the_dots():
 
 
 def test_failures_stand_beside_the_speeds():
-    """An arm that failed in part says so in the title, at its row and in the words."""
+    """Failures of an arm are in the title, at its row and in the description."""
     trials = raced(made_trial("fake-3", fail=7), made_trial("real-3"))
     fig = side_by_side(trials)
     assert sum("7 of 100 failed" in text or "(7 failed)" in text for text in texts(fig)) >= 2
@@ -178,7 +178,7 @@ def test_no_two_texts_meet():
 
 
 def _drawn(fig: Figure) -> list[Any]:
-    """The texts that are really drawn: matplotlib keeps labels of ticks outside the limits, too."""
+    """Return the texts that are really visible: matplotlib also keeps labels of ticks outside the limits."""
     found = list(fig.texts)
     for ax in fig.axes:
         found += [*ax.texts, ax._left_title, ax.xaxis.label]

@@ -20,7 +20,7 @@ async def blocks(seconds: float) -> float:
 
 
 async def test_what_blocks_silences_the_ticker_and_what_waits_does_not() -> None:
-    """Three that block are one silence of three; three that wait take the time of one, and the ticker goes on."""
+    """Three blocking calls cause a silence three times as long; three waiting calls take the time of one."""
     blocked = await heartbeat("blocking", *(blocks(0.1) for _ in range(3)))
     waited = await heartbeat("real-3", *(asyncio.sleep(0.1, "slept") for _ in range(3)))
     assert blocked.longest_lag > 0.25

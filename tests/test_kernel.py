@@ -1,4 +1,4 @@
-"""The notebooks' own helpers: a lab that is as at its start, and trials whose names say the truth."""
+"""The notebooks' own helpers: a lab with its starting conditions, and trials whose names are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conditions: latency, jitter, errors, distance and TLS, at the start and while running, in counts and ratios."""
+"""The conditions: latency, jitter, errors, round trips and TLS, at the start and later, in counts and ratios."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_refused_change_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("tls", "fresh_trips"), [(False, 2), (True, 3)])
 def test_a_distance_costs_round_trips(tls: bool, fresh_trips: int) -> None:
-    """A kept connection costs one round trip a request, a new one TCP's more, and with TLS one more again."""
+    """A reused connection costs one round trip per request, a new one TCP's more, and TLS one more again."""
     rtt = 0.1
     with Lab(rtt=rtt, tls=tls) as lab:
         fresh = min(seconds(lambda: call(lab)) for _ in range(3))
@@ -202,7 +202,7 @@ def test_large_bodies_cross_the_distance_whole(tls: bool) -> None:
 
 
 async def test_a_caller_far_away_who_leaves_is_noticed() -> None:
-    """Hanging up crosses the distance too; nothing of the connection stays behind."""
+    """A disconnect is noticed over a long round trip too; nothing of the connection remains."""
     with Lab(latency=0.3, rtt=0.05) as lab:
         _, writer = await raw(lab, get_request(lab))
         assert soon(lambda: lab.witness().current == 1)
@@ -213,7 +213,7 @@ async def test_a_caller_far_away_who_leaves_is_noticed() -> None:
 
 
 async def test_plain_words_to_a_tls_lab_are_hung_up_on() -> None:
-    """A client that speaks no TLS gets no answer, and the lab serves on."""
+    """A client without TLS is disconnected without a response, and the lab still serves."""
     with Lab(tls=True) as lab:
         reader, writer = await raw(lab, get_request(lab))
         assert not (await reader.read()).startswith(b"HTTP")
@@ -289,7 +289,7 @@ async def test_one_direction_can_end_before_the_other() -> None:
 
 @pytest.mark.parametrize("far", [False, True], ids=["from the caller", "from the server"])
 async def test_whoever_sends_more_than_a_window_waits(far: bool) -> None:
-    """Nobody reads on the other side: the sender is stopped, and goes on when somebody reads."""
+    """If nobody reads on the other side, the sender is stopped until somebody reads."""
     loop, ends = asyncio.get_running_loop(), set[asyncio.Task[None]]()
     sockets = await _line(0.02, ends)
     sender, reader = reversed(sockets) if far else sockets

@@ -1,4 +1,4 @@
-"""The lab's public door: addresses, keys, sizes, limits, and what it says when it refuses."""
+"""The lab's gateway: addresses, keys, sizes, limits, and its refusals."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class Broken:
 
 
 async def test_a_bug_becomes_a_500_that_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """An unexpected failure is logged, and answered in PostgREST's shape without a word of the inside."""
+    """An unexpected failure is logged and answered in PostgREST's form, without internals."""
     sent: list[dict[str, object]] = []
 
     async def receive() -> dict[str, object]:
@@ -324,7 +324,7 @@ async def test_a_long_head_within_the_bound_is_served(lab: Lab) -> None:
 
 
 async def test_a_head_that_is_never_finished_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller who sends nothing, or no end, is hung up on with 408; one that rests after an answer is not."""
+    """A client with an unfinished head gets 408 and is disconnected; an idle connection is not."""
     monkeypatch.setattr(serving, "HEAD_S", 0.2)
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:

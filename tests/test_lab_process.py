@@ -1,4 +1,4 @@
-"""The lab as a process: it starts or says why not, ends when told, and never outlives its owner."""
+"""The lab as a process: it starts or says why not, stops when told, and never outlives its owner."""
 
 from __future__ import annotations
 
@@ -330,7 +330,7 @@ def _owner(more: str = "") -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("more", ["", BUSY], ids=["idle", "busy"])
 def test_the_lab_leaves_when_its_owner_is_killed(more: str) -> None:
-    """SIGKILL of the owner: the lab goes at once, with work in flight or not, and takes its files along."""
+    """After SIGKILL of the owner, the lab ends immediately, also with requests in flight, and removes its files."""
     with _owner(more) as owner:
         assert owner.stdout is not None
         pid, folder = owner.stdout.readline().split(maxsplit=1)
@@ -387,7 +387,7 @@ def test_an_owner_who_ends_without_stopping_takes_the_lab_along() -> None:
 
 
 def test_a_talkative_log_never_blocks_the_lab() -> None:
-    """Ten thousand requests, each with a line in the log, far more than a pipe holds: the lab serves on."""
+    """Ten thousand requests, each with a log line, far more than a pipe can hold: the lab still serves."""
     times = 10_000
     with Lab() as lab:
         port = int(lab.url.rpartition(":")[2])

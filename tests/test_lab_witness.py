@@ -1,4 +1,4 @@
-"""What the lab witnesses: requests in flight, connections, callers who left, and a record that never grows."""
+"""The lab's counters: requests in flight, connections, disconnected clients, and a record that never grows."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_a_burst_is_seen_as_it_was() -> None:
 
 
 def test_kept_connections_are_counted_once_and_looking_never() -> None:
-    """Five requests on one connection and five on their own make six connections; asking the witness adds none."""
+    """Five requests on one connection and five on their own make six; reading the witness adds none."""
     with Lab() as lab:
         connection = connect(lab)
         for _ in range(5):
@@ -128,7 +128,7 @@ def test_kept_connections_are_counted_once_and_looking_never() -> None:
 
 
 async def test_a_caller_who_leaves_does_not_stop_the_work() -> None:
-    """A write whose caller hangs up is done all the same, takes its whole time, and is counted as abandoned."""
+    """A write whose client disconnects is still done, takes its whole time, and counts as abandoned."""
     row = b'{"id": 900002, "title": "left behind"}'
     with Lab(latency=0.5) as lab:
         head = f"POST /rest/v1/contests HTTP/1.1\r\nHost: {lab.url.partition('//')[2]}\r\napikey: {lab.key}\r\n"

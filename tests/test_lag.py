@@ -1,4 +1,4 @@
-"""Lag: the ticker against a clock of the test's own, how arms are grouped, and small real runs."""
+"""Loop lag: the ticker with a test's own clock, how arms are grouped, and small real runs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_idle_loop_has_no_lag_by_a_clock_that_has_none() -> None:
 
 @pytest.fixture(scope="module")
 def found() -> Record:
-    """Blocking, threads and ours beside a lab of another latency, once."""
+    """Blocking, threads and our client, once each, on a lab with another latency."""
     told: list[Progress] = []
     with Lab(latency=0.01) as lab:
         result = lag(arms=["real-3", "blocking-1", "fake-3"], latency=0.05, repeat=1, lab=lab, progress=told.append)
@@ -87,7 +87,7 @@ def found() -> Record:
 
 
 def test_blocking_holds_up_the_loop_for_all_its_requests(found: Record) -> None:
-    """One tick only, at the very end; threads and ours leave the loop free for most of a request."""
+    """Only one tick, at the very end; threads and our client leave the loop free for most of a request."""
     seen = arms(found).set_index("arm").to_dict("index")
     blocking = seen["blocking-1"]
     assert blocking["lag_max_s"] > 0.8 * blocking["requests"] * found.asked["latency"]

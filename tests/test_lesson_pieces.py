@@ -1,4 +1,4 @@
-"""What notebooks 04 to 06 are made of: a small client, odd servers, pictures of rows, sockets, leavers and drops."""
+"""The parts of notebooks 04 to 06: a small client, faulty servers, charts of rows, sockets, callers and chunks."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_a_server_fails_both_libraries_in_its_own_manner(
 
 
 async def test_a_page_is_a_good_answer_that_is_no_json(client: httpx.AsyncClient) -> None:
-    """Its status says nothing amiss."""
+    """Its status shows no error."""
     with faulty_server("html") as url:
         answer = await client.get(url)
     assert answer.is_success
@@ -128,7 +128,7 @@ def test_an_unknown_fault_is_refused_in_one_line() -> None:
 
 
 def test_odd_servers_leave_no_thread_and_no_listener() -> None:
-    """Even when a caller still waits for a byte."""
+    """Even if a client is still waiting for a byte."""
     threads = set(threading.enumerate())
     with faulty_server("silent") as url, faulty_server("slow", gap_s=30.0) as slow:
         address = urlsplit(url)

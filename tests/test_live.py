@@ -1,4 +1,4 @@
-"""A race that can be watched: the lab's counts, a drawing that is well-formed, looks that cost next to nothing."""
+"""Watching a race: the lab's counts, a well-formed drawing, and looks that cost next to nothing."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def watch(view: Callable[[Progress], None], clock: Clock, seconds: float) -> Non
 
 @pytest.mark.parametrize(("took", "most"), [(0.0, 41), (0.001, 41), (0.02, 6), (0.5, 1)])
 def test_looking_takes_a_hundredth_of_the_time_at_most(took: float, most: int) -> None:
-    """Four looks a second where a look is cheap, fewer where it is dear."""
+    """Four looks a second if a look is cheap, fewer if it is expensive."""
     clock = Clock()
     lab = SlowLab(clock, took)
     view = LiveView(lab, lambda parts: None, clock=clock)  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def test_without_a_witness_the_row_says_what_is_known() -> None:
 def test_outside_a_notebook_it_is_a_line_and_silent_in_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No kernel: nothing into a file, one line that is written over in a terminal."""
+    """Without a kernel: nothing in a file, one line that is overwritten in a terminal."""
     with Lab() as lab:
         tell = live_view(lab)
     tell(Progress(0.5, "fake-3", 1, 2))

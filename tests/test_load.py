@@ -1,4 +1,4 @@
-"""Traffic and loads without a service: seeded arrivals, response from the intended start, lateness is said."""
+"""Traffic and loads without a service: seeded arrivals, response time from the intended start, a late generator."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_response_time_runs_from_the_intended_start() -> None:
 
 
 def test_failed_requests_count_as_never_answered() -> None:
-    """Ten per cent quick failures do not make p95 quick: it never came; p50 stands."""
+    """Ten per cent of quick failures do not make p95 quick: it never came; p50 is a number."""
     good = [Span(i / 100, i / 100, i / 100 + 0.15) for i in range(90)]
     bad = [Span(0.9 + i / 100, 0.9 + i / 100, 0.901 + i / 100, "HTTP 503") for i in range(10)]
     found = traffic_numbers(good + bad, 1.0)
@@ -206,7 +206,7 @@ async def test_an_open_loop_does_not_wait_for_responses() -> None:
 
 
 async def test_a_generator_that_was_late_says_so() -> None:
-    """Something blocks the loop: the requests behind it were sent late, and their response time contains it."""
+    """If something blocks the loop, requests are sent late, and their response time contains the delay."""
 
     async def blocks_once() -> str:
         if not blocked:

@@ -1,4 +1,4 @@
-"""The instruments: they see what a client adds, and take themselves off."""
+"""The instruments: they measure what a client adds, and leave themselves out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_uss_is_a_part_of_this_process():
 
 
 async def test_a_held_up_loop_shows_in_the_lag():
-    """A blocking call of 0.2 s is a lag of about as much; quiet ticks are far below."""
+    """A blocking call of 0.2 s gives about that lag; quiet ticks are far below it."""
     ticker = LoopLag(every=0.005)
     ticker.start()
     await asyncio.sleep(0.1)
@@ -71,7 +71,7 @@ async def test_a_loop_held_up_to_the_end_is_seen_too():
 
 
 async def test_calibration_learns_a_cost_and_leaves_no_ticks():
-    """After calibrating there is a price for a tick and no lag yet."""
+    """After the calibration, the cost of a tick is known and no lag is recorded."""
     ticker = LoopLag()
     await ticker.calibrate(0.05)
     assert 0 < ticker.cpu_per_tick < 0.01

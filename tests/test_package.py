@@ -1,4 +1,4 @@
-"""The package as such: cheap to import, typed, formatted, with one list of public names."""
+"""The package as a whole: cheap to import, typed, formatted, with one list of public names."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_modules_are_small_and_explain_themselves(path: Path) -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """Pure rooms know no I/O, clients and lab never import measure, nothing imports the command line or the course."""
+    """Pure modules do no I/O, clients and lab never import measure, nothing imports the command line or the course."""
     pure = {"errors", "settings", "query_values", "filters", "wire", "replies"}
     for path in MODULES:
         room = path.relative_to(ROOT / "supalab").parts[0].removesuffix(".py")

@@ -1,4 +1,4 @@
-"""Tables of any length: pages end or raise, the next one is read ahead, and insert_many always says how far it came."""
+"""Tables of any length: pages end or raise, the next page is read ahead, insert_many always says how far it came."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_a_key_of_any_length_moves_on(size: int, keys: tuple[str, ...]) ->
 @pytest.mark.parametrize("ahead", [0, 1])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9])
 async def test_a_key_that_is_null_raises_for_every_size(size: int, ahead: int) -> None:
-    """Rows without a key are behind no other row, so they are never lost without a word."""
+    """Rows without a key come after no other row, so they must never be lost silently."""
     async with client(Numbers("1", "2", "3", "4", nulls=2)) as db:
         with pytest.raises(SettingsError, match="must never be null"):
             _ = [page async for page in db.pages("t", key="n", size=size, ahead=ahead)]
@@ -186,7 +186,7 @@ def test_the_last_row_is_found_from_the_end(rows: list[dict[str, Any]], indent: 
     "body", [b"", b"[", b"[5]", b'[{"id":1},5]', b'["{"]', b'[[{"id":1}]]', b"<html>{</html>", b"\xff{"]
 )
 def test_no_last_row_is_seen_where_there_is_none(body: bytes) -> None:
-    """What is no array of rows is left to the one who reads it whole."""
+    """A text that is not an array of rows is left to the code that reads all of it."""
     assert replies.last_row(replies.Reply(200, {}, body)) is None
 
 
@@ -302,7 +302,7 @@ async def stop_async(done: int) -> None:
     ],
 )
 async def test_every_way_out_says_how_many_rows_are_in(new: Any, options: Any, inbox: Inbox, error: Any) -> None:
-    """A bad row, a source or a progress that raises, the server's no: as a number and in words."""
+    """A bad row, an error of the source or of progress, a refusal: the number is in the error and its text."""
     async with client(inbox) as db:
         with pytest.raises(error) as caught:
             await db.insert_many("t", new(), size=2, **options)

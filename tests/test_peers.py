@@ -1,4 +1,4 @@
-"""Other people's clients as arms: they do the same work under the same limit, and are there only when asked for."""
+"""Third-party clients as arms: they do the same work with the same limit, and are used only on request."""
 
 from __future__ import annotations
 

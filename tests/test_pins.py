@@ -1,6 +1,6 @@
-"""What users see of the experiments, however the modules behind it are cut: tables, figures, help, errors, Ctrl-C.
+"""What users see of the experiments, whatever the modules behind it: tables, figures, help, errors, Ctrl-C.
 
-The expected values lie in ``tests/pins``; ``python tests/test_pins.py`` writes them again, for a change that is meant.
+The expected values are in ``tests/pins``; after an intended change, ``python tests/test_pins.py`` writes them again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from supalab.report.table import text
 PINS = Path(__file__).parent / "pins"
 NUMBER = re.compile(r"(?<![\w.])[-+~]?\d+(?:,\d{3})*(?:\.\d+)?")
 
-#: What people get wrong; each is one line on stderr and exit code 2, and nothing is measured.
+#: Common mistakes; each gives one line on stderr and exit code 2, and nothing is measured.
 WRONG: Sequence[Sequence[str]] = (
     ["race", "--arms", "fake"],
     ["race", "--arms", "quick-3"],
@@ -91,7 +91,7 @@ WRONG: Sequence[Sequence[str]] = (
 
 
 def _plain(words: str) -> str:
-    """Words alone: how lines are broken, and how boxes are drawn, depends on the terminal."""
+    """Return only the words: line breaks and boxes depend on the terminal."""
     return " ".join(re.sub("[─│╭╮╰╯]", " ", words).split())
 
 
@@ -155,7 +155,7 @@ PINNED = {
 
 @pytest.mark.parametrize("name", PINNED)
 def test_what_users_see_stays(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is, to the word and the digit, what it was."""
+    """Each text and number is exactly the recorded one."""
     for variable, value in _ENVIRONMENT.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.chdir(tmp_path)
@@ -189,7 +189,7 @@ STOPPED: Mapping[str, tuple[Sequence[str], str]] = {
 
 
 def test_a_figure_that_lacks_something_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One figure is drawn, the other has no data in a quick run: one line, which is no failure."""
+    """One figure is drawn; the other has no data in a quick run, which gives one line and is no failure."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Experiment, "run", lambda *_, **__: made_explanation(links=False))
     code, out, err = _said("explain", "--quick", "--figure", "e.png")

@@ -1,4 +1,4 @@
-"""The probe at work in a running loop: what it takes and refuses, what it cannot tell, what it leaves behind."""
+"""The probe in a running loop: what it accepts and refuses, what it cannot decide, and that nothing remains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from supalab.probe.seen import Burst
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter bursts and less patience: for tests of manners, not of verdicts."""
+    """Use shorter bursts and timeouts, for tests of behaviour and not of verdicts."""
     monkeypatch.setattr(running, "LATENCY_S", 0.1)
     monkeypatch.setattr(running, "WARM_S", 1.0)
 
@@ -98,7 +98,7 @@ def test_it_works_in_a_script_and_twice_in_one_loop(lab: Lab, as_it_was: None, b
 
 @pytest.mark.parametrize(("kind", "expect"), [(SupabaseAsync, REAL), (FakeSupabaseAsync, FAKE)])
 def test_another_event_loop_is_no_hindrance(kind: Any, expect: str, lab: Lab, as_it_was: None, brief: None) -> None:
-    """uvloop watches its sockets in C, where nobody sees them; the verdict is the same, and says so."""
+    """uvloop watches its sockets in C, where they are invisible; the verdict is the same and says so."""
     uvloop = pytest.importorskip("uvloop")
     verdict = uvloop.run(probe(kind, lab=lab))
     assert verdict.kind == expect
@@ -122,7 +122,7 @@ def test_a_lab_with_tls_and_a_round_trip_is_one_too(brief: None) -> None:
 async def test_what_was_missed_on_a_busy_machine_is_looked_at_once_more(
     lab: Lab, db: SupabaseAsync, brief: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two bursts in which nothing was seen waiting are followed by a third one, which decides."""
+    """If nothing was seen waiting in two bursts, a third burst decides."""
     whole = running._Probe._burst
 
     async def half_blind(probing: running._Probe, size: int, latency: float) -> Burst:
@@ -308,7 +308,7 @@ async def test_a_call_that_hangs_is_given_up(lab: Lab, as_it_was: None, brief: N
 
 
 async def test_a_crowd_that_hangs_is_given_up(lab: Lab, db: SupabaseAsync, as_it_was: None, brief: None) -> None:
-    """One by one it answers, many at once never do: no task of ours stays behind."""
+    """Single calls return, many at once never do: the probe ends, and none of its tasks remains."""
     inside = []
 
     async def jams() -> None:
@@ -400,7 +400,7 @@ async def test_sleeping_on_the_loop_is_blocking_too(lab: Lab, db: SupabaseAsync)
 
 
 def test_the_hook_sleeps_unless_a_probe_runs() -> None:
-    """Put in once, it hears connections only while somebody listens, and stumbles over nothing."""
+    """It is added once, records connections only during a probe, and raises no error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with look.connects() as heard:

@@ -1,4 +1,4 @@
-"""The judge of the probe, against hand-made sightings: what decides, what must not decide, what the words say."""
+"""The judge of the probe with hand-made observations: what decides, what must not decide, and the words."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_who_waits_decides(name: str) -> None:
 
 
 def test_a_loop_that_hides_its_sockets_gets_the_benefit_of_the_doubt() -> None:
-    """Where the loop watches its sockets in C, requests that no thread and no process waits for are the loop's."""
+    """If the loop watches its sockets in C, requests without another waiter count as the loop's."""
     seen = replace(made(AWAKE, connects_loop=0), loop_shows_sockets=False, connects_heard=False)
     assert made_verdict(seen).kind == REAL
     threads = made(AWAKE | {"threads_read": ALL}, connects_loop=0)
@@ -125,7 +125,7 @@ def test_a_loop_that_hides_its_sockets_gets_the_benefit_of_the_doubt() -> None:
     ],
 )
 def test_what_cannot_be_told_has_its_reason(changes: dict, told: str) -> None:
-    """No verdict from too little: the reason is in the finding and in the sentence."""
+    """Without enough evidence there is no verdict, and the sentence gives the reason."""
     seen = replace(made(AWAKE), **changes)
     found = made_verdict(seen)
     assert found.kind == CANNOT_TELL

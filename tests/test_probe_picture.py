@@ -1,4 +1,4 @@
-"""The picture of the probe's evidence: words that do not meet, numbers in its description, the same bytes twice."""
+"""The figure of the probe's evidence: words do not overlap, numbers are in its description, same bytes twice."""
 
 from __future__ import annotations
 

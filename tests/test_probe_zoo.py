@@ -1,4 +1,4 @@
-"""The zoo once through: of every kind of client the probe says what it is; ``probe_clients.py`` runs it many times."""
+"""The zoo once: the probe recognises every kind of client; ``probe_clients.py`` runs it many times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_zoo_is_large_and_has_every_kind() -> None:
 @pytest.mark.parametrize("kind", ZOO, ids=[one.name for one in ZOO])
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # of other people's clients
 def test_the_probe_knows_it(kind: Kind, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verdict is right, and so is the remark; on a busy machine it may not know at first, but it is never wrong."""
+    """Verdict and remark are right; on a busy machine the first verdict may be missing, but it is never wrong."""
     if kind.lacking():
         pytest.skip(f"needs {kind.needs}")
     # The shortest that the probe's facts allow: the whole zoo has to fit into a test run.

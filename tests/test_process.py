@@ -1,4 +1,4 @@
-"""A child process of ours: how long its start may take, what it reports, and that it leaves nothing behind."""
+"""Child processes: how long a start may take, what is reported, and that nothing remains."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_child_keeps_what_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_what_a_child_prints_is_no_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Words printed before and after it is attached are kept for messages, and never taken for its report."""
+    """Output before and after it is attached is kept for messages, and never mistaken for its report."""
     code = (
         "print('before')\n"
         "with attach_to_parent() as parent:\n"

@@ -1,4 +1,4 @@
-"""A burst in the caller's own loop: every request has a span, whatever becomes of it."""
+"""A burst in the caller's own loop: every request has a span, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_request_cancelled_by_its_client_is_a_failed_request():
 
 
 async def test_cancelling_the_burst_ends_it():
-    """Who awaits the burst can stop it, and nothing goes on behind."""
+    """Whoever awaits the burst can stop it, and nothing continues in the background."""
     client = Gated(gap=30)
     task = asyncio.create_task(burst(client, Workload(requests=3)))
     await asyncio.sleep(0.02)

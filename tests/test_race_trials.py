@@ -1,4 +1,4 @@
-"""The race: counts that the lab witnessed, failures that are counted, endings that leave nothing behind."""
+"""The race: counts from the lab, counted failures, and ends that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_race_that_breaks_keeps_finished_trials(lab):
 
 
 def test_a_worker_without_its_job_says_why_it_broke():
-    """A job that no worker understands ends in one line that quotes the worker's last words."""
+    """An unknown job ends in one line that quotes the worker's last output."""
     with pytest.raises(TrialError, match="broke: KeyError"):
         run_worker({"arm": "fake-3"}, limit_s=60, tick=lambda _: None)
 

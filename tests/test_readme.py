@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs, its commands are the ones CI runs, its table is the recorded one."""
+"""The README is correct: its code runs, CI runs its commands, its tables are the recorded ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_set_up_is_two_lines_and_ci_runs_the_second() -> None:
 
 @pytest.mark.parametrize(("page", "code"), EXAMPLES, ids=[page.parent.name for page, _ in EXAMPLES])
 def test_every_python_block_runs_and_prints_what_is_shown(page: Path, code: str) -> None:
-    """Where a block of output follows, it is what the code prints: counts depend on no machine."""
+    """If an output block follows, the code prints exactly that: counts do not depend on the machine."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100, cwd=ROOT
     )
@@ -62,7 +62,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", ["supalab/experiments/README.md", "data/reference/README.md"])
 def test_every_table_is_the_recorded_one(page: str) -> None:
-    """The figures shown come from the reference runs, not from a hand."""
+    """The tables come from the reference runs and were not edited by hand."""
     from supalab.reference import marked, refreshed
 
     text = (ROOT / page).read_text(encoding="utf-8")

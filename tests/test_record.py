@@ -1,4 +1,4 @@
-"""Reference material by one command: measured, kept when finished, compared, and shown on pages as it was recorded."""
+"""Reference records by one command: measured, kept when finished, compared, and shown on pages as recorded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Pretended(Experiment):
-    """The race, but it takes ten seconds, measures nothing, and may break."""
+    """The race, but it takes ten seconds by plan, measures nothing, and may fail."""
 
     def run(self, *, progress: Callable[[Progress], None] | None = None, **asked: Any) -> Record:
         """Return a record made by hand."""

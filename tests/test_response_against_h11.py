@@ -1,4 +1,4 @@
-"""Our reading of an answer beside h11's: random answers, right and wrong, cut at random places; no socket is used.
+"""Our parser compared with h11: random responses, valid and broken, cut at random places; no socket is used.
 
 What ours accepts, h11 reads the same way: status, headers, body, and whether the connection may be used again. What
 h11 refuses, ours refuses. Ours may refuse more, for reasons that are listed here by name.
@@ -175,7 +175,7 @@ def test_an_answer_that_breaks_off_is_refused_as_by_h11(
     assert ours(method, pieces, ended=True) == theirs(method, pieces, ended=True)
 
 
-#: Where ours is stricter than h11, on purpose: such an answer might be read in two ways.
+#: Where ours is stricter than h11, on purpose, because such a response could be read in two ways.
 STRICTER = [
     re.compile(rb"(?<!\r)\n"),  # a line that ends without a carriage return
     re.compile(rb"\r\n[ \t]"),  # a header that is folded
@@ -190,8 +190,8 @@ STRICTER = [
 ]
 
 
-#: Where ours is laxer, and nothing can come of it: the words behind a status, which nobody reads, may hold any byte;
-#: empty lines may stand between an interim answer and the next.
+#: Where ours is less strict, without harm: the text after a status, which nobody reads, may contain any byte; empty
+#: lines may come after an interim response.
 REASON = re.compile(rb"(HTTP/1\.[01] (\d)\d\d )[^\r\n]*")
 
 

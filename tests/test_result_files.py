@@ -1,4 +1,4 @@
-"""Results on disk: written beside the old file and put in its place; never a device, a pipe or a link."""
+"""Result files: written next to the old file and then moved to its place; never to a device, a pipe or a link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever value goes out comes back as it was, and no string becomes SQL or another path; the lab is the judge."""
+"""Every value that is written comes back unchanged, and no string becomes SQL or another path; the lab decides."""
 
 from __future__ import annotations
 

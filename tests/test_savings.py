@@ -26,7 +26,7 @@ SAVED = pd.DataFrame(
 
 
 def test_a_change_is_judged_by_its_rounds_and_by_the_noise() -> None:
-    """A gain, what is lost in noise, a loss; all rounds agree on a gain that is smaller than the noise: it is none."""
+    """A gain, a change within noise, a loss; a gain that is smaller than the noise does not count."""
     said = description(savings(SAVED))
     assert "“limit” saved the most: 0.310 s." in said
     assert "limit: +0.310 s, saved, 151% of the whole (+0.300 to +0.310)" in said

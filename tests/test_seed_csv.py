@@ -1,4 +1,4 @@
-"""A CSV file as a seed: every value stays what it is, whatever separates the columns."""
+"""A CSV file as a seed: every value stays unchanged, whatever separates the columns."""
 
 from __future__ import annotations
 

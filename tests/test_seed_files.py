@@ -1,4 +1,4 @@
-"""Where the lab's data comes from: the shipped contests, a user's CSV and SQL, and files that cannot be used."""
+"""The lab's data: the shipped contests, a user's CSV and SQL, and unusable files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An SQL script as a seed: PostgreSQL's and SQLite's words are understood, skipped with a line, or refused by line."""
+"""An SQL script as a seed: statements are run, skipped with a note, or refused with their line."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_dump_of_postgresql_is_served(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_what_the_lab_has_not_is_refused_in_one_line(tmp_path: Path, script: str, words: tuple[str, ...]) -> None:
-    """The file, the line of the statement, what it is and the cure."""
+    """The file, the line of the statement, what it is, and what to do."""
     path = tmp_path / "seed.sql"
     path.write_text(script)
     with pytest.raises(SettingsError) as caught:

@@ -1,4 +1,4 @@
-"""Our transport by itself: what a server may do between and beside answers, and what becomes of the next request."""
+"""Our transport alone: what a server may send between and beside responses, and what happens to the next request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TWO = b'[{"id":2}]'
 
 
 def then(fault: Fault, late: bytes, after: float = 0.05, *, close: bool = False) -> Fault:
-    """Answer, and some time later send what nobody asked for."""
+    """Respond, and some time later send bytes that nobody asked for."""
 
     async def both(exchange: Exchange) -> None:
         await fault(exchange)

@@ -1,4 +1,4 @@
-"""The table of a race: hand-made spans whose numbers anyone can check by head."""
+"""The table of a race: hand-made spans whose numbers anyone can check."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_arm_that_failed_altogether_has_a_row_like_any_other() -> None:
 
 
 def test_no_failure_hides_in_a_median() -> None:
-    """Of three repeats only one failed: the row shows its errors."""
+    """If only one of three repeats failed, the row shows its errors."""
     assert row(*(made_trial("fake-3", repeat=repeat, fail=5 * (repeat == 2)) for repeat in range(3)))["errors"] == 5
 
 
@@ -122,7 +122,7 @@ def test_a_race_that_ended_early_says_what_is_missing() -> None:
 
 
 def test_what_nobody_witnessed_is_blank_and_explained() -> None:
-    """Without a lab the cells are empty and a note says why."""
+    """Without a lab these cells are empty, and a note says why."""
     unseen = text_of(table(made_race("fake-3", "real-3", witnessed=False)))
     assert "nan" not in unseen
     assert "None" not in unseen

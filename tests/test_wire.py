@@ -1,4 +1,4 @@
-"""Arguments become requests, answers become rows or errors; nothing is sent in these tests."""
+"""Arguments become requests, responses become rows or errors; nothing is sent in these tests."""
 
 from __future__ import annotations
 
@@ -460,7 +460,7 @@ def ok(body: bytes, total: str = "", status: int = 200) -> Reply:
 
 
 def test_rows_know_the_total_and_whether_they_were_cut() -> None:
-    """A server that silently sends fewer rows than asked for is found out when the total is known."""
+    """If the total is known, a server that silently sends fewer rows is detected."""
     everything = wire.select("t", count="exact")
     assert replies.rows(everything, ok(b'[{"a":1}]')).truncated is None
     cut = replies.rows(everything, ok(b'[{"a":1}]', "3"))

@@ -1,4 +1,4 @@
-"""Read by mypy alone, never run: what editors know of the client's answers, and which calls they underline."""
+"""Only read by mypy, never run: the types of the client's results, and the calls that it must reject."""
 
 from __future__ import annotations
 

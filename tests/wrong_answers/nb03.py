@@ -34,7 +34,7 @@ class Common:
 
 
 class AtOnce(Common):
-    """In __init__, as most people write it first."""
+    """Creates the client in __init__, as most people write it first."""
 
     def __init__(self, url: str, key: str, limit: int = 10) -> None:
         super().__init__(url, key, limit)
@@ -45,7 +45,7 @@ class AtOnce(Common):
 
 
 class AsPrinted(Common):
-    """The article's: lazy, and knows nothing of loops."""
+    """The article's version: lazy, and unaware of event loops."""
 
     async def _get_client(self) -> Any:
         if self._client is None:
@@ -54,7 +54,7 @@ class AsPrinted(Common):
 
 
 class AwaitBetween(Common):
-    """Somebody has to fetch the headers from somewhere."""
+    """An await before the assignment, to get the headers."""
 
     async def _get_client(self) -> Any:
         loop = asyncio.get_running_loop()
@@ -88,7 +88,7 @@ class ReturnsOnlyTheFirst(Common):
 
 
 class LockOfOneLoop(Common):
-    """A lock does keep the others out, and belongs to a loop itself."""
+    """A lock keeps other callers out, but it belongs to one loop itself."""
 
     def __init__(self, url: str, key: str, limit: int = 10) -> None:
         super().__init__(url, key, limit)
@@ -109,7 +109,7 @@ class LoopNeverRemembered(Common):
 
 
 class ClosesTheOldOne(Common):
-    """Tidy, and too late: the loop that could close it has ended."""
+    """Closes the old client, but its loop has already ended."""
 
     async def _get_client(self) -> Any:
         loop = asyncio.get_running_loop()

@@ -24,25 +24,25 @@ def _said(
 
 
 def unpaired(before: Sequence[Any], after: Sequence[Any]) -> tuple[float, float, float, bool]:
-    """Two heaps, as if no round tied them together."""
+    """Two separate medians, without the pairs of each round."""
     a, b = list(before), list(after)
     return median(a) - median(b), min(a) - max(b), max(a) - min(b), min(a) > max(b)
 
 
 def overlapping(before: Sequence[Any], after: Sequence[Any]) -> tuple[float, float, float, bool]:
-    """The right spread, and a verdict from heaps that overlap."""
+    """The right spread, and a verdict from overlapping values."""
     found = _differences(before, after)
     apart = min(before) > max(after)
     return median(found), min(found), max(found), apart
 
 
 async def waiting(before: Sequence[Any], after: Sequence[Any]) -> Any:
-    """Right, but nobody waits for it."""
+    """The right result, but as a coroutine."""
     return _said()(before, after)
 
 
 def of_seconds(before: Sequence[Any], after: Sequence[Any]) -> Any:
-    """A trial's name for its seconds, which these numbers do not have."""
+    """Uses a trial's attribute for its seconds, which these numbers do not have."""
     return median(a.makespan_s - b.makespan_s for a, b in zip(before, after, strict=True))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 async def waiting(per_s: float, latency: float) -> int:
-    """Right, but nobody waits for it."""
+    """The right result, but as a coroutine."""
     return math.ceil(per_s * latency)
 
 
