@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from errno import ENOSPC, EPIPE
 from typing import TYPE_CHECKING, Any
 
 from supalab import __version__
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from cyclopts import CycloptsError
 
         try:
-            return int(made(words)(words, exit_on_error=False, print_error=False) or 0)
+            code = int(made(words)(words, exit_on_error=False, print_error=False) or 0)
+            sys.stdout.flush()
+            return code
         except SupalabError as error:
             sys.stderr.write(f"supalab: {error}\n")
         except CycloptsError as error:
@@ -55,10 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("supalab: stopped\n")
         return 130
-    except BrokenPipeError:
-        # The reader of our output has ended (| head). That is not an error, and there is nothing left to flush.
+    except OSError as error:
+        if error.errno not in {EPIPE, ENOSPC}:
+            raise
+        # Nothing more can be printed, not even what waits to be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        if error.errno == EPIPE:  # the reader of our output has ended (| head), which is no error
+            return 141
+        sys.stderr.write(f"supalab: cannot print ({error.strerror}): free some space, or print to another file\n")
+        return 2
 
 
 def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
@@ -68,7 +76,8 @@ def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
     said = " ".join(str(error).split()).removesuffix(".")
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         said = f"{error.unused_tokens[0]!r} was not expected here"
-    command = [] if isinstance(error, UnknownCommandError) else words[:1]
+    depth = 2 if words[0] == "costs" and words[1:] and words[1] in EXPERIMENTS else 1
+    command = [] if isinstance(error, UnknownCommandError) else words[:depth]
     return f"{said} (see {' '.join(['supalab', *command, '--help'])})"
 
 

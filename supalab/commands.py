@@ -172,8 +172,9 @@ def agent(
 
     Example: supalab agent --client fake-10
 
-    Its address, and its lab's, go to standard output; a log line for each request goes to standard error. It runs until
-    Ctrl-C or SIGTERM, and then finishes what is in flight. A second Ctrl-C ends it at once.
+    Its address, and its lab's, go to standard output; a log line for each
+    request goes to standard error. It runs until Ctrl-C or SIGTERM, and then
+    finishes what is in flight. A second Ctrl-C ends it at once.
 
     Args:
         client: fake, article, real, or an arm such as fake-10
@@ -287,10 +288,12 @@ def probe(
 
 def _found(module: str, name: str) -> Any:
     """Import the named object; raises SettingsError with the part that does not exist."""
+    from supalab.probe.subject import reason
+
     try:
         found = importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        why = f"{type(error).__name__}: {error}"
+        why = reason(error)
         raise SettingsError(f"cannot import {module!r} here ({why}): go to its folder, e.g. {FACTORY}") from error
     try:
         return attrgetter(name)(found)

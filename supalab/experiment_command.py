@@ -41,10 +41,10 @@ def command(name: str) -> Callable[..., int]:
 
     def run(*url: str, **given: Any) -> int:
         given |= {"url": url[0]} if url else {}
-        json, figure, quick = (given.pop(name, None) for name in ("json", "figure", "quick"))
         chosen = {name: given.pop(name) for name in special if name in given}
-        asked = {**(one.quick if quick else {}), **given}
+        asked = {**(one.quick if given.pop("quick", False) else {}), **given}
         how = prepare(asked, **chosen)
+        json, figure = (asked.pop(name, None) for name in ("json", "figure"))
         return how if isinstance(how, int) else measure(one, asked, json, figure, **how)
 
     run.__doc__ = one.plan.__doc__
@@ -64,10 +64,23 @@ def _option(given: inspect.Parameter) -> inspect.Parameter:
     if given.default is True:
         how = {"negative": f"--no-{given.name}"}
     for part in (kind, *typing.get_args(kind)):
+        if part in {int, float}:
+            how = {"converter": partial(_number, part)}
         if typing.get_origin(part) is Sequence:
             (item,) = typing.get_args(part)
             how = {"converter": partial(_items, item), "n_tokens": 1, "metavar": f"{item.__name__.upper()},..."}
+            break
     return given.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, Parameter(**how)])
+
+
+def _number(number: Callable[[str], Any], kind: Any, tokens: Sequence[Token]) -> Any:
+    """Read a number as Python does: cyclopts would round 2.5 where a whole number is asked for."""
+    text = tokens[0].value
+    try:
+        return number(text)
+    except ValueError:
+        what = "a whole number: write e.g. 10" if number is int else "a number: write e.g. 0.15"
+        raise SettingsError(f"{text!r} is not {what}") from None
 
 
 def _items(item: Callable[[str], Any], kind: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
@@ -146,6 +159,8 @@ def _race(
         asked["arms"] = tuple(dict.fromkeys([*asked.get("arms", DEFAULT_ARMS), *PEER_ARMS]))
     key = output.key_for(url, key)
     if url is None:
+        if rest_path != "/rest/v1":
+            raise SettingsError("--rest-path goes with --url: give the project's address too, or neither for the lab")
         return {}
     ours = ", ".join(f"--{name.replace('_', '-')}" for name in LAB_ONLY if name in asked)
     if ours:

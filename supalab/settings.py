@@ -88,6 +88,8 @@ def _checked_url(name: str, url: object) -> str:
         raise SettingsError(f"url must be text, not {type(url).__name__}: {URL_CURE}")
     if "@" in url:  # before any message prints the address, because it may contain a password
         raise SettingsError("url contains a user name or password: put the key into key=, not into the address")
+    if "?" in url or "#" in url:  # a query may hold a key
+        raise SettingsError(f"url has a query or fragment: {URL_CURE}")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -98,7 +100,7 @@ def _checked_url(name: str, url: object) -> str:
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise SettingsError(f"url {shown(url)} is not an http(s) address, or it has a query or fragment: {URL_CURE}")
+        raise SettingsError(f"url {shown(url)} is not an http(s) address: {URL_CURE}")
     return parts.geturl().rstrip("/")  # with the scheme in lower case
 
 
@@ -126,21 +128,29 @@ def _checked_schema(name: str, schema: Any) -> str | None:
     return schema
 
 
-def checked_limit(limit: object) -> int:
+def checked_limit(limit: object, name: str = "limit") -> int:
     """Return ``limit`` if it is a number of requests that may be in flight, else raise SettingsError."""
-    return checked_size("limit", limit, most=MAX_LIMIT)
+    return int(checked_number(name, limit, 1, MAX_LIMIT))
 
 
-def checked_size(name: str, size: object, least: int = 1, most: int = sys.maxsize) -> int:
-    """Return ``size`` if it is a whole number from ``least`` to ``most``, else raise SettingsError."""
-    if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= most:
-        raise SettingsError(f"{name} {shown(size)} is not a whole number from {least} to {most}")
-    return size
+def checked_number(
+    name: str, value: Any, least: float = 1, most: float = sys.maxsize, cure: str = "", unit: str = ""
+) -> Any:
+    """Return ``value`` if it is a number from ``least`` to ``most``; without a ``unit``, a whole one.
+
+    Raises SettingsError that ends with ``cure``, what to do.
+    """
+    kinds = (int, float) if unit else int
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        what = f"number of {unit}" if unit else "whole number"
+        said = f"{name} {shown(value)} is not a {what} from {least:,} to {most:,}"
+        raise SettingsError(f"{said}: {cure}" if cure else said)
+    return value
 
 
 def _checked_timeout(name: str, timeout: Any) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MAX_TIMEOUT:
-        raise SettingsError(f"timeout {shown(timeout)} is not a number of seconds above 0 and up to {MAX_TIMEOUT}")
+        raise SettingsError(f"timeout {shown(timeout)} is not a number of seconds above 0 and up to {MAX_TIMEOUT:,}")
     return float(timeout)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from supalab.errors import SettingsError, shown
 from supalab.filters import Filters
 from supalab.query_values import clause, field_name, is_list, json_bytes, listed, members_of, parameters, written_name
-from supalab.settings import checked_size
+from supalab.settings import checked_number
 
 __all__ = ["Call", "Embedded", "Names", "Query", "Row", "call_function", "delete", "insert", "select", "update"]
 
@@ -184,7 +184,7 @@ def _which(resource: str, order: object = None, limit: object = None, offset: ob
     terms = "" if order is None else _clause("order", order)
     params = [(f"{resource}order", terms)] if terms else []
     for name, number in (("limit", limit), ("offset", offset)):
-        params += [] if number is None else [(f"{resource}{name}", str(checked_size(name, number, 0)))]
+        params += [] if number is None else [(f"{resource}{name}", str(checked_number(name, number, 0)))]
     return params
 
 

@@ -92,6 +92,9 @@ def test_a_race_prints_the_table_and_writes_record_and_pictures(tmp_path: Path) 
         (["--arms", "to-thread,to-thread-10"], "to-thread-10"),
         (["--nonsense"], "--nonsense"),
         (["--rtt", "-0.1"], "rtt"),
+        (["--rows", "10.5"], "'10.5' is not a whole number"),
+        (["--latency", "150ms"], "'150ms' is not a number: write e.g. 0.15"),
+        (["--rest-path", "/rest"], "--rest-path goes with --url"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
@@ -134,6 +137,37 @@ def test_bad_input_to_serve_is_one_clear_line(
         port = str(taken.getsockname()[1])
         line = refused("serve", *(word.replace("{taken}", port) for word in words))
     assert told.replace("{taken}", port) in line
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["costs", "lag", "--nonsense"], "(see supalab costs lag --help)"),
+        (["claims", "--table", "limit=3,rate=6.7", "--json", "x.json"], "--json: --table measures nothing"),
+        (["capacity", "--fine", "0"], "fine 0.0 is not a share"),
+        (["capacity", "--most", "nan"], "most nan is not"),
+        (["capacity", "--requests", "0"], "requests 0 is not"),
+        (["capacity", "--steps", "20,10"], "steps (20.0, 10.0) are not rates that go up"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_what_other_commands_cannot_use_is_one_clear_line(words: list[str], told: str) -> None:
+    """The option as it was written, and the help of the command that was called."""
+    assert told in refused(*words)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["--help"], ["record", "--list"]])
+def test_a_full_disk_behind_the_output_is_one_clear_line(words: list[str]) -> None:
+    """The table cannot be printed: exit code 2, and no traceback when Python flushes at its end."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "supalab", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("supalab: cannot print (")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_wrong_key_is_one_clear_line_without_the_key(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_the_usual_burst_fits_the_limit() -> None:
     ("how", "said"),
     [
         ({"before": 10}, "make the second larger"),
-        ({"before": 0}, "limit 0"),
+        ({"before": 0}, "before 0"),
         ({"repeat": 0}, "repeat 0"),
         ({"repeat": True}, "repeat True"),
         ({"requests": 0}, "requests 0"),

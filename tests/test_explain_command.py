@@ -58,7 +58,7 @@ def test_words_become_the_run_they_name(
     [
         (("--limit", "3"), "make the second larger"),
         (("--limit", "0"), "limit 0"),
-        (("--before", "-1"), "limit -1"),
+        (("--before", "-1"), "before -1"),
         (("--requests", "0"), "requests 0"),
         (("--latency", "nan"), "latency nan"),
         (("--repeat", "0"), "repeat 0"),

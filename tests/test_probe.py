@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ import requests
 
 from supalab import FakeSupabaseAsync, Lab, SupabaseAsync
 from supalab.errors import LabError, SettingsError
-from supalab.probe import Verdict, look, probe
+from supalab.probe import Verdict, look, probe, subject
 from supalab.probe import run as running
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, REAL
 from supalab.probe.seen import Burst
@@ -148,6 +149,14 @@ async def test_progress_only_goes_up(lab: Lab, db: SupabaseAsync, brief: None) -
     assert len({doing for _, doing in told}) == len(told) >= 5
 
 
+class OnlyByName:
+    """A client that is not made from a url and a key in their places."""
+
+    def __init__(self, *, url: str, key: str) -> None: ...
+
+    async def select(self, table: str) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("what", "how", "cure"),
     [
@@ -157,6 +166,9 @@ async def test_progress_only_goes_up(lab: Lab, db: SupabaseAsync, brief: None) -
         (3, {"lab": True}, "no method 'select'"),
         (lambda: None, {"lab": True, "args": "contests"}, "args=('contests',)"),
         (lambda url, key: 1 / 0, {"lab": True}, "ZeroDivisionError"),
+        (lambda url, key: None, {"lab": True}, "returned None"),
+        (lambda: Future[Any](), {"lab": True}, "asyncio.wrap_future(future)"),
+        (OnlyByName, {"lab": True}, "probe(lambda url, key: MyClient(url, key))"),
     ],
 )
 async def test_what_cannot_be_probed_is_told_what_to_write(
@@ -200,6 +212,52 @@ async def test_calls_that_fail_are_no_verdict(lab: Lab, as_it_was: None, brief: 
     assert verdict.kind == CANNOT_TELL
     assert "KeyError" in verdict.sentences[0]
     assert lab.key not in str(verdict) + repr(verdict.seen)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (asyncio.CancelledError(), "a call failed with CancelledError"),
+        (ExceptionGroup("two", [ValueError("one"), OSError()]), "a call failed with ValueError: one"),
+    ],
+)
+async def test_errors_of_unusual_kinds_are_told(error: BaseException, told: str, lab: Lab, brief: None) -> None:
+    """A call that cancels itself, and a group of which the first error is the reason."""
+
+    async def broken() -> None:
+        raise error
+
+    assert told in (await probe(broken, lab=lab)).sentences[0]
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_client_that_cannot_be_opened_or_closed(
+    hangs: bool, lab: Lab, as_it_was: None, brief: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not opened: refused with the reason. Not closed: the verdict has a remark. Neither waits for ever."""
+    monkeypatch.setattr(subject, "MAKE_S", 0.3)
+    why = "TimeoutError: more than" if hangs else "OSError: no, (the key)"
+
+    async def fails() -> None:
+        if hangs:
+            await asyncio.Event().wait()
+        raise OSError(f"no, {lab.key}")
+
+    class Opened(SupabaseAsync):
+        async def __aenter__(self) -> Any:
+            await fails()
+
+    class Closed(SupabaseAsync):
+        async def __aexit__(self, *error: object) -> None:
+            await super().__aexit__(*error)  # type: ignore[arg-type]
+            await fails()
+
+    with pytest.raises(SettingsError) as told:
+        await probe(Opened, lab=lab)
+    assert f"did not make a client: {why}" in str(told.value)
+    verdict = await probe(Closed, lab=lab)
+    assert verdict.kind == REAL
+    assert verdict.remarks[-1].startswith(f"closing it failed ({why}")
 
 
 async def test_failures_of_bursts_are_counted(lab: Lab, db: SupabaseAsync, brief: None) -> None:

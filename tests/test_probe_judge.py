@@ -133,6 +133,16 @@ def test_what_cannot_be_told_has_its_reason(changes: dict, told: str) -> None:
     assert told in found.sentences[0]
 
 
+def test_calls_that_failed_and_calls_that_were_given_up_are_two_things() -> None:
+    """A client that is slow by its own rate limit does not fail."""
+    real = AWAKE | {"loop_sockets": ALL}
+    bursts = (made_burst(**real, lost=5), made_burst(**real, failed={"OSError": 2}))
+    remarks = made_verdict(replace(made(AWAKE), bursts=bursts)).remarks
+    assert [said for said in remarks if "of the bursts" in said] == [
+        "2 of 40 calls of the bursts failed", "5 of 40 calls of the bursts did not return in time",
+    ]  # fmt: skip
+
+
 def test_shares_never_count_a_request_twice() -> None:
     """The parts are at most the whole, reads come before sockets, and the rest is unseen."""
     found = shares([made_burst(threads_read=ALL * 0.7, loop_sockets=ALL, processes=ALL)])

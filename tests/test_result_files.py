@@ -96,9 +96,19 @@ def test_only_a_regular_file_is_written(kind: str, tmp_path: Path, monkeypatch: 
         path = tmp_path / f"{300 * 'x'}.json"
     monkeypatch.setattr(Experiment, "run", lambda *_, **__: pytest.fail("it ran"))
     line = refused("race", "--json", path)
-    assert "cannot write" in line
+    assert line.count("cannot write") == 1
     assert (tmp_path / "other.json").read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "nowhere.json").exists()
+
+
+@posix_only
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_a_regular_file_is_read(kind: str, tmp_path: Path) -> None:
+    """What may never end is refused at once: a pipe that nobody writes to, a device."""
+    path = tmp_path / "claims.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    assert "(no regular file)" in refused("claims", "--claims", path if kind == "pipe" else "/dev/zero")
 
 
 def test_a_place_is_checked_without_leaving_anything(tmp_path: Path) -> None:

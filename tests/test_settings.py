@@ -98,6 +98,14 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key: object) -
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/?apikey=SECRET", "http://127.0.0.1:1#SECRET", "x?SECRET "])
+def test_a_query_is_not_repeated(url: str) -> None:
+    """It may hold a key."""
+    with pytest.raises(SettingsError, match="query or fragment") as caught:
+        Settings(url, KEY)
+    assert "SECRET" not in str(caught.value)
+
+
 def test_the_key_is_not_in_the_representation() -> None:
     """Printing settings in a notebook shows no key."""
     assert "SECRETKEY" not in repr(Settings("http://127.0.0.1:1", KEY))
@@ -106,7 +114,7 @@ def test_the_key_is_not_in_the_representation() -> None:
 @pytest.mark.parametrize("limit", [0, -1, 10_001, HUGE, 2.5, True, "10", None])
 def test_a_limit_is_a_number_of_requests(limit: object) -> None:
     """0, negative, huge or not whole: refused, with the value."""
-    with pytest.raises(SettingsError, match="limit .* is not a whole number from 1 to 10000"):
+    with pytest.raises(SettingsError, match="limit .* is not a whole number from 1 to 10,000"):
         Settings("http://127.0.0.1:1", KEY, limit=limit)  # type: ignore[arg-type]
 
 

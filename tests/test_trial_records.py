@@ -21,7 +21,7 @@ from supalab.measure.record import Record
         ({"latency": -1}, "latency -1"),
         ({"latency": float("nan")}, "latency nan"),
         ({"callers": 0}, "callers 0"),
-        ({"limit": 0}, "limit 0"),
+        ({"limit": 0}, "rows 0"),
         ({"table": " "}, "table ' '"),
         ({"columns": ""}, "columns ''"),
     ],

@@ -15,7 +15,7 @@ from supalab.errors import BadResponse, ClientError, SettingsError, shown
 from supalab.filters import all_of, gt
 from supalab.query_values import Filters, text_of, unquoted, written_name
 from supalab.replies import Reply, Rows
-from supalab.settings import checked_size
+from supalab.settings import checked_number
 from supalab.wire import Call, Embedded, Names, Row
 
 __all__ = ["LongTables"]
@@ -43,7 +43,7 @@ class LongTables(Client):
         in either case. The next page is requested while you work on this one, unless ``ahead`` is 0. Raises
         SettingsError for rows without a key, BadResponse for a server that ignores filters.
         """
-        checked_size("size", size)
+        checked_number("size", size)
         if not isinstance(ahead, int) or ahead not in (0, 1):
             raise SettingsError(f"ahead {shown(ahead)}: use 1 to ask for the next page while you work on one, or 0")
         column = unquoted(key)
@@ -114,7 +114,7 @@ class LongTables(Client):
         cancellation, has the number of inserted rows in its attribute ``rows_in`` and in a note. ``progress`` is called
         with that number after each request, and awaited if it is async.
         """
-        checked_size("size", size)
+        checked_number("size", size)
         if isinstance(new, Mapping) or not isinstance(new, (Iterable, AsyncIterable)):
             raise SettingsError(f"insert_many takes a list of rows, or another source of them, not {shown(new)}")
         if progress is not None and not callable(progress):

@@ -27,7 +27,7 @@ from supalab.clients.pool import Pool, open_pool
 from supalab.clients.transports import MAX_BYTES, Transport, pooled_transport
 from supalab.errors import ClientClosed, ClientError, ConnectionLost, SettingsError, shown
 from supalab.replies import Reply
-from supalab.settings import Settings, checked_size
+from supalab.settings import Settings, checked_number
 from supalab.wire import Call
 
 __all__ = ["SupabaseAsync"]
@@ -78,7 +78,7 @@ class SupabaseAsync(LongTables):
         self._headers = {"Host": httpx.URL(self._base).netloc.decode()} | self._headers | EVERY_REQUEST
         self._ready: dict[tuple[tuple[str, str], ...], httpx.Headers] = {}
         self._margin = min(MARGIN, self._settings.timeout / 10)
-        self._max_bytes = checked_size("max_bytes", max_bytes)
+        self._max_bytes = checked_number("max_bytes", max_bytes)
         self._transport = transport or pooled_transport
         self._open: Pool | None = None
         self._closed = self._entered = False

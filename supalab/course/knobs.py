@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from supalab.measure.case import Span, Workload, check_number
+from supalab.measure.case import Span, Workload
 from supalab.report.format import count, duration
 from supalab.report.plot import INK, OTHER, Picture, sheet
 from supalab.report.table import Table
+from supalab.settings import checked_number
 
 __all__ = ["Panel", "Setting", "turn_the_knobs"]
 
@@ -39,9 +40,9 @@ class Setting:
     latency: float
 
     def __post_init__(self) -> None:
-        check_number("requests", self.requests, 2, MOST, "give e.g. 60")
-        check_number("limit", self.limit, 1, MOST, "give e.g. 3")
-        check_number("latency", self.latency, 0.001, 30, "give e.g. 0.15 for 150 ms", "seconds")
+        checked_number("requests", self.requests, 2, MOST, "give e.g. 60")
+        checked_number("limit", self.limit, 1, MOST, "give e.g. 3")
+        checked_number("latency", self.latency, 0.001, 30, "give e.g. 0.15 for 150 ms", "seconds")
 
     @property
     def makespan_s(self) -> float:

@@ -19,14 +19,16 @@ from supalab.errors import SettingsError, TrialError
 from supalab.experiments import Experiment
 from supalab.experiments.load import late, percentiles, starred
 from supalab.experiments.race import control_of
+from supalab.measure.case import MOST
 from supalab.measure.compare import percentile
 from supalab.measure.record import Record, each
 from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import PATH, case_of, service_arm
-from supalab.measure.traffic import LATE_S, Traffic, poisson
+from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic, poisson
 from supalab.report.format import NEVER, duration, ms, size, stated
 from supalab.report.plot import INK, colour, panel_title, response_axes, rule, sheet
 from supalab.report.table import Content, Table
+from supalab.settings import checked_number
 
 __all__ = ["ARMS", "capacity", "figure", "headline", "ideal_queue", "notes", "plan", "services", "steps_of", "tables"]
 
@@ -90,6 +92,10 @@ def plan(
     climb = tuple(float(rate) for rate in steps)
     if not climb or sorted(set(climb)) != list(climb) or climb[0] <= 0:
         raise SettingsError(f"steps {steps!r} are not rates that go up, e.g. {STEPS}")
+    checked_number("requests", requests, 1, MOST, f"use e.g. {REQUESTS}")
+    checked_number("most", most, climb[0], MOST_PER_S, f"use e.g. {MOST_RATE:.0f}", "requests per second")
+    if not 0 < fine < 1:
+        raise SettingsError(f"fine {fine!r} is not a share between 0 and 1, e.g. {FINE}")
     if not latency > 0:
         raise SettingsError(f"latency {latency!r} is not above 0: a backend without latency fills no slot")
     names = [service_arm(name) for name in checked_names("arms", arms, ARMS)]

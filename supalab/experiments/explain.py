@@ -70,7 +70,7 @@ def chain(before: int = 3, limit: int = 10) -> tuple[Factor, ...]:
 
     Raises SettingsError unless 0 < before < limit.
     """
-    if checked_limit(before) >= checked_limit(limit):
+    if checked_limit(before, "before") >= checked_limit(limit):
         raise SettingsError(f"limits {before} and {limit} are not a step up: make the second larger, e.g. 3 and 10")
     written = shipped_text("data", "factors.csv").format(before=before, limit=limit, half=limit // 2)
     rows = list(csv.DictReader(io.StringIO(written)))

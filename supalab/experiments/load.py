@@ -111,7 +111,7 @@ def _rate(text: str) -> float:
     except ValueError:
         raise SettingsError(f"rate {text!r} is not a number: {CURE}") from None
     if not 0 < rate <= MOST_PER_S:
-        raise SettingsError(f"rate {text!r} is not above 0 and up to {MOST_PER_S:.0f} requests per second: {CURE}")
+        raise SettingsError(f"rate {text!r} is not above 0 and up to {MOST_PER_S:,.0f} requests per second: {CURE}")
     return rate
 
 

@@ -52,7 +52,7 @@ def plan(kinds: Sequence[str] = KINDS, in_flight: Sequence[int] = IN_FLIGHT, *, 
     checked_repeat(repeat)
     if not in_flight or any(isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST for n in in_flight):
         raise SettingsError(
-            f"in flight {in_flight!r} is not a list of whole numbers from 1 to {MOST}: use e.g. 10, 100"
+            f"in flight {in_flight!r} is not a list of whole numbers from 1 to {MOST:,}: use e.g. 10, 100"
         )
     if "blocking" in checked_names("kinds", kinds, KINDS):
         raise SettingsError("a blocking client has one request in flight, never more: leave it out")

@@ -13,24 +13,17 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from supalab.errors import SettingsError, TrialError, shown
+from supalab.errors import SettingsError, TrialError
 from supalab.measure.compare import percentile
 from supalab.report.format import counts
+from supalab.settings import checked_number
 
-__all__ = ["Case", "Number", "Span", "Trial", "Workload", "check_number", "span_numbers"]
+__all__ = ["Case", "Number", "Span", "Trial", "Workload", "span_numbers"]
 
 Number = float | int | str | bool | None
 
 #: A larger value is surely a mistyped number, or milliseconds instead of seconds.
 MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30
-
-
-def check_number(name: str, value: object, least: float, most: float, cure: str, unit: str = "") -> None:
-    """Raise SettingsError unless ``value`` is a number from ``least`` to ``most``, whole if it has no ``unit``."""
-    kinds = (int, float) if unit else int
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        what = f"number of {unit}" if unit else "whole number"
-        raise SettingsError(f"{name} {shown(value)} is not a {what} from {least} to {most:,}: {cure}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +44,15 @@ class Workload:
     limit: int | None = 10
 
     def __post_init__(self) -> None:
-        check_number("requests", self.requests, 1, MOST, "use e.g. 100")
+        checked_number("requests", self.requests, 1, MOST, "use e.g. 100")
         if self.callers is not None:
-            check_number("callers", self.callers, 1, MOST, "use e.g. 10, or leave it out for all requests at once")
+            checked_number("callers", self.callers, 1, MOST, "use e.g. 10, or leave it out for all requests at once")
         if self.limit is not None:
-            check_number("limit", self.limit, 1, MOST_ROWS, "give the rows of a response, or leave it out for all")
+            checked_number("rows", self.limit, 1, MOST_ROWS, "give the rows of a response, or leave it out for all")
         if self.latency is not None:
-            check_number("latency", self.latency, 0, LONGEST_S, "it is in seconds, so write 0.15 for 150 ms", "seconds")
-            object.__setattr__(self, "latency", float(self.latency))
+            cure = "it is in seconds, so write 0.15 for 150 ms"
+            latency = checked_number("latency", self.latency, 0, LONGEST_S, cure, "seconds")
+            object.__setattr__(self, "latency", float(latency))
         for name in ("table", "columns"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
                 raise SettingsError(f"{name} {getattr(self, name)!r} is empty or not text: name what to select")

@@ -24,13 +24,13 @@ from supalab.errors import LabError, SettingsError, SupalabError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.measure.case import Case, Span, Trial, check_number, span_numbers
+from supalab.measure.case import Case, Span, Trial, span_numbers
 from supalab.measure.child import check, job, run_worker
 from supalab.measure.instruments import machine, versions
 from supalab.measure.record import Record, rounded
 from supalab.measure.service import Context, Tick, ideal, quiet, serve
 from supalab.measure.traffic import burst
-from supalab.settings import Settings
+from supalab.settings import Settings, checked_number
 
 __all__ = [
     "START_S", "Context", "Interrupted", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s", "here",
@@ -356,8 +356,7 @@ async def _tick(case: Case, so_far: _SoFar, over: asyncio.Event) -> None:
 
 def checked_repeat(repeat: int) -> int:
     """Return a number of repeats; raises SettingsError for anything else."""
-    check_number("repeat", repeat, 1, MOST_REPEATS, "use e.g. 3")
-    return repeat
+    return int(checked_number("repeat", repeat, 1, MOST_REPEATS, "use e.g. 3"))
 
 
 def checked_names(what: str, names: Sequence[str], example: Sequence[str]) -> tuple[str, ...]:

@@ -22,10 +22,11 @@ from typing import Any, TypeAlias, TypeVar
 
 from supalab.clients.base import BaseClient, slot_taken
 from supalab.errors import ResponseTooLarge, SettingsError
-from supalab.measure.case import Number, Span, Workload, check_number
+from supalab.measure.case import Number, Span, Workload
 from supalab.measure.compare import percentile
 from supalab.process.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.report.format import counts
+from supalab.settings import checked_number
 
 __all__ = [
     "CAPPED", "DISCONNECTED", "LATE_S", "LOST", "MOST_PER_S", "REFUSED", "TIMEOUT", "Send", "Traffic",
@@ -187,11 +188,11 @@ class Traffic:
             raise SettingsError("rate and callers: a load is an open loop or a closed loop, give one of the two")
         for name in ("rate", "flood"):
             if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), LEAST, MOST_PER_S, "use e.g. 20", "requests per second")
+                checked_number(name, getattr(self, name), LEAST, MOST_PER_S, "use e.g. 20", "requests per second")
         for name in ("duration", "timeout", "flood_timeout"):
-            check_number(name, getattr(self, name), LEAST, LONGEST_S, "use e.g. 10", "seconds")
+            checked_number(name, getattr(self, name), LEAST, LONGEST_S, "use e.g. 10", "seconds")
         if self.callers is not None:
-            check_number("callers", self.callers, 1, MOST_CALLERS, "use e.g. 10")
+            checked_number("callers", self.callers, 1, MOST_CALLERS, "use e.g. 10")
         if self.flood and (self.rate is None or not 0 <= self.flood_from < self.flood_until <= self.duration):
             window = f"from {self.flood_from!r} to {self.flood_until!r} s"
             raise SettingsError(f"a flood {window} does not fit into an open loop of {self.duration!r} s")

@@ -25,7 +25,10 @@ PROCESSES, OUTSIDE, MIXED = "worker processes", "concurrent, outside Python", "m
 CANNOT_TELL = "cannot tell"
 KINDS = (BLOCKING, FAKE, REAL, PROCESSES, OUTSIDE, MIXED, CANNOT_TELL)
 
-SOMEBODY_ELSE = "somebody else sends requests to the same lab: give the probe a lab of its own"
+SOMEBODY_ELSE = (
+    "requests come to the lab that no call made, from somebody else or from a task of the client: "
+    "give the probe a lab of its own, and a client without such a task"
+)
 UNSEEN = "the lab saw none of the requests of the bursts: does the client cache responses?"
 AT_ONCE = "the lab answers at once, without its latency: it refuses these requests (a wrong key or address?)"
 NO_REUSE = "no connection reuse"
@@ -66,7 +69,9 @@ def _useless(n: Row) -> Iterator[Rule]:
     yield most > 3, CANNOT_TELL, SOMEBODY_ELSE
     failed, ended = n.failed.total(), n.failed.total() + n.total["finished"]
     error = max(n.failed, key=n.failed.__getitem__, default="")
-    fail = f"most calls of the bursts fail: {failed} of {ended}, most with {error}"
+    latency_s = max(one["latency_s"] for one in n.bursts)
+    often = f"most calls of the bursts fail: {failed} of {ended}, most with {error}"
+    fail = f"{often}, while the lab takes {latency_s:.1f} s for a response"
     yield failed > ended / 2, CANNOT_TELL, fail
     at_once = all(one["busy"] < one["latency_s"] for one in n.bursts)
     yield at_once and n.total["requests"] > 2, CANNOT_TELL, AT_ONCE
@@ -128,5 +133,7 @@ def _remarks(n: Row, kind: str) -> Iterator[tuple[object, str]]:
     yield kind != BLOCKING and each, f"{blocks} {1000 * n.call_blocks_s:.0f} ms in each call"
     yield kind != BLOCKING and not each and work_s > WORK_S, f"{blocks} {work_s:.1f} s of CPU work at a stretch"
     yield n.background, f"other threads of this process send requests too: {', '.join(n.background)}"
-    failed = n.failed.total() + n.total["lost"]
-    yield failed, f"{failed} of {n.total['calls']} calls of the bursts failed"
+    failed, lost, calls = n.failed.total(), n.total["lost"], f"of {n.total['calls']} calls of the bursts"
+    yield failed, f"{failed} {calls} failed"
+    yield lost, f"{lost} {calls} did not return in time"
+    yield n.unclosed, f"closing it failed ({n.unclosed})"

@@ -28,7 +28,7 @@ from supalab.measure.record import rounded
 from supalab.probe import look
 from supalab.probe.judge import CANNOT_TELL, SOMEBODY_ELSE, judge
 from supalab.probe.seen import Burst, Seen, row
-from supalab.probe.subject import Call, PlainCall, Subject, awaited
+from supalab.probe.subject import Call, PlainCall, Subject, awaited, reason
 from supalab.probe.verdict import Verdict, concluded
 
 __all__ = ["Tell", "probe"]
@@ -53,7 +53,7 @@ COVERED, OTHERS = 0.8, 0.2
 BEAT_S, IDLE_S, BLOCKED = 0.001, 0.02, 2
 
 T = TypeVar("T")
-Outcome = Exception | SystemExit | None
+Outcome = BaseException | None
 _running = threading.Lock()
 
 
@@ -106,6 +106,7 @@ async def probe(
         seen = await _Probe(call, where, helper, tell).run()
         seen = replace(seen, trouble=seen.trouble.replace(where.key, "(the key)"))
     tell(1.0, "done")
+    seen = replace(seen, unclosed=subject.unclosed)
     return concluded(subject.name, seen, round(time.perf_counter() - began, 3), when)
 
 
@@ -115,10 +116,13 @@ def _restore(lab: Lab, before: Conditions) -> None:
 
 
 async def _outcome(call: Call) -> Outcome:
-    """Make one call and return its error, even that of a client that calls sys.exit()."""
+    """Make one call and return its error, even that of a client that calls sys.exit() or cancels its own call."""
+    task = asyncio.current_task()
     try:
         await awaited(call())
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise
         return error
     return None
 
@@ -219,8 +223,7 @@ class _Probe:
         if isinstance(error, PlainCall):
             raise error
         if error:
-            words = str(error).strip().partition("\n")[0]
-            raise Trouble(f"a call failed with {type(error).__name__}" + (f": {words}" if words else ""))
+            raise Trouble(f"a call failed with {reason(error)}")
 
     async def _warm(self) -> None:
         """Make the first call, which may create a pool, and check at the lab that its request arrived."""

@@ -64,7 +64,8 @@ class Seen:
     ``calls`` calls were made one after another: the lab counted ``requests`` and new ``connections`` for them, and each
     blocked the event loop for ``call_blocks_s`` seconds. ``loop``: what kind of event loop; ``loop_shows_sockets``:
     whether Python can see which sockets it watches, ``connects_heard``: whether Python learns of its connections.
-    ``background``: names of the process's other threads that send requests of their own.
+    ``background``: names of the process's other threads that send requests of their own. ``unclosed``: why the client
+    could not be closed.
     """
 
     calls: int = 0
@@ -77,6 +78,7 @@ class Seen:
     connects_heard: bool = True
     background: tuple[str, ...] = ()
     trouble: str = ""
+    unclosed: str = ""
 
     @property
     def requests_per_call(self) -> float:

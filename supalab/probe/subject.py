@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Any
 
 from supalab.errors import SettingsError, SupalabError
 
-__all__ = ["Call", "PlainCall", "Subject", "awaited"]
+__all__ = ["Call", "PlainCall", "Subject", "awaited", "reason"]
 
 METHOD, TABLE = "select", "contests"
 MAKE_S = 3.0
 REQUEST = 'e.g. lambda: db.table("contests").select("*").limit(10).execute()'
 QUERY = "a query that is not sent yet: pass what sends it, e.g. lambda: builder.execute()"
+FACTORY_CURE = "pass what makes the client from a url and a key, e.g. probe(lambda url, key: MyClient(url, key))"
 METHOD_CURE = "name one that makes a request (get, say, with its arguments), or pass an async function that makes one"
 #: Makes one request; what it returns can be awaited, or iterated with ``async for``.
 Call = Callable[[], Any]
@@ -49,12 +51,13 @@ class Subject:
         if isinstance(args, str):
             raise SettingsError(f"args {args!r} is a text: write args=({args!r},)")
         self.name = name or _name_of(what)
+        #: Why a client that was made could not be closed.
+        self.unclosed = ""
         self._what, self._method, self._args = what, method, (TABLE,) if args is None else tuple(args)
         self._make = _factory(what, lab_given, in_environment)
         if self._make is None and not lab_given:
             raise SettingsError(
-                "probe does not know which lab your client uses: write probe(…, lab=lab), or pass what makes "
-                "the client from a url and a key, e.g. probe(lambda url, key: MyClient(url, key))"
+                f"probe does not know which lab your client uses: write probe(…, lab=lab), or {FACTORY_CURE}"
             )
         if self._make is None:
             self._call_on(what)  # an object that cannot be called is refused now
@@ -63,19 +66,28 @@ class Subject:
     async def opened(self, url: str, key: str) -> AsyncIterator[Call]:
         """Create the client if necessary, and close it afterwards; yield the call that makes one request.
 
-        Raises SettingsError if it cannot be created.
+        Raises SettingsError if it cannot be created or opened.
         """
         if self._make is None:
             yield self._call_on(self._what)
             return
         made = await self._made(self._make, url, key)
-        async with AsyncExitStack() as stack:
-            if hasattr(made, "__aexit__"):
-                entered = await stack.enter_async_context(made)
-                made = made if entered is None else entered
-            else:
-                stack.push_async_callback(_close, made)
-            yield self._call_on(made)
+        entered = None
+        if hasattr(type(made), "__aexit__"):
+            try:
+                entered = await _in_time(made.__aenter__())
+            except (Exception, SystemExit) as error:
+                raise self._not_made(error, key) from error
+        try:
+            yield self._call_on(made if entered is None else entered)
+        finally:
+            try:
+                await _in_time(_close(made))
+            except (Exception, SystemExit) as error:
+                self.unclosed = reason(error).replace(key, "(the key)")
+
+    def _not_made(self, error: BaseException, key: str) -> SettingsError:
+        return SettingsError(f"{self.name} did not make a client: {reason(error).replace(key, '(the key)')}")
 
     async def _made(self, make: Callable[[str, str], Any], url: str, key: str) -> Any:
         """Return the client; if an async function made a request instead, return the call of that function."""
@@ -84,9 +96,7 @@ class Subject:
         except SupalabError:
             raise
         except (Exception, SystemExit) as error:
-            said = str(error).replace(key, "(the key)").strip().partition("\n")[0]
-            why = f"{type(error).__name__}: {said}" if said else type(error).__name__
-            raise SettingsError(f"{self.name} did not make a client: {why}") from error
+            raise self._not_made(error, key) from error
         if inspect.isasyncgen(made):
             await made.aclose()
             return lambda: make(url, key)
@@ -101,21 +111,22 @@ class Subject:
 
     def _call_on(self, client: Any) -> Call:
         """Return the call to make: the client itself, or its method; raises SettingsError if there is neither."""
-        if self._method is None and callable(client) and not inspect.isclass(client):
+        if inspect.isclass(client):
+            raise SettingsError(f"{self.name} is a class that is not made from a url and a key: {FACTORY_CURE}")
+        if self._method is None and callable(client):
             return client  # type: ignore[no-any-return]  # callable() was asked
         name = self._method or METHOD
         method = getattr(client, name, None)
         if callable(method):
             return lambda: method(*self._args)
-        kind = type(client).__name__
         if _is_query(client):
-            raise SettingsError(f"{self.name} is a {kind}, {QUERY}")
+            raise SettingsError(f"{self.name} is {_kind(client)}, {QUERY}")
         cure = METHOD_CURE
         if _builds_queries(client):
             made = f"; db is what {self.name} makes from lab.url and lab.key" if self._make else ""
             cure = f"pass a whole request, {REQUEST}{made} (or let your own factory return that lambda)"
         verb = "returned" if self._make else "is"
-        raise SettingsError(f"{self.name} {verb} a {kind}, which has no method {name!r}: {cure}")
+        raise SettingsError(f"{self.name} {verb} {_kind(client)}, which has no method {name!r}: {cure}")
 
 
 def _is_query(result: Any) -> bool:
@@ -162,11 +173,35 @@ async def _safely(made: Any) -> Any:
         raise RuntimeError from error
 
 
+async def _in_time(doing: Awaitable[Any]) -> Any:
+    """Wait in this task, because a context manager must be left in the task that entered it."""
+    try:
+        async with asyncio.timeout(MAKE_S):
+            return await doing
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"more than {MAKE_S:.0f} s") from error
+
+
 async def _close(made: Any) -> None:
+    if hasattr(type(made), "__aexit__"):
+        await made.__aexit__(None, None, None)
+        return
     close = getattr(made, "aclose", None) or getattr(made, "close", None)
     closing = close() if callable(close) else None
     if inspect.isawaitable(closing):
         await closing
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's name and the first line of its words; of a group, those of its first error."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    words = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _kind(thing: Any) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"
 
 
 async def awaited(result: Any) -> None:
@@ -179,11 +214,12 @@ async def awaited(result: Any) -> None:
         async for _ in result:
             pass
         return
-    kind = type(result).__name__
     if _is_query(result):
-        raise PlainCall(f"the call returned a {kind}, {QUERY}")
+        raise PlainCall(f"the call returned {_kind(result)}, {QUERY}")
+    if isinstance(result, Future):
+        raise PlainCall("the call returned a thread's future: await it with asyncio.wrap_future(future)")
     raise PlainCall(
-        f"the call returned a {kind}, nothing to await: it is a plain function, and in an event loop it blocks. "
+        f"the call returned {_kind(result)}, nothing to await: it is a plain function, and in an event loop it blocks. "
         "Pass an async one, e.g. `async def call(): return await db.select(…)`, or, to probe it in "
         "threads, `lambda: asyncio.to_thread(call)`"
     )

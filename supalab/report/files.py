@@ -23,8 +23,7 @@ def check_place(path: str | Path) -> Path:
     path = Path(path)
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file"
-            raise SettingsError(f"cannot write {str(path)!r}, which is {kind}: name a regular file")
+            raise OSError("a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file")
         if path.exists():
             with path.open("ab"), tempfile.TemporaryFile(dir=path.parent):
                 return path
@@ -83,8 +82,13 @@ def _rescued(data: bytes, path: Path) -> Path | None:
 
 
 def read(path: str | Path, command: str) -> str:
-    """Read a record that ``command`` wrote; raises SettingsError if it cannot be read."""
+    """Read a record that ``command`` wrote; raises SettingsError if it cannot be read.
+
+    A device or a pipe is not read, which may have no end.
+    """
     try:
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            raise OSError("no regular file")
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
