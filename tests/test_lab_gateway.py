@@ -85,7 +85,7 @@ def test_another_host_is_refused(lab: Lab, host: str) -> None:
     status, _, body = call(lab, host=host.format(port=urlsplit(lab.url).port))
     assert status == 400
     assert host.format(port=urlsplit(lab.url).port) in told(body)["message"]
-    assert f"ask {lab.url} instead" in told(body)["message"]
+    assert f"use {lab.url} instead" in told(body)["message"]
 
 
 @pytest.mark.parametrize("name", ["localhost", "LocalHost"])
