@@ -16,7 +16,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 def spanned(query: str, method: str, range_header: str | None) -> tuple[int, int | None]:
     parsed = parse_query(query)
-    return row_range(parsed.limit, method, range_header)
+    return row_range(parsed.limits.get((), (None, 0)), method, range_header)
 
 
 def only_filter(query: str) -> Filter:

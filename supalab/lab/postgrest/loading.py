@@ -35,9 +35,7 @@ class Loading:
     def __init__(self, path: Path, progress: Progress | None) -> None:
         self.path, self.size, self.progress = path, path.stat().st_size, progress
         self.done, self.told, self.deadline = 0, time.monotonic(), float("inf")
-        self.connection = sqlite3.connect(
-            ":memory:", isolation_level=None, cached_statements=512, check_same_thread=False
-        )
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
         self.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, CELL)
         self.connection.execute(f"PRAGMA max_page_count = {PAGES}")
         self.connection.execute("PRAGMA foreign_keys = OFF")
