@@ -173,6 +173,8 @@ def test_reuse_is_judged_one_call_after_another() -> None:
         "drops connections under load"
         in made_verdict(replace(made(real), bursts=(made_burst(connections=27, loop_sockets=ALL),))).remarks
     )
+    early = made_burst(connections=27, loop_sockets=ALL, own=25 * SECONDS)  # opened, with no request on them yet
+    assert "drops connections under load" not in made_verdict(replace(made(real), bursts=(early,))).remarks
     assert "2 requests for each call" in made_verdict(made(real, requests=12)).remarks
     assert row(Seen()).new_connections_per_request is None
 
