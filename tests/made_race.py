@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supalab.lab.witness import Witness
-from supalab.measure.case import Case, Number, Span, Trial, Workload
+from supalab.measure.case import Case, Span, Trial, Value, Workload
 from supalab.measure.record import Record
 from supalab.measure.run import trial_of
 
@@ -52,7 +52,7 @@ def made_trial(
     return trial_of(case, {"numbers": numbers, "spans": spans}, _witness(spans, limit, kind) if witnessed else None)
 
 
-def of_spans(like: Trial, spans: Sequence[Span], **numbers: Number) -> Trial:
+def of_spans(like: Trial, spans: Sequence[Span], **numbers: Value) -> Trial:
     """Return the same case with other spans and new numbers; ``numbers`` replace some of them."""
     lab = {name: value for name, value in like.numbers.items() if name in {"peak", "served", "connections", "busy_s"}}
     own = {name: like.numbers[name] for name in ("base_bytes", "added_bytes", "cpu_ms", "threads", "lag_p99_s")}

@@ -17,10 +17,10 @@ import psutil
 import pytest
 from commandwork import refused
 from declared import NUMBERS
+from figure_checks import drawn_texts, overlap
 from matplotlib.text import Text
 from PIL import Image
 from processes import running
-from test_figures import _drawn, _meet
 
 from supalab.errors import SettingsError
 from supalab.experiments import bench as experiment
@@ -205,10 +205,10 @@ def test_no_two_names_meet_in_the_figure() -> None:
     fig = figure(made_bench())
     fig.draw_without_rendering()
     # The words alone, without the lines that lead to them.
-    boxes = [Text.get_window_extent(text) for text in _drawn(fig)]
+    boxes = [Text.get_window_extent(text) for text in drawn_texts(fig)]
     assert len(boxes) > 20
     assert all(fig.bbox.x0 <= box.x0 and box.x1 <= fig.bbox.x1 for box in boxes)
-    assert not [1 for place, a in enumerate(boxes) for b in boxes[place + 1 :] if _meet(a, b)]
+    assert not [1 for place, a in enumerate(boxes) for b in boxes[place + 1 :] if overlap(a, b)]
 
 
 @pytest.mark.parametrize("cases", [1, 0, 2])
@@ -219,7 +219,7 @@ def test_a_small_bench_makes_a_figure_too(cases: int, tmp_path: Path) -> None:
     small = replace(whole, trials=tuple(one for one in whole.trials if one.case.tags["case"] in names))
     fig = figure(small)
     save(fig, tmp_path / "small.png")
-    words = [text.get_text() for text in _drawn(fig)]
+    words = [text.get_text() for text in drawn_texts(fig)]
     assert any("not measured" in word for word in words) == (cases == 0)
 
 

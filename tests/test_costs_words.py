@@ -142,8 +142,8 @@ def test_the_best_limit_is_the_smallest_that_is_as_good() -> None:
     found = knee()
     assert list(throughput.lines(found)) == ["real", "fake", "kept"]
     every = list(throughput.lines(found).values())
-    assert [throughput.best(one) for one in every] == [100, 30, 10]
-    assert [throughput.at_its_end(one) for one in every] == [True, False, False]
+    assert [throughput.best(line) for line in every] == [100, 30, 10]
+    assert [throughput.still_growing(line) for line in every] == [True, False, False]
     assert throughput.ideal(found, 10) == 100
     assert headline(found) == "The best limit: real 100 or more, fake 30 and kept 10"
     assert "fake: best at 30 in flight with 240 requests/s, 80% of the ideal there; more slots, up to 100" in said(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from commandwork import refused, said
-from test_explain import made_explanation
+from made_explanation import made_explanation
 
 from supalab.experiments import Experiment
 from supalab.experiments.explain import plan

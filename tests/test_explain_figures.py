@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from figure_checks import drawn_texts, overlap
+from made_explanation import LEVELS, made_explanation
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from test_explain import LEVELS, made_explanation
-from test_figures import _drawn, _meet
 
 from supalab.errors import TrialError
 from supalab.experiments.explain import explained, link_notes, notes
@@ -23,7 +23,7 @@ DRAWINGS = (waterfall, by_link)
 
 def _texts(fig: Figure) -> list[str]:
     fig.draw_without_rendering()
-    return [text.get_text() for text in _drawn(fig)]
+    return [text.get_text() for text in drawn_texts(fig)]
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
@@ -77,11 +77,11 @@ def test_no_two_texts_meet(draw: Callable[[Record], Figure], found: Record) -> N
     """No words overlap and none leaves the page, whatever was found."""
     fig = draw(found)
     fig.draw_without_rendering()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in _drawn(fig)]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in drawn_texts(fig)]
     page = fig.bbox
     assert [said for said, b in boxes if b.x0 < page.x0 or b.x1 > page.x1 or b.y0 < page.y0 or b.y1 > page.y1] == []
     pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
-    assert [(a[0], b[0]) for a, b in pairs if _meet(a[1], b[1])] == []
+    assert [(a[0], b[0]) for a, b in pairs if overlap(a[1], b[1])] == []
 
 
 def test_nothing_to_draw_is_said() -> None:

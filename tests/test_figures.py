@@ -6,10 +6,10 @@ import re
 import struct
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import matplotlib.colors
 import pytest
+from figure_checks import drawn_texts, overlap
 from made_race import made_race, made_trial, of_spans, without
 from matplotlib.figure import Figure
 from PIL import Image
@@ -169,27 +169,12 @@ def test_no_two_texts_meet():
     """In the usual picture no words overlap and none leaves the page."""
     for fig in (side_by_side(made_race(repeats=2)), timeline(made_race())):
         fig.draw_without_rendering()
-        boxes = [text.get_window_extent() for text in _drawn(fig)]
+        boxes = [text.get_window_extent() for text in drawn_texts(fig)]
         inside = fig.bbox
         assert len(boxes) > 10
         assert all(inside.x0 <= b.x0 and b.x1 <= inside.x1 and inside.y0 <= b.y0 and b.y1 <= inside.y1 for b in boxes)
         pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
-        assert not [1 for a, b in pairs if _meet(a, b)]
-
-
-def _drawn(fig: Figure) -> list[Any]:
-    """Return the texts that are really visible: matplotlib also keeps labels of ticks outside the limits."""
-    found = list(fig.texts)
-    for ax in fig.axes:
-        found += [*ax.texts, ax._left_title, ax.xaxis.label]
-        for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, sorted(ax.get_ylim()))):
-            ticks = [tick for tick in axis.get_major_ticks() if limits[0] <= tick.get_loc() <= limits[1]]
-            found += [tick.label1 for tick in ticks if tick.label1.get_visible()]
-    return [text for text in found if text.get_text().strip()]
-
-
-def _meet(a: Any, b: Any) -> bool:
-    return min(a.x1, b.x1) - max(a.x0, b.x0) > 0.5 and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5
+        assert not [1 for a, b in pairs if overlap(a, b)]
 
 
 def test_kinds_differ_in_lightness():

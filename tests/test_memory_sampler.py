@@ -36,7 +36,7 @@ def test_threads_are_counted_without_the_instrument():
     threads = [threading.Thread(target=gate.wait) for _ in range(3)]
     for thread in threads:
         thread.start()
-    sampler.look()
+    sampler.sample()
     gate.set()
     for thread in threads:
         thread.join()

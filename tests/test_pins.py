@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from commandwork import said as _said
-from test_explain import made_explanation
+from made_explanation import made_explanation
 
 from supalab.cli import EXPERIMENTS
 from supalab.commands import COSTS

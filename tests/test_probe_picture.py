@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from figure_checks import drawn_texts, overlap
 from matplotlib.text import Text
-from test_figures import _drawn, _meet
 from test_probe_judge import CASES, made_verdict
 
 from supalab.errors import SettingsError
@@ -44,10 +44,10 @@ def test_no_words_meet(name: str) -> None:
     for shown in ((verdict,), (verdict, lost, verdict)):
         fig = evidence(*shown)
         fig.draw_without_rendering()
-        boxes = [Text.get_window_extent(text) for text in _drawn(fig)]
+        boxes = [Text.get_window_extent(text) for text in drawn_texts(fig)]
         assert all(fig.bbox.x0 <= box.x0 and box.x1 <= fig.bbox.x1 for box in boxes)
         assert all(fig.bbox.y0 <= box.y0 and box.y1 <= fig.bbox.y1 for box in boxes)
-        assert not [1 for place, a in enumerate(boxes) for b in boxes[place + 1 :] if _meet(a, b)]
+        assert not [1 for place, a in enumerate(boxes) for b in boxes[place + 1 :] if overlap(a, b)]
 
 
 def test_same_verdict_same_bytes(tmp_path: Path) -> None:

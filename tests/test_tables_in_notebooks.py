@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import rich.console
+from made_explanation import made_explanation
 from made_race import made_race
-from test_explain import made_explanation
 
 from supalab.experiments.explain import tables as explain_tables
 from supalab.experiments.race import table

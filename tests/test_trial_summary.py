@@ -9,12 +9,12 @@ from made_race import made_race, made_trial, of_spans
 
 from supalab.errors import TrialError
 from supalab.experiments.race import arms, notes, table, together
-from supalab.measure.case import Case, Number, Span, Trial, Workload, span_numbers
+from supalab.measure.case import Case, Span, Trial, Value, Workload, span_numbers
 from supalab.measure.record import Record
 from supalab.report.table import WIDTH
 from supalab.report.table import text as text_of
 
-SEEN: dict[str, Number] = {"peak": 2, "served": 4, "connections": 4, "abandoned": 0, "busy_s": 4.0}
+SEEN: dict[str, Value] = {"peak": 2, "served": 4, "connections": 4, "abandoned": 0, "busy_s": 4.0}
 
 
 def by_hand(*spans: Span, repeat: int = 0) -> Trial:

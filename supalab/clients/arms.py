@@ -29,26 +29,25 @@ class Kind:
     """One kind of client: ``home`` is its ``module:class``, ``needs`` a package that supalab does not install."""
 
     home: str
-    about: str
     needs: str | None = None
 
 
 KINDS = {
-    "fake": Kind("fake:FakeSupabaseAsync", "requests in threads, a new connection for each request"),
-    "session": Kind("session:SessionSupabaseAsync", "requests in threads, connections used again"),
-    "article": Kind("article:ArticleSupabaseAsync", "httpx as the article prints it"),
-    "real": Kind("real:SupabaseAsync", "httpx over our own connections, with a gate and one deadline"),
-    "blocking": Kind("variants:BlockingSupabaseAsync", "requests straight on the event loop"),
-    "httpx-threads": Kind("variants:HttpxInThreads", "a shared httpx.Client in threads"),
-    "kept": Kind("variants:KeptSupabaseAsync", "the article's client, all connections kept"),
-    "gated": Kind("variants:GatedSupabaseAsync", "the same with a gate before its pool"),
-    "real-httpx": Kind("variants:RealOverHttpx", "ours over httpx's own connections"),
-    "httpx": Kind("peers:BareHttpx", "plain httpx"),
-    "httpx-over-ours": Kind("peers:OwnTransport", "plain httpx on our transport"),
-    "httpx2": Kind("peers:BareHttpx2", "plain httpx2, a fork of httpx", "httpx2"),
-    "aiohttp": Kind("peers:BareAiohttp", "plain aiohttp", "aiohttp"),
-    "supabase": Kind("peers:OfficialAsync", "the official async client", "supabase"),
-    "to-thread": Kind("peers:OfficialInThreads", "official sync, in threads", "supabase"),
+    "fake": Kind("fake:FakeSupabaseAsync"),
+    "session": Kind("session:SessionSupabaseAsync"),
+    "article": Kind("article:ArticleSupabaseAsync"),
+    "real": Kind("real:SupabaseAsync"),
+    "blocking": Kind("variants:BlockingSupabaseAsync"),
+    "httpx-threads": Kind("variants:HttpxInThreads"),
+    "kept": Kind("variants:KeptSupabaseAsync"),
+    "gated": Kind("variants:GatedSupabaseAsync"),
+    "real-httpx": Kind("variants:RealOverHttpx"),
+    "httpx": Kind("peers:BareHttpx"),
+    "httpx-over-ours": Kind("peers:OwnTransport"),
+    "httpx2": Kind("peers:BareHttpx2", "httpx2"),
+    "aiohttp": Kind("peers:BareAiohttp", "aiohttp"),
+    "supabase": Kind("peers:OfficialAsync", "supabase"),
+    "to-thread": Kind("peers:OfficialInThreads", "supabase"),
 }
 
 DEFAULT_ARMS = ("fake-3", "fake-10", "session-10", "article-10", "real-3", "real-10")

@@ -79,7 +79,7 @@ def short_names(copies: Sequence[Path]) -> list[str]:
     return ["/".join(one) for one in parts]
 
 
-def _last(tries: Sequence[Attempt]) -> Mapping[str, State]:
+def _states(tries: Sequence[Attempt]) -> Mapping[str, State]:
     """Return the best state of each exercise: an exercise that was done once stays done."""
     best: dict[str, State] = {}
     for one in tries:
@@ -93,7 +93,7 @@ def learner_text(tries: Sequence[Attempt], notebooks: Mapping[str, str]) -> str:
 
     ``notebooks``: the file name of each exercise's notebook, in the order of the course.
     """
-    states, exercises = _last(tries), list(notebooks)
+    states, exercises = _states(tries), list(notebooks)
     done = [number for number in exercises if states.get(number) is State.DONE]
     # The primer is optional, and a learner who began with a later notebook does not need the earlier ones.
     begun = [number for number in exercises if number in states][:1] or exercises[1:2]
@@ -111,7 +111,7 @@ def host_table(copies: Mapping[str, Sequence[Attempt]], exercises: Sequence[str]
     """
     rows = []
     for name, tries in copies.items():
-        states = _last(tries)
+        states = _states(tries)
         times = Counter(one.exercise for one in tries if one.state is not State.NOT_DONE)
         cells = [MARKS[states[number]] if number in states else "·" for number in exercises]
         counts = [str(times[number]) if times[number] > 1 else "" for number in exercises]

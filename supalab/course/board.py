@@ -57,7 +57,7 @@ def _drawn(
         for x, title, names in columns:
             ax.text(x, HIGH_IN - 0.2, title, ha="center", weight="bold", color=INK)
             for place, name in enumerate(names):
-                _who(ax, x, _row(place), name, arm, slot=x == right)
+                _caller_or_slot(ax, x, _row(place), name, arm, slot=x == right)
         if gate:
             ax.add_patch(Rectangle((2.2, 0.55), 0.1, 1.2, facecolor=MUTED, edgecolor=INK, linewidth=1.0, zorder=3))
             ax.text(2.25, HIGH_IN - 0.2, "gate", ha="center", weight="bold", color=INK)
@@ -76,7 +76,7 @@ def _row(place: int) -> float:
     return HIGH_IN - 0.5 - 0.42 * place
 
 
-def _who(ax: Axes, x: float, y: float, name: str, arm: str, *, slot: bool) -> None:
+def _caller_or_slot(ax: Axes, x: float, y: float, name: str, arm: str, *, slot: bool) -> None:
     """Draw a caller as a circle and a slot as a square, so that the drawing also works without colour."""
     if slot:
         ax.add_patch(Rectangle((x - 0.16, y - 0.13), 0.32, 0.26, facecolor=colour(arm), edgecolor=INK, linewidth=1.0))

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from supalab.course.heartbeat import EVERY_S, Heartbeat
 from supalab.course.predict import Guess
 from supalab.errors import SettingsError, TrialError
-from supalab.experiments.explain_figure import LOST, NOISE, SAVED, key_of, look_of
+from supalab.experiments.explain_figure import LOST, NOISE, SAVED, legend_of, look_of
 from supalab.experiments.race import control_of
-from supalab.experiments.race_figure import side_by_side, timeline
+from supalab.experiments.race_figure import guessed, side_by_side, timeline
 from supalab.lab.witness import Witness
 from supalab.measure.case import Trial
 from supalab.measure.compare import Difference
@@ -260,8 +260,9 @@ def savings(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = None) 
     expected = {change: seconds for change, seconds in given.items() if seconds is not None}
     title, about = _title(found), f"Seconds saved: median of {count(len(saved), 'round')}; a dot is one round"
     said = [f"{name}: {_words(got, whole)} ({got.lowest:+.3f} to {got.highest:+.3f})." for name, got in found.items()]
-    said += [f"The guess for {change} was {duration(seconds)}." for change, seconds in expected.items()]
-    foot = "Pale band: the noise, an arm against itself. " * bool(noise) + "Dashed: your guess." * bool(expected)
+    said += guessed(expected)
+    foot = "Pale band: the noise, an arm against itself. " if noise else ""
+    foot += "Dashed: your guess." if expected else ""
     places: dict[str, Any] = {"foot": foot, "head_in": 1.05, "foot_in": 1.35, "left": 0.13}
     with sheet(title, about, [f"{title}. {about}.", *said], (1, 1), 0.5 * len(found), **places) as (fig, (ax,)):
         for place, (change, got) in enumerate(found.items()):
@@ -277,7 +278,7 @@ def savings(saved: pd.DataFrame, *, guesses: Mapping[str, Guess] | None = None) 
         low, high = ax.get_xlim()
         ax.set(xlim=(low, high + 0.4 * (high - low)), **ticks)  # room for the words
         ax.set_xlabel("seconds saved (to the right) or lost (to the left)", loc="left")
-        key_of(fig, [SAVED, LOST, NOISE])
+        legend_of(fig, [SAVED, LOST, NOISE])
     return fig
 
 
@@ -331,7 +332,7 @@ def responses(services: Sequence[Trial], *, guesses: Mapping[str, float | None] 
         f"at most {one['peak']} in flight at the lab."
         for one in services
     ]
-    said += [f"The guess for {arm} was {duration(second)}." for arm, second in expected.items()]
+    said += guessed(expected)
     places = {**NAMED, "head_in": 1.45, "hspace": 0.3, "wspace": 0.12}
     with sheet(title, about, said, (len(services), 2), 1.6 * len(services), **places) as (fig, axes):
         left, at_lab = axes[::2], axes[1::2]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from supalab.course.attempts import note
 from supalab.course.feedback import Feedback, Finding, State
 from supalab.errors import SettingsError
-from supalab.report.format import listed
+from supalab.report.format import count, listed
 
 if TYPE_CHECKING:
     from supalab.course.build import Task  # so that `python -m supalab.course.build` loads its module only once
@@ -280,7 +280,7 @@ def named(error: BaseException) -> str:
 def described(value: object) -> str:
     """Describe an answer in two words: rows by their number, anything else by its type."""
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        return f"{len(value)} row{'s' * (len(value) != 1)}"
+        return count(len(value), "row")
     return "None" if value is None else f"a {type(value).__name__}"
 
 

@@ -6,6 +6,7 @@ same burst.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -52,7 +53,7 @@ class Setting:
     @property
     def waves(self) -> int:
         """How many requests the busiest slot serves, one after another."""
-        return -(-self.requests // self.limit)
+        return math.ceil(self.requests / self.limit)
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -111,7 +112,7 @@ class Panel:
     def settings(self) -> Table:
         """Return a table of six settings of the burst, which show the same as the knobs."""
         start, n = self.start, self.start.requests
-        limits = (-(-n // 2), max(n - 1, 1), n, self.most)
+        limits = (math.ceil(n / 2), max(n - 1, 1), n, self.most)
         shown = [start, replace(start, latency=2 * start.latency), *(replace(start, limit=limit) for limit in limits)]
         rows = [
             [str(one.limit), duration(one.latency), str(one.waves), duration(one.makespan_s), one.rest] for one in shown

@@ -22,7 +22,7 @@ MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
 LITTLE_MEMORY = 2 * 1024**3
 
 
-def _told(name: str, environ: Mapping[str, str]) -> float:
+def _hub_limit(name: str, environ: Mapping[str, str]) -> float:
     """Return the limit that a hub has set, or infinity without one."""
     with suppress(ValueError):
         if (limit := float(environ.get(name, ""))) > 0:
@@ -36,7 +36,7 @@ def cpus(quota: Path = CPU_MAX, environ: Mapping[str, str] = os.environ) -> floa
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         time, period = quota.read_text(encoding="ascii").split()
         most = min(most, int(time) / int(period))
-    return min(most, _told("CPU_LIMIT", environ))
+    return min(most, _hub_limit("CPU_LIMIT", environ))
 
 
 def memory_bytes(limit: Path = MEMORY_MAX, environ: Mapping[str, str] = os.environ) -> int:
@@ -44,7 +44,7 @@ def memory_bytes(limit: Path = MEMORY_MAX, environ: Mapping[str, str] = os.envir
     most = psutil.virtual_memory().total
     with suppress(OSError, ValueError):
         most = min(most, int(limit.read_text(encoding="ascii")))
-    return int(min(most, _told("MEM_LIMIT", environ)))
+    return int(min(most, _hub_limit("MEM_LIMIT", environ)))
 
 
 def small() -> bool:

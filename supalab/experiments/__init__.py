@@ -5,9 +5,9 @@ How to make one, in a module of its own (``throughput`` is a good example):
 1. ``plan(…)``: a generator that yields a ``Case`` for each thing to run and is sent its ``Trial``. Its arguments are
    those of the experiment's command, and what its docstring says of them under ``Args`` is the command's help; it
    checks them first and raises SettingsError.
-2. ``headline(found)``, ``notes(found)``: what the record says, in one line and in a list of sentences.
-3. ``tables(found)``, ``figures``: the tables, and the figures by name. Both begin with ``found.rows`` (a DataFrame, a
-   row for each trial), with ``measure.record.medians`` of such rows, or with ``found.trials``. ``Table.of`` makes a
+2. ``headline(record)``, ``notes(record)``: what the record says, in one line and in a list of sentences.
+3. ``tables(record)``, ``figures``: the tables, and the figures by name. Both begin with ``record.rows`` (a DataFrame, a
+   row for each trial), with ``measure.record.medians`` of such rows, or with ``record.trials``. ``Table.of`` makes a
    table of a DataFrame. ``report.plot.sheet`` begins a figure with its title, its foot and its description, which is
    the headline and the notes; ``against`` there draws lines over limits. Neither is called for a record without trials.
 4. ``EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, …)`` at the end of the module, and an entry in ``MODULES``.
@@ -26,7 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import TrialError
-from supalab.measure.record import SHOWN_BY, Record
+from supalab.measure.record import Record
 from supalab.report.table import Table, Tables
 from supalab.shipped import shipped
 
@@ -92,20 +92,20 @@ class Experiment:
 
         return expected_s(self.plan(**asked))
 
-    def table(self, found: Record) -> Tables:
+    def table(self, record: Record) -> Tables:
         """Return all tables of a record as one value, which displays itself."""
-        if not found.trials:
+        if not record.trials:
             return Tables([Table((), (), empty="No trial was finished.")])
-        made = self.tables(found)
+        made = self.tables(record)
         return Tables([made] if isinstance(made, Table) else made)
 
-    def figure(self, found: Record, name: str = "") -> Figure:
+    def figure(self, record: Record, name: str = "") -> Figure:
         """Return the first figure of a record, or another by its name; raises TrialError if there is none."""
         chosen = name or next(iter(self.figures), "")
         if chosen not in self.figures:
             raise TrialError(f"{self.name} has no figure {chosen!r}: there are {', '.join(self.figures) or 'none'}")
-        if found.trials:
-            return self.figures[chosen](found)
+        if record.trials:
+            return self.figures[chosen](record)
         from supalab.report.plot import nothing
 
         return nothing("Nothing was measured")
@@ -122,8 +122,8 @@ def experiment(name: str) -> Experiment:
 def drawn_by(module: str, name: str) -> Callable[[Record], Figure]:
     """Return a figure of another module of this package; the module and matplotlib are loaded when it is drawn."""
 
-    def draw(found: Record) -> Figure:
-        figure: Figure = getattr(import_module(f"supalab.experiments.{module}"), name)(found)
+    def draw(record: Record) -> Figure:
+        figure: Figure = getattr(import_module(f"supalab.experiments.{module}"), name)(record)
         return figure
 
     return draw
@@ -135,6 +135,3 @@ def recorded(name: str) -> Record:
     Raises SettingsError in an installation without a checkout, which has no such file.
     """
     return Record.load(shipped("data", "reference", f"{experiment(name).name}.json"), name)
-
-
-SHOWN_BY[:] = [experiment]

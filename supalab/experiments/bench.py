@@ -17,7 +17,7 @@ from supalab.clients.arms import arm, missing
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.case import Case, Workload
-from supalab.measure.record import Record, each, failures, medians
+from supalab.measure.record import Record, each, failures, interrupted, medians
 from supalab.measure.run import Plan, checked_repeat, rotated
 from supalab.report.format import runs, stated
 from supalab.report.plot import against, panel_title, sheet
@@ -144,28 +144,25 @@ def trial_s(kind: str, size: Size) -> float:
     return round(LONG.get(f"{kind}-{size.limit}", usual), 3)
 
 
-def _runs(found: Record) -> pd.DataFrame:
+def _runs(record: Record) -> pd.DataFrame:
     """Return every trial with its total time divided by the ideal, NaN for a case without latency."""
-    rows = found.rows
+    rows = record.rows
     return rows.assign(ratio=rows["makespan_s"] / rows["ideal_s"].where(rows["ideal_s"] > 0))
 
 
-def seen(found: Record) -> Mapping[tuple[str, str], Any]:
+def seen(record: Record) -> Mapping[tuple[str, str], Any]:
     """Return the medians of each case and kind of client, with ``cpu_ms``, ``ratio`` and the worst repeat's errors."""
-    return {(one.case, one.kind): one for one in each(medians(_runs(found), "case", "kind"))}
+    return {(one.case, one.kind): one for one in each(medians(_runs(record), "case", "kind"))}
 
 
-def _cases(found: Record) -> Mapping[str, Case]:
+def _cases(record: Record) -> Mapping[str, Case]:
     """Return one case of each name, in the order in which they ran."""
-    cases: dict[str, Case] = {}
-    for trial in found.trials:
-        cases.setdefault(trial["case"], trial.case)
-    return cases
+    return {trial["case"]: trial.case for trial in record.trials}
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say how much the CPU time per request grows from the first limit to the second: plain httpx and our client."""
-    every, names = seen(found), _against_limit(found)[:2]
+    every, names = seen(record), _against_limit(record)[:2]
     ends: list[Any] = [every.get((name, kind)) for kind in ("httpx", "real") for name in names]
     if len(ends) < 4 or None in ends:
         return "CPU time per request as the concurrency limit grows"
@@ -175,22 +172,22 @@ def headline(found: Record) -> str:
     return f"CPU time per request, {limits}: plain httpx x {plain:.1f}, SupabaseAsync x {ours:.1f}"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say how often each was run, what was left out, and what failed."""
-    times = "one trial of each" if found.repeats == 1 else f"medians of {found.repeats} trials of each, taking turns"
-    said = [f"{times}; CPU time of the client's process after a warm-up (cold: none); -: did not run.", *found.remarks]
-    said += [f"* {sentence}" for sentence in failures(found, "case")]
-    return said if found.finished else [*said, "Interrupted: cases and repeats are missing."]
+    times = "one trial of each" if record.repeats == 1 else f"medians of {record.repeats} trials of each, taking turns"
+    said = [f"{times}; CPU time of the client's process after a warm-up (cold: none); -: did not run.", *record.remarks]
+    said += [f"* {sentence}" for sentence in failures(record, "case")]
+    return said + interrupted(record, "cases and repeats")
 
 
-def tables(found: Record) -> list[Table]:
+def tables(record: Record) -> list[Table]:
     """Return a table of clients and cases, and one of goals."""
-    every, cases = seen(found), _cases(found)
+    every, cases = seen(record), _cases(record)
     titles = ["CPU ms/request\nx ideal", *(f"{name}\nn = {case.workload.requests}" for name, case in cases.items())]
     kinds = dict.fromkeys(kind for _, kind in every)
     rows = [[kind, *(_cell(every.get((name, kind))) for name in cases)] for kind in kinds]
     goals = [_goal(goal, reached(goal, every)) for goal in GOALS]
-    return [Table(titles, rows, notes=notes(found)), Table(["goal", "at most", "measured", Column("")], goals)]
+    return [Table(titles, rows, notes=notes(record)), Table(["goal", "at most", "measured", Column("")], goals)]
 
 
 def _cell(one: Any) -> str:
@@ -198,7 +195,7 @@ def _cell(one: Any) -> str:
     if one is None:
         return "-"
     ratio = f"  {one.ratio:5.2f}x" if pd.notna(one.ratio) else ""
-    return f"{one.cpu_ms:.2f}{ratio}" + "*" * bool(one.errors)
+    return f"{one.cpu_ms:.2f}{ratio}{'*' if one.errors else ''}"
 
 
 def _goal(goal: Goal, value: float | None) -> list[Content]:
@@ -219,17 +216,17 @@ def reached(goal: Goal, every: Mapping[tuple[str, str], Any]) -> float | None:
     return value / float(getattr(theirs, goal.number)) if goal.over else value
 
 
-def _against_limit(found: Record) -> list[str]:
+def _against_limit(record: Record) -> list[str]:
     """Return the cases that the figure draws: those with a latency and a warm-up."""
-    return [name for name, case in _cases(found).items() if case.ideal_s and case.options["warm_up"]]
+    return [name for name, case in _cases(record).items() if case.ideal_s and case.options["warm_up"]]
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw CPU time per request, and total time divided by the ideal, against the limit, one line for each client.
 
     A point is the median of the repeats; the bar through it reaches from the lowest to the highest.
     """
-    names, rows = _against_limit(found), _runs(found)
+    names, rows = _against_limit(record), _runs(record)
     rows = rows[rows["case"].isin(names)]
     # A single point is not drawn, unless there is only one case.
     rows = rows[rows.groupby("kind")["case"].transform("nunique") >= min(2, len(names))]
@@ -238,9 +235,9 @@ def figure(found: Record) -> Figure:
         failed = mine["errors"].sum()
         marks[str(kind)] = f" ({failed} failed)" if failed else ""
         said.append(f"{kind}{marks[str(kind)]}: {', '.join(map(_point, each(mine)))}.")
-    about, words = _about(found, names), [f"{WHAT} {headline(found)}.", *said]
+    about, words = _about(record, names), [f"{WHAT} {headline(record)}.", *said]
     with sheet(
-        headline(found), about, words, (1, 2), 4.0, foot=FOOT, foot_in=1.2, wspace=0.14
+        headline(record), about, words, (1, 2), 4.0, foot=FOOT, foot_in=1.2, wspace=0.14
     ) as (fig, (cpu, ratio)):  # fmt: skip
         for ax, number in ((cpu, "cpu_ms"), (ratio, "ratio")):
             against(ax, rows, number, "concurrency limit", room=0.33, notes=marks)
@@ -253,15 +250,15 @@ def _point(one: Any) -> str:
     return f"{one.cpu_ms:.2f} ms and {one.ratio:.2f} times the ideal at {one.limit:,.0f}"
 
 
-def _about(found: Record, names: Sequence[str]) -> str:
-    loads = [(case.limit, case.workload) for name, case in _cases(found).items() if name in names]
+def _about(record: Record, names: Sequence[str]) -> str:
+    loads = [(case.limit, case.workload) for name, case in _cases(record).items() if name in names]
     sizes = [f"{load.requests:,} requests of {stated(load.latency or 0)} (limit {limit:,})" for limit, load in loads]
-    return ", ".join([*sizes, runs(found.repeats)])
+    return ", ".join([*sizes, runs(record.repeats)])
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return the numbers that the goals are about."""
-    values = {goal.name: reached(goal, seen(found)) for goal in GOALS}
+    values = {goal.name: reached(goal, seen(record)) for goal in GOALS}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -17,11 +17,12 @@ from supalab.clients.arms import arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
 from supalab.measure.case import Case, Trial, Workload
+from supalab.measure.compare import median_item
 from supalab.measure.record import Record, each, medians
 from supalab.measure.run import Plan, checked_names, checked_repeat, rotated
 from supalab.measure.worker import THENS
 from supalab.report.format import count, duration, listed, ms
-from supalab.report.plot import INK, MUTED, key, label, look, row_label, sheet
+from supalab.report.plot import INK, MUTED, label, legend, look, row_label, sheet
 from supalab.report.table import Table
 
 __all__ = ["EXPERIMENT", "arms", "cancellation", "plan"]
@@ -75,7 +76,7 @@ def plan(
                 yield Case(one.name, load, "cancel", turn, tags={"then": then}, options=options)
 
 
-def arms(found: Record) -> pd.DataFrame:
+def arms(record: Record) -> pd.DataFrame:
     """Return a row for each arm with the medians of its repeats, in the order in which they first ran.
 
     ``free_s`` (every caller had ended), ``run_s`` (``asyncio.run`` returned) and ``exit_s`` (the process ended) count
@@ -83,8 +84,8 @@ def arms(found: Record) -> pd.DataFrame:
     ``wasted``: requests that the lab finished without a caller; ``still_running``: those that the client itself
     finished, in its own slots; ``broken``: new callers with an error.
     """
-    rows = found.rows
-    late, answered = rows["cancelled_s"] - found.asked["at_s"], rows["late_outcome"] == "ok"
+    rows = record.rows
+    late, answered = rows["cancelled_s"] - record.asked["at_s"], rows["late_outcome"] == "ok"
     # One request made the client ready, one was the new caller's.
     wasted = rows["served"] - 1 - rows["answered"] - answered
     rows = rows.assign(
@@ -102,9 +103,9 @@ def arms(found: Record) -> pd.DataFrame:
     return medians(rows, "arm").set_index("arm").assign(**worst).reset_index()
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say which clients keep working after the cancellation."""
-    seen = list(each(arms(found)))
+    seen = list(each(arms(record)))
     busy = [one.arm for one in seen if one.still_running]
     if busy:
         return f"After cancellation, {listed(busy)} {'keep' if busy[1:] else 'keeps'} working"
@@ -112,16 +113,16 @@ def headline(found: Record) -> str:
     return f"After cancellation, no client keeps working ({listed(free)})" if free else "Nothing could be cancelled"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say for each arm when callers were free, what kept running, how long a new caller waited, when all had ended."""
-    return [*(" ".join(_said(one, found)) for one in each(arms(found))), FROM_WHEN]
+    return [*(" ".join(_said(one, record)) for one in each(arms(record))), FROM_WHEN]
 
 
-def _said(one: Any, found: Record) -> Iterator[str]:
-    callers = found.asked["callers"]
+def _said(one: Any, record: Record) -> Iterator[str]:
+    callers = record.asked["callers"]
     if one.answered == callers:
         yield (
-            f"{one.arm}: the cancellation, due after {duration(found.asked['at_s'])}, came after "
+            f"{one.arm}: the cancellation, due after {duration(record.asked['at_s'])}, came after "
             f"{duration(one.cancelled_s)}, when all {callers} callers had their responses: a blocked loop cannot "
             "cancel callers."
         )
@@ -141,51 +142,51 @@ def _said(one: Any, found: Record) -> Iterator[str]:
         yield f"asyncio.run returned after {duration(one.run_s)} and the process exited after {duration(one.exit_s)}."
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return what happened to callers, slots, the client and the process, a row for each arm."""
-    seen = arms(found)
+    seen = arms(record)
     ends = {name: seen[f"{name}_s"].map(ms, na_action="ignore") for name in ("free", "closed", "run", "exit")}
     return Table.of(seen.assign(**ends), {
         "arm": "{arm}", "callers\nfree ms": "{free}", "still\nrunning": "{still_running:.0f}",
         "dis-\nconnected": "{abandoned:.0f}",
         "new caller\nx server time": lambda one: "broken" if one.broken else f"{one.late_ratio:.2f}",
         "client\nclosed ms": "{closed}", "asyncio.run\nreturned ms": "{run}", "process\nexited ms": "{exit}",
-    }, headline=headline(found), notes=notes(found))  # fmt: skip
+    }, headline=headline(record), notes=notes(record))  # fmt: skip
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw requests in flight at the lab over time, one row for each arm, with the cancellation and a new caller.
 
     Of several repeats, the one with the median wait of its new caller is drawn.
     """
-    every = list(each(arms(found)))
-    shown = [_shown(found, one.arm) for one in every]
+    every = list(each(arms(record)))
+    shown = [_shown(record, one.arm) for one in every]
     ends = [step for trial in shown for step in (_came(trial), *(at for at, _ in trial.timeline))]
-    asked, right, top = found.asked, max(ends) * 1.04, max(trial["peak"] for trial in shown)
+    asked, right, top = record.asked, max(ends) * 1.04, max(trial["peak"] for trial in shown)
     about = f"{asked['callers']} callers, each request {duration(asked['latency'])} at the server; "
     about += f"all are cancelled after {duration(asked['at_s'])}, and a new caller sends a request right then"
-    words, shape = [WHAT, *notes(found)], (len(every), 1)
+    words, shape = [WHAT, *notes(record)], (len(every), 1)
     with sheet(
-        headline(found), about, words, shape, 1.25 * len(every), foot=FOOT, foot_in=1.15, left=0.16, hspace=0.42
+        headline(record), about, words, shape, 1.25 * len(every), foot=FOOT, foot_in=1.15, left=0.16, hspace=0.42
     ) as (fig, panels):  # fmt: skip
         for ax, one, trial in zip(panels, every, shown, strict=True):
             ax.set(xlim=(0, right), ylim=(0, top * 1.5), yticks=[tick for tick in (0, trial.limit) if tick <= top])
             _requests(ax, one, trial)
-            _ends(ax, one, trial, found)
+            _ends(ax, one, trial, record)
             ax.grid(visible=True, axis="x")
             ax.tick_params(labelbottom=ax is panels[-1])
         panels[-1].set_xlabel("seconds since the callers asked", loc="left")
-        key(
+        legend(
             panels[0], [CALLED, WASTED, LEFT], bbox_to_anchor=(0, 1.05), borderaxespad=0, alignment="left",
             title="Requests in flight, as the lab counted them", title_fontproperties={"weight": "bold", "size": 12},
         )  # fmt: skip
     return fig
 
 
-def _shown(found: Record, name: str) -> Trial:
-    mine = found.of(name)
-    asking = sorted((trial for trial in mine if trial["late_s"] is not None), key=lambda trial: trial["late_s"])
-    return asking[(len(asking) - 1) // 2] if asking else mine[0]
+def _shown(record: Record, name: str) -> Trial:
+    mine = record.of(name)
+    asking = [trial for trial in mine if trial["late_s"] is not None]
+    return median_item(asking, lambda trial: trial["late_s"]) if asking else mine[0]
 
 
 def _came(trial: Trial) -> float:
@@ -214,7 +215,7 @@ def _fill(ax: Axes, steps: Sequence[tuple[float, int]], **how: Any) -> None:
     ax.fill_between(times, counts, step="post", **how)
 
 
-def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
+def _ends(ax: Axes, one: Any, trial: Trial, record: Record) -> None:
     """Mark when the new caller had its response and when a program that just ends had exited; label the row."""
     shade, top = look(trial.case.kind)[0], 0.93 * ax.get_ylim()[1]
     if trial["late_outcome"] == "ok":
@@ -223,10 +224,10 @@ def _ends(ax: Axes, one: Any, trial: Trial, found: Record) -> None:
         said = f"new caller: {duration(one.late_s)}, {one.late_ratio:.1f} x server time"
         _beside(ax, said, at, 0.5, 7, color=INK)
     if pd.notna(one.exit_s):
-        at = found.asked["at_s"] + one.exit_s
+        at = record.asked["at_s"] + one.exit_s
         ax.plot(at, top, "v", color=INK, markersize=8, clip_on=False, zorder=6)
         _beside(ax, f"process exited after {duration(one.exit_s)}", at, top, 0, color=MUTED, fontsize=9.5)
-    if one.answered == found.asked["callers"]:
+    if one.answered == record.asked["callers"]:
         row_label(ax, one.arm, ["cannot be", "cancelled"])
     elif one.still_running:
         row_label(ax, one.arm, [f"{one.still_running:.0f} requests", "keep running"])
@@ -239,9 +240,9 @@ def _beside(ax: Axes, said: str, x: float, y: float, up: float, **how: Any) -> N
     label(ax, said, (x, y), (-9 if x > 0.8 * ax.get_xlim()[1] else 9, up), zorder=6, **how)
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return how many requests each client wasted, and how long a new caller waited."""
-    every = list(each(arms(found)))
+    every = list(each(arms(record)))
     wasted = {f"{one.arm}: wasted requests": one.wasted for one in every}
     return wasted | {f"{one.arm}: one more caller, s": one.late_s for one in every if pd.notna(one.late_s)}
 

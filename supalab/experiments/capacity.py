@@ -21,7 +21,7 @@ from supalab.experiments.load import late, percentiles, starred
 from supalab.experiments.race import control_of
 from supalab.measure.case import MOST
 from supalab.measure.compare import percentile
-from supalab.measure.record import Record, each
+from supalab.measure.record import Record, each, interrupted
 from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import PATH, case_of, service_arm
 from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic, poisson
@@ -32,11 +32,14 @@ from supalab.settings import checked_number
 
 __all__ = ["ARMS", "capacity", "figure", "headline", "ideal_queue", "notes", "plan", "services", "steps_of", "tables"]
 
+NAME = "capacity"
+ABOUT = "how much load a service can take with each client: response time against arrival rate, and the capacity"
 #: The article's "before", the control with the new limit, the article's "after", and our client.
 ARMS = ("fake-3", "fake-10", "article-10", "real-10")
+QUICK = {"steps": (10.0, 20.0, 40.0, 80.0), "duration": 4.0, "requests": 60, "fine": 0.15}
+#: The rates of the search, the highest one, and how close it comes to the capacity.
 STEPS, MOST_RATE, FINE = (5.0, 10.0, 20.0, 40.0, 80.0), 640.0, 0.05
-LATENCY_S, TIMEOUT_S, CALLER_TIMEOUT_S = 0.15, 5.0, 10.0
-DURATION_S, IDLE_S, REQUESTS = 10.0, 2.0, 150
+IDLE_S, CALLER_TIMEOUT_S = 2.0, 10.0
 #: A step whose generator was late is measured once more, and then counts as it is.
 TRIES = 2
 #: Quick enough means a p95 below so many idle response times.
@@ -48,8 +51,9 @@ ARTICLE: Mapping[str, tuple[float, float, str, float]] = {
     "memory, MB (ours: most)": (250, 180, "memory_bytes", 1e-6),
     "capacity (article: concurrent; ours: /s)": (3, 10, "capacity", 1),
 }
+WHAT = "Response time (p95, logarithmic) against arrival rate, a line for each client."
 FOOT = "The article says of its own service: 450 to 150 ms, 250 to 180 MB, 3 to 10 at once."
-ABOUT = (
+NOTES = (
     "Capacity: the highest rate of open-loop load with p95 below twice the idle response time (of one caller); a rate "
     "at most {fine:.0%} higher was too high.",
     "Ideal queue: the capacity of the same number of slots for the same arrivals, simulated without a client, threads "
@@ -64,13 +68,13 @@ def plan(
     arms: Sequence[str] = ARMS,
     *,
     steps: Sequence[float] = STEPS,
-    latency: float = LATENCY_S,
-    duration: float = DURATION_S,
-    requests: int = REQUESTS,
+    latency: float = 0.15,
+    duration: float = 10.0,
+    requests: int = 150,
     fine: float = FINE,
     most: float = MOST_RATE,
     seed: int = 1,
-    timeout: float = TIMEOUT_S,
+    timeout: float = 5.0,
 ) -> Plan:
     """Run each service when idle, then at rising rates; arms take turns at each rate and get the same arrivals.
 
@@ -92,7 +96,7 @@ def plan(
     climb = tuple(float(rate) for rate in steps)
     if not climb or sorted(set(climb)) != list(climb) or climb[0] <= 0:
         raise SettingsError(f"steps {steps!r} are not rates that go up, e.g. {STEPS}")
-    checked_number("requests", requests, 1, MOST, f"use e.g. {REQUESTS}")
+    checked_number("requests", requests, 1, MOST, "use e.g. 150")
     checked_number("most", most, climb[0], MOST_PER_S, f"use e.g. {MOST_RATE:.0f}", "requests per second")
     if not 0 < fine < 1:
         raise SettingsError(f"fine {fine!r} is not a share between 0 and 1, e.g. {FINE}")
@@ -173,13 +177,13 @@ def ideal_capacity(slots: int, idle_s: float, asked: Mapping[str, Any]) -> float
     return bracket(search(is_good, asked["steps"], asked["fine"]))[0]
 
 
-def steps_of(found: Record) -> pd.DataFrame:
+def steps_of(record: Record) -> pd.DataFrame:
     """Return a row for each arm and rate, in order of rate; if a rate was tried twice, the last try counts."""
-    rows = found.rows[found.rows["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
-    return rows.sort_values(["arm", "rate"], key=lambda of: of.map(found.arms.index) if of.name == "arm" else of)
+    rows = record.rows[record.rows["rate"].notna()].drop_duplicates(["arm", "rate"], keep="last")
+    return rows.sort_values("rate").sort_values("arm", key=lambda arms: arms.map(record.arms.index), kind="stable")
 
 
-def services(found: Record) -> pd.DataFrame:
+def services(record: Record) -> pd.DataFrame:
     """Return a row for each arm in the order in which they ran: its service when idle and at its capacity.
 
     ``capacity`` and ``ideal``: its own capacity and that of an ideal queue with as many slots, in requests per second;
@@ -188,45 +192,44 @@ def services(found: Record) -> pd.DataFrame:
     at its capacity. A value that was not found is NaN.
     """
     rows = []
-    for idle in (trial for trial in found.trials if trial["rate"] is None):
-        steps, idle_s = steps_of(found), idle["response_p50_s"]
+    for idle in (trial for trial in record.trials if trial["rate"] is None):
+        steps, idle_s = steps_of(record), idle["response_p50_s"]
         mine = steps[steps["arm"] == idle.arm].set_index("rate")
         quick = mine["response_p95_s"].astype(float) < TOO_SLOW * idle_s
         good, bad = bracket(dict(zip(mine.index, quick, strict=True)))
-        memory = [idle["memory_bytes"], mine["memory_bytes"].max()]
         rows.append({
             **mine.reindex([good]).iloc[0], "arm": idle.arm, "limit": idle.limit, "idle_s": idle_s,
             "too_slow_s": TOO_SLOW * idle_s, "capacity": good, "too_much": bad,
-            "ideal": ideal_capacity(idle.limit, idle_s, found.asked), "errors": int(mine["errors"].sum()),
-            "idle_bytes": memory[0], "memory_bytes": memory[1],
+            "ideal": ideal_capacity(idle.limit, idle_s, record.asked), "errors": int(mine["errors"].sum()),
+            "idle_bytes": idle["memory_bytes"], "memory_bytes": mine["memory_bytes"].max(),
         })  # fmt: skip
     every = pd.DataFrame(rows).set_index("arm", drop=False)
     numbers = every.astype(dict.fromkeys(["capacity", "too_much", "ideal", "idle_bytes", "memory_bytes"], float))
     return numbers.assign(times=numbers["capacity"] / numbers["capacity"].get("fake-3", float("nan")))
 
 
-def _capacities(found: Record) -> pd.Series[float]:
+def _capacities(record: Record) -> pd.Series[float]:
     """Return the capacities with three threads, ten threads, and ten requests at once with async; NaN if not found."""
-    return services(found)["capacity"].reindex(["fake-3", "fake-10", "real-10"])
+    return services(record)["capacity"].reindex(["fake-3", "fake-10", "real-10"])
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say the capacities with three threads, with ten threads, and with ten at once in async code."""
-    few, control, real = _capacities(found)
+    few, control, real = _capacities(record)
     if pd.isna(few + control + real):
         return "How much load a service can take with each client"
     return f"3 threads: {few:.3g} requests per second.  10 threads: {control:.3g}.  10 at once with async: {real:.3g}."
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say each client's capacity, idle response time, memory and failures, and how far apart the controls are."""
     said = ["Capacity is the highest rate with p95 below twice the idle response time."]
-    for one in each(services(found)):
+    for one in each(services(record)):
         there = "" if pd.isna(one.capacity) else f", {one.in_flight_mean:.1f} in flight on average there"
         weight = "" if pd.isna(one.memory_bytes) else f", {size(one.memory_bytes)} of memory at most"
         failed = f", {one.errors} requests failed in all steps" if one.errors else ""
         said.append(f"{one.arm}: {_capacity(one)}, idle {duration(one.idle_s)}{there}{weight}{failed}.")
-    _, control, real = _capacities(found)
+    _, control, real = _capacities(record)
     if not pd.isna(real / control):
         apart = f"real-10's capacity is {real / control:.2f} times it."
         said.append(f"fake-10 is the control of real-10 with the same limit; {apart}")
@@ -240,9 +243,9 @@ def _capacity(one: Any) -> str:
     return f"{'>= ' if pd.isna(one.too_much) else ''}{one.capacity:.1f}/s"
 
 
-def tables(found: Record) -> list[Table]:
+def tables(record: Record) -> list[Table]:
     """Return the clients, p95 at each rate that was tried, and the article's row next to ours."""
-    every, steps = services(found), steps_of(found)
+    every, steps = services(record), steps_of(record)
     columns: dict[str, str | Callable[[Any], Content]] = {
         "client": "{arm}",
         "idle\nms": lambda one: ms(one.idle_s),
@@ -255,7 +258,7 @@ def tables(found: Record) -> list[Table]:
         "errors": starred,
     }
     megabytes = {"idle_mb": every["idle_bytes"] / 1e6, "most_mb": every["memory_bytes"] / 1e6}
-    asked = {**found.asked, "latency": stated(found.asked["latency"])}
+    asked = {**record.asked, "latency": stated(record.asked["latency"])}
     p95 = {arm: mine.set_index("rate")["response_p95_s"] for arm, mine in steps.groupby("arm", sort=False)}
     climb = [
         [f"{rate:g}/s", *(ms(mine[rate], NEVER) if rate in mine else "" for mine in p95.values())]
@@ -265,10 +268,10 @@ def tables(found: Record) -> list[Table]:
     named = {f"{one.arm} at {one.rate:g}/s": one for one in each(steps)}
     said = [f"* {name}: {one.failures}" for name, one in named.items() if one.errors]
     said += late(name for name, one in named.items() if one.send_delay_p99_s > LATE_S)
-    said += ["Interrupted: steps are missing."] * (not found.finished)
+    said += interrupted(record, "steps")
     article = ("in production", "article\nbefore -> after", "here\nfake-3 -> real-10", "control\nfake-10")
     return [
-        Table.of(every.assign(**megabytes), columns, notes=[about.format(**asked) for about in ABOUT]),
+        Table.of(every.assign(**megabytes), columns, notes=[note.format(**asked) for note in NOTES]),
         Table(["p95 ms at", *map(str, p95)], climb),
         Table(article, _with_article(every), notes=said),
     ]
@@ -284,20 +287,19 @@ def _with_article(every: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw p95 against the arrival rate, a line for each client with its capacity marked, and requests in flight.
 
     A response that never came is drawn at the top edge.
     """
-    every, steps = services(found), steps_of(found)
-    backend = f"with a backend of {duration(found.asked['latency'])}"
-    service = f"contest-agent, a service on each client, one after another, {backend}"
-    what = "Response time (p95, logarithmic) against arrival rate, a line for each client."
+    every, steps = services(record), steps_of(record)
+    service = "contest-agent, a service on each client, one after another"
+    about = f"{service}, with a backend of {duration(record.asked['latency'])}; the same open-loop load for all"
+    words = [WHAT, headline(record), *notes(record)]
     weights = ", ".join(f"{one.arm} {size(one.memory_bytes)}" for one in each(every.dropna(subset="memory_bytes")))
     with sheet(
-        headline(found), f"{service}; the same open-loop load for all", [what, headline(found), *notes(found)], (1, 2),
-        3.5, foot=f"Memory of the service at most: {weights}.\n{FOOT}", head_in=1.65, foot_in=1.4, left=0.075,
-        right=0.975, width_ratios=(2.1, 1), wspace=0.2,
+        headline(record), about, words, (1, 2), 3.5, foot=f"Memory of the service at most: {weights}.\n{FOOT}",
+        head_in=1.65, foot_in=1.4, left=0.075, right=0.975, width_ratios=(2.1, 1), wspace=0.2,
     ) as (fig, (left, right)):  # fmt: skip
         _lines(left, every, steps, steps["response_p95_s"].astype(float).fillna(CALLER_TIMEOUT_S))
         response_axes(left, list(steps["rate"]), 0.1, CALLER_TIMEOUT_S)
@@ -330,19 +332,14 @@ def _lines(ax: Axes, every: pd.DataFrame, steps: pd.DataFrame, values: pd.Series
         )  # fmt: skip
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return the ratios of capacities, then capacities and idle response times."""
-    few, control, real = _capacities(found)
+    few, control, real = _capacities(record)
     numbers = {"capacity real-10 / fake-3": real / few, "capacity real-10 / fake-10, the control": real / control}
     for column, unit in (("capacity", "capacity /s"), ("idle_s", "idle s")):
-        numbers |= {f"{arm}: {unit}": value for arm, value in services(found)[column].items()}
+        numbers |= {f"{arm}: {unit}": value for arm, value in services(record)[column].items()}
     return {name: float(value) for name, value in numbers.items() if pd.notna(value)}
 
 
-EXPERIMENT = Experiment(
-    name="capacity",
-    about="how much load a service can take with each client: response time against arrival rate, and the capacity",
-    plan=plan, headline=headline, notes=notes, tables=tables, figures={"capacity": figure}, compared=compared,
-    quick={"steps": (10.0, 20.0, 40.0, 80.0), "duration": 4.0, "requests": 60, "fine": 0.15},
-)  # fmt: skip
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, tables, {NAME: figure}, compared, quick=QUICK)
 capacity = EXPERIMENT.run

@@ -41,6 +41,7 @@ __all__ = [
     "headline", "notes", "plan", "table", "verdicts",
 ]  # fmt: skip
 
+NAME, ABOUT = "claims", "every claim of the article with its verdict"
 COLUMNS = ("id", "section", "claim", "figure", "unit", "experiment", "rule", "note")
 #: The experiments that can test a claim: races, single facts, a service under load, or none.
 EXPERIMENTS = ("burst", "far", "wide", "reuse", "facts", "production", "none")
@@ -187,14 +188,14 @@ def far(quick: bool, arms: Sequence[str], small: float = QUICK_FAR) -> Plan:
 
 
 def verdicts(
-    found: Record, names: Sequence[str] = (), *, experiment: str = "burst", scale: float = 1.0
+    record: Record, names: Sequence[str] = (), *, experiment: str = "burst", scale: float = 1.0
 ) -> pd.DataFrame:
     """Judge the claims (all, or some by their ids): a row for each, with what was found and why.
 
     ``experiment`` and ``scale``: of trials of another record, such as a race whose server time was divided by 2.
     Raises TrialError for an id that no claim has.
     """
-    evidence, chosen = rules.Evidence.of(found.trials, experiment, scale), catalogue(found.asked.get("claims"))
+    evidence, chosen = rules.Evidence.of(record.trials, experiment, scale), catalogue(record.asked.get("claims"))
     if unknown := set(names) - {claim.id for claim in chosen}:
         raise TrialError(f"no claim {min(unknown)!r}: there are {', '.join(claim.id for claim in chosen)}")
     rows = [
@@ -209,27 +210,29 @@ def _counts(judged: pd.DataFrame) -> Mapping[rules.Verdict, int]:
     return {verdict: int((judged["verdict"] == verdict).sum()) for verdict in LOOKS}
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say how many claims hold as stated."""
-    judged = verdicts(found)
+    judged = verdicts(record)
     return f"{len(judged)} claims tested: {_counts(judged)[rules.HOLDS]} hold as stated"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say how many claims have each verdict, what "another reason" means, and how it was measured."""
-    judged = verdicts(found)
+    judged = verdicts(record)
     said = ", ".join(f"{number} {LOOKS[verdict][0]}" for verdict, number in _counts(judged).items())
     other = "it is as claimed, but the cause is not the one that the article names."
     every = [f"Of {len(judged)} claims {said}.", f"{LOOKS[rules.OTHER][1]} for another reason: {other}"]
-    every += [QUICK_NOTE, "No service was put under load."] * bool(found.asked.get("quick"))
-    every += ["Interrupted: claims whose experiments did not run are not tested."] * (not found.finished)
+    if record.asked.get("quick"):
+        every += [QUICK_NOTE, "No service was put under load."]
+    if not record.finished:
+        every.append("Interrupted: claims whose experiments did not run are not tested.")
     return every
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return every claim with the article's figure, the value found here, a verdict and a sentence."""
     rows: list[list[Content]] = []
-    for section, lines in groupby(each(verdicts(found)), key=lambda line: line.section):
+    for section, lines in groupby(each(verdicts(record)), key=lambda line: line.section):
         rows.append([Cell(f"\n{section}", "bold")])
         for line in lines:
             _, mark, style, *_ = LOOKS[line.verdict]
@@ -237,37 +240,38 @@ def table(found: Record) -> Table:
             rows.append([claim, line.stated, line.here, Cell(f"{mark} {line.verdict}", style)])
     widths = {"the article": 12, "here": 12, "verdict": 26}
     columns = [Column("claim, and what was found", wide=True), *(Column(name, width=w) for name, w in widths.items())]
-    return Table(columns, rows, headline=headline(found), notes=notes(found))
+    return Table(columns, rows, headline=headline(record), notes=notes(record))
 
 
-def _with_figures(found: Record) -> list[Any]:
+def _with_figures(record: Record) -> list[Any]:
     """Return the verdicts of claims with a figure for which a value was found."""
-    judged = verdicts(found)
+    judged = verdicts(record)
     return list(each(judged[judged["figure"].notna() & judged["value"].notna()]))
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return the value found for each claim that has a figure."""
-    return {f"claim {line.id}": line.value for line in _with_figures(found)}
+    return {f"claim {line.id}": line.value for line in _with_figures(record)}
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw every verdict, and below each value found here over the article's, on a scale of ratios.
 
     A value of zero or below (such as memory that grew although it should shrink) is drawn at the left end of the scale
     with its number.
     """
-    lines = _with_figures(found)
+    lines = _with_figures(record)
     rows_in = ROW_IN * max(len(lines), 1)
-    size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at the article's size"
+    size = "fewer requests, times scaled back" if record.asked.get("quick") else "measured at the article's size"
     band = f"grey band: within a factor of {rules.FACTOR:g} of the article's number"
     said = [f"{line.claim}: {line.stated} claimed, {line.here} here, {line.verdict}." for line in lines]
+    about = f"{size}{'' if record.finished else ', interrupted'}; {band}"
+    words = ["The results table of the claims.", notes(record)[0], *said]
     with sheet(
-        headline(found), f"{size}{'' if found.finished else ', interrupted'}; {band}",
-        ["The results table of the claims.", notes(found)[0], *said], (2, 1), 1.0 + rows_in, head_in=1.0, foot_in=0.62,
-        left=0.44, right=0.965, hspace=0.0, height_ratios=(1.0, rows_in),
+        headline(record), about, words, (2, 1), 1.0 + rows_in, head_in=1.0, foot_in=0.62, left=0.44, right=0.965,
+        hspace=0.0, height_ratios=(1.0, rows_in),
     ) as (fig, (marks, rows)):  # fmt: skip
-        _draw_verdicts(marks, _counts(verdicts(found)))
+        _draw_verdicts(marks, _counts(verdicts(record)))
         _draw_values(rows, lines)
     return fig
 
@@ -298,7 +302,8 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
     """Draw each value found here as a multiple of the article's; within the band, they count as the same."""
     if not lines:
         ax.set_xticks([])
-        return not_seen(ax, "no claim with a figure was tested")
+        not_seen(ax, "no claim with a figure was tested")
+        return
     ax.axvspan(1 / rules.FACTOR, rules.FACTOR, color="#e8edf3", zorder=0, linewidth=0)
     ax.axvline(1, color=MUTED, linewidth=1.2, zorder=1)
     for row, line in enumerate(lines):
@@ -315,12 +320,7 @@ def _draw_values(ax: Axes, lines: Sequence[Any]) -> None:
     ax.tick_params(axis="y", length=0, labelsize=10)
     ax.grid(visible=True, axis="x")
     ax.set_xlabel("found here, as a multiple of the article's number", loc="left")
-    return None
 
 
-EXPERIMENT = Experiment(
-    name="claims", about="every claim of the article with its verdict",
-    plan=plan, headline=headline, notes=notes, tables=table, figures={"claims": figure}, compared=compared,
-    quick={"quick": True},
-)  # fmt: skip
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick={"quick": True})
 claims = EXPERIMENT.run

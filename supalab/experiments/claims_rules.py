@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Literal
 
 from supalab.measure.case import Trial
+from supalab.measure.compare import median_item
 from supalab.report.format import count, duration, number, size
 from supalab.shipped import shipped_text
 
@@ -135,7 +136,7 @@ def numbers_of(trials: Sequence[Trial], scale: float = 1.0) -> dict[str, Any]:
     """
     if "makespan_s" not in trials[0].numbers:
         return dict(trials[0].numbers)
-    one = sorted(trials, key=lambda trial: trial.makespan_s)[(len(trials) - 1) // 2]
+    one = median_item(trials, lambda trial: trial.makespan_s)
     seen: Mapping[str, Any] = one.numbers
     requests = one.case.workload.requests
     share, service = scale * REQUESTS / requests, seen.get("service_mean_s", seen.get("latency_mean_s", 0.0))

@@ -31,7 +31,10 @@ from supalab.shipped import shipped_text
 
 __all__ = ["ARTICLE", "EXPERIMENT", "cells", "detective", "figure", "headline", "hypotheses", "notes", "plan", "table"]
 
-QUICK, QUICK_NEAR = 2.0, 60
+NAME, ABOUT = "detective", "under which conditions the article's numbers are all true at once"
+#: What a quick run divides times by, and the requests of its bursts at 150 ms.
+QUICK_SCALE, QUICK_REQUESTS = 2.0, 60
+#: The article's response time after, and its throughput.
 NEAR_S, OPEN_RATE = 0.15, 20.0
 SEEN_BY = (
     "At once: the arm's limit, and the most slots that were in use. The client counts them, because over a long round "
@@ -74,10 +77,10 @@ def plan(*, quick: bool = False) -> Plan:
 
     ``quick``: a shorter server time and round trip and fewer requests; the numbers are scaled back.
     """
-    scale = QUICK if quick else 1.0
+    scale = QUICK_SCALE if quick else 1.0
     yield from burst(quick, ("fake-3", "fake-10", "article-10"))
-    yield from far(quick, ("fake-3", "session-3", "real-3", "real-10"), QUICK)
-    load = Workload(QUICK_NEAR if quick else REQUESTS, NEAR_S / scale)
+    yield from far(quick, ("fake-3", "session-3", "real-3", "real-10"), QUICK_SCALE)
+    load = Workload(QUICK_REQUESTS if quick else REQUESTS, NEAR_S / scale)
     yield from bursts("near", ("fake-3", "real-10"), load, scale)
     way = {"rtt": FAR_RTT_S / scale, "tls": True}
     yield from _open("open", ("real-10",), NEAR_S / scale, {}, scale)
@@ -93,12 +96,12 @@ def _open(experiment: str, arms: Sequence[str], latency: float, conditions: Mapp
         yield Case(name, Workload(REQUESTS, latency), conditions=conditions, tags=tags, options=options)
 
 
-def cells(found: Record) -> pd.DataFrame:
+def cells(record: Record) -> pd.DataFrame:
     """Return a row for each hypothesis and number of the table: the article's, the one here, and whether it fits.
 
     A hypothesis whose arms were not measured without errors is left out.
     """
-    evidence, rows = Evidence.of(found.trials), list[dict[str, Any]]()
+    evidence, rows = Evidence.of(record.trials), list[dict[str, Any]]()
     for one in hypotheses():
         with suppress(NotSeen):
             rows += [_cell(one, evidence, when, figure) for when in ("before", "after") for figure in ARTICLE]
@@ -117,9 +120,9 @@ def _cell(one: Any, e: Evidence, when: str, figure: str) -> dict[str, Any]:
     return {**said, "fits": fits, "text": text, "stated": article.there(claimed)}
 
 
-def _matrix(found: Record) -> list[pd.DataFrame]:
+def _matrix(record: Record) -> list[pd.DataFrame]:
     """Return the cells of each hypothesis."""
-    return [mine for _, mine in cells(found).groupby("letter")]
+    return [mine for _, mine in cells(record).groupby("letter")]
 
 
 def _best(every: Sequence[pd.DataFrame]) -> tuple[int, list[pd.DataFrame]]:
@@ -136,18 +139,18 @@ def _sentence(mine: pd.DataFrame) -> str:
     return f"{said}, but not {but}." if but else f"{said}."
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say under which hypotheses all of the article's numbers are true."""
-    most, best = _best(_matrix(found))
+    most, best = _best(_matrix(record))
     if most == NUMBERS:
         letters = listed((mine["letter"].iloc[0] for mine in best), "or")
         return f"All of the article's numbers at once: only in {letters}"
     return f"No hypothesis has all of the article's numbers at once: {most} of {NUMBERS} at best"
 
 
-def solution(found: Record) -> str:
+def solution(record: Record) -> str:
     """Say in sentences which hypotheses explain everything; if none does, which come nearest and what they miss."""
-    every = _matrix(found)
+    every = _matrix(record)
     if not every:
         return "No hypothesis could be tested: nothing was measured without errors."
     most, best = _best(every)
@@ -160,43 +163,43 @@ def solution(found: Record) -> str:
     return f"All {NUMBERS} numbers are true at once in {how_many}: {named}.{rest}"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say the solution, how things were counted, and how it was measured."""
-    return [solution(found), SEEN_BY, *[QUICK_NOTE] * bool(found.asked.get("quick"))]
+    return [solution(record), SEEN_BY, *([QUICK_NOTE] if record.asked.get("quick") else [])]
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return the matrix of hypotheses and numbers, before and after."""
     columns = [Column("hypothesis", wide=True), Column("", width=6), *(Column(name, width=13) for name in ARTICLE)]
     article = [[Cell(f"  {one.there(claimed)}") for claimed in one.numbers] for one in ARTICLE.values()]
     rows: list[list[Content]] = [["the article", [Cell("before"), Cell("after")], *article]]
-    for mine in _matrix(found):
+    for mine in _matrix(record):
         fits = Cell(f"{mine['fits'].sum()}/{len(mine)}", "good" if mine["fits"].all() else "dim")
         words = [Cell(f"\n{mine['letter'].iloc[0]}  {mine['said'].iloc[0]}"), fits]
         marked = [Cell(f"{LOOKS[one.fits][2]} {one.text}", "good" if one.fits else "bad") for one in each(mine)]
         pairs = zip(marked[: len(ARTICLE)], marked[len(ARTICLE) :], strict=True)
         numbers = [[Cell(f"\n{before.text}", before.style), after] for before, after in pairs]
         rows.append([words, [Cell("\nbefore"), Cell("after")], *numbers])
-    return Table(columns, rows, headline=headline(found), notes=notes(found))
+    return Table(columns, rows, headline=headline(record), notes=notes(record))
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return response and throughput of each arm in each experiment."""
     return {
         f"{where}: {name}": float(numbers[number])
-        for where, numbers in Evidence.of(found.trials).numbers.items()
+        for where, numbers in Evidence.of(record.trials).numbers.items()
         for name, number in (("response, s", "response_s"), ("rate, /s", "per_s"))
     }
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw a row for each hypothesis and a column for each number, before and after; the article's own are on top."""
-    every = _matrix(found)
-    size = "fewer requests, times scaled back" if found.asked.get("quick") else "measured at full size"
+    every = _matrix(record)
+    size = "fewer requests, times scaled back" if record.asked.get("quick") else "measured at full size"
     about = f"{len(every)} hypotheses against the article's table, {size}; a tick: within a factor of 1.5"
-    words = ["The matrix of hypotheses.", solution(found), *map(_sentence, every)]
+    words = ["The matrix of hypotheses.", solution(record), *map(_sentence, every)]
     with sheet(
-        headline(found), about, words, (1, 1), ROW_IN * (len(every) + 2), head_in=0.95, foot_in=0.12, left=0.0,
+        headline(record), about, words, (1, 1), ROW_IN * (len(every) + 2), head_in=0.95, foot_in=0.12, left=0.0,
         right=1.0,
     ) as (fig, [ax]):  # fmt: skip
         # In inches from its top left, so that words keep their size; a row of the grid is a row of the matrix.
@@ -231,9 +234,5 @@ def _draw_row(ax: Axes, row: int, mine: pd.DataFrame) -> None:
         _words(ax, x + 0.24, row + 0.5, cell.text.replace(", ", "\n"), fontsize=9.2, linespacing=1.05)
 
 
-EXPERIMENT = Experiment(
-    name="detective", about="under which conditions the article's numbers are all true at once",
-    plan=plan, headline=headline, notes=notes, tables=table, figures={"detective": figure}, compared=compared,
-    quick={"quick": True},
-)  # fmt: skip
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick={"quick": True})
 detective = EXPERIMENT.run

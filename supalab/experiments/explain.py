@@ -165,9 +165,9 @@ class Explained(NamedTuple):
         return seconds / whole if whole > 0 else None
 
 
-def explained(found: Record) -> Explained:
+def explained(record: Record) -> Explained:
     """Return the results of the finished rounds; raises TrialError if no round was finished."""
-    rows, in_a_round = found.rows, sum(1 for _ in plan(**{**found.asked, "repeat": 1}))
+    rows, in_a_round = record.rows, sum(1 for _ in plan(**{**record.asked, "repeat": 1}))
     if len(rows):
         rows = rows.sort_values("repeat", kind="stable")
         rows = rows[rows.groupby("repeat")["arm"].transform("size") == in_a_round]
@@ -187,7 +187,7 @@ def explained(found: Record) -> Explained:
 
         return Step(one, link, before, after, saved("slot_ms" if link else "makespan_s"), saved("cpu_ms"))
 
-    factors = chain(found.asked["before"], found.asked["limit"])
+    factors = chain(record.asked["before"], record.asked["limit"])
     links = [step(one, link) for one in factors for link in LINKS if (link, one.key, one.before) in sides]
     start, middle, end = factors[0].before, factors[ARTICLE_FACTORS].before, factors[-1].after
     article = Factor(WHOLE, start, "= the article's step", "the article's step", "the article's after", middle)
@@ -196,9 +196,9 @@ def explained(found: Record) -> Explained:
     return Explained([step(one) for one in factors], links, step(article), step(ours))
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say the seconds before, after the article's step and with our client, and what saved most of them."""
-    seen = explained(found)
+    seen = explained(record)
     ends = " to ".join(f"{seconds:.1f} s" for seconds in (*seen.article.ends(), seen.ours.ends()[1]))
     whole = seen.ours.saved.median
     if whole <= 0:
@@ -213,12 +213,12 @@ def headline(found: Record) -> str:
     return f"{ends}: saved {', '.join(f'{share:.0%} by {brief}' for share, brief in best)}"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say what each factor saved, whether they add up to the whole, what CPU time did, what failed or is missing."""
-    seen = explained(found)
+    seen = explained(record)
     said = [*(f"- {_sentence(step, seen)}" for step in seen.steps), ""]
-    said += [*(_sum(way, seen) for _, way in seen.sections), _cpu(seen), *failures(found)]
-    if not found.finished:
+    said += [*(_sum(way, seen) for _, way in seen.sections), _cpu(seen), *failures(record)]
+    if not record.finished:
         said.append(f"Interrupted: only finished rounds count, {seen.ours.saved.rounds} of them.")
     return said
 
@@ -299,10 +299,10 @@ def link_notes(seen: Explained) -> Iterator[str]:
             )
 
 
-def tables(found: Record) -> list[Table]:
+def tables(record: Record) -> list[Table]:
     """Return the factors' table and, if links were measured, that of the links."""
     try:
-        seen = explained(found)
+        seen = explained(record)
     except TrialError:
         return [Table((), (), empty="No round was finished.")]
     titles = [
@@ -318,7 +318,7 @@ def tables(found: Record) -> list[Table]:
         rest = ["  not explained by the factors", "", "", f"{left:+.3f}", _part(seen.share(left))]
         rows.append([Cell(cell, "bold") for cell in _cells(seen, way)])
         rows.append([Cell(cell, "dim") for cell in rest])
-    factors = Table(titles, rows, headline=headline(found), about=[about(seen.ours)], notes=notes(found))
+    factors = Table(titles, rows, headline=headline(record), about=[about(seen.ours)], notes=notes(record))
     return [factors, _links(seen)] if seen.links else [factors]
 
 
@@ -354,9 +354,9 @@ def _links(seen: Explained) -> Table:
     return Table(["factor", *LINKS], rows, headline=link_headline(seen), about=words, notes=said)
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return each factor's share of the whole, the unexplained rest, and the CPU time per request of each arm."""
-    seen = explained(found)
+    seen = explained(record)
     parts = {"remainder / whole": seen.share(seen.left(seen.ours))}
     parts |= {f"{step.factor.key}: share of the whole": seen.share(step.saved.median) for step in seen.steps}
     cpu = {f"{step.factor.after}: CPU ms/request": step.ends("cpu_ms")[1] for step in seen.steps}

@@ -16,9 +16,9 @@ from supalab.experiments import explain
 from supalab.experiments.explain import Explained, Step, about, effect, explained, link_headline, link_notes
 from supalab.measure.compare import Difference, compare
 from supalab.measure.record import Record
-from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, colour, key, label, sheet
+from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, colour, label, legend, sheet
 
-__all__ = ["LOST", "NOISE", "SAVED", "Look", "by_link", "key_of", "look_of", "waterfall"]
+__all__ = ["LOST", "NOISE", "SAVED", "Look", "by_link", "legend_of", "look_of", "waterfall"]
 
 #: The height of a bar as a part of the space for it.
 BAR = 0.6
@@ -72,9 +72,9 @@ def look_of(got: Difference) -> Look:
     return SAVED if got.median > 0 else LOST
 
 
-def key_of(fig: Figure, looks: Iterable[Look]) -> None:
+def legend_of(fig: Figure, looks: Iterable[Look]) -> None:
     """Explain the looks in a line at the lower left."""
-    key(fig, looks, line=1.0, bbox_to_anchor=(10 / 72 / WIDTH_IN, 0.62 / fig.get_figheight()))
+    legend(fig, looks, line=1.0, bbox_to_anchor=(10 / 72 / WIDTH_IN, 0.62 / fig.get_figheight()))
 
 
 def bars(ax: Axes, drawn: Mapping[Any, Bar], unit: str, across: tuple[float, float]) -> None:
@@ -100,15 +100,15 @@ def margin(ax: Axes, place: float, said: str, left: float, up: float = 0, **how:
     ax.annotate(said, (0, place), xytext=by, annotation_clip=False, **{"fontsize": 11, "color": INK, **at, **how})
 
 
-def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
+def waterfall(record: Record, *, fig: Figure | None = None) -> Figure:
     """Draw what each factor saved, in seconds and in CPU time per request; draws on ``fig`` if one is given.
 
     The article's "before" and "after" and our client are levels that were measured directly; if the factors between
     them do not add up to the difference within one per cent of the whole, the remainder has its own row.
     """
-    seen, said = explained(found), explain.headline(found)
+    seen, said = explained(record), explain.headline(record)
     rows = dict(enumerate(_rows(seen)))
-    words = [f"Waterfall: what each change saves. {said}.", f"{about(seen.ours)}.", *explain.notes(found)]
+    words = [f"Waterfall: what each change saves. {said}.", f"{about(seen.ours)}.", *explain.notes(record)]
     with sheet(
         said.replace(" s to ", " s → "), about(seen.ours), [line.removeprefix("- ") for line in words if line], (1, 2),
         0.46 * len(rows), foot=_foot(seen), fig=fig, head_in=1.35, foot_in=1.45, left=LEFT_IN, wspace=0.1,
@@ -127,7 +127,7 @@ def waterfall(found: Record, *, fig: Figure | None = None) -> Figure:
                 gap = [place + BAR / 2, place + 1 - BAR / 2]
                 time.plot([bar.end] * 2, gap, color=MUTED, linewidth=0.8, zorder=1)
         used = [bar.look for bar in seconds.values()]
-        key_of(fig, [look for look in (SAVED, LOST, NOISE, LEFT) if look is not LEFT or LEFT in used])
+        legend_of(fig, [look for look in (SAVED, LOST, NOISE, LEFT) if look is not LEFT or LEFT in used])
     return fig
 
 
@@ -178,12 +178,12 @@ def _foot(seen: Explained) -> str:
     )
 
 
-def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
+def by_link(record: Record, *, fig: Figure | None = None) -> Figure:
     """Draw how much shorter a request holds its slot, for each factor and link; draws on ``fig`` if one is given.
 
     Raises TrialError if no links were measured.
     """
-    seen = explained(found)
+    seen = explained(record)
     if not seen.links:
         raise TrialError("this explanation has no links: measure it with links=True")
     factors = list(dict.fromkeys(step.factor for step in seen.links))
@@ -205,7 +205,7 @@ def by_link(found: Record, *, fig: Figure | None = None) -> Figure:
                 factors.remove(step.factor)
                 margin(ax, place, _arrow(step), -0.4, fontweight="bold")
         ax.axvline(0, color=INK, linewidth=1.0, zorder=4)
-        key_of(fig, [SAVED, LOST, NOISE])
+        legend_of(fig, [SAVED, LOST, NOISE])
     return fig
 
 

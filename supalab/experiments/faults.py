@@ -23,7 +23,7 @@ from supalab.experiments.capacity import ARMS, TOO_SLOW
 from supalab.experiments.load import late
 from supalab.experiments.race import control_of
 from supalab.measure.case import Span, Trial
-from supalab.measure.record import Record, each
+from supalab.measure.record import Record, each, interrupted
 from supalab.measure.run import Plan, checked_names
 from supalab.measure.service import case_of, service_arm
 from supalab.measure.traffic import LATE_S, Traffic, failures, response, stayed
@@ -33,6 +33,9 @@ from supalab.report.table import Content, Table
 
 __all__ = ["FAULTS", "faults", "figure", "headline", "notes", "plan", "recovery", "tables", "windows"]
 
+NAME = "faults"
+ABOUT = "a slow backend, a failing backend, a flood of clients that disconnect: when each client's service recovers"
+QUICK = {"before": 2.0, "fault": 3.0, "after": 6.0}
 LATENCY_S, SLOW_S = 0.15, 2.0
 #: The faults by name: what they are, and the lab's conditions during them.
 FAULTS: Mapping[str, tuple[str, Mapping[str, float]]] = {
@@ -47,7 +50,7 @@ RATE = 5.0
 FLOOD, FLOOD_TIMEOUT_S = 240.0, 0.05
 #: A caller of an interactive service may wait one second; the same for every client.
 TIMEOUT_S, CALLER_TIMEOUT_S = 1.0, 10.0
-BEFORE_S, FAULT_S, AFTER_S, IDLE_S = 4.0, 10.0, 12.0, 1.5
+IDLE_S = 1.5
 #: So many quick requests in a row are a recovery. A larger number would blame the fault for a hiccup seconds later.
 ENOUGH = 10
 #: Why a kind of client does not recover; shown only if this was measured.
@@ -74,9 +77,11 @@ NOTES = (
     "them; the backend could have stopped.",
     "Disconnected: a flood of {flood:g} clients per second in addition, which disconnect after {flood_ms:.0f} ms.",
 )
+#: Of the figure: a row's height in inches, the lowest time; the room above the slowest, and where in it the lost are.
 ROW_IN, LOW_S, MARGIN, LOST = 1.3, 0.1, 1.9, 1.25
 TICKS = (0.1, 0.3, 1.0, 3.0, 10.0)
 SHADE = "#e9ecef"
+WHAT = "Response time over time, a row for each client, a column for each fault."
 FOOT = (
     "Response time in seconds from the intended start. Shaded: the fault. x: lost. Dotted: twice the idle response "
     "time. Line: recovered.\nClients of the flood are not drawn: they are load and wait for no response."
@@ -87,9 +92,9 @@ def plan(
     arms: Sequence[str] = ARMS,
     faults: Sequence[str] = tuple(FAULTS),
     *,
-    before: float = BEFORE_S,
-    fault: float = FAULT_S,
-    after: float = AFTER_S,
+    before: float = 4.0,
+    fault: float = 10.0,
+    after: float = 12.0,
     rate: float = RATE,
     flood: float = FLOOD,
     flood_timeout: float = FLOOD_TIMEOUT_S,
@@ -128,7 +133,7 @@ def plan(
             yield case_of(name, LATENCY_S, traffic, tags={"fault": kind}, detail=True, **how)
 
 
-def windows(found: Record) -> pd.DataFrame:
+def windows(record: Record) -> pd.DataFrame:
     """Return a row for each fault on each client, in the order in which they ran.
 
     ``begin`` and ``end``: of the fault as it really was, in seconds from the load's start. ``before_s``, ``during_s``:
@@ -138,8 +143,8 @@ def windows(found: Record) -> pd.DataFrame:
     caller; ``noticed``: requests whose connection the client had closed, so that the backend could have stopped. A
     value that was not found is NaN.
     """
-    numbers = ["before_s", "during_s", "recovery_s"]
-    return pd.DataFrame(map(_window, found.trials)).astype(dict.fromkeys(numbers, float))
+    rows = pd.DataFrame(map(_window, record.trials))
+    return rows.astype({"before_s": float, "during_s": float, "recovery_s": float})
 
 
 def _window(trial: Trial) -> dict[str, Any]:
@@ -173,61 +178,63 @@ def recovery(spans: Sequence[Span], end: float, too_slow_s: float) -> float | No
     return None if first is None else after[first].asked - end if first else 0.0
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say which services do not recover immediately."""
-    every = windows(found)
-    ill = [arm for arm in found.arms if (every[every["arm"] == arm]["recovery_s"] != 0).any()]
+    every = windows(record)
+    ill = [arm for arm in record.arms if (every[every["arm"] == arm]["recovery_s"] != 0).any()]
     if not ill:
         return "When a fault is over, every client's service recovers immediately"
     return f"When a fault is over, {listed(ill)} {'do' if ill[1:] else 'does'} not recover immediately"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say for each fault and client when it recovered, how many callers were lost, and how much work was wasted."""
     words = {"immediately": "recovered immediately", "not seen": "did not recover while we watched"}
     return [
         f"{one.arm}, {FAULTS[one.fault][0]} for {one.end - one.begin:.1f} s: "
         f"{words.get(one.recovered, f'recovered after {one.recovered}')}, {one.lost} of {len(one.spans)} callers who "
         f"stayed were lost, {one.wasted} responses of the backend were wasted."
-        for one in each(windows(found))
+        for one in each(windows(record))
     ]
 
 
-def tables(found: Record) -> list[Table]:
+def tables(record: Record) -> list[Table]:
     """Return a table for each fault, with notes on its columns."""
-    every = windows(found)
+    every = windows(record)
     by_fault = list(every.groupby("fault", sort=False))
     made = [
         Table.of(mine, COLUMNS, headline=f"{FAULTS[str(kind)][0]}, {(mine['end'] - mine['begin']).iloc[0]:.0f} s")
         for kind, mine in by_fault
     ]
-    said = [note.format(**found.asked, flood_ms=1000 * found.asked["flood_timeout"]) for note in NOTES]
+    said = [note.format(**record.asked, flood_ms=1000 * record.asked["flood_timeout"]) for note in NOTES]
     for kind, mine in by_fault:
-        lost = "; ".join(f"{one.arm} {one.failures}" for one in each(mine) if one.lost)
-        said += [f"{kind}, lost: {lost}"] * bool(lost)
-    for one in each(every[every["recovery_s"].isna()]):
-        if (one.kind, one.fault) in REASONS:
-            said.append(f"{one.arm} did not recover: {REASONS[one.kind, one.fault]}.")
+        if lost := "; ".join(f"{one.arm} {one.failures}" for one in each(mine) if one.lost):
+            said.append(f"{kind}, lost: {lost}")
+    said += [
+        f"{one.arm} did not recover: {REASONS[one.kind, one.fault]}."
+        for one in each(every[every["recovery_s"].isna()])
+        if (one.kind, one.fault) in REASONS
+    ]
     said += late(f"{one.arm} {one.fault}" for one in each(every[every["late"]]))
-    said += ["Interrupted: faults are missing."] * (not found.finished)
+    said += interrupted(record, "faults")
     return [*made, Table((), (), notes=said)]
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw every request of every fault: a row for each client, a column for each fault, on shared scales.
 
     The panel of a fault that did not run says so.
     """
-    every = {(one.arm, one.fault): one for one in each(windows(found))}
-    arms, kinds = found.arms, list(dict.fromkeys(kind for _, kind in every))
+    every = {(one.arm, one.fault): one for one in each(windows(record))}
+    arms, kinds = record.arms, list(dict.fromkeys(kind for _, kind in every))
     answered = [span.latency for one in every.values() for span in one.spans if span.ok]
-    top = MARGIN * max([2 * found.asked["timeout"], *answered])
-    service = f"contest-agent over a backend of {duration(LATENCY_S)}, {found.asked['rate']:g} requests per second"
-    what = f"Response time over time, a row for each client, a column for each fault. {headline(found)}."
+    top = MARGIN * max([2 * record.asked["timeout"], *answered])
+    service = f"contest-agent over a backend of {duration(LATENCY_S)}, {record.asked['rate']:g} requests per second"
+    about = f"{service} at random; a client's timeout is {record.asked['timeout']:g} s"
+    words = [f"{WHAT} {headline(record)}.", *notes(record)]
     with sheet(
-        headline(found), f"{service} at random; a client's timeout is {found.asked['timeout']:g} s",
-        [what, *notes(found)], (len(arms), len(kinds)), ROW_IN * len(arms), foot=FOOT, head_in=1.5, foot_in=0.95,
-        left=0.16, right=0.975, hspace=0.3, wspace=0.1,
+        headline(record), about, words, (len(arms), len(kinds)), ROW_IN * len(arms), foot=FOOT, head_in=1.5,
+        foot_in=0.95, left=0.16, right=0.975, hspace=0.3, wspace=0.1,
     ) as (fig, axes):  # fmt: skip
         for ax, (arm, kind) in zip(axes, product(arms, kinds), strict=True):
             if (arm, kind) not in every:
@@ -268,20 +275,15 @@ def _draw_window(ax: Axes, one: Any, top: float, *, hollow: bool) -> None:
     label(ax, said, (1, 0.62), (-5, 0), xycoords="axes fraction", fontsize=9.5, zorder=6)
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return lost callers, noticed disconnects and the recovery of each fault on each client."""
     numbers = {
         f"{one.arm} {one.fault}: {name}": float(value)
-        for one in each(windows(found))
+        for one in each(windows(record))
         for name, value in (("lost", one.lost), ("noticed", one.noticed), ("recovered, s", one.recovery_s))
     }
     return {name: value for name, value in numbers.items() if not math.isnan(value)}
 
 
-EXPERIMENT = Experiment(
-    name="faults",
-    about="a slow backend, a failing backend, a flood of clients that disconnect: when each client's service recovers",
-    plan=plan, headline=headline, notes=notes, tables=tables, figures={"faults": figure}, compared=compared,
-    quick={"before": 2.0, "fault": 3.0, "after": 6.0},
-)  # fmt: skip
+EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, tables, {NAME: figure}, compared, quick=QUICK)
 faults = EXPERIMENT.run

@@ -63,25 +63,23 @@ def plan(arms: Sequence[str] = ARMS, *, latency: float = 0.15, repeat: int = 3) 
             yield Case(one.name, blocking if one.kind == "blocking" else load, "burst", turn, options=options)
 
 
-def _runs(found: Record) -> pd.DataFrame:
+def _runs(record: Record) -> pd.DataFrame:
     """Return every run; the idle loop is an arm of its own, without requests."""
-    rows, idle = found.rows, pd.Series([trial.case.job == "idle" for trial in found.trials])
+    rows, idle = record.rows, pd.Series([trial.case.job == "idle" for trial in record.trials])
     rows = rows.reindex(columns=[*rows, *({"cpu_ms", "errors", "threads"} - {*rows})])
     rows.loc[idle, ["arm", "kind"]] = IDLE
     # The axis is logarithmic, and a coarse clock would read 0.
     return rows.assign(requests=rows["requests"].mask(idle), **rows[list(PARTS)].clip(lower=LEAST_S))
 
 
-def arms(found: Record) -> pd.DataFrame:
+def arms(record: Record) -> pd.DataFrame:
     """Return a row for each arm, the idle loop first, then in the order of the plan: medians of its repeats."""
-    order = {name: place for place, name in enumerate([IDLE, *found.asked["arms"]])}
-    seen = medians(_runs(found), "arm", "kind")
-    return seen.sort_values("arm", key=lambda names: names.map(order), ignore_index=True)
+    return medians(_runs(record), "arm", "kind")
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say how long the loop was blocked at most, with the worst arm and with the best."""
-    seen = _asked(arms(found)).sort_values("lag_max_s", ascending=False, kind="stable")
+    seen = _asked(arms(record)).sort_values("lag_max_s", ascending=False, kind="stable")
     if seen.empty:
         return "No arm ran"
     said = [f"up to {duration(one.lag_max_s)} with {one.arm}" for one in each(seen.iloc[[0, -1]])]
@@ -93,11 +91,11 @@ def _asked(seen: pd.DataFrame) -> pd.DataFrame:
     return seen[seen["arm"] != IDLE]
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say what blocking does, how threads and async compare at each limit, the lag of an idle loop, and what failed."""
-    seen = arms(found)
+    seen = arms(record)
     idle = [_idle(one) for one in each(seen[seen["arm"] == IDLE])]
-    return [*_by_limit(_asked(seen)), *idle, *failures(found)]
+    return [*_by_limit(_asked(seen)), *idle, *failures(record)]
 
 
 def _by_limit(asked: pd.DataFrame) -> Iterator[str]:
@@ -118,35 +116,35 @@ def _idle(one: Any) -> str:
     return f"An idle loop, for comparison: {lag}. The ticker's own CPU time is subtracted."
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return CPU time, threads and lag: a row for the idle loop, and one for each arm."""
-    seen = arms(found)
+    seen = arms(record)
     seen = seen.assign(threads=seen["threads"].mask(seen["arm"] == IDLE, 1), **(1000 * seen[list(PARTS)]))
     return Table.of(seen, {
         "arm": "{arm}", "requests": "{requests:.0f}", "CPU ms/\nrequest": "{cpu_ms:.2f}", "threads": "{threads:.0f}",
         "lag ms\np50": "{lag_p50_s:,.1f}", "p99": "{lag_p99_s:,.1f}", "longest": "{lag_max_s:,.1f}",
-        "errors": lambda one: Cell(f"{one.errors:.0f}" * (one.arm != IDLE), "bad" * bool(one.errors)),
-    }, headline=headline(found), notes=notes(found))  # fmt: skip
+        "errors": lambda one: Cell("" if one.arm == IDLE else f"{one.errors:.0f}", "bad" if one.errors > 0 else ""),
+    }, headline=headline(record), notes=notes(record))  # fmt: skip
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return the CPU time per request and the 99th percentile of the lag, for each arm."""
-    every = list(each(_asked(arms(found))))
+    every = list(each(_asked(arms(record))))
     cpu = {f"{one.arm}: CPU ms/request": one.cpu_ms for one in every}
     return cpu | {f"{one.arm}: lag p99, ms": 1000 * one.lag_p99_s for one in every}
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw p50, p99 and the longest lag of each client on a log axis, and CPU time per request and threads.
 
     A large mark is the median of the repeats, a small one each repeat.
     """
-    seen, every = arms(found), _runs(found)
+    seen, every = arms(record), _runs(record)
     every = every.assign(place=every["arm"].map({arm: place for place, arm in seen["arm"].items()}))
-    load = f"as many callers as the limit, each request {duration(found.asked['latency'])} at the server"
-    about = f"Closed loop: {load}; {runs(found.repeats)}, a small mark for each"
+    load = f"as many callers as the limit, each request {duration(record.asked['latency'])} at the server"
+    about = f"Closed loop: {load}; {runs(record.repeats)}, a small mark for each"
     with sheet(
-        headline(found), about, [WHAT, *notes(found)], (1, 2), 0.5 * len(seen), foot=FOOT, head_in=1.5,
+        headline(record), about, [WHAT, *notes(record)], (1, 2), 0.5 * len(seen), foot=FOOT, head_in=1.5,
         foot_in=1.05, left=0.115, right=0.965, width_ratios=(7, 3), wspace=0.05,
     ) as (fig, (lags, costs)):  # fmt: skip
         panel_title(lags, "How late the event loop is", "delay of a timer that is due every 5 ms")

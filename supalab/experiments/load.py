@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from supalab.contest_agent.options import client_arm
 from supalab.errors import SettingsError
 from supalab.experiments import Experiment
-from supalab.measure.record import Record
+from supalab.measure.record import Record, interrupted
 from supalab.measure.run import Plan, Progress
 from supalab.measure.service import PATH, Private, case_of
 from supalab.measure.traffic import LATE_S, MOST_PER_S, Traffic
@@ -115,29 +115,29 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _about(found: Record) -> str:
-    asked = found.asked
+def _about(record: Record) -> str:
+    asked = record.asked
     if asked["service"] is not None:
         return f"GET {asked['path']} of {asked['service']}"
     agent = client_arm(asked["client"]).name
     return f"GET {asked['path']} of contest-agent on {agent}, backend {stated(LATENCY_S)}"
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say what was put under load."""
-    return f"Response time against arrival rate: {_about(found)}"
+    return f"Response time against arrival rate: {_about(record)}"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say for each load how long responses took and how many requests failed."""
     said = []
-    for trial in found.trials:
+    for trial in record.trials:
         times = [f"{name} {duration(trial[f'response_p{q}_s'])}" for q, name, *_ in PERCENTILES]
         said.append(f"{trial['asked']}: {', '.join(times)}, {trial['errors']} of {trial['requests']} failed.")
     return said
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return one row for each load."""
     columns: dict[str, str | Callable[[Any], Content]] = {
         "asked": "{asked}",
@@ -149,13 +149,13 @@ def table(found: Record) -> Table:
         "late ms\np99": lambda one: f"{1000 * one.send_delay_p99_s:.1f}",
     }
     said = [
-        f"{found.asked['duration']:g} s each, {_about(found)}.",
+        f"{record.asked['duration']:g} s each, {_about(record)}.",
         "Response time runs from the intended start; a failed request counts as never answered.",
     ]
-    said += [f"* {trial['asked']}: {trial['failures']}" for trial in found.trials if trial["errors"]]
-    said += late(trial["asked"] for trial in found.trials if trial["send_delay_p99_s"] > LATE_S)
-    said += ["Interrupted: loads are missing."] * (not found.finished)
-    return Table.of(found.rows, columns, notes=said)
+    said += [f"* {trial['asked']}: {trial['failures']}" for trial in record.trials if trial["errors"]]
+    said += late(trial["asked"] for trial in record.trials if trial["send_delay_p99_s"] > LATE_S)
+    said += interrupted(record, "loads")
+    return Table.of(record.rows, columns, notes=said)
 
 
 def percentiles(load: Mapping[str, Any]) -> str:
@@ -175,15 +175,15 @@ def late(loads: Iterable[str]) -> list[str]:
     return [f"{how}: {said}. Run it again when the machine is less busy."] if said else []
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw median, p95 and p99 of the response time against the rate, with failures counted at each rate."""
-    trials = [trial for trial in found.trials if trial["rate"] is not None]
-    points, longest = [trial["rate"] for trial in trials], found.asked["timeout"]
+    trials = [trial for trial in record.trials if trial["rate"] is not None]
+    points, longest = [trial["rate"] for trial in trials], record.asked["timeout"]
     top = min(2 * max((trial["response_p99_s"] or longest for trial in trials), default=1.0), longest)
     low = min((trial["response_p50_s"] or top for trial in trials), default=0.2) / 2
     never = any(trial["response_p99_s"] is None for trial in trials)
-    foot = f"At the top edge: after {top:g} s and more, or never; what fails was never answered." * never
-    about, words = f"{_about(found)}; seconds from the intended start", [f"{headline(found)}.", *notes(found)]
+    foot = f"At the top edge: after {top:g} s and more, or never; what fails was never answered." if never else ""
+    about, words = f"{_about(record)}; seconds from the intended start", [f"{headline(record)}.", *notes(record)]
     shape: dict[str, Any] = {"head_in": 1.15, "foot_in": 0.85, "left": 0.075, "right": 0.975}
     with sheet("Response time against arrival rate", about, words, (1, 1), 3.0, foot=foot, **shape) as (fig, (ax,)):
         for q, name, dash, marker in PERCENTILES:

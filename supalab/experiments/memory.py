@@ -71,36 +71,36 @@ def _sound(trial: Trial) -> bool:
     return bool(seen["peak"] == trial.case.limit and not seen["answered"] and seen["at_rest"])
 
 
-def _readings(found: Record) -> pd.DataFrame:
+def _readings(record: Record) -> pd.DataFrame:
     """Return every reading, ``sound`` or not, with MB, and KB per request; a second try replaces the first."""
-    rows = found.rows.assign(sound=list(map(_sound, found.trials)))
+    rows = record.rows.assign(sound=list(map(_sound, record.trials)))
     rows = rows.assign(mb=rows["held_bytes"] / 1e6, kb=rows["held_bytes"] / rows["limit"] / 1e3)
     return rows.drop_duplicates(["arm", "repeat"], keep="last")
 
 
-def cells(found: Record) -> pd.DataFrame:
+def cells(record: Record) -> pd.DataFrame:
     """Return a row for each client and number in flight: the megabytes that its processes held, ascending.
 
     ``variation`` is their coefficient of variation, NaN for a single process.
     """
-    seen = _readings(found).groupby(["kind", "limit"], sort=False, as_index=False).agg(
+    seen = _readings(record).groupby(["kind", "limit"], sort=False, as_index=False).agg(
         mb=("mb", "mean"), low=("mb", "min"), high=("mb", "max"), sd=("mb", "std"), kb=("kb", "mean"),
         n=("repeat", "size"), peak=("peak", "min"), answered=("answered", "max"), sound=("sound", "all"),
     )  # fmt: skip
     return seen.assign(variation=seen["sd"] / seen["mb"]).sort_values("limit", kind="stable")
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say what the clients hold at the largest number in flight."""
-    seen = cells(found)
+    seen = cells(record)
     most = seen["limit"].max()
     held = [f"{cell.kind} {size(1e6 * cell.mb)}" for cell in each(seen[seen["limit"] == most])]
     return f"{most:,} requests in flight: {listed(held)}"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say what one more request takes, where clients do not differ, how much repeats vary, what is unreliable."""
-    seen = cells(found)
+    seen = cells(record)
     unsound = [
         f"{cell.kind} at {cell.limit:,}: not reliable, at most {cell.peak:,} were in flight together and "
         f"{cell.answered:,} were answered when it was read."
@@ -149,14 +149,14 @@ def _spread(seen: pd.DataFrame) -> Iterator[str]:
     yield f"Coefficient of variation over {seen['n'].max()} processes: at most {most}."
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return megabytes with their standard deviation, and kilobytes per request; a row for each number in flight."""
-    seen = cells(found)
+    seen = cells(record)
     texts = {"MB ± sd": list(map(_megabytes, each(seen))), "KB each": [f"{kb:.0f}" for kb in seen["kb"]]}
     wide = seen.assign(**texts).pivot(index="limit", columns="kind", values=list(texts)).fillna("")
     columns = {f"{kind}\n{unit}": wide[unit, kind] for unit in texts for kind in map(str, seen["kind"].unique())}
     rows = [[f"{number:,}", *written] for number, *written in pd.DataFrame(columns).itertuples()]
-    return Table(["in\nflight", *columns], rows, headline=headline(found), notes=notes(found))
+    return Table(["in\nflight", *columns], rows, headline=headline(record), notes=notes(record))
 
 
 def _megabytes(cell: Any) -> str:
@@ -165,20 +165,20 @@ def _megabytes(cell: Any) -> str:
     return f"{cell.mb:.2f}{sd}{'' if cell.sound else ' ?'}"
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw megabytes against requests in flight, and kilobytes per request.
 
     A point is the mean of the processes; the bar through it reaches from the lowest to the highest. At a hollow point,
     the requests were not all in flight together.
     """
-    seen, rows, said = cells(found), _readings(found), notes(found)
+    seen, rows, said = cells(record), _readings(record), notes(record)
     hollow = {(cell.kind, cell.limit) for cell in each(seen[~seen["sound"]])}
     held = "Memory that no other process shares, read once while all wait for their responses"
     clients = [f"{kind}: {', '.join(map(_at, each(mine)))}." for kind, mine in seen.groupby("kind", sort=False)]
-    about, words = f"{held}; {runs(found.repeats, 'mean')}", [WHAT, *clients, *said]
+    about, words = f"{held}; {runs(record.repeats, 'mean')}", [WHAT, *clients, *said]
     foot = "\n".join([*_each_more(seen), *_spread(seen), MARKS])
     with sheet(
-        headline(found), about, words, (1, 2), 3.45, foot=foot, foot_in=1.25, wspace=0.15
+        headline(record), about, words, (1, 2), 3.45, foot=foot, foot_in=1.25, wspace=0.15
     ) as (fig, (total, of_one)):  # fmt: skip
         panel_title(total, "Memory held", "megabytes above the process without a client")
         panel_title(of_one, "Memory per request", "kilobytes for each request in flight")
@@ -191,9 +191,9 @@ def _at(cell: Any) -> str:
     return f"{size(1e6 * cell.mb)} at {cell.limit:,} ({cell.kb:.0f} KB per request)"
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return the megabytes of each client at each number in flight."""
-    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mb for cell in each(cells(found))}
+    return {f"{cell.kind}, {cell.limit} in flight: MB": cell.mb for cell in each(cells(record))}
 
 
 EXPERIMENT = Experiment(NAME, ABOUT, plan, headline, notes, table, {NAME: figure}, compared, quick=QUICK)

@@ -6,6 +6,7 @@ limit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 NAME, ABOUT = "race", "six arms, five times: the times of every request, the lab's counters, memory, CPU, loop lag"
-LATENCY_S = 0.15
+#: The conditions of a lab that a race leaves alone unless they are asked for.
 LAB = {"rtt": 0.0, "tls": False, "jitter": 0.0, "error_rate": 0.0}
 #: The figure shows these if all of them ran: the fake client, its fair control, our client.
 USUAL, MOST_ROWS = ("fake-3", "fake-10", "real-10"), 6
@@ -67,11 +68,15 @@ def race(
     is no witness, and the workload's latency counts as unknown. Arms take turns. The errors are those of
     ``Experiment.run``.
     """
-    asked, now = asdict(workload or Workload()), {} if lab is None else asdict(lab.conditions)
+    asked = asdict(workload or Workload())
     asked["rows"] = asked.pop("limit")
-    if settings is not None or asked["latency"] is None:
-        asked["latency"] = now.get("latency") if settings is None else None
-    return EXPERIMENT.run(lab=lab, settings=settings, progress=progress, arms=arms, repeat=repeat, **(now | asked))
+    conditions = {} if lab is None else asdict(lab.conditions)
+    if settings is not None:
+        asked["latency"] = None
+    elif asked["latency"] is None:
+        asked["latency"] = conditions.get("latency")
+    asked = {**conditions, **asked, "arms": arms, "repeat": repeat}
+    return EXPERIMENT.run(lab=lab, settings=settings, progress=progress, **asked)
 
 
 def plan(
@@ -79,7 +84,7 @@ def plan(
     *,
     requests: int = 100,
     callers: int | None = None,
-    latency: float | None = LATENCY_S,
+    latency: float | None = 0.15,
     repeat: int = 1,
     table: str = "contests",
     columns: str = "*",
@@ -116,12 +121,12 @@ def plan(
             yield Case(one.name, load, "burst", turn, conditions, detail=True)
 
 
-def together(found: Record | Iterable[Trial]) -> Record:
+def together(trials: Record | Iterable[Trial]) -> Record:
     """Return trials as one record, so that a notebook can draw what it has observed; a record is returned unchanged.
 
     Raises TrialError for no trials, and for trials of unlike workloads or conditions.
     """
-    record = found if isinstance(found, Record) else Record(NAME, tuple(found))
+    record = trials if isinstance(trials, Record) else Record(NAME, tuple(trials))
     if not record.trials:
         raise TrialError("there are no trials: run a race first")
     first, *others = [asdict(trial.workload) | LAB | dict(trial.case.conditions) for trial in record.trials]
@@ -135,14 +140,14 @@ def together(found: Record | Iterable[Trial]) -> Record:
     return record
 
 
-def arms(found: Record) -> pd.DataFrame:
+def arms(record: Record) -> pd.DataFrame:
     """Return a row for each arm with the medians of its repeats, in the order in which they first ran.
 
     ``errors`` are the worst repeat's, so that no failure hides in a median. ``ideal_ratio``: total time divided by what
     the server time alone would take; ``law``: throughput times service time over the mean in flight that the lab saw, 1
     when they agree; ``spread``: (slowest - fastest) / median of the total times. A value that was not measured is NaN.
     """
-    rows = found.rows
+    rows = record.rows
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *LACKING])))
     rows = rows.assign(
         ideal_ratio=rows["makespan_s"] / rows["ideal_s"].where(rows["ideal_s"] > 0),
@@ -156,33 +161,33 @@ def arms(found: Record) -> pd.DataFrame:
     return medians(rows, "arm").set_index("arm").assign(**more).reset_index()
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return a row for each arm; a value that was not measured stays blank."""
-    seen = arms(found)
+    seen = arms(record)
     in_ms = {f"{part}_ms": 1000 * seen[f"{part}_s"] for part in ("wait_p50", "wait_p99", "service_p50", "service_p99")}
     return Table.of(seen.assign(**in_ms, added_mb=seen["added_bytes"] / 1e6), {
         "arm": "{arm}", "in\nflight": "{peak:.0f}", "con-\nnec-\ntions": "{connections:.0f}",
         "total\ntime\ns": "{makespan_s:.2f}", "x\nideal": "{ideal_ratio:.2f}", "req.\n/s": "{per_s:.1f}",
         "queue\nms p50/\np99": "{wait_p50_ms:.0f}/{wait_p99_ms:.0f}",
         "service\nms p50/\np99": "{service_p50_ms:.0f}/{service_p99_ms:.0f}", "CPU\nms per\nreq.": "{cpu_ms:.2f}",
-        "MB\nadded": "{added_mb:.1f}", "errors": lambda one: Cell(f"{one.errors:.0f}", "bad" * bool(one.errors)),
-    }, headline=headline(found), notes=notes(found))  # fmt: skip
+        "MB\nadded": "{added_mb:.1f}", "errors": lambda one: Cell(f"{one.errors:.0f}", "bad" if one.errors else ""),
+    }, headline=headline(record), notes=notes(record))  # fmt: skip
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Return the sentences under the table: controls, Little's law, spread, errors, blank and missing values."""
-    seen = arms(found)
-    said = [*_control(seen), *_law(found, seen)]
+    seen = arms(record)
+    said = [*_control(seen), *_law(record, seen)]
     shaky = [f"{one.arm} {one.spread:.0%}" for one in each(seen[seen["spread"] > UNSTABLE])]
     if shaky:
         said.append(
             f"May be unstable, because the repeats' total times are far apart: {', '.join(shaky)}. Is the machine busy?"
         )
-    said += failures(found)
+    said += failures(record)
     if seen["peak"].isna().any():
         said.append("Blank: only a lab can count it (in flight, connections), or the ideal is unknown.")
-    if not found.finished:
-        lacking = [name for name in found.asked.get("arms", ()) if name not in found.arms]
+    if not record.finished:
+        lacking = [name for name in record.asked.get("arms", ()) if name not in record.arms]
         said.append(f"Ended early. Missing: {', '.join(lacking) or 'repeats'}.")
     return said
 
@@ -196,24 +201,25 @@ def _control(seen: pd.DataFrame) -> Iterator[str]:
         yield "No two arms share a limit: this race cannot tell a better client from a larger limit."
 
 
-def _law(found: Record, seen: pd.DataFrame) -> Iterator[str]:
+def _law(record: Record, seen: pd.DataFrame) -> Iterator[str]:
     """Check the law only where lab and client time the same thing: no network between them, no pause before a retry."""
-    law, case = seen[seen["errors"] == 0].set_index("arm")["law"].dropna(), found.trials[0].case
+    law, case = seen[seen["errors"] == 0].set_index("arm")["law"].dropna(), record.trials[0].case
     if law.empty or case.conditions.keys() & {"rtt", "tls", "error_rate"} or not case.workload.latency:
         return
     off = [f"{name} {ratio:.2f}" for name, ratio in law.items() if abs(ratio - 1) > LAW_WITHIN]
     if off:
-        why = [ABOVE_ONE] * bool(law.max() > 1 + LAW_WITHIN) + [BELOW_ONE] * bool(law.min() < 1 - LAW_WITHIN)
-        yield f"{LAW} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; {'; '.join(why)}."
+        sides = {ABOVE_ONE: law.max() > 1 + LAW_WITHIN, BELOW_ONE: law.min() < 1 - LAW_WITHIN}
+        why = "; ".join(side for side, there in sides.items() if there)
+        yield f"{LAW} is off by more than {LAW_WITHIN:.0%}: {', '.join(off)}; {why}."
     else:
         yield f"{LAW}: {law.min():.2f} to {law.max():.2f}, it holds."
 
 
-def shown_arms(found: Record, names: Sequence[str] | None = None) -> tuple[str, ...]:
+def shown_arms(record: Record, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the arms to draw: the given ones, else the usual three if all ran, else the first that ran."""
     if names is not None:
-        return tuple(dict.fromkeys(found.of(name)[0].arm for name in names))
-    return USUAL if set(USUAL) <= set(found.arms) else found.arms[:MOST_ROWS]
+        return tuple(dict.fromkeys(record.of(name)[0].arm for name in names))
+    return USUAL if set(USUAL) <= set(record.arms) else record.arms[:MOST_ROWS]
 
 
 def control_of(name: str, names: Sequence[str]) -> str | None:
@@ -228,8 +234,8 @@ def _controlled(names: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, real) for name in names if (real := control_of(name, names)) is not None]
 
 
-def _shown(found: Record, names: Sequence[str] | None) -> pd.DataFrame:
-    return arms(found).set_index("arm").loc[list(shown_arms(found, names))]
+def _shown(record: Record, names: Sequence[str] | None) -> pd.DataFrame:
+    return arms(record).set_index("arm").loc[list(shown_arms(record, names))]
 
 
 def _apart(times: pd.Series[float]) -> float:
@@ -237,9 +243,9 @@ def _apart(times: pd.Series[float]) -> float:
     return float(times.max() / times.min() - 1)
 
 
-def headline(found: Record, names: Sequence[str] | None = None) -> str:
+def headline(record: Record, names: Sequence[str] | None = None) -> str:
     """Say the total times; "threads or async" is said only if the control was as fast."""
-    rows = _shown(found, names)
+    rows = _shown(record, names)
     took, failed = rows["makespan_s"], int(rows["errors"].sum())
     if len(rows) > MOST_IN_TITLE:
         failures = f", {failed} failures" if failed else ""
@@ -249,7 +255,7 @@ def headline(found: Record, names: Sequence[str] | None = None) -> str:
     if pair and len(slow) == 1 and not failed and _apart(took[list(pair)]) <= SAME:
         few, many = (f"{rows['limit'][name]:.0f} at a time: {duration(took[name])}" for name in (slow[0], pair[1]))
         return f"{few}.  {many}, with threads or with async."
-    ends = {one.Index: f" ({one.errors:.0f} failed)" * bool(one.errors) for one in each(rows)}
+    ends = {one.Index: f" ({one.errors:.0f} failed)" if one.errors else "" for one in each(rows)}
     return ", ".join(f"{name} {duration(took[name])}{end}" for name, end in ends.items())
 
 
@@ -263,22 +269,22 @@ def subtitle(load: Workload, repeats: int = 1, dots: str = ", a dot for each") -
     return f"{asked}{server}{again}"
 
 
-def describe(found: Record, names: Sequence[str] | None = None) -> str:
+def describe(record: Record, names: Sequence[str] | None = None) -> str:
     """Return the sentences that say what the figures of a race show, for those who cannot see them."""
-    rows = _shown(found, names)
-    asked = subtitle(found.trials[0].workload, len(found.of(rows.index[0])), dots="")
+    rows = _shown(record, names)
+    asked = subtitle(record.trials[0].workload, len(record.of(rows.index[0])), dots="")
     pairs = [_pair_in_words(rows["makespan_s"], *pair) for pair in _controlled(list(rows.index))]
     return " ".join([f"{asked}.", *map(_row_in_words, each(rows)), *pairs])
 
 
 def _row_in_words(row: Any) -> str:
     said = ["not witnessed by a lab"]
-    if row.peak == row.peak:
+    if not math.isnan(row.peak):
         said = [f"at most {row.peak:.0f} in flight over {count(int(row.connections), 'connection')}"]
     said.append(f"done after {duration(row.makespan_s)}")
-    if row.wait_p50_s == row.wait_p50_s:
+    if not math.isnan(row.wait_p50_s):
         said.append(f"median queue time {duration(row.wait_p50_s)}, median service time {duration(row.service_p50_s)}")
-    if row.added_bytes == row.added_bytes:
+    if not math.isnan(row.added_bytes):
         said.append(f"{size(row.added_bytes)} of memory added")
     if row.errors:
         said.append(f"{row.errors:.0f} of {row.requests:.0f} requests failed")
@@ -294,13 +300,13 @@ def _pair_in_words(took: pd.Series[float], control: str, real: str) -> str:
     return f"{said} {pair.idxmax()} finishes {later}."
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return counts and ratios of each arm, then CPU time and memory."""
     named = {
         "in flight": "peak", "connections": "connections", "makespan / ideal": "ideal_ratio",
         "CPU ms/request": "cpu_ms", "memory added, bytes": "added_bytes",
     }  # fmt: skip
-    seen = arms(found).set_index("arm")[list(named.values())]
+    seen = arms(record).set_index("arm")[list(named.values())]
     return {f"{arm}: {name}": float(n) for name, key in named.items() for arm, n in seen[key].dropna().items()}
 
 

@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 
 from supalab.experiments.race import control_of, describe, headline, shown_arms, subtitle, together
 from supalab.measure.case import Span, Trial
+from supalab.measure.compare import median_item
 from supalab.measure.record import Record
 from supalab.report.format import duration, size
-from supalab.report.plot import INK, MUTED, colour, dots, key, label, not_seen, pale, panel_title, row_label, sheet
+from supalab.report.plot import INK, MUTED, colour, dots, label, legend, not_seen, pale, panel_title, row_label, sheet
 
 __all__ = [
-    "draw_in_flight", "draw_lanes", "draw_latency", "draw_memory", "draw_waiting", "in_lanes",
+    "draw_in_flight", "draw_lanes", "draw_latency", "draw_memory", "draw_waiting", "guessed", "in_lanes",
     "side_by_side", "timeline",
 ]  # fmt: skip
 
@@ -29,26 +30,30 @@ Guesses: TypeAlias = "Mapping[str, float | None] | None"
 CONTROL_HATCH = ".."
 # Closer to 0 than this part of the scale, a number would overlap the 0.
 CLOSE = 0.15
-ABOUT_SIDE = "Side by side: requests in flight over time, latency split into queue time and service time, memory added."
+WHAT_SIDE = "Side by side: requests in flight over time, latency split into queue time and service time, memory added."
 ROW_IN = 1.28
 PANELS = (
     ("Requests in flight", "over time, as the lab counted them", "seconds"),
     ("One request's latency", "", "seconds"),
     ("Memory added", "at the peak", "megabytes"),
 )
-ABOUT = {
+#: What a row says of its client.
+CLIENTS = {
     "fake": "requests, {n} threads",
     "session": "Session, {n} threads",
     "article": "httpx, as published",
     "real": "async, limit {n}",
 }
-WAITING_HATCH, BAR, UNKNOWN = "////", 0.52, "#c3c9d0"
+#: How waiting is hatched, the colour of a latency whose parts are unknown, and how high a bar is.
+WAITING_HATCH, UNKNOWN, BAR = "////", "#c3c9d0", 0.52
 RANKS = ((50, "median"), (99, "p99"))
+#: Inches of the timeline: a lane, the room between two arms, the panel of the queue.
 LANE_IN, GAP_IN, QUEUE_IN = 0.145, 0.36, 1.6
+#: With more lanes they get thinner; a bar is this part of its lane.
 MOST_LANES, LANE_BAR = 20, 0.84
 # The part of its time by which a request may seem to overlap the previous one in its slot.
-LATE_NOTE = 0.5
-ABOUT_TIMELINE = "Timeline: one lane for each slot, one bar for each request, and below them the queue."
+OVERLAP = 0.5
+WHAT_TIMELINE = "Timeline: one lane for each slot, one bar for each request, and below them the queue."
 IN_PANEL: Any = ("data", "axes fraction")
 
 
@@ -61,28 +66,28 @@ def side_by_side(
     expected, in seconds by arm, ``None`` for no guess. Draws on ``fig`` if one is given. If there was no lab, the
     figure says what is unknown. Raises TrialError for an arm that did not run.
     """
-    found = together(trials)
-    names = shown_arms(found, arms)
+    record = together(trials)
+    names = shown_arms(record, arms)
     expected = _made_guesses(guesses, names)
-    about = subtitle(found.trials[0].workload, len(found.of(names[0])))
-    words, shape = [ABOUT_SIDE, describe(found, names), *_guessed(expected)], (len(names), 3)
+    about = subtitle(record.trials[0].workload, len(record.of(names[0])))
+    words, shape = [WHAT_SIDE, describe(record, names), *guessed(expected)], (len(names), 3)
     with sheet(
-        headline(found, names), about, words, shape, ROW_IN * len(names), fig=fig, head_in=1.52, foot_in=0.72,
+        headline(record, names), about, words, shape, ROW_IN * len(names), fig=fig, head_in=1.52, foot_in=0.72,
         left=0.16, right=0.975, width_ratios=(5, 3.1, 1.75), wspace=0.2, hspace=0.32,
     ) as (fig, axes):  # fmt: skip
         rows = {arm: axes[3 * place : 3 * place + 3] for place, arm in enumerate(names)}
         for arm, row in rows.items():
             hatch = CONTROL_HATCH if control_of(arm, names) else ""
             for draw, ax in zip((draw_in_flight, draw_latency, draw_memory), row, strict=True):
-                draw(ax, found.of(arm), hatch=hatch)
-            _arm_label(row[0], found.of(arm), names)
-        _share(rows, found, expected)
+                draw(ax, record.of(arm), hatch=hatch)
+            _arm_label(row[0], record.of(arm), names)
+        _share(rows, record, expected)
         for ax, (title, note, unit), last in zip(axes[:3], PANELS, axes[-3:], strict=True):
             panel_title(ax, title, note)
             last.set_xlabel(unit)
         parts = [("waiting for a slot", pale(names[0]), WAITING_HATCH, "white")]
         parts += [("being served", colour(names[0]), "", "white")]
-        key(axes[1], parts, bbox_to_anchor=(0, 1.09), borderaxespad=0, labelcolor=MUTED)
+        legend(axes[1], parts, bbox_to_anchor=(0, 1.09), borderaxespad=0, labelcolor=MUTED)
     return fig
 
 
@@ -90,7 +95,7 @@ def _arm_label(ax: Axes, trials: Sequence[Trial], names: Sequence[str]) -> None:
     """Name the arm at the left of its row; the control is called the control, errors are counted."""
     first, real = trials[0], control_of(trials[0].arm, names)
     lines = [
-        ABOUT.get(first.case.kind, "limit {n}").format(n=first.limit),
+        CLIENTS.get(first.case.kind, "limit {n}").format(n=first.limit),
         *([f"fair control of {real}"] if real else []),
     ]
     answered = [span for trial in trials for span in trial.answered]
@@ -102,9 +107,9 @@ def _arm_label(ax: Axes, trials: Sequence[Trial], names: Sequence[str]) -> None:
     row_label(ax, first.arm, lines)
 
 
-def _share(rows: Mapping[str, Sequence[Axes]], found: Record, expected: Mapping[str, float]) -> None:
+def _share(rows: Mapping[str, Sequence[Axes]], record: Record, expected: Mapping[str, float]) -> None:
     """Give the panels of a column one scale, and label the first ones."""
-    shown = [trial for arm in rows for trial in found.of(arm)]
+    shown = [trial for arm in rows for trial in record.of(arm)]
     right = _right(shown, expected)
     peak = max(trial.get("peak") or 1 for trial in shown)
     slow = max((span.latency for trial in shown for span in trial.answered), default=1.0)
@@ -114,7 +119,7 @@ def _share(rows: Mapping[str, Sequence[Axes]], found: Record, expected: Mapping[
         flight.set_yticks([tick for tick in flight.get_yticks() if tick == 0 or tick > CLOSE * peak])
         latency.set(xlim=(0, slow * 1.24))
         memory.set(xlim=(0, heavy * 1.7))
-        trial = middle(found.of(arm))
+        trial = _middle(record.of(arm))
         if trial.timeline:
             said = f"{trial['peak']} in flight, done after {duration(trial.makespan_s)}"
             _say_done(flight, said, trial.makespan_s, 0.5 * right, trial["peak"], 5)
@@ -138,16 +143,17 @@ def _say_done(ax: Axes, said: str, at: float, far: float, top: float, up: float,
         label(ax, said, (at, top), (0, up), ha="right", **how)
 
 
-def middle(trials: Sequence[Trial]) -> Trial:
+def _middle(trials: Sequence[Trial]) -> Trial:
     """Return the trial with the median makespan, for figures that can show only one."""
-    return sorted(trials, key=lambda trial: trial.makespan_s)[(len(trials) - 1) // 2]
+    return median_item(trials, lambda trial: trial.makespan_s)
 
 
 def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
     """Draw requests in flight over time as the lab saw them: stepped, the middle one of repeated trials."""
-    trial = middle(trials)
+    trial = _middle(trials)
     if not trial.timeline:
-        return not_seen(ax, "not witnessed: only a lab can count this")
+        not_seen(ax, "not witnessed: only a lab can count this")
+        return
     start = min((s.asked if s.started is None else s.started) for s in trial.spans)
     times = [start, *(start + at for at, _ in trial.timeline)]
     counts = [0, *(count for _, count in trial.timeline)]
@@ -157,25 +163,25 @@ def draw_in_flight(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> Non
     ends = [other.makespan_s for other in trials]
     ax.plot(ends, [0] * len(ends), "o", markersize=4, color=INK, clip_on=False, zorder=4)
     ax.set_yticks([0, trial["peak"]])
-    return None
 
 
 def draw_latency(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
     """Draw the median and the 99th request as bars of queue time and service time; a dot for each repeat."""
     arm, answered = trials[0].arm, [trial for trial in trials if trial.answered]
     if not answered:
-        return not_seen(ax, f"no answers: {trials[0].errors} errors")
+        not_seen(ax, f"no answers: {trials[0].errors} errors")
+        return
     for place, (rank, _) in enumerate(RANKS):
-        spans = sorted((_typical(trial, rank) for trial in answered), key=lambda span: span.latency)
-        span = spans[(len(spans) - 1) // 2]
+        spans = [_typical(trial, rank) for trial in answered]
+        span = median_item(spans, lambda span: span.latency)
         wait, served = span.wait or 0.0, colour(arm) if span.wait is not None else UNKNOWN
         ax.barh(place, wait, BAR, color=pale(arm), hatch=WAITING_HATCH, edgecolor="white")
         ax.barh(place, span.latency - wait, BAR, left=wait, color=served, hatch=hatch, edgecolor="white")
-        dots(ax, [one.latency for one in spans], place)
-        label(ax, duration(span.latency), (spans[-1].latency, place))
+        latencies = sorted(one.latency for one in spans)
+        dots(ax, latencies, place)
+        label(ax, duration(span.latency), (latencies[-1], place))
     ax.set_yticks([0, 1], [name for _, name in RANKS])
     ax.set_ylim(1.62, -0.62)
-    return None
 
 
 def _typical(trial: Trial, q: float) -> Span:
@@ -190,14 +196,16 @@ def draw_memory(ax: Axes, trials: Sequence[Trial], *, hatch: str = "") -> None:
     ax.set_yticks([])
     ax.set_ylim(0.9, -0.9)
     if not added:
-        return not_seen(ax, "not measured")
+        not_seen(ax, "not measured")
+        return
     ax.barh(0, median(added), BAR, color=colour(trials[0].arm), hatch=hatch, edgecolor="white")
     dots(ax, added, 0)
     said = size(median(added) * 1e6)
     # With repeats it is above the bar: next to the dots it would look like the last dot's value.
     if len(added) > 1:
-        return label(ax, f"median {said}", (0, -BAR / 2), (2, 4))
-    return label(ax, said, (added[0], 0))
+        label(ax, f"median {said}", (0, -BAR / 2), (2, 4))
+    else:
+        label(ax, said, (added[0], 0))
 
 
 def _draw_guess(ax: Axes, seconds: float, up: float = -3) -> None:
@@ -217,7 +225,7 @@ def in_lanes(spans: Sequence[Span], limit: int) -> list[tuple[int, Span]]:
     placed = []
     for span in sorted((s for s in spans if s.started is not None), key=lambda s: (s.started, s.asked)):
         start = span.started or 0.0
-        slack = LATE_NOTE * (span.done - start) if len(free) >= limit else 0.0
+        slack = OVERLAP * (span.done - start) if len(free) >= limit else 0.0
         lane = heapq.heappop(free)[1] if free and free[0][0] <= start + slack else len(free)
         heapq.heappush(free, (span.done, lane))
         placed.append((lane, span))
@@ -229,7 +237,8 @@ def draw_lanes(ax: Axes, trial: Trial) -> None:
     placed = in_lanes(trial.spans, trial.limit)
     ax.spines["left"].set_visible(False)
     if not placed:
-        return not_seen(ax, "not known: the client did not tell when a request took its slot")
+        not_seen(ax, "not known: the client did not tell when a request took its slot")
+        return
     lanes = _lanes(trial)
     for good in (True, False):
         mine = [(lane, span) for lane, span in placed if span.ok is good]
@@ -242,7 +251,6 @@ def draw_lanes(ax: Axes, trial: Trial) -> None:
             bars = [(span.started or 0.0, span.service or 0.0) for at, span in mine if at == lane]
             ax.broken_barh(bars, (lane - LANE_BAR / 2, LANE_BAR), linewidth=float(edged), **look)
     ax.set(yticks=[], ylim=(lanes - 0.4, -0.6))
-    return None
 
 
 def _lanes(trial: Trial) -> int:
@@ -258,16 +266,16 @@ def timeline(
     seconds by arm, ``None`` for no guess. Draws on ``fig`` if one is given. Raises TrialError for an arm that did not
     run.
     """
-    found = together(trials)
-    names = shown_arms(found, arms)
+    record = together(trials)
+    names = shown_arms(record, arms)
     expected = _made_guesses(guesses, names)
-    chosen = [middle(found.of(arm)) for arm in names]
-    about = f"Every bar is a request, every lane a slot. {subtitle(found.trials[0].workload)}."
-    words = [ABOUT_TIMELINE, describe(found, names), *_guessed(expected)]
+    chosen = [_middle(record.of(arm)) for arm in names]
+    about = f"Every bar is a request, every lane a slot. {subtitle(record.trials[0].workload)}."
+    words = [WHAT_TIMELINE, describe(record, names), *guessed(expected)]
     heights = [*(max(LANE_IN * min(_lanes(trial), MOST_LANES), 0.45) for trial in chosen), QUEUE_IN]
     right, gaps = _right(chosen, expected), GAP_IN * len(heights) / sum(heights)
     with sheet(
-        headline(found, names), about, words, (len(heights), 1), sum(heights) + GAP_IN * len(chosen), fig=fig,
+        headline(record, names), about, words, (len(heights), 1), sum(heights) + GAP_IN * len(chosen), fig=fig,
         head_in=1.3, foot_in=0.7, left=0.16, right=0.975, height_ratios=heights, hspace=gaps,
     ) as (fig, (*lanes, queue)):  # fmt: skip
         for ax, trial in zip(lanes, chosen, strict=True):
@@ -276,7 +284,7 @@ def timeline(
             said, at = f"done after {duration(trial.makespan_s)}", trial.makespan_s
             drawn = any(span.started is not None for span in trial.spans)  # else there are words in the panel
             _say_done(ax, said, at, 0.7 * right * drawn, 1, 4, xycoords=IN_PANEL)
-            _arm_label(ax, found.of(trial.arm), names)
+            _arm_label(ax, record.of(trial.arm), names)
             if trial.arm in expected:
                 _draw_guess(ax, expected[trial.arm])
         draw_waiting(queue, chosen)
@@ -292,7 +300,8 @@ def draw_waiting(ax: Axes, chosen: Sequence[Trial]) -> None:
     """Draw for each trial, as a stepped line, how many requests wait for a slot."""
     names = [trial.arm for trial in chosen]
     if all(span.started is None for trial in chosen for span in trial.spans):
-        return not_seen(ax, "not known: no client told when a request took its slot")
+        not_seen(ax, "not known: no client told when a request took its slot")
+        return
     for place, trial in enumerate(chosen):
         started = sorted(span.started for span in trial.spans if span.started is not None)
         waiting = [len(trial.spans) - done for done in range(len(started) + 1)]
@@ -306,7 +315,6 @@ def draw_waiting(ax: Axes, chosen: Sequence[Trial]) -> None:
             label(ax, trial.arm, (started[min(step, len(started) - 1)], waiting[step]), (9, 3))
     ax.set_ylim(0, None)
     ax.grid(visible=True)
-    return None
 
 
 def _made_guesses(guesses: Guesses, names: Sequence[str]) -> dict[str, float]:
@@ -314,6 +322,6 @@ def _made_guesses(guesses: Guesses, names: Sequence[str]) -> dict[str, float]:
     return {name: guess for name, guess in (guesses or {}).items() if guess is not None and name in names}
 
 
-def _guessed(expected: Mapping[str, float]) -> list[str]:
+def guessed(expected: Mapping[str, float]) -> list[str]:
     """Return guesses as sentences that follow a description."""
     return [f"The guess for {name} was {duration(guess)}." for name, guess in expected.items()]

@@ -22,12 +22,11 @@ from supalab.report.format import duration, listed, runs
 from supalab.report.plot import MUTED, against, panel_title, sheet
 from supalab.report.table import Table
 
-__all__ = ["EXPERIMENT", "at_its_end", "best", "ideal", "lines", "plan", "requests_for", "throughput"]
+__all__ = ["EXPERIMENT", "best", "ideal", "lines", "plan", "requests_for", "still_growing", "throughput"]
 
 NAME, ABOUT = "throughput", "throughput against the limit, 3 to 400"
 KINDS = ("fake", "session", "kept", "real")
 LIMITS = (3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400)
-LATENCY_S = 0.1
 #: A limit is as good as the best if its throughput is within this part of the highest.
 NEAR = 0.05
 # A trial takes about so long, but uses each slot several times, because the first and the last wave are not full; a
@@ -37,7 +36,6 @@ ROUNDS, FEWEST_ROUNDS = 5, 2
 QUICK = {"repeat": 1, "limits": (3, 10, 30, 100, 300)}
 TICKS = (3, 5, 10, 20, 30, 50, 100, 200, 400)
 WHAT = "Requests per second against the concurrency limit, with each client's best limit, and CPU time per request."
-
 FOOT = (
     f"Star: the smallest limit whose throughput is within {NEAR:.0%} of the client's highest; +: it still grew at the "
     "largest limit.\nfake, session: requests in threads; kept: httpx over its own pool, keep-alive for all "
@@ -46,7 +44,7 @@ FOOT = (
 
 
 def plan(
-    kinds: Sequence[str] = KINDS, limits: Sequence[int] = LIMITS, *, latency: float = LATENCY_S, repeat: int = 1
+    kinds: Sequence[str] = KINDS, limits: Sequence[int] = LIMITS, *, latency: float = 0.1, repeat: int = 1
 ) -> Plan:
     """Run each kind of client at each limit, ascending, ``repeat`` times; the rate at one limit sizes the next trial.
 
@@ -98,93 +96,95 @@ def requests_for(limit: int, latency: float, pace: tuple[int, float] | None) -> 
     return requests, requests / per_s
 
 
-def lines(found: Record) -> Mapping[str, pd.Series[float]]:
+def lines(record: Record) -> Mapping[str, pd.Series[float]]:
     """Return requests per second by limit, for each kind of client; medians of the repeats."""
-    kinds = found.rows.groupby("kind", sort=False)
+    kinds = record.rows.groupby("kind", sort=False)
     return {str(kind): mine.groupby("limit")["per_s"].median() for kind, mine in kinds}
 
 
-def best(one: pd.Series[float]) -> int:
+def best(line: pd.Series[float]) -> int:
     """Return a client's best limit: the smallest whose throughput is within ``NEAR`` of the highest."""
-    return int(one[one >= (1 - NEAR) * one.max()].index.min())
+    return int(line[line >= (1 - NEAR) * line.max()].index.min())
 
 
-def at_its_end(one: pd.Series[float]) -> bool:
+def still_growing(line: pd.Series[float]) -> bool:
     """Return whether the best limit is the largest that was run; then the peak may be higher."""
-    return best(one) == int(one.index.max())
+    return best(line) == int(line.index.max())
 
 
-def ideal(found: Record, limit: int) -> float:
+def ideal(record: Record, limit: int) -> float:
     """Return the requests per second if only the server time took time."""
-    return limit / float(found.asked["latency"])
+    return limit / float(record.asked["latency"])
 
 
-def headline(found: Record) -> str:
+def headline(record: Record) -> str:
     """Say each client's best limit."""
-    said = [f"{kind} {best(one)}{' or more' * at_its_end(one)}" for kind, one in lines(found).items()]
+    said = [f"{kind} {best(line)}{' or more' if still_growing(line) else ''}" for kind, line in lines(record).items()]
     return f"The best limit: {listed(said)}"
 
 
-def notes(found: Record) -> list[str]:
+def notes(record: Record) -> list[str]:
     """Say each client's best limit and throughput there, what more slots do, and what was left out or failed."""
-    shared = f"Client and lab shared {found.machine.get('cpus', '?')} processors: with more processors, the peaks move."
-    return [*(_said(found, kind, one) for kind, one in lines(found).items()), *found.remarks, *failures(found), shared]
+    cpus = record.machine.get("cpus", "?")
+    shared = f"Client and lab shared {cpus} processors: with more processors, the peaks move."
+    every = [_sentence(record, kind, line) for kind, line in lines(record).items()]
+    return [*every, *record.remarks, *failures(record), shared]
 
 
-def _said(found: Record, kind: str, one: pd.Series[float]) -> str:
-    top, last = best(one), int(one.index.max())
-    share = one[top] / ideal(found, top)
-    said = f"{kind}: best at {top} in flight with {one[top]:,.0f} requests/s, {share:.0%} of the ideal there"
-    if at_its_end(one):
+def _sentence(record: Record, kind: str, line: pd.Series[float]) -> str:
+    top, last = best(line), int(line.index.max())
+    share = line[top] / ideal(record, top)
+    said = f"{kind}: best at {top} in flight with {line[top]:,.0f} requests/s, {share:.0%} of the ideal there"
+    if still_growing(line):
         return f"{said}; it was still growing, so the peak may be at a higher limit."
-    if one[last] < (1 - NEAR) * one[top]:
-        return f"{said}; at {last} it is down to {one[last]:,.0f} requests/s."
+    if line[last] < (1 - NEAR) * line[top]:
+        return f"{said}; at {last} it is down to {line[last]:,.0f} requests/s."
     return f"{said}; more slots, up to {last}, add nothing."
 
 
-def table(found: Record) -> Table:
+def table(record: Record) -> Table:
     """Return throughput by limit and client, with a star at each client's best limit."""
-    every = lines(found)
+    every = lines(record)
     rows = [
-        [str(limit), *(_cell(one, limit) for one in every.values()), f"{ideal(found, limit):,.0f}"]
-        for limit in sorted({trial.limit for trial in found.trials})
+        [str(limit), *(_cell(line, limit) for line in every.values()), f"{ideal(record, limit):,.0f}"]
+        for limit in sorted({trial.limit for trial in record.trials})
     ]
     titles = ["limit", *(f"{kind}\nrequests/s" for kind in every), "ideal"]
-    return Table(titles, rows, headline=headline(found), notes=notes(found))
+    return Table(titles, rows, headline=headline(record), notes=notes(record))
 
 
-def _cell(one: pd.Series[float], limit: int) -> str:
-    return f"{one[limit]:,.0f}{'*' if best(one) == limit else ' '}" if limit in one else ""
+def _cell(line: pd.Series[float], limit: int) -> str:
+    return f"{line[limit]:,.0f}{'*' if best(line) == limit else ' '}" if limit in line else ""
 
 
-def compared(found: Record) -> dict[str, float]:
+def compared(record: Record) -> dict[str, float]:
     """Return each client's best limit and its highest throughput."""
-    limits = {f"{kind}: best limit": float(best(one)) for kind, one in lines(found).items()}
-    return limits | {f"{kind}: most requests/s": float(one.max()) for kind, one in lines(found).items()}
+    limits = {f"{kind}: best limit": float(best(line)) for kind, line in lines(record).items()}
+    return limits | {f"{kind}: most requests/s": float(line.max()) for kind, line in lines(record).items()}
 
 
-def figure(found: Record) -> Figure:
+def figure(record: Record) -> Figure:
     """Draw throughput and CPU time against the limit, one line for each client, with a star at its best limit.
 
     A point is the median of the repeats; the bar through it reaches from the lowest to the highest.
     """
-    every, rows = lines(found), found.rows
+    every, rows = lines(record), record.rows
     low, high = rows["limit"].min(), rows["limit"].max()
     ticks = [limit for limit in sorted(set(rows["limit"])) if limit in {*TICKS, low, high}]
-    names = {kind: f", best {best(one)}{'+' * at_its_end(one)}" for kind, one in every.items()}
-    stars = {kind: best(one) for kind, one in every.items()}
-    closed = f"Closed loop: as many callers as the limit, each request {duration(found.asked['latency'])} at the server"
-    shared = f"client and lab on {found.machine.get('cpus', '?')} processors"
-    about = f"{closed}; {runs(found.repeats)}; {shared}"
-    words = [WHAT, *notes(found)]
+    stars = {kind: best(line) for kind, line in every.items()}
+    names = {kind: f", best {stars[kind]}{'+' if still_growing(line) else ''}" for kind, line in every.items()}
+    load = f"as many callers as the limit, each request {duration(record.asked['latency'])} at the server"
+    shared = f"client and lab on {record.machine.get('cpus', '?')} processors"
+    about = f"Closed loop: {load}; {runs(record.repeats)}; {shared}"
+    words = [WHAT, *notes(record)]
     with sheet(
-        headline(found), about, words, (1, 2), 3.5, foot=FOOT, foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17
+        headline(record), about, words, (1, 2), 3.5, foot=FOOT, foot_in=1.42, width_ratios=(6, 4.4), wspace=0.17
     ) as (fig, (rate, cpu)):  # fmt: skip
         panel_title(rate, "Throughput", "answered requests per second; dotted: if only server time counted")
         panel_title(cpu, "CPU time per request", "milliseconds of the client's process")
         against(rate, rows, "per_s", "concurrency limit", ticks=ticks, stars=stars, notes=names)
         against(cpu, rows, "cpu_ms", "concurrency limit", ticks=ticks)
-        rate.plot([low, high], [ideal(found, low), ideal(found, high)], ":", color=MUTED, linewidth=1.6, zorder=1)
+        rate.plot([low, high], [ideal(record, low), ideal(record, high)], ":", color=MUTED, linewidth=1.6, zorder=1)
     return fig
 
 

@@ -18,9 +18,10 @@ from supalab.measure.compare import percentile
 from supalab.report.format import counts
 from supalab.settings import checked_number
 
-__all__ = ["Case", "Number", "Span", "Trial", "Workload", "span_numbers"]
+__all__ = ["Case", "Span", "Trial", "Value", "Workload", "span_numbers"]
 
-Number = float | int | str | bool | None
+#: What a trial holds under one name: mostly numbers, but also kinds of failures in words.
+Value = float | int | str | bool | None
 
 #: A larger value is surely a mistyped number, or milliseconds instead of seconds.
 MOST, MOST_ROWS, LONGEST_S = 100_000, 1_000_000, 30
@@ -99,14 +100,14 @@ class Span(NamedTuple):
         return self.done - self.asked
 
 
-def span_numbers(spans: Sequence[Span]) -> dict[str, Number]:
+def span_numbers(spans: Sequence[Span]) -> dict[str, Value]:
     """Return the numbers of spans; latency, queue time and service time are those of answered requests only.
 
     Numbers that no request has are left out.
     """
     makespan = max(span.done for span in spans) - min(span.asked for span in spans)
     good = [span for span in spans if span.ok]
-    found: dict[str, Number] = {
+    found: dict[str, Value] = {
         "makespan_s": makespan,
         "per_s": len(good) / makespan if makespan else 0.0,
         "errors": len(spans) - len(good),
@@ -179,7 +180,7 @@ class Trial:
     """
 
     case: Case
-    numbers: Mapping[str, Number]
+    numbers: Mapping[str, Value]
     spans: tuple[Span, ...] = ()
     timeline: tuple[tuple[float, int], ...] = ()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
+from typing import TypeVar
 
-__all__ = ["Difference", "compare", "noise_of", "percentile"]
+__all__ = ["Difference", "compare", "median_item", "noise_of", "percentile"]
+
+T = TypeVar("T")
 
 #: Noise is the difference that an arm, compared with itself, stays below in so many of a hundred comparisons.
 NOISE_PERCENTILE = 90
@@ -29,6 +32,12 @@ def percentile(values: Iterable[float], q: float) -> float | None:
     low, high, part = ordered[math.floor(place)], ordered[math.ceil(place)], place - math.floor(place)
     found = low + (high - low) * part if part else low
     return found if math.isfinite(found) else None
+
+
+def median_item(items: Iterable[T], key: Callable[[T], float]) -> T:
+    """Return the item whose key is the median; of the two in the middle of an even number, the lower one."""
+    ordered = sorted(items, key=key)
+    return ordered[(len(ordered) - 1) // 2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Sampler:
         with self._lock:
             self._base = self._peak = self._values()
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Take one sample; may be called from any thread."""
         with self._lock:
             memory, threads = self._values()
@@ -101,7 +101,7 @@ class Sampler:
 
     def stop(self) -> None:
         """Take a last sample and stop the thread."""
-        self.look()
+        self.sample()
         self._stopped.set()
         self._thread.join()
 
@@ -117,7 +117,7 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
-            self.look()
+            self.sample()
             self.cpu_s = time.thread_time()
 
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,11 +19,9 @@ from supalab.report import files
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "SHOWN_BY", "Form", "Record", "each", "failures", "medians", "rounded"]
+__all__ = ["FORM", "Form", "Record", "each", "failures", "interrupted", "medians", "rounded"]
 
 DECIMALS = 6
-#: How to find an experiment by name. The package of experiments sets this, because it imports records.
-SHOWN_BY: list[Callable[[str], Any]] = []
 
 T = TypeVar("T")
 
@@ -145,10 +144,8 @@ class Record:
 
     @property
     def _experiment(self) -> Any:
-        """The experiment that made this record and knows how to show it."""
-        if not SHOWN_BY:
-            raise TrialError(f"import supalab.experiments to show this record of {self.name}, or look at .rows")
-        return SHOWN_BY[0](self.name)
+        """The experiment that made this record and knows how to show it; imported by name, as it uses this module."""
+        return import_module("supalab.experiments").experiment(self.name)
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, a trial a line; raises SettingsError if the file cannot be written."""
@@ -192,6 +189,11 @@ def failures(found: Record, *tags: str) -> list[str]:
         f"({trial['failures']}); {left_out}."
         for name, trial in worst.items()
     ]
+
+
+def interrupted(record: Record, what: str) -> list[str]:
+    """Return the sentence that ``what`` is missing from an interrupted run; none for a finished one."""
+    return [] if record.finished else [f"Interrupted: {what} are missing."]
 
 
 def each(rows: pd.DataFrame) -> Iterator[Any]:

@@ -24,7 +24,7 @@ from supalab.errors import LabError, SettingsError, TrialError
 from supalab.lab.conditions import Conditions
 from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
-from supalab.measure.case import Case, Number, Span, Workload
+from supalab.measure.case import Case, Span, Value, Workload
 from supalab.measure.child import job, run_worker
 from supalab.measure.instruments import machine, uss, versions
 from supalab.measure.traffic import Traffic
@@ -100,7 +100,7 @@ def service_arm(name: str) -> str:
     return client_arm(arm(name).name).name
 
 
-def ideal(case: Case) -> dict[str, Number]:
+def ideal(case: Case) -> dict[str, Value]:
     """Return the numbers of a case as if only the slots of the service's client mattered."""
     latency, rate = case.workload.latency or 0.0, case.options["traffic"]["rate"] or 0.0
     full = bool(case.limit) and rate > USUAL_PART * case.limit / latency
@@ -139,8 +139,13 @@ def _serve_ours(case: Case, context: Context, lab: Lab, tick: Tick) -> dict[str,
         more["idle_s"] = before["response_p50_s"]
         lab.reset()
     fault = _Fault(lab, case.options.get("fault"), time.time() + START_S)
+
+    def ticked(seconds: float) -> None:
+        fault.change_if_due()
+        tick(seconds)
+
     try:
-        found = send(address, path, traffic, start=fault.start, tick=lambda now: tick(fault.look(now)))
+        found = send(address, path, traffic, start=fault.start, tick=ticked)
     finally:
         fault.end()
     # The rest of this load must not count as part of the next one.
@@ -206,12 +211,11 @@ class _Fault:
             back = {name: usual[name] for name in asked["conditions"]}
             self._due = [(start + asked["from"], dict(asked["conditions"])), (start + asked["until"], back)]
 
-    def look(self, seconds: float) -> float:
+    def change_if_due(self) -> None:
         """Make the changes that are due; called about ten times a second."""
         if self._due and time.time() >= self._due[0][0]:
             self._lab.set(**self._due.pop(0)[1])
             self._changed.append(time.time())
-        return seconds
 
     def end(self) -> None:
         """Restore the lab's usual conditions, whatever happened."""

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from supalab.clients.base import BaseClient, slot_taken
 from supalab.errors import ResponseTooLarge, SettingsError
-from supalab.measure.case import Number, Span, Workload
+from supalab.measure.case import Span, Value, Workload
 from supalab.measure.compare import percentile
 from supalab.process.tuning import calm_collector, loop_factory, raise_file_limit
 from supalab.report.format import counts
@@ -291,7 +291,7 @@ def run_traffic(url: str, headers: Mapping[str, str], traffic: Traffic, start: f
     return {"numbers": traffic_numbers(spans, traffic.duration), "spans": spans, "epoch": epoch}
 
 
-def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Number]:
+def traffic_numbers(spans: Sequence[Span], seconds: float) -> dict[str, Value]:
     """Return the numbers of a load's spans; ``seconds`` is the load's duration."""
     lost = failures(spans)
     lasted = max(seconds, max((span.done for span in spans), default=0.0))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from supalab.errors import SettingsError
 from supalab.probe.verdict import WAITERS, Verdict
-from supalab.report.plot import INK, MUTED, key, label, panel_title, sheet
+from supalab.report.plot import INK, MUTED, label, legend, panel_title, sheet
 
 __all__ = ["evidence"]
 
@@ -56,7 +56,7 @@ def evidence(*verdicts: Verdict) -> Figure:
         there = [name for name in LOOKS if any(name in verdict.waited for verdict in verdicts)]
         if there:
             parts = [(f"waited: {WAITERS[name]}", *LOOKS[name][:2], "white") for name in there]
-            key(drawn, parts, ncols=2, bbox_to_anchor=(0.018, 0.0), handlelength=1.6, columnspacing=1.6)
+            legend(drawn, parts, ncols=2, bbox_to_anchor=(0.018, 0.0), handlelength=1.6, columnspacing=1.6)
     return drawn
 
 

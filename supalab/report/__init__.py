@@ -1,1 +1,1 @@
-"""Present results: formatted numbers (``format``), tables (``table``) and figures (``plot``, ``lines``)."""
+"""Present results: formatted numbers (``format``), tables (``table``), figures (``plot``), and files (``files``)."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABOVE", "CLEAR", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "against", "check_suffix", "colour",
-    "describe_on", "description", "dots", "key", "label", "look", "not_seen", "nothing", "pale", "panel_title",
+    "describe_on", "description", "dots", "label", "legend", "look", "not_seen", "nothing", "pale", "panel_title",
     "response_axes", "row_label", "rule", "save", "sheet", "styled",
 ]  # fmt: skip
 
@@ -189,7 +189,7 @@ def _write(fig: Figure, buffer: io.BytesIO, kind: str) -> None:
         fig.savefig(buffer, format=kind, metadata=metadata[kind])
 
 
-def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], *, line: float = 0.0, **how: Any) -> None:
+def legend(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], *, line: float = 0.0, **how: Any) -> None:
     """Explain colours and hatches: a patch for each name, face, hatch and edge; ``how``: arguments of ``legend``.
 
     ``line``: the width of the edges.
@@ -204,8 +204,8 @@ def key(on: Figure | Axes, parts: Iterable[tuple[str, str, str, str]], *, line: 
 
 
 def row_label(ax: Axes, name: str, lines: Sequence[str]) -> None:
-    """Write a name and smaller lines under it in the left margin of the figure."""
-    left, at = -0.16 * WIDTH_IN * 72 + 16, {**ABOVE, "annotation_clip": False}
+    """Write a name and smaller lines under it at the figure's left edge, next to a panel of the first column."""
+    left, at = 72 * (MARGIN_IN - ax.get_position().x0 * WIDTH_IN), {**ABOVE, "annotation_clip": False}
     ax.annotate(name, (0, 0.5), xytext=(left, 5), fontsize=13, fontweight="bold", color=INK, **at)
     ax.annotate("\n".join(lines), (0, 0.5), xytext=(left, 1), fontsize=9.5, color=MUTED, **{**at, "va": "top"})
 
@@ -257,7 +257,8 @@ def against(
     """
     if rows.empty:
         ax.set_xticks([])
-        return not_seen(ax, "not measured")
+        not_seen(ax, "not measured")
+        return
     if log:
         _log_values(ax)
     ends = {}
@@ -276,7 +277,7 @@ def against(
         ax.set_ylim(bottom=0)
     elif high < 1.01 * low:  # matplotlib finds no range around a single value
         ax.set_ylim(low / 2, high * 2)
-    return _name_lines(ax, ends, notes or {})
+    _name_lines(ax, ends, notes or {})
 
 
 def response_axes(ax: Axes, rates: Sequence[float], low_s: float, top_s: float) -> None:
