@@ -228,7 +228,7 @@ def test_only_finished_rounds_count() -> None:
 def test_a_small_run_finds_the_limit_and_adds_up(tmp_path: Path) -> None:
     """The step from 3 to 10 saves by far the most, the factors sum to the whole, nothing fails."""
     told: list[Progress] = []
-    record = explain(requests=20, latency=0.15, repeat=1, links=False, progress=told.append)
+    record = explain(requests=20, latency=0.25, repeat=1, links=False, progress=told.append)
     found = explained(record)
     assert max(found.steps, key=lambda one: one.saved.median).factor.key == "limit"
     limit = step(found, "limit").saved

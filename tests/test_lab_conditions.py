@@ -148,7 +148,7 @@ def test_a_refused_change_changes_nothing() -> None:
 @pytest.mark.parametrize(("tls", "fresh_trips"), [(False, 2), (True, 3)])
 def test_a_distance_costs_round_trips(tls: bool, fresh_trips: int) -> None:
     """A reused connection costs one round trip per request, a new one TCP's more, and TLS one more again."""
-    rtt = 0.1
+    rtt = 0.2
     with Lab(rtt=rtt, tls=tls) as lab:
         fresh = min(seconds(lambda: call(lab)) for _ in range(3))
         connection = connect(lab)
