@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from supalab.lab.postgrest.functions import pg_order, pg_zone, register
+from supalab.lab.postgrest.functions import pg_order, pg_pattern, pg_zone, register
 from supalab.lab.postgrest.refusal import Refusal
 from supalab.lab.postgrest.types import Value, find_type, read_array
 
@@ -25,6 +25,12 @@ REASONS = {  # parts of SQLite's messages about statements that it cannot run, a
     "is full": "it needs more than the 1 GB that the lab gives a seed; make it smaller",
     "too big": "a value has more than 32 MB, which the lab does not keep; make it smaller",
     "parser stack": "the statement is nested too deeply; make it simpler",
+    "too many columns": "a table of the lab has at most 2,000 columns; remove some",
+    "generate_series": "the lab has no generate_series; write WITH RECURSIVE or the rows themselves",
+    "no such function": "{} in SQLite, which runs the lab; write the value itself, or remove the statement",
+    "syntax error": "{} for SQLite, which runs the lab; write it as SQLite does, or remove it",
+    "Cannot add a": "{}; write it into CREATE TABLE",
+    "values were supplied": "{}; name the columns that they are for",
 }
 CAUSES: dict[type[BaseException], str] = {MemoryError: "is full", RecursionError: "parser stack"}
 
@@ -67,7 +73,7 @@ class Loading:
         if time.monotonic() > self.deadline:
             return f"this statement takes longer than {STATEMENT_S:g} s; make it smaller"
         said = CAUSES.get(type(error), str(error))
-        return next((reason for words, reason in REASONS.items() if words in said), said)
+        return next((reason for words, reason in REASONS.items() if words in said), "{}").format(said)
 
 
 # Functions that PostgreSQL has and SQLite lacks: for defaults, checks, views and triggers of seeds, and for arrays
@@ -114,15 +120,32 @@ def _given(values: Iterable[Any]) -> list[Any]:
 def _sequences() -> dict[str, Callable[..., Value]]:
     """Return the functions that number rows, by the name of a sequence without its schema."""
     last: dict[str, int] = {}
+    steps: dict[str, int] = {}
 
-    def setval(name: str, value: int, called: int = 1) -> int:
-        last[name.replace('"', "").rpartition(".")[2]] = value if called else value - 1
+    def key(name: str) -> str:
+        return name.replace('"', "").rpartition(".")[2]
+
+    def setval(name: str, value: int | None, called: int = 1) -> int | None:
+        if value is not None:
+            last[key(name)] = value if called else value - steps.get(key(name), 1)
         return value
 
-    def nextval(name: str, _: str = "") -> int:
-        return setval(name, last.get(name.replace('"', "").rpartition(".")[2], 0) + 1)
+    def nextval(name: str, start: int = 1, step: int = 1, _: str = "") -> int | None:
+        step = steps.setdefault(key(name), step)
+        return setval(name, last.get(key(name), start - step) + step)
 
-    return {"setval": setval, "nextval": nextval}
+    def pg_sequence(name: str, start: int | None = None, step: int | None = None) -> int | None:
+        if step is not None:
+            steps[key(name)] = step
+        return setval(name, start, 0)
+
+    return {
+        "setval": setval,
+        "nextval": nextval,
+        "currval": lambda name: last.get(key(name)),
+        "pg_sequence": pg_sequence,
+        "pg_restart": lambda name: last.pop(key(name), None),
+    }
 
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
@@ -130,6 +153,9 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "in_list": in_list,
     "pg_array": pg_array,
     "pg_array_order": pg_array_order,
+    "pg_pattern": pg_pattern,
+    "like": lambda sought, value: pg_pattern(value, "like", str(sought)),  # SQLite's own ignores the case of letters
+    "pg_get_serial_sequence": lambda table, column: f"{table}_{column}_seq",
     "timezone": clock_in_zone,
     "concat": lambda *values: "".join(map(str, _given(values))),
     "greatest": lambda *values: max(_given(values), default=None),

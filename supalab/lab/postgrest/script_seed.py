@@ -18,15 +18,32 @@ from sqlglot import exp
 from supalab.lab.postgrest.loading import Loading
 from supalab.lab.postgrest.refusal import Refusal, Unusable
 from supalab.lab.postgrest.schema import q, read_schema
-from supalab.lab.postgrest.translate import PIECE, SPACE, TableDraft, parse, prepare, translate, unescaped, written
+from supalab.lab.postgrest.translate import (
+    NAME,
+    PIECE,
+    SPACE,
+    TableDraft,
+    numbers,
+    parse,
+    prepare,
+    translate,
+    unescaped,
+    written,
+)
 from supalab.lab.postgrest.types import find_type
 
 INSERT = re.compile(r'insert\s+into\s+(?:"?(?:public|main)"?\s*\.\s*)?(?="([^"]+)"|(\w+))', re.I)
 TRANSACTION = re.compile(r"(?P<begin>begin|start\s+transaction)\b|(?:commit|end)\b", re.I)
 VIEW = re.compile(r"create\s+(?:\w+\s+){0,3}view\b", re.I)
-NAME = r'(?:"?(?:public|main)"?\s*\.\s*)?("[^"]+"|\w+)'
 TRIGGER = re.compile(r"create\s+(?:temp\w*\s+)?trigger\b.*\bbegin\b", re.I | re.S)
 DEFINITION = re.compile(r"create\s+(?:(?:global|local|temp\w*|unlogged)\s+)*table\b|alter\s+table\b", re.I)
+SEQUENCE = re.compile(
+    rf"(?:create|alter)\s+(?:temp\w*\s+)?sequence\s+(?:if\s+(?:not\s+)?exists\s+)?{NAME}(.*)", re.I | re.S
+)
+TRUNCATE = re.compile(
+    r"truncate\s+(?:table\s+)?(?:only\s+)?([^;]+?)(\s+restart\s+identity)?(\s+continue\s+identity)?(\s+cascade|\s+restrict)?\s*;?\Z",
+    re.I,
+)
 COPY = re.compile(rf"copy\s+{NAME}\s*(\([^)]*\))?\s*from\s+stdin\b(.*?);?\Z", re.I | re.S)
 COPY_END = re.compile(r"^\\\.[ \t\r]*$", re.M)
 COPY_OPTIONS = re.compile(r"\s*(?:with)?\s*(?:\(\s*format\s+'?text'?\s*\))?\s*", re.I)
@@ -38,7 +55,8 @@ SKIPPED = re.compile(
     r"|(pragma\s+(?:foreign_keys|journal_mode|synchronous|encoding|user_version|application_id|page_size|cache_size"
     r"|temp_store|auto_vacuum|defer_foreign_keys|locking_mode|busy_timeout|secure_delete|integrity_check"
     r"|foreign_key_check|optimize|legacy_alter_table))\b"
-    r"|(?:create|alter|drop)\s+(extension|policy|role|user|group|publication|subscription|schema|sequence)\b"
+    r"|(?:create|alter|drop)\s+(extension|policy|role|user|group|publication|subscription|schema)\b"
+    r"|drop\s+(sequence|type|function|procedure|domain)\b"
     r"|alter\s.*\s(owner\s+to)\b"
     r"|alter\s+table\s.*\b(row\s+level\s+security|replica\s+identity|cluster\s+on|attach\s+partition"
     r"|set\s+(?:statistics|storage|logged|unlogged)|(?:enable|disable)\s+trigger)\b"
@@ -155,7 +173,10 @@ class _Script:
             sys.stderr.write(f"seed {self.loading.path.name}: skipped, because the lab does not need it: {kinds}\n")
 
     def _plan(self, statement: Statement) -> None:
-        if INSERT.match(statement.text) or statement.data is not None:
+        if found := INSERT.match(statement.text) or (statement.data is not None and COPY.match(statement.text)):
+            name = found[1] or found[2] if statement.data is None else found[1].strip('"')
+            if draft := self.drafts.get(name.lower()):
+                draft.filled = True
             return
         head = statement.text[:2_000]
         if found := SKIPPED.match(head):
@@ -170,20 +191,26 @@ class _Script:
             tree = parse(statement.text)
             if isinstance(tree, exp.Create):
                 self.plans[statement.start] = draft = TableDraft(tree)
-                self.drafts.setdefault(draft.name, draft)
+                self.drafts.setdefault(draft.name.lower(), draft)
             else:
                 self.plans[statement.start] = self._alter(tree)
 
     def _alter(self, tree: exp.Expression) -> list[exp.Alter]:
-        """Apply an ``ALTER TABLE`` to the draft of its table; return the SQL that SQLite must still run."""
-        draft, actions = self.drafts.get(tree.this.name), tree.args["actions"]
-        if draft is not None and draft.alter(actions):
-            return []
+        """Apply an ``ALTER TABLE`` to the draft of its table; return what SQLite has to run instead."""
+        draft, actions = self.drafts.get(tree.this.name.lower()), tree.args["actions"]
+        if draft is not None:
+            actions = [action for action in actions if not self._drafted(draft, action)]
         for action in actions:
             if isinstance(action, exp.ColumnDef):
                 prepare(action)
                 action.set("exists", False)
         return [exp.Alter(this=tree.this, kind="TABLE", actions=[action]) for action in actions]
+
+    def _drafted(self, draft: TableDraft, action: exp.Expression) -> bool:
+        drafted = draft.alter(action)
+        if drafted and (default := draft.default(action.name)):
+            self._check_default(f"{draft.name}.{action.name}", *default)
+        return drafted
 
     def _run(self, statement: Statement) -> None:
         plan = self.plans.get(statement.start)
@@ -207,6 +234,13 @@ class _Script:
 
     def _execute(self, statement: Statement) -> None:
         sql = statement.text
+        if found := SEQUENCE.match(sql):
+            self.connection.execute("SELECT pg_sequence(?, ?, ?)", (found[1], *numbers(found[2])))
+            return
+        if found := TRUNCATE.match(sql):
+            for name in re.findall(NAME, found[1]):
+                self._truncate(name.strip('"'), restart=bool(found[2]))
+            return
         if found := INSERT.match(sql):
             self.filled.setdefault(found[1] or found[2], statement.line)
             sql = f"INSERT INTO {sql[found.end() :]}"
@@ -217,22 +251,29 @@ class _Script:
             for (name,) in self.connection.execute(newest).fetchall():
                 self.connection.execute(f"SELECT * FROM {q(name)} LIMIT 0")
 
-    def _columns(self, table: str) -> list[tuple[str, str, str | None]]:
-        sql = "SELECT name, type, dflt_value FROM pragma_table_xinfo(?) WHERE hidden = 0"
+    def _columns(self, table: str) -> list[tuple[str, str, str | None, int]]:
+        sql = "SELECT name, type, dflt_value, hidden FROM pragma_table_xinfo(?)"
         return self.connection.execute(sql, (table,)).fetchall()
 
     def _check_defaults(self, table: str) -> None:
-        """Refuse a default that does not give a value of its column's type."""
-        for column, declared, default in self._columns(table):
-            if default is None or "nextval" in default.lower():
-                continue
-            try:
-                for (value,) in self.connection.execute(f"SELECT {default}"):
-                    if value is not None:
-                        find_type(declared).read(str(value))
-            except (sqlite3.Error, Refusal) as error:
-                what = f"the default of {table}.{column} cannot be used"
-                raise Unusable(f"{what}: {self.loading.reason(error)}") from None
+        for column, declared, default, _ in self._columns(table):
+            if default is not None:
+                self._check_default(f"{table}.{column}", declared, default)
+
+    def _check_default(self, column: str, declared: str, default: str) -> None:
+        """Refuse a default that gives no value of its column's type."""
+        try:
+            for (value,) in self.connection.execute(f"SELECT {default}") if "nextval" not in default.lower() else ():
+                if value is not None:
+                    find_type(declared).read(str(value))
+        except (sqlite3.Error, Refusal) as error:
+            raise Unusable(f"the default of {column} cannot be used: {self.loading.reason(error)}") from None
+
+    def _truncate(self, table: str, *, restart: bool) -> None:
+        self.connection.execute(f"DELETE FROM {q(table)}")
+        for column, _, default, _ in self._columns(table) if restart else ():
+            if "nextval" in (default or ""):
+                self.connection.execute("SELECT pg_restart(?)", (f"{table}_{column}_seq",))
 
     def _create_as(self, name: str, select: str) -> None:
         self.connection.execute(f"CREATE VIEW {q(name)} AS {select}")
@@ -249,7 +290,8 @@ class _Script:
         if not COPY_OPTIONS.fullmatch(found[3]):
             raise Unusable("the lab reads COPY in PostgreSQL's text format without options; use INSERT or a .csv file")
         name, data = found[1].strip('"'), (statement.data or "").split("\n")[:-1]
-        width = 1 + (found[2].count(",") if found[2] else "".join(data[:1]).count("\t"))
+        named = re.sub(r'"[^"]*"', "", found[2] or "").count(",")
+        width = 1 + (named if found[2] else "".join(data[:1]).count("\t"))
         insert = f"INSERT INTO {q(name)} {found[2] or ''} VALUES ({', '.join('?' * width)})"
         self.filled.setdefault(name, statement.line)
         for number, line in enumerate(data, statement.line + statement.text.count("\n") + 1):

@@ -29,6 +29,7 @@ ESCAPED = r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'"
 DOLLAR = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$(?P<inside>.*?)\$(?P=tag)\$"
 COMMENT = r"--[^\n]*+|" + r"/\*(?:[^*/]|\*(?!/)|/(?!\*)|" * 3 + r"/\*.*?\*/" + r")*+\*/" * 3
 NAMES = r'"[^"]*+"|`[^`]*+`'
+NAME = r'(?:"?(?:public|main)"?\s*\.\s*)?("[^"]+"|\w+)'
 SPACE = re.compile(rf"(?:[\s;]|{COMMENT})*+", re.S)
 PIECE = re.compile(rf"(?:[^;'\"`$/\-eE]++|{ESCAPED}|'[^']*+'|{NAMES}|{COMMENT}|{DOLLAR}|/(?!\*)|-(?!-)|[$eE])*+", re.S)
 # PostgreSQL's words that SQLite lacks or reads differently.
@@ -60,21 +61,33 @@ REWRITTEN = {  # the beginning or end of a statement, where one more word makes 
     r"(create\s+(?:unique\s+)?index\s[^(]*)\susing\s+\"?\w+\"?": r"\1 ",
     r"(drop\s[^;]*)\b(?:cascade|restrict)\b": r"\1",
     r"(insert\s+into\s[^']*?)\soverriding\s+(?:system|user)\s+value\b": r"\1",
-    r"truncate\s+(?:table\s+)?(?:only\s+)?([^\s;]+)[^;]*": r"delete from \1",
-    r"(alter\b.*)\badd\s+generated\s+always\s+as\s+identity\b[^;]*": r"\1set default nextval('', 'always')",
-    r"(alter\b.*)\badd\s+generated\s.*\bas\s+identity\b[^;]*": r"\1set default nextval('')",
+    r"(create\s+(?:unique\s+)?index\s.*)\s+(?:varchar|text|bpchar)_pattern_ops\b": r"\1",
     r"(create\b.*\))\s*(?:(?:without\s+rowid|strict)\b\s*,?\s*)+;?\s*\Z": r"\1",
 }
 REWRITING = [(re.compile(pattern, re.I | re.S), new) for pattern, new in REWRITTEN.items()]
+# What makes a column number itself, in CREATE TABLE or in ALTER TABLE, with the options of its sequence.
+IDENTITY = re.compile(
+    rf"(?:(alter\s+table\s+(?:only\s+)?{NAME}\s+alter\s+(?:column\s+)?{NAME}\s+)add\s+generated\s+(?:(always)|by\s+default)\s+)?"
+    r"\bas\s+identity\b(?:\s*\(([^()]*)\))?",
+    re.I,
+)
+START = re.compile(r"\b(?:re)?start\s+(?:with\s+)?(-?\d+)", re.I)
+STEP = re.compile(r"\bincrement\s+(?:by\s+)?(-?\d+)", re.I)
+SEQUENCE_NAME = re.compile(rf"\bsequence\s+name\s+{NAME}", re.I)
 COLLATIONS = ("nocase", "binary", "rtrim")
 RESERVED_TEXT = "add alter commit delete drop escape index indexed insert nothing set transaction update values"
 RESERVED = set(RESERVED_TEXT.split())  # words that SQLite alone does not accept as a name
+FILLED = (exp.GeneratedAsIdentityColumnConstraint, exp.DefaultColumnConstraint)
 LEFT_OUT = (exp.TemporaryProperty, exp.UnloggedProperty)
 RULES = (
     exp.PrimaryKey, exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.ForeignKey, exp.Reference,
     exp.CheckColumnConstraint, exp.NotNullColumnConstraint, exp.DefaultColumnConstraint, exp.ComputedColumnConstraint,
     exp.GeneratedAsIdentityColumnConstraint, exp.AutoIncrementColumnConstraint, exp.CollateColumnConstraint,
 )  # fmt: skip
+
+
+Columns = Callable[[str], Iterable[tuple[str, str, str | None, int]]]
+"""Gives the columns of a table: name, type, default, and whether they are computed."""
 
 
 def column_type(node: exp.DataType) -> Type:
@@ -108,7 +121,9 @@ class Seed(Postgres):
             exp.Array: lambda self, node: self.func("json_array", *node.expressions),
             exp.Cast: lambda self, node: self.written_cast(node),
             exp.AtTimeZone: lambda self, node: self.func("timezone", node.args["zone"], node.this),
-            exp.ILike: lambda self, node: self.binary(node, "LIKE"),
+            exp.ILike: lambda self, node: self.matching(node, "ilike"),
+            exp.RegexpLike: lambda self, node: self.matching(node, "match"),
+            exp.RegexpILike: lambda self, node: self.matching(node, "imatch"),
             exp.ComputedColumnConstraint: lambda self, node: f"GENERATED ALWAYS AS ({self.sql(node.this.unnest())})",
             exp.ColumnDef: lambda self, node: self.columndef_sql(node),
             exp.DefaultColumnConstraint: lambda self, node: f"DEFAULT ({self.sql(node.this.unnest())})",
@@ -120,8 +135,10 @@ class Seed(Postgres):
 
         def datatype_sql(self, expression: exp.DataType) -> str:
             """Write a type as columns declare it."""
-            words = column_type(expression).declaration
-            return f'"{words}"' if "[" in words or "json" in words else words  # else it cannot be read again
+            words, column = column_type(expression).declaration, expression.parent
+            if words == "integer" and isinstance(column, exp.ColumnDef) and column.find(*FILLED):
+                words = "int"  # SQLite gives an "integer primary key" numbers of its own
+            return f'"{words}"' if re.search(r"\[|json|zone\(", words) else words  # else it cannot be read again
 
         def written_cast(self, node: exp.Cast) -> str:
             """Write a cast as a call of the lab's own function."""
@@ -130,12 +147,17 @@ class Seed(Postgres):
                 return value
             return f"pg_to({value}, '{column_type(node.to).declaration}')"
 
+        def matching(self, node: exp.Expression, operator: str) -> str:
+            """Write a comparison with a pattern as a call of the lab's own function."""
+            return self.func("pg_pattern", node.this, exp.Literal.string(operator), node.expression)
+
         def numbered(self, node: exp.Expression) -> str:
             """Write that a column numbers itself as a default."""
             table, column = node.root().find(exp.Table), node.find_ancestor(exp.ColumnDef)
             sequence = exp.Literal.string(f"{table and table.name}_{column and column.name}_seq")
-            always = [exp.Literal.string("always")] if node.this else []
-            return f"NOT NULL DEFAULT ({self.func('nextval', sequence, *always)})"
+            start, step = node.args.get("start") or "1", node.args.get("increment") or "1"
+            options = [start, step, exp.Literal.string("always")] if node.this else [start, step]
+            return f"NOT NULL DEFAULT ({self.func('nextval', sequence, *options)})"
 
         def eq_sql(self, expression: exp.EQ) -> str:
             """Write ``= ANY (array)`` as a call, and ``= ANY (SELECT …)`` as IN."""
@@ -180,6 +202,19 @@ def _rewritten(text: str) -> str:
     return text
 
 
+def numbers(options: str) -> list[int | None]:
+    """Return the first number and the step that the options of a sequence give."""
+    return [int(found[1]) if (found := option.search(options)) else None for option in (START, STEP)]
+
+
+def _identity(found: re.Match[str]) -> str:
+    (start, step), named = numbers(found[5] or ""), SEQUENCE_NAME.search(found[5] or "")
+    if found[1]:
+        name, always = named[1] if named else f"{found[2]}_{found[3]}_seq", ", 'always'" * bool(found[4])
+        return f"{found[1]}set default nextval('{name}', {start or 1}, {step or 1}{always})"
+    return f"as identity (start with {start or 1} increment by {step or 1})" if start or step else "as identity"
+
+
 def unescaped(text: str) -> str:
     """Return a text with backslashes as PostgreSQL reads it."""
 
@@ -193,7 +228,7 @@ def unescaped(text: str) -> str:
 
 def parse(text: str) -> exp.Expression:
     """Return the syntax tree of one statement without the schema ``public``; raises Unusable if it cannot be run."""
-    return _tree(_rewritten(_plain(text)[0]))
+    return _tree(IDENTITY.sub(_identity, _rewritten(_plain(text)[0])))
 
 
 def _tree(text: str) -> exp.Expression:
@@ -226,8 +261,8 @@ def written(tree: exp.Expression) -> str:
     return tree.sql(Seed, normalize_functions=False, comments=False)
 
 
-def translate(text: str, columns: Callable[[str], Iterable[tuple[str, str, str | None]]]) -> str:
-    """Return a statement as SQLite's SQL; ``columns`` gives the names, types and defaults of a table's columns."""
+def translate(text: str, columns: Columns) -> str:
+    """Return a statement as SQLite's SQL; raises Unusable."""
     foreign = False
     if FOREIGN.search(text):  # outside strings
         text, foreign = _plain(text)
@@ -238,14 +273,29 @@ def translate(text: str, columns: Callable[[str], Iterable[tuple[str, str, str |
     for part in tree.find_all(exp.Ordered) if isinstance(tree, exp.Create) and tree.kind == "INDEX" else ():
         part.set("nulls_first", bool(part.args.get("desc")))  # the default order
     if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Values):
-        named = tree.this if isinstance(tree.this, exp.Schema) else None
-        known = {name: default for name, _, default in columns(tree.find(exp.Table).name)}  # type: ignore[union-attr]
-        filled = [column.name for column in named.expressions] if named else list(known)
-        for row in tree.expression.expressions:
-            for at, value in enumerate(row.expressions):
-                if isinstance(value, exp.Column | exp.Var) and value.sql().lower() == "default" and at < len(filled):
-                    value.replace(exp.Var(this=known.get(filled[at]) or "NULL"))
+        _fill(tree, list(columns(tree.find(exp.Table).name)))  # type: ignore[union-attr]
     return written(tree)
+
+
+def _fill(tree: exp.Insert, columns: list[tuple[str, str, str | None, int]]) -> None:
+    """Put defaults in the place of the word DEFAULT, and leave out columns without a value or with a computed one."""
+    named, rows = isinstance(tree.this, exp.Schema), tree.expression.expressions
+    known = {name.lower(): (default, hidden) for name, _, default, hidden in columns}
+    names = [one.name for one in tree.this.expressions] if named else [name for name, *_ in columns]
+    names = names[: len(rows[0].expressions)]
+    left = set()
+    for row in rows:
+        for name, value in zip(names, row.expressions, strict=False):
+            if isinstance(value, exp.Column | exp.Var) and value.sql().lower() == "default":
+                default, computed = known.get(name.lower(), (None, 0))
+                value.replace(exp.Var(this=default or "NULL"))
+                left.update([name] if computed else [])
+    if left or (not named and len(names) < len(columns)):
+        for row in rows if left else ():
+            values = zip(names, row.expressions, strict=False)
+            row.set("expressions", [value for name, value in values if name not in left or value.sql() != "NULL"])
+        listed = [exp.to_identifier(name, quoted=True) for name in names if name not in left]
+        tree.set("this", exp.Schema(this=tree.this.this if named else tree.this, expressions=listed))
 
 
 # Tables
@@ -256,7 +306,7 @@ class TableDraft:
 
     def __init__(self, tree: exp.Create) -> None:
         """Take the tree of a statement; raises Unusable for something that the lab does not support."""
-        self.tree, self.select = tree, tree.expression
+        self.tree, self.select, self.filled = tree, tree.expression, False
         self.name = tree.find(exp.Table).name  # type: ignore[union-attr]
         for one in tree.args.get("properties") or ():
             if not isinstance(one, LEFT_OUT):
@@ -270,33 +320,54 @@ class TableDraft:
             if isinstance(part, exp.Identifier):  # a column without a type
                 part.replace(part := exp.ColumnDef(this=part.copy(), constraints=[]))
             if isinstance(part, exp.ColumnDef):
-                self.columns[part.name] = part
+                self.columns[part.name.lower()] = part
             prepare(part)
 
     def sql(self) -> str:
         """Return the statement for SQLite, in which every key is NOT NULL."""
         for kind, names, _ in _keys(self.tree):
             for name in names if kind == "p" else ():
-                if name in self.columns:
-                    _set_rule(self.columns[name], exp.NotNullColumnConstraint())
+                if name.lower() in self.columns:
+                    _set_rule(self.columns[name.lower()], exp.NotNullColumnConstraint())
+        parts = sorted(self.tree.this.expressions, key=lambda part: not isinstance(part, exp.ColumnDef))
+        self.tree.this.set("expressions", parts)  # SQLite wants the columns first
         return written(self.tree)
 
-    def alter(self, actions: list[exp.Expression]) -> bool:
-        """Apply an ``ALTER TABLE``; return False if SQLite must run it."""
-        if not all(isinstance(action, exp.AddConstraint | exp.AlterColumn) for action in actions):
-            return False
-        for action in actions:
-            if isinstance(action, exp.AlterColumn):
-                self._alter_column(action)
+    def alter(self, action: exp.Expression) -> bool:
+        """Apply one change of an ``ALTER TABLE``; return False when SQLite has to run it, as the table has rows."""
+        if isinstance(action, exp.ColumnDef) and not self.filled:
+            if action.name.lower() not in self.columns or not action.args.get("exists"):
+                prepare(action)
+                self.columns[action.name.lower()] = action
+                self.tree.this.append("expressions", action)
+        elif isinstance(action, exp.AlterColumn):
+            self._alter_column(action)
+        elif isinstance(action, exp.AddConstraint):
             for rule in action.expressions:
                 prepare(rule)
+                for _, names, _ in _keys(exp.Create(this=exp.Schema(expressions=[rule.copy()]))):
+                    for name in names:
+                        self._column(name)
                 self.tree.this.append("expressions", rule)
+        else:
+            return False
         return True
 
+    def default(self, name: str) -> tuple[str, str] | None:
+        """Return the type and the default of a column, if it has both."""
+        column = self.columns.get(name.lower())
+        given = column and next(
+            (rule.kind.this for rule in column.constraints if isinstance(rule.kind, FILLED[1])), None
+        )
+        return (column_type(column.kind).declaration, written(given)) if column and column.kind and given else None
+
+    def _column(self, name: str) -> exp.ColumnDef:
+        if name.lower() in self.columns:
+            return self.columns[name.lower()]
+        raise Unusable(f"the table {self.name} has no column {name} in CREATE TABLE; write this change there")
+
     def _alter_column(self, action: exp.Expression) -> None:
-        column, given = self.columns.get(action.name), action.args
-        if column is None:
-            raise Unusable(f"the table {self.name} has no column {action.name}")
+        column, given = self._column(action.name), action.args
         if given.get("dtype"):
             column.set("kind", given["dtype"])
             prepare(column)

@@ -15,7 +15,8 @@ from supalab.lab.postgrest.schema import Column, Table
 from supalab.lab.postgrest.translate import Seed
 from supalab.lab.postgrest.types import known_type
 
-JSON_CALLS = ("json", "json_object", "json_array", "json_group_array", "json_group_object")
+CALLS = dict.fromkeys(("json", "json_object", "json_array", "json_group_array", "json_group_object"), "jsonb")
+CALLS |= dict.fromkeys(("in_list", "pg_pattern"), "boolean")
 RESULTS: dict[type[exp.Expression], str] = {
     exp.CurrentTimestamp: "timestamptz", exp.Uuid: "uuid", exp.JSONExtract: "jsonb", exp.JSONExtractScalar: "text",
 }  # fmt: skip
@@ -84,7 +85,7 @@ def _with_type(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Anonymous):
         if node.name.lower() == "pg_to":
             return exp.cast(node.expressions[0], node.expressions[1].name.replace(" text", ""), dialect="postgres")
-        declared = "jsonb" if node.name.lower() in JSON_CALLS else ""
+        declared = CALLS.get(node.name.lower(), "")
     if not declared or isinstance(node.parent, exp.Cast):
         return node
     return exp.cast(node.copy(), declared, dialect="postgres")

@@ -90,7 +90,8 @@ class Write:
 
     def _default(self, column: Column) -> Value:
         if column.identity:
-            sql = f"SELECT coalesce(max({q(column.name)}), 0) + 1 FROM {q(self.table.name)}"
+            free = f"(SELECT coalesce(max({q(column.name)}), 0) + 1 FROM {q(self.table.name)})"
+            sql = f"SELECT max({free}, {column.default or 0})"  # its default is the next number of its sequence
             return int(self.store.rows(sql)[0][0])
         if column.default is None:
             return None
