@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -145,6 +146,11 @@ def test_the_table_has_the_article_the_control_and_the_errors() -> None:
     assert "…" not in words
     for said in ("13.0", "56.0", "450 -> 150", "250 -> 180", "13 -> 57", "never", "40 x HTTP 504", "ideal"):
         assert said in words
+    first = plain(tables(made_capacity())[:1])
+    assert "40*" in first
+    assert re.search(r"^\* fake-3 at .*: 40 x HTTP 504$", first, re.MULTILINE), (
+        "nothing below the table explains its star"
+    )
     assert "Interrupted" in plain(tables(replace(made_capacity(fake_3=13.0), finished=False)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from made_race import made_race
 
 from supalab.experiments.explain import tables as explain_tables
 from supalab.experiments.race import table
+from supalab.report.table import html as html_of
 from supalab.report.table import text as plain
 
 
@@ -30,3 +32,9 @@ def test_a_table_is_the_same_text_in_a_notebook(text: Callable[[], str], monkeyp
     assert text() == outside
     assert "fake-3" in outside
     assert max(map(len, outside.splitlines())) <= 100
+
+
+def test_a_name_stays_in_one_piece_in_a_notebook() -> None:
+    """A browser would break ``article-10`` after its hyphen."""
+    html = html_of(table(made_race("article-10", "real-10")))
+    assert re.search(r'white-space:nowrap">(<\w+>)?article-10<', html)

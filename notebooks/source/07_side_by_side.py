@@ -15,7 +15,7 @@ from supalab import Workload, race
 from supalab.course import charts, check, live_view, predict, sized, start_lab
 
 lab = start_lab(latency=0.15)
-n = sized(40, at_least=20)
+n = sized(40, at_least=20)  # 40 requests, or fewer on a small machine
 
 # %% [markdown]
 # ## Somebody shows you a table
@@ -30,12 +30,13 @@ n = sized(40, at_least=20)
 # | throughput | 6.7 req/s | 20 req/s |
 # | 100 concurrent requests | 15 s | 5 s |
 #
-# All of this may be true. But two columns cannot show *why*: the kind of client, the limit and the library changed together.
+# Suppose all of this is true. Two columns still cannot show *why*: the kind of client, the limit and the library changed
+# together.
 
 # %% [markdown]
 # ## Five arms
 #
-# So we run the two ends and the arms between them:
+# So we run these arms, from the article's "before" to our own client:
 #
 # | arm | what it is |
 # |---|---|
@@ -51,8 +52,8 @@ n = sized(40, at_least=20)
 # %% [markdown]
 # ## Predict
 #
-# We send fewer than a hundred requests, and the server takes 0.15 s for each. How many seconds will `fake-3` take, and `article-10`? How large is
-# `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Replace `None` with numbers, or leave them.
+# We send `n` requests: 40, or fewer on a small machine. The server takes 0.15 s for each. How many seconds will `fake-3` take, and `article-10`? How large
+# is `article-10`'s process, if `fake-3`'s is 100 %? (In the article it is 72 %.) Replace `None` with numbers, or leave them.
 
 # %%
 before = predict(f"{n} requests through fake-3", None)
@@ -88,7 +89,7 @@ print(after.compare(trials.of("article-10")[0].makespan_s))
 # ## The second column: the same server
 #
 # Compare the solid parts, the [**service time**](glossary.md#service-time). They hardly differ, because the server takes 0.15 s for every client. The
-# hatched part is the **queue time**. It shrinks from `fake-3` to `fake-10`. The queue became shorter; no single response became faster.
+# striped part is the **queue time**. It shrinks from `fake-3` to `fake-10`. The queue became shorter; no single response became faster.
 #
 # ## The third column: memory
 #
@@ -113,8 +114,8 @@ print(memory.compare(100 * whole["article-10"] / whole["fake-3"]))
 # ## Compare with the article
 #
 # `trials.rows` is a pandas DataFrame with one row for each run and one column for each number. Seconds depend on the machine, so we compare ratios: "after"
-# divided by "before". The last column starts from the fair control. In a burst of 15 s, callers wait for seconds, so 450 ms cannot include queueing.
-# Therefore we compare the article's "average response" with our *service time*.
+# divided by "before". The last column divides by the fair control, `fake-10`. In a burst of 15 s, callers wait for seconds, so 450 ms cannot
+# include queueing. Therefore we compare the article's "average response" with our *service time*.
 
 # %%
 rows = trials.rows.assign(memory=trials.rows.base_bytes + trials.rows.added_bytes).set_index("arm")
@@ -128,9 +129,9 @@ pd.DataFrame({"the article": article, "here": here, "fair control": control}).as
 # %% [markdown]
 # A ratio of 1 means that nothing changed. Read the two right columns together:
 #
-# - **In flight, throughput, total time:** the article's factor of about three appears here too, or most of it. Compared with the control, the gain
-#   disappears, or it becomes a loss. The limit made the difference; `max_workers=10` would have saved as much.
-# - **Service time:** in the article it falls to a third. Here it does not, because the server takes as long as before.
+# - **In flight, throughput, total time** (`peak`, `per_s`, `makespan_s`)**:** the article's factor of about three appears here too, or most of it. Compared
+#   with the control, the gain disappears, or it becomes a loss. The limit made the difference; `max_workers=10` would have saved as much.
+# - **Service time** (`service_mean_s`)**:** in the article it falls to a third. Here it does not, because the server takes as long as before.
 # - **Memory:** in the article it falls. Here it rises, in both columns.
 #
 # You can use this table for your own questions: `rows.cpu_ms` is the CPU time per request in milliseconds, `rows.connections` the number of connections, and
@@ -154,8 +155,8 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 # %% [markdown]
 # ## Exercise 07a · Explain each bar
 #
-# Three properties can differ between two of these arms: the limit, the reuse of connections, and threads or async. For each property, name two arms that,
-# of these three properties, differ only in this one. You may fill in one pair and check it. The check runs your arms and counts:
+# Three properties can differ between two of these arms: the limit, the reuse of connections, and threads or async. For each property, name two arms. They
+# must differ in this property and be alike in the other two. You may fill in one pair and check it. The check runs your arms and counts:
 #
 # | effect | in flight | connections | threads |
 # |---|---|---|---|
@@ -175,9 +176,9 @@ for column, per_s, seconds in (("before", 6.7, 0.45), ("after", 20, 0.15)):
 # two_names: Give two names of arms, such as ("fake-3", "real-10"), that differ only in this property.
 # no_arm: Of the five, no arm is called {name!r}: choose from {arms}.
 # itself: {one} compared with itself shows only the noise. Which arm differs from it in one thing?
-# nothing_differs: Between {one} and {other} nothing differs that the lab can count. Which two differ in {effect}?
-# another_differs: Between {one} and {other} it is not {effect} that differs, but {instead}.
-# also_differs: Between {one} and {other} {effect} differs, but not alone. Also changed: {also}. If one of the two arms is faster, you cannot tell which change did it.
+# nothing_differs: The lab can count no difference between {one} and {other}. Which two differ in {effect}?
+# another_differs: {one} and {other} do not differ in {effect}. They differ in {instead}.
+# also_differs: {one} and {other} differ in {effect}, but also in {also}. If one of the two arms is faster, you cannot tell which change did it.
 isolates = {
     # <solution>
     "limit": ("fake-3", "fake-10"),

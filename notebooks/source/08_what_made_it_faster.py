@@ -34,7 +34,7 @@ rounds = sized(5, at_least=3)
 #
 # Why does one arm run twice? If nothing changes, any difference that we measure is [**noise**](glossary.md#noise). Engineers call this an A/A test.
 #
-# One step changes two things: with httpx comes the article's setting, which lets only 5 of 10 connections stay open.
+# The step `library` changes two things, because httpx comes with the article's setting: only 5 of 10 connections may stay open.
 
 # %% [markdown]
 # ## Predict
@@ -52,8 +52,8 @@ guesses = {
 # %% [markdown]
 # ## Take turns
 #
-# If you run one arm five times and then the next arm, a backup that starts in between looks like a slow client. So we run every arm once; this is a
-# [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm.
+# Suppose you run one arm five times and then the next arm, and a backup starts in between. Then the second client looks slow. So we run every arm once; this
+# is a [**round**](glossary.md#round). Then we run all of them again, and each round starts with another arm.
 #
 # The next cell is a **plan**: a generator that yields one `Case` for each burst. `repeat` is the number of the round and `place` is the arm's place in the
 # chain. `here` runs the plan in this notebook. A first wave opens the connections (`warm_up`); it does not count. (About 10 seconds.)
@@ -96,11 +96,12 @@ charts.savings(saved, guesses=guesses)
 # %% [markdown]
 # One factor saves nearly all of the time, and arithmetic explains it: 20 requests need 7 waves of three, or 2 waves of ten. Five waves of 0.05 s are
 # saved. No other factor changes the number of waves. (If a factor shows more than 100 %, other factors lost some time.)
-# If the band covers even the longest bar, another program disturbed one round: run the measuring cell again.
 #
 # The pale band is the noise: it is as wide as the largest difference between two runs of the same arm. A bar that stays inside the band is not "a small
-# gain"; you cannot distinguish it from noise. From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other
-# ways (notebooks [05](05_step_3_the_context_manager.ipynb) and [10](10_in_production.ipynb)).
+# gain"; you cannot distinguish it from noise. If the band covers even the longest bar, another program disturbed one round: run the measuring cell again.
+#
+# From threads to async, with httpx on both sides, expect no gain here, and perhaps a loss. Async helps in other ways (notebooks
+# [05](05_step_3_the_context_manager.ipynb) and [10](10_in_production.ipynb)).
 
 # %% [markdown]
 # ## When is it more than noise?
@@ -111,9 +112,10 @@ charts.savings(saved, guesses=guesses)
 (1000 * saved).round(1)
 
 # %% [markdown]
-# A simple rule is: believe a difference if it has the same sign in every round. How often is this rule wrong? Five coin tosses agree in 2 of 32 cases, so
-# with no real effect this rule is wrong in one case of 16; with three rounds, in one case of 4. The chart uses a stricter rule: a gain must also be larger
-# than every difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this test.
+# A simple rule is: believe a difference if it has the same sign in every round. How often is this rule wrong? If you toss a coin five times, all tosses are
+# equal in 2 of 32 cases. So with no real effect this rule is wrong in one case of 16; with three rounds, in one case of 4. The chart uses a stricter rule: a
+# gain must also be larger than every difference between the two runs of `fake-10`. A factor whose differences all have the same sign can still fail this
+# test.
 #
 # ## Exercise 08a · Compute what a step saves
 #
@@ -154,9 +156,9 @@ await check("08a", gain)
 # %% [markdown]
 # ## The same factor on another network
 #
-# Reusing connections saved little here, if anything. Can you leave it out? The lab runs on this machine, where opening a connection is cheap. Now we put it
-# far away: a round trip takes 40 ms, and the connection uses TLS. A new connection needs one round trip for TCP and one for TLS, *before* the request
-# itself.
+# Reusing connections saved little or nothing here. Can you leave it out? The lab runs on this machine, where opening a connection is cheap. Now the lab
+# behaves like a distant server: a round trip takes 40 ms, and the connection uses TLS. A new connection needs one round trip for TCP and one for TLS,
+# *before* the request itself.
 #
 # A first wave opens the Session's connections and does not count. Then two waves of ten follow. How many seconds will reuse save in them?
 

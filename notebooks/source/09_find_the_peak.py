@@ -39,8 +39,8 @@ guess
 # %% [markdown]
 # ## Run
 #
-# There are as many callers as slots, and each caller sends two requests. A warm-up opens the connections before the measurement starts. The plan is one
-# loop (`here` runs it in this notebook, as in [08](08_what_made_it_faster.ipynb)). (About 8 seconds.)
+# There are as many callers as slots, and each caller sends two requests. A warm-up opens the connections before the measurement starts. `each_limit`
+# yields the bursts, and `here` runs them in this notebook, as in [08](08_what_made_it_faster.ipynb). (About 8 seconds.)
 
 
 # %%
@@ -63,8 +63,8 @@ found.figure()
 
 # %% [markdown]
 # On a quiet machine, all three begin along the dotted line. Then `kept` turns down: with more slots it completes *fewer* requests. The limit with the
-# highest throughput is its [**peak**](glossary.md#peak). `session` (threads) and `real` (async) continue to rise. `real` is async too, so async is not the
-# cause.
+# highest throughput is its [**peak**](glossary.md#peak). A star marks it: the smallest limit within 5 % of the highest throughput. `session` (threads) and
+# `real` (async) continue to rise. `real` is async too, so async is not the cause.
 #
 # The right panel shows the cause. An event loop uses one processor. If a request costs 10 ms of CPU time, 100 requests per second are the maximum. For
 # `kept`, the CPU time per request grows with the number of slots.
@@ -104,8 +104,8 @@ for name in ("session-75", "kept-75", "real-75"):
 #
 # - Another [**transport**](glossary.md#transport) replaces the part below httpx that sends the bytes. `SupabaseAsync` has its own, with its own pool.
 #
-# `gated` is `kept` with a gate; `real` has both. If there are as many callers as slots, a gate has nothing to do. So now 100 callers start at once, and
-# there are 10 slots. Which remedy helps more? (About 5 seconds.)
+# `gated` is `kept` with a gate. `real` has a gate and its own transport. If there are as many callers as slots, a gate has nothing to do. So now 100 callers
+# start at once, and there are 10 slots. Which remedy helps more? (About 5 seconds.)
 
 
 # %%
@@ -133,14 +133,15 @@ curve.figure()
 
 # %%
 for kind, line in curve.rows.groupby("kind", sort=False):
-    top, last = line.loc[line.per_s.idxmax()], line.iloc[-1]
-    print(f"{kind:8} peak {top.per_s:5.0f} requests/s, with {top.limit:3} slots;", end=" ")
+    top, last = line[line.per_s >= 0.95 * line.per_s.max()].iloc[0], line.iloc[-1]  # the star, the right end
+    print(f"{kind:8} peak with {top.limit:3} slots: {top.per_s:5.0f} requests/s;", end=" ")
     print(f"with {last.limit} slots: {last.per_s * last.cpu_ms / 1000:.2f} s of CPU time per second")
 
 # %% [markdown]
-# Every client here has a peak. After it, one processor is fully used. (Python's threads share one processor too, because of the GIL.) The peak depends on
-# the client, the processor and the server time. Measure the peak on your machine with `supalab costs throughput`. *Well below* the peak, the throughput is
-# about limit / server time for every client, and you choose the limit by arithmetic.
+# `fake`, `session` and `kept` pass their peak here, and after it, one processor is fully used. (Python's threads share one processor too, because of the
+# GIL.) The throughput of `real` still rises at the right end. The peak depends on the client, the processor and the server time. Measure the peak on your
+# machine with `supalab costs throughput`. *Well below* the peak, the throughput is about limit / server time for every client, and you choose the limit by
+# arithmetic.
 
 # %% [markdown]
 # ## How many slots do you need?
@@ -187,8 +188,8 @@ await check("09a", limit_for)
 # %% [markdown]
 # ## In practice
 #
-# - **Leave some room.** Random requests come in clusters. If the slots are *just* enough, the queue keeps growing. Take a third more than the law says;
-#   then a quarter of the slots is free on average.
+# - **Leave some room.** Random requests come in clusters. If the slots are *just* enough, the queue keeps growing. Take at least a third more than the law
+#   says; then a quarter of the slots is free on average. If the law says fewer than four slots, take twice as many.
 # - **The server has a peak too.** PostgREST has 10 database connections by default (`db-pool`). A limit far above this only moves the queue to the server.
 #   Multiply by your instances: 20 instances with a limit of 10 may open 200 connections.
 # - **httpx's default is 100 connections, and 20 of them may stay open.** Set both numbers.

@@ -86,7 +86,7 @@ capacity.figure()
 
 # %% [markdown]
 # Their capacity is lower, as the chart shows. How busy are the slots at this lower rate? The record has a row for each load. The table below also has an
-# *ideal queue*: the same arrivals and the same number of slots, each busy for the arm's idle response time.
+# *ideal queue*: the same arrivals and the same number of slots, where each request occupies a slot for the arm's idle response time.
 
 # %%
 rows = capacity.rows
@@ -98,8 +98,8 @@ for arm, busy in (best.rate * idle / best.limit).items():
 capacity.table()[0]
 
 # %% [markdown]
-# Random arrivals cluster. With 3 slots most clusters queue, although the slots are often free. With 10 slots they rarely queue. Where the service matches
-# the ideal queue, its capacity is explained by the number of slots alone, not by threads or async.
+# Random requests come in clusters. With 3 slots most clusters queue, although the slots are often free. With 10 slots they rarely queue. Where the service
+# matches the ideal queue, its capacity is explained by the number of slots alone, not by threads or async.
 
 # %% [markdown]
 # ## Three bad days
@@ -112,9 +112,10 @@ faults = recorded("faults")
 faults.figure()
 
 # %% [markdown]
-# **The slow backend.** The timeout is 1 s and the backend needs 2 s, so nearly every request fails with every client. The difference appears *afterwards*. At
-# 5 requests per second and 1 s each, 5 slots are busy. Ten slots have room for this. `fake-3` needs most of a second to recover: its queue must drain, and its threads
-# finish requests whose callers have already timed out. (Is this caused by threads, or by the limit of three? Without a `real-3` we cannot say.)
+# **The slow backend.** The timeout is 1 s and the backend needs 2 s, so nearly every request fails with every client. The difference appears *afterwards*.
+# At 5 requests per second and 1 s each, 5 slots are busy. Ten slots have room for this. `fake-3` needs most of a second to recover: its queue must become
+# empty, and its threads finish requests whose callers have already timed out. (Is this caused by threads, or by the limit of three? Without a `real-3` we
+# cannot say.)
 #
 # **The failing backend.** A quick 503 occupies no slot, so every arm recovers as soon as the backend does.
 #
@@ -125,9 +126,9 @@ faults.figure()
 faults.table()[2]
 
 # %% [markdown]
-# A thread finishes what it has started. (Other cancelled requests were still in the client's queue.) `real` disconnects immediately, so its slot is free for
-# the next request. Therefore even *more* requests reach a backend that does not notice disconnects. Cancelling helps the service; the backend must stop by
-# itself.
+# `fake-3` and `fake-10` keep working. For them *client gone* is 0, because a thread finishes what it has started. (Other cancelled requests were still in
+# the client's queue.) `real` disconnects immediately, so its slot is free for the next request. Therefore even *more* requests reach a backend that does not
+# notice disconnects. Cancelling helps the service; the backend must stop by itself.
 #
 # And `article-10`? Its queue is inside httpx's pool, and callers that are cancelled there can break the pool permanently
 # ([httpcore's issue 1093](https://github.com/encode/httpcore/issues/1093)). In the chart it had not recovered 12 s later. This is why our client has a gate.
@@ -149,7 +150,7 @@ faults.table()[2]
 # hint: 40 x 0.15 = 6 in flight: a limit of 10 leaves room. With a timeout of 0.7 s the service responds within 0.84 s.
 # limit_and_timeout: limit is a whole number of slots, from 1; timeout is a number of seconds above 0.
 # too_few: {law}: with {limit} slots the queue only grows.
-# always_busy: {law}: all {limit} slots are always busy, and the queue that a cluster leaves never drains.
+# always_busy: {law}: all {limit} slots are always busy, and a queue never becomes empty.
 # gave_up: The service gave up on requests that the backend was about to answer. The timeout is too short for it.
 # clusters: Some requests waited long for a slot. Leave some room above the average, because requests come in clusters.
 # milliseconds: Did you mean milliseconds? The timeout is in seconds: write {seconds} for {timeout} ms.
@@ -173,7 +174,7 @@ await check("10a", chosen)
 #
 # - **Measure with open-loop load.** A load generator that waits for each response slows down together with the service and reports good numbers. This is
 #   [**coordinated omission**](glossary.md#coordinated-omission). `supalab load` does not wait.
-# - **Nest your deadlines.** The client's deadline is the shortest, then the service's, then the caller's. Otherwise the reason for a failure is lost.
+# - **Put your deadlines in order.** The client's deadline is the shortest, then the service's, then the caller's. Otherwise the reason for a failure is lost.
 
 # %% [markdown]
 # ## Recap

@@ -59,9 +59,9 @@ print(line.sentence)
 # %% [markdown]
 # ## Judge for yourself
 #
-# You do not have to believe a record. Three claims need three arms: before, after, and the fair control. The server takes half of the 450 ms of "before", and
-# the numbers are scaled to the article's size. In such a short race every other program has an effect. If a verdict differs from the record's, run both
-# cells again. (About 7 seconds.)
+# You do not have to believe a record. Three claims need three arms: before, after, and the fair control. To save time, the server takes 225 ms here, half of
+# the article's 450 ms; `scale=2` doubles the times before the comparison. In such a short race every other program on your machine has an effect. If a
+# verdict differs from the record's, run both cells again. (About 7 seconds.)
 
 # %%
 workload = Workload(sized(30, at_least=20), latency=0.45 / 2)
@@ -74,7 +74,7 @@ for line in verdicts(mine, names, scale=2).itertuples():
     print(f"    {line.sentence}")
 
 # %% [markdown]
-# Now a counterfactual. *Suppose* that in the recorded race ten threads had been as slow as three. It is not true, and everything else stays as it
+# Now a thought experiment. *Suppose* that in the recorded race ten threads had been as slow as three. It is not true, and everything else stays as it
 # was. Which verdicts change?
 
 # %%
@@ -156,7 +156,8 @@ recorded("detective").figure()
 
 # %% [markdown]
 # You tested C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by
-# one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Responses became shorter for another
+# one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Responses became shorter for
+# another
 # reason: a faster server (G), or reused connections (H and I). I has no async at all.
 #
 # Which hypothesis is true? The table cannot tell. One more number, **counted at the server**, could help: the server's own processing time would distinguish
@@ -191,7 +192,7 @@ recorded("detective").figure()
 # one_is_enough: You changed the limit and the response. One is enough: keep the other as in the blog.
 # third: This is {faster}. In flight = throughput x response: take two of the blog's numbers and compute the third.
 # unknown: Doubt one of these: limit, response.
-# disagree: You doubt the {doubted}, but your numbers change {changed}: make the two agree.
+# disagree: You doubt the {doubted}, but you changed {changed}. Change only the number that you doubt.
 # <solution>
 explanation = {"doubted": "limit", "limit": 5, "response": 0.1}
 # </solution>

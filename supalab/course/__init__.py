@@ -30,7 +30,7 @@ __all__ = ["NotDone", "charts", "check", "heartbeat", "predict", *HOME]
 
 
 def check(number: str, answer: Any) -> Asked:
-    """Try an answer to an exercise such as ``"01a"``; when awaited, it shows what the lab saw, and a hint if needed.
+    """Try an answer to an exercise such as ``"01a"``; when awaited, it shows what it saw, and a hint if needed.
 
     Raises SettingsError for a number that no exercise has.
     """

@@ -71,7 +71,7 @@ def lag(
         for beat in beats
     ]
     said += [f"The guess for {beats[0].name} was {duration(guess)}."] if guess is not None else []
-    about = f"Each stroke is a tick; one is due every {duration(EVERY_S)}."
+    about = f"Each short vertical line is a tick; one is due every {duration(EVERY_S)}."
     about += " Each line below is a call, from its start to its end."
     tall = [TICKS_IN + CALLER_IN * min(len(beat.callers), MOST_CALLERS) for beat in beats]
     body, right = sum(tall) + GAP_IN * (len(beats) - 1), 1.01 * max(beat.ticks[-1] for beat in beats)

@@ -200,7 +200,7 @@ def _why(error: BaseException, text: str) -> list[str]:
         words.append("There is a coroutine instead of its result: an await is missing.")
     elif "support the context manager protocol" in text:
         words.append("Write `async with` instead of `with`.")
-    elif "bad yield" in text or text == "unhashable type: 'list'":
+    elif re.search("bad yield|an awaitable is required|unhashable type: 'list'", text):  # by the version of Python
         words.append("Does asyncio.gather get one list? It takes each coroutine as an argument: put a * in front.")
     return words
 

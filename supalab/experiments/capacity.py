@@ -266,12 +266,12 @@ def tables(record: Record) -> list[Table]:
         if any(rate in mine for mine in p95.values())
     ]
     named = {f"{one.arm} at {one.rate:g}/s": one for one in each(steps)}
-    said = [f"* {name}: {one.failures}" for name, one in named.items() if one.errors]
-    said += late(name for name, one in named.items() if one.send_delay_p99_s > LATE_S)
+    failed = [f"* {name}: {one.failures}" for name, one in named.items() if one.errors]
+    said = late(name for name, one in named.items() if one.send_delay_p99_s > LATE_S)
     said += interrupted(record, "steps")
     article = ("in production", "article\nbefore -> after", "here\nfake-3 -> real-10", "control\nfake-10")
     return [
-        Table.of(every.assign(**megabytes), columns, notes=[note.format(**asked) for note in NOTES]),
+        Table.of(every.assign(**megabytes), columns, notes=[*failed, *(note.format(**asked) for note in NOTES)]),
         Table(["p95 ms at", *map(str, p95)], climb),
         Table(article, _with_article(every), notes=said),
     ]

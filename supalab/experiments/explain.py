@@ -277,9 +277,9 @@ def effect(got: Difference, form: str) -> str:
 
 
 def link_headline(seen: Explained) -> str:
-    """Say by how much the link changes what connection reuse saves."""
-    reuse = [step.saved.median for step in seen.links if step.factor.key == "reuse"]
-    return f"Connection reuse saves {min(reuse):.0f} to {max(reuse):.0f} ms per request, depending on the network"
+    """Say how much connection reuse saves at most, of all links."""
+    most = max(step.saved.median for step in seen.links if step.factor.key == "reuse")
+    return f"Connection reuse saves up to {most:.0f} ms per request, depending on the network"
 
 
 def link_notes(seen: Explained) -> Iterator[str]:
@@ -348,7 +348,7 @@ def _links(seen: Explained) -> Table:
     }
     changes = dict.fromkeys(change for change, _ in cells)
     rows = [[change, *(cells.get((change, link), "-") for link in LINKS)] for change in changes]
-    unit = "Milliseconds of slot time saved per request, by network (20 ms is the round trip)"
+    unit = "Milliseconds of service time saved per request, by network (20 ms is the round trip)"
     said = ["~: within noise, -: not measured", "", *(f"- {line}" for line in link_notes(seen))]
     words = [unit, about(seen.links[0])]
     return Table(["factor", *LINKS], rows, headline=link_headline(seen), about=words, notes=said)

@@ -189,7 +189,7 @@ def by_link(record: Record, *, fig: Figure | None = None) -> Figure:
     factors = list(dict.fromkeys(step.factor for step in seen.links))
     places = {row + 0.55 * factors.index(step.factor): step for row, step in enumerate(seen.links)}
     said, asked = link_headline(seen), about(seen.links[0])
-    foot = "Slot time: from acquiring the slot to the response; before → after, medians of the rounds."
+    foot = "Numbers: service time before → after, medians of the rounds. It runs from the slot to the response."
     with sheet(
         said, asked, [f"{said}, {asked}.", *link_notes(seen)], (1, 1), 0.36 * (max(places) + 1), foot=foot, fig=fig,
         head_in=1.1, foot_in=1.3, left=0.4, right=0.975,

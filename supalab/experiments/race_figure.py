@@ -34,7 +34,7 @@ WHAT_SIDE = "Side by side: requests in flight over time, latency split into queu
 ROW_IN = 1.28
 PANELS = (
     ("Requests in flight", "over time, as the lab counted them", "seconds"),
-    ("One request's latency", "", "seconds"),
+    ("One request's time", "", "seconds"),
     ("Memory added", "at the peak", "megabytes"),
 )
 #: What a row says of its client.
@@ -85,8 +85,8 @@ def side_by_side(
         for ax, (title, note, unit), last in zip(axes[:3], PANELS, axes[-3:], strict=True):
             panel_title(ax, title, note)
             last.set_xlabel(unit)
-        parts = [("waiting for a slot", pale(names[0]), WAITING_HATCH, "white")]
-        parts += [("being served", colour(names[0]), "", "white")]
+        parts = [("queue time", pale(names[0]), WAITING_HATCH, "white")]
+        parts += [("service time", colour(names[0]), "", "white")]
         legend(axes[1], parts, bbox_to_anchor=(0, 1.09), borderaxespad=0, labelcolor=MUTED)
     return fig
 

@@ -39,6 +39,7 @@ STYLES = {
     "changed": ("bold", True, MONO),
 }
 LEFT = "text-align:left;vertical-align:top;padding:3px 10px"
+NO_BREAK = ";white-space:nowrap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ def _html_row(row: Sequence[Content], columns: int) -> str:
     """Return the cells of a row; the last cell of a short row fills the rest of it."""
     spans = [""] * (len(row) - 1) + [f' colspan="{columns - len(row) + 1}"' if len(row) < columns else ""]
     cells = zip(spans, map(_html_content, row), strict=True)
-    return "".join(f'<td{span} style="{LEFT}">{cell}</td>' for span, cell in cells)
+    # A name such as article-10 stays in one piece.
+    return "".join(f'<td{span} style="{LEFT}{"" if " " in cell else NO_BREAK}">{cell}</td>' for span, cell in cells)
 
 
 def _html_content(found: Content) -> str:

@@ -14,12 +14,12 @@ WRONG: dict[str, tuple[tuple[Any, str], ...]] = {
         ({"doubted": "memory", "limit": 5, "response": 0.1}, "Doubt one of these"),
         (
             {"doubted": "Response ", "limit": 5, "response": 0.1},
-            "You doubt the response, but your numbers change limit",
+            "You doubt the response, but you changed limit",
         ),
-        ({"doubted": "limit", "limit": 10, "response": 0.2}, "your numbers change limit and response"),
+        ({"doubted": "limit", "limit": 10, "response": 0.2}, "you changed limit and response"),
         ({"doubted": "limit", "limit": 5, "response": "100 ms"}, "write 0.1 for 100 ms"),
         ("limit", "Keep the three names"),
         ({"limit": 5}, "Keep the three names"),
-        ({"doubted": "response", "limit": 5, "response": 0.1}, "make the two agree"),
+        ({"doubted": "response", "limit": 5, "response": 0.1}, "Change only the number that you doubt"),
     ),
 }

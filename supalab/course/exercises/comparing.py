@@ -21,6 +21,7 @@ __all__ = ["isolated"]
 
 LOAD = Workload(30, 0.08)
 LIMIT, REUSE, KIND = "limit", "reuse", "async"
+ALSO = ", and in "
 SAID = {LIMIT: "the limit", REUSE: "reuse of connections", KIND: "threads or async"}
 #: Peaks that differ by this factor mean different limits, not a late thread.
 APART = 1.5
@@ -95,8 +96,8 @@ async def _tried(effect: str, pair: Any, lab: Lab, seen: dict[str, Traits]) -> F
         f"in flight {one.in_flight}, {other.in_flight}; connections for {LOAD.requests} requests {one.connections}, "
         f"{other.connections}; threads {one.threads}, {other.threads}"
     )
-    say = {"one": pair[0], "other": pair[1], "effect": said, "instead": " and ".join(SAID[name] for name in found)}
-    say["also"] = "; ".join(SAID[name] for name in found if name != effect)
+    say = {"one": pair[0], "other": pair[1], "effect": said, "instead": ALSO.join(SAID[name] for name in found)}
+    say["also"] = ALSO.join(SAID[name] for name in found if name != effect)
     reasons = {"itself": pair[0] == pair[1], "nothing_differs": not found, "another_differs": effect not in found}
     what = f"{said}: {pair[0]}, {pair[1]}"
     return finding(what, expected, observed, found == [effect]).because("also_differs", say, **reasons)

@@ -60,7 +60,7 @@ async def _tried(limit: int, seconds: float) -> tuple[list[Finding], bool]:
     normal = [span for span in found["spans"] if span.asked < begin - BETWEEN_S]
     outage = [span for span in found["spans"] if span.asked >= begin]
     # There is no target, but it is interesting: an abandoned request stays at the backend until it is done.
-    no_target = f"no target: {limit} slots, and the requests that they gave up"
+    no_target = f"no target: {limit} slots, and the requests that the client gave up"
     in_flight = finding("slow backend: most requests in flight there", no_target, peak, True)
     findings = [_normal(normal, limit, seconds), _soon(outage, seconds), in_flight]
     late = found["numbers"]["send_delay_p99_s"] > LATE_S
