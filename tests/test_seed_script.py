@@ -570,3 +570,16 @@ def test_patterns_in_a_script_mean_what_they_mean_in_a_request(tmp_path: Path) -
     assert rows(ask(rest, "POST", "/t", {"w": "ab"}))["code"] == "23514"
     assert rows(ask(rest, "GET", "/v")) == [{"l": False, "i": True, "x": True}, {"l": False, "i": False, "x": False}]
     rest.close()
+
+
+def test_a_cast_to_numeric_divides_as_a_fraction(tmp_path: Path) -> None:
+    """A whole number that is cast to numeric is no integer any more; as text it is written as before."""
+    rest = open_rest(
+        tmp_path,
+        "create table t (n int); insert into t values (7::numeric);"
+        "create view v as select n::numeric / 2 as half, n::numeric::text as shown, count(*)::numeric / 4 as part"
+        " from t;",
+    )
+    assert rows(ask(rest, "GET", "/v")) == [{"half": 3.5, "shown": "7", "part": 0.25}]
+    assert rows(ask(rest, "GET", "/t")) == [{"n": 7}]
+    rest.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from supalab.lab.postgrest.functions import pg_order, pg_pattern, pg_zone, register
 from supalab.lab.postgrest.refusal import Refusal
-from supalab.lab.postgrest.types import Value, find_type, read_array
+from supalab.lab.postgrest.types import Value, find_type, pg_number, read_array
 
 Progress = Callable[[int, int], None]
 CELL = 32 * 1024 * 1024  # bytes of the largest value
@@ -84,7 +84,9 @@ def pg_to(value: Value, declared: str) -> Value:
     kind = find_type(declared)
     if kind.family == "integer" and isinstance(value, float):
         return find_type("double precision").cast(value, kind)
-    return kind.read(str(value))
+    read = kind.read(pg_number(value).strip('"') if isinstance(value, float) else str(value))
+    # A whole number of the type numeric is divided as a fraction, which SQLite does with floats alone.
+    return float(read) if kind.name == "numeric" and isinstance(read, int) and abs(read) < 2**53 else read
 
 
 def in_list(values: str, value: Value) -> bool:
