@@ -30,7 +30,7 @@ from supalab.measure.instruments import machine, versions
 from supalab.measure.record import Record, rounded
 from supalab.measure.service import Context, Tick, ideal, quiet, serve
 from supalab.measure.traffic import burst
-from supalab.settings import Settings, checked_number
+from supalab.settings import MAX_TIMEOUT, Settings, checked_number
 
 __all__ = [
     "START_S", "Context", "Interrupted", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s", "here",
@@ -83,7 +83,7 @@ class Interrupted(KeyboardInterrupt):
 def in_worker(case: Case, context: Context, tick: Tick) -> Raw:
     """Run a case in a fresh process."""
     # An experiment measures how fast a client is, not whether it meets a deadline: a long queue must not be an error.
-    usual = max(context.settings.timeout, CLIENT_S + 4 * case.ideal_s)
+    usual = min(max(context.settings.timeout, CLIENT_S + 4 * case.ideal_s), MAX_TIMEOUT)
     patient = replace(context.settings, timeout=case.options.get("timeout", usual))
     asked = job(case.job, case.arm, patient, case.workload, case.options)
     raw = run_worker(asked, limit_s=WORKER_S + SLOWER * _seconds(case), tick=tick)
