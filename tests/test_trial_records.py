@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -108,10 +106,3 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
         Record.load(tmp_path / "nowhere.json")
     with pytest.raises(SettingsError, match="missing"):
         made_race().save(tmp_path / "missing" / "race.json")
-
-
-def test_a_record_shows_itself_where_nothing_else_was_imported():
-    """It finds its experiment on its own."""
-    code = "from supalab.measure.record import Record; print(Record('race'))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert shown.stdout == "No trial was finished.\n\n"

@@ -26,7 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from supalab.errors import TrialError
-from supalab.measure.record import Record
+from supalab.measure.record import SHOWN_BY, Record
 from supalab.report.table import Table, Tables
 from supalab.shipped import shipped
 
@@ -135,3 +135,6 @@ def recorded(name: str) -> Record:
     Raises SettingsError in an installation without a checkout, which has no such file.
     """
     return Record.load(shipped("data", "reference", f"{experiment(name).name}.json"), name)
+
+
+SHOWN_BY[:] = [experiment]

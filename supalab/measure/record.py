@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -19,9 +18,11 @@ from supalab.report import files
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "Form", "Record", "each", "failures", "interrupted", "medians", "rounded"]
+__all__ = ["FORM", "SHOWN_BY", "Form", "Record", "each", "failures", "interrupted", "medians", "rounded"]
 
 DECIMALS = 6
+#: How to find an experiment by name. The package of experiments sets this, because it imports records.
+SHOWN_BY: list[Callable[[str], Any]] = []
 
 T = TypeVar("T")
 
@@ -144,8 +145,10 @@ class Record:
 
     @property
     def _experiment(self) -> Any:
-        """The experiment that made this record and knows how to show it; imported by name, as it uses this module."""
-        return import_module("supalab.experiments").experiment(self.name)
+        """The experiment that made this record and knows how to show it."""
+        if not SHOWN_BY:
+            raise TrialError(f"import supalab.experiments to show this record of {self.name}, or look at .rows")
+        return SHOWN_BY[0](self.name)
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, a trial a line; raises SettingsError if the file cannot be written."""

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
+from supalab.lab.postgrest.catalogue import read_schema
 from supalab.lab.postgrest.loading import Loading
 from supalab.lab.postgrest.refusal import Refusal, Unusable
-from supalab.lab.postgrest.schema import q, read_schema
+from supalab.lab.postgrest.schema import q
 from supalab.lab.postgrest.translate import (
     NAME,
     PIECE,
