@@ -220,6 +220,40 @@ def test_computed_columns_compare_by_value(tmp_path: Path, query: str, found: li
     rest.close()
 
 
+DECIMALS = """
+create table sales (id int primary key, price numeric(10,2), n int, f double precision,
+  more numeric generated always as (price * 1.1) stored, quarter numeric generated always as (price / 4) stored);
+insert into sales (id, price, n, f) values (1, 10.00, 3, 1.5), (2, 0.1, 2, 0.5), (3, 0.20, 7, 2);
+create view each_one as select id, price/4 as part, price*1.1 as more, n/2 as whole, f/2 as half, 7/2.0 as seven
+  from sales;
+create view sums as select sum(price) as total, sum(price*n) as every, sum(n) as whole from sales;
+create view steps as select id, sum(price) over (order by id) as so_far from sales;
+create view groups as select n, sum(price) as total from sales group by 1 order by 2;
+create table kept as select id, price/4 as part from sales;
+create view simple as select id, price, price*3 as three from sales where price*2 > 0.3;
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("sales?select=more,quarter", [{"more": 11, "quarter": 2.5}, {"more": 0.11, "quarter": 0.025},
+                                       {"more": 0.22, "quarter": 0.05}]),
+        ("each_one?part=eq.2.5", [{"id": 1, "part": 2.5, "more": 11, "whole": 1, "half": 0.75, "seven": 3.5}]),
+        ("sums?total=eq.10.3", [{"total": 10.3, "every": 31.6, "whole": 12}]),
+        ("steps?select=so_far", [{"so_far": 10}, {"so_far": 10.1}, {"so_far": 10.3}]),
+        ("groups", [{"n": 2, "total": 0.1}, {"n": 7, "total": 0.2}, {"n": 3, "total": 10}]),
+        ("kept?id=eq.1", [{"id": 1, "part": 2.5}]),
+        ("simple?select=three&order=id", [{"three": 30}, {"three": 0.6}]),
+    ],
+)  # fmt: skip
+def test_numeric_is_computed_as_postgresql_does(tmp_path: Path, query: str, found: list[object]) -> None:
+    """Whole values of numeric columns are divided as fractions, and results show no error of binary fractions."""
+    rest = open_rest(tmp_path, DECIMALS)
+    assert rows(ask(rest, "GET", query)) == found
+    rest.close()
+
+
 def test_a_view_tells_where_its_columns_are_from(tmp_path: Path) -> None:
     """A simple view has a base table; a grouped one has none."""
     rest = open_rest(tmp_path, VIEWS + "create view light as select id as pet, owner from pets p where p.kg < 10;")

@@ -13,7 +13,7 @@ from typing import Any
 
 from supalab.lab.postgrest.functions import pg_order, pg_pattern, pg_zone, register
 from supalab.lab.postgrest.refusal import Refusal
-from supalab.lab.postgrest.types import Value, find_type, pg_number, read_array
+from supalab.lab.postgrest.types import DIGITS, Value, find_type, pg_number, read_array
 
 Progress = Callable[[int, int], None]
 CELL = 32 * 1024 * 1024  # bytes of the largest value
@@ -85,8 +85,17 @@ def pg_to(value: Value, declared: str) -> Value:
     if kind.family == "integer" and isinstance(value, float):
         return find_type("double precision").cast(value, kind)
     read = kind.read(pg_number(value).strip('"') if isinstance(value, float) else str(value))
-    # A whole number of the type numeric is divided as a fraction, which SQLite does with floats alone.
-    return float(read) if kind.name == "numeric" and isinstance(read, int) and abs(read) < 2**53 else read
+    return pg_fraction(read) if kind.name == "numeric" else read
+
+
+def pg_fraction(value: Value) -> Value:
+    """Return a whole number of the type numeric in the form in which SQLite divides it as a fraction."""
+    return float(value) if isinstance(value, int) and abs(value) < 2**53 else value
+
+
+def pg_rounded(value: Value) -> Value:
+    """Return a computed numeric without the error of binary fractions."""
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def in_list(values: str, value: Value) -> bool:
@@ -152,6 +161,8 @@ def _sequences() -> dict[str, Callable[..., Value]]:
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
     "pg_to": pg_to,
+    "pg_fraction": pg_fraction,
+    "pg_rounded": pg_rounded,
     "in_list": in_list,
     "pg_array": pg_array,
     "pg_array_order": pg_array_order,

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from supalab.lab.postgrest.catalogue import read_schema
 from supalab.lab.postgrest.loading import Loading
@@ -23,7 +24,9 @@ from supalab.lab.postgrest.translate import (
     NAME,
     PIECE,
     SPACE,
+    Seed,
     TableDraft,
+    column_type,
     numbers,
     parse,
     prepare,
@@ -32,9 +35,11 @@ from supalab.lab.postgrest.translate import (
     written,
 )
 from supalab.lab.postgrest.types import find_type
+from supalab.lab.postgrest.views import types_of, use_decimals
 
 INSERT = re.compile(r'insert\s+into\s+(?:"?(?:public|main)"?\s*\.\s*)?(?="([^"]+)"|(\w+))', re.I)
 TRANSACTION = re.compile(r"(?P<begin>begin|start\s+transaction)\b|(?:commit|end)\b", re.I)
+COMPUTING = re.compile(r"[-+*/]|\bsum\b", re.I)
 VIEW = re.compile(r"create\s+(?:\w+\s+){0,3}view\b", re.I)
 TRIGGER = re.compile(r"create\s+(?:temp\w*\s+)?trigger\b.*\bbegin\b", re.I | re.S)
 DEFINITION = re.compile(r"create\s+(?:(?:global|local|temp\w*|unlogged)\s+)*table\b|alter\s+table\b", re.I)
@@ -224,6 +229,11 @@ class _Script:
         elif isinstance(plan, TableDraft) and plan.select is not None:
             self._create_as(plan.name, written(plan.select))
         elif isinstance(plan, TableDraft):
+            types = {name: column_type(one.kind).name for name, one in plan.columns.items() if one.kind}
+            for rule in plan.tree.find_all(exp.ComputedColumnConstraint):
+                query = exp.select(rule.this.copy()).from_("t")
+                if use_decimals(query, {"t": types}):
+                    rule.set("this", query.selects[0])
             self.connection.execute(plan.sql())
             self._check_defaults(plan.name)
         elif plan is not None:
@@ -245,12 +255,26 @@ class _Script:
         if found := INSERT.match(sql):
             self.filled.setdefault(found[1] or found[2], statement.line)
             sql = f"INSERT INTO {sql[found.end() :]}"
-        for _ in self.connection.execute(translate(sql, self._columns)):
+        sql = translate(sql, self._columns)
+        for _ in self.connection.execute(self._with_decimals(sql) if VIEW.match(sql) else sql):
             pass
         if VIEW.match(sql):
             newest = "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY rowid DESC LIMIT 1"
             for (name,) in self.connection.execute(newest).fetchall():
                 self.connection.execute(f"SELECT * FROM {q(name)} LIMIT 0")
+
+    def _with_decimals(self, view: str) -> str:
+        """Return a ``CREATE VIEW`` that computes with the type numeric as PostgreSQL does."""
+        if not COMPUTING.search(view):
+            return view
+        types = {name.lower(): types_of(table) for name, table in read_schema(self.connection).items()}
+        try:
+            tree = Seed().parse(view)[0]
+        except SqlglotError:
+            return view
+        if isinstance(tree, exp.Create) and use_decimals(tree.expression, types):
+            return written(tree)
+        return view
 
     def _columns(self, table: str) -> list[tuple[str, str, str | None, int]]:
         sql = "SELECT name, type, dflt_value, hidden FROM pragma_table_xinfo(?)"
@@ -277,13 +301,14 @@ class _Script:
                 self.connection.execute("SELECT pg_restart(?)", (f"{table}_{column}_seq",))
 
     def _create_as(self, name: str, select: str) -> None:
-        self.connection.execute(f"CREATE VIEW {q(name)} AS {select}")
-        view = read_schema(self.connection)[name]
-        self.connection.execute(f"DROP VIEW {q(name)}")
+        view = f"rows of {name}"
+        self.connection.execute(self._with_decimals(f"CREATE VIEW {q(view)} AS {select}"))
+        told = read_schema(self.connection)[view]
         self.loading.begin()
-        columns = ", ".join(f"{q(c.name)} {q(c.type.declaration)}" for c in view.columns.values())
+        columns = ", ".join(f"{q(c.name)} {q(c.type.declaration)}" for c in told.columns.values())
         self.connection.execute(f"CREATE TABLE {q(name)} ({columns})")
-        self.connection.execute(f"INSERT INTO {q(name)} {select}")
+        self.connection.execute(f"INSERT INTO {q(name)} SELECT * FROM {q(view)}")
+        self.connection.execute(f"DROP VIEW {q(view)}")
 
     def _copy(self, statement: Statement) -> None:
         found = COPY.match(statement.text)

@@ -12,7 +12,7 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from supalab.lab.postgrest.schema import Column, Table
-from supalab.lab.postgrest.translate import Seed
+from supalab.lab.postgrest.translate import Seed, written
 from supalab.lab.postgrest.types import known_type
 
 CALLS = dict.fromkeys(("json", "json_object", "json_array", "json_group_array", "json_group_object"), "jsonb")
@@ -47,15 +47,8 @@ def read_view(sql: str, columns: list[Column], find: Callable[[str], Table | Non
     try:
         tree = Postgres().parse(sql)[0].expression.transform(_with_type)  # type: ignore[union-attr]
         known = {table.name.lower(): find(table.name) for table in tree.find_all(exp.Table)}
-        types = {
-            low: {column.name.lower(): column.type.name for column in table.columns.values()}
-            for low, table in known.items()
-            if table
-        }
-        options: dict[str, Any] = {"schema": types, "dialect": Seed}
-        tree = qualify(tree, validate_qualify_columns=False, quote_identifiers=False, **options)
-        tree = annotate_types(tree, **options)
-    except (errors.SqlglotError, AttributeError, RecursionError):
+        tree = _typed(tree, {low: types_of(table) for low, table in known.items() if table})
+    except UNKNOWN:
         return View(columns)
     select = tree
     while isinstance(select, exp.SetOperation):
@@ -71,6 +64,55 @@ def read_view(sql: str, columns: list[Column], find: Callable[[str], Table | Non
     return _simple(sql, columns, tree.find(exp.Table))
 
 
+Types = Mapping[str, Mapping[str, str]]
+UNKNOWN = (errors.SqlglotError, AttributeError, RecursionError)
+
+
+def types_of(table: Table) -> dict[str, str]:
+    """Return the names of a table's types by column, in lower case as ``use_decimals`` looks for them."""
+    return {column.name.lower(): column.type.name for column in table.columns.values()}
+
+
+def _typed(tree: Any, types: Types) -> Any:
+    options: dict[str, Any] = {"schema": types, "dialect": Seed}
+    tree = qualify(tree, validate_qualify_columns=False, quote_identifiers=False, **options)
+    return annotate_types(tree, **options)
+
+
+def use_decimals(query: exp.Expression, types: Types) -> bool:
+    """Change a query so that SQLite computes values of the type numeric as PostgreSQL does; return whether it changed.
+
+    SQLite divides the whole numbers 7 and 2 as integers, and adds 0.1 and 0.2 in binary. ``types``: those of columns,
+    by table and column. A query whose types cannot be found stays as it is.
+    """
+    try:
+        typed = _typed(Postgres().parse(written(query))[0].transform(_with_type), types)  # type: ignore[union-attr]
+    except UNKNOWN:
+        return False
+    own, known = ([node for node in tree.dfs(prune=_orders) if _computes(node)] for tree in (query, typed))
+    if list(map(_computes, own)) != list(map(_computes, known)):
+        return False
+    pairs = [(node, told) for node, told in zip(own, known, strict=True) if told.is_type(exp.DataType.Type.DECIMAL)]
+    for node, _ in reversed(pairs):  # the inner ones first
+        if isinstance(node, exp.Div):
+            node.this.replace(exp.func("pg_fraction", node.this.copy(), dialect=Seed))
+        while isinstance(node.parent, exp.Window | exp.Filter) and node.arg_key == "this":
+            node = node.parent  # sum(…) OVER (…) as a whole
+        node.replace(exp.func("pg_rounded", node.copy(), dialect=Seed))
+    return bool(pairs)
+
+
+def _orders(node: Any) -> bool:
+    return isinstance(node, exp.Group | exp.Order)  # in which typing puts other nodes
+
+
+def _computes(node: Any) -> str:
+    """Return what a node computes, if SQLite's numbers may differ from PostgreSQL's there."""
+    if isinstance(node, exp.Sum) or (isinstance(node, exp.Anonymous) and node.name.lower() == "sum"):
+        return "sum"
+    return type(node).__name__ if isinstance(node, exp.Add | exp.Sub | exp.Mul | exp.Div) else ""
+
+
 def _simple(sql: str, columns: list[Column], table: exp.Table) -> View:
     tokens = [(token.token_type.name, token.start, token.end + 1) for token in Postgres().tokenize(sql)]
     at = next(number for number, (word, *_) in enumerate(tokens) if word == "SELECT")
@@ -82,6 +124,8 @@ def _simple(sql: str, columns: list[Column], table: exp.Table) -> View:
 def _with_type(node: exp.Expression) -> exp.Expression:
     """Cast an expression to its type if the lab adds that type to SQLite or sqlglot does not know it."""
     declared = RESULTS.get(type(node), "")
+    if isinstance(node, exp.Literal) and not node.is_string and "." in node.name:
+        declared = "numeric"
     if isinstance(node, exp.Anonymous):
         if node.name.lower() == "pg_to":
             return exp.cast(node.expressions[0], node.expressions[1].name.replace(" text", ""), dialect="postgres")
