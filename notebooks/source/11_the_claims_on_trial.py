@@ -157,8 +157,7 @@ recorded("detective").figure()
 # %% [markdown]
 # You tested C; D is the same with async. Which rows have eight ticks, and what do they have in common? In G, H and I, the "after" requests arrive **one by
 # one**, twenty per second. So the arrival rate decides, not the limit, and their "100 requests at once" did not start at once. Responses became shorter for
-# another
-# reason: a faster server (G), or reused connections (H and I). I has no async at all.
+# another reason: a faster server (G), or reused connections (H and I). I has no async at all.
 #
 # Which hypothesis is true? The table cannot tell. One more number, **counted at the server**, could help: the server's own processing time would distinguish
 # G from H. Nothing on the server can distinguish H from I.

@@ -99,8 +99,7 @@ looks_async
 
 # %% [markdown]
 # The headline names three faults: *threads*; *limited to 1*, because of the lock; and *no connection reuse*, because of `requests.get`. The caller sees none
-# of
-# them: calls can be awaited, rows come back, and a test that makes one request at a time passes.
+# of them: calls can be awaited, rows come back, and a test that makes one request at a time passes.
 #
 # ## Exercise 12a · Get the verdict *real async*
 #
