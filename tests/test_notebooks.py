@@ -218,7 +218,7 @@ def test_an_interrupted_cell_or_a_wrong_setting_ends_in_one_line(cell: str, kern
         shown.clear()
         client.execute_interactive("FakeSupabaseAsync(lab.url, lab.key, limit=0)", timeout=60, output_hook=shown.append)
         [refused] = [one["content"] for one in shown if one["msg_type"] == "error"]
-        assert refused["traceback"] == ["SettingsError: limit 0 is not a whole number from 1 to 10000"]
+        assert refused["traceback"] == ["SettingsError: limit 0 is not a whole number from 1 to 10,000"]
         assert client.execute_interactive("1 + 1", timeout=60)["content"]["status"] == "ok"
     finally:
         client.stop_channels()

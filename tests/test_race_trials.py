@@ -216,10 +216,9 @@ def test_a_worker_without_its_job_says_why_it_broke():
         run_worker({"arm": "fake-3"}, limit_s=60, tick=lambda _: None)
 
 
-def test_a_trial_that_does_not_end_is_ended(lab):
+def test_a_trial_that_does_not_end_is_ended():
     """Past its time limit the worker is killed and the race says so."""
-    lab.set(latency=30)
-    with pytest.raises(TrialError, match="no result after 2 s"):
+    with Lab(latency=30) as lab, pytest.raises(TrialError, match="no result after 2 s"):
         run_worker(job("burst", "real-3", Settings(lab.url, lab.key), SMALL), limit_s=2, tick=lambda _: None)
     assert workers() == []
 
@@ -238,19 +237,20 @@ run_worker(job("burst", "fake-3", Settings(sys.argv[1], sys.argv[2]), Workload(r
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_a_worker_dies_with_its_parent(lab):
+def test_a_worker_dies_with_its_parent():
     """Kill -9 the process that started it: the worker has gone soon after."""
-    lab.set(latency=30)
-    with subprocess.Popen([sys.executable, "-c", PARENT, lab.url, lab.key], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == b"running\n"
-        worker = psutil.Process(parent.pid).children()[0]
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
-    until = time.monotonic() + 10
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    with Lab(latency=30) as lab:
+        command = [sys.executable, "-c", PARENT, lab.url, lab.key]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == b"running\n"
+            worker = psutil.Process(parent.pid).children()[0]
+            parent.send_signal(signal.SIGKILL)
+            parent.wait()
+        until = time.monotonic() + 10
+        while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
 
 
 def test_loopback_traffic_is_not_hijacked(lab, monkeypatch, tmp_path):

@@ -98,8 +98,8 @@ def plan(
         raise SettingsError(f"steps {steps!r} are not rates that go up, e.g. {STEPS}")
     checked_number("requests", requests, 1, MOST, "use e.g. 150")
     checked_number("most", most, climb[0], MOST_PER_S, f"use e.g. {MOST_RATE:.0f}", "requests per second")
-    if not 0 < fine < 1:
-        raise SettingsError(f"fine {fine!r} is not a share between 0 and 1, e.g. {FINE}")
+    if not 0 < fine <= 1:
+        raise SettingsError(f"fine {fine!r} is not a share above 0 and up to 1, e.g. {FINE}")
     if not latency > 0:
         raise SettingsError(f"latency {latency!r} is not above 0: a backend without latency fills no slot")
     names = [service_arm(name) for name in checked_names("arms", arms, ARMS)]
