@@ -22,7 +22,7 @@ if threading.current_thread() is threading.main_thread():
 LONG = (
     "test_run_all_as_shipped", "test_plausible_wrong_answers", "test_a_small_run", "test_three_threads_cannot",
     "test_a_flood", "test_thousands_of_requests", "test_the_last_row_is_found", "test_the_command_says_how_long",
-    "test_a_few_claims", "test_every_operation", "test_the_probe_knows", "test_ruff_and_mypy",
+    "test_a_few_claims", "test_every_operation", "test_ruff_and_mypy",
 )  # fmt: skip
 #: These share one server, so they stay in one process.
 TOGETHER = "test_browser.py"

@@ -22,13 +22,14 @@ def test_the_zoo_is_large_and_has_every_kind() -> None:
 @pytest.mark.parametrize("kind", ZOO, ids=[one.name for one in ZOO])
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # of other people's clients
 def test_the_probe_knows_it(kind: Kind, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verdict and remark are right; on a busy machine the first verdict may be missing, but it is never wrong."""
+    """Verdict and remark are right; on a busy machine a short look may miss one, but its verdict is never wrong."""
     if kind.lacking():
         pytest.skip(f"needs {kind.needs}")
-    # The shortest that the probe's facts allow: the whole zoo has to fit into a test run.
-    monkeypatch.setattr(run, "LATENCY_S", 0.2)
-    verdict = asyncio.run(one_verdict(kind, lab))
-    if verdict.kind == CANNOT_TELL:
+    with monkeypatch.context() as short:  # the shortest that the probe's facts allow, as the zoo is large
+        short.setattr(run, "LATENCY_S", 0.2)
+        verdict = asyncio.run(one_verdict(kind, lab))
+    assert verdict.kind in {kind.expect, CANNOT_TELL}, f"{verdict}\n{dict(verdict.numbers)}"
+    if verdict.kind == CANNOT_TELL or not kind.remarked(verdict):  # too short on this machine: as users have it
         verdict = asyncio.run(one_verdict(kind, lab))
     assert verdict.kind == kind.expect, f"{verdict}\n{dict(verdict.numbers)}"
     assert kind.remarked(verdict), str(verdict)
