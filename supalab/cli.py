@@ -18,8 +18,6 @@ from supalab.errors import SupalabError
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
 
-__all__ = ["EXPERIMENTS", "made", "main"]
-
 #: Every experiment's command: what it does and an example, in the order in which a learner meets them.
 EXPERIMENTS: Mapping[str, tuple[str, str]] = {
     "race": ("Run the clients side by side.", "race --arms fake-3,fake-10,real-10 --repeat 3"),

@@ -24,8 +24,6 @@ from supalab.errors import SettingsError
 if TYPE_CHECKING:
     from supalab.contest_agent.options import AgentOptions
 
-__all__ = ["COSTS", "OTHERS", "all_costs"]
-
 #: The experiments that are commands of ``supalab costs``.
 COSTS = ("memory", "lag", "cancel", "throughput")
 

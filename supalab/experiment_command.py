@@ -21,8 +21,6 @@ from supalab.report.format import estimate
 from supalab.report.table import show
 from supalab.settings import Settings
 
-__all__ = ["command", "measure"]
-
 #: In a wider table, the numbers would be too far from their names.
 WIDEST = 130
 #: Arguments of plans that are made from ``--rate`` and the url.

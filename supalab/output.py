@@ -16,11 +16,6 @@ from supalab.errors import SettingsError, SupalabError, TrialError
 if TYPE_CHECKING:
     from supalab.measure.run import Progress
 
-__all__ = [
-    "FigureFile", "Key", "Quick", "RecordFile", "RestPath", "check_outputs", "key_for", "progress_bar", "say",
-    "with_addition", "written",
-]  # fmt: skip
-
 Quick: TypeAlias = Annotated[bool, Parameter(help="a first look: fewer and shorter trials")]
 RecordFile: TypeAlias = Annotated[Path | None, Parameter(help="write the record to this file")]
 FigureFile: TypeAlias = Annotated[Path | None, Parameter(help="draw the figure to this file: .png, .svg or .pdf")]

@@ -22,8 +22,6 @@ from supalab.report.format import count, estimate
 from supalab.report.table import Table, text
 from supalab.shipped import shipped
 
-__all__ = ["PAGES", "RECORDED", "chosen", "listed", "marked", "measured", "pairs", "refreshed", "table"]
-
 #: Experiments with a reference record: all except the load, which tests the user's own service.
 RECORDED = tuple(name for name in MODULES if name != "load")
 PAGES = ("supalab/experiments/README.md", "data/reference/README.md")

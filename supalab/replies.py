@@ -12,8 +12,6 @@ from typing import Any, NoReturn
 from supalab.errors import ApiError, BadResponse
 from supalab.wire import Call, Row
 
-__all__ = ["Reply", "Rows", "last_row", "rows", "value", "without"]
-
 #: How many characters of a server's message an error repeats.
 LONGEST = 2000
 #: Fields in which servers and gateways give their reason, in the order of preference.

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 from supalab.errors import SettingsError, shown
 
-__all__ = ["Settings"]
-
 #: A name, or an IPv6 address in brackets, maybe with its zone; then a port and a path.
 ADDRESS = re.compile(r"(?ai)https?://([\w.-]+|\[[\da-f:.]+(%\w+)?\])(:\d*)?(/[\w/.~!$&'()*+,;=:%-]*)?")
 MAX_LIMIT = 10_000

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from supalab.errors import SettingsError
 
-__all__ = ["shipped", "shipped_text"]
-
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent if (_HERE.parent / "notebooks" / "source").is_dir() else _HERE / "_shipped"
 

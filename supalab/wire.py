@@ -14,8 +14,6 @@ from supalab.filters import Filters
 from supalab.query_values import clause, field_name, is_list, json_bytes, listed, members_of, parameters, written_name
 from supalab.settings import checked_number
 
-__all__ = ["Call", "Embedded", "Names", "Query", "Row", "call_function", "delete", "insert", "select", "update"]
-
 Row: TypeAlias = dict[str, Any]
 #: A name, several names, or text in PostgREST's grammar.
 Names: TypeAlias = str | Sequence[str]

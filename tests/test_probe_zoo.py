@@ -33,4 +33,4 @@ def test_the_probe_knows_it(kind: Kind, lab: Lab, monkeypatch: pytest.MonkeyPatc
         verdict = asyncio.run(one_verdict(kind, lab))
     assert verdict.kind == kind.expect, f"{verdict}\n{dict(verdict.numbers)}"
     assert kind.remarked(verdict), str(verdict)
-    assert verdict.seconds < 10
+    assert len(verdict.seen.bursts) <= 3, "it looked more often than it says"

@@ -19,8 +19,6 @@ from supalab.settings import Settings, checked_limit
 if TYPE_CHECKING:
     from supalab.clients.base import BaseClient
 
-__all__ = ["DEFAULT_ARMS", "KINDS", "PEER_ARMS", "Arm", "Kind", "arm", "missing"]
-
 CURE = 'pip install -e ".[peers]"'
 
 

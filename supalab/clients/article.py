@@ -17,8 +17,6 @@ from supalab.clients.transports import tls, watched
 from supalab.replies import Reply
 from supalab.wire import Call
 
-__all__ = ["ArticleSupabaseAsync"]
-
 
 class ArticleSupabaseAsync(Client):
     """The client that the article migrates to: real async, at most ``limit`` connections."""

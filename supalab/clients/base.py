@@ -21,8 +21,6 @@ from supalab.replies import Reply, Rows
 from supalab.settings import Settings
 from supalab.wire import Call, Names, Query, Resolution, Returned, Row, no_op
 
-__all__ = ["BaseClient", "Client", "Options", "slot_taken"]
-
 #: Code that times a request sets this; the client calls it when the request leaves the queue and takes a slot.
 slot_taken: ContextVar[Callable[[], None]] = ContextVar("slot_taken", default=no_op)
 

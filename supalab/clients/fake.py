@@ -17,8 +17,6 @@ from supalab.clients.base import Client
 from supalab.replies import Reply
 from supalab.wire import Call
 
-__all__ = ["FakeSupabaseAsync"]
-
 # By default, requests lets ~/.netrc replace our Authorization header and sends even loopback traffic to HTTP_PROXY.
 NO_PROXIES = {"http": "", "https": ""}
 

@@ -10,8 +10,6 @@ import httpx
 
 from supalab.clients.responses import too_large
 
-__all__ = ["FIRST_LINE", "ReadyRequest", "ResponseParser", "head_of"]
-
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 FIRST_LINE = re.compile(TOKEN.pattern + rb" [\x21-\x7e]+ HTTP/1\.1\r\n")

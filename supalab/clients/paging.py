@@ -18,8 +18,6 @@ from supalab.replies import Reply, Rows
 from supalab.settings import checked_number
 from supalab.wire import Call, Embedded, Names, Row
 
-__all__ = ["LongTables"]
-
 
 class LongTables(Client):
     """The methods of ``SupabaseAsync`` for tables of any length."""

@@ -21,8 +21,6 @@ from supalab.clients.transports import httpx_options, pooled_transport, watched
 from supalab.errors import SettingsError
 from supalab.wire import Call
 
-__all__ = ["BareAiohttp", "BareHttpx", "BareHttpx2", "OfficialAsync", "OfficialInThreads", "OwnTransport"]
-
 
 class Peer(BaseClient):
     """A third-party library under the same conditions as our clients: limit, headers with the key, HTTP/1.1, no proxy.

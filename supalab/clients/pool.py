@@ -11,8 +11,6 @@ from random import Random
 
 import httpx
 
-__all__ = ["Pool", "open_pool"]
-
 
 @dataclass(slots=True)
 class Pool:

@@ -30,8 +30,6 @@ from supalab.replies import Reply
 from supalab.settings import Settings, checked_number
 from supalab.wire import Call
 
-__all__ = ["SupabaseAsync"]
-
 #: In the last seconds before the deadline no slot is taken: the outcome of a write that is sent then would be unknown.
 MARGIN = 0.01
 EVERY_REQUEST = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "supalab"}

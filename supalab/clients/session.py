@@ -15,8 +15,6 @@ from supalab.clients.fake import FakeSupabaseAsync
 from supalab.replies import Reply
 from supalab.wire import Call
 
-__all__ = ["SessionSupabaseAsync"]
-
 
 class SessionSupabaseAsync(FakeSupabaseAsync):
     """Threads and ``requests`` as before, with connections kept open between requests."""

@@ -23,8 +23,6 @@ from supalab.errors import SettingsError
 from supalab.settings import Settings
 from supalab.wire import Call, no_op
 
-__all__ = ["PooledTransport", "Transport", "httpx_options", "httpx_transport", "pooled_transport", "tls", "watched"]
-
 #: Makes the transport of a client; called on the client's event loop, at its first request.
 Transport: TypeAlias = Callable[[Settings], httpx.AsyncBaseTransport]
 

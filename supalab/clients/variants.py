@@ -14,8 +14,6 @@ from supalab.clients.transports import httpx_options, httpx_transport
 from supalab.replies import Reply
 from supalab.wire import Call
 
-__all__ = ["BlockingSupabaseAsync", "GatedSupabaseAsync", "HttpxInThreads", "KeptSupabaseAsync", "RealOverHttpx"]
-
 
 class BlockingSupabaseAsync(FakeSupabaseAsync):
     """``requests`` directly on the event loop: one request at a time, and nothing else on the loop runs meanwhile.

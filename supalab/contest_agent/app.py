@@ -30,8 +30,6 @@ from supalab.contest_agent.options import AgentOptions, client_arm
 from supalab.contest_agent.problems import MEDIA_TYPE, NOT_VALID, RETRY, declared, problem
 from supalab.replies import without
 
-__all__ = ["JsonLines", "create_app", "start_logging"]
-
 READY_WITHIN_S = 2.0
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 NOT_READY = HTTPException(503, "the backend does not answer as it should", RETRY)

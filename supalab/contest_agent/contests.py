@@ -20,8 +20,6 @@ from supalab.contest_agent.problems import BROKEN, declared, status_of
 from supalab.filters import gt, gte, ilike, in_, is_, literally
 from supalab.wire import Row
 
-__all__ = ["Database", "contests"]
-
 TABLE = "contests"
 LARGEST = 2**31 - 1  # PostgreSQL's ``integer``
 Category: TypeAlias = Literal["tabular", "vision", "nlp", "speech", "rl", "other"]

@@ -11,8 +11,6 @@ from supalab.errors import AgentError
 from supalab.process.child import Owner, Program
 from supalab.settings import Settings
 
-__all__ = ["Agent"]
-
 
 class Agent(Owner):
     """A contest agent in a process of its own: ``with Agent(client="fake-3", url=lab.url, key=lab.key) as agent:``.

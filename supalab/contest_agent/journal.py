@@ -19,8 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from supalab.contest_agent.problems import LATE, problem, problem_of
 
-__all__ = ["MAX_BODY", "Journal", "log"]
-
 log = logging.getLogger("supalab.contest_agent")
 
 MAX_BODY = 64 * 1024

@@ -12,8 +12,6 @@ from supalab.clients.arms import KINDS, Arm, arm
 from supalab.errors import SettingsError
 from supalab.settings import Settings
 
-__all__ = ["TIMEOUT_S", "AgentOptions", "client_arm"]
-
 #: The arms for names without a limit: those with the article's limits.
 USUAL_LIMIT = {"fake": 3}
 DEFAULT_LIMIT = 10

@@ -16,8 +16,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-__all__ = ["BROKEN", "LATE", "MEDIA_TYPE", "NOT_VALID", "RETRY", "declared", "problem", "problem_of", "status_of"]
-
 MEDIA_TYPE = "application/problem+json"
 #: Sent with an error after which the same request may succeed a little later; in seconds.
 RETRY = {"Retry-After": "1"}

@@ -19,8 +19,6 @@ from supalab.contest_agent.app import create_app, start_logging
 from supalab.contest_agent.options import AgentOptions
 from supalab.process import serving
 
-__all__ = ["serve"]
-
 #: Seconds during which an idle connection may still send a request after the stop request.
 LAST_CALL_S = 1.0
 LOOK_EVERY_S = 0.02

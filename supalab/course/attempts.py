@@ -18,8 +18,6 @@ from supalab.course.feedback import MARKS, State
 from supalab.errors import SettingsError
 from supalab.report.table import UNLIMITED, Table, text
 
-__all__ = ["Attempt", "attempts", "copies_in", "host_table", "learner_text", "note", "short_names"]
-
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

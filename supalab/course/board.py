@@ -16,8 +16,6 @@ from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from supalab.report.plot import INK, MUTED, Picture, colour, describe_on, save, styled
 from supalab.shipped import shipped
 
-__all__ = ["DRAWINGS", "gate_and_pool", "main", "three_slots"]
-
 WIDE_IN, HIGH_IN = 7.5, 2.1
 
 

@@ -32,8 +32,6 @@ from typing import Any, NamedTuple
 
 from supalab.shipped import shipped
 
-__all__ = ["Cell", "Task", "built", "cells", "main", "minutes", "notebook", "sources", "tasks"]
-
 MARKER = re.compile(r"^# %%( \[markdown\])?(?: exercise (\d\d[a-z]))?[ ]*\n", re.MULTILINE)
 SOLUTION = re.compile(r"^ *# <solution>\n.*?^ *# </solution>(?:\n|\Z)", re.MULTILINE | re.DOTALL)
 STUB = re.compile(r"^( *)#: ?(.*)$", re.MULTILINE)

@@ -27,11 +27,6 @@ from supalab.report.format import count, listed
 if TYPE_CHECKING:
     from supalab.course.build import Task  # so that `python -m supalab.course.build` loads its module only once
 
-__all__ = [
-    "Asked", "Exercise", "Judge", "NotDone", "StopCheck", "a_function", "asked", "awaited", "called", "described",
-    "equal", "filled", "finding", "is_number", "judged", "named", "outcome", "required", "stop",
-]  # fmt: skip
-
 #: A check that takes a few seconds takes many on a busy machine; code that never completes takes all of these.
 PATIENCE_S = 30.0
 #: After how many tries the second hint is shown, and after how many the solution.

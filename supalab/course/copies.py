@@ -14,8 +14,6 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.shipped import shipped
 
-__all__ = ["DEFAULT", "FIRST", "MARKER", "brought_back", "config_path", "default", "jupyter_options", "working_copy"]
-
 DEFAULT = "supalab-course"
 FIRST = "00_start_here.ipynb"
 #: The file that makes a folder a working copy. It holds the learner's progress, one line for each check.

@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 
 from supalab.errors import SettingsError
 
-__all__ = ["faulty_server"]
-
 FAULTS = ("refuses", "closes", "silent", "html", "slow")
 TIMEOUT_S = 5.0
 PAGE = b"<!doctype html><title>Gateway</title><p>We are working on it."

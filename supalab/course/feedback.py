@@ -15,8 +15,6 @@ from typing import Any
 from supalab.report import table
 from supalab.report.table import Column
 
-__all__ = ["Feedback", "Finding", "State"]
-
 
 class State(Enum):
     """How far a learner is with an exercise."""

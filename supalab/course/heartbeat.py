@@ -16,8 +16,6 @@ from typing import Any
 from supalab.errors import SettingsError
 from supalab.report.format import duration
 
-__all__ = ["EVERY_S", "Heartbeat", "heartbeat"]
-
 #: Seconds between two ticks.
 EVERY_S = 0.01
 #: Ticks before the first coroutine and after the last, so that the chart shows the undisturbed loop.

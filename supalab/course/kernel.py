@@ -23,8 +23,6 @@ from supalab.measure.run import Plan, here
 if TYPE_CHECKING:
     from supalab.clients.base import Client
 
-__all__ = ["observe", "start_lab"]
-
 INTERRUPTED = "Interrupted. What this cell had started was cancelled; you can run the cell again."
 
 #: Looking at a burst may take this share of the time: a short burst has ended after three looks.

@@ -18,8 +18,6 @@ from supalab.report.plot import INK, OTHER, Picture, sheet
 from supalab.report.table import Table
 from supalab.settings import checked_number
 
-__all__ = ["Panel", "Setting", "turn_the_knobs"]
-
 #: More bars than a screen has room for.
 MOST = 1000
 #: The range of the slider for the server time, in milliseconds, and its step.

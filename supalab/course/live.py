@@ -23,8 +23,6 @@ from supalab.measure.case import Trial
 from supalab.measure.run import Progress
 from supalab.report.plot import INK, MUTED, colour
 
-__all__ = ["LiveView", "Row", "drawn", "finished", "live_view"]
-
 EVERY_S = 0.25
 #: A reading may take at most this share of the time between two readings, so that watching does not change the race.
 SHARE = 0.01

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty
 
-__all__ = ["CELLS", "PATCHES", "answered", "line", "slower_by", "try_nest_asyncio"]
-
 PATCHES = ("nest_asyncio", "nest_asyncio2")
 #: What each kernel gets after the patch: a cell with asyncio.run, and three very simple cells.
 CELLS = ("asyncio.run(asyncio.sleep(0.05))", "1 + 1", "2 + 2", "3 + 3")

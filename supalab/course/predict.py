@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from supalab.errors import SettingsError
 
-__all__ = ["Guess", "predict"]
-
 
 @dataclass(frozen=True, slots=True)
 class Guess:

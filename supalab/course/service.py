@@ -17,8 +17,6 @@ from supalab.measure.service import PATH, case_of, send
 from supalab.measure.traffic import Traffic
 from supalab.settings import Settings
 
-__all__ = ["put_under_load"]
-
 TOLD_EVERY_S = 0.2
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["cpus", "memory_bytes", "sized", "small"]
-
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
 LITTLE_MEMORY = 2 * 1024**3

@@ -15,8 +15,6 @@ import httpx
 from supalab import replies
 from supalab.wire import Row
 
-__all__ = ["SmallClient"]
-
 
 class SmallClient:
     """A client that sends everything through ``_request`` and has one method; the learner adds the others.

@@ -8,8 +8,6 @@ from typing import Any
 
 from supalab.errors import SettingsError
 
-__all__ = ["show_source"]
-
 
 def show_source(thing: Any) -> None:
     """Display the source of a class, function, method or module below the cell, highlighted where the editor can.

@@ -23,8 +23,6 @@ from supalab.report.format import runs, stated
 from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Cell, Column, Content, Table
 
-__all__ = ["CASES", "CLIENTS", "EXPERIMENT", "GOALS", "Size", "bench", "figure", "plan", "reached", "seen", "tables"]
-
 NAME, ABOUT = "bench", "CPU time and total time of our client and of third-party clients, in six cases"
 #: The kinds of client that are compared, as in ``supalab.clients.arms``.
 CLIENTS = (

@@ -25,8 +25,6 @@ from supalab.report.format import count, duration, listed, ms
 from supalab.report.plot import INK, MUTED, label, legend, look, row_label, sheet
 from supalab.report.table import Table
 
-__all__ = ["EXPERIMENT", "arms", "cancellation", "plan"]
-
 NAME, ABOUT = "cancel", "which requests keep running when their callers are cancelled"
 ARMS = ("fake-10", "session-10", "article-10", "real-10")
 #: How long a new caller waits at most beyond the latency: a pool that the cancellation broke never gives a slot.

@@ -30,8 +30,6 @@ from supalab.report.plot import INK, colour, panel_title, response_axes, rule, s
 from supalab.report.table import Content, Table
 from supalab.settings import checked_number
 
-__all__ = ["ARMS", "capacity", "figure", "headline", "ideal_queue", "notes", "plan", "services", "steps_of", "tables"]
-
 NAME = "capacity"
 ABOUT = "how much load a service can take with each client: response time against arrival rate, and the capacity"
 #: The article's "before", the control with the new limit, the article's "after", and our client.

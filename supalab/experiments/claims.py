@@ -36,11 +36,6 @@ from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, label, not_seen
 from supalab.report.table import Cell, Column, Content, Table
 from supalab.shipped import shipped_text
 
-__all__ = [
-    "COLUMNS", "EXPERIMENT", "EXPERIMENTS", "LOOKS", "Claim", "burst", "catalogue", "claims", "far", "figure",
-    "headline", "notes", "plan", "table", "verdicts",
-]  # fmt: skip
-
 NAME, ABOUT = "claims", "every claim of the article with its verdict"
 COLUMNS = ("id", "section", "claim", "figure", "unit", "experiment", "rule", "note")
 #: The experiments that can test a claim: races, single facts, a service under load, or none.

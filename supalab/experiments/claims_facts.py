@@ -25,8 +25,6 @@ from supalab.clients.base import Client
 from supalab.clients.fake import FakeSupabaseAsync
 from supalab.lab.handle import Lab
 
-__all__ = ["EXPECTED_S", "facts"]
-
 EXPECTED_S = 11.0
 #: Server time in seconds while callers are cancelled and queue: long compared with delays of a busy machine.
 SLOW_S = 1.0

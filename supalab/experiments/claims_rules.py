@@ -20,11 +20,6 @@ from supalab.measure.compare import median_item
 from supalab.report.format import count, duration, number, size
 from supalab.shipped import shipped_text
 
-__all__ = [
-    "CANNOT", "FACTOR", "HOLDS", "NOT", "OTHER", "REQUESTS", "Evidence", "Judgement", "NotSeen", "Rule", "Verdict",
-    "judge", "near", "numbers_of", "rules",
-]  # fmt: skip
-
 Verdict = Literal["holds", "holds, for another reason", "does not hold", "cannot be tested here"]
 HOLDS: Verdict = "holds"
 OTHER: Verdict = "holds, for another reason"

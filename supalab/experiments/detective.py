@@ -29,8 +29,6 @@ from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, sheet
 from supalab.report.table import Cell, Column, Content, Table
 from supalab.shipped import shipped_text
 
-__all__ = ["ARTICLE", "EXPERIMENT", "cells", "detective", "figure", "headline", "hypotheses", "notes", "plan", "table"]
-
 NAME, ABOUT = "detective", "under which conditions the article's numbers are all true at once"
 #: What a quick run divides times by, and the requests of its bursts at 150 ms.
 QUICK_SCALE, QUICK_REQUESTS = 2.0, 60

@@ -26,11 +26,6 @@ from supalab.report.table import Cell, Content, Table
 from supalab.settings import checked_limit
 from supalab.shipped import shipped_text
 
-__all__ = [
-    "ARTICLE_FACTORS", "EXPERIMENT", "NOISE", "WHOLE", "Explained", "Step", "about", "chain", "effect", "explain",
-    "explained", "headline", "link_headline", "link_notes", "notes", "plan", "tables",
-]  # fmt: skip
-
 NAME, ABOUT = "explain", "the step from the article's client to ours, one factor at a time, over several networks"
 #: The key of the trials of the whole step, and the number of factors in the article's own step.
 WHOLE, ARTICLE_FACTORS = "whole", 4

@@ -18,8 +18,6 @@ from supalab.measure.compare import Difference, compare
 from supalab.measure.record import Record
 from supalab.report.plot import INK, MARGIN_IN, MUTED, WIDTH_IN, colour, label, legend, sheet
 
-__all__ = ["LOST", "NOISE", "SAVED", "Look", "by_link", "legend_of", "look_of", "waterfall"]
-
 #: The height of a bar as a part of the space for it.
 BAR = 0.6
 #: The panels' left edge in the waterfall, and the part of the whole from which a remainder is drawn.

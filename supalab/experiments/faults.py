@@ -31,8 +31,6 @@ from supalab.report.format import NEVER, counts, duration, listed, ms
 from supalab.report.plot import INK, MUTED, colour, label, not_seen, row_label, sheet
 from supalab.report.table import Content, Table
 
-__all__ = ["FAULTS", "faults", "figure", "headline", "notes", "plan", "recovery", "tables", "windows"]
-
 NAME = "faults"
 ABOUT = "a slow backend, a failing backend, a flood of clients that disconnect: when each client's service recovers"
 QUICK = {"before": 2.0, "fault": 3.0, "after": 6.0}

@@ -23,8 +23,6 @@ from supalab.report.format import count, duration, runs, stated
 from supalab.report.plot import INK, MUTED, dots, label, look, panel_title, sheet
 from supalab.report.table import Cell, Table
 
-__all__ = ["EXPERIMENT", "IDLE", "arms", "lag", "plan"]
-
 NAME, ABOUT = "lag", "event-loop lag, CPU and threads"
 ARMS = ("blocking-1", "fake-10", "session-10", "article-10", "real-10", "fake-100", "article-100", "real-100")
 TICKER_S, IDLE_S = 0.005, 1.5

@@ -24,10 +24,6 @@ from supalab.report.plot import INK, label, not_seen, response_axes, sheet
 from supalab.report.table import Content, Table
 from supalab.settings import Settings
 
-__all__ = [
-    "elsewhere", "figure", "headline", "late", "load", "notes", "percentiles", "plan", "rates", "starred", "table",
-]  # fmt: skip
-
 NAME, ABOUT = "load", "response time of a service at rising request rates"
 RATES, LATENCY_S = (5.0, 10.0, 20.0, 40.0), 0.15
 PERCENTILES = ((50, "median", "-", "o"), (95, "p95", "--", "s"), (99, "p99", ":", "^"))

@@ -23,8 +23,6 @@ from supalab.report.format import listed, runs, size
 from supalab.report.plot import against, panel_title, sheet
 from supalab.report.table import Table
 
-__all__ = ["EACH_S", "EXPERIMENT", "FIRST_S", "cells", "memory", "notes", "plan"]
-
 NAME, ABOUT = "memory", "memory held with 10 to 1,000 requests in flight"
 KINDS = ("fake", "article", "real")
 IN_FLIGHT = (10, 100, 500, 1_000)

@@ -25,11 +25,6 @@ from supalab.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "arms", "control_of", "describe", "headline", "notes", "plan", "race", "shown_arms", "subtitle", "table",
-    "together",
-]  # fmt: skip
-
 NAME, ABOUT = "race", "six arms, five times: the times of every request, the lab's counters, memory, CPU, loop lag"
 #: The conditions of a lab that a race leaves alone unless they are asked for.
 LAB = {"rtt": 0.0, "tls": False, "jitter": 0.0, "error_rate": 0.0}

@@ -18,11 +18,6 @@ from supalab.measure.record import Record
 from supalab.report.format import duration, size
 from supalab.report.plot import INK, MUTED, colour, dots, label, legend, not_seen, pale, panel_title, row_label, sheet
 
-__all__ = [
-    "draw_in_flight", "draw_lanes", "draw_latency", "draw_memory", "draw_waiting", "guessed", "in_lanes",
-    "side_by_side", "timeline",
-]  # fmt: skip
-
 #: What can be drawn: a record, or single trials of one workload.
 Trials: TypeAlias = "Record | Iterable[Trial]"
 Guesses: TypeAlias = "Mapping[str, float | None] | None"

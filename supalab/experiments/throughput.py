@@ -22,8 +22,6 @@ from supalab.report.format import duration, listed, runs
 from supalab.report.plot import MUTED, against, panel_title, sheet
 from supalab.report.table import Table
 
-__all__ = ["EXPERIMENT", "best", "ideal", "lines", "plan", "requests_for", "still_growing", "throughput"]
-
 NAME, ABOUT = "throughput", "throughput against the limit, 3 to 400"
 KINDS = ("fake", "session", "kept", "real")
 LIMITS = (3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
-__all__ = ["LabApp", "read_body", "send_answer"]
-
 Headers = tuple[tuple[str, str], ...]
 
 BODY_LIMIT = 1024 * 1024

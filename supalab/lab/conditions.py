@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_MAX_IN_FLIGHT", "Conditions", "LiveConditions", "ServeOptions"]
-
 DEFAULT_MAX_IN_FLIGHT = 5_000
 # A value above an hour is surely in milliseconds instead of seconds.
 SECONDS = 3600.0, "give seconds, from 0 to 3600 (150 ms is 0.15)"

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from supalab.lab.conditions import Conditions, LiveConditions
     from supalab.lab.witness import Tally
 
-__all__ = ["WINDOW", "Connections", "at_a_distance"]
-
 #: Seconds for a TLS handshake; after that the connection is closed.
 HANDSHAKE_S = 10.0
 #: Seconds until the next try when the system has no descriptor or memory left for a new connection.

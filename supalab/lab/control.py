@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from supalab.lab.postgrest.http import Answer
     from supalab.lab.witness import Tally
 
-__all__ = ["ControlApp"]
-
 BODY_LIMIT = 64 * 1024
 
 

@@ -19,8 +19,6 @@ from supalab.process.tuning import ended_by_signals
 if TYPE_CHECKING:
     import os
 
-__all__ = ["Lab", "serve"]
-
 CONTROL_TIMEOUT_S = 30.0
 #: Seconds between two looks at a served lab's process.
 LOOK_S = 0.2

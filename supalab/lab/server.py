@@ -19,8 +19,6 @@ from supalab.process.tuning import calm_collector
 if TYPE_CHECKING:
     from supalab.process.attach import Attachment
 
-__all__ = ["run"]
-
 
 def run(options: ServeOptions, parent: Attachment) -> None:
     """Serve until the parent ends the lab; requests in flight then have some seconds to finish.

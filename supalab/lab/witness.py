@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Tally", "Witness"]
-
 TIMELINE_ROOM = 20_000
 
 

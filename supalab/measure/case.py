@@ -18,8 +18,6 @@ from supalab.measure.compare import percentile
 from supalab.report.format import counts
 from supalab.settings import checked_number
 
-__all__ = ["Case", "Span", "Trial", "Value", "Workload", "span_numbers"]
-
 #: What a trial holds under one name: mostly numbers, but also kinds of failures in words.
 Value = float | int | str | bool | None
 

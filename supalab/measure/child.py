@@ -15,8 +15,6 @@ from supalab.measure.case import Workload
 from supalab.process.child import Child, Program
 from supalab.settings import Settings
 
-__all__ = ["check", "job", "run_worker"]
-
 LOOK_S = 0.1
 WORKER = Program("supalab.measure.worker", "worker", TrialError)
 #: Seconds that a worker has to end after it has reported its result.

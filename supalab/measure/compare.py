@@ -9,8 +9,6 @@ from itertools import combinations
 from statistics import median
 from typing import TypeVar
 
-__all__ = ["Difference", "compare", "median_item", "noise_of", "percentile"]
-
 T = TypeVar("T")
 
 #: Noise is the difference that an arm, compared with itself, stays below in so many of a hundred comparisons.

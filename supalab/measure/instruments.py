@@ -17,8 +17,6 @@ import psutil
 from supalab import __version__
 from supalab.measure.compare import percentile
 
-__all__ = ["TICKER_S", "LoopLag", "Sampler", "machine", "uss", "versions", "written"]
-
 ROLLUP = Path("/proc/self/smaps_rollup")
 LIBRARIES = (
     *("httpx", "httpcore", "anyio", "httptools", "aiohttp", "requests", "urllib3", "uvloop"),

@@ -15,8 +15,6 @@ from supalab.errors import SettingsError
 from supalab.report.format import stated
 from supalab.report.table import Column, Content, Table
 
-__all__ = ["Row", "blog_table", "row_of"]
-
 #: Two numbers agree if they differ by no more than this part of the smaller one.
 TOLERANCE = 0.15
 WORDS = {"limit": "limit", "response": "response_s", "rate": "per_s", "n": "n", "total": "total_s"}

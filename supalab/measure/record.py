@@ -18,8 +18,6 @@ from supalab.report import files
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORM", "SHOWN_BY", "Form", "Record", "each", "failures", "interrupted", "medians", "rounded"]
-
 DECIMALS = 6
 #: How to find an experiment by name. The package of experiments sets this, because it imports records.
 SHOWN_BY: list[Callable[[str], Any]] = []

@@ -32,11 +32,6 @@ from supalab.measure.service import Context, Tick, ideal, quiet, serve
 from supalab.measure.traffic import burst
 from supalab.settings import MAX_TIMEOUT, Settings, checked_number
 
-__all__ = [
-    "START_S", "Context", "Interrupted", "Plan", "Progress", "checked_names", "checked_repeat", "expected_s", "here",
-    "put_back", "rotated", "run", "timeline", "trial_of", "trials_of",
-]  # fmt: skip
-
 #: Yields a case, or a remark on what is left out and why.
 Plan: TypeAlias = Generator[Case | str, Trial | None, None]
 #: The result of measuring a case: ``numbers``, ``spans``, ``machine``, ``versions``.

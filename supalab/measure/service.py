@@ -30,8 +30,6 @@ from supalab.measure.instruments import machine, uss, versions
 from supalab.measure.traffic import Traffic
 from supalab.settings import Settings
 
-__all__ = ["PATH", "Context", "Private", "Tick", "case_of", "ideal", "quiet", "send", "serve", "service_arm"]
-
 #: Each request to the service causes exactly one request to the backend.
 PATH = "/contests?size=10"
 #: Libraries of the generator, the service and the lab; these are separate processes, so none of them is loaded here.

@@ -28,11 +28,6 @@ from supalab.process.tuning import calm_collector, loop_factory, raise_file_limi
 from supalab.report.format import counts
 from supalab.settings import checked_number
 
-__all__ = [
-    "CAPPED", "DISCONNECTED", "LATE_S", "LOST", "MOST_PER_S", "REFUSED", "TIMEOUT", "Send", "Traffic",
-    "burst", "closed_loop", "failures", "open_loop", "poisson", "response", "run_traffic", "stayed", "traffic_numbers",
-]  # fmt: skip
-
 #: How a request can end, besides "ok" and "HTTP 503" and so on; a client that disconnects on purpose is not a failure.
 DISCONNECTED, TIMEOUT = "disconnected", "timeout"
 REFUSED, LOST, CAPPED = "no connection", "connection lost", "over the cap"

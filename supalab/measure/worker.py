@@ -29,8 +29,6 @@ from supalab.process.attach import Attachment, attach_to_parent
 from supalab.process.tuning import raise_file_limit
 from supalab.settings import Settings
 
-__all__ = ["JOBS", "THENS", "Asked", "at_rest", "main"]
-
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 # Modules that a kind of client imports only when it is created or first used. They are loaded before the baseline,
 # because they are not part of its requests' memory or time. A test runs every default arm with `late_imports` and

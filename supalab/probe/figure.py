@@ -15,8 +15,6 @@ from supalab.errors import SettingsError
 from supalab.probe.verdict import WAITERS, Verdict
 from supalab.report.plot import INK, MUTED, label, legend, panel_title, sheet
 
-__all__ = ["evidence"]
-
 ROW_IN, HEAD_IN, FOOT_IN = 1.5, 1.5, 1.25
 WRAP = 66
 # How each waiter is drawn: face, edge of the hatch, hatch, and text colour. They differ in lightness and hatch as well

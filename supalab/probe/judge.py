@@ -13,11 +13,6 @@ from typing import TypeAlias
 
 from supalab.probe.seen import Row
 
-__all__ = [
-    "BLOCKING", "CANNOT_TELL", "FAKE", "KINDS", "MIXED", "NEW_EACH", "NO_REUSE", "OUTSIDE", "PROCESSES", "REAL",
-    "SOMEBODY_ELSE", "judge",
-]  # fmt: skip
-
 Rule: TypeAlias = tuple[object, str, str]
 
 BLOCKING, FAKE, REAL = "blocking", "fake async (threads)", "real async"

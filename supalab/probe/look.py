@@ -21,8 +21,6 @@ from typing import Any, NamedTuple
 
 import psutil
 
-__all__ = ["Connect", "Heartbeat", "LabAddress", "Pause", "Watcher", "connects", "watched_sockets"]
-
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 EVERY_S, CONNECTIONS_EVERY_S = 0.008, 0.1
 # How many frames of a thread are searched for its socket, and its names in the standard library, urllib3 and httpcore.

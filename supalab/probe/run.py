@@ -31,8 +31,6 @@ from supalab.probe.seen import Burst, Seen, row
 from supalab.probe.subject import Call, PlainCall, Subject, awaited, reason
 from supalab.probe.verdict import Verdict, concluded
 
-__all__ = ["Tell", "probe"]
-
 #: Receives the progress of a probe, from 0 to 1, and its current step.
 Tell = Callable[[float, str], None]
 

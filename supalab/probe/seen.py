@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
 
-__all__ = ["Burst", "Row", "Seen", "row", "shares"]
-
 # What can wait for a request; the most reliable sign comes first.
 WAITING = ("loop_read", "threads_read", "loop_sockets", "other_loops", "processes")
 # If a peak reaches this part of the burst, it shows no limit; a smaller one does if it was held for this part of the

@@ -15,8 +15,6 @@ from typing import Any
 
 from supalab.errors import SettingsError, SupalabError
 
-__all__ = ["Call", "PlainCall", "Subject", "awaited", "reason"]
-
 METHOD, TABLE = "select", "contests"
 MAKE_S = 3.0
 REQUEST = 'e.g. lambda: db.table("contests").select("*").limit(10).execute()'

@@ -11,8 +11,6 @@ from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, NO_REUSE, OU
 from supalab.probe.seen import Row, Seen, row
 from supalab.report.table import Cell, Column, Table, html, text
 
-__all__ = ["VERDICT", "WAITERS", "Evidence", "Verdict", "concluded"]
-
 BAR = 30
 SOCKETS = "sockets that the loop watches"
 ALWAYS = {"share_loop_sockets", "share_threads_read", "share_loop_read"}

@@ -24,8 +24,6 @@ from supalab.errors import SupalabError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Attachment", "attach_to_parent"]
-
 LOOK_EVERY_S = 0.2
 
 

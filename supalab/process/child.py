@@ -30,8 +30,6 @@ from supalab.errors import SettingsError, SupalabError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Child", "Owner", "Program", "free_folder", "progress_line"]
-
 SILENCE_LIMIT_S = 30.0
 #: Seconds that a child has to end after it should have killed itself.
 STOP_MARGIN_S = 1.2

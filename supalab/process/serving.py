@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-__all__ = ["HEAD_LIMIT", "HOST", "HttpProtocol", "ManagedServer", "listen", "serve"]
-
 HOST = "127.0.0.1"
 HEAD_LIMIT = 64 * 1024
 """Bytes of a request line with its headers; what common servers take."""

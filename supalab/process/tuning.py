@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-__all__ = ["calm_collector", "ended_by_signals", "loop_factory", "raise_file_limit"]
-
 FILES_WANTED = 8_192
 NEW_OBJECTS = 200_000
 

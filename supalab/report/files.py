@@ -12,8 +12,6 @@ from pathlib import Path
 
 from supalab.errors import SettingsError
 
-__all__ = ["check_place", "read", "write"]
-
 
 def check_place(path: str | Path) -> Path:
     """Return the path if a result can be written there; the check leaves nothing behind.

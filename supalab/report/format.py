@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-__all__ = ["NEVER", "count", "counts", "duration", "estimate", "listed", "ms", "number", "runs", "size", "stated"]
-
 NEVER = "never"
 
 

@@ -24,12 +24,6 @@ from supalab.report.files import write
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "ABOVE", "CLEAR", "INK", "MUTED", "OTHER", "WIDTH_IN", "Picture", "against", "check_suffix", "colour",
-    "describe_on", "description", "dots", "label", "legend", "look", "not_seen", "nothing", "pale", "panel_title",
-    "response_axes", "row_label", "rule", "save", "sheet", "styled",
-]  # fmt: skip
-
 STYLE = Path(__file__).parent.parent / "supalab.mplstyle"
 INK, MUTED = "#1b2733", "#5b6773"
 OTHER = "#7d8790"

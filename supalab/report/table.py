@@ -23,8 +23,6 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNLIMITED", "WIDTH", "Cell", "Column", "Table", "Tables", "html", "show", "text"]
-
 #: Width of a table in a file, and the smallest width in a terminal: cut numbers would be worse than wrapped lines.
 WIDTH, NARROW, UNLIMITED = 100, 80, 10_000
 MONO = "white-space:pre-wrap;font-family:monospace"

@@ -8,8 +8,6 @@ from supalab.course.build import tasks
 from supalab.course.check import Exercise, Judge
 from supalab.course.exercises import clients, comparing, concurrency, formulas, requests_and_errors, service
 
-__all__ = ["EXERCISES"]
-
 JUDGES: Mapping[str, Judge] = {
     "00a": concurrency.limited,
     "01a": formulas.makespans,

@@ -20,8 +20,6 @@ from supalab.lab.handle import Lab
 from supalab.probe import Verdict, probe
 from supalab.probe.judge import BLOCKING, CANNOT_TELL, FAKE, MIXED, REAL
 
-__all__ = ["closed", "lazy", "open_sockets", "really_async", "small_client", "sockets_left"]
-
 #: Checks, 20 ms apart, until a socket must be closed.
 CLOSING = 25
 

@@ -17,8 +17,6 @@ from supalab.measure.case import Workload
 from supalab.measure.traffic import burst
 from supalab.settings import Settings
 
-__all__ = ["isolated"]
-
 LOAD = Workload(30, 0.08)
 LIMIT, REUSE, KIND = "limit", "reuse", "async"
 ALSO = ", and in "

@@ -18,8 +18,6 @@ from supalab.lab.handle import Lab
 from supalab.lab.witness import Witness
 from supalab.settings import Settings
 
-__all__ = ["continued", "limited", "unblocked"]
-
 # 00a: calls that run together, with a limit.
 
 LIMIT, CALLS, EACH_S = 3, 10, 0.1

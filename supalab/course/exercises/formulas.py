@@ -19,8 +19,6 @@ from supalab.measure.traffic import burst
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["contradiction", "limits", "makespans", "savings"]
-
 # 01a: the makespan of a burst.
 
 LATENCY_S = 0.1

@@ -18,8 +18,6 @@ from supalab.errors import ApiError, ClientError
 from supalab.filters import gte
 from supalab.lab.handle import Lab
 
-__all__ = ["errors_seen", "inserted", "updated"]
-
 # 04a and 04b: what a learner's method changes in the table.
 
 #: Ids that the shipped table does not have.

@@ -17,8 +17,6 @@ from supalab.measure.service import PATH, send
 from supalab.measure.traffic import LATE_S, TIMEOUT, Traffic, response
 from supalab.settings import Settings
 
-__all__ = ["settings"]
-
 RATE, LATENCY_S, SLOW_S = 40.0, 0.15, 2.0
 NORMAL_S, OUTAGE_S, CALLER_TIMEOUT_S = 1.7, 1.0, 1.6
 #: A request that starts this shortly before the outage may be served during the outage, whatever the settings are.
