@@ -1,4 +1,4 @@
-"""Our transport alone: what a server may send between and beside responses, and what happens to the next request."""
+"""Our transport alone: what a server may send in and between responses, and what happens to the next request."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ OTHER = "#7d8790"
 # Behind text, so that no grid line runs through it.
 CLEAR = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
 ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
-#: The width of every figure and of the margin beside its text, in inches.
+#: The width of every figure and of the margin next to its text, in inches.
 WIDTH_IN, MARGIN_IN = 11.0, 16 / 72
 # By kind of client: colour, marker, dash. Lightness differs as well as hue, so that they differ in grey too; no pair
 # differs only in red and green. Our client has the thick line.
